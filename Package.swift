@@ -1,0 +1,43 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+/// Every Swift target of the package is held to the same language mode.
+let house: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+let package = Package(
+    name: "swift-dma",
+    products: [
+        .library(name: "DMACore", targets: ["DMACore"]),
+        .library(name: "DMACPUEngine", targets: ["DMACPUEngine"]),
+    ],
+    traits: [
+        .trait(name: "ISAL", description: "XOR, PQ and CRC32C by Intel's ISA-L (Debian: libisal-dev)"),
+        .default(enabledTraits: ["ISAL"]),
+    ],
+    targets: [
+        .target(name: "CDMA", path: "Sources/CDMA"),
+        .systemLibrary(name: "CISAL", path: "Sources/CISAL", providers: [.apt(["libisal-dev"])]),
+        .target(name: "DMACore", dependencies: ["CDMA"], path: "Sources/Core", swiftSettings: house),
+        .target(
+            name: "DMACPUEngine",
+            dependencies: [
+                "CDMA", "DMACore",
+                .target(name: "CISAL", condition: .when(traits: ["ISAL"])),
+            ],
+            path: "Sources/Engines/CPU", swiftSettings: house),
+        .testTarget(name: "DMACoreTests", dependencies: ["DMACore"], path: "Tests/CoreTests", swiftSettings: house),
+        .testTarget(
+            name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine"], path: "Tests/CPUEngineTests",
+            swiftSettings: house),
+    ]
+)

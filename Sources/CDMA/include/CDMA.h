@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only C of the package: what Swift cannot say, as static inline functions. One header a topic.
+#ifndef CDMA_H
+#define CDMA_H
+
+#include "cdma_atomic.h"
+#include "cdma_kernels.h"
+#include "cdma_memory.h"
+
+#endif

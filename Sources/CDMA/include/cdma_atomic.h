@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shared-memory atomics, device (volatile) access and fences. Static inline, so that each becomes the one
+// instruction it stands for; Swift's own Atomic cannot live in memory that a device or another process shares.
+#ifndef CDMA_ATOMIC_H
+#define CDMA_ATOMIC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CDMA_INLINE static inline __attribute__((always_inline))
+
+// Volatile access: exactly one load or store of exactly this width, never merged, split or dropped.
+CDMA_INLINE uint8_t cdma_volatile_load8(const volatile void *p) { return *(const volatile uint8_t *)p; }
+CDMA_INLINE uint16_t cdma_volatile_load16(const volatile void *p) { return *(const volatile uint16_t *)p; }
+CDMA_INLINE uint32_t cdma_volatile_load32(const volatile void *p) { return *(const volatile uint32_t *)p; }
+CDMA_INLINE uint64_t cdma_volatile_load64(const volatile void *p) { return *(const volatile uint64_t *)p; }
+CDMA_INLINE void cdma_volatile_store8(volatile void *p, uint8_t v) { *(volatile uint8_t *)p = v; }
+CDMA_INLINE void cdma_volatile_store16(volatile void *p, uint16_t v) { *(volatile uint16_t *)p = v; }
+CDMA_INLINE void cdma_volatile_store32(volatile void *p, uint32_t v) { *(volatile uint32_t *)p = v; }
+CDMA_INLINE void cdma_volatile_store64(volatile void *p, uint64_t v) { *(volatile uint64_t *)p = v; }
+
+// Acquire and release on words that another agent (a thread, a process, a coherent device) also uses.
+CDMA_INLINE uint32_t cdma_load_acquire32(const volatile void *p) {
+    return __atomic_load_n((const volatile uint32_t *)p, __ATOMIC_ACQUIRE);
+}
+CDMA_INLINE uint64_t cdma_load_acquire64(const volatile void *p) {
+    return __atomic_load_n((const volatile uint64_t *)p, __ATOMIC_ACQUIRE);
+}
+CDMA_INLINE void cdma_store_release32(volatile void *p, uint32_t v) {
+    __atomic_store_n((volatile uint32_t *)p, v, __ATOMIC_RELEASE);
+}
+CDMA_INLINE void cdma_store_release64(volatile void *p, uint64_t v) {
+    __atomic_store_n((volatile uint64_t *)p, v, __ATOMIC_RELEASE);
+}
+CDMA_INLINE uint64_t cdma_load_relaxed64(const volatile void *p) {
+    return __atomic_load_n((const volatile uint64_t *)p, __ATOMIC_RELAXED);
+}
+CDMA_INLINE void cdma_store_relaxed64(volatile void *p, uint64_t v) {
+    __atomic_store_n((volatile uint64_t *)p, v, __ATOMIC_RELAXED);
+}
+CDMA_INLINE uint64_t cdma_fetch_add64(volatile void *p, uint64_t v) {
+    return __atomic_fetch_add((volatile uint64_t *)p, v, __ATOMIC_ACQ_REL);
+}
+CDMA_INLINE uint32_t cdma_exchange32(volatile void *p, uint32_t v) {
+    return __atomic_exchange_n((volatile uint32_t *)p, v, __ATOMIC_ACQ_REL);
+}
+CDMA_INLINE bool cdma_compare_exchange32(volatile void *p, uint32_t expected, uint32_t desired) {
+    return __atomic_compare_exchange_n((volatile uint32_t *)p, &expected, desired, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_ACQUIRE);
+}
+
+// The kernel's dma_wmb(), dma_rmb() and mb(): order accesses to memory that a coherent device also sees
+// (Documentation/memory-barriers.txt). On x86 stores are not reordered with stores, so the first two only hold
+// the compiler; on arm64 they are dmb oshst and dmb oshld.
+CDMA_INLINE void cdma_write_barrier(void) {
+#if defined(__aarch64__)
+    __asm__ volatile("dmb oshst" ::: "memory");
+#elif defined(__x86_64__) || defined(__i386__)
+    __asm__ volatile("" ::: "memory");
+#else
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+CDMA_INLINE void cdma_read_barrier(void) {
+#if defined(__aarch64__)
+    __asm__ volatile("dmb oshld" ::: "memory");
+#elif defined(__x86_64__) || defined(__i386__)
+    __asm__ volatile("" ::: "memory");
+#else
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+CDMA_INLINE void cdma_full_barrier(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
+// What a spinning processor says to its sibling: the kernel's cpu_relax().
+CDMA_INLINE void cdma_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#else
+    __asm__ volatile("" ::: "memory");
+#endif
+}
+
+#endif

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// An address as a device sees it: the kernel's `dma_addr_t`.
+///
+/// A type of its own, so that a CPU address and a bus address cannot be mixed (contract rule 29). It is what the device is
+/// programmed with; it cannot be dereferenced.
+///
+/// Source: Documentation/core-api/dma-api-howto.rst, "CPU and DMA addresses".
+@frozen
+public struct IOVA: Hashable, Comparable, Sendable {
+    /// The address in bytes.
+    public let rawValue: UInt64
+
+    @inlinable
+    public init(_ rawValue: UInt64) { self.rawValue = rawValue }
+
+    @inlinable
+    public static func < (left: IOVA, right: IOVA) -> Bool { left.rawValue < right.rawValue }
+
+    /// This address moved by `offset` bytes, or nil where that leaves the 64-bit space.
+    @inlinable
+    public func advanced(by offset: UInt64) -> IOVA? {
+        let (sum, overflow) = rawValue.addingReportingOverflow(offset)
+        return overflow ? nil : IOVA(sum)
+    }
+}
+
+extension IOVA: CustomStringConvertible {
+    public var description: String { "0x" + String(rawValue, radix: 16) }
+}
+
+/// The highest address a device can put on its bus: the kernel's `dma_set_mask`, `DMA_BIT_MASK(n)`.
+@frozen
+public struct DMAMask: Hashable, Sendable {
+    /// All addressable bits set; the highest address that can be reached.
+    public let rawValue: UInt64
+
+    /// A mask of `bits` address lines; values outside 0…64 are brought to the nearest bound.
+    @inlinable
+    public init(bits: Int) {
+        rawValue = bits >= 64 ? .max : bits <= 0 ? 0 : (1 << UInt64(bits)) - 1
+    }
+
+    /// A mask whose highest reachable address is `rawValue`, which need not be one less than a power of two.
+    @inlinable
+    public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    /// What a PCI device has until it says otherwise (rule 30; Documentation/core-api/dma-api-howto.rst).
+    @inlinable
+    public static var pciDefault: DMAMask { DMAMask(bits: 32) }
+
+    /// Whether the whole range `start ..< start + count` can be reached. False for a range that leaves the 64-bit space.
+    @inlinable
+    public func reaches(_ start: IOVA, count: UInt64) -> Bool {
+        if count == 0 { return start.rawValue <= rawValue }
+        let (last, overflow) = start.rawValue.addingReportingOverflow(count - 1)
+        return !overflow && last <= rawValue
+    }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The one error of swift-dma: what was asked, what the device (or the kernel) can do, and the cure.
+///
+/// A trivial value, so that a refused submission costs no allocation and no reference count; the sentences are made when
+/// somebody reads them. `code` is stable across releases: match on it, never on the text.
+@frozen
+public struct DMAError: Error, Equatable, Sendable {
+    /// What went wrong, as a stable identifier.
+    public let code: Code
+    /// The number that was asked for, in the unit that `code` names. Zero where `code` takes none.
+    public let asked: UInt64
+    /// What the device, the kernel or the contract allows, in the same unit. Zero where `code` takes none.
+    public let limit: UInt64
+    /// The kernel's error number, or zero.
+    public let errno: Int32
+
+    @inlinable
+    public init(_ code: Code, asked: UInt64 = 0, limit: UInt64 = 0, errno: Int32 = 0) {
+        self.code = code
+        self.asked = asked
+        self.limit = limit
+        self.errno = errno
+    }
+}
+
+extension DMAError {
+    /// The contract rule (CONTRACT, 1…39) that the request would have broken, or nil where none is concerned.
+    public var rule: Int? { code.facts.rule }
+    /// What was asked.
+    public var request: String { fill(code.facts.request) }
+    /// What the device or the kernel can do.
+    public var ability: String { fill(code.facts.ability) }
+    /// What to change.
+    public var cure: String { fill(code.facts.cure) }
+
+    private func fill(_ template: StaticString) -> String {
+        var result = ""
+        for character in template.description {
+            switch character {
+            case "@": result += String(asked)
+            case "%": result += String(limit)
+            case "^": result += "0x" + String(asked, radix: 16)
+            case "~": result += "0x" + String(limit, radix: 16)
+            default: result.append(character)
+            }
+        }
+        return result
+    }
+}
+
+extension DMAError: CustomStringConvertible {
+    public var description: String {
+        var text = "\(code): asked: \(request); possible: \(ability); cure: \(cure)"
+        if errno != 0 { text += " [errno \(errno)]" }
+        if let rule { text += " [rule \(rule)]" }
+        return text
+    }
+}

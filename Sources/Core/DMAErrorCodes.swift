@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension DMAError {
+    /// Every reason for which something is refused or fails. Names are stable.
+    public enum Code: UInt16, Sendable, CaseIterable {
+        // Memory
+        case zeroLength, sizeOverflow, badAlignment, outOfMemory, hugePagesUnavailable, memoryLocked, noSuchHeap,
+            memoryInUse, poolEmpty, notContiguous
+        // Mapping
+        case unreachableAddress, noAddressSpace, mappingTooLarge, tooManySegments, misaligned, sharedCacheLine,
+            alreadyMapped, notMapped, wrongDirection, outOfRange, backendFailed
+        // Channels
+        case channelBusy, noSuchChannel, queueFull, unsupportedOperation, unsupportedFlag, noSuchRegion, foreignDomain,
+            noPermission, overlappingRegions, lengthMismatch, tooManySources, terminating, notPausable, notPaused,
+            calledFromCallback, quiesceTimeout, staleCookie, notReusable, noMetadata, notPeripheral, badConfiguration,
+            notCyclic, deadlinePassed, engineFailed, badPeriod, badShare
+    }
+
+    /// What the code means, once for every reader: messages, the guide's table and the tests. In the texts `@` stands for
+    /// `asked` and `%` for `limit`, `^` and `~` for the same in hexadecimal.
+    struct Facts {
+        let rule: Int?
+        let request: StaticString
+        let ability: StaticString
+        let cure: StaticString
+    }
+}
+
+extension DMAError.Code {
+    var facts: DMAError.Facts {
+        func facts(_ rule: Int?, _ request: StaticString, _ ability: StaticString, _ cure: StaticString) -> DMAError.Facts {
+            DMAError.Facts(rule: rule, request: request, ability: ability, cure: cure)
+        }
+        return switch self {
+        case .zeroLength:
+            facts(nil, "a length of 0 bytes", "1 byte or more", "leave out the empty request")
+        case .sizeOverflow:
+            facts(nil, "@ bytes", "at most % bytes, without leaving the 64-bit space", "split the request")
+        case .badAlignment:
+            facts(38, "an alignment of @ bytes", "a power of two up to % bytes", "round the alignment up to a power of two")
+        case .outOfMemory:
+            facts(nil, "@ bytes of memory", "less than that: the kernel refused", "ask for less, or free memory")
+        case .hugePagesUnavailable:
+            facts(
+                nil, "@ bytes on huge pages of % bytes", "no free huge page of that size",
+                "write the number of pages to /sys/kernel/mm/hugepages/…/nr_hugepages, or ask for .pages(transparentHuge: true)")
+        case .memoryLocked:
+            facts(
+                nil, "@ bytes locked in memory", "% bytes remain under RLIMIT_MEMLOCK",
+                "raise it (ulimit -l, LimitMEMLOCK= in the unit file) or lock less")
+        case .noSuchHeap:
+            facts(nil, "memory of a dma-heap", "no such heap in /dev/dma_heap", "enable CONFIG_DMABUF_HEAPS, or use .pages")
+        case .memoryInUse:
+            facts(38, "the end of a pool with @ blocks leased", "an empty pool", "let the blocks end first")
+        case .poolEmpty:
+            facts(38, "a block of a pool", "all % blocks are leased", "take completions, or make a larger pool")
+        case .notContiguous:
+            facts(nil, "@ contiguous bytes", "at most % bytes in one piece", "use huge pages or a dma-heap, or a scatter list")
+        case .unreachableAddress:
+            facts(
+                30, "a mapping at ^", "addresses up to ~, and bouncing is off",
+                "allocate below the mask, widen the mask, or set allowsBounce")
+        case .noAddressSpace:
+            facts(30, "@ bytes of bus addresses", "no free range of that size below ~", "unmap something, or map less at once")
+        case .mappingTooLarge:
+            facts(39, "a mapping of @ bytes", "at most % bytes in one mapping", "map in pieces")
+        case .tooManySegments:
+            facts(39, "a list of @ segments", "at most % segments", "split the list")
+        case .misaligned:
+            facts(39, "an address or a length of ^", "multiples of % bytes", "align the buffer, or set allowsBounce")
+        case .sharedCacheLine:
+            facts(
+                36, "a mapping at ^ that shares a cache line of % bytes with foreign data", "whole cache lines",
+                "align start and length to the cache line, or set allowsBounce")
+        case .alreadyMapped:
+            facts(33, "a mapping at ^", "that range is mapped already", "unmap it first")
+        case .notMapped:
+            facts(33, "the end of a mapping at ^", "nothing is mapped there", "unmap once, with what was mapped")
+        case .wrongDirection:
+            facts(34, "an access that the mapping's direction forbids", "what the direction allows", "map with another direction")
+        case .outOfRange:
+            facts(35, "bytes up to @", "% bytes", "stay inside the buffer")
+        case .backendFailed:
+            facts(31, "a mapping at ^", "the kernel's IOMMU interface refused", "see errno; `dmactl doctor` names the cause")
+        case .channelBusy:
+            facts(1, "a channel that is taken", "one client for each channel", "release it, or request another")
+        case .noSuchChannel:
+            facts(1, "a channel", "none that fits", "`dmactl list` shows what each engine can do, and why one is absent")
+        case .queueFull:
+            facts(7, "one more transaction", "% in flight", "take completions with next(), then submit again")
+        case .unsupportedOperation:
+            facts(3, "an operation the channel does not have", "what its capabilities name", "request a channel by capability")
+        case .unsupportedFlag:
+            facts(3, "a flag the channel does not honour (^)", "the flags ~", "leave the flag out, or request a channel that has it")
+        case .noSuchRegion:
+            facts(3, "region @ of the cargo", "% regions", "name a region that the cargo has")
+        case .foreignDomain:
+            facts(3, "memory mapped for device domain @", "memory mapped for domain %", "map it with this channel's domain")
+        case .noPermission:
+            facts(34, "an access its mapping does not permit", "what the mapping's direction allows", "map with another direction")
+        case .overlappingRegions:
+            facts(
+                nil, "a copy whose source and destination overlap", "separate ranges", "copy through a third buffer, or in pieces")
+        case .lengthMismatch:
+            facts(3, "lists that add up to @ bytes on one side", "% bytes on the other", "make both sides the same length")
+        case .tooManySources:
+            facts(27, "@ sources", "at most % (and at least 1)", "combine in steps, continuing with .continue")
+        case .terminating:
+            facts(18, "work on a channel that is terminating", "nothing before synchronize", "call synchronize first")
+        case .notPausable:
+            facts(19, "a pause", "the channel cannot pause", "request a channel with .pause")
+        case .notPaused:
+            facts(19, "a resume", "the channel is not paused", "resume only after pause")
+        case .calledFromCallback:
+            facts(17, "a synchronous termination from a callback", "terminateAsync there", "call terminateAsync, synchronize later")
+        case .quiesceTimeout:
+            facts(18, "the device to stop within @ ns", "it is still running", "reset the device; its memory is quarantined")
+        case .staleCookie:
+            facts(8, "cookie @", "cookies up to %, whose completion was not yet taken", "ask before next() returns it")
+        case .notReusable:
+            facts(25, "a finished transaction to run again", "none: it was not submitted with .reuse", "submit it with .reuse")
+        case .noMetadata:
+            facts(28, "@ bytes of metadata", "% bytes for each descriptor", "request a channel with metadata, attach less")
+        case .notPeripheral:
+            facts(2, "a peripheral's configuration", "the channel moves memory to memory", "request a channel with .peripheral")
+        case .badConfiguration:
+            facts(2, "a width or burst of @", "%", "see the channel's capabilities")
+        case .notCyclic:
+            facts(22, "a cyclic transfer", "none runs", "start one first")
+        case .deadlinePassed:
+            facts(nil, "completion by @ ns", "it took until % ns", "see the residue for what was not moved")
+        case .engineFailed:
+            facts(13, "a transaction", "the engine reported failure ^", "see the status; reset the engine if it persists")
+        case .badPeriod:
+            facts(22, "periods of @ bytes in a ring of % bytes", "a divisor of the ring's length", "choose a period that divides the ring")
+        case .badShare:
+            facts(nil, "a share of @ per mille", "1 to 1000", "choose a share above 0 and at most 1")
+        }
+    }
+}

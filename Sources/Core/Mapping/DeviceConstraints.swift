@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a device asks of the memory it is given: the kernel's `struct device_dma_parameters`, the DMA masks and
+/// `dma_get_cache_alignment()`, as one value.
+///
+/// Source: include/linux/device.h, include/linux/dma-mapping.h, Documentation/core-api/dma-api.rst.
+public struct DeviceConstraints: Equatable, Sendable {
+    /// Highest address for streaming mappings (rule 30).
+    public var streamingMask: DMAMask
+    /// Highest address for coherent memory, separate from the streaming one (rule 30).
+    public var coherentMask: DMAMask
+    /// Each segment's start is a multiple of this. Bytes, a power of two.
+    public var alignment: UInt64
+    /// No segment is longer. Bytes, at least 1. The kernel's default is 64 KiB.
+    public var maximumSegmentSize: UInt64
+    /// No segment crosses a multiple of this. Bytes, a power of two; 0 means that there is no boundary. The kernel's default is
+    /// 4 GiB.
+    public var segmentBoundary: UInt64
+    /// No mapped scatter list has more segments.
+    public var maximumSegments: Int
+    /// No single mapping is larger. Bytes: `dma_max_mapping_size()`.
+    public var maximumMappingSize: UInt64
+    /// Whether the device sees the CPU's caches. Where it does not, a mapping shares no cache line with foreign data (rule 36).
+    public var isCoherent: Bool
+    /// Bytes, a power of two.
+    public var cacheLineSize: UInt64
+    /// Whether memory that the device cannot reach may be copied through memory that it can. Where not, it is refused.
+    public var allowsBounce: Bool
+
+    /// Constraints that any memory satisfies, to be narrowed.
+    public init() {
+        streamingMask = DMAMask(bits: 64)
+        coherentMask = DMAMask(bits: 64)
+        alignment = 1
+        maximumSegmentSize = .max
+        segmentBoundary = 0
+        maximumSegments = .max
+        maximumMappingSize = .max
+        isCoherent = true
+        cacheLineSize = 64
+        allowsBounce = true
+    }
+}
