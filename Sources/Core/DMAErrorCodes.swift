@@ -12,7 +12,7 @@ extension DMAError {
         // Channels
         case channelBusy, noSuchChannel, queueFull, unsupportedOperation, unsupportedFlag, noSuchRegion, foreignDomain,
             noPermission, overlappingRegions, lengthMismatch, tooManySources, terminating, notPausable, notPaused,
-            calledFromCallback, quiesceTimeout, staleCookie, notReusable, noMetadata, notPeripheral, badConfiguration,
+            calledFromCallback, quiesceTimeout, staleCookie, notReusable, noMetadata, metadataInUse, cancelled, notPeripheral, badConfiguration,
             notCyclic, deadlinePassed, engineFailed, badPeriod, badShare
     }
 
@@ -121,6 +121,10 @@ extension DMAError.Code {
             facts(25, "a finished transaction to run again", "none: it was not submitted with .reuse", "submit it with .reuse")
         case .noMetadata:
             facts(28, "@ bytes of metadata", "% bytes for each descriptor", "request a channel with metadata, attach less")
+        case .metadataInUse:
+            facts(28, "the metadata of a transaction under way", "before issuePending, or after its end", "poll until it is complete")
+        case .cancelled:
+            facts(18, "a wait in a cancelled task", "the transaction goes on; the channel keeps its memory", "take it later, or terminate")
         case .notPeripheral:
             facts(2, "a peripheral's configuration", "the channel moves memory to memory", "request a channel with .peripheral")
         case .badConfiguration:
