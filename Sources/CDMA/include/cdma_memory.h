@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -201,6 +203,17 @@ static inline int cdma_cache_flush(const void *start, size_t count, size_t line)
 #endif
 }
 
+// Every access before it is seen by a coherent device before the writes after it.
+static inline __attribute__((always_inline)) void cdma_release_barrier(void) {
+#if defined(__aarch64__)
+    __asm__ volatile("dmb osh" ::: "memory");
+#elif defined(__x86_64__) || defined(__i386__)
+    __asm__ volatile("" ::: "memory");
+#else
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
 // Set while the sanitizer runs. A C object, so that asking is one load in every module (see cdma.c).
 extern uint32_t cdma_sanitizer_word;
 static inline __attribute__((always_inline)) uint32_t cdma_sanitizer_load(void) {
@@ -208,6 +221,10 @@ static inline __attribute__((always_inline)) uint32_t cdma_sanitizer_load(void) 
 }
 static inline void cdma_sanitizer_store(uint32_t value) {
     __atomic_store_n(&cdma_sanitizer_word, value, __ATOMIC_RELAXED);
+}
+static inline bool cdma_sanitizer_asked(void) {
+    const char *value = getenv("DMA_SANITIZE");
+    return value && *value && !(value[0] == '0' && !value[1]);
 }
 
 #endif

@@ -269,3 +269,23 @@ private struct Request {
         return !text.isEmpty && !text.split(separator: UInt8(ascii: " ")).contains { $0.starts(with: Array("[never".utf8)) }
     }
 }
+
+extension Memory {
+    /// Copies bytes between two allocations. Ranges are checked by the callers against the counts of both.
+    func copy(_ length: Int, from offset: Int, to target: Memory, at targetOffset: Int) {
+        // Both ranges lie inside memory that the two objects keep alive, and the allocations are distinct.
+        unsafe (target.base + targetOffset).copyMemory(from: base + offset, byteCount: length)
+    }
+
+    /// Writes back and drops the cache lines of a range that lies inside this allocation.
+    func flushCaches(_ offset: Int, _ length: Int, line: Int) {
+        unsafe _ = cdma_cache_flush(base + offset, length, line)
+    }
+
+    /// Brackets the CPU's access to a dma-buf, whose exporter may have caches to maintain. Nothing for other memory.
+    func bracketAccess(begins: Bool) {
+        guard case .heap = backing else { return }
+        let flags = UInt64(CDMA_DMA_BUF_READ | CDMA_DMA_BUF_WRITE | (begins ? 0 : CDMA_DMA_BUF_END))
+        _ = cdma_dma_buf_sync(fileDescriptor, flags)
+    }
+}

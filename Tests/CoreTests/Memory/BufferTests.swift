@@ -118,7 +118,7 @@ struct BufferTests {
 
     @Test("imported memory is released exactly once, when the buffer ends")
     func imported() throws {
-        let memory = unsafe UnsafeMutableRawBufferPointer.allocate(byteCount: 100, alignment: 64)
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 100, alignment: 64)
         defer { unsafe memory.deallocate() }
         let counter = Counter()
         do {
@@ -128,8 +128,10 @@ struct BufferTests {
             #expect(counter.value.load(ordering: .relaxed) == 0)
         }
         #expect(counter.value.load(ordering: .relaxed) == 1)
-        let empty = UnsafeMutableRawBufferPointer(start: nil, count: 0)
-        #expect(Self.code { () throws(DMAError) in _ = try unsafe Buffer(unsafeImporting: empty) } == .zeroLength)
+        let refusal = Self.code { () throws(DMAError) in
+            _ = try unsafe Buffer(unsafeImporting: UnsafeMutableRawBufferPointer(start: nil, count: 0))
+        }
+        #expect(refusal == .zeroLength)
     }
 
     final class Counter: Sendable {
