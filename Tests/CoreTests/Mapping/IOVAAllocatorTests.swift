@@ -135,14 +135,11 @@ struct IOVAAllocatorTests {
                 let limit = Bool.random(using: &random) ? pages : Int.random(in: 1...pages, using: &random)
                 let bytes = UInt64(count) * 4096 - UInt64.random(in: 0..<4096, using: &random)
                 var expected: Int?
-                let all = Array(stride(from: 0, through: max(pages - count, 0), by: alignment))
-                for start in order == .topDown ? all.reversed() : all {
-                    guard start + count <= limit, start + count <= pages else { continue }
-                    if boundary > 0, start / boundary != (start + count - 1) / boundary { continue }
-                    if !used[start..<start + count].contains(true) {
-                        expected = start
-                        break
-                    }
+                var start = order == .topDown ? (min(limit, pages) - count) / alignment * alignment : 0
+                while expected == nil, start >= 0, start + count <= min(limit, pages) {
+                    let crosses = boundary > 0 && start / boundary != (start + count - 1) / boundary
+                    if !crosses, !used[start..<start + count].contains(true) { expected = start }
+                    start += order == .topDown ? -alignment : alignment
                 }
                 let found = try? allocator.allocate(
                     bytes, alignment: UInt64(alignment) * 4096, boundary: UInt64(boundary) * 4096,

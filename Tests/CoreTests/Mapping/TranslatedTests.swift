@@ -198,6 +198,15 @@ struct TranslatedTests {
         #expect(code == .misaligned)
     }
 
+    @Test("rule 38: a pool's blocks are aligned behind an IOMMU as well")
+    func rule38_translatedPool() throws {
+        let (domain, _) = translatedDomain()
+        let mapped = try Buffer(count: 1 << 18, alignment: 1 << 16).mapped(for: domain, direction: .toDevice)
+        var pool = try Pool(mapped, blockSize: 1 << 16, alignment: 1 << 16)
+        #expect(pool.capacity == 4)
+        if let block = pool.lease() { #expect(block.region(at: 0).start.rawValue % (1 << 16) == 0) }
+    }
+
     @Test("odd page sizes are put right")
     func pageSizes() throws {
         let domain = Domain(

@@ -144,23 +144,3 @@ struct BufferTests {
         #expect(buffer.count == 1 << 20)
     }
 }
-
-@Suite("Locked memory")
-struct LockTests {
-    @Test("the arithmetic of RLIMIT_MEMLOCK")
-    func arithmetic() {
-        #expect(LockBudget(limit: 65536, locked: 4096).remaining == 61440)
-        #expect(LockBudget(limit: 4096, locked: 8192).remaining == 0)
-        #expect(LockBudget(limit: .max, locked: 8192).remaining == .max)
-        #expect(LockBudget.lockedBytes(inStatus: Array("Name:\tx\nVmLck:\t      12 kB\nVmPin: 4 kB\n".utf8)) == 12288)
-        #expect(LockBudget.lockedBytes(inStatus: Array("VmLck:\t99999999999999999999999 kB".utf8)) == 0)
-        #expect(LockBudget.lockedBytes(inStatus: Array("VmLck:".utf8)) == 0)
-        #expect(LockBudget.lockedBytes(inStatus: []) == 0)
-    }
-
-    @Test("locked memory says so")
-    func locked() throws {
-        let buffer = try Buffer(count: 4096, policy: AllocationPolicy(locked: true))
-        #expect(buffer.isLocked == true)
-    }
-}
