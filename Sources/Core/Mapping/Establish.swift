@@ -159,7 +159,9 @@ extension Domain {
         for entry in core.entries {
             let start = entry.deviceAddress
             let count = UInt64(entry.count)
-            if let last = runs.last, last.end == start, let longer = padded(last.pages.start, start + count - last.pages.start, to: granule) {
+            if let last = runs.last, last.end == start,
+                let longer = padded(last.pages.start, start + count - last.pages.start, to: granule)
+            {
                 runs[runs.count - 1].pages = longer
                 runs[runs.count - 1].end = start + count
             } else {

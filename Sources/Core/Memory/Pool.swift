@@ -98,7 +98,8 @@ public struct Pool: ~Copyable {
 
     /// Ends the pool and says whether it was empty, as a pool should be before it goes (rule 38).
     ///
-    /// - Throws: `memoryInUse` with the number of blocks that are leased. They stay valid: the memory goes with the last of them.
+    /// - Throws: `memoryInUse` with the number of blocks that are leased. They stay valid: the memory goes with the last of
+    ///   them.
     public consuming func end() throws(DMAError) {
         let count = leased
         if count > 0 { throw DMAError(.memoryInUse, asked: UInt64(count)) }

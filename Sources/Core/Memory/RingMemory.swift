@@ -4,8 +4,9 @@ public import CDMA
 /// Coherent memory as a ring of equal entries, for drivers: descriptors, completions.
 ///
 /// The number of entries is a power of two and every index is taken modulo it, so that no index can lead outside, and none is
-/// refused. The order in which a ring is written (rule 37) is: the entry by ``write(_:at:)``, then ``CoherentBuffer/writeBarrier()``,
-/// then the word that makes it valid: the doorbell, or the entry's own first word by ``publish(_:at:word:)``.
+/// refused. The order in which a ring is written (rule 37) is: the entry by ``write(_:at:)``, then
+/// ``CoherentBuffer/writeBarrier()``, then the word that makes it valid: the doorbell, or the entry's own first word by
+/// ``publish(_:at:word:)``.
 ///
 /// Thread rules: a value, owned by one thread at a time; it may be sent to another.
 @safe @frozen
@@ -58,8 +59,8 @@ public struct RingMemory<Element: BitwiseCopyable>: ~Copyable {
         unsafe (base + (index & mask) &* MemoryLayout<Element>.stride).storeBytes(of: element, as: Element.self)
     }
 
-    /// Reads entry `index` (modulo ``count``) as a whole: after its valid word was read by ``word(_:at:as:)`` and a read barrier.
-    /// The device may write meanwhile: what is read here once is to be checked, and not read again.
+    /// Reads entry `index` (modulo ``count``) as a whole: after its valid word was read by ``word(_:at:as:)`` and a read
+    /// barrier. The device may write meanwhile: what is read here once is to be checked, and not read again.
     @inlinable
     public borrowing func read(at index: Int) -> Element {
         // As for `write`.

@@ -37,7 +37,9 @@ struct BounceTests {
         #expect(domain.statistics.bouncedBytes == 20_000)
     }
 
-    @Test("rule 30: where bouncing is off or impossible, the address is refused, not truncated", arguments: [(32, false), (12, true), (0, true)])
+    @Test(
+        "rule 30: where bouncing is off or impossible, the address is refused, not truncated",
+        arguments: [(32, false), (12, true), (0, true)])
     func rule30_refused(bits: Int, bounce: Bool) throws {
         let domain = Self.narrow(bits, bounce: bounce)
         switch try Self.filled(4096, 1).map(for: domain, direction: .toDevice) {
@@ -148,9 +150,11 @@ struct BounceTests {
         #expect(refusal { () throws(DMAError) in _ = try CoherentBuffer(count: 64, domain: domain) } == .notCoherent)
     }
 
-    @Test("rule 39: the longest segment and the boundary split a buffer", arguments: [
-        (65536 as UInt64, 0 as UInt64, 4), (.max, 65536, 4), (100_000, 65536, 4), (32768, 65536, 8), (262_144, 0, 1),
-    ])
+    @Test(
+        "rule 39: the longest segment and the boundary split a buffer",
+        arguments: [
+            (65536 as UInt64, 0 as UInt64, 4), (.max, 65536, 4), (100_000, 65536, 4), (32768, 65536, 8), (262_144, 0, 1),
+        ])
     func rule39_split(longest: UInt64, boundary: UInt64, pieces: Int) throws {
         var constraints = DeviceConstraints()
         constraints.maximumSegmentSize = longest
@@ -178,13 +182,17 @@ struct BounceTests {
         var constraints = DeviceConstraints()
         constraints.maximumMappingSize = 8192
         let small = Domain(name: "small", constraints: constraints)
-        #expect(refusal { () throws(DMAError) in _ = try Buffer(count: 8193).mapped(for: small, direction: .toDevice) } == .mappingTooLarge)
+        #expect(
+            refusal { () throws(DMAError) in _ = try Buffer(count: 8193).mapped(for: small, direction: .toDevice) }
+                == .mappingTooLarge)
         _ = try Buffer(count: 8192).mapped(for: small, direction: .toDevice)
         constraints = DeviceConstraints()
         constraints.maximumSegments = 2
         constraints.maximumSegmentSize = 4096
         let few = Domain(name: "few", constraints: constraints)
-        #expect(refusal { () throws(DMAError) in _ = try Buffer(count: 8193).mapped(for: few, direction: .toDevice) } == .tooManySegments)
+        #expect(
+            refusal { () throws(DMAError) in _ = try Buffer(count: 8193).mapped(for: few, direction: .toDevice) }
+                == .tooManySegments)
         constraints.maximumSegmentSize = 1
         constraints.maximumSegments = .max
         let bytes = Domain(name: "one byte a segment", constraints: constraints)

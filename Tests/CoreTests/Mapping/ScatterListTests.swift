@@ -17,7 +17,9 @@ struct ScatterListTests {
         try list.appendEntry(buffer: 0, range: 99..<100)
         #expect(list.byteCount == 1)
         #expect(list.withBytes(buffer: 3) { $0.byteCount } == nil)
-        #expect(refusal { () throws(DMAError) in _ = try ScatterList().mapped(for: Domain(name: "x"), direction: .toDevice) } == .zeroLength)
+        #expect(
+            refusal { () throws(DMAError) in _ = try ScatterList().mapped(for: Domain(name: "x"), direction: .toDevice) }
+                == .zeroLength)
     }
 
     @Test("rule 35: access to an entry, by its original number")
@@ -27,8 +29,10 @@ struct ScatterListTests {
         var mapped = try ScatterList(buffers).mapped(for: Domain(name: "x"), direction: .bidirectional)
         try mapped.withMutableCPUAccess(entry: 1, 5..<6) { $0.storeBytes(of: 8, as: UInt8.self) }
         #expect(try mapped.withCPUAccess(entry: 1) { $0.byte(5) } == 8)
-        #expect(refusal { () throws(DMAError) in try mapped.withCPUAccess(entry: 2) { _ throws(DMAError) in } } == .noSuchRegion)
-        #expect(refusal { () throws(DMAError) in try mapped.withCPUAccess(entry: -1) { _ throws(DMAError) in } } == .noSuchRegion)
+        #expect(
+            refusal { () throws(DMAError) in try mapped.withCPUAccess(entry: 2) { _ throws(DMAError) in } } == .noSuchRegion)
+        #expect(
+            refusal { () throws(DMAError) in try mapped.withCPUAccess(entry: -1) { _ throws(DMAError) in } } == .noSuchRegion)
         let code = refusal { () throws(DMAError) in try mapped.withCPUAccess(entry: 0, 0..<4097) { _ throws(DMAError) in } }
         #expect(code == .outOfRange)
         try mapped.syncForCPU()

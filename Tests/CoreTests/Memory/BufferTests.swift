@@ -33,11 +33,14 @@ struct BufferTests {
         #expect(unsafe buffer.bytes.unsafeLoadUnaligned(fromByteOffset: 4996, as: UInt32.self) == 0x1122_3344)
     }
 
-    @Test("bad requests are refused by name", arguments: [
-        (0, 64, DMAError.Code.zeroLength), (-1, 64, .sizeOverflow), (Int.max, 64, .sizeOverflow), (Int.min, 64, .sizeOverflow),
-        ((1 << 47) + 1, 64, .sizeOverflow), (4096, 0, .badAlignment), (4096, 3, .badAlignment), (4096, -64, .badAlignment),
-        (4096, 1 << 41, .badAlignment), (1 << 46, 64, .outOfMemory),
-    ])
+    @Test(
+        "bad requests are refused by name",
+        arguments: [
+            (0, 64, DMAError.Code.zeroLength), (-1, 64, .sizeOverflow), (Int.max, 64, .sizeOverflow),
+            (Int.min, 64, .sizeOverflow),
+            ((1 << 47) + 1, 64, .sizeOverflow), (4096, 0, .badAlignment), (4096, 3, .badAlignment), (4096, -64, .badAlignment),
+            (4096, 1 << 41, .badAlignment), (1 << 46, 64, .outOfMemory),
+        ])
     func refused(count: Int, alignment: Int, code: DMAError.Code) {
         #expect(Self.code { () throws(DMAError) in _ = try Buffer(count: count, alignment: alignment) } == code)
     }
@@ -96,9 +99,11 @@ struct BufferTests {
         #expect(anonymous.withFileDescriptor { $0 } == nil)
     }
 
-    @Test("a heap that does not exist, or a name that is a path, is refused", arguments: [
-        "no-such-heap", "../../dev/zero", "", ".hidden", "a/b", String(repeating: "x", count: 100),
-    ])
+    @Test(
+        "a heap that does not exist, or a name that is a path, is refused",
+        arguments: [
+            "no-such-heap", "../../dev/zero", "", ".hidden", "a/b", String(repeating: "x", count: 100),
+        ])
     func heaps(name: String) {
         #expect(Self.code { () throws(DMAError) in _ = try Buffer(count: 4096, backing: .heap(name)) } == .noSuchHeap)
     }

@@ -26,10 +26,13 @@ struct CoherentTests {
         CoherentBuffer.readBarrier()
     }
 
-    @Test("words outside or across are refused, never trapped on", arguments: [
-        (4089, DMAError.Code.outOfRange), (4096, .outOfRange), (-8, .outOfRange), (Int.max, .outOfRange), (Int.min, .outOfRange),
-        (4, .misaligned), (1, .misaligned),
-    ])
+    @Test(
+        "words outside or across are refused, never trapped on",
+        arguments: [
+            (4089, DMAError.Code.outOfRange), (4096, .outOfRange), (-8, .outOfRange), (Int.max, .outOfRange),
+            (Int.min, .outOfRange),
+            (4, .misaligned), (1, .misaligned),
+        ])
     func refused(offset: Int, code: DMAError.Code) throws {
         let memory = try CoherentBuffer(count: 4096, domain: domain)
         #expect(refusal { () throws(DMAError) in _ = try memory.load(at: offset, as: UInt64.self) } == code)
@@ -78,7 +81,8 @@ struct CoherentTests {
     @Test("bad requests")
     func bad() {
         #expect(refusal { () throws(DMAError) in _ = try CoherentBuffer(count: 0, domain: domain) } == .zeroLength)
-        #expect(refusal { () throws(DMAError) in _ = try CoherentBuffer(count: 8, alignment: 3, domain: domain) } == .badAlignment)
+        #expect(
+            refusal { () throws(DMAError) in _ = try CoherentBuffer(count: 8, alignment: 3, domain: domain) } == .badAlignment)
         #expect(refusal { () throws(DMAError) in _ = try CoherentBuffer(count: -8, domain: domain) } == .sizeOverflow)
     }
 
@@ -105,9 +109,12 @@ struct CoherentTests {
         #expect(outside == false)
     }
 
-    @Test("bad rings are refused", arguments: [
-        (0, DMAError.Code.badAlignment), (3, .badAlignment), (-4, .badAlignment), (512, .outOfRange), (1 << 62, .outOfRange),
-    ])
+    @Test(
+        "bad rings are refused",
+        arguments: [
+            (0, DMAError.Code.badAlignment), (3, .badAlignment), (-4, .badAlignment), (512, .outOfRange),
+            (1 << 62, .outOfRange),
+        ])
     func badRings(count: Int, code: DMAError.Code) {
         let found = refusal { () throws(DMAError) in
             _ = try RingMemory<Descriptor>(try CoherentBuffer(count: 4096, domain: domain), count: count)

@@ -27,7 +27,8 @@ struct ProcessTests {
     /// Binds this process to RLIMIT_MEMLOCK, for good: also root, who would be above it, becomes nobody.
     static func limitLocks(to bytes: rlim_t) -> Bool {
         var limit = rlimit(rlim_cur: bytes, rlim_max: bytes)
-        return unsafe setrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit) == 0 && (getuid() != 0 || setuid(65534) == 0)
+        return unsafe setrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit) == 0
+            && (getuid() != 0 || setuid(65534) == 0)
     }
 
     /// Before anything has read the environment, in a process of its own.

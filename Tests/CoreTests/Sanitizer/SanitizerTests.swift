@@ -4,8 +4,8 @@ import Testing
 
 @testable import DMACore
 
-/// One test for each identifier. The sanitizer is turned on for the process and stays on; every test looks only at the reports about
-/// its own domain, so that they do not disturb each other.
+/// One test for each identifier. The sanitizer is turned on for the process and stays on; every test looks only at the reports
+/// about its own domain, so that they do not disturb each other.
 @Suite("Sanitizer")
 struct SanitizerTests {
     let domain: Domain
@@ -87,7 +87,8 @@ struct SanitizerTests {
     func s03() throws {
         let iova = try unsafe domain.unsafeMap(address: memory.start, count: 4096, direction: .toDevice)
         for count in [4095, 0, -1] {
-            let code = refusal { () throws(DMAError) in try unsafe domain.unsafeUnmap(iova, count: count, direction: .toDevice) }
+            let code = refusal { () throws(DMAError) in try unsafe domain.unsafeUnmap(iova, count: count, direction: .toDevice)
+            }
             #expect(code == .unmapMismatch)
         }
         expect(.unmapOtherSize)
@@ -357,9 +358,12 @@ struct SanitizerTests {
         for identifier in all { #expect(SanitizerReport(identifier, domain.id, "", at: nil, mapping: nil).rule > 0) }
     }
 
-    @Test("maps of the process are hostile input", arguments: [
-        "zzzz", "-", "1000-", "1000-2000", "2000-1000 rw-p", "11112222333344445-5 rw-p", "1000-2000 rw-p\n1800-3000 rw-p", "1000-2000 ",
-    ])
+    @Test(
+        "maps of the process are hostile input",
+        arguments: [
+            "zzzz", "-", "1000-", "1000-2000", "2000-1000 rw-p", "11112222333344445-5 rw-p", "1000-2000 rw-p\n1800-3000 rw-p",
+            "1000-2000 ",
+        ])
     func hostileMaps(text: String) {
         #expect(ProcessMaps(parsing: Array(text.utf8)) == nil)
     }
