@@ -139,7 +139,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 ? try resolveChecked(operation, cargo, slot: slot)
                 : try resolveLists(operation, cargo, slot: slot)
             try queue(operation, descriptor, slot: slot, sequence: sequence)
-            return .queued(accept(cargo, slot: slot, sequence: sequence, count: descriptor.count))
+            return .queued(accept(
+                    cargo, slot: slot, sequence: sequence, count: descriptor.count, asksInterrupt: flags.contains(.interrupt)))
         } catch {
             return .refused(error, cargo)
         }
@@ -163,7 +164,6 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 fenceSequence = sequence
             }
         }
-        if operation.flags.contains(.interrupt) { unsafe records[slot].interruptSequence = sequence }
         if operation.flags.contains(.reuse) {
             unsafe (arena.operations + slot).initialize(to: operation)
             unsafe records[slot].isReusable = true
