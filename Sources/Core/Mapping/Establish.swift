@@ -29,8 +29,10 @@ extension Domain {
             guard !overflow else { throw DMAError(.sizeOverflow, asked: .max, limit: constraints.maximumMappingSize) }
             total = sum
         }
-        guard total <= constraints.maximumMappingSize else {
-            throw DMAError(.mappingTooLarge, asked: total, limit: constraints.maximumMappingSize)
+        // Besides the device's own limit: no more than an Int counts, so that sums of entries cannot overflow later.
+        let largest = min(constraints.maximumMappingSize, UInt64(Int.max))
+        guard total <= largest else {
+            throw DMAError(.mappingTooLarge, asked: total, limit: largest)
         }
         let identifier = Self.nextMapping.wrappingAdd(1, ordering: .relaxed).oldValue
         var core = MappingCore(identifier: identifier, kind: kind, direction: direction, origin: origin, entries: entries)

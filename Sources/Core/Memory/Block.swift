@@ -17,17 +17,17 @@ public struct Block: ~Copyable, Cargo {
         place = offset
     }
 
+    @inlinable
     deinit {
+        // The header lives as long as any block. The stack has room for every block, and this one was taken from it.
         if place >= 0 {
-            // The header lives as long as any block. The stack has room for every block, and this one was taken from it.
             let free = unsafe header.pointee.free
             unsafe header.pointee.stack[free] = place
             unsafe header.pointee.free = free &+ 1
-            if unsafe header.pointee.isOrphan { unsafe endOrphan(header) }
         } else {
             unsafe header.pointee.lost &+= 1
-            if unsafe header.pointee.isOrphan { unsafe endOrphan(header) }
         }
+        if unsafe header.pointee.isOrphan { unsafe endOrphan(header) }
     }
 
     @inlinable
@@ -118,5 +118,5 @@ public struct Block: ~Copyable, Cargo {
 /// The last block of an ended pool takes the memory with it.
 @usableFromInline
 func endOrphan(_ header: UnsafeMutablePointer<PoolHeader>) {
-    if unsafe header.pointee.free + header.pointee.lost == header.pointee.capacity { unsafe PoolHeader.free(header) }
+    if unsafe header.pointee.free &+ header.pointee.lost == header.pointee.capacity { unsafe PoolHeader.free(header) }
 }

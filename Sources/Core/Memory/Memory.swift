@@ -39,6 +39,10 @@ final class Memory: @unchecked Sendable {
     @unsafe
     init(unsafeImporting bytes: UnsafeMutableRawBufferPointer, onRelease: (@Sendable () -> Void)?) throws(DMAError) {
         guard let start = bytes.baseAddress, bytes.count > 0 else { throw DMAError(.zeroLength) }
+        let address = UInt(bitPattern: start)
+        guard address <= UInt.max - UInt(bytes.count) else {
+            throw DMAError(.sizeOverflow, asked: UInt64(bytes.count), limit: UInt64(UInt.max - address))
+        }
         unsafe base = start
         count = bytes.count
         alignment = 1
