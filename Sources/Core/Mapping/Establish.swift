@@ -43,7 +43,8 @@ extension Domain {
         }
         do throws(DMAError) {
             try place(&core)
-        } catch where error.code == .tooManySegments && constraints.allowsBounce && kind == .list {
+        } catch {
+            guard error.code == .tooManySegments, constraints.allowsBounce, kind == .list else { throw error }
             // The device takes fewer pieces than there are: gather them in one.
             let memory = try bounceMemory(Int(total), instead: error)
             var offset = 0
@@ -111,9 +112,12 @@ extension Domain {
         var policy = AllocationPolicy()
         if case .identity = translation { policy.below = constraints.streamingMask }
         let alignment = max(constraints.alignment, constraints.cacheLineSize, granule)
+        // Whole pages of the IOMMU's size, which may be larger than the CPU's: nothing foreign shares one.
+        let whole = padded(0, UInt64(count), to: granule)?.count ?? .max
         do throws(DMAError) {
             return try Memory(
-                count: count, alignment: Int(clamping: alignment), backing: .pages(transparentHuge: false), policy: policy)
+                count: Int(clamping: whole), alignment: Int(clamping: alignment), backing: .pages(transparentHuge: false),
+                policy: policy)
         } catch {
             // Memory that the device can reach is not to be had: the reason for wanting it is the answer.
             throw error.code == .noAddressSpace || error.code == .badAlignment ? reason : error

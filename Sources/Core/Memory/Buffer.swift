@@ -43,7 +43,7 @@ public struct Buffer: ~Copyable, Sendable {
     /// - Throws: `zeroLength`, `sizeOverflow`; then `onRelease` is not called.
     @unsafe
     public init(
-        unsafeImporting bytes: UnsafeMutableRawBufferPointer, onRelease: (@Sendable () -> Void)? = nil
+        importing bytes: UnsafeMutableRawBufferPointer, onRelease: (@Sendable () -> Void)? = nil
     ) throws(DMAError) {
         memory = unsafe try Memory(unsafeImporting: bytes, onRelease: onRelease)
     }

@@ -62,7 +62,8 @@ final class Memory: @unchecked Sendable {
         var piece: Piece
         do throws(DMAError) {
             piece = try request.obtain(backing, below: policy.below)
-        } catch where policy.acceptsFallback && error.code == .hugePagesUnavailable {
+        } catch {
+            guard policy.acceptsFallback, error.code == .hugePagesUnavailable else { throw error }
             piece = try Request(count: count, alignment: alignment, backing: backing.fallback)
                 .obtain(backing.fallback, below: policy.below)
         }
