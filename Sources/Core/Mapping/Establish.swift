@@ -12,7 +12,7 @@ extension Domain {
         do throws(DMAError) {
             return try establishOrThrow(kind, entries, direction, origin)
         } catch {
-            state.withLock { $0.statistics.refusals += 1 }
+            book.state.withLock { $0.statistics.refusals += 1 }
             throw error
         }
     }
@@ -20,7 +20,7 @@ extension Domain {
     private func establishOrThrow(
         _ kind: MappingKind, _ entries: [MappedEntry], _ direction: Direction, _ origin: Origin
     ) throws(DMAError) -> MappingCore {
-        if state.withLock({ $0.isClosed }) { throw DMAError(.domainClosed) }
+        if book.state.withLock({ $0.isClosed }) { throw DMAError(.domainClosed) }
         guard !entries.isEmpty else { throw DMAError(.zeroLength) }
         if kind == .coherent, !constraints.isCoherent { throw DMAError(.notCoherent) }
         var total: UInt64 = 0
@@ -235,7 +235,7 @@ extension Domain {
         let boundary = count <= constraints.segmentBoundary ? constraints.segmentBoundary : 0
         let limit = mask(core.kind).rawValue
         let wishes = [(max(least, largePage, asked), boundary), (least, boundary), (least, 0)]
-        return try state.withLock { state throws(DMAError) in
+        return try book.state.withLock { state throws(DMAError) in
             var refusal = DMAError(.noAddressSpace, asked: count, limit: limit)
             for (alignment, boundary) in wishes {
                 do throws(DMAError) {

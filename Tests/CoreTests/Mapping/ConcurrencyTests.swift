@@ -37,7 +37,7 @@ struct ConcurrencyTests {
         #expect(domain.statistics.totalMappings == 200)
         #expect(domain.statistics.bounces == (bounced ? 200 : 0))
         #expect(backend.mistakes.isEmpty && backend.live.isEmpty)
-        #expect(domain.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.book.state.withLock { $0.allocator.count } == 0)
         try domain.close()
     }
 

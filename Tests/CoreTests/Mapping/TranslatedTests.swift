@@ -58,7 +58,7 @@ struct TranslatedTests {
             #expect(buffer.count == 4096)
         }
         #expect(domain.statistics.mappings == 0)
-        #expect(domain.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.book.state.withLock { $0.allocator.count } == 0)
     }
 
     @Test("rule 31: a list that fails half-way is unwound", arguments: 1...5)
@@ -79,7 +79,7 @@ struct TranslatedTests {
         }
         #expect(backend.live.isEmpty)
         #expect(backend.mistakes.isEmpty)
-        #expect(domain.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.book.state.withLock { $0.allocator.count } == 0)
         #expect(domain.statistics.mappings == 0)
         try domain.close()
     }
@@ -174,7 +174,7 @@ struct TranslatedTests {
                 == .noAddressSpace)
         _ = try mapped.unmap()
         #expect(backend.live.isEmpty && backend.mistakes.isEmpty)
-        #expect(domain.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.book.state.withLock { $0.allocator.count } == 0)
     }
 
     @Test("rule 36: memory that does not own its pages is not opened to a device: bounced, or refused")
@@ -244,12 +244,12 @@ struct TranslatedTests {
         }
         #expect(backend.live.count == 2)
         #expect(backend.write(1, IOVA(backend.live[0].iova)), "the buffers ended, their memory did not")
-        #expect(domain.state.withLock { $0.allocator.count } == 1, "addresses that are in use are not given again")
+        #expect(domain.book.state.withLock { $0.allocator.count } == 1, "addresses that are in use are not given again")
         backend.failUnmap(false)
         let released = try unsafe Quarantine.unsafeReleaseAll(of: domain.id)
         #expect(released == 1)
         #expect(backend.live.isEmpty)
-        #expect(domain.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.book.state.withLock { $0.allocator.count } == 0)
     }
 
     @Test("odd page sizes are put right")
@@ -314,7 +314,7 @@ struct TranslatedTests {
             }
             _ = try mapped.unmap()
             #expect(backend.live.isEmpty && backend.mistakes.isEmpty)
-            #expect(domain.state.withLock { $0.allocator.count } == 0)
+            #expect(domain.book.state.withLock { $0.allocator.count } == 0)
         }
     }
 }
