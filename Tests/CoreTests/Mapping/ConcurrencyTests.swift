@@ -41,6 +41,29 @@ struct ConcurrencyTests {
         try domain.close()
     }
 
+    @Test("rule 30: many threads want the same low memory, and each gets its own")
+    func rule30_lowMemory() async throws {
+        let addresses = try await withThrowingTaskGroup(of: [UInt64].self) { group in
+            for _ in 0..<4 {
+                group.addTask {
+                    var held = FixedArray<Buffer>(capacity: 50)
+                    var addresses: [UInt64] = []
+                    for _ in 0..<50 {
+                        var buffer = try Buffer(count: 8192, policy: AllocationPolicy(below: DMAMask(bits: 24)))
+                        addresses.append(
+                            unsafe buffer.withUnsafeMutableBytes { bytes in UInt64(UInt(bitPattern: bytes.baseAddress)) })
+                        _ = held.append(buffer)
+                        if addresses.count % 10 == 0 { await Task.yield() }
+                    }
+                    return held.count == 50 ? addresses : []
+                }
+            }
+            return try await group.reduce(into: []) { $0 += $1 }
+        }
+        #expect(addresses.count == 200)
+        #expect(addresses.allSatisfy { $0 + 8192 <= 1 << 24 })
+    }
+
     @Test("mappings are sent between tasks, and parked and released by others")
     func parked() async throws {
         let domain = Domain(name: "parked")
