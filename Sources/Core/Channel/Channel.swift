@@ -73,6 +73,10 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
         reserved = SlotList()
         periods = 0
         handed = HandedOut()
+        if Sanitizer.isEnabled {
+            detours = .sanitize
+            ready = []
+        }
     }
 
     deinit {

@@ -133,6 +133,14 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             return .refused(DMAError(.queueFull, limit: UInt64(traits.depth)), cargo)
         }
         let slot = Int(truncatingIfNeeded: sequence & limits.indexMask)
+        if detours.contains(.sanitize) {
+            for index in 0..<cargo.regionCount {
+                let region = cargo.region(at: index)
+                guard Sanitizer.check(region: region, domain: limits.domain, access: region.access) else {
+                    return .refused(DMAError(.notMapped, asked: region.start.rawValue), cargo)
+                }
+            }
+        }
         do throws(DMAError) {
             let descriptor =
                 kind.isPlain
