@@ -35,6 +35,12 @@ let package = Package(
                 .target(name: "CISAL", condition: .when(traits: ["ISAL"])),
             ],
             path: "Sources/Engines/CPU", swiftSettings: house),
+        .target(
+            name: "ScriptedEngines", dependencies: ["CDMA", "DMACore"], path: "Tests/ScriptedEngines", swiftSettings: house),
+        .target(name: "CountedRing", path: "Benchmarks/Counted/C"),
+        .executableTarget(
+            name: "dma-counted", dependencies: ["CountedRing", "DMACore", "ScriptedEngines"], path: "Benchmarks/Counted/Swift",
+            swiftSettings: house),
         .testTarget(name: "DMACoreTests", dependencies: ["DMACore"], path: "Tests/CoreTests", swiftSettings: house),
         .testTarget(
             name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine"], path: "Tests/CPUEngineTests",

@@ -5,14 +5,15 @@ extension DMAError {
     public enum Code: UInt16, Sendable, CaseIterable {
         // Memory
         case zeroLength, sizeOverflow, badAlignment, outOfMemory, hugePagesUnavailable, memoryLocked, noSuchHeap,
-            memoryInUse, poolEmpty, notContiguous
+            memoryInUse, poolEmpty, notContiguous, unsupportedBacking
         // Mapping
         case unreachableAddress, noAddressSpace, mappingTooLarge, tooManySegments, misaligned, sharedCacheLine,
-            alreadyMapped, notMapped, wrongDirection, outOfRange, backendFailed
+            alreadyMapped, notMapped, wrongDirection, outOfRange, backendFailed, quarantined, domainClosed, mappingsLeft, unmapMismatch,
+            notCoherent
         // Channels
         case channelBusy, noSuchChannel, queueFull, unsupportedOperation, unsupportedFlag, noSuchRegion, foreignDomain,
             noPermission, overlappingRegions, lengthMismatch, tooManySources, terminating, notPausable, notPaused,
-            calledFromCallback, quiesceTimeout, staleCookie, notReusable, noMetadata, notPeripheral, badConfiguration,
+            calledFromCallback, quiesceTimeout, staleCookie, notReusable, noMetadata, metadataInUse, cancelled, notPeripheral, badConfiguration,
             notCyclic, deadlinePassed, engineFailed, badPeriod, badShare
     }
 
@@ -56,6 +57,9 @@ extension DMAError.Code {
             facts(38, "a block of a pool", "all % blocks are leased", "take completions, or make a larger pool")
         case .notContiguous:
             facts(nil, "@ contiguous bytes", "at most % bytes in one piece", "use huge pages or a dma-heap, or a scatter list")
+        case .unsupportedBacking:
+            facts(nil, "memory to be imported, from an allocation", "to allocate, or to import what exists",
+                "name another backing, or use Buffer(unsafeImporting:)")
         case .unreachableAddress:
             facts(
                 30, "a mapping at ^", "addresses up to ~, and bouncing is off",
@@ -82,6 +86,20 @@ extension DMAError.Code {
             facts(35, "bytes up to @", "% bytes", "stay inside the buffer")
         case .backendFailed:
             facts(31, "a mapping at ^", "the kernel's IOMMU interface refused", "see errno; `dmactl doctor` names the cause")
+        case .quarantined:
+            facts(18, "memory at ^ that a device may still write", "none of it, until the device is proved stopped",
+                "reset the device, then release the quarantine")
+        case .domainClosed:
+            facts(33, "a mapping", "none: the domain is closed", "map before close, or make another domain")
+        case .mappingsLeft:
+            facts(33, "the end of a domain with @ mappings (% bytes) alive", "a domain without mappings",
+                "end the mappings first; the sanitizer names the line of each")
+        case .unmapMismatch:
+            facts(33, "the end of a mapping of @ bytes or entries", "it was made with %",
+                "unmap with the size, kind, direction and number of entries that it was mapped with")
+        case .notCoherent:
+            facts(37, "coherent memory", "a device that does not see the CPU's caches",
+                "use a streaming mapping, which maintains the caches")
         case .channelBusy:
             facts(1, "a channel that is taken", "one client for each channel", "release it, or request another")
         case .noSuchChannel:
@@ -121,6 +139,10 @@ extension DMAError.Code {
             facts(25, "a finished transaction to run again", "none: it was not submitted with .reuse", "submit it with .reuse")
         case .noMetadata:
             facts(28, "@ bytes of metadata", "% bytes for each descriptor", "request a channel with metadata, attach less")
+        case .metadataInUse:
+            facts(28, "the metadata of a transaction under way", "before issuePending, or after its end", "poll until it is complete")
+        case .cancelled:
+            facts(18, "a wait in a cancelled task", "the transaction goes on; the channel keeps its memory", "take it later, or terminate")
         case .notPeripheral:
             facts(2, "a peripheral's configuration", "the channel moves memory to memory", "request a channel with .peripheral")
         case .badConfiguration:

@@ -4,8 +4,15 @@
 #ifndef CDMA_ATOMIC_H
 #define CDMA_ATOMIC_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <linux/futex.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #define CDMA_INLINE static inline __attribute__((always_inline))
 
@@ -39,7 +46,10 @@ CDMA_INLINE void cdma_store_relaxed64(volatile void *p, uint64_t v) {
     __atomic_store_n((volatile uint64_t *)p, v, __ATOMIC_RELAXED);
 }
 CDMA_INLINE uint64_t cdma_fetch_add64(volatile void *p, uint64_t v) {
-    return __atomic_fetch_add((volatile uint64_t *)p, v, __ATOMIC_ACQ_REL);
+    return __atomic_fetch_add((volatile uint64_t *)p, v, __ATOMIC_SEQ_CST);
+}
+CDMA_INLINE uint32_t cdma_fetch_add32(volatile void *p, uint32_t v) {
+    return __atomic_fetch_add((volatile uint32_t *)p, v, __ATOMIC_SEQ_CST);
 }
 CDMA_INLINE uint32_t cdma_exchange32(volatile void *p, uint32_t v) {
     return __atomic_exchange_n((volatile uint32_t *)p, v, __ATOMIC_ACQ_REL);
@@ -81,6 +91,15 @@ CDMA_INLINE void cdma_relax(void) {
 #else
     __asm__ volatile("" ::: "memory");
 #endif
+}
+
+// Sleeps while *word == expected, at most `nanoseconds`; returns early for any reason. Process-private.
+static inline void cdma_futex_wait(void *word, uint32_t expected, int64_t nanoseconds) {
+    struct timespec limit = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &limit, (void *)0, 0);
+}
+static inline void cdma_futex_wake(void *word, int32_t waiters) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, waiters, (void *)0, (void *)0, 0);
 }
 
 #endif

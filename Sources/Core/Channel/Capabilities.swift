@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How finely an engine knows what it has not moved yet: the kernel's `enum dma_residue_granularity` (rule 20).
+@frozen
+public enum ResidueGranularity: UInt8, Hashable, Sendable, CaseIterable {
+    /// All or nothing.
+    case descriptor
+    /// After each segment or period.
+    case segment
+    /// After each burst.
+    case burst
+}
+
+/// What a channel can do: the kernel's `dma_cap_mask_t` and `struct dma_slave_caps`. A client asks this, never what the engine is.
+public struct Capabilities: Equatable, Sendable {
+    /// What the engine is called in lists: "cpu", "nvme", "ioat".
+    public var name: String
+    /// Which code or silicon does the work, as `list` shows it: "isa-l, avx512", "portable".
+    public var implementation: String
+    public var operations: OperationSet
+    public var flags: DescriptorFlags
+    /// Transactions in flight at once; 1…32,768.
+    public var depth: Int
+    /// XOR and PQ sources in one transaction; at most 32 for PQ.
+    public var maximumSources: Int
+    /// Segments on both sides of one transaction together.
+    public var maximumSegments: Int
+    /// Bytes in one transaction.
+    public var maximumCount: UInt64
+    /// Addresses and lengths are multiples of this. Bytes, a power of two.
+    public var alignment: UInt64
+    /// Whether completions come in the order of submission (rule 9).
+    public var completesInOrder: Bool
+    public var residueGranularity: ResidueGranularity
+    public var canPause: Bool
+    /// Whether a chain or ring may grow while it runs, without a restart between (rule 24).
+    public var extendsWhileRunning: Bool
+    /// Whether ``DescriptorFlags/interrupt`` wakes a waiter; where not, waiting polls.
+    public var hasInterrupts: Bool
+    /// Bits of the tag that come back in a completion; 16…32. What is left beside the slot's number tells a late completion from
+    /// a current one.
+    public var tagBits: Int
+    /// Levels that a channel's priority can have; 1 where there is no choice.
+    public var priorities: Int
+    /// Bytes of metadata for each descriptor (rule 28); 0 where there is none, at most 64.
+    public var metadataCount: Int
+    /// Whether a pause, a termination or a large transfer acts within one quantum of this many bytes; 0 where the engine does not
+    /// divide.
+    public var quantum: UInt64
+
+    /// An engine that copies, one transaction at a time; to be widened.
+    public init(name: String, implementation: String = "", operations: OperationSet = .copy, depth: Int = 1) {
+        self.name = name
+        self.implementation = implementation
+        self.operations = operations
+        self.depth = depth
+        flags = []
+        maximumSources = 1
+        maximumSegments = 2
+        maximumCount = .max
+        alignment = 1
+        completesInOrder = true
+        residueGranularity = .descriptor
+        canPause = false
+        extendsWhileRunning = false
+        hasInterrupts = false
+        tagBits = 32
+        priorities = 1
+        metadataCount = 0
+        quantum = 0
+    }
+}

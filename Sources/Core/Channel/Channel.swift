@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A client's way to an engine: the kernel's `struct dma_chan`, with the ownership the kernel leaves to discipline.
+///
+/// A channel owns its engine and, from submission to the moment the completion is taken, the cargo of every transaction. It counts
+/// cookies, checks requests before the engine sees them, and checks everything the engine says. Being noncopyable it is exclusive
+/// (rule 1), used by one thread at a time, and released at the end of its scope.
+///
+/// The steady path — ``submit(_:_:)``, ``issuePending()``, ``next()`` — allocates nothing, counts no references, takes no lock.
+///
+/// Source: Documentation/driver-api/dmaengine/client.rst.
+@frozen @safe
+public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
+    @usableFromInline var engine: E
+    @usableFromInline let limits: ChannelLimits
+    @usableFromInline let traits: ChannelTraits
+    @usableFromInline let records: UnsafeMutablePointer<SlotRecord>
+    @usableFromInline let cargoes: UnsafeMutablePointer<C>
+    @usableFromInline let arena: SlotArena
+    /// The next cookie, the first one not issued, and the one an in-order engine completes next. A transaction's slot and tag are the low
+    /// bits of its cookie, so that the steady path keeps no list of free slots; where the slot of the next cookie is still taken,
+    /// cookies are skipped.
+    @usableFromInline var nextSequence: UInt64
+    @usableFromInline var issuedEnd: UInt64
+    @usableFromInline var expectedSequence: UInt64
+    /// Non-zero bits send `next` off the steady path: see ``Detour``.
+    @usableFromInline var detours: Detour { didSet { ready = detours.isEmpty ? limits.operations : [] } }
+    /// What `submit` takes on the steady path: everything the engine does, or nothing while there is a detour.
+    @usableFromInline var ready: OperationSet
+    @usableFromInline var state: ChannelState
+    @usableFromInline var faultCounts: EngineFaults
+    @usableFromInline var done: SlotList
+    @usableFromInline var held: SlotList
+    @usableFromInline var fenceSequence: UInt64
+    @usableFromInline var particularCount: Int
+    @usableFromInline var reserved: SlotList
+    @usableFromInline var periods: UInt64
+
+    /// A channel over `engine`, whose cargo is mapped for `domain`.
+    ///
+    /// - Throws: `badConfiguration` where the engine's capabilities contradict themselves (a depth outside 1…32,768, tags too
+    ///   short for the depth, and the like); the engine ends with the attempt.
+    public init(_ engine: consuming E, domain: DomainID, of cargo: C.Type = C.self) throws(DMAError) {
+        let capabilities = engine.capabilities
+        let limits = try ChannelLimits(capabilities, domain: domain)
+        self.engine = engine
+        self.limits = limits
+        traits = ChannelTraits(capabilities)
+        unsafe records = .allocate(capacity: limits.slots)
+        unsafe cargoes = .allocate(capacity: limits.slots)
+        unsafe records.initialize(repeating: SlotRecord(), count: limits.slots)
+        arena = SlotArena(capabilities, slots: limits.slots)
+        nextSequence = 1
+        issuedEnd = 1
+        ready = limits.operations
+        expectedSequence = 1
+        detours = []
+        state = .running
+        faultCounts = EngineFaults()
+        done = SlotList()
+        held = SlotList()
+        fenceSequence = 0
+        particularCount = 0
+        reserved = SlotList()
+        periods = 0
+    }
+
+    deinit {
+        // The engine ends after this body. Memory that it can still touch is parked, not freed (rule 18).
+        var engine = consume engine
+        unsafe ChannelEnd<E, C>.run(
+            &engine, records: records, cargoes: cargoes, arena: arena, slots: limits.slots)
+    }
+}
+
+/// What a channel keeps of one slot.
+@usableFromInline @frozen
+struct SlotRecord {
+    /// The cookie of the transaction that has the slot, or ``idle``.
+    @usableFromInline var sequence: UInt64
+    /// Bytes that the transaction moves.
+    @usableFromInline var count: UInt64
+    // Below here: read and written off the steady path alone.
+    var residue: UInt64
+    var value: UInt64
+    /// By when, and once it is done, by how much it was late. `Int64.max` where there is no deadline.
+    var deadline: Int64
+    /// The next slot of the list that this one is in.
+    var link: UInt32
+    var status: TransactionStatus
+    /// Over, and not taken yet.
+    var isDone: Bool
+    /// Behind a fence; the engine does not know of it.
+    var isHeld: Bool
+    /// Submitted with ``DescriptorFlags/reuse``.
+    var isReusable: Bool
+    /// Taken, and kept to be submitted again: there is no cargo.
+    var isReserved: Bool
+    var wasReportedLate: Bool
+    var hasClientMetadata: Bool
+    /// The last transaction of this slot that asked for an interrupt.
+    var interruptSequence: UInt64
+
+    @inlinable static var idle: UInt64 { .max }
+
+    /// Whether the engine may still touch the transaction's memory.
+    var isOpen: Bool { sequence != SlotRecord.idle && !isDone && !isReserved }
+
+    init() {
+        sequence = SlotRecord.idle
+        count = 0
+        residue = 0
+        value = 0
+        deadline = .max
+        link = .max
+        status = .queued
+        isDone = false
+        isHeld = false
+        isReusable = false
+        isReserved = false
+        wasReportedLate = false
+        hasClientMetadata = false
+        interruptSequence = 0
+    }
+}
+
+/// Why a channel is off its steady path.
+@usableFromInline @frozen
+struct Detour: OptionSet {
+    @usableFromInline let rawValue: UInt8
+    @usableFromInline init(rawValue: UInt8) { self.rawValue = rawValue }
+    /// Finished transactions wait in the channel, taken from the engine by `poll`.
+    @inlinable static var done: Detour { Detour(rawValue: 1) }
+    /// A fence that the engine does not know holds later transactions back.
+    @inlinable static var fence: Detour { Detour(rawValue: 2) }
+    /// Some transaction carries a deadline or wants reuse: its record has more to be looked at.
+    @inlinable static var particular: Detour { Detour(rawValue: 4) }
+    /// Terminated and not yet synchronized: nothing is accepted.
+    @inlinable static var terminating: Detour { Detour(rawValue: 8) }
+    /// Every region is checked against the live mappings.
+    @inlinable static var sanitize: Detour { Detour(rawValue: 16) }
+}
+
+/// Where a channel stands.
+@frozen
+public enum ChannelState: UInt8, Hashable, Sendable {
+    case running
+    case paused
+    /// Terminated; ``Channel/synchronize(by:)`` has yet to make sure that the device has stopped.
+    case terminating
+}
+
+extension Channel where E: ~Copyable, C: ~Copyable {
+    /// What the engine can do.
+    public var capabilities: Capabilities { engine.capabilities }
+    /// Where the channel stands.
+    public var channelState: ChannelState { state }
+    /// What the engine did that no honest one does.
+    public var faults: EngineFaults { faultCounts }
+    /// The address space that cargo must be mapped for (rule 3).
+    public var domain: DomainID { limits.domain }
+    /// Transactions submitted and not yet taken.
+    public var inFlight: Int {
+        var number = 0
+        for slot in 0..<limits.slots {
+            let record = unsafe records[slot]
+            if record.sequence != SlotRecord.idle && !record.isReserved { number += 1 }
+        }
+        return number
+    }
+    /// The engine's interrupt line, where it has one.
+    public var interruptLine: InterruptLine? { engine.interruptLine }
+    /// Interrupts raised since the engine was made (rule 14).
+    public var interruptCount: UInt64 { engine.interruptLine?.count ?? 0 }
+
+    /// Looks at or adjusts the engine itself. What the engine has been told of transactions is the channel's; leave that.
+    @inlinable
+    public mutating func withEngine<R: ~Copyable, Failure: Error>(
+        _ body: (inout E) throws(Failure) -> R
+    ) throws(Failure) -> R {
+        try body(&engine)
+    }
+
+    /// Sets what later transactions use: peripheral, width, burst, priority (rule 2). Those already submitted keep what they had.
+    public mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) {
+        try traits.check(configuration)
+        try engine.configure(configuration)
+    }
+}
+
+// MARK: - Submit, issue, next
+
+extension Channel where E: ~Copyable, C: ~Copyable {
+    /// Queues one operation on a cargo; starts nothing (rule 5).
+    ///
+    /// From here on the cargo is the channel's. It comes back in ``Finished`` or, where the request is refused, at once.
+    /// Refusals: `queueFull`, `unsupportedOperation`, `unsupportedFlag`, `noSuchRegion`, `foreignDomain`, `noPermission`, `outOfRange`,
+    /// `zeroLength`, `misaligned`, `overlappingRegions`, `lengthMismatch`, `tooManySources`, `tooManySegments`, `terminating`.
+    @inlinable @inline(__always)
+    public mutating func submit(_ operation: Operation, _ cargo: consuming C) -> Submission<C> {
+        let sequence = nextSequence
+        let slot = Int(truncatingIfNeeded: sequence & limits.indexMask)
+        guard unsafe records[slot].sequence == SlotRecord.idle, ready.contains(OperationSet(operation.kind)),
+            operation.kind.isPlain, operation.flags.isSubset(of: limits.plainFlags)
+        else {
+            // The fields one by one: handed over whole, the steady path would have to build the value in memory.
+            return submitParticular(
+                operation.kind, operation.flags, operation.source, operation.sourceCount, operation.destination,
+                operation.destinationCount, operation.sourceOffset, operation.destinationOffset, operation.count, operation.value,
+                operation.detail, cargo)
+        }
+        let descriptor: Descriptor
+        do throws(DMAError) {
+            descriptor = try limits.resolve(operation, cargo, arena: arena, slot: slot)
+        } catch {
+            return .refused(error, cargo)
+        }
+        guard engine.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: sequence & limits.tagMask)) else {
+            return .refused(engineRefused(), cargo)
+        }
+        return .queued(accept(cargo, slot: slot, sequence: sequence, count: descriptor.count))
+    }
+
+    /// Queues a prepared transaction.
+    @inlinable
+    public mutating func submit(_ transaction: consuming Transaction<C>) -> Submission<C> {
+        let operation = transaction.operation
+        let deadline = transaction.deadline
+        switch submit(operation, transaction.cargo) {
+        case .queued(let cookie):
+            if deadline != .never { setDeadline(deadline, of: cookie) }
+            return .queued(cookie)
+        case .refused(let error, let cargo):
+            return .refused(error, cargo)
+        }
+    }
+
+    @inlinable @inline(__always)
+    mutating func accept(_ cargo: consuming C, slot: Int, sequence: UInt64, count: UInt64) -> Cookie {
+        nextSequence = sequence &+ 1
+        unsafe records[slot].sequence = sequence
+        unsafe records[slot].count = count
+        unsafe (cargoes + slot).initialize(to: cargo)
+        return Cookie(sequence)
+    }
+
+    /// Starts everything that is queued (rule 7).
+    @inlinable
+    public mutating func issuePending() {
+        issuedEnd = nextSequence
+        engine.issuePending()
+    }
+
+    /// The next finished transaction with its cargo, or nil. Never waits.
+    @inlinable @inline(__always)
+    public mutating func next() -> Finished<C>? {
+        if !detours.isSubset(of: .sanitize) { return nextParticular() }
+        guard let completion = engine.next() else { return nil }
+        // Slots are a power of two, so that no tag names one that is not there. An idle record's sequence is never issued.
+        let slot = Int(truncatingIfNeeded: UInt64(completion.tag) & limits.indexMask)
+        let sequence = unsafe records[slot].sequence
+        let foreign = (sequence ^ UInt64(completion.tag)) & limits.tagMask | (sequence ^ expectedSequence) & limits.orderMask
+        guard foreign == 0, sequence < issuedEnd, completion.residue == 0, !completion.isPeriod,
+            completion.status == TransactionStatus.complete.rawValue
+        else { return nextDoubtful(completion) }
+        expectedSequence = sequence &+ 1
+        unsafe records[slot].sequence = SlotRecord.idle
+        return Finished(
+            cookie: Cookie(sequence), status: .complete, residue: 0, value: completion.value, lateness: 0,
+            cargo: unsafe (cargoes + slot).move())
+    }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a channel checks every request against, made once from the engine's capabilities. Few enough fields that the compiler keeps
+/// the value in place and loads what a check needs.
+@usableFromInline @frozen
+struct ChannelLimits {
+    @usableFromInline let domain: DomainID
+    @usableFromInline let operations: OperationSet
+    /// Flags that are accepted, and those of them that need nothing beyond the engine's own doing.
+    @usableFromInline let flags: DescriptorFlags
+    @usableFromInline let plainFlags: DescriptorFlags
+    /// Slots: the depth, rounded up to a power of two.
+    @usableFromInline let slots: Int
+    @usableFromInline let maximumCount: UInt64
+    @usableFromInline let alignmentMask: UInt64
+    @usableFromInline let maximumSources: Int
+    @usableFromInline let maximumSegments: Int
+    /// Which bits of a cookie are its slot, and which are the tag that the engine is given.
+    @usableFromInline let indexMask: UInt64
+    @usableFromInline let tagMask: UInt64
+    /// All ones on an engine that completes in order.
+    @usableFromInline let orderMask: UInt64
+
+    init(_ capabilities: Capabilities, domain: DomainID) throws(DMAError) {
+        guard capabilities.depth >= 1, capabilities.depth <= 32_768 else {
+            throw DMAError(.badConfiguration, asked: UInt64(clamping: capabilities.depth), limit: 32_768)
+        }
+        let indexBits = capabilities.depth == 1 ? 0 : Int.bitWidth - (capabilities.depth - 1).leadingZeroBitCount
+        guard capabilities.tagBits <= 32, capabilities.tagBits >= 16 else {
+            throw DMAError(.badConfiguration, asked: UInt64(clamping: capabilities.tagBits), limit: 32)
+        }
+        guard capabilities.alignment > 0, capabilities.alignment & (capabilities.alignment - 1) == 0 else {
+            throw DMAError(.badConfiguration, asked: capabilities.alignment, limit: 1)
+        }
+        guard capabilities.metadataCount >= 0, capabilities.metadataCount <= SlotArena.metadataStride else {
+            throw DMAError(
+                .badConfiguration, asked: UInt64(clamping: capabilities.metadataCount), limit: UInt64(SlotArena.metadataStride))
+        }
+        self.domain = domain
+        operations = capabilities.operations
+        // Fences the channel can keep where the engine cannot; interrupts are an offer that polling makes good.
+        flags = capabilities.flags.union([.fence, .interrupt])
+        plainFlags = flags.subtracting(
+            capabilities.flags.contains(.fence) ? [.reuse, .interrupt] : [.reuse, .interrupt, .fence])
+        slots = 1 << indexBits
+        maximumCount = capabilities.maximumCount
+        alignmentMask = capabilities.alignment - 1
+        maximumSources = min(capabilities.maximumSources, 1024)
+        maximumSegments = min(capabilities.maximumSegments, SlotArena.segmentCeiling)
+        indexMask = (UInt64(1) << UInt64(indexBits)) &- 1
+        tagMask = (UInt64(1) << UInt64(capabilities.tagBits)) &- 1
+        orderMask = capabilities.completesInOrder ? .max : 0
+    }
+}
+
+/// What a channel knows of its engine beside the limits: asked off the steady path alone.
+@usableFromInline @frozen
+struct ChannelTraits {
+    @usableFromInline let depth: Int
+    let fencesItself: Bool
+    let canPause: Bool
+    let priorities: Int
+    let metadataCount: Int
+
+    init(_ capabilities: Capabilities) {
+        depth = capabilities.depth
+        fencesItself = capabilities.flags.contains(.fence)
+        canPause = capabilities.canPause
+        priorities = capabilities.priorities
+        metadataCount = capabilities.metadataCount
+    }
+
+    func check(_ configuration: EngineConfiguration) throws(DMAError) {
+        guard configuration.priority < UInt32(clamping: max(priorities, 1)) else {
+            throw DMAError(.badConfiguration, asked: UInt64(configuration.priority), limit: UInt64(clamping: priorities))
+        }
+        for value in [configuration.width, configuration.burst] where value > 65_536 {
+            throw DMAError(.badConfiguration, asked: UInt64(value), limit: 65_536)
+        }
+    }
+}
+
+/// The memory beside the slots: operand lists and metadata, allocated once where the engine has a use for them.
+@usableFromInline @frozen @safe
+struct SlotArena {
+    @usableFromInline let segments: UnsafeMutablePointer<Segment>?
+    @usableFromInline let segmentStride: Int
+    @usableFromInline let metadata: UnsafeMutableRawPointer?
+    /// Descriptors and operations of transactions that are held back or may be used again.
+    @usableFromInline let descriptors: UnsafeMutablePointer<Descriptor>
+    @usableFromInline let operations: UnsafeMutablePointer<Operation>
+
+    /// Bytes of metadata that a slot has room for.
+    @inlinable static var metadataStride: Int { 64 }
+    /// Segments that a transaction may have, whatever the engine says: a bound on what an engine can make a channel allocate.
+    static var segmentCeiling: Int { 4096 }
+
+    init(_ capabilities: Capabilities, slots: Int) {
+        let several: OperationSet = [.xor, .xorValidate, .pq, .pqValidate, .scatterGather, .peripheral]
+        if capabilities.operations.isDisjoint(with: several) {
+            unsafe segments = nil
+            segmentStride = 0
+        } else {
+            // XOR and PQ name their sources and at most two destinations beside the lists' segments.
+            let wanted = max(capabilities.maximumSegments, capabilities.maximumSources &+ 2, 2)
+            segmentStride = min(wanted, SlotArena.segmentCeiling)
+            unsafe segments = .allocate(capacity: segmentStride * slots)
+        }
+        if capabilities.metadataCount > 0 {
+            let area = UnsafeMutableRawPointer.allocate(byteCount: SlotArena.metadataStride * slots, alignment: 64)
+            unsafe area.initializeMemory(as: UInt8.self, repeating: 0, count: SlotArena.metadataStride * slots)
+            unsafe metadata = unsafe area
+        } else {
+            unsafe metadata = nil
+        }
+        unsafe descriptors = .allocate(capacity: slots)
+        unsafe operations = .allocate(capacity: slots)
+    }
+
+    func deallocate() {
+        unsafe segments?.deallocate()
+        unsafe metadata?.deallocate()
+        unsafe descriptors.deallocate()
+        unsafe operations.deallocate()
+    }
+}

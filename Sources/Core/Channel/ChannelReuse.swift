@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Reuse and metadata of descriptors (rules 25 and 28).
+
+extension Channel where E: ~Copyable, C: ~Copyable {
+    /// Submits a finished transaction again, as it was: `dmaengine_desc_set_reuse` (rule 25).
+    ///
+    /// - Returns: refused with `notReusable` where it was submitted without ``DescriptorFlags/reuse``, or its descriptor was
+    ///   reclaimed since because the queue was full.
+    public mutating func resubmit(_ finished: consuming Finished<C>) -> Submission<C> {
+        guard let slot = unsafe reserved.remove(sequence: finished.cookie.rawValue, records) else {
+            return .refused(DMAError(.notReusable), finished.takeCargo())
+        }
+        let operation = unsafe arena.operations[slot]
+        free(slot)
+        return submit(operation, finished.takeCargo())
+    }
+
+    /// Gives a reusable descriptor back: `dmaengine_desc_free`. Returns the cargo.
+    public mutating func retire(_ finished: consuming Finished<C>) -> C {
+        if let slot = unsafe reserved.remove(sequence: finished.cookie.rawValue, records) {
+            free(slot)
+        }
+        return finished.takeCargo()
+    }
+
+    mutating func reserve(_ slot: Int) {
+        unsafe records[slot].isDone = false
+        unsafe records[slot].isReserved = true
+        unsafe reserved.append(slot, records)
+    }
+
+    /// Ends the reservation of a slot that has left the list.
+    mutating func free(_ slot: Int) {
+        recycle(slot)
+        particularCount -= 1
+        if particularCount == 0 { detours.remove(.particular) }
+    }
+
+    /// Takes back the descriptor that has waited longest to be used again. False where none waits.
+    @usableFromInline
+    mutating func reclaimReserved() -> Bool {
+        guard let slot = unsafe reserved.popFirst(records) else { return false }
+        free(slot)
+        return true
+    }
+}
+
+extension Channel where E: ~Copyable, C: ~Copyable {
+    /// Submits with metadata in client mode (rule 28): the bytes are copied beside the descriptor now, and are the device's from then.
+    ///
+    /// - Parameter metadata: at most the capabilities' `metadataCount` bytes.
+    /// - Returns: refused with `noMetadata` where the channel has none, or not as much.
+    public mutating func submit(_ operation: Operation, _ cargo: consuming C, metadata: RawSpan) -> Submission<C> {
+        guard metadata.byteCount > 0, metadata.byteCount <= traits.metadataCount, let area = unsafe arena.metadata else {
+            return .refused(
+                DMAError(.noMetadata, asked: UInt64(metadata.byteCount), limit: UInt64(traits.metadataCount)), cargo)
+        }
+        switch submit(operation, cargo) {
+        case .refused(let error, let cargo):
+            return .refused(error, cargo)
+        case .queued(let cookie):
+            if let slot = try? find(cookie) {
+                let target = unsafe area + slot * SlotArena.metadataStride
+                for index in 0..<metadata.byteCount {
+                    unsafe target.storeBytes(
+                        of: metadata.unsafeLoad(fromByteOffset: index, as: UInt8.self), toByteOffset: index, as: UInt8.self)
+                }
+                unsafe records[slot].hasClientMetadata = true
+            }
+            return .queued(cookie)
+        }
+    }
+
+    /// The metadata of a descriptor, while it is not the device's: before it is issued (engine mode alone), and between its end and
+    /// the taking of its completion.
+    ///
+    /// - Throws: `noMetadata`, `staleCookie` after its lifetime, `metadataInUse` while the device has it or client mode forbids it.
+    public mutating func withMetadata<R: ~Copyable>(of cookie: Cookie, _ body: (inout MutableRawSpan) -> R) throws(DMAError) -> R {
+        guard traits.metadataCount > 0, let area = unsafe arena.metadata else { throw DMAError(.noMetadata) }
+        poll()
+        let slot = try find(cookie)
+        let isQueued = unsafe cookie.rawValue >= issuedEnd && !records[slot].hasClientMetadata
+        guard unsafe isQueued || records[slot].isDone else { throw DMAError(.metadataInUse) }
+        var span = unsafe MutableRawSpan(
+            _unsafeStart: area + slot * SlotArena.metadataStride, byteCount: traits.metadataCount)
+        return body(&span)
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Questions about one transaction, by its cookie.
+
+extension Channel where E: ~Copyable, C: ~Copyable {
+    /// Where transaction `cookie` stands (rule 10).
+    ///
+    /// - Throws: `staleCookie` for one that was never given out, or whose completion was taken.
+    public mutating func status(of cookie: Cookie) throws(DMAError) -> TransactionStatus {
+        poll()
+        let slot = try find(cookie)
+        if unsafe records[slot].isDone { return unsafe records[slot].status }
+        if detours.contains(.terminating) { return .aborted }
+        if cookie.rawValue >= issuedEnd { return .queued }
+        return state == .paused ? .paused : .inProgress
+    }
+
+    /// Bytes that transaction `cookie` has not moved, in the engine's granularity (rules 20 and 21). Never more than it has.
+    ///
+    /// - Throws: `staleCookie`.
+    public mutating func residue(of cookie: Cookie) throws(DMAError) -> UInt64 {
+        poll()
+        let slot = try find(cookie)
+        if unsafe records[slot].isDone { return unsafe records[slot].residue }
+        let count = unsafe records[slot].count
+        guard unsafe !records[slot].isHeld, let said = engine.residue(of: tag(cookie.rawValue)) else { return count }
+        if said > count { faultCounts.badResidue &+= 1 }
+        return min(said, count)
+    }
+
+    /// Takes the completion of one transaction, whatever else is finished; nil where it is not over yet.
+    ///
+    /// - Throws: `staleCookie`.
+    public mutating func take(_ cookie: Cookie) throws(DMAError) -> Finished<C>? {
+        poll()
+        let slot = try find(cookie)
+        guard unsafe records[slot].isDone, unsafe done.remove(sequence: cookie.rawValue, records) != nil else { return nil }
+        return handOut(slot)
+    }
+
+    /// Periods that the running cyclic transaction has completed since its start.
+    public mutating func periodCount() -> UInt64 {
+        poll()
+        return periods
+    }
+
+    /// The slot of a transaction that is not yet taken.
+    func find(_ cookie: Cookie) throws(DMAError) -> Int {
+        let slot = Int(cookie.rawValue & limits.indexMask)
+        if unsafe records[slot].sequence == cookie.rawValue && !records[slot].isReserved { return slot }
+        throw DMAError(.staleCookie, asked: cookie.rawValue, limit: nextSequence &- 1)
+    }
+
+    /// States by when a submitted transaction is to be complete.
+    @usableFromInline
+    mutating func setDeadline(_ deadline: Deadline, of cookie: Cookie) {
+        guard let slot = try? find(cookie) else { return }
+        unsafe records[slot].deadline = deadline.nanoseconds
+        particularCount += 1
+        detours.insert(.particular)
+    }
+
+    /// A transaction whose deadline has passed while it is still under way, each reported once: which, and what it has not moved.
+    public mutating func nextLate() -> LateTransaction? {
+        guard particularCount > 0 else { return nil }
+        poll()
+        let now = Deadline.now.nanoseconds
+        for slot in 0..<limits.slots {
+            let record = unsafe records[slot]
+            guard record.isOpen, record.deadline < now, !record.wasReportedLate else { continue }
+            unsafe records[slot].wasReportedLate = true
+            let said = record.isHeld ? nil : engine.residue(of: tag(record.sequence))
+            return LateTransaction(
+                cookie: Cookie(record.sequence), residue: min(said ?? record.count, record.count), lateness: now - record.deadline)
+        }
+        return nil
+    }
+}
+
+/// A transaction that missed its deadline and is still running.
+public struct LateTransaction: Equatable, Sendable {
+    public let cookie: Cookie
+    /// Bytes not moved when it was found late.
+    public let residue: UInt64
+    /// Nanoseconds past the deadline.
+    public let lateness: Int64
+}

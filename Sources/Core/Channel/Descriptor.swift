@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A range of bus addresses in an engine's operand list.
+@frozen
+public struct Segment: Equatable, Sendable {
+    public var address: UInt64
+    /// Bytes.
+    public var count: UInt64
+    @inlinable
+    public init(address: UInt64, count: UInt64) {
+        self.address = address
+        self.count = count
+    }
+}
+
+/// One transaction as an engine sees it: words only, checked by the channel against the cargo and the engine's capabilities.
+///
+/// Operations with one source and one destination use `source`, `destination` and `count` alone. XOR and PQ, scatter lists and
+/// peripheral lists have their operands in `operands`: `sourceCount` segments, then `destinationCount`. The list stays valid until
+/// the engine has reported the transaction's completion or has quiesced.
+// Safe to hold: the pointers are followed only by engines, which are at the bottom, and by the checked accessors below.
+@frozen @safe
+public struct Descriptor: @unchecked Sendable {
+    public var kind: OperationKind
+    public var flags: DescriptorFlags
+    public var sourceCount: UInt16
+    public var destinationCount: UInt16
+    /// Bus address of the (first) source; 0 where there is none.
+    public var source: UInt64
+    /// Bus address of the (first) destination; 0 where there is none.
+    public var destination: UInt64
+    /// Bytes: of each source for XOR and PQ, in all for everything else.
+    public var count: UInt64
+    /// Fill pattern, CRC seed, or period.
+    public var value: UInt64
+    /// Coefficients or template.
+    public var detail: SIMD4<UInt64>
+    /// Segments of operations that have several; nil for the others.
+    public var operands: UnsafePointer<Segment>?
+    /// This descriptor's metadata area (rule 28), or nil on channels that have none.
+    public var metadata: UnsafeMutableRawPointer?
+
+    /// A descriptor of words; the channel makes them, tests of engines may.
+    @inlinable
+    public init(
+        kind: OperationKind, flags: DescriptorFlags = [], source: UInt64 = 0, destination: UInt64 = 0, count: UInt64 = 0,
+        value: UInt64 = 0
+    ) {
+        self.kind = kind
+        self.flags = flags
+        self.source = source
+        self.destination = destination
+        self.count = count
+        self.value = value
+        sourceCount = 0
+        destinationCount = 0
+        detail = .zero
+        unsafe operands = nil
+        unsafe metadata = nil
+    }
+
+    /// The weights of a PQ operation.
+    @inlinable
+    public var coefficients: Coefficients { unsafe unsafeBitCast(detail, to: Coefficients.self) }
+
+    /// The frames of an interleaved operation.
+    @inlinable
+    public var template: InterleavedTemplate {
+        var template = InterleavedTemplate(
+            frames: UInt32(truncatingIfNeeded: detail[0]), chunk: UInt32(truncatingIfNeeded: detail[1]),
+            sourceGap: UInt32(truncatingIfNeeded: detail[2]), destinationGap: UInt32(truncatingIfNeeded: detail[2] >> 32))
+        template.sourceIncrements = detail[3] & 1 != 0
+        template.destinationIncrements = detail[3] & 2 != 0
+        template.sourceScatters = detail[3] & 4 != 0
+        template.destinationScatters = detail[3] & 8 != 0
+        return template
+    }
+
+    /// Source segment `index`; a segment of no bytes where there is none of that number.
+    @inlinable
+    public func sourceSegment(_ index: Int) -> Segment {
+        guard let list = unsafe operands, index >= 0, index < Int(sourceCount) else { return Segment(address: 0, count: 0) }
+        return unsafe list[index]
+    }
+
+    /// Destination segment `index`; a segment of no bytes where there is none of that number.
+    @inlinable
+    public func destinationSegment(_ index: Int) -> Segment {
+        guard let list = unsafe operands, index >= 0, index < Int(destinationCount) else {
+            return Segment(address: 0, count: 0)
+        }
+        return unsafe list[Int(sourceCount) + index]
+    }
+}

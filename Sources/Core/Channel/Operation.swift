@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What an engine can be asked to do: the kernel's `enum dma_transaction_type`, named by what moves.
+@frozen
+public enum OperationKind: UInt8, Hashable, Sendable, CaseIterable {
+    /// `DMA_MEMCPY`
+    case copy = 0
+    /// `DMA_MEMSET`
+    case fill = 1
+    /// CRC32C of a range; the kernel leaves it to each driver.
+    case crc32c = 2
+    /// A copy and the CRC32C of what was copied, in one pass.
+    case copyCRC32C = 3
+    /// `DMA_XOR`
+    case xor = 4
+    /// `DMA_XOR_VAL`
+    case xorValidate = 5
+    /// `DMA_PQ`
+    case pq = 6
+    /// `DMA_PQ_VAL`
+    case pqValidate = 7
+    /// Memory to memory through two lists of unequal segments.
+    case scatterGather = 8
+    /// `DMA_SLAVE` with `device_prep_slave_sg`.
+    case peripheral = 9
+    /// `DMA_INTERLEAVE`
+    case interleaved = 10
+    /// `DMA_CYCLIC`
+    case cyclic = 11
+    /// A descriptor that moves nothing and raises an interrupt: `DMA_INTERRUPT`.
+    case null = 12
+}
+
+extension OperationKind {
+    /// Whether it has at most one source and one destination, each in one piece.
+    @inlinable
+    var isPlain: Bool {
+        switch self {
+        case .copy, .fill, .crc32c, .copyCRC32C, .null: true
+        default: false
+        }
+    }
+}
+
+/// A set of operation kinds: the kernel's `dma_cap_mask_t`.
+@frozen
+public struct OperationSet: OptionSet, Hashable, Sendable {
+    public let rawValue: UInt32
+    @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
+    @inlinable public init(_ kind: OperationKind) { rawValue = 1 << UInt32(kind.rawValue) }
+    @inlinable public static var copy: Self { Self(.copy) }
+    @inlinable public static var fill: Self { Self(.fill) }
+    @inlinable public static var crc32c: Self { Self(.crc32c) }
+    @inlinable public static var copyCRC32C: Self { Self(.copyCRC32C) }
+    @inlinable public static var xor: Self { Self(.xor) }
+    @inlinable public static var xorValidate: Self { Self(.xorValidate) }
+    @inlinable public static var pq: Self { Self(.pq) }
+    @inlinable public static var pqValidate: Self { Self(.pqValidate) }
+    @inlinable public static var scatterGather: Self { Self(.scatterGather) }
+    @inlinable public static var peripheral: Self { Self(.peripheral) }
+    @inlinable public static var interleaved: Self { Self(.interleaved) }
+    @inlinable public static var cyclic: Self { Self(.cyclic) }
+    @inlinable public static var null: Self { Self(.null) }
+
+    /// The kinds in the set, in the order of their raw values.
+    public var kinds: [OperationKind] { OperationKind.allCases.filter { contains(OperationSet($0)) } }
+}
+
+/// What is asked of one descriptor beside its operation: the kernel's `enum dma_ctrl_flags`.
+@frozen
+public struct DescriptorFlags: OptionSet, Hashable, Sendable {
+    public let rawValue: UInt16
+    @inlinable public init(rawValue: UInt16) { self.rawValue = rawValue }
+    /// Later transactions start only after this one completed: `DMA_PREP_FENCE` (rule 26).
+    @inlinable public static var fence: Self { Self(rawValue: 1) }
+    /// Completion raises an interrupt, so that a waiter wakes: `DMA_PREP_INTERRUPT` (rule 14).
+    @inlinable public static var interrupt: Self { Self(rawValue: 2) }
+    /// The transaction comes back whole and can be submitted again: `DMA_CTRL_REUSE` (rule 25).
+    @inlinable public static var reuse: Self { Self(rawValue: 4) }
+    /// The destinations' present contents count as one more source: `DMA_PREP_CONTINUE` (rule 27).
+    @inlinable public static var `continue`: Self { Self(rawValue: 8) }
+    /// No P: `DMA_PREP_PQ_DISABLE_P`.
+    @inlinable public static var disableP: Self { Self(rawValue: 16) }
+    /// No Q: `DMA_PREP_PQ_DISABLE_Q`.
+    @inlinable public static var disableQ: Self { Self(rawValue: 32) }
+}
+
+/// Frames of one chunk each, with gaps between: the kernel's `struct dma_interleaved_template` with one chunk a frame.
+///
+/// Rule 23: `frames × (chunk + gap)`; a side whose gap is 0 is contiguous, a side that does not advance is a register or FIFO
+/// that every frame meets at the same address.
+@frozen
+public struct InterleavedTemplate: Equatable, Sendable {
+    /// How many chunks; 1 or more.
+    public var frames: UInt32
+    /// Bytes in each chunk; 1 or more.
+    public var chunk: UInt32
+    /// Bytes left out after each chunk at the source: `src_icg`, which counts only where `sourceScatters`.
+    public var sourceGap: UInt32
+    /// Bytes left out after each chunk at the destination: `dst_icg`, which counts only where `destinationScatters`.
+    public var destinationGap: UInt32
+    /// `src_inc`, `dst_inc`: whether the address moves on from chunk to chunk.
+    public var sourceIncrements: Bool
+    public var destinationIncrements: Bool
+    /// `src_sgl`, `dst_sgl`: whether the gap is applied.
+    public var sourceScatters: Bool
+    public var destinationScatters: Bool
+
+    /// Both sides advance; a side with a gap scatters.
+    @inlinable
+    public init(frames: UInt32, chunk: UInt32, sourceGap: UInt32 = 0, destinationGap: UInt32 = 0) {
+        self.frames = frames
+        self.chunk = chunk
+        self.sourceGap = sourceGap
+        self.destinationGap = destinationGap
+        sourceIncrements = true
+        destinationIncrements = true
+        sourceScatters = sourceGap != 0
+        destinationScatters = destinationGap != 0
+    }
+
+    /// Bytes from one chunk's start to the next one's, at the source.
+    @inlinable
+    public var sourceStride: UInt64 {
+        sourceIncrements ? UInt64(chunk) + (sourceScatters ? UInt64(sourceGap) : 0) : 0
+    }
+
+    /// Bytes from one chunk's start to the next one's, at the destination.
+    @inlinable
+    public var destinationStride: UInt64 {
+        destinationIncrements ? UInt64(chunk) + (destinationScatters ? UInt64(destinationGap) : 0) : 0
+    }
+
+    /// Bytes moved. Cannot overflow: the product of two 32-bit numbers.
+    @inlinable
+    public var count: UInt64 { UInt64(frames) * UInt64(chunk) }
+
+    @inlinable
+    func extent(stride: UInt64) -> UInt64? {
+        let (steps, overflow) = UInt64(frames &- 1).multipliedReportingOverflow(by: stride)
+        let (sum, overflow2) = steps.addingReportingOverflow(UInt64(chunk))
+        return overflow || overflow2 ? nil : sum
+    }
+}
+
+/// The weights of a PQ operation's sources over GF(2⁸) with the polynomial 0x11d: the kernel's `scf`.
+@frozen
+public struct Coefficients: Equatable, Sendable {
+    /// One weight a source; at most 32.
+    public var values: SIMD32<UInt8>
+
+    @inlinable
+    public init(values: SIMD32<UInt8>) { self.values = values }
+
+    /// RAID-6's: source i weighs gⁱ, with g = 2.
+    public static let raid6: Coefficients = {
+        var values = SIMD32<UInt8>()
+        var power: UInt8 = 1
+        for index in 0..<32 {
+            values[index] = power
+            power = (power << 1) ^ (power & 0x80 != 0 ? 0x1d : 0)
+        }
+        return Coefficients(values: values)
+    }()
+}
+
+/// One piece of work, in terms of the cargo it is submitted with: which regions, which offsets, how many bytes.
+///
+/// Made by the static functions. It holds no address: the channel resolves region numbers against the cargo that the transaction
+/// owns, and refuses what does not fit.
+@frozen
+public struct Operation: Sendable {
+    public let kind: OperationKind
+    public var flags: DescriptorFlags
+    /// The first source region, and how many follow.
+    public let source: UInt16
+    public let sourceCount: UInt16
+    /// The first destination region, and how many follow.
+    public let destination: UInt16
+    public let destinationCount: UInt16
+    /// Bytes into each source region, and into each destination region.
+    public var sourceOffset: UInt64
+    public var destinationOffset: UInt64
+    /// Bytes; `UInt64.max` stands for as many as there are.
+    public var count: UInt64
+    /// The fill pattern, the CRC's seed, or the period, as `kind` says.
+    public var value: UInt64
+    /// The coefficients or the template, as `kind` says.
+    public var detail: SIMD4<UInt64>
+
+    @inlinable @inline(__always)
+    init(
+        _ kind: OperationKind, source: Range<UInt16>, destination: Range<UInt16>, sourceOffset: UInt64 = 0,
+        destinationOffset: UInt64 = 0, count: UInt64 = .max, value: UInt64 = 0, detail: SIMD4<UInt64> = .zero,
+        flags: DescriptorFlags
+    ) {
+        self.kind = kind
+        self.flags = flags
+        self.source = source.lowerBound
+        self.sourceCount = source.upperBound &- source.lowerBound
+        self.destination = destination.lowerBound
+        self.destinationCount = destination.upperBound &- destination.lowerBound
+        self.sourceOffset = sourceOffset
+        self.destinationOffset = destinationOffset
+        self.count = count
+        self.value = value
+        self.detail = detail
+    }
+
+    @inlinable @inline(__always)
+    static func one(_ index: UInt16) -> Range<UInt16> {
+        unsafe Range(uncheckedBounds: (index, index &+ 1))
+    }
+
+    @inlinable @inline(__always)
+    static func none() -> Range<UInt16> { unsafe Range(uncheckedBounds: (0, 0)) }
+}
+
+extension Operation {
+    /// Copies `count` bytes of one region into another: `dmaengine_prep_dma_memcpy`.
+    @inlinable @inline(__always)
+    public static func copy(
+        from source: UInt16 = 0, to destination: UInt16 = 1, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0,
+        count: UInt64 = .max, flags: DescriptorFlags = []
+    ) -> Operation {
+        Operation(
+            .copy, source: one(source), destination: one(destination), sourceOffset: sourceOffset,
+            destinationOffset: destinationOffset, count: count, flags: flags)
+    }
+
+    /// Fills with a pattern of 8 bytes, lowest byte first, beginning anew at the first byte: `dmaengine_prep_dma_memset`.
+    @inlinable @inline(__always)
+    public static func fill(
+        _ destination: UInt16 = 0, offset: UInt64 = 0, count: UInt64 = .max, pattern: UInt64, flags: DescriptorFlags = []
+    ) -> Operation {
+        Operation(
+            .fill, source: none(), destination: one(destination), destinationOffset: offset, count: count, value: pattern,
+            flags: flags)
+    }
+
+    /// CRC32C (Castagnoli, reflected) of a range, in ``Finished/value``. `seed` is the CRC of what came before, 0 at the beginning.
+    @inlinable @inline(__always)
+    public static func crc32c(
+        of source: UInt16 = 0, offset: UInt64 = 0, count: UInt64 = .max, seed: UInt32 = 0, flags: DescriptorFlags = []
+    ) -> Operation {
+        Operation(
+            .crc32c, source: one(source), destination: none(), sourceOffset: offset, count: count, value: UInt64(seed),
+            flags: flags)
+    }
+
+    /// Copies, and gives the CRC32C of what was copied in ``Finished/value``.
+    @inlinable @inline(__always)
+    public static func copyCRC32C(
+        from source: UInt16 = 0, to destination: UInt16 = 1, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0,
+        count: UInt64 = .max, seed: UInt32 = 0, flags: DescriptorFlags = []
+    ) -> Operation {
+        Operation(
+            .copyCRC32C, source: one(source), destination: one(destination), sourceOffset: sourceOffset,
+            destinationOffset: destinationOffset, count: count, value: UInt64(seed), flags: flags)
+    }
+
+    /// XOR of the sources into a destination, which may be one of them: `dmaengine_prep_dma_xor`. With ``DescriptorFlags/continue``
+    /// the destination's present contents are one more source.
+    @inlinable @inline(__always)
+    public static func xor(
+        sources: Range<UInt16>, to destination: UInt16, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0,
+        count: UInt64 = .max, flags: DescriptorFlags = []
+    ) -> Operation {
+        Operation(
+            .xor, source: sources, destination: one(destination), sourceOffset: sourceOffset,
+            destinationOffset: destinationOffset, count: count, flags: flags)
+    }
+
+    /// Whether the sources XOR to zero; a failure is ``ValidationResult/pFailed`` in ``Finished/validation``.
+    @inlinable @inline(__always)
+    public static func xorValidate(
+        sources: Range<UInt16>, offset: UInt64 = 0, count: UInt64 = .max, flags: DescriptorFlags = []
+    ) -> Operation {
+        Operation(.xorValidate, source: sources, destination: none(), sourceOffset: offset, count: count, flags: flags)
+    }
+
+    /// P and Q of the sources into regions `p` and `p + 1`: `dmaengine_prep_dma_pq`, rule 27.
+    ///
+    /// With ``DescriptorFlags/disableP`` or ``DescriptorFlags/disableQ`` the region is still named, and left alone.
+    @inlinable @inline(__always)
+    public static func pq(
+        sources: Range<UInt16>, p: UInt16, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0, count: UInt64 = .max,
+        coefficients: Coefficients = .raid6, flags: DescriptorFlags = []
+    ) -> Operation {
+        Operation(
+            .pq, source: sources, destination: unsafe Range(uncheckedBounds: (p, p &+ 2)), sourceOffset: sourceOffset,
+            destinationOffset: destinationOffset, count: count, detail: unsafe unsafeBitCast(coefficients, to: SIMD4<UInt64>.self),
+            flags: flags)
+    }
+
+    /// Whether regions `p` and `p + 1` are P and Q of the sources; which of them is not stands in ``Finished/validation``.
+    @inlinable @inline(__always)
+    public static func pqValidate(
+        sources: Range<UInt16>, p: UInt16, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0, count: UInt64 = .max,
+        coefficients: Coefficients = .raid6, flags: DescriptorFlags = []
+    ) -> Operation {
+        Operation(
+            .pqValidate, source: sources, destination: unsafe Range(uncheckedBounds: (p, p &+ 2)), sourceOffset: sourceOffset,
+            destinationOffset: destinationOffset, count: count, detail: unsafe unsafeBitCast(coefficients, to: SIMD4<UInt64>.self),
+            flags: flags)
+    }
+
+    /// Copies one list of regions into another; the lists add up to the same number of bytes, their segments need not match.
+    @inlinable @inline(__always)
+    public static func scatterGather(
+        from sources: Range<UInt16>, to destinations: Range<UInt16>, flags: DescriptorFlags = []
+    ) -> Operation {
+        Operation(.scatterGather, source: sources, destination: destinations, flags: flags)
+    }
+
+    /// Moves a list of regions to the channel's peripheral: `dmaengine_prep_slave_sg` with `DMA_MEM_TO_DEV`.
+    @inlinable @inline(__always)
+    public static func toPeripheral(
+        _ sources: Range<UInt16>, offset: UInt64 = 0, count: UInt64 = .max, flags: DescriptorFlags = []
+    ) -> Operation {
+        Operation(.peripheral, source: sources, destination: none(), sourceOffset: offset, count: count, flags: flags)
+    }
+
+    /// Fills a list of regions from the channel's peripheral: `dmaengine_prep_slave_sg` with `DMA_DEV_TO_MEM`.
+    @inlinable @inline(__always)
+    public static func fromPeripheral(
+        _ destinations: Range<UInt16>, offset: UInt64 = 0, count: UInt64 = .max, flags: DescriptorFlags = []
+    ) -> Operation {
+        Operation(
+            .peripheral, source: none(), destination: destinations, destinationOffset: offset, count: count, flags: flags)
+    }
+
+    /// Moves frames with gaps: `dmaengine_prep_interleaved_dma`, rule 23.
+    @inlinable @inline(__always)
+    public static func interleaved(
+        from source: UInt16 = 0, to destination: UInt16 = 1, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0,
+        template: InterleavedTemplate, flags: DescriptorFlags = []
+    ) -> Operation {
+        let sides: UInt64 =
+            (template.sourceIncrements ? 1 : 0) | (template.destinationIncrements ? 2 : 0) | (template.sourceScatters ? 4 : 0)
+            | (template.destinationScatters ? 8 : 0)
+        return Operation(
+            .interleaved, source: one(source), destination: one(destination), sourceOffset: sourceOffset,
+            destinationOffset: destinationOffset, count: template.count,
+            detail: SIMD4(
+                UInt64(template.frames), UInt64(template.chunk),
+                UInt64(template.sourceGap) | UInt64(template.destinationGap) << 32, sides), flags: flags)
+    }
+
+    /// Runs round one region until terminated, and reports each period: `dmaengine_prep_dma_cyclic`, rule 22. `period` divides the
+    /// region's length.
+    @inlinable @inline(__always)
+    public static func cyclic(_ ring: UInt16 = 0, period: UInt64, direction: Direction, flags: DescriptorFlags = [.interrupt])
+        -> Operation
+    {
+        Operation(
+            .cyclic, source: direction == .toDevice ? one(ring) : none(), destination: direction == .toDevice ? none() : one(ring),
+            value: period, flags: flags)
+    }
+
+    /// Moves nothing; completes in its turn: `dmaengine_prep_dma_interrupt`.
+    @inlinable @inline(__always)
+    public static func null(flags: DescriptorFlags = [.interrupt]) -> Operation {
+        Operation(.null, source: none(), destination: none(), count: 0, flags: flags)
+    }
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// From an operation, which names places in a cargo, to a descriptor of bus addresses. Every address an engine is given comes from
+// here, and was checked: domain, permission, bounds, alignment, overlap.
+
+extension ChannelLimits {
+    /// `resolve`, for a kind and flags that have not been looked at.
+    @inlinable
+    func resolveChecked<C: Cargo & ~Copyable>(
+        _ operation: Operation, _ cargo: borrowing C, arena: SlotArena, slot: Int
+    ) throws(DMAError) -> Descriptor {
+        guard operations.contains(OperationSet(operation.kind)), operation.flags.isSubset(of: flags) else {
+            throw ChannelLimits.unsupported(operation.kind, operation.flags, operations, flags)
+        }
+        return try resolve(operation, cargo, arena: arena, slot: slot)
+    }
+
+    /// The plain kinds: at most one source and one destination. Kind and flags are among those supported.
+    @inlinable @inline(__always)
+    func resolve<C: Cargo & ~Copyable>(
+        _ operation: Operation, _ cargo: borrowing C, arena: SlotArena, slot: Int
+    ) throws(DMAError) -> Descriptor {
+        var descriptor = Descriptor(kind: operation.kind, flags: operation.flags, value: operation.value)
+        switch operation.kind {
+        case .copy, .copyCRC32C:
+            let source = cargo.region(at: Int(operation.source))
+            let destination = cargo.region(at: Int(operation.destination))
+            let count =
+                operation.count != .max ? operation.count : rest(source, operation.sourceOffset)
+            descriptor.source = try place(source, operation.sourceOffset, count, .read)
+            descriptor.destination = try place(destination, operation.destinationOffset, count, .write)
+            // Overlap: the distance between the two starts, either way round, is less than the length.
+            guard descriptor.destination &- descriptor.source >= count, descriptor.source &- descriptor.destination >= count else {
+                throw DMAError(.overlappingRegions)
+            }
+            descriptor.count = count
+        case .fill:
+            let destination = cargo.region(at: Int(operation.destination))
+            let count = operation.count != .max ? operation.count : rest(destination, operation.destinationOffset)
+            descriptor.destination = try place(destination, operation.destinationOffset, count, .write)
+            descriptor.count = count
+        case .crc32c:
+            let source = cargo.region(at: Int(operation.source))
+            let count = operation.count != .max ? operation.count : rest(source, operation.sourceOffset)
+            descriptor.source = try place(source, operation.sourceOffset, count, .read)
+            descriptor.count = count
+        default:
+            // `null`, which has no operand; the others go through `resolveLists`.
+            break
+        }
+        if let area = unsafe arena.metadata { unsafe descriptor.metadata = unsafe area + slot &* SlotArena.metadataStride }
+        return descriptor
+    }
+
+    /// What is left of a region beyond an offset; 0 where the offset is outside, which `place` then refuses.
+    @inlinable @inline(__always)
+    func rest(_ region: Region, _ offset: UInt64) -> UInt64 {
+        region.count > offset ? region.count &- offset : 0
+    }
+
+    /// The bus address of `count` bytes at `offset` in a region, checked.
+    @inlinable @inline(__always)
+    func place(_ region: Region, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) throws(DMAError) -> UInt64 {
+        let address = region.start.rawValue &+ offset
+        guard region.domain == domain, region.access.isSuperset(of: access),
+            offset <= region.count, count <= region.count &- offset,
+            count &- 1 < maximumCount, (address | count) & alignmentMask == 0
+        else {
+            throw ChannelLimits.misplaced(
+                region.start, region.count, region.domain, region.access, offset, count, access, domain, maximumCount, alignmentMask)
+        }
+        return address
+    }
+
+    /// Why `place` refused: off the steady path, in the order in which a reader would look.
+    @usableFromInline @inline(never)
+    static func misplaced(
+        _ start: IOVA, _ length: UInt64, _ owner: DomainID, _ permitted: DeviceAccess, _ offset: UInt64, _ count: UInt64,
+        _ access: DeviceAccess, _ domain: DomainID, _ maximumCount: UInt64, _ alignmentMask: UInt64
+    ) -> DMAError {
+        if owner == Region.none.domain { return DMAError(.noSuchRegion) }
+        if owner != domain { return DMAError(.foreignDomain, asked: UInt64(owner.rawValue), limit: UInt64(domain.rawValue)) }
+        if !permitted.isSuperset(of: access) { return DMAError(.noPermission) }
+        if offset > length || count > length - offset {
+            let (end, overflow) = offset.addingReportingOverflow(count)
+            return DMAError(.outOfRange, asked: overflow ? .max : end, limit: length)
+        }
+        if count == 0 { return DMAError(.zeroLength) }
+        if count > maximumCount { return DMAError(.sizeOverflow, asked: count, limit: maximumCount) }
+        return DMAError(.misaligned, asked: (start.rawValue &+ offset) | count, limit: alignmentMask + 1)
+    }
+
+    @usableFromInline @inline(never)
+    static func unsupported(
+        _ kind: OperationKind, _ asked: DescriptorFlags, _ operations: OperationSet, _ flags: DescriptorFlags
+    ) -> DMAError {
+        guard operations.contains(OperationSet(kind)) else { return DMAError(.unsupportedOperation) }
+        return DMAError(.unsupportedFlag, asked: UInt64(asked.subtracting(flags).rawValue), limit: UInt64(flags.rawValue))
+    }
+
+    /// The operations with several operands, and those with a shape of their own.
+    @inlinable @inline(never)
+    func resolveLists<C: Cargo & ~Copyable>(
+        _ operation: Operation, _ cargo: borrowing C, arena: SlotArena, slot: Int
+    ) throws(DMAError) -> Descriptor {
+        guard operations.contains(OperationSet(operation.kind)), operation.flags.isSubset(of: flags) else {
+            throw ChannelLimits.unsupported(operation.kind, operation.flags, operations, flags)
+        }
+        var descriptor = Descriptor(kind: operation.kind, flags: operation.flags, value: operation.value)
+        descriptor.detail = operation.detail
+        switch operation.kind {
+        case .interleaved:
+            let template = descriptor.template
+            guard template.frames > 0, template.chunk > 0 else { throw DMAError(.zeroLength) }
+            guard let sourceExtent = template.extent(stride: template.sourceStride),
+                let destinationExtent = template.extent(stride: template.destinationStride)
+            else { throw DMAError(.sizeOverflow, asked: .max, limit: maximumCount) }
+            descriptor.source = try place(
+                cargo.region(at: Int(operation.source)), operation.sourceOffset, sourceExtent, .read)
+            descriptor.destination = try place(
+                cargo.region(at: Int(operation.destination)), operation.destinationOffset, destinationExtent, .write)
+            guard
+                disjoint(
+                    Segment(address: descriptor.source, count: sourceExtent),
+                    Segment(address: descriptor.destination, count: destinationExtent))
+            else { throw DMAError(.overlappingRegions) }
+            descriptor.count = template.count
+        case .cyclic:
+            let writes = operation.destinationCount > 0
+            let ring = cargo.region(at: Int(writes ? operation.destination : operation.source))
+            let address = try place(ring, 0, ring.count, writes ? .write : .read)
+            guard operation.value > 0, operation.value <= ring.count, ring.count % operation.value == 0 else {
+                throw DMAError(.badPeriod, asked: operation.value, limit: ring.count)
+            }
+            if writes { descriptor.destination = address } else { descriptor.source = address }
+            descriptor.count = ring.count
+        case .xor, .xorValidate, .pq, .pqValidate:
+            try resolveParity(operation, cargo, arena: arena, slot: slot, into: &descriptor)
+        case .scatterGather, .peripheral:
+            try resolveScatter(operation, cargo, arena: arena, slot: slot, into: &descriptor)
+        default:
+            throw DMAError(.unsupportedOperation)
+        }
+        if let area = unsafe arena.metadata { unsafe descriptor.metadata = unsafe area + slot &* SlotArena.metadataStride }
+        return descriptor
+    }
+
+    /// Sources and destinations of one length; a destination is a source as a whole, or apart from it.
+    @inlinable
+    func resolveParity<C: Cargo & ~Copyable>(
+        _ operation: Operation, _ cargo: borrowing C, arena: SlotArena, slot: Int, into descriptor: inout Descriptor
+    ) throws(DMAError) {
+        let sources = Int(operation.sourceCount)
+        let continues = operation.flags.contains(.continue) ? 1 : 0
+        guard sources >= 1, sources + continues <= maximumSources else {
+            throw DMAError(.tooManySources, asked: UInt64(sources + continues), limit: UInt64(clamping: maximumSources))
+        }
+        let isPQ = operation.kind == .pq || operation.kind == .pqValidate
+        let skipsP = isPQ && operation.flags.contains(.disableP)
+        let skipsQ = isPQ && operation.flags.contains(.disableQ)
+        guard sources + 2 <= arena.segmentStride, sources <= 32 || !isPQ, !(skipsP && skipsQ),
+            let list = unsafe arena.segments.map({ unsafe $0 + slot * arena.segmentStride })
+        else { throw DMAError(.tooManySources, asked: UInt64(sources), limit: UInt64(clamping: maximumSources)) }
+        let first = cargo.region(at: Int(operation.source))
+        let count = operation.count != .max ? operation.count : rest(first, operation.sourceOffset)
+        for index in 0..<sources {
+            let region = cargo.region(at: Int(operation.source) + index)
+            unsafe list[index] = Segment(address: try place(region, operation.sourceOffset, count, .read), count: count)
+        }
+        let destinations = Int(operation.destinationCount)
+        let validates = operation.kind == .pqValidate
+        for index in 0..<destinations {
+            let skipped = index == 0 ? skipsP : skipsQ
+            let needed: DeviceAccess = validates ? .read : continues != 0 ? [.read, .write] : .write
+            let region = cargo.region(at: Int(operation.destination) + index)
+            let address = skipped ? 0 : try place(region, operation.destinationOffset, count, needed)
+            let segment = Segment(address: address, count: skipped ? 0 : count)
+            for other in 0..<(sources + index) where !validates {
+                let neighbour = unsafe list[other]
+                let inPlace = neighbour.address == segment.address && operation.kind == .xor
+                guard inPlace || disjoint(neighbour, segment) else { throw DMAError(.overlappingRegions) }
+            }
+            unsafe list[sources + index] = segment
+        }
+        descriptor.count = count
+        descriptor.sourceCount = UInt16(sources)
+        descriptor.destinationCount = UInt16(destinations)
+        unsafe descriptor.operands = UnsafePointer(list)
+    }
+
+    /// Lists that add up: both sides of a memory copy, or the one side of a peripheral's.
+    @inlinable
+    func resolveScatter<C: Cargo & ~Copyable>(
+        _ operation: Operation, _ cargo: borrowing C, arena: SlotArena, slot: Int, into descriptor: inout Descriptor
+    ) throws(DMAError) {
+        let sources = Int(operation.sourceCount)
+        let destinations = Int(operation.destinationCount)
+        guard sources + destinations <= min(maximumSegments, arena.segmentStride),
+            let list = unsafe arena.segments.map({ unsafe $0 + slot * arena.segmentStride })
+        else { throw DMAError(.tooManySegments, asked: UInt64(sources + destinations), limit: UInt64(clamping: maximumSegments)) }
+        let read = try unsafe gather(
+            cargo, first: Int(operation.source), number: sources, offset: operation.sourceOffset, count: operation.count, .read,
+            into: unsafe list)
+        let written = try unsafe gather(
+            cargo, first: Int(operation.destination), number: destinations, offset: operation.destinationOffset,
+            count: operation.count, .write, into: unsafe list + sources)
+        if operation.kind == .scatterGather {
+            guard sources > 0, destinations > 0 else { throw DMAError(.noSuchRegion) }
+            guard read == written else { throw DMAError(.lengthMismatch, asked: read, limit: written) }
+            for index in 0..<sources {
+                for other in sources..<(sources + destinations) {
+                    guard unsafe disjoint(list[index], list[other]) else { throw DMAError(.overlappingRegions) }
+                }
+            }
+        } else {
+            guard (sources == 0) != (destinations == 0) else { throw DMAError(.noSuchRegion) }
+        }
+        descriptor.count = max(read, written)
+        guard descriptor.count <= maximumCount else {
+            throw DMAError(.sizeOverflow, asked: descriptor.count, limit: maximumCount)
+        }
+        descriptor.source = sources > 0 ? unsafe list[0].address : 0
+        descriptor.destination = destinations > 0 ? unsafe list[sources].address : 0
+        descriptor.sourceCount = UInt16(sources)
+        descriptor.destinationCount = UInt16(destinations)
+        unsafe descriptor.operands = UnsafePointer(list)
+    }
+
+    /// Writes one side's segments; with a count, the last of them is cut there. Returns the sum.
+    @inlinable
+    func gather<C: Cargo & ~Copyable>(
+        _ cargo: borrowing C, first: Int, number: Int, offset: UInt64, count: UInt64, _ access: DeviceAccess,
+        into list: UnsafeMutablePointer<Segment>
+    ) throws(DMAError) -> UInt64 {
+        var sum: UInt64 = 0
+        for index in 0..<number {
+            let region = cargo.region(at: first + index)
+            let skip = index == 0 ? offset : 0
+            var length = rest(region, skip)
+            if count != .max { length = min(length, count - sum) }
+            let address = length == 0 && sum > 0 ? 0 : try place(region, skip, length, access)
+            unsafe list[index] = Segment(address: address, count: length)
+            let (total, overflow) = sum.addingReportingOverflow(length)
+            guard !overflow else { throw DMAError(.sizeOverflow, asked: .max, limit: maximumCount) }
+            sum = total
+        }
+        guard count == .max || sum == count || number == 0 else { throw DMAError(.lengthMismatch, asked: count, limit: sum) }
+        return sum
+    }
+
+    @inlinable
+    func disjoint(_ left: Segment, _ right: Segment) -> Bool {
+        // Neither range wraps: both were placed inside a region that does not.
+        left.count == 0 || right.count == 0 || left.address &+ left.count <= right.address
+            || right.address &+ right.count <= left.address
+    }
+}

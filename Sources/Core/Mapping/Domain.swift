@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+import Synchronization
+
+/// The address space of one device, or of a group of devices that share one: what memory is mapped for (rule 3).
+///
+/// A mapping keeps its domain alive. ``close(file:line:)`` says whether anything is still mapped.
+///
+/// Thread rules: everything may be called from any thread.
+public final class Domain: Sendable {
+    /// Unique in this process, never used again.
+    public let id: DomainID
+    /// For people.
+    public let name: String
+    /// What the device asks of memory. Values that no device can have (an alignment that is no power of two …) were brought to
+    /// the nearest valid one.
+    public let constraints: DeviceConstraints
+    let translation: Translation
+    /// The backend's smallest page, in bytes; 1 where nothing translates.
+    let granule: UInt64
+    let pageSizes: [UInt64]
+
+    struct State {
+        var isClosed = false
+        var statistics = DomainStatistics()
+        var allocator: IOVAAllocator
+        /// Every mapping that exists, typed or made through the door.
+        var live: [UInt64: LiveMapping] = [:]
+    }
+    let state: Mutex<State>
+
+    private static let nextID = Atomic<UInt32>(1)
+    static let nextMapping = Atomic<UInt64>(1)
+
+    /// - Parameters:
+    ///   - name: for people.
+    ///   - constraints: what the device asks of memory.
+    ///   - translation: how bus addresses relate to those of this process.
+    public init(
+        name: String, constraints: DeviceConstraints = DeviceConstraints(), translation: Translation = .identity
+    ) {
+        id = DomainID(rawValue: Self.nextID.wrappingAdd(1, ordering: .relaxed).oldValue)
+        self.name = name
+        self.constraints = constraints.normalized
+        self.translation = translation
+        switch translation {
+        case .identity:
+            granule = 1
+            pageSizes = []
+            state = Mutex(State(allocator: IOVAAllocator(apertures: [])))
+        case .translated(_, let apertures, let sizes):
+            let valid = sizes.filter { $0 > 1 && $0 & ($0 - 1) == 0 }.sorted()
+            pageSizes = valid.isEmpty ? [4096] : valid
+            granule = pageSizes[0]
+            state = Mutex(State(allocator: IOVAAllocator(apertures: apertures, granule: granule)))
+        }
+        _ = Sanitizer.environmentAsks
+    }
+
+    deinit {
+        // Typed mappings keep the domain alive, so that only what went through the door can be left.
+        let left = state.withLock { $0.live }
+        reportLeaks(left.values, at: nil)
+    }
+
+    /// What has been done so far.
+    public var statistics: DomainStatistics { state.withLock { $0.statistics } }
+
+    /// Refuses further mappings. Those that exist stay valid until they end.
+    ///
+    /// - Throws: `mappingsLeft` where some exist, with their number and bytes; with the sanitizer on, each is reported with
+    ///   the source line that made it. The domain is closed all the same.
+    public func close(file: StaticString = #fileID, line: UInt = #line) throws(DMAError) {
+        let (left, bytes) = state.withLock { state in
+            state.isClosed = true
+            return (state.live, state.statistics.mappedBytes)
+        }
+        if left.isEmpty { return }
+        reportLeaks(left.values, at: Origin(file: file, line: line))
+        throw DMAError(.mappingsLeft, asked: UInt64(left.count), limit: bytes)
+    }
+
+    private func reportLeaks(_ left: Dictionary<UInt64, LiveMapping>.Values, at call: Origin?) {
+        guard Sanitizer.isEnabled else { return }
+        for mapping in left.sorted(by: { $0.identifier < $1.identifier }) {
+            Sanitizer.report(
+                .leak, id,
+                "domain \(name): a \(mapping.kind.rawValue) mapping of \(mapping.bytes) bytes is left, one of \(left.count)",
+                at: call, mapping: mapping.origin)
+        }
+    }
+}
+
+/// What is remembered of every mapping: enough to judge an address and to name a leak. Keeps no memory alive.
+struct LiveMapping: Sendable {
+    let identifier: UInt64
+    let kind: MappingKind
+    let direction: Direction
+    let origin: Origin
+    let bytes: UInt64
+    /// As the device sees it.
+    let regions: [Region]
+    /// The client's memory as the CPU sees it.
+    let sources: [BusRange]
+}
+
+extension DeviceConstraints {
+    /// These constraints with every value that no device can have brought to the nearest valid one.
+    var normalized: DeviceConstraints {
+        var result = self
+        result.alignment = alignment.roundedUpToPowerOfTwo
+        result.cacheLineSize = min(max(cacheLineSize.roundedUpToPowerOfTwo, 16), 4096)
+        result.maximumSegmentSize = max(maximumSegmentSize, 1)
+        result.segmentBoundary = segmentBoundary == 0 ? 0 : segmentBoundary.roundedUpToPowerOfTwo
+        result.maximumSegments = max(maximumSegments, 1)
+        return result
+    }
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A buffer that one device reaches: the kernel's `dma_map_single`, as a type.
+///
+/// The bytes are out of the CPU's reach but for scoped access, which syncs before and after. A mapping ends once: by
+/// ``unmap()``, which gives the buffer back, or with the value, which then unmaps and gives back the memory (rule 33). While
+/// a channel has it as a cargo, the channel owns it, so that none of this can happen during the transfer.
+///
+/// Thread rules: a value, owned by one thread at a time; it may be sent to another.
+@safe @frozen
+public struct MappedBuffer: ~Copyable, Cargo {
+    @usableFromInline let regions: UnsafePointer<Region>
+    public let regionCount: Int
+    @usableFromInline let mapping: Mapping
+
+    init(_ mapping: Mapping) {
+        unsafe regions = UnsafePointer(mapping.regions)
+        regionCount = mapping.core.regions.count
+        self.mapping = mapping
+    }
+
+    /// Region `index` of ``regionCount``: one, unless the device's longest segment or segment boundary splits the buffer.
+    @inlinable
+    public func region(at index: Int) -> Region {
+        // In bounds by this check; the memory belongs to `mapping`, which lives as long as `self`.
+        UInt(bitPattern: index) < UInt(bitPattern: regionCount) ? unsafe regions[index] : .none
+    }
+
+    /// The device could not be stopped: when this value ends, its memory is parked in the ``Quarantine`` (rule 18). Until then
+    /// the bytes cannot be reached and ``unmap()`` refuses.
+    public mutating func quarantine() { mapping.quarantine() }
+
+    /// Bytes.
+    public var count: Int { mapping.core.entries[0].count }
+    /// Which way the data goes.
+    public var direction: Direction { mapping.core.direction }
+    /// The address space that it is mapped in.
+    public var domain: Domain { mapping.domain }
+    /// Whether the device works on a copy, because it cannot reach the buffer itself: each sync then costs a copy (rule 39).
+    public var wasBounced: Bool { mapping.core.wasBounced }
+
+    /// Ends the mapping and gives the buffer back, with what the device wrote.
+    ///
+    /// - Throws: `quarantined` after ``quarantine()``; what the backend says if it refuses to unmap. In both cases the device may
+    ///   still reach the memory, which is parked in the ``Quarantine`` instead of being given back.
+    public consuming func unmap() throws(DMAError) -> Buffer {
+        try mapping.end()
+        return Buffer(mapping.core.entries[0].memory)
+    }
+
+    /// Lets the CPU read part of the buffer: syncForCPU, then `body` (rule 35).
+    ///
+    /// - Parameters:
+    ///   - range: bytes of the buffer; nil for all.
+    ///   - body: gets the bytes of the range. They do not leave it.
+    /// - Throws: `outOfRange`, `quarantined`; what `body` throws.
+    public borrowing func withCPUAccess<R: ~Copyable>(
+        _ range: Range<Int>? = nil, _ body: (RawSpan) throws(DMAError) -> R
+    ) throws(DMAError) -> R {
+        try unsafe mapping.withAccess(entry: 0, range ?? 0..<count, writes: false) { bytes throws(DMAError) in
+            try body(unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(bytes)))
+        }
+    }
+
+    /// Lets the CPU read and write part of the buffer: syncForCPU, then `body`, then syncForDevice (rule 35).
+    ///
+    /// - Parameters: as for ``withCPUAccess(_:_:)``.
+    /// - Throws: `wrongDirection` for a mapping that only the device writes (rule 34); `outOfRange`, `quarantined`; what `body`
+    ///   throws: what it wrote until then is handed to the device all the same.
+    public mutating func withMutableCPUAccess<R: ~Copyable>(
+        _ range: Range<Int>? = nil, _ body: (inout MutableRawSpan) throws(DMAError) -> R
+    ) throws(DMAError) -> R {
+        let range = range ?? 0..<count
+        return try unsafe mapping.withAccess(entry: 0, range, writes: true) { bytes throws(DMAError) in
+            var span = unsafe MutableRawSpan(_unsafeBytes: bytes)
+            return try body(&span)
+        }
+    }
+
+    /// The CPU's turn, for clients that reach imported memory by a pointer of their own: `dma_sync_single_range_for_cpu`.
+    ///
+    /// - Parameter range: bytes of the buffer; nil for all.
+    /// - Throws: `outOfRange`, `quarantined`.
+    public mutating func syncForCPU(_ range: Range<Int>? = nil) throws(DMAError) {
+        try mapping.sync(entry: 0, range ?? 0..<count, for: .cpu)
+    }
+
+    /// The device's turn: `dma_sync_single_range_for_device`.
+    ///
+    /// - Parameter range: bytes of the buffer; nil for all.
+    /// - Throws: `outOfRange`, `quarantined`.
+    public mutating func syncForDevice(_ range: Range<Int>? = nil) throws(DMAError) {
+        try mapping.sync(entry: 0, range ?? 0..<count, for: .device)
+    }
+}
+
+/// The pointer leads into `mapping`, which this value alone owns, and nothing writes through it.
+extension MappedBuffer: @unchecked Sendable {}
+
+/// The answer to a wish for a mapping (rule 31): it, or the reason together with the buffer.
+public enum MapOutcome: ~Copyable {
+    case mapped(MappedBuffer)
+    case failed(DMAError, Buffer)
+
+    /// The mapping; otherwise the reason is thrown, and the buffer's memory is given back to the kernel.
+    public consuming func get() throws(DMAError) -> MappedBuffer {
+        switch consume self {
+        case .mapped(let mapped): return mapped
+        case .failed(let error, _): throw error
+        }
+    }
+}
+
+extension Buffer {
+    /// Maps the buffer for a device: `dma_map_single`.
+    ///
+    /// - Parameters:
+    ///   - domain: of the device that does the DMA.
+    ///   - direction: what the device may do; the IOMMU permits no more (rule 34).
+    ///   - file: for reports.
+    ///   - line: for reports.
+    /// - Returns: the mapping, or the buffer and one of `unreachableAddress`, `noAddressSpace`, `mappingTooLarge`,
+    ///   `tooManySegments`, `misaligned`, `sharedCacheLine` (the device cannot reach the memory, and bouncing is off or impossible),
+    ///   `domainClosed`, `outOfMemory` (for the bounce), or what the backend says.
+    public consuming func map(
+        for domain: Domain, direction: Direction, file: StaticString = #fileID, line: UInt = #line
+    ) -> MapOutcome {
+        let entry = MappedEntry(memory: memory, offset: 0, count: memory.count)
+        do throws(DMAError) {
+            let core = try domain.establish(.single, [entry], direction, Origin(file: file, line: line))
+            return .mapped(MappedBuffer(Mapping(core, in: domain)))
+        } catch {
+            return .failed(error, self)
+        }
+    }
+
+    /// ``map(for:direction:file:line:)`` for clients that have no use for the buffer where mapping fails.
+    ///
+    /// - Throws: the same reasons; the memory is given back to the kernel then.
+    public consuming func mapped(
+        for domain: Domain, direction: Direction, file: StaticString = #fileID, line: UInt = #line
+    ) throws(DMAError) -> MappedBuffer {
+        try map(for: domain, direction: direction, file: file, line: line).get()
+    }
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Whoever programs the translation between bus and CPU addresses: VFIO's IOMMU, a vfio-user server, a model.
+///
+/// Thread rules: may be called from several threads at once, for ranges that do not overlap.
+public protocol MappingBackend: AnyObject, Sendable {
+    /// Lets the device reach `count` bytes of this process's memory at `address` through the bus addresses from `iova` on.
+    ///
+    /// All three are multiples of the smallest page size that the domain was made with; the bytes stay valid until
+    /// ``unmap(at:count:)`` has returned.
+    /// - Throws: whatever says why, `backendFailed` with errno as a rule. Nothing is mapped then.
+    func map(at iova: IOVA, address: UInt, count: UInt64, access: DeviceAccess) throws(DMAError)
+
+    /// Ends exactly one earlier ``map(at:address:count:access:)``. When this returns, the device can no longer reach the bytes.
+    /// - Throws: then the device may still reach them, and the memory is parked in the ``Quarantine``.
+    func unmap(at iova: IOVA, count: UInt64) throws(DMAError)
+}
+
+/// How a device's addresses relate to those of this process.
+public enum Translation: Sendable {
+    /// The device uses the CPU's virtual addresses: threads, io_uring, models in this process, shared virtual addressing.
+    case identity
+    /// A backend translates.
+    ///
+    /// - `apertures`: usable bus addresses, inclusive bounds in bytes, without the holes.
+    /// - `pageSizes`: the sizes that the backend can map, in bytes. What is no power of two is left out; if nothing remains,
+    ///   4096. The smallest is the granule of every mapping; larger ones are served by aligning addresses to them.
+    case translated(any MappingBackend, apertures: [ClosedRange<UInt64>], pageSizes: [UInt64])
+}
+
+/// What a domain has done so far.
+public struct DomainStatistics: Equatable, Sendable {
+    /// Mappings that exist now, and the bytes in them as asked.
+    public internal(set) var mappings: UInt64 = 0
+    public internal(set) var mappedBytes: UInt64 = 0
+    /// The highest values that the two above have had.
+    public internal(set) var peakMappings: UInt64 = 0
+    public internal(set) var peakMappedBytes: UInt64 = 0
+    /// Mappings ever made, and refused.
+    public internal(set) var totalMappings: UInt64 = 0
+    public internal(set) var refusals: UInt64 = 0
+    /// Entries that were bounced, and bytes copied for them at map, sync and unmap (rule 39).
+    public internal(set) var bounces: UInt64 = 0
+    public internal(set) var bouncedBytes: UInt64 = 0
+    /// Mappings whose memory was parked because their device could not be stopped.
+    public internal(set) var quarantined: UInt64 = 0
+
+    public init() {}
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Any number of cargoes as one: the regions of the first, then those of the second, and so on. What an operation with many
+/// sources (XOR, PQ) takes.
+public struct CargoList<Element: Cargo & ~Copyable>: ~Copyable, Cargo {
+    /// The cargoes. A channel that is given the list owns them with it.
+    public var elements: FixedArray<Element>
+
+    public init(_ elements: consuming FixedArray<Element>) { self.elements = elements }
+
+    /// An empty list with room for `capacity` cargoes.
+    public init(capacity: Int) { elements = FixedArray(capacity: capacity) }
+
+    /// Adds a cargo at the end.
+    ///
+    /// - Returns: nil; or, if there is no room, the cargo.
+    public mutating func append(_ element: consuming Element) -> Element? { elements.append(element) }
+
+    public var regionCount: Int {
+        var sum = 0
+        for index in 0..<elements.count { sum += elements.withElement(at: index) { $0.regionCount } ?? 0 }
+        return sum
+    }
+
+    public func region(at index: Int) -> Region {
+        guard index >= 0 else { return .none }
+        var left = index
+        for place in 0..<elements.count {
+            let found = elements.withElement(at: place) { element -> Region? in
+                let count = element.regionCount
+                if left < count { return element.region(at: left) }
+                left -= count
+                return nil
+            }
+            if let found, let region = found { return region }
+        }
+        return .none
+    }
+
+    public mutating func quarantine() {
+        for index in 0..<elements.count { elements.withMutableElement(at: index) { $0.quarantine() } }
+    }
+}
+
+extension CargoList: Sendable where Element: Sendable & ~Copyable {}

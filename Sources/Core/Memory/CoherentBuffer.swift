@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+public import CDMA
+
+/// A word that is read and written as a whole in memory that a device shares: 8, 16, 32 or 64 bits.
+public protocol SharedWord: FixedWidthInteger, UnsignedInteger, BitwiseCopyable {
+    /// Exactly one access of exactly this width. `pointer` is aligned to it, and its memory outlives the call.
+    @unsafe static func volatileLoad(_ pointer: UnsafeRawPointer) -> Self
+    @unsafe static func volatileStore(_ value: Self, _ pointer: UnsafeMutableRawPointer)
+}
+
+extension UInt8: SharedWord {
+    @unsafe @inlinable
+    public static func volatileLoad(_ pointer: UnsafeRawPointer) -> UInt8 { unsafe cdma_volatile_load8(pointer) }
+    @unsafe @inlinable
+    public static func volatileStore(_ value: UInt8, _ pointer: UnsafeMutableRawPointer) {
+        unsafe cdma_volatile_store8(pointer, value)
+    }
+}
+
+extension UInt16: SharedWord {
+    @unsafe @inlinable
+    public static func volatileLoad(_ pointer: UnsafeRawPointer) -> UInt16 { unsafe cdma_volatile_load16(pointer) }
+    @unsafe @inlinable
+    public static func volatileStore(_ value: UInt16, _ pointer: UnsafeMutableRawPointer) {
+        unsafe cdma_volatile_store16(pointer, value)
+    }
+}
+
+extension UInt32: SharedWord {
+    @unsafe @inlinable
+    public static func volatileLoad(_ pointer: UnsafeRawPointer) -> UInt32 { unsafe cdma_volatile_load32(pointer) }
+    @unsafe @inlinable
+    public static func volatileStore(_ value: UInt32, _ pointer: UnsafeMutableRawPointer) {
+        unsafe cdma_volatile_store32(pointer, value)
+    }
+}
+
+extension UInt64: SharedWord {
+    @unsafe @inlinable
+    public static func volatileLoad(_ pointer: UnsafeRawPointer) -> UInt64 { unsafe cdma_volatile_load64(pointer) }
+    @unsafe @inlinable
+    public static func volatileStore(_ value: UInt64, _ pointer: UnsafeMutableRawPointer) {
+        unsafe cdma_volatile_store64(pointer, value)
+    }
+}
+
+/// Memory that CPU and device share at the same time, for descriptor rings and status words: `dma_alloc_coherent`.
+///
+/// There is no owner to sync with, so that whole words are all that can be read or written, each by one access that the
+/// compiler neither merges nor drops. Coherent is not ordered: a barrier, or a release store, stands between an entry and the
+/// word that makes it valid (rule 37).
+///
+/// Thread rules: a value, owned by one thread at a time; it may be sent to another.
+@safe @frozen
+public struct CoherentBuffer: ~Copyable, Cargo {
+    @usableFromInline let base: UnsafeMutableRawPointer
+    /// Bytes.
+    public let count: Int
+    /// The first byte as the device sees it.
+    public let iova: IOVA
+    @usableFromInline let mapping: Mapping
+
+    /// Obtains zeroed memory and maps it for `domain`, in both directions.
+    ///
+    /// - Parameters:
+    ///   - count: bytes, at least 1.
+    ///   - alignment: of the first byte, as the CPU and the device see it. Bytes, a power of two.
+    ///   - domain: of the device; its coherent mask holds (rule 30).
+    ///   - backing: where the memory comes from.
+    /// - Throws: as ``Buffer/init(count:alignment:backing:policy:)``; `notCoherent` for a device that does not see the CPU's
+    ///   caches; `unreachableAddress`, `noAddressSpace`, `mappingTooLarge`, `domainClosed`, or what the backend says. Coherent
+    ///   memory is never bounced.
+    public init(
+        count: Int, alignment: Int = 4096, domain: Domain, backing: Backing = .pages(transparentHuge: false),
+        file: StaticString = #fileID, line: UInt = #line
+    ) throws(DMAError) {
+        var policy = AllocationPolicy()
+        if case .identity = domain.translation { policy.below = domain.constraints.coherentMask }
+        let memory = try Memory(count: count, alignment: alignment, backing: backing, policy: policy)
+        let entry = MappedEntry(memory: memory, offset: 0, count: count)
+        let core = try domain.establish(.coherent, [entry], .bidirectional, Origin(file: file, line: line))
+        let mapping = Mapping(core, in: domain)
+        unsafe base = memory.base
+        self.count = count
+        iova = core.regions[0].start
+        self.mapping = mapping
+    }
+
+    public var regionCount: Int { mapping.core.regions.count }
+
+    public func region(at index: Int) -> Region {
+        let regions = mapping.core.regions
+        return index >= 0 && index < regions.count ? regions[index] : .none
+    }
+
+    /// As ``MappedBuffer/quarantine()``.
+    public mutating func quarantine() { mapping.quarantine() }
+
+    /// The address of a word, checked: inside the buffer, and aligned to its width.
+    @unsafe @inlinable
+    func word<T: SharedWord>(_ offset: Int, _ type: T.Type) throws(DMAError) -> UnsafeMutableRawPointer {
+        let width = MemoryLayout<T>.size
+        guard offset >= 0, offset <= count &- width else {
+            throw DMAError(.outOfRange, asked: UInt64(UInt(bitPattern: offset)), limit: UInt64(count))
+        }
+        guard offset & (width &- 1) == 0 else {
+            throw DMAError(.misaligned, asked: UInt64(offset), limit: UInt64(width))
+        }
+        return unsafe base + offset
+    }
+
+    /// Reads one word by one access, without any order.
+    ///
+    /// - Parameter offset: bytes, a multiple of the word's width.
+    /// - Throws: `outOfRange`, `misaligned`.
+    @inlinable
+    public borrowing func load<T: SharedWord>(at offset: Int, as type: T.Type) throws(DMAError) -> T {
+        unsafe T.volatileLoad(try word(offset, type))
+    }
+
+    /// Writes one word by one access, without any order. Parameters and errors as for ``load(at:as:)``.
+    @inlinable
+    public borrowing func store<T: SharedWord>(_ value: T, at offset: Int) throws(DMAError) {
+        unsafe T.volatileStore(value, try word(offset, T.self))
+    }
+
+    /// Reads one word; no later access of this thread happens before it: for the word that says an entry is valid.
+    @inlinable
+    public borrowing func loadAcquire<T: SharedWord>(at offset: Int, as type: T.Type) throws(DMAError) -> T {
+        let value = unsafe T.volatileLoad(try word(offset, type))
+        Self.readBarrier()
+        return value
+    }
+
+    /// Writes one word after every earlier access of this thread: for the word that says an entry is valid.
+    @inlinable
+    public borrowing func storeRelease<T: SharedWord>(_ value: T, at offset: Int) throws(DMAError) {
+        let word = unsafe try word(offset, T.self)
+        cdma_release_barrier()
+        unsafe T.volatileStore(value, word)
+    }
+
+    /// `dma_wmb()`: writes before it are seen by the device before those after it. Stands between filling a descriptor and
+    /// setting its valid bit.
+    @inlinable
+    public static func writeBarrier() { cdma_write_barrier() }
+
+    /// `dma_rmb()`: reads before it happen before those after it. Stands between seeing an entry's valid bit and reading the
+    /// rest of it.
+    @inlinable
+    public static func readBarrier() { cdma_read_barrier() }
+}
+
+/// The pointer leads into memory that `mapping` keeps alive, and this value alone owns that.
+extension CoherentBuffer: @unchecked Sendable {}

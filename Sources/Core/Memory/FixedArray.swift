@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Up to a fixed number of values that cannot be copied: mapped buffers, blocks, transactions. Allocates once.
+///
+/// No index traps: one that is out of bounds gets nil.
+///
+/// Thread rules: a value; it may be sent to another thread if its elements may.
+@safe
+public struct FixedArray<Element: ~Copyable>: ~Copyable {
+    private let storage: UnsafeMutablePointer<Element>
+    /// How many elements there is room for.
+    public let capacity: Int
+    /// How many there are.
+    public private(set) var count: Int
+
+    /// - Parameter capacity: negative is taken for 0.
+    public init(capacity: Int) {
+        self.capacity = max(capacity, 0)
+        count = 0
+        unsafe storage = UnsafeMutablePointer<Element>.allocate(capacity: max(capacity, 0))
+    }
+
+    deinit {
+        // Exactly the first `count` places hold elements, here and everywhere below.
+        unsafe storage.deinitialize(count: count)
+        unsafe storage.deallocate()
+    }
+
+    public var isEmpty: Bool { count == 0 }
+
+    /// Adds an element at the end.
+    ///
+    /// - Returns: nil; or, if there is no room, the element.
+    public mutating func append(_ element: consuming Element) -> Element? {
+        guard count < capacity else { return element }
+        unsafe (storage + count).initialize(to: element)
+        count += 1
+        return nil
+    }
+
+    /// Takes out the last element; nil if there is none.
+    public mutating func popLast() -> Element? {
+        guard count > 0 else { return nil }
+        count -= 1
+        return unsafe (storage + count).move()
+    }
+
+    /// Takes out the element at `index`, and moves those behind it up; nil if there is none. O(n).
+    public mutating func remove(at index: Int) -> Element? {
+        guard index >= 0, index < count else { return nil }
+        let element = unsafe (storage + index).move()
+        unsafe (storage + index).moveInitialize(from: storage + index + 1, count: count - index - 1)
+        count -= 1
+        return element
+    }
+
+    /// Ends all elements, the last first.
+    public mutating func removeAll() {
+        while popLast() != nil {}
+    }
+
+    /// Lends the element at `index` to `body`; nil if there is none.
+    public borrowing func withElement<R: ~Copyable, E: Error>(
+        at index: Int, _ body: (borrowing Element) throws(E) -> R
+    ) throws(E) -> R? {
+        guard index >= 0, index < count else { return nil }
+        return try unsafe body(storage[index])
+    }
+
+    /// Lends the element at `index` to `body`, to be changed; nil if there is none.
+    public mutating func withMutableElement<R: ~Copyable, E: Error>(
+        at index: Int, _ body: (inout Element) throws(E) -> R
+    ) throws(E) -> R? {
+        guard index >= 0, index < count else { return nil }
+        return try unsafe body(&storage[index])
+    }
+}
+
+/// The elements are the array's own, reached only through it.
+extension FixedArray: @unchecked Sendable where Element: Sendable & ~Copyable {}

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+import CDMA
+
+/// The memory behind a buffer: one allocation, given back when the last owner goes.
+///
+/// Immutable but for its bytes. Who may touch the bytes is decided by the noncopyable types around it: exactly one of a
+/// ``Buffer``, a mapping, a pool or the quarantine holds it at a time. That is why sharing the object between threads is sound.
+@safe
+final class Memory: @unchecked Sendable {
+    /// First byte for the client.
+    let base: UnsafeMutableRawPointer
+    /// Bytes for the client.
+    let count: Int
+    /// Of `base`, as promised to the client. Bytes.
+    let alignment: Int
+    /// What was obtained.
+    let backing: Backing
+    let isLocked: Bool
+    /// Size of the pages below it. Bytes.
+    let pageSize: Int
+    /// memfd or dma-buf, or -1. Owned.
+    let fileDescriptor: Int32
+    /// Start and length of the range that belongs to this allocation alone: whole pages, or, if imported, just the bytes.
+    let extentStart: UInt64
+    let extentCount: UInt64
+    /// For imported memory; called exactly once.
+    private let onRelease: (@Sendable () -> Void)?
+
+    var address: UInt64 { unsafe UInt64(UInt(bitPattern: base)) }
+
+    /// Whether the range lies inside what belongs to this allocation alone. False for a range that wraps.
+    func owns(_ start: UInt64, count: UInt64) -> Bool {
+        guard start >= extentStart else { return false }
+        let (offsetEnd, overflow) = (start - extentStart).addingReportingOverflow(count)
+        return !overflow && offsetEnd <= extentCount
+    }
+
+    /// The caller vouches that `bytes` stay valid until `onRelease` is called.
+    @unsafe
+    init(unsafeImporting bytes: UnsafeMutableRawBufferPointer, onRelease: (@Sendable () -> Void)?) throws(DMAError) {
+        guard let start = bytes.baseAddress, bytes.count > 0 else { throw DMAError(.zeroLength) }
+        unsafe base = start
+        count = bytes.count
+        alignment = 1
+        backing = .imported
+        isLocked = false
+        pageSize = cdma_page_size()
+        fileDescriptor = -1
+        extentStart = UInt64(UInt(bitPattern: start))
+        extentCount = UInt64(bytes.count)
+        self.onRelease = onRelease
+    }
+
+    /// - Throws: `zeroLength`, `badAlignment`, `sizeOverflow`, `outOfMemory`, `hugePagesUnavailable`, `memoryLocked`,
+    ///   `noSuchHeap`, `noAddressSpace`.
+    init(count: Int, alignment: Int, backing: Backing, policy: AllocationPolicy) throws(DMAError) {
+        let request = try Request(count: count, alignment: alignment, backing: backing)
+        var piece: Piece
+        do throws(DMAError) {
+            piece = try request.obtain(backing, below: policy.below)
+        } catch where policy.acceptsFallback && error.code == .hugePagesUnavailable {
+            piece = try Request(count: count, alignment: alignment, backing: backing.fallback)
+                .obtain(backing.fallback, below: policy.below)
+        }
+        var locked = false
+        do throws(DMAError) {
+            if policy.locked { locked = try piece.lock(acceptsFailure: policy.acceptsFallback) }
+            if policy.prefault { try piece.populate() }
+        } catch {
+            piece.release()
+            throw error
+        }
+        unsafe base = piece.start
+        self.count = count
+        self.alignment = alignment
+        self.backing = piece.backing
+        isLocked = locked
+        pageSize = piece.pageSize
+        fileDescriptor = piece.fileDescriptor
+        unsafe extentStart = UInt64(UInt(bitPattern: piece.start))
+        extentCount = UInt64(piece.length)
+        onRelease = nil
+    }
+
+    deinit {
+        if backing == .imported {
+            onRelease?()
+            return
+        }
+        // The kernel accepts any range of whole pages of ours; the extent is one, made by mmap and unmapped only here.
+        unsafe _ = cdma_unmap(base, Int(extentCount))
+        if fileDescriptor >= 0 { cdma_close(fileDescriptor) }
+    }
+}
+
+extension Backing {
+    /// The same source on base pages.
+    fileprivate var fallback: Backing {
+        switch self {
+        case .huge2MiB, .huge1GiB: .pages(transparentHuge: true)
+        case .sharedMemory(let name, huge: _): .sharedMemory(name: name)
+        default: self
+        }
+    }
+}
+
+/// One mapping of the kernel's, on its way into a `Memory`.
+@safe
+private struct Piece {
+    var start: UnsafeMutableRawPointer
+    var length: Int
+    var fileDescriptor: Int32
+    var backing: Backing
+    var pageSize: Int
+
+    func release() {
+        unsafe _ = cdma_unmap(start, length)
+        if fileDescriptor >= 0 { cdma_close(fileDescriptor) }
+    }
+
+    /// Returns whether the memory is locked now.
+    func lock(acceptsFailure: Bool) throws(DMAError) -> Bool {
+        let result = unsafe cdma_lock(start, length)
+        if result == 0 { return true }
+        if acceptsFailure { return false }
+        throw DMAError(.memoryLocked, asked: UInt64(length), limit: LockBudget.current.remaining, errno: -result)
+    }
+
+    func populate() throws(DMAError) {
+        let result = unsafe cdma_populate(start, length)
+        if result == 0 { return }
+        guard result == -EINVAL else { throw DMAError(.outOfMemory, asked: UInt64(length), errno: -result) }
+        // Before Linux 5.14: touch each page. The memory is new and ours, so that writing zeros changes nothing.
+        for offset in stride(from: 0, to: length, by: pageSize) {
+            unsafe cdma_volatile_store8(start + offset, 0)
+        }
+    }
+}
+
+/// A checked wish for memory.
+private struct Request {
+    let count: Int
+    let alignment: Int
+    let pageSize: Int
+    /// Whole pages.
+    let length: Int
+
+    init(count: Int, alignment: Int, backing: Backing) throws(DMAError) {
+        guard count != 0 else { throw DMAError(.zeroLength) }
+        // A length that came from a wrapped subtraction is negative; as an unsigned number it is what was asked.
+        guard count > 0 else { throw DMAError(.sizeOverflow, asked: UInt64(UInt(bitPattern: count)), limit: Self.largest) }
+        guard alignment > 0, alignment & (alignment - 1) == 0, alignment <= 1 << 40 else {
+            throw DMAError(.badAlignment, asked: UInt64(UInt(bitPattern: alignment)), limit: 1 << 40)
+        }
+        let shift = backing.hugeShift
+        pageSize = shift == 0 ? cdma_page_size() : 1 << Int(shift)
+        let (sum, overflow) = count.addingReportingOverflow(pageSize - 1)
+        guard !overflow, sum <= Int(Self.largest) else {
+            throw DMAError(.sizeOverflow, asked: UInt64(count), limit: Self.largest)
+        }
+        length = sum & ~(pageSize - 1)
+        self.count = count
+        self.alignment = alignment
+    }
+
+    /// User space has 47 address bits on every target with 4-level page tables.
+    static var largest: UInt64 { 1 << 47 }
+
+    func obtain(_ backing: Backing, below: DMAMask?) throws(DMAError) -> Piece {
+        var result = backing
+        var file: Int32 = -1
+        var wanted = max(alignment, pageSize)
+        switch backing {
+        case .imported:
+            throw DMAError(.unsupportedBacking)
+        case .pages(let transparentHuge):
+            if transparentHuge, length >= 2 << 20 { wanted = max(wanted, 2 << 20) }
+        case .huge2MiB, .huge1GiB:
+            break
+        case .sharedMemory(let name, _):
+            file = unsafe name.withCString { unsafe cdma_shared_memory($0, length, backing.hugeShift) }
+            if file < 0 { throw failure(-file, backing) }
+        case .heap(let name):
+            // A name is one component of a path; anything else could name a file outside the directory.
+            guard !name.isEmpty, name.utf8.count < 64, !name.utf8.contains(UInt8(ascii: "/")), !name.hasPrefix(".") else {
+                throw DMAError(.noSuchHeap)
+            }
+            file = unsafe cdma_heap_allocate("/dev/dma_heap/" + name, length)
+            if file < 0 { throw DMAError(file == -ENODEV ? .noSuchHeap : .outOfMemory, asked: UInt64(length), errno: -file) }
+        }
+        let start: UnsafeMutableRawPointer
+        do throws(DMAError) {
+            unsafe start = try place(backing, file: file, alignment: wanted, below: below)
+        } catch {
+            if file >= 0 { cdma_close(file) }
+            throw error
+        }
+        if case .pages(transparentHuge: true) = backing {
+            let advised = unsafe cdma_advise_huge(start, length) == 0
+            result = .pages(transparentHuge: advised && length >= 2 << 20 && Self.transparentHugeAllowed)
+        }
+        return unsafe Piece(start: start, length: length, fileDescriptor: file, backing: result, pageSize: pageSize)
+    }
+
+    /// Maps the memory at a place that satisfies alignment and mask.
+    private func place(
+        _ backing: Backing, file: Int32, alignment: Int, below: DMAMask?
+    ) throws(DMAError) -> UnsafeMutableRawPointer {
+        let start = unsafe try placeAligned(backing, file: file, alignment: alignment)
+        guard let below else { return unsafe start }
+        if below.reaches(IOVA(UInt64(UInt(bitPattern: start))), count: UInt64(length)) { return unsafe start }
+        // The kernel places from the top; low memory has to be looked for.
+        unsafe _ = cdma_unmap(start, length)
+        let gaps = ProcessMaps.current()?.gaps(of: UInt64(length), alignment: UInt64(alignment), highest: below.rawValue) ?? []
+        for gap in gaps {
+            var low: UnsafeMutableRawPointer?
+            // Another thread may have taken the gap meanwhile; the kernel then answers EEXIST and the next one is tried.
+            if unsafe map(backing, file: file, at: UInt(gap), length: length, result: &low) == 0, let low = unsafe low {
+                return unsafe low
+            }
+        }
+        throw DMAError(.noAddressSpace, asked: UInt64(length), limit: below.rawValue)
+    }
+
+    private func placeAligned(
+        _ backing: Backing, file: Int32, alignment: Int
+    ) throws(DMAError) -> UnsafeMutableRawPointer {
+        var start: UnsafeMutableRawPointer?
+        if alignment <= pageSize {
+            let error = unsafe map(backing, file: file, at: 0, length: length, result: &start)
+            guard error == 0, let start = unsafe start else { throw failure(-error, backing) }
+            return unsafe start
+        }
+        // Find a hole that is long enough for an aligned piece, then map exactly that piece in its place: a file is mapped from
+        // its first byte, and huge pages are not reserved only to be trimmed. If somebody takes the hole in between, again.
+        let (room, overflow) = length.addingReportingOverflow(alignment)
+        guard !overflow else { throw DMAError(.sizeOverflow, asked: UInt64(length), limit: Self.largest) }
+        var error: Int32 = 0
+        for _ in 0..<16 {
+            error = unsafe cdma_map_anonymous(0, room, 0, &start)
+            guard error == 0, let hole = unsafe start else { break }
+            unsafe _ = cdma_unmap(hole, room)
+            let aligned = (UInt(bitPattern: hole) + UInt(alignment - 1)) & ~UInt(alignment - 1)
+            error = unsafe map(backing, file: file, at: aligned, length: length, result: &start)
+            if error == 0, let found = unsafe start { return unsafe found }
+            if error != -EEXIST { break }
+        }
+        throw failure(-error, backing)
+    }
+
+    @unsafe
+    private func map(
+        _ backing: Backing, file: Int32, at: UInt, length: Int, result: inout UnsafeMutableRawPointer?
+    ) -> Int32 {
+        file >= 0
+            ? unsafe cdma_map_file(file, at, length, &result)
+            : unsafe cdma_map_anonymous(at, length, backing.hugeShift, &result)
+    }
+
+    private func failure(_ errno: Int32, _ backing: Backing) -> DMAError {
+        backing.hugeShift == 0
+            ? DMAError(.outOfMemory, asked: UInt64(length), errno: errno)
+            : DMAError(.hugePagesUnavailable, asked: UInt64(length), limit: UInt64(pageSize), errno: errno)
+    }
+
+    /// Whether the administrator lets a process advise huge pages.
+    private static var transparentHugeAllowed: Bool {
+        let text = ProcessFile.read("/sys/kernel/mm/transparent_hugepage/enabled", capacity: 128) ?? []
+        return !text.isEmpty && !text.split(separator: UInt8(ascii: " ")).contains { $0.starts(with: Array("[never".utf8)) }
+    }
+}
+
+extension Memory {
+    /// Copies bytes between two allocations. Ranges are checked by the callers against the counts of both.
+    func copy(_ length: Int, from offset: Int, to target: Memory, at targetOffset: Int) {
+        // Both ranges lie inside memory that the two objects keep alive, and the allocations are distinct.
+        unsafe (target.base + targetOffset).copyMemory(from: base + offset, byteCount: length)
+    }
+
+    /// Writes back and drops the cache lines of a range that lies inside this allocation.
+    func flushCaches(_ offset: Int, _ length: Int, line: Int) {
+        unsafe _ = cdma_cache_flush(base + offset, length, line)
+    }
+
+    /// Brackets the CPU's access to a dma-buf, whose exporter may have caches to maintain. Nothing for other memory.
+    func bracketAccess(begins: Bool) {
+        guard case .heap = backing else { return }
+        let flags = UInt64(CDMA_DMA_BUF_READ | CDMA_DMA_BUF_WRITE | (begins ? 0 : CDMA_DMA_BUF_END))
+        _ = cdma_dma_buf_sync(fileDescriptor, flags)
+    }
+}

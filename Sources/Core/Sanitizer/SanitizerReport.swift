@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One finding of the ``Sanitizer``.
+public struct SanitizerReport: Equatable, Sendable {
+    /// What was found. Raw values are stable across releases; the first nineteen are what the kernel's kernel/dma/debug.c looks for,
+    /// with a few of our own.
+    public enum Identifier: String, Sendable, CaseIterable {
+        /// The end of a mapping at the error value or at address 0.
+        case unmapInvalidAddress = "DMA-S01"
+        /// The end of a mapping that does not exist, or no longer.
+        case unmapNotMapped = "DMA-S02"
+        /// The end of a mapping with another size than it was made with.
+        case unmapOtherSize = "DMA-S03"
+        /// A list ended as a single mapping, or the other way round.
+        case unmapOtherKind = "DMA-S04"
+        /// The end of a mapping with another direction than it was made with.
+        case unmapOtherDirection = "DMA-S05"
+        /// The end of a list with another number of entries than it was made with.
+        case unmapOtherCount = "DMA-S06"
+        /// Memory on a thread's stack was mapped.
+        case mapStack = "DMA-S07"
+        /// Program text was mapped.
+        case mapText = "DMA-S08"
+        /// Something was mapped that is not memory of this process, or that the device may write and the process may not.
+        case mapInvalidRange = "DMA-S09"
+        /// Two mappings share a cache line, and a device may write one of them.
+        case overlappingCacheLines = "DMA-S10"
+        /// A mapping was ended whose result nobody had checked.
+        case mapErrorUnchecked = "DMA-S11"
+        /// A scatter list has more entries than the device has segments.
+        case listTooLong = "DMA-S12"
+        /// An entry of a scatter list is longer than the device's longest segment.
+        case segmentTooLong = "DMA-S13"
+        /// An entry of a scatter list crosses the device's segment boundary.
+        case segmentAcrossBoundary = "DMA-S14"
+        /// Sync of something that is not mapped.
+        case syncNotMapped = "DMA-S15"
+        /// Sync of more than was mapped.
+        case syncOutOfRange = "DMA-S16"
+        /// Sync in another direction than was mapped.
+        case syncWrongDirection = "DMA-S17"
+        /// A mapping was alive when its domain was closed, or ended without that.
+        case leak = "DMA-S18"
+        /// Memory was parked, because its device could not be stopped.
+        case quarantined = "DMA-S19"
+        /// A device is about to be given an address outside every mapping of its domain.
+        case outsideMappings = "DMA-S20"
+        /// A device is about to be given an address for more than its mapping permits.
+        case accessNotPermitted = "DMA-S21"
+        /// A pool ended while blocks of it were leased.
+        case poolInUse = "DMA-S22"
+    }
+
+    public let identifier: Identifier
+    /// The address space concerned.
+    public let domain: DomainID
+    /// What was seen, with numbers.
+    public let message: String
+    /// Of the call that was found fault with; empty and 0 where no call is concerned.
+    public let file: String
+    public let line: UInt
+    /// Of the call that made the mapping concerned; empty and 0 where there is none.
+    public let mappingFile: String
+    public let mappingLine: UInt
+
+    init(_ identifier: Identifier, _ domain: DomainID, _ message: String, at call: Origin?, mapping: Origin?) {
+        self.identifier = identifier
+        self.domain = domain
+        self.message = message
+        file = call?.file.description ?? ""
+        line = call?.line ?? 0
+        mappingFile = mapping?.file.description ?? ""
+        mappingLine = mapping?.line ?? 0
+    }
+
+    /// The contract rule (29…39) concerned.
+    public var rule: Int {
+        switch identifier {
+        case .unmapInvalidAddress, .unmapNotMapped, .unmapOtherSize, .unmapOtherKind, .leak: 33
+        case .unmapOtherDirection, .syncWrongDirection, .accessNotPermitted: 34
+        case .unmapOtherCount: 32
+        case .mapStack, .mapText, .mapInvalidRange, .outsideMappings: 29
+        case .overlappingCacheLines: 36
+        case .mapErrorUnchecked: 31
+        case .listTooLong, .segmentTooLong, .segmentAcrossBoundary: 39
+        case .syncNotMapped, .syncOutOfRange: 35
+        case .quarantined: 18
+        case .poolInUse: 38
+        }
+    }
+}
+
+extension SanitizerReport: CustomStringConvertible {
+    public var description: String {
+        var text = "\(identifier.rawValue) \(identifier): \(message) [rule \(rule)]"
+        if !file.isEmpty { text += " at \(file):\(line)" }
+        if !mappingFile.isEmpty { text += ", mapped at \(mappingFile):\(mappingLine)" }
+        return text
+    }
+}

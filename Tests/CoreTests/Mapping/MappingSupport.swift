@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+import Synchronization
+import Testing
+
+@testable import DMACore
+
+/// The code of the error that `body` throws, or nil.
+func refusal(_ body: () throws(DMAError) -> Void) -> DMAError.Code? {
+    do throws(DMAError) {
+        try body()
+        return nil
+    } catch { return error.code }
+}
+
+/// A backend that remembers what is mapped, checks what every backend may rely on, and can be told to fail.
+final class RecordingBackend: MappingBackend {
+    struct Entry: Equatable {
+        var iova: UInt64
+        var address: UInt
+        var count: UInt64
+        var access: DeviceAccess
+    }
+    struct State {
+        var live: [Entry] = []
+        var maps = 0
+        var unmaps = 0
+        var mistakes: [String] = []
+        /// The n-th call from now on fails, counted from 1.
+        var failMapIn = 0
+        var failUnmap = false
+    }
+    let state = Mutex(State())
+    let page: UInt64
+
+    init(page: UInt64 = 4096) { self.page = page }
+
+    func map(at iova: IOVA, address: UInt, count: UInt64, access: DeviceAccess) throws(DMAError) {
+        try state.withLock { state throws(DMAError) in
+            state.maps += 1
+            if state.failMapIn > 0 {
+                state.failMapIn -= 1
+                if state.failMapIn == 0 { throw DMAError(.backendFailed, asked: iova.rawValue, errno: 12) }
+            }
+            if iova.rawValue % page != 0 || UInt64(address) % page != 0 || count % page != 0 || count == 0 {
+                state.mistakes.append("not whole pages")
+            }
+            for entry in state.live where iova.rawValue < entry.iova + entry.count && entry.iova < iova.rawValue + count {
+                state.mistakes.append("overlap at \(iova)")
+            }
+            state.live.append(Entry(iova: iova.rawValue, address: address, count: count, access: access))
+        }
+    }
+
+    func unmap(at iova: IOVA, count: UInt64) throws(DMAError) {
+        try state.withLock { state throws(DMAError) in
+            state.unmaps += 1
+            if state.failUnmap { throw DMAError(.backendFailed, asked: iova.rawValue, errno: 5) }
+            guard let index = state.live.firstIndex(where: { $0.iova == iova.rawValue && $0.count == count }) else {
+                state.mistakes.append("unmap of \(iova), which is not mapped")
+                return
+            }
+            state.live.remove(at: index)
+        }
+    }
+
+    var live: [Entry] { state.withLock { $0.live } }
+    var mistakes: [String] { state.withLock { $0.mistakes } }
+    func failMap(in calls: Int) { state.withLock { $0.failMapIn = calls } }
+    func failUnmap(_ fails: Bool) { state.withLock { $0.failUnmap = fails } }
+
+    /// What the device would find at a bus address: the CPU address, if the mapping permits the access.
+    func resolve(_ iova: IOVA, _ access: DeviceAccess) -> UnsafeMutableRawPointer? {
+        for entry in live where iova.rawValue >= entry.iova && iova.rawValue - entry.iova < entry.count {
+            guard entry.access.isSuperset(of: access) else { return nil }
+            return unsafe UnsafeMutableRawPointer(bitPattern: entry.address + UInt(iova.rawValue - entry.iova))
+        }
+        return nil
+    }
+}
+
+/// A domain behind a recording backend: 39 address bits, a hole where a PC has its MSI window.
+func translatedDomain(
+    _ constraints: DeviceConstraints = DeviceConstraints(), backend: RecordingBackend = RecordingBackend(),
+    apertures: [ClosedRange<UInt64>] = [0...0xfedf_ffff, 0xfef0_0000...(1 << 39) - 1], pageSizes: [UInt64] = [4096, 2 << 20]
+) -> (Domain, RecordingBackend) {
+    let domain = Domain(
+        name: "test", constraints: constraints,
+        translation: .translated(backend, apertures: apertures, pageSizes: pageSizes))
+    return (domain, backend)
+}
+
+/// Plays the device in an identity domain: writes bytes at a bus address, as a region vouches for them.
+func deviceWrites(_ value: UInt8, to region: Region, at offset: Int = 0, count: Int = 1) {
+    let pointer = unsafe UnsafeMutableRawPointer(bitPattern: UInt(region.start.rawValue))
+    for index in 0..<count { unsafe pointer?.storeBytes(of: value, toByteOffset: offset + index, as: UInt8.self) }
+}
+
+func deviceReads(_ region: Region, at offset: Int = 0) -> UInt8 {
+    let pointer = unsafe UnsafeMutableRawPointer(bitPattern: UInt(region.start.rawValue))
+    return unsafe pointer?.load(fromByteOffset: offset, as: UInt8.self) ?? 0
+}
+
+extension RawSpan {
+    /// One byte; 0 outside.
+    func byte(_ index: Int) -> UInt8 {
+        index >= 0 && index < byteCount ? unsafe unsafeLoad(fromByteOffset: index, as: UInt8.self) : 0
+    }
+}
