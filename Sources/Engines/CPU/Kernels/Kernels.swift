@@ -92,6 +92,26 @@ public struct Kernels: Sendable, Equatable {
         unsafe cdma_fill(fill.width, count >= fillStreamThreshold, to, pattern, count)
     }
 
+    // A part of a larger piece of work goes past the cache where the whole is long enough, whatever its own length.
+
+    @unsafe
+    func copyPart(to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int, of whole: Int) {
+        if whole >= streamThreshold {
+            unsafe copyStreaming(to: to, from: from, count: count)
+        } else {
+            unsafe cdma_copy(to, from, count)
+        }
+    }
+
+    @unsafe
+    func fillPart(_ to: UnsafeMutableRawPointer, pattern: UInt64, count: Int, of whole: Int) {
+        if whole >= fillStreamThreshold {
+            unsafe cdma_fill(fill.width, true, to, pattern, count)
+        } else {
+            unsafe fill(to, pattern: pattern, count: count)
+        }
+    }
+
     /// Continues a CRC32C over `count` bytes. `crc` is the published CRC of what came before, 0 at the start, and so is the
     /// result: over "123456789" it is 0xe3069283 (RFC 3720, 12.1).
     @unsafe
@@ -113,18 +133,20 @@ public struct Kernels: Sendable, Equatable {
     public func copyCRC32C(
         to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int, continuing crc: UInt32 = 0
     ) -> UInt32 {
-        let streaming = count >= streamThreshold
+        unsafe copyCRC32CPart(to: to, from: from, count: count, of: count, continuing: crc)
+    }
+
+    @unsafe
+    func copyCRC32CPart(
+        to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int, of whole: Int, continuing crc: UInt32
+    ) -> UInt32 {
         let piece = 16 << 10
         var crc = crc
         var at = 0
         while at < count {
             let length = min(piece, count - at)
             crc = unsafe crc32c(from + at, count: length, continuing: crc)
-            if streaming {
-                unsafe copyStreaming(to: to + at, from: from + at, count: length)
-            } else {
-                unsafe cdma_copy(to + at, from + at, length)
-            }
+            unsafe copyPart(to: to + at, from: from + at, count: length, of: whole)
             at += length
         }
         return crc

@@ -33,11 +33,16 @@ extension Kernels {
     /// Sets each of `count` bytes at `to` to the XOR of the sources' bytes. `to` may be exactly one of the sources.
     @unsafe
     public func xor(to: UnsafeMutableRawPointer, from sources: Sources, count: Int) {
+        unsafe xorPart(to: to, from: sources, count: count, of: count)
+    }
+
+    @unsafe
+    func xorPart(to: UnsafeMutableRawPointer, from sources: Sources, count: Int, of whole: Int) {
         guard let list = sources.baseAddress, sources.count > 0 else { return }
         #if ISAL
             if xor == .isal, unsafe ISALKernels.xor(to: to, from: sources, count: count, fallback: self) { return }
         #endif
-        let touched = count.multipliedReportingOverflow(by: sources.count + 1).partialValue
+        let touched = whole.multipliedReportingOverflow(by: sources.count + 1).partialValue
         let streaming = touched / 2 >= streamThreshold
         unsafe cdma_xor(xor.width, streaming, to, list, UInt32(sources.count), count)
     }
