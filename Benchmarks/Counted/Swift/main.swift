@@ -1,104 +1,121 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs one variant of submit + device step + poll for a number of operations. Under a tool that counts instructions, the difference
-// between two numbers is the cost of one operation; `Benchmarks/counted` does that.
+// between two numbers is the cost of one operation; Benchmarks/count does that.
 
 import CountedRing
 import DMACore
 import ScriptedEngines
 
-struct TestBlock: ~Copyable, Cargo {
-    let start: UInt64
-    var regionCount: Int { 1 }
-    func region(at index: Int) -> Region {
-        index == 0 ? unsafe Region(unsafeStart: IOVA(start), count: 4096, domain: DomainID(rawValue: 1), access: [.read, .write]) : .none
-    }
-    mutating func quarantine() {}
-}
+/// Transactions in flight at once, as in the ring of the C version.
+let depth: UInt64 = 32
+
+// Each variant's loop is a function of its own, not inlined, so that its disassembly can be looked at.
 
 @inline(never)
-func swiftRing(_ n: UInt64) -> UInt64 {
-    var e = RingEngine(entries: 32)
+func bareRing(_ operations: UInt64) -> UInt64 {
+    var ring = RingEngine(entries: Int(depth))
     var sum: UInt64 = 0
-    for i in 0..<n {
-        let d = Descriptor(kind: .copy, source: 0x1000 &+ i, destination: 0x8000 &+ i, count: 64)
-        _ = e.enqueue(d, tag: UInt32(truncatingIfNeeded: i))
-        e.issuePending()
-        if let c = e.next() { sum &+= UInt64(c.tag) }
+    for index in 0..<operations {
+        let descriptor = Descriptor(kind: .copy, source: 0x1000 &+ index, destination: 0x8000 &+ index, count: 64)
+        _ = ring.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: index))
+        ring.issuePending()
+        if let completion = ring.next() { sum &+= UInt64(completion.tag) }
     }
     return sum
 }
 
+/// One operation on one leased block.
 @inline(never)
-func channelOp(_ c: inout Channel<RingEngine, TestBlock>, _ n: UInt64) -> UInt64 {
+func hotChannel(_ channel: inout Channel<RingEngine, Block>, _ pool: inout Pool, _ operations: UInt64) -> UInt64 {
     var sum: UInt64 = 0
-    for i in 0..<n {
-        switch c.submit(.copy(from: 0, to: 0, destinationOffset: 2048, count: 2048), TestBlock(start: 0x10000 &+ i &* 4096)) {
+    for _ in 0..<operations {
+        guard let block = pool.lease() else { return 0 }
+        switch channel.submit(.fill(pattern: 0x5a5a), block) {
         case .queued: break
         case .refused: return 0
         }
-        c.issuePending()
-        if let f = c.next() { sum &+= f.cookie.rawValue }
+        channel.issuePending()
+        if let finished = channel.next() { sum &+= finished.cookie.rawValue }
     }
     return sum
 }
 
+/// A copy between two leased blocks.
 @inline(never)
-func pairOp(_ c: inout Channel<RingEngine, Pair<TestBlock, TestBlock>>, _ n: UInt64) -> UInt64 {
+func hotChannelCopy(_ channel: inout Channel<RingEngine, Pair<Block, Block>>, _ pool: inout Pool, _ operations: UInt64) -> UInt64 {
     var sum: UInt64 = 0
-    for i in 0..<n {
-        switch c.submit(.copy(), Pair(TestBlock(start: 0x10000 &+ i &* 4096),TestBlock(start: 0x100000000 &+ i &* 4096))) {
+    for _ in 0..<operations {
+        guard let source = pool.lease(), let destination = pool.lease() else { return 0 }
+        switch channel.submit(.copy(), Pair(source, destination)) {
         case .queued: break
         case .refused: return 0
         }
-        c.issuePending()
-        if let f = c.next() { sum &+= f.cookie.rawValue }
+        channel.issuePending()
+        if let finished = channel.next() { sum &+= finished.cookie.rawValue }
     }
     return sum
 }
 
+/// The same operation through an engine whose type is known only at run time.
 @inline(never)
-func anyOp(_ c: inout Channel<AnyEngine, TestBlock>, _ n: UInt64) -> UInt64 {
+func hotAnyEngine(_ channel: inout Channel<AnyEngine, Block>, _ pool: inout Pool, _ operations: UInt64) -> UInt64 {
     var sum: UInt64 = 0
-    for i in 0..<n {
-        switch c.submit(.copy(from: 0, to: 0, destinationOffset: 2048, count: 2048), TestBlock(start: 0x10000 &+ i &* 4096)) {
+    for _ in 0..<operations {
+        guard let block = pool.lease() else { return 0 }
+        switch channel.submit(.fill(pattern: 0x5a5a), block) {
         case .queued: break
         case .refused: return 0
         }
-        c.issuePending()
-        if let f = c.next() { sum &+= f.cookie.rawValue }
+        channel.issuePending()
+        if let finished = channel.next() { sum &+= finished.cookie.rawValue }
     }
     return sum
 }
+
+/// An `await` on an operation that is finished when it is asked for.
 @inline(never)
-func awaitOp(_ c: inout Channel<RingEngine, TestBlock>, _ n: UInt64) async throws -> UInt64 {
+func hotAwait(
+    _ channel: inout Channel<RingEngine, Block>, _ pool: inout Pool, _ operations: UInt64
+) async throws(DMAError) -> UInt64 {
     var sum: UInt64 = 0
-    for i in 0..<n {
-        switch c.submit(.copy(from: 0, to: 0, destinationOffset: 2048, count: 2048), TestBlock(start: 0x10000 &+ i &* 4096)) {
-        case .queued(let k):
-          c.issuePending()
-          sum &+= try await c.finished(k).cookie.rawValue
+    for _ in 0..<operations {
+        guard let block = pool.lease() else { return 0 }
+        switch channel.submit(.fill(pattern: 0x5a5a), block) {
+        case .queued(let cookie):
+            channel.issuePending()
+            sum &+= try await channel.finished(cookie).cookie.rawValue
         case .refused: return 0
         }
     }
     return sum
+}
+
+func run(_ variant: String, _ operations: UInt64) async throws(DMAError) -> UInt64? {
+    let domain = Domain(name: "counted")
+    let memory = try Buffer(count: Int(depth) * 2 * 4096).mapped(for: domain, direction: .bidirectional)
+    var pool = try Pool(memory, blockSize: 4096)
+    switch variant {
+    case "c": return counted_ring(operations)
+    case "swift": return bareRing(operations)
+    case "channel":
+        var channel = try Channel(RingEngine(entries: Int(depth)), domain: domain.id, of: Block.self)
+        return hotChannel(&channel, &pool, operations)
+    case "channel-copy":
+        var channel = try Channel(RingEngine(entries: Int(depth)), domain: domain.id, of: Pair<Block, Block>.self)
+        return hotChannelCopy(&channel, &pool, operations)
+    case "any":
+        var channel = try Channel(AnyEngine(RingEngine(entries: Int(depth))), domain: domain.id, of: Block.self)
+        return hotAnyEngine(&channel, &pool, operations)
+    case "await":
+        var channel = try Channel(RingEngine(entries: Int(depth)), domain: domain.id, of: Block.self)
+        return try await hotAwait(&channel, &pool, operations)
+    default: return nil
+    }
 }
 
 let arguments = CommandLine.arguments
-let n = arguments.count > 2 ? UInt64(arguments[2]) ?? 1000 : 1000
-switch arguments.count > 1 ? arguments[1] : "" {
-case "swift": print(swiftRing(n))
-case "c": print(counted_ring(n))
-case "channel":
-    var c = try Channel<RingEngine, TestBlock>(RingEngine(entries: 32), domain: DomainID(rawValue: 1))
-    print(channelOp(&c, n))
-case "pair":
-    var c = try Channel<RingEngine, Pair<TestBlock, TestBlock>>(RingEngine(entries: 32), domain: DomainID(rawValue: 1))
-    print(pairOp(&c, n))
-case "any":
-    var c = try Channel<AnyEngine, TestBlock>(AnyEngine(RingEngine(entries: 32)), domain: DomainID(rawValue: 1))
-    print(anyOp(&c, n))
-case "await":
-    var c = try Channel<RingEngine, TestBlock>(RingEngine(entries: 32), domain: DomainID(rawValue: 1))
-    print(try await awaitOp(&c, n))
-default: print("?")
+guard arguments.count == 3, let operations = UInt64(arguments[2]), let sum = try await run(arguments[1], operations) else {
+    print("usage: dma-counted c|swift|channel|channel-copy|any|await OPERATIONS")
+    throw DMAError(.badConfiguration)
 }
+print(sum)

@@ -9,6 +9,7 @@
 #endif
 #include <linux/futex.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -81,6 +82,18 @@ CDMA_INLINE void cdma_read_barrier(void) {
 #endif
 }
 CDMA_INLINE void cdma_full_barrier(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
+// Copies memory that a device may be writing, or reading, meanwhile: by volatile bytes, and words where both sides allow it. No order
+// among the bytes is promised; what came of a race is for the caller to find out and drop.
+static inline void cdma_copy_volatile(volatile void *to, const volatile void *from, size_t count) {
+    volatile uint8_t *target = (volatile uint8_t *)to;
+    const volatile uint8_t *source = (const volatile uint8_t *)from;
+    size_t index = 0;
+    if ((((uintptr_t)to | (uintptr_t)from) & 7) == 0)
+        for (; index + 8 <= count; index += 8)
+            *(volatile uint64_t *)(target + index) = *(const volatile uint64_t *)(source + index);
+    for (; index < count; index++) target[index] = source[index];
+}
 
 // What a spinning processor says to its sibling: the kernel's cpu_relax().
 CDMA_INLINE void cdma_relax(void) {

@@ -51,6 +51,12 @@
 #define CDMA_SEAL_SHRINK 2
 #define CDMA_SEAL_GROW 4
 
+// Sleeps until a moment of CLOCK_MONOTONIC; returns early on a signal.
+static inline void cdma_sleep_until(int64_t nanoseconds) {
+    struct timespec t = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, (struct timespec *)0);
+}
+
 static inline int64_t cdma_monotonic_nanoseconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

@@ -25,6 +25,8 @@ public final class Domain: Sendable {
         var allocator: IOVAAllocator
         /// Every mapping that exists, typed or made through the door.
         var live: [UInt64: LiveMapping] = [:]
+        /// What was made through the door, by its first bus address. The same bytes may be mapped more than once.
+        var door: [IOVA: [DoorEntry]] = [:]
     }
     let state: Mutex<State>
 
@@ -54,12 +56,22 @@ public final class Domain: Sendable {
             state = Mutex(State(allocator: IOVAAllocator(apertures: apertures, granule: granule)))
         }
         _ = Sanitizer.environmentAsks
+        Sanitizer.enroll(self)
     }
 
     deinit {
         // Typed mappings keep the domain alive, so that only what went through the door can be left.
-        let left = state.withLock { $0.live }
+        let (left, door) = state.withLock { ($0.live, $0.door) }
         reportLeaks(left.values, at: nil)
+        for entries in door.values {
+            for entry in entries {
+                // The device loses its way to the memory. If the backend refuses there is nobody left to tell, and no memory of
+                // ours that could be kept: what came through the door belongs to the client.
+                var core = entry.core
+                _ = withdraw(&core)
+            }
+        }
+        Sanitizer.strike(id)
     }
 
     /// What has been done so far.

@@ -52,6 +52,7 @@ extension Domain {
             }
             try place(&core)
         }
+        if Sanitizer.isEnabled { inspect(core) }
         var copied: UInt64 = 0
         for entry in core.entries {
             entry.memory.bracketAccess(begins: false)

@@ -68,13 +68,25 @@ final class RecordingBackend: MappingBackend {
     func failMap(in calls: Int) { state.withLock { $0.failMapIn = calls } }
     func failUnmap(_ fails: Bool) { state.withLock { $0.failUnmap = fails } }
 
-    /// What the device would find at a bus address: the CPU address, if the mapping permits the access.
-    func resolve(_ iova: IOVA, _ access: DeviceAccess) -> UnsafeMutableRawPointer? {
+    /// Where a bus address leads in this process, if a mapping permits the access.
+    func resolve(_ iova: IOVA, _ access: DeviceAccess) -> UInt? {
         for entry in live where iova.rawValue >= entry.iova && iova.rawValue - entry.iova < entry.count {
-            guard entry.access.isSuperset(of: access) else { return nil }
-            return unsafe UnsafeMutableRawPointer(bitPattern: entry.address + UInt(iova.rawValue - entry.iova))
+            return entry.access.isSuperset(of: access) ? entry.address + UInt(iova.rawValue - entry.iova) : nil
         }
         return nil
+    }
+
+    /// Plays the device: one byte at a bus address, nil where the IOMMU would stop it.
+    func read(_ iova: IOVA) -> UInt8? {
+        guard let address = resolve(iova, .read) else { return nil }
+        return unsafe UnsafeRawPointer(bitPattern: address)?.load(as: UInt8.self)
+    }
+
+    /// - Returns: whether the IOMMU let it pass.
+    func write(_ value: UInt8, _ iova: IOVA) -> Bool {
+        guard let address = resolve(iova, .write) else { return false }
+        unsafe UnsafeMutableRawPointer(bitPattern: address)?.storeBytes(of: value, as: UInt8.self)
+        return true
     }
 }
 

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+import Synchronization
+
+extension IOVA {
+    /// What ``Domain/unsafeMapUnchecked(address:count:direction:file:line:)`` answers where mapping fails: `DMA_MAPPING_ERROR`.
+    public static var mappingError: IOVA { IOVA(.max) }
+}
+
+/// A mapping that was made through the door, and what is not yet known about it.
+struct DoorEntry: Sendable {
+    var core: MappingCore
+    /// False for a word that could be the error value, until somebody has looked.
+    var isChecked: Bool
+}
+
+/// The door for imported memory: raw words, as the kernel's functions take and give them, for code that has pointers and cannot
+/// have owners (a C library's callbacks, a ported driver). Nothing here is checked by the compiler; all of it is checked at run
+/// time, with an error, and with a report if the ``Sanitizer`` is on.
+///
+/// The caller vouches, for each mapping made here, that the memory stays valid and is not touched by the CPU in the wrong phase,
+/// from the call that maps until the call that unmaps has returned.
+extension Domain {
+    /// `dma_map_single`, with the reason where it fails.
+    ///
+    /// - Parameters:
+    ///   - address: first byte.
+    ///   - count: bytes, at least 1.
+    ///   - direction: what the device may do.
+    /// - Returns: the bus address of the first byte; the others follow it.
+    /// - Throws: as ``Buffer/map(for:direction:file:line:)``; `zeroLength`, `sizeOverflow`.
+    @unsafe
+    public func unsafeMap(
+        address: UnsafeMutableRawPointer, count: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
+    ) throws(DMAError) -> IOVA {
+        let buffer = try unsafe doorBuffer(address, count)
+        return try mapThroughDoor(.single, [buffer], direction, Origin(file: file, line: line), isChecked: true)[0].start
+    }
+
+    /// `dma_map_single` to the letter: a word that may be ``IOVA/mappingError``, to be shown to
+    /// ``checkMapping(_:file:line:)`` before it is used. The sanitizer reports mappings that never were.
+    @unsafe
+    public func unsafeMapUnchecked(
+        address: UnsafeMutableRawPointer, count: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
+    ) -> IOVA {
+        do throws(DMAError) {
+            let buffer = try unsafe doorBuffer(address, count)
+            return try mapThroughDoor(.single, [buffer], direction, Origin(file: file, line: line), isChecked: false)[0].start
+        } catch {
+            return .mappingError
+        }
+    }
+
+    /// `dma_mapping_error`: whether `iova` is a mapping of this domain that was made through the door.
+    ///
+    /// - Throws: `backendFailed` for ``IOVA/mappingError``; `notMapped` for a word that is no mapping's first address.
+    public func checkMapping(_ iova: IOVA) throws(DMAError) {
+        if iova == .mappingError { throw DMAError(.backendFailed, asked: iova.rawValue) }
+        let isKnown = state.withLock { state in
+            guard let index = state.door[iova]?.firstIndex(where: { !$0.isChecked }) else { return state.door[iova] != nil }
+            state.door[iova]?[index].isChecked = true
+            return true
+        }
+        if !isKnown { throw DMAError(.notMapped, asked: iova.rawValue) }
+    }
+
+    /// `dma_unmap_single`.
+    ///
+    /// - Parameters:
+    ///   - iova: as the map answered.
+    ///   - count: bytes as they were mapped.
+    ///   - direction: as it was mapped.
+    /// - Throws: `notMapped`; `unmapMismatch` (another size or kind), `wrongDirection`: nothing is unmapped then; what the backend
+    ///   says: the mapping is gone, and must be taken for still reachable by the device.
+    @unsafe
+    public func unsafeUnmap(
+        _ iova: IOVA, count: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
+    ) throws(DMAError) {
+        let call = Origin(file: file, line: line)
+        try dissolve(try takeFromDoor(.single, iova, UInt64(UInt(bitPattern: count)), direction, call))
+    }
+
+    /// `dma_map_sg`. Entries are not cut: each must obey the device's longest segment and boundary by itself.
+    ///
+    /// - Parameter list: at least one range; none empty.
+    /// - Returns: the mapped segments, no more than entries. The first one's start names the mapping.
+    /// - Throws: `zeroLength`, `tooManySegments`; `mappingTooLarge` for an entry longer than a segment; `notContiguous` for one
+    ///   across the boundary; otherwise as for ``ScatterList/map(for:direction:file:line:)``.
+    @unsafe
+    public func unsafeMapList(
+        _ list: [UnsafeMutableRawBufferPointer], direction: Direction, file: StaticString = #fileID, line: UInt = #line
+    ) throws(DMAError) -> [Region] {
+        let call = Origin(file: file, line: line)
+        try inspectList(unsafe list.map { UInt64($0.count) }, unsafe list.map { UInt64(UInt(bitPattern: $0.baseAddress)) }, call)
+        var memories: [Memory] = []
+        for unsafe entry in unsafe list { memories.append(try unsafe doorBuffer(entry.baseAddress, entry.count)) }
+        return try mapThroughDoor(.list, memories, direction, call, isChecked: true)
+    }
+
+    /// `dma_unmap_sg`.
+    ///
+    /// - Parameters:
+    ///   - iova: start of the first mapped segment.
+    ///   - originalCount: entries as they were asked, not segments as they were mapped (rule 32).
+    ///   - direction: as it was mapped.
+    /// - Throws: as ``unsafeUnmap(_:count:direction:file:line:)``; `unmapMismatch` for another number of entries.
+    @unsafe
+    public func unsafeUnmapList(
+        _ iova: IOVA, originalCount: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
+    ) throws(DMAError) {
+        let call = Origin(file: file, line: line)
+        try dissolve(try takeFromDoor(.list, iova, UInt64(UInt(bitPattern: originalCount)), direction, call))
+    }
+
+    /// `dma_sync_single_range_for_cpu`.
+    ///
+    /// - Parameters:
+    ///   - iova: as the map answered.
+    ///   - range: bytes, counted from there.
+    ///   - direction: as it was mapped, or a part of it: one way of a bidirectional mapping.
+    /// - Throws: `notMapped`, `outOfRange`, `wrongDirection`.
+    @unsafe
+    public func unsafeSyncForCPU(
+        _ iova: IOVA, range: Range<Int>, direction: Direction, file: StaticString = #fileID, line: UInt = #line
+    ) throws(DMAError) {
+        try syncThroughDoor(iova, range, direction, .cpu, Origin(file: file, line: line))
+    }
+
+    /// `dma_sync_single_range_for_device`. Parameters and errors as for ``unsafeSyncForCPU(_:range:direction:file:line:)``.
+    @unsafe
+    public func unsafeSyncForDevice(
+        _ iova: IOVA, range: Range<Int>, direction: Direction, file: StaticString = #fileID, line: UInt = #line
+    ) throws(DMAError) {
+        try syncThroughDoor(iova, range, direction, .device, Origin(file: file, line: line))
+    }
+
+    // MARK: Behind the door
+
+    @unsafe
+    private func doorBuffer(_ address: UnsafeMutableRawPointer?, _ count: Int) throws(DMAError) -> Memory {
+        guard count >= 0 else { throw DMAError(.sizeOverflow, asked: UInt64(UInt(bitPattern: count)), limit: 1 << 47) }
+        return try unsafe Memory(
+            unsafeImporting: UnsafeMutableRawBufferPointer(start: address, count: address == nil ? 0 : count), onRelease: nil)
+    }
+
+    private func mapThroughDoor(
+        _ kind: MappingKind, _ memories: [Memory], _ direction: Direction, _ call: Origin, isChecked: Bool
+    ) throws(DMAError) -> [Region] {
+        let entries = memories.map { MappedEntry(memory: $0, offset: 0, count: $0.count) }
+        let core = try establish(kind, entries, direction, call)
+        state.withLock { state in
+            state.door[core.regions[0].start, default: []].append(DoorEntry(core: core, isChecked: isChecked))
+        }
+        return core.regions
+    }
+
+    /// Finds the mapping that a call names and takes it out of the book.
+    ///
+    /// The same bytes may be mapped more than once where nothing translates; as the kernel does, the best match is taken.
+    private func takeFromDoor(
+        _ kind: MappingKind, _ iova: IOVA, _ size: UInt64, _ direction: Direction, _ call: Origin
+    ) throws(DMAError) -> MappingCore {
+        func matches(_ core: MappingCore) -> Bool {
+            core.kind == kind && core.direction == direction && core.doorSize == size
+        }
+        let (taken, nearest) = state.withLock { state -> (DoorEntry?, MappingCore?) in
+            guard let entries = state.door[iova] else { return (nil, nil) }
+            guard let index = entries.firstIndex(where: { matches($0.core) }) else { return (nil, entries.first?.core) }
+            let entry = state.door[iova]?.remove(at: index)
+            if state.door[iova]?.isEmpty == true { state.door[iova] = nil }
+            return (entry, nil)
+        }
+        if let taken {
+            if !taken.isChecked {
+                Sanitizer.report(
+                    .mapErrorUnchecked, id, "the mapping at \(iova) ends, and nobody checked whether it was one", at: call,
+                    mapping: taken.core.origin)
+            }
+            return taken.core
+        }
+        guard let nearest else {
+            let isNothing = iova == .mappingError || iova.rawValue == 0
+            Sanitizer.report(
+                isNothing ? .unmapInvalidAddress : .unmapNotMapped, id,
+                isNothing ? "\(iova) is never a mapping" : "nothing is mapped at \(iova) through the door", at: call)
+            throw DMAError(.notMapped, asked: iova.rawValue)
+        }
+        if nearest.kind != kind {
+            Sanitizer.report(
+                .unmapOtherKind, id, "a \(nearest.kind.rawValue) mapping is ended as a \(kind.rawValue) one", at: call,
+                mapping: nearest.origin)
+            throw DMAError(.unmapMismatch, asked: size, limit: nearest.doorSize)
+        }
+        if nearest.doorSize != size {
+            Sanitizer.report(
+                kind == .list ? .unmapOtherCount : .unmapOtherSize, id,
+                "mapped with \(nearest.doorSize), ended with \(size) \(kind == .list ? "entries" : "bytes")", at: call,
+                mapping: nearest.origin)
+            throw DMAError(.unmapMismatch, asked: size, limit: nearest.doorSize)
+        }
+        Sanitizer.report(
+            .unmapOtherDirection, id, "mapped \(nearest.direction), ended \(direction)", at: call, mapping: nearest.origin)
+        throw DMAError(.wrongDirection)
+    }
+
+    private func syncThroughDoor(
+        _ iova: IOVA, _ range: Range<Int>, _ direction: Direction, _ turn: MappedEntry.Turn, _ call: Origin
+    ) throws(DMAError) {
+        let candidates = state.withLock { $0.door[iova] ?? [] }.map(\.core)
+        guard let core = candidates.first(where: { $0.direction == direction }) ?? candidates.first else {
+            Sanitizer.report(.syncNotMapped, id, "nothing is mapped at \(iova) through the door", at: call)
+            throw DMAError(.notMapped, asked: iova.rawValue)
+        }
+        guard core.direction == direction || core.direction == .bidirectional else {
+            Sanitizer.report(
+                .syncWrongDirection, id, "mapped \(core.direction), synced \(direction)", at: call, mapping: core.origin)
+            throw DMAError(.wrongDirection)
+        }
+        let total = core.entries.reduce(0) { $0 + $1.count }
+        guard range.lowerBound >= 0, range.upperBound <= total else {
+            Sanitizer.report(
+                .syncOutOfRange, id, "bytes \(range.lowerBound) to \(range.upperBound) of \(total)", at: call,
+                mapping: core.origin)
+            let asked = range.lowerBound < 0 ? range.lowerBound : range.upperBound
+            throw DMAError(.outOfRange, asked: UInt64(UInt(bitPattern: asked)), limit: UInt64(total))
+        }
+        var start = 0
+        for (index, entry) in core.entries.enumerated() {
+            let part = range.clamped(to: start..<start + entry.count)
+            if !part.isEmpty { try sync(core, entry: index, part.lowerBound - start..<part.upperBound - start, for: turn) }
+            start += entry.count
+        }
+    }
+
+    /// What an entry of a raw list must obey by itself, because the door cuts nothing.
+    private func inspectList(_ counts: [UInt64], _ addresses: [UInt64], _ call: Origin) throws(DMAError) {
+        let rules = SegmentRules(constraints)
+        if counts.count > constraints.maximumSegments {
+            Sanitizer.report(
+                .listTooLong, id, "a list of \(counts.count) entries for a device that takes \(constraints.maximumSegments)",
+                at: call)
+            throw DMAError(.tooManySegments, asked: UInt64(counts.count), limit: UInt64(constraints.maximumSegments))
+        }
+        for (index, count) in counts.enumerated() {
+            if count > rules.maximum {
+                Sanitizer.report(
+                    .segmentTooLong, id, "entry \(index) has \(count) bytes, the longest segment \(rules.maximum)", at: call)
+                throw DMAError(.mappingTooLarge, asked: count, limit: rules.maximum)
+            }
+            if rules.crossesBoundary(BusRange(start: addresses[index], count: count)) {
+                Sanitizer.report(
+                    .segmentAcrossBoundary, id,
+                    "entry \(index) at 0x\(String(addresses[index], radix: 16)) crosses a multiple of \(rules.boundary)", at: call)
+                throw DMAError(.notContiguous, asked: count, limit: rules.boundary - (addresses[index] & (rules.boundary - 1)))
+            }
+        }
+    }
+}
+
+extension MappingCore {
+    /// What a raw unmap has to repeat: bytes of a single mapping, entries of a list.
+    fileprivate var doorSize: UInt64 { kind == .list ? UInt64(entries.count) : byteCount }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A scatter list that one device reaches. The device is programmed with the mapped segments (``regionCount``); unmap and sync
+/// refer to the entries as they were asked (``originalCount``), and cannot be given another number (rule 32).
+///
+/// Thread rules: a value, owned by one thread at a time; it may be sent to another.
+@safe
+public struct MappedScatterList: ~Copyable, Cargo {
+    @usableFromInline let regions: UnsafePointer<Region>
+    /// Mapped segments: no more than entries, unless the device's limits cut one.
+    public let regionCount: Int
+    @usableFromInline let mapping: Mapping
+    let memories: [Memory]
+    /// The entries as they were asked.
+    public let entries: [ScatterList.Entry]
+
+    init(_ mapping: Mapping, _ memories: [Memory], _ entries: [ScatterList.Entry]) {
+        unsafe regions = UnsafePointer(mapping.regions)
+        regionCount = mapping.core.regions.count
+        self.mapping = mapping
+        self.memories = memories
+        self.entries = entries
+    }
+
+    @inlinable
+    public func region(at index: Int) -> Region {
+        // In bounds by this check; the memory belongs to `mapping`, which lives as long as `self`.
+        UInt(bitPattern: index) < UInt(bitPattern: regionCount) ? unsafe regions[index] : .none
+    }
+
+    /// As ``MappedBuffer/quarantine()``.
+    public mutating func quarantine() {
+        mapping.quarantine()
+    }
+
+    /// Entries as they were asked.
+    public var originalCount: Int { entries.count }
+    public var direction: Direction { mapping.core.direction }
+    public var domain: Domain { mapping.domain }
+    /// Whether the device works on copies of some entries.
+    public var wasBounced: Bool { mapping.core.wasBounced }
+
+    /// Ends the mapping and gives the list back, with what the device wrote. Errors as for ``MappedBuffer/unmap()``.
+    public consuming func unmap() throws(DMAError) -> ScatterList {
+        try mapping.end()
+        return ScatterList(memories: memories, entries: entries)
+    }
+
+    /// Lets the CPU read part of one entry: syncForCPU, then `body` (rule 35).
+    ///
+    /// - Parameters:
+    ///   - entry: number of the entry, of ``originalCount``.
+    ///   - range: bytes of the entry; nil for all.
+    ///   - body: gets the bytes of the range. They do not leave it.
+    /// - Throws: `noSuchRegion`, `outOfRange`, `quarantined`; what `body` throws.
+    public borrowing func withCPUAccess<R: ~Copyable>(
+        entry: Int, _ range: Range<Int>? = nil, _ body: (RawSpan) throws(DMAError) -> R
+    ) throws(DMAError) -> R {
+        let range = range ?? whole(entry)
+        return try unsafe mapping.withAccess(entry: entry, range, writes: false) { bytes throws(DMAError) in
+            try body(unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(bytes)))
+        }
+    }
+
+    /// Lets the CPU read and write part of one entry: syncForCPU, then `body`, then syncForDevice (rule 35).
+    ///
+    /// Parameters as for ``withCPUAccess(entry:_:_:)``.
+    /// - Throws: `wrongDirection` where only the device writes (rule 34); otherwise the same.
+    public mutating func withMutableCPUAccess<R: ~Copyable>(
+        entry: Int, _ range: Range<Int>? = nil, _ body: (inout MutableRawSpan) throws(DMAError) -> R
+    ) throws(DMAError) -> R {
+        let range = range ?? whole(entry)
+        return try unsafe mapping.withAccess(entry: entry, range, writes: true) { bytes throws(DMAError) in
+            var span = unsafe MutableRawSpan(_unsafeBytes: bytes)
+            return try body(&span)
+        }
+    }
+
+    /// The CPU's turn at all entries: `dma_sync_sg_for_cpu`, for imported memory. Throws `quarantined`.
+    public mutating func syncForCPU() throws(DMAError) {
+        for entry in entries.indices { try mapping.sync(entry: entry, whole(entry), for: .cpu) }
+    }
+
+    /// The device's turn at all entries: `dma_sync_sg_for_device`. Throws `quarantined`.
+    public mutating func syncForDevice() throws(DMAError) {
+        for entry in entries.indices { try mapping.sync(entry: entry, whole(entry), for: .device) }
+    }
+
+    /// Empty for an entry that does not exist: the mapping refuses that one by its number.
+    private func whole(_ entry: Int) -> Range<Int> {
+        entries.indices.contains(entry) ? 0..<entries[entry].count : 0..<0
+    }
+}
+
+/// As for ``MappedBuffer``.
+extension MappedScatterList: @unchecked Sendable {}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+
+/// An engine that takes turns: any engine, with a ``TransferMode`` that may change at run time.
+///
+/// In ``TransferMode/burst`` everything goes straight through. In the other modes one transaction at a time is cut into quanta, and
+/// each is started when the mode allows: that is where other users of the bus, and of the CPU, get their turn. A cyclic transaction
+/// cannot be cut; its peripheral paces it.
+///
+/// Pausing works on every engine below, between quanta. Thread rules: as for every engine.
+@safe
+public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
+    private var base: Base
+    private var mode: TransferMode
+    private let quantum: UInt64
+    private let alignment: UInt64
+    /// Transactions in the order of submission: those handed through are not here.
+    private var waiting: [PacedTransaction] = []
+    private var scratch: UnsafeMutablePointer<Segment>
+    private let scratchCount: Int
+    /// Whether a quantum of `waiting[0]` is with the engine below, since when, and how large it is.
+    private var quantumCount: UInt64 = 0
+    private var quantumBegan: Int64 = 0
+    private var issued = 0
+    private var isPaused = false
+    private var wasTerminated = false
+    private var through = 0
+    private var duty = DutyClock()
+
+    /// - Parameters:
+    ///   - quantum: bytes moved in one turn, 8 or more; rounded down to a multiple of 64 where it can be, and up to the engine's
+    ///     alignment.
+    /// - Throws: `badShare` for a share that is not above 0 and at most 1.
+    public init(_ base: consuming Base, mode: TransferMode = .burst, quantum: UInt64 = 65_536) throws(DMAError) {
+        try mode.check()
+        let capabilities = base.capabilities
+        self.base = base
+        self.mode = mode
+        alignment = max(capabilities.alignment, 1)
+        let grain = max(alignment, 64)
+        self.quantum = max(quantum / grain, 1) * grain
+        scratchCount = max(capabilities.maximumSegments, capabilities.maximumSources &+ 2, 2)
+        unsafe scratch = .allocate(capacity: scratchCount)
+    }
+
+    deinit { unsafe scratch.deallocate() }
+
+    /// What the engine below can do, and pausing.
+    public var capabilities: Capabilities {
+        var capabilities = base.capabilities
+        capabilities.canPause = true
+        capabilities.quantum = quantum
+        if capabilities.residueGranularity == .descriptor { capabilities.residueGranularity = .segment }
+        return capabilities
+    }
+    public var interruptLine: InterruptLine? { base.interruptLine }
+
+    /// Changes the mode; the next quantum follows it.
+    ///
+    /// - Throws: `badShare`.
+    public mutating func setMode(_ mode: TransferMode) throws(DMAError) {
+        try mode.check()
+        self.mode = mode
+        duty = DutyClock()
+    }
+
+    /// How long the engine was at work since the present run of transfers began, and how long that is ago. Nanoseconds.
+    public var dutyCycle: (busy: Int64, elapsed: Int64) { (duty.busy, duty.elapsed) }
+
+    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+        if wasTerminated {
+            waiting.removeAll(keepingCapacity: true)
+            wasTerminated = false
+        }
+        if waiting.isEmpty, !isPaused, mode.isBurst || !descriptor.kind.canBeCut {
+            guard base.enqueue(descriptor, tag: tag) else { return false }
+            through += 1
+            return true
+        }
+        guard waiting.count + through < base.capabilities.depth else { return false }
+        waiting.append(PacedTransaction(descriptor, tag: tag))
+        return true
+    }
+
+    public mutating func issuePending() {
+        if issued == 0, !waiting.isEmpty { duty = DutyClock() }
+        issued = waiting.count
+        base.issuePending()
+        startQuantum()
+    }
+
+    public mutating func next() -> Completion? {
+        // Bounded: each round but the last finishes a quantum, and a turn of the caller's is a few quanta long at most.
+        for _ in 0..<8 {
+            startQuantum()
+            guard let completion = base.next() else { return nil }
+            guard quantumCount > 0, completion.tag == waiting[0].tag, !completion.isPeriod else {
+                if !completion.isPeriod, through > 0 { through -= 1 }
+                return completion
+            }
+            if let whole = finishQuantum(completion) { return whole }
+        }
+        return nil
+    }
+
+    /// Starts a quantum of the oldest issued transaction, where none is under way and the mode allows one now.
+    private mutating func startQuantum() {
+        guard quantumCount == 0, issued > 0, !isPaused, !wasTerminated, through == 0 else { return }
+        var allowed = quantum
+        switch mode {
+        case .burst:
+            allowed = .max
+        case .cycleStealing(let share):
+            guard duty.isDue(share) else { return }
+        case .demand(let line):
+            let grain = waiting[0].grain(alignment)
+            allowed = line.take(grain, atMost: max(quantum, grain))
+            guard allowed > 0 else { return }
+        }
+        let (descriptor, count) = unsafe waiting[0].cut(allowed, scratch, scratchCount)
+        if case .demand(let line) = mode, count < allowed { line.giveBack(allowed - count) }
+        guard base.enqueue(descriptor, tag: waiting[0].tag) else {
+            if case .demand(let line) = mode { line.giveBack(count) }
+            return
+        }
+        quantumCount = count
+        quantumBegan = cdma_monotonic_nanoseconds()
+        base.issuePending()
+    }
+
+    private mutating func finishQuantum(_ completion: Completion) -> Completion? {
+        let count = quantumCount
+        quantumCount = 0
+        duty.add(cdma_monotonic_nanoseconds() - quantumBegan)
+        let short = min(completion.residue, count)
+        waiting[0].advance(by: count - short, value: completion.value)
+        let transaction = waiting[0]
+        guard completion.status != TransactionStatus.complete.rawValue || short > 0 || transaction.isWhole else { return nil }
+        waiting.removeFirst()
+        issued -= 1
+        var whole = completion
+        whole.residue = transaction.descriptor.count - transaction.moved
+        whole.value = transaction.value
+        return whole
+    }
+
+    public mutating func terminate() {
+        base.terminate()
+        wasTerminated = true
+        issued = 0
+    }
+
+    public mutating func quiesce(by deadline: Deadline) -> Bool {
+        guard base.quiesce(by: deadline) else { return false }
+        quantumCount = 0
+        through = 0
+        isPaused = false
+        return true
+    }
+
+    public mutating func pause() -> Bool {
+        // What went straight through can be held only by the engine itself.
+        if through > 0, !base.pause() { return false }
+        isPaused = true
+        return true
+    }
+
+    public mutating func resume() -> Bool {
+        if through > 0, !base.resume() { return false }
+        isPaused = false
+        startQuantum()
+        return true
+    }
+
+    public mutating func residue(of tag: UInt32) -> UInt64? {
+        guard let index = waiting.firstIndex(where: { $0.tag == tag }) else { return base.residue(of: tag) }
+        return waiting[index].descriptor.count - waiting[index].moved
+    }
+
+    public mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) { try base.configure(configuration) }
+
+    public mutating func wait(until deadline: Deadline) -> Bool {
+        if quantumCount > 0 || through > 0 || issued == 0 { return base.wait(until: deadline) }
+        switch mode {
+        case .burst:
+            return true
+        case .cycleStealing(let share):
+            let due = duty.due(share)
+            guard due <= deadline.nanoseconds else {
+                cdma_sleep_until(deadline.nanoseconds)
+                return false
+            }
+            cdma_sleep_until(due)
+            return true
+        case .demand(let line):
+            return line.wait(until: deadline)
+        }
+    }
+}
+
+extension TransferMode {
+    var isBurst: Bool {
+        if case .burst = self { return true }
+        return false
+    }
+
+    func check() throws(DMAError) {
+        guard case .cycleStealing(let share) = self else { return }
+        guard share > 0, share <= 1 else {
+            throw DMAError(.badShare, asked: share > 0 && share < 1e6 ? UInt64(share * 1000) : 0, limit: 1000)
+        }
+    }
+}
+
+/// When the next turn is due, so that the time at work is the asked share of the time that passes.
+struct DutyClock {
+    private let began = cdma_monotonic_nanoseconds()
+    /// Nanoseconds at work.
+    private(set) var busy: Int64 = 0
+
+    var elapsed: Int64 { cdma_monotonic_nanoseconds() - began }
+
+    mutating func add(_ nanoseconds: Int64) { busy += max(nanoseconds, 0) }
+
+    /// The moment at which `busy` is no more than `share` of what has passed.
+    func due(_ share: Double) -> Int64 { began + Int64(Double(busy) / share) }
+
+    func isDue(_ share: Double) -> Bool { cdma_monotonic_nanoseconds() >= due(share) }
+}

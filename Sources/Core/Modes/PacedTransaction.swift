@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension OperationKind {
+    /// Whether a transaction of this kind can be done in pieces.
+    var canBeCut: Bool { self != .cyclic && self != .null }
+}
+
+/// A transaction that is done in pieces: how far it is, and the descriptor of its next piece.
+struct PacedTransaction {
+    let descriptor: Descriptor
+    let tag: UInt32
+    /// Bytes done.
+    private(set) var moved: UInt64 = 0
+    /// The CRC so far, or the validation bits found so far.
+    private(set) var value: UInt64
+
+    init(_ descriptor: Descriptor, tag: UInt32) {
+        self.descriptor = descriptor
+        self.tag = tag
+        switch descriptor.kind {
+        case .crc32c, .copyCRC32C: value = descriptor.value
+        default: value = 0
+        }
+    }
+
+    var isWhole: Bool { moved >= descriptor.count }
+
+    /// Pieces are multiples of this, but for the last: whole frames, or what the engine's alignment asks.
+    func grain(_ alignment: UInt64) -> UInt64 {
+        let grain = descriptor.kind == .interleaved ? UInt64(descriptor.template.chunk) : alignment
+        return max(min(grain, descriptor.count - moved), 1)
+    }
+
+    mutating func advance(by count: UInt64, value: UInt64) {
+        moved += count
+        switch descriptor.kind {
+        case .xorValidate, .pqValidate: self.value |= value
+        default: self.value = value
+        }
+    }
+
+    /// The next piece of at most `limit` bytes (a whole frame at least, for interleaved ones), and how many bytes it has. Lists are
+    /// written to `scratch`, which stays untouched until the piece is over.
+    func cut(_ limit: UInt64, _ scratch: UnsafeMutablePointer<Segment>, _ capacity: Int) -> (Descriptor, UInt64) {
+        var piece = descriptor
+        let rest = descriptor.count - moved
+        var count = min(rest, limit)
+        switch descriptor.kind {
+        case .interleaved:
+            let template = descriptor.template
+            let chunk = UInt64(template.chunk)
+            let frames = max(count / chunk, 1)
+            let first = moved / chunk
+            count = frames * chunk
+            piece.detail[0] = frames
+            piece.source &+= first &* template.sourceStride
+            piece.destination &+= first &* template.destinationStride
+        case .xor, .xorValidate, .pq, .pqValidate:
+            // Every source and destination is moved on by the same number of bytes.
+            let number = min(Int(descriptor.sourceCount) + Int(descriptor.destinationCount), capacity)
+            if let list = unsafe descriptor.operands {
+                for index in 0..<number {
+                    let segment = unsafe list[index]
+                    let isUsed = segment.count > 0
+                    unsafe scratch[index] = Segment(
+                        address: isUsed ? segment.address &+ moved : segment.address, count: isUsed ? count : 0)
+                }
+                unsafe piece.operands = UnsafePointer(scratch)
+            }
+        case .scatterGather, .peripheral:
+            let sources = unsafe slice(0, Int(descriptor.sourceCount), count, scratch, capacity)
+            let destinations = unsafe slice(
+                Int(descriptor.sourceCount), Int(descriptor.destinationCount), count, scratch + sources, capacity - sources)
+            piece.sourceCount = UInt16(truncatingIfNeeded: sources)
+            piece.destinationCount = UInt16(truncatingIfNeeded: destinations)
+            unsafe piece.operands = UnsafePointer(scratch)
+            piece.source = sources > 0 ? unsafe scratch[0].address : 0
+            piece.destination = destinations > 0 ? unsafe scratch[sources].address : 0
+        default:
+            // A side that the operation does not have stays 0.
+            if descriptor.source != 0 { piece.source &+= moved }
+            if descriptor.destination != 0 { piece.destination &+= moved }
+            if descriptor.kind == .crc32c || descriptor.kind == .copyCRC32C { piece.value = value }
+            if descriptor.kind == .fill { piece.value = rotated(descriptor.value, by: moved) }
+        }
+        piece.count = count
+        // Only the last piece interrupts, and only it is a fence: the pieces are serial anyway.
+        if moved + count < descriptor.count { piece.flags.subtract([.interrupt, .fence]) }
+        return (piece, count)
+    }
+
+    /// A fill pattern as it continues `offset` bytes on.
+    private func rotated(_ pattern: UInt64, by offset: UInt64) -> UInt64 {
+        let bits = (offset & 7) * 8
+        return bits == 0 ? pattern : pattern >> bits | pattern << (64 - bits)
+    }
+
+    /// The part of a list that begins `moved` bytes in and is `count` bytes long. Returns how many segments it has.
+    private func slice(
+        _ first: Int, _ number: Int, _ count: UInt64, _ scratch: UnsafeMutablePointer<Segment>, _ capacity: Int
+    ) -> Int {
+        guard let list = unsafe descriptor.operands else { return 0 }
+        var skip = moved
+        var rest = count
+        var written = 0
+        for index in first..<(first + number) where rest > 0 && written < capacity {
+            let segment = unsafe list[index]
+            if skip >= segment.count {
+                skip -= segment.count
+                continue
+            }
+            let length = min(segment.count - skip, rest)
+            unsafe scratch[written] = Segment(address: segment.address &+ skip, count: length)
+            skip = 0
+            rest -= length
+            written += 1
+        }
+        return written
+    }
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+import Synchronization
+import Testing
+
+@testable import DMACore
+
+@Suite("Translated domains")
+struct TranslatedTests {
+    @Test("rule 34: the IOMMU mapping carries just the direction's permissions", arguments: Direction.allCases)
+    func rule34_permissions(direction: Direction) throws {
+        let (domain, backend) = translatedDomain()
+        let mapped = try Buffer(count: 5000).mapped(for: domain, direction: direction)
+        #expect(backend.live.count == 1)
+        #expect(backend.live[0].access == direction.access)
+        #expect(backend.live[0].count == 8192)
+        #expect(backend.resolve(mapped.region(at: 0).start, direction.access) != nil)
+        if direction != .bidirectional { #expect(backend.resolve(mapped.region(at: 0).start, [.read, .write]) == nil) }
+        _ = try mapped.unmap()
+        #expect(backend.live.isEmpty)
+        #expect(backend.mistakes.isEmpty)
+    }
+
+    @Test("rule 30: addresses are taken under the mask and outside the holes")
+    func rule30_mask() throws {
+        var constraints = DeviceConstraints()
+        constraints.streamingMask = .pciDefault
+        let (domain, backend) = translatedDomain(constraints)
+        let mapped = try Buffer(count: 16 << 20).mapped(for: domain, direction: .toDevice)
+        let region = mapped.region(at: 0)
+        #expect(DMAMask.pciDefault.reaches(region.start, count: region.count))
+        #expect(region.start.rawValue + region.count <= 0xfee0_0000 || region.start.rawValue >= 0xfef0_0000)
+        #expect(mapped.wasBounced == false, "the IOMMU reaches all memory")
+        #expect(backend.mistakes.isEmpty)
+        constraints.streamingMask = DMAMask(bits: 12)
+        let (narrow, _) = translatedDomain(constraints)
+        #expect(refusal { () throws(DMAError) in _ = try Buffer(count: 1).mapped(for: narrow, direction: .toDevice) } == .noAddressSpace)
+    }
+
+    @Test("large pages are served by aligned addresses")
+    func largePages() throws {
+        let (domain, backend) = translatedDomain()
+        let mapped = try Buffer(count: 6 << 20, alignment: 2 << 20).mapped(for: domain, direction: .toDevice)
+        #expect(mapped.region(at: 0).start.rawValue % (2 << 20) == 0)
+        #expect(backend.live.count == 1)
+    }
+
+    @Test("rule 31: a backend that refuses leaves nothing behind, and the buffer comes back")
+    func rule31_refusal() throws {
+        let (domain, backend) = translatedDomain()
+        backend.failMap(in: 1)
+        switch try Buffer(count: 4096).map(for: domain, direction: .toDevice) {
+        case .mapped: Issue.record("mapped")
+        case .failed(let error, let buffer):
+            #expect(error.code == .backendFailed)
+            #expect(error.errno == 12)
+            #expect(buffer.count == 4096)
+        }
+        #expect(domain.statistics.mappings == 0)
+        #expect(domain.state.withLock { $0.allocator.count } == 0)
+    }
+
+    @Test("rule 31: a list that fails half-way is unwound", arguments: 1...5)
+    func rule31_unwind(call: Int) throws {
+        let (domain, backend) = translatedDomain()
+        var list = ScatterList()
+        for _ in 0..<5 {
+            // Parts that do not touch, so that each needs a call of its own.
+            let number = list.appendWithoutEntry(try Buffer(count: 16384))
+            try list.appendEntry(buffer: number, range: 4096..<8192)
+        }
+        backend.failMap(in: call)
+        switch list.map(for: domain, direction: .bidirectional) {
+        case .mapped: Issue.record("mapped")
+        case .failed(let error, let list):
+            #expect(error.code == .backendFailed)
+            #expect(list.entries.count == 5)
+        }
+        #expect(backend.live.isEmpty)
+        #expect(backend.mistakes.isEmpty)
+        #expect(domain.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.statistics.mappings == 0)
+        try domain.close()
+    }
+
+    @Test("rule 18: memory that the backend will not unmap is parked, and never given back by mistake")
+    func rule18_failedUnmap() throws {
+        let (domain, backend) = translatedDomain()
+        let mapped = try Buffer(count: 4096).mapped(for: domain, direction: .fromDevice)
+        backend.failUnmap(true)
+        do throws(DMAError) {
+            _ = try mapped.unmap()
+            Issue.record("unmapped")
+        } catch { #expect(error.code == .backendFailed) }
+        #expect(Quarantine.entries.filter { $0.domain == domain.id }.count == 1)
+        #expect(backend.write(1, IOVA(backend.live[0].iova)), "the memory is still there")
+        let code = refusal { () throws(DMAError) in _ = try unsafe Quarantine.unsafeReleaseAll(of: domain.id) }
+        #expect(code == .backendFailed)
+        backend.failUnmap(false)
+        let released = try unsafe Quarantine.unsafeReleaseAll(of: domain.id)
+        #expect(released == 1)
+        #expect(backend.live.isEmpty)
+        #expect(domain.statistics.quarantined == 1)
+        try domain.close()
+        // The same when nobody asks: the mapping just ends.
+        backend.failUnmap(true)
+        let (second, other) = translatedDomain()
+        other.failUnmap(true)
+        do { _ = try Buffer(count: 4096).mapped(for: second, direction: .fromDevice) }
+        #expect(Quarantine.entries.contains { $0.domain == second.id })
+        other.failUnmap(false)
+        try unsafe Quarantine.unsafeReleaseAll(of: second.id)
+        let unknown = refusal { () throws(DMAError) in try unsafe Quarantine.unsafeRelease(.max) }
+        #expect(unknown == .notMapped)
+    }
+
+    @Test("rule 32: what touches behind the IOMMU is one segment, and unmap knows the original")
+    func rule32_merge() throws {
+        let (domain, backend) = translatedDomain()
+        var list = ScatterList()
+        for _ in 0..<4 { list.append(try Buffer(count: 8192)) }
+        let mapped = try list.mapped(for: domain, direction: .toDevice)
+        #expect(mapped.originalCount == 4)
+        #expect(mapped.regionCount == 1)
+        #expect(mapped.region(at: 0).count == 32768)
+        #expect(mapped.region(at: 1) == .none)
+        #expect(backend.mistakes.isEmpty)
+        let again = try mapped.unmap()
+        #expect(again.entries.count == 4)
+        #expect(backend.live.isEmpty)
+        var buffers = again.takeBuffers()
+        #expect(buffers.count == 4)
+        buffers.removeAll()
+    }
+
+    @Test("rule 32: each entry's bytes lie where its segment says")
+    func rule32_places() throws {
+        let (domain, backend) = translatedDomain()
+        var list = ScatterList()
+        let sizes = [4096, 100, 8192, 5000, 4096]
+        for (index, size) in sizes.enumerated() {
+            var buffer = try Buffer(count: size)
+            buffer.withMutableBytes { span in
+                for place in 0..<size { span.storeBytes(of: UInt8(index + 1), toByteOffset: place, as: UInt8.self) }
+            }
+            list.append(buffer)
+        }
+        let mapped = try list.mapped(for: domain, direction: .toDevice)
+        var seen: [UInt8: Int] = [:]
+        for index in 0..<mapped.regionCount {
+            let region = mapped.region(at: index)
+            for offset in 0..<region.count {
+                guard let byte = backend.read(IOVA(region.start.rawValue + offset)) else {
+                    Issue.record("a hole in a segment")
+                    return
+                }
+                seen[byte, default: 0] += 1
+            }
+        }
+        #expect(seen == [1: 4096, 2: 100, 3: 8192, 4: 5000, 5: 4096])
+        #expect(mapped.regionCount == 3, "an entry that ends inside a page ends its segment")
+    }
+
+    @Test("a space in pieces still takes a list, entry by entry")
+    func fragmented() throws {
+        let (domain, backend) = translatedDomain(apertures: [0x1000...0x2fff, 0x8000...0x9fff, 0x2_0000...0x2_1fff])
+        var list = ScatterList()
+        for _ in 0..<3 { list.append(try Buffer(count: 8192)) }
+        let mapped = try list.mapped(for: domain, direction: .toDevice)
+        #expect(mapped.regionCount == 3)
+        #expect(refusal { () throws(DMAError) in _ = try Buffer(count: 1).mapped(for: domain, direction: .toDevice) } == .noAddressSpace)
+        _ = try mapped.unmap()
+        #expect(backend.live.isEmpty && backend.mistakes.isEmpty)
+        #expect(domain.state.withLock { $0.allocator.count } == 0)
+    }
+
+    @Test("rule 36: memory that does not own its pages is not opened to a device: bounced, or refused")
+    func rule36_foreignPages() throws {
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 300, alignment: 64)
+        defer { unsafe memory.deallocate() }
+        unsafe memory.storeBytes(of: 200, toByteOffset: 299, as: UInt8.self)
+        var constraints = DeviceConstraints()
+        let (domain, backend) = translatedDomain(constraints)
+        do {
+            let mapped = try unsafe Buffer(unsafeImporting: memory).mapped(for: domain, direction: .bidirectional)
+            #expect(mapped.wasBounced == true)
+            let last = IOVA(mapped.region(at: 0).start.rawValue + 299)
+            #expect(backend.read(last) == 200)
+            #expect(backend.write(99, last))
+            _ = try mapped.unmap()
+        }
+        let last = unsafe memory.load(fromByteOffset: 299, as: UInt8.self)
+        #expect(last == 99)
+        constraints.allowsBounce = false
+        let (strict, _) = translatedDomain(constraints)
+        let code = refusal { () throws(DMAError) in
+            _ = try unsafe Buffer(unsafeImporting: memory).mapped(for: strict, direction: .toDevice)
+        }
+        #expect(code == .misaligned)
+    }
+
+    @Test("odd page sizes are put right")
+    func pageSizes() throws {
+        let domain = Domain(
+            name: "odd", translation: .translated(RecordingBackend(), apertures: [0...0xfffff], pageSizes: [0, 3, 1]))
+        #expect(domain.granule == 4096)
+        _ = try Buffer(count: 1).mapped(for: domain, direction: .toDevice)
+    }
+
+    @Test("random lists: no byte is lost, no segment breaks a limit")
+    func random() throws {
+        var random = SeededGenerator("scatter lists")
+        for round in 0..<300 {
+            var constraints = DeviceConstraints()
+            constraints.maximumSegmentSize = 512 << UInt64.random(in: 0...8, using: &random)
+            constraints.segmentBoundary = Bool.random(using: &random) ? 0 : 4096 << UInt64.random(in: 0...6, using: &random)
+            constraints.alignment = 1 << UInt64.random(in: 0...9, using: &random)
+            let (domain, backend) = translatedDomain(constraints)
+            var list = ScatterList()
+            var total: UInt64 = 0
+            var expected: [UInt8] = []
+            for number in 0..<Int.random(in: 1...6, using: &random) {
+                var buffer = try Buffer(count: Int.random(in: 1...20000, using: &random))
+                buffer.withMutableBytes { span in
+                    for place in 0..<span.byteCount {
+                        span.storeBytes(of: UInt8(truncatingIfNeeded: place &* 7 &+ number), toByteOffset: place, as: UInt8.self)
+                    }
+                }
+                let limit = buffer.count
+                list.appendWithoutEntry(buffer)
+                for _ in 0..<Int.random(in: 0...3, using: &random) {
+                    let start = Int.random(in: 0..<limit, using: &random)
+                    let end = Int.random(in: start + 1...limit, using: &random)
+                    try list.appendEntry(buffer: number, range: start..<end)
+                    total += UInt64(end - start)
+                    for place in start..<end { expected.append(UInt8(truncatingIfNeeded: place &* 7 &+ number)) }
+                }
+            }
+            guard total > 0 else { continue }
+            let mapped = try list.mapped(for: domain, direction: .toDevice)
+            var seen: [UInt8] = []
+            for index in 0..<mapped.regionCount {
+                let region = mapped.region(at: index)
+                let wall = constraints.segmentBoundary
+                guard region.count <= constraints.maximumSegmentSize,
+                    region.start.rawValue % constraints.alignment == 0,
+                    wall == 0 || region.start.rawValue / wall == (region.start.rawValue + region.count - 1) / wall
+                else {
+                    Issue.record("round \(round), seed \(random.seed): \(region) breaks \(constraints)")
+                    return
+                }
+                for offset in 0..<region.count {
+                    seen.append(backend.read(IOVA(region.start.rawValue + offset)) ?? 0)
+                }
+            }
+            guard seen == expected else {
+                Issue.record("round \(round), seed \(random.seed): \(seen.count) bytes seen, \(expected.count) expected, or others")
+                return
+            }
+            _ = try mapped.unmap()
+            #expect(backend.live.isEmpty && backend.mistakes.isEmpty)
+            #expect(domain.state.withLock { $0.allocator.count } == 0)
+        }
+    }
+}
