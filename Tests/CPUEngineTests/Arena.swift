@@ -63,25 +63,34 @@ struct Arena: ~Copyable, Cargo {
     }
 }
 
-extension Channel where E == CPUEngine, C == Arena {
+extension Channel where E == CPUEngine, C: ~Copyable {
     static func make(_ configuration: CPUConfiguration) throws -> Channel {
         try Channel(CPUEngine(configuration), domain: Arena.domain)
     }
 
     /// Submits one operation and polls until it is over, at most ten seconds.
-    mutating func run(_ operation: Operation, _ arena: consuming Arena) throws -> Finished<Arena> {
-        let cookie = try submit(operation, arena).get()
+    mutating func run(_ operation: Operation, _ cargo: consuming C) throws -> Finished<C> {
+        let cookie = try submit(operation, cargo).get()
         issuePending()
         return try finish(cookie)
     }
 
-    mutating func finish(_ cookie: Cookie) throws -> Finished<Arena> {
+    mutating func finish(_ cookie: Cookie) throws -> Finished<C> {
         let deadline = Deadline.after(milliseconds: 10_000)
         while Deadline.now < deadline {
             if let finished = try take(cookie) { return finished }
         }
         throw DMAError(.deadlinePassed)
     }
+}
+
+/// A look at somebody else's region, for transactions that share memory. The owner outlives them.
+struct Window: ~Copyable, Cargo {
+    private let region: Region
+    init(_ region: Region) { self.region = region }
+    var regionCount: Int { 1 }
+    func region(at index: Int) -> Region { index == 0 ? region : .none }
+    mutating func quarantine() {}
 }
 
 /// How an engine is set up for a test: with small quanta, so that small operations take many.

@@ -127,7 +127,8 @@ struct OperationTests {
             let right = try channel.run(check, made.takeCargo())
             #expect(right.validation == [])
             // Only Q is spoilt, then both.
-            var broken = try channel.run(.fill(UInt16(n + 1), count: 1, pattern: ~UInt64(right.cargo.model[q])), right.takeCargo())
+            let spoilQ = Operation.fill(UInt16(n + 1), count: 1, pattern: ~UInt64(right.cargo.model[q]))
+            var broken = try channel.run(spoilQ, right.takeCargo())
             broken = try channel.run(check, broken.takeCargo())
             #expect(broken.validation == .qFailed)
             broken = try channel.run(.fill(UInt16(n), count: 1, pattern: ~UInt64(broken.cargo.model[p])), broken.takeCargo())

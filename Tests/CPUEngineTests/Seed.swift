@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DMACPUEngine
+import DMACore
 import Foundation
+import Testing
 
 /// Random numbers that can be had again: SplitMix64 from a seed that is printed, and taken from `DMA_SEED` where it is set.
 struct Seeded: RandomNumberGenerator {
@@ -27,5 +30,29 @@ struct Seeded: RandomNumberGenerator {
     /// A stream of its own for each test, so that they do not depend on each other's order.
     static func stream(_ name: String) -> Seeded {
         Seeded(name.utf8.reduce(seed) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 })
+    }
+}
+
+/// `#expect` for values that are not copyable, which the macro cannot take apart.
+func check(_ isSo: Bool, _ comment: String = "", at location: SourceLocation = #_sourceLocation) {
+    if !isSo { Issue.record("expected otherwise: \(comment)", sourceLocation: location) }
+}
+
+extension FIFOPeripheral {
+    @discardableResult
+    func deliver(_ bytes: ArraySlice<UInt8>, keepsRest: Bool = false) -> Int {
+        unsafe bytes.withUnsafeBytes { buffer in
+            deliver(unsafe RawSpan(_unsafeBytes: buffer), keepsRest: keepsRest)
+        }
+    }
+
+    /// Up to `count` bytes from the wire.
+    func collect(_ count: Int) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        let got = unsafe bytes.withUnsafeMutableBytes { buffer in
+            var span = unsafe MutableRawSpan(_unsafeBytes: buffer)
+            return collect(into: &span)
+        }
+        return Array(bytes[..<got])
     }
 }

@@ -59,8 +59,8 @@ public struct CPUConfiguration: Sendable {
 
     var capabilities: Capabilities {
         var capabilities = Capabilities(
-            name: "cpu",
-            implementation: workers == 0 ? "\(kernels)" : "\(kernels); \(workers) threads", operations: operations, depth: depth)
+            name: "cpu", implementation: workers == 0 ? "\(kernels)" : "\(kernels); \(workers) threads",
+            operations: operations, depth: depth)
         capabilities.flags = [.fence, .interrupt, .reuse, .continue, .disableP, .disableQ]
         capabilities.maximumSources = Kernels.maximumSources
         capabilities.maximumSegments = 256

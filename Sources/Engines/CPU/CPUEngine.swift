@@ -5,8 +5,9 @@ public import DMACore
 
 /// The processor as a DMA engine.
 ///
-/// Small work is done inside ``next()`` itself, by whoever polls: nothing is faster for a few kilobytes. With workers, large work
-/// and all that asks for an interrupt goes to threads, several of which share a large copy. Addresses are this process's own.
+/// Small work is done inside ``next()`` itself, by whoever polls: nothing is faster for a few kilobytes. With workers, large
+/// work and all that asks for an interrupt goes to threads, several of which share a large copy. Addresses are this process's
+/// own.
 ///
 /// Large work advances by a quantum at a time, so that a pause, a termination or a slower pace takes effect between two.
 ///

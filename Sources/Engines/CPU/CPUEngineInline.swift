@@ -52,7 +52,8 @@ extension CPUEngine {
         switch descriptor.kind {
         case .peripheral, .cyclic: return true
         default:
-            return descriptor.count > UInt64(configuration.inlineLimit) || !descriptor.flags.isDisjoint(with: [.interrupt, .fence])
+            return descriptor.count > UInt64(configuration.inlineLimit)
+                || !descriptor.flags.isDisjoint(with: [.interrupt, .fence])
                 || (team?.hasOpenFence() ?? false)
         }
     }
@@ -193,8 +194,8 @@ extension CPUEngine {
 
     /// Chooses the peripheral of later transactions by its position in the configuration, and the burst in items of its width.
     ///
-    /// - Throws: `notPeripheral` on an engine without peripherals; `badConfiguration` for one that it has not, for a width that is
-    ///   not the peripheral's, for a burst longer than its FIFO, for a priority other than 0.
+    /// - Throws: `notPeripheral` on an engine without peripherals; `badConfiguration` for one that it has not, for a width that
+    ///   is not the peripheral's, for a burst longer than its FIFO, for a priority other than 0.
     public mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) {
         let peripherals = self.configuration.peripherals
         guard !peripherals.isEmpty else { throw DMAError(.notPeripheral) }

@@ -55,7 +55,8 @@ struct PeripheralRun {
         while left > 0 {
             let segment = place(descriptor)
             let length = min(left, Int(clamping: segment.count))
-            guard length > 0, let address = unsafe UnsafeMutableRawPointer(bitPattern: UInt(segment.address)) else { return nil }
+            guard length > 0, let address = unsafe UnsafeMutableRawPointer(bitPattern: UInt(segment.address))
+            else { return nil }
             // The segment is client memory that the transaction owns while it runs.
             let done =
                 toDevice

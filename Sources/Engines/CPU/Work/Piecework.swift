@@ -20,7 +20,8 @@ enum Piecework {
 
     /// Does `count` bytes at `offset`, both within the descriptor's count; offsets are multiples of 64.
     ///
-    /// `carry` is the CRC so far or the failures found so far, and comes back as it is afterwards. Nil where an address is none.
+    /// `carry` is the CRC so far or the failures found so far, and comes back as it is afterwards. Nil where an address is
+    /// none.
     static func run(
         _ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int, carry: UInt64
     ) -> UInt64? {
