@@ -15,7 +15,9 @@ let depth: UInt64 = 32
 func bareRing(_ operations: UInt64) -> UInt64 {
     var ring = RingEngine(entries: Int(depth))
     var sum: UInt64 = 0
-    for index in 0..<operations {
+    var index: UInt64 = 0
+    while index < operations {
+        index &+= 1
         let descriptor = Descriptor(kind: .copy, source: 0x1000 &+ index, destination: 0x8000 &+ index, count: 64)
         _ = ring.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: index))
         ring.issuePending()
@@ -28,7 +30,9 @@ func bareRing(_ operations: UInt64) -> UInt64 {
 @inline(never)
 func hotChannel(_ channel: inout Channel<RingEngine, Block>, _ pool: inout Pool, _ operations: UInt64) -> UInt64 {
     var sum: UInt64 = 0
-    for _ in 0..<operations {
+    var rest = operations
+    while rest > 0 {
+        rest &-= 1
         guard let block = pool.lease() else { return 0 }
         switch channel.submit(.fill(pattern: 0x5a5a), block) {
         case .queued: break
@@ -44,7 +48,9 @@ func hotChannel(_ channel: inout Channel<RingEngine, Block>, _ pool: inout Pool,
 @inline(never)
 func hotChannelCopy(_ channel: inout Channel<RingEngine, Pair<Block, Block>>, _ pool: inout Pool, _ operations: UInt64) -> UInt64 {
     var sum: UInt64 = 0
-    for _ in 0..<operations {
+    var rest = operations
+    while rest > 0 {
+        rest &-= 1
         guard let source = pool.lease(), let destination = pool.lease() else { return 0 }
         switch channel.submit(.copy(), Pair(source, destination)) {
         case .queued: break
@@ -60,7 +66,9 @@ func hotChannelCopy(_ channel: inout Channel<RingEngine, Pair<Block, Block>>, _ 
 @inline(never)
 func hotAnyEngine(_ channel: inout Channel<AnyEngine, Block>, _ pool: inout Pool, _ operations: UInt64) -> UInt64 {
     var sum: UInt64 = 0
-    for _ in 0..<operations {
+    var rest = operations
+    while rest > 0 {
+        rest &-= 1
         guard let block = pool.lease() else { return 0 }
         switch channel.submit(.fill(pattern: 0x5a5a), block) {
         case .queued: break
@@ -78,7 +86,9 @@ func hotAwait(
     _ channel: inout Channel<RingEngine, Block>, _ pool: inout Pool, _ operations: UInt64
 ) async throws(DMAError) -> UInt64 {
     var sum: UInt64 = 0
-    for _ in 0..<operations {
+    var rest = operations
+    while rest > 0 {
+        rest &-= 1
         guard let block = pool.lease() else { return 0 }
         switch channel.submit(.fill(pattern: 0x5a5a), block) {
         case .queued(let cookie):

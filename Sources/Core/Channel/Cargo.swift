@@ -49,10 +49,15 @@ public struct Region: Equatable, Sendable {
     public let start: IOVA
     /// Bytes.
     public let count: UInt64
+    /// The domain above, the access below: one word, so that one comparison checks both.
+    @usableFromInline let key: UInt64
+
     /// The address space in which `start` has a meaning.
-    public let domain: DomainID
+    @inlinable
+    public var domain: DomainID { DomainID(rawValue: UInt32(truncatingIfNeeded: key >> 32)) }
     /// What the device may do here.
-    public let access: DeviceAccess
+    @inlinable
+    public var access: DeviceAccess { DeviceAccess(rawValue: UInt8(truncatingIfNeeded: key)) }
 
     /// States that `start ..< start + count` is mapped for `domain` with `access`, and stays so for as long as the value
     /// that returns this region lives. Whoever calls this vouches for it: a wrong claim is a device writing over foreign memory.
@@ -60,8 +65,19 @@ public struct Region: Equatable, Sendable {
     public init(unsafeStart start: IOVA, count: UInt64, domain: DomainID, access: DeviceAccess) {
         self.start = start
         self.count = count
-        self.domain = domain
-        self.access = access
+        key = Region.key(domain, access)
+    }
+
+    @unsafe @inlinable
+    init(unsafeStart start: IOVA, count: UInt64, key: UInt64) {
+        self.start = start
+        self.count = count
+        self.key = key
+    }
+
+    @inlinable
+    static func key(_ domain: DomainID, _ access: DeviceAccess) -> UInt64 {
+        UInt64(domain.rawValue) << 32 | UInt64(access.rawValue)
     }
 
     /// The region that reaches nothing: what a cargo answers for an index it does not have.

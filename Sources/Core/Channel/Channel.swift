@@ -14,8 +14,9 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
     @usableFromInline var engine: E
     @usableFromInline let limits: ChannelLimits
     @usableFromInline let traits: ChannelTraits
+    @usableFromInline let table: SlotTable<C>
+    /// What is read and written off the steady path alone.
     @usableFromInline let records: UnsafeMutablePointer<SlotRecord>
-    @usableFromInline let cargoes: UnsafeMutablePointer<C>
     @usableFromInline let arena: SlotArena
     /// The next cookie, the first one not issued, and the one an in-order engine completes next. A transaction's slot and tag are the low
     /// bits of its cookie, so that the steady path keeps no list of free slots; where the slot of the next cookie is still taken,
@@ -35,6 +36,7 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
     @usableFromInline var particularCount: Int
     @usableFromInline var reserved: SlotList
     @usableFromInline var periods: UInt64
+    @usableFromInline var handed: HandedOut
 
     /// A channel over `engine`, whose cargo is mapped for `domain`.
     ///
@@ -47,7 +49,7 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
         self.limits = limits
         traits = ChannelTraits(capabilities)
         unsafe records = .allocate(capacity: limits.slots)
-        unsafe cargoes = .allocate(capacity: limits.slots)
+        table = SlotTable(slots: limits.slots)
         unsafe records.initialize(repeating: SlotRecord(), count: limits.slots)
         arena = SlotArena(capabilities, slots: limits.slots)
         nextSequence = 1
@@ -63,24 +65,20 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
         particularCount = 0
         reserved = SlotList()
         periods = 0
+        handed = HandedOut()
     }
 
     deinit {
         // The engine ends after this body. Memory that it can still touch is parked, not freed (rule 18).
         var engine = consume engine
         unsafe ChannelEnd<E, C>.run(
-            &engine, records: records, cargoes: cargoes, arena: arena, slots: limits.slots)
+            &engine, records: records, table: table, arena: arena, slots: limits.slots)
     }
 }
 
-/// What a channel keeps of one slot.
+/// What a channel keeps of one slot beside the cookie, the count and the cargo.
 @usableFromInline @frozen
 struct SlotRecord {
-    /// The cookie of the transaction that has the slot, or ``idle``.
-    @usableFromInline var sequence: UInt64
-    /// Bytes that the transaction moves.
-    @usableFromInline var count: UInt64
-    // Below here: read and written off the steady path alone.
     var residue: UInt64
     var value: UInt64
     /// By when, and once it is done, by how much it was late. `Int64.max` where there is no deadline.
@@ -103,12 +101,10 @@ struct SlotRecord {
 
     @inlinable static var idle: UInt64 { .max }
 
-    /// Whether the engine may still touch the transaction's memory.
-    var isOpen: Bool { sequence != SlotRecord.idle && !isDone && !isReserved }
+    /// Whether nobody but the client, or nobody at all, still has the memory of the transaction in the slot.
+    var isClosed: Bool { isDone || isReserved }
 
     init() {
-        sequence = SlotRecord.idle
-        count = 0
         residue = 0
         value = 0
         deadline = .max
@@ -163,8 +159,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     public var inFlight: Int {
         var number = 0
         for slot in 0..<limits.slots {
-            let record = unsafe records[slot]
-            if record.sequence != SlotRecord.idle && !record.isReserved { number += 1 }
+            if unsafe table.sequence(slot) != SlotRecord.idle && !records[slot].isReserved { number += 1 }
         }
         return number
     }
@@ -200,7 +195,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     public mutating func submit(_ operation: Operation, _ cargo: consuming C) -> Submission<C> {
         let sequence = nextSequence
         let slot = Int(truncatingIfNeeded: sequence & limits.indexMask)
-        guard unsafe records[slot].sequence == SlotRecord.idle, ready.contains(OperationSet(operation.kind)),
+        guard table.sequence(slot) == SlotRecord.idle, ready.contains(OperationSet(operation.kind)),
             operation.kind.isPlain, operation.flags.isSubset(of: limits.plainFlags)
         else {
             // The fields one by one: handed over whole, the steady path would have to build the value in memory.
@@ -215,7 +210,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         } catch {
             return .refused(error, cargo)
         }
-        guard engine.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: sequence & limits.tagMask)) else {
+        guard engine.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: sequence)) else {
             return .refused(engineRefused(), cargo)
         }
         return .queued(accept(cargo, slot: slot, sequence: sequence, count: descriptor.count))
@@ -238,9 +233,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     @inlinable @inline(__always)
     mutating func accept(_ cargo: consuming C, slot: Int, sequence: UInt64, count: UInt64) -> Cookie {
         nextSequence = sequence &+ 1
-        unsafe records[slot].sequence = sequence
-        unsafe records[slot].count = count
-        unsafe (cargoes + slot).initialize(to: cargo)
+        table.setSequence(slot, sequence)
+        table.setCount(slot, count)
+        unsafe table.cargo(slot).initialize(to: cargo)
         return Cookie(sequence)
     }
 
@@ -254,19 +249,66 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// The next finished transaction with its cargo, or nil. Never waits.
     @inlinable @inline(__always)
     public mutating func next() -> Finished<C>? {
-        if !detours.isSubset(of: .sanitize) { return nextParticular() }
-        guard let completion = engine.next() else { return nil }
-        // Slots are a power of two, so that no tag names one that is not there. An idle record's sequence is never issued.
-        let slot = Int(truncatingIfNeeded: UInt64(completion.tag) & limits.indexMask)
-        let sequence = unsafe records[slot].sequence
-        let foreign = (sequence ^ UInt64(completion.tag)) & limits.tagMask | (sequence ^ expectedSequence) & limits.orderMask
-        guard foreign == 0, sequence < issuedEnd, completion.residue == 0, !completion.isPeriod,
-            completion.status == TransactionStatus.complete.rawValue
-        else { return nextDoubtful(completion) }
-        expectedSequence = sequence &+ 1
-        unsafe records[slot].sequence = SlotRecord.idle
+        var slot: Int
+        var sequence: UInt64
+        var value: UInt64 = 0
+        var ending = Ending.plain
+        steady: do {
+            if detours.isSubset(of: .sanitize) {
+                guard let completion = engine.next() else { return nil }
+                // Slots are a power of two, so that no tag names one that is not there. An idle record's sequence is never issued.
+                slot = Int(truncatingIfNeeded: UInt64(completion.tag) & limits.indexMask)
+                sequence = table.sequence(slot)
+                value = completion.value
+                let foreign =
+                    (sequence ^ UInt64(completion.tag)) & limits.tagMask | (sequence ^ expectedSequence) & limits.orderMask
+                if foreign == 0, sequence < issuedEnd, completion.residue == 0, !completion.isPeriod,
+                    completion.status == TransactionStatus.complete.rawValue
+                {
+                    expectedSequence = sequence &+ 1
+                    table.setSequence(slot, SlotRecord.idle)
+                    break steady
+                }
+                slot = nextDoubtful(
+                    completion.tag, completion.status, completion.isPeriod, completion.residue, completion.value)
+            } else {
+                slot = nextParticular()
+            }
+            // Off the steady path the answer is a slot's number and what stands in `handed`: returned whole, it would have to be
+            // built in memory on the steady path too.
+            guard slot >= 0 else { return nil }
+            sequence = handed.sequence
+            value = handed.value
+            ending = handed.ending
+        }
         return Finished(
-            cookie: Cookie(sequence), status: .complete, residue: 0, value: completion.value, lateness: 0,
-            cargo: unsafe (cargoes + slot).move())
+            cookie: Cookie(sequence), status: ending.status, residue: ending.residue, value: value, lateness: ending.lateness,
+            cargo: unsafe table.cargo(slot).move())
     }
+}
+
+/// How a transaction ended, beside its value.
+@usableFromInline @frozen
+struct Ending {
+    @usableFromInline var status: TransactionStatus
+    @usableFromInline var residue: UInt64
+    @usableFromInline var lateness: Int64
+    @inlinable @inline(__always)
+    init(status: TransactionStatus, residue: UInt64, lateness: Int64) {
+        self.status = status
+        self.residue = residue
+        self.lateness = lateness
+    }
+    /// Complete, whole and in time.
+    @inlinable @inline(__always)
+    static var plain: Ending { Ending(status: .complete, residue: 0, lateness: 0) }
+}
+
+/// What a detour found to hand out.
+@usableFromInline @frozen
+struct HandedOut {
+    @usableFromInline var sequence: UInt64 = 0
+    @usableFromInline var value: UInt64 = 0
+    @usableFromInline var ending = Ending.plain
+    init() {}
 }

@@ -39,12 +39,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     @usableFromInline
     mutating func putBack(_ finished: consuming Finished<C>) {
         let slot = Int(truncatingIfNeeded: finished.cookie.rawValue & limits.indexMask)
-        let count = unsafe records[slot].count
-        unsafe records[slot] = SlotRecord()
-        unsafe records[slot].sequence = finished.cookie.rawValue
-        unsafe records[slot].count = count
+        table.setSequence(slot, finished.cookie.rawValue)
         conclude(slot, finished.status, residue: finished.residue, value: finished.value)
-        unsafe (cargoes + slot).initialize(to: finished.takeCargo())
+        unsafe table.cargo(slot).initialize(to: finished.takeCargo())
     }
 
     func wantsInterrupt(_ cookie: Cookie) -> Bool {

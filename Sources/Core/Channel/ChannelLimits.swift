@@ -5,6 +5,8 @@
 @usableFromInline @frozen
 struct ChannelLimits {
     @usableFromInline let domain: DomainID
+    /// The key of a region of this domain that permits everything.
+    @usableFromInline let key: UInt64
     @usableFromInline let operations: OperationSet
     /// Flags that are accepted, and those of them that need nothing beyond the engine's own doing.
     @usableFromInline let flags: DescriptorFlags
@@ -37,6 +39,7 @@ struct ChannelLimits {
                 .badConfiguration, asked: UInt64(clamping: capabilities.metadataCount), limit: UInt64(SlotArena.metadataStride))
         }
         self.domain = domain
+        key = Region.key(domain, [.read, .write])
         operations = capabilities.operations
         // Fences the channel can keep where the engine cannot; interrupts are an offer that polling makes good.
         flags = capabilities.flags.union([.fence, .interrupt])

@@ -8,7 +8,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// - Returns: refused with `notReusable` where it was submitted without ``DescriptorFlags/reuse``, or its descriptor was
     ///   reclaimed since because the queue was full.
     public mutating func resubmit(_ finished: consuming Finished<C>) -> Submission<C> {
-        guard let slot = unsafe reserved.remove(sequence: finished.cookie.rawValue, records) else {
+        guard let slot = takeReserved(finished.cookie) else {
             return .refused(DMAError(.notReusable), finished.takeCargo())
         }
         let operation = unsafe arena.operations[slot]
@@ -18,9 +18,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// Gives a reusable descriptor back: `dmaengine_desc_free`. Returns the cargo.
     public mutating func retire(_ finished: consuming Finished<C>) -> C {
-        if let slot = unsafe reserved.remove(sequence: finished.cookie.rawValue, records) {
-            free(slot)
-        }
+        if let slot = takeReserved(finished.cookie) { free(slot) }
         return finished.takeCargo()
     }
 
@@ -28,6 +26,13 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         unsafe records[slot].isDone = false
         unsafe records[slot].isReserved = true
         unsafe reserved.append(slot, records)
+    }
+
+    /// Takes the slot that is kept for a transaction to run again out of the list, or answers nil where none is.
+    mutating func takeReserved(_ cookie: Cookie) -> Int? {
+        let slot = Int(truncatingIfNeeded: cookie.rawValue & limits.indexMask)
+        guard table.sequence(slot) == cookie.rawValue, unsafe reserved.remove(slot, records) else { return nil }
+        return slot
     }
 
     /// Ends the reservation of a slot that has left the list.

@@ -21,8 +21,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             return
         }
         let slot = Int(UInt64(completion.tag) & limits.indexMask)
-        let sequence = unsafe records[slot].sequence
-        let isOpen = unsafe records[slot].isOpen && !records[slot].isHeld
+        let sequence = table.sequence(slot)
+        let isOpen = unsafe isOpen(slot) && !records[slot].isHeld
         guard isOpen, (sequence ^ UInt64(completion.tag)) & limits.tagMask == 0 else {
             faultCounts.notInFlight &+= 1
             return
@@ -46,7 +46,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             faultCounts.badStatus &+= 1
         }
         var residue = completion.residue
-        let count = unsafe records[slot].count
+        let count = table.count(slot)
         if residue > count {
             faultCounts.badResidue &+= 1
             residue = count
@@ -68,42 +68,52 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         }
         unsafe done.append(slot, records)
         detours.insert(.done)
-        if detours.contains(.fence), unsafe records[slot].sequence == fenceSequence { fenceSequence = 0 }
+        if detours.contains(.fence), table.sequence(slot) == fenceSequence { fenceSequence = 0 }
     }
 
-    /// `next`, where there is more to look at than one plain completion.
+    /// `next`, where there is more to look at than one plain completion: the slot to hand out, or -1.
     @usableFromInline @inline(never)
-    mutating func nextParticular() -> Finished<C>? {
+    mutating func nextParticular() -> Int {
         poll()
         return takeFirst()
     }
 
     /// `next`, given a completion that is not plain: a failure, a period, or something that an honest engine does not say.
     @usableFromInline @inline(never)
-    mutating func nextDoubtful(_ completion: Completion) -> Finished<C>? {
+    mutating func nextDoubtful(_ tag: UInt32, _ status: UInt8, _ isPeriod: Bool, _ residue: UInt64, _ value: UInt64) -> Int {
+        var completion = Completion(tag: tag, isPeriod: isPeriod, residue: residue, value: value)
+        completion.status = status
         settle(completion)
         if done.isEmpty { poll() }
         return takeFirst()
     }
 
-    mutating func takeFirst() -> Finished<C>? {
-        guard let slot = unsafe done.popFirst(records) else { return nil }
-        return handOut(slot)
+    mutating func takeFirst() -> Int {
+        guard let slot = unsafe done.popFirst(records) else { return -1 }
+        prepareHandOut(slot)
+        return slot
     }
 
-    mutating func handOut(_ slot: Int) -> Finished<C> {
+    /// Takes a finished transaction's slot out of use, all but its cargo, which the caller moves out next.
+    mutating func prepareHandOut(_ slot: Int) {
         if done.isEmpty { detours.remove(.done) }
         let record = unsafe records[slot]
-        var lateness: Int64 = 0
+        handed.sequence = table.sequence(slot)
+        handed.value = record.value
+        handed.ending = Ending(status: record.status, residue: record.residue, lateness: 0)
         if record.deadline != .max {
-            lateness = record.deadline
+            handed.ending.lateness = record.deadline
             particularCount -= 1
             if particularCount == 0 { detours.remove(.particular) }
         }
         if record.isReusable { reserve(slot) } else { recycle(slot) }
+    }
+
+    mutating func handOut(_ slot: Int) -> Finished<C> {
+        prepareHandOut(slot)
         return Finished(
-            cookie: Cookie(record.sequence), status: record.status, residue: record.residue, value: record.value,
-            lateness: lateness, cargo: unsafe (cargoes + slot).move())
+            cookie: Cookie(handed.sequence), status: handed.ending.status, residue: handed.ending.residue, value: handed.value,
+            lateness: handed.ending.lateness, cargo: unsafe table.cargo(slot).move())
     }
 
     /// `submit`, where the transaction or the channel is particular.
@@ -168,7 +178,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         var issues = false
         while !held.isEmpty {
             let slot = Int(held.first)
-            guard unsafe engine.enqueue(arena.descriptors[slot], tag: tag(records[slot].sequence)) else {
+            guard unsafe engine.enqueue(arena.descriptors[slot], tag: tag(table.sequence(slot))) else {
                 // No room in the engine just now, though its depth says otherwise: the next poll tries again.
                 faultCounts.refusedEnqueue &+= 1
                 if issues { engine.issuePending() }
@@ -176,9 +186,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             }
             _ = unsafe held.popFirst(records)
             unsafe records[slot].isHeld = false
-            if unsafe records[slot].sequence < issuedEnd { issues = true }
+            if table.sequence(slot) < issuedEnd { issues = true }
             if unsafe arena.operations[slot].flags.contains(.fence) {
-                fenceSequence = unsafe records[slot].sequence
+                fenceSequence = table.sequence(slot)
                 if issues { engine.issuePending() }
                 return
             }
@@ -199,7 +209,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     func scanFree() -> UInt64? {
         for step in 0..<UInt64(limits.slots) {
             let sequence = nextSequence &+ step
-            if unsafe records[Int(sequence & limits.indexMask)].sequence == SlotRecord.idle { return sequence }
+            if table.sequence(Int(sequence & limits.indexMask)) == SlotRecord.idle { return sequence }
         }
         return nil
     }
@@ -210,17 +220,24 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return reclaimReserved() ? scanFree() : nil
     }
 
-    func tag(_ sequence: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: sequence & limits.tagMask) }
+    func tag(_ sequence: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: sequence) }
+
+    /// Whether the engine may still touch the memory of the transaction in `slot`, or will once it is let go of a fence.
+    func isOpen(_ slot: Int) -> Bool {
+        unsafe table.sequence(slot) != SlotRecord.idle && !records[slot].isClosed
+    }
 
     /// Whether a transaction before `sequence` is with the engine.
     func hasOpen(before sequence: UInt64) -> Bool {
         for slot in 0..<limits.slots {
-            let record = unsafe records[slot]
-            if record.isOpen && record.sequence < sequence { return true }
+            if isOpen(slot) && table.sequence(slot) < sequence { return true }
         }
         return false
     }
 
     /// Makes a slot as new.
-    mutating func recycle(_ slot: Int) { unsafe records[slot] = SlotRecord() }
+    mutating func recycle(_ slot: Int) {
+        table.setSequence(slot, SlotRecord.idle)
+        unsafe records[slot] = SlotRecord()
+    }
 }

@@ -22,7 +22,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         poll()
         let slot = try find(cookie)
         if unsafe records[slot].isDone { return unsafe records[slot].residue }
-        let count = unsafe records[slot].count
+        let count = table.count(slot)
         guard unsafe !records[slot].isHeld, let said = engine.residue(of: tag(cookie.rawValue)) else { return count }
         if said > count { faultCounts.badResidue &+= 1 }
         return min(said, count)
@@ -34,7 +34,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     public mutating func take(_ cookie: Cookie) throws(DMAError) -> Finished<C>? {
         poll()
         let slot = try find(cookie)
-        guard unsafe records[slot].isDone, unsafe done.remove(sequence: cookie.rawValue, records) != nil else { return nil }
+        guard unsafe records[slot].isDone, unsafe done.remove(slot, records) else { return nil }
         return handOut(slot)
     }
 
@@ -47,7 +47,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// The slot of a transaction that is not yet taken.
     func find(_ cookie: Cookie) throws(DMAError) -> Int {
         let slot = Int(cookie.rawValue & limits.indexMask)
-        if unsafe records[slot].sequence == cookie.rawValue && !records[slot].isReserved { return slot }
+        if unsafe table.sequence(slot) == cookie.rawValue && !records[slot].isReserved { return slot }
         throw DMAError(.staleCookie, asked: cookie.rawValue, limit: nextSequence &- 1)
     }
 
@@ -67,11 +67,13 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         let now = Deadline.now.nanoseconds
         for slot in 0..<limits.slots {
             let record = unsafe records[slot]
-            guard record.isOpen, record.deadline < now, !record.wasReportedLate else { continue }
+            guard isOpen(slot), record.deadline < now, !record.wasReportedLate else { continue }
             unsafe records[slot].wasReportedLate = true
-            let said = record.isHeld ? nil : engine.residue(of: tag(record.sequence))
+            let sequence = table.sequence(slot)
+            let count = table.count(slot)
+            let said = record.isHeld ? nil : engine.residue(of: tag(sequence))
             return LateTransaction(
-                cookie: Cookie(record.sequence), residue: min(said ?? record.count, record.count), lateness: now - record.deadline)
+                cookie: Cookie(sequence), residue: min(said ?? count, count), lateness: now - record.deadline)
         }
         return nil
     }

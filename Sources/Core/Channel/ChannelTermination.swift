@@ -33,10 +33,10 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             settle(completion)
         }
         held = SlotList()
-        let open = (0..<limits.slots).filter { unsafe records[$0].isOpen }
-        for slot in open.sorted(by: { unsafe records[$0].sequence < records[$1].sequence }) {
-            let count = unsafe records[slot].count
-            let said = unsafe records[slot].isHeld ? nil : engine.residue(of: tag(records[slot].sequence))
+        let open = (0..<limits.slots).filter { isOpen($0) }
+        for slot in open.sorted(by: { table.sequence($0) < table.sequence($1) }) {
+            let count = table.count(slot)
+            let said = unsafe records[slot].isHeld ? nil : engine.residue(of: tag(table.sequence(slot)))
             conclude(slot, .aborted, residue: min(said ?? count, count), value: 0)
         }
         fenceSequence = 0
@@ -91,10 +91,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 enum ChannelEnd<E: Engine & ~Copyable, C: Cargo & ~Copyable> {
     @usableFromInline
     static func run(
-        _ engine: inout E, records: UnsafeMutablePointer<SlotRecord>, cargoes: UnsafeMutablePointer<C>,
-        arena: SlotArena, slots: Int
+        _ engine: inout E, records: UnsafeMutablePointer<SlotRecord>, table: SlotTable<C>, arena: SlotArena, slots: Int
     ) {
-        let open = (0..<slots).contains { unsafe records[$0].isOpen }
+        let open = (0..<slots).contains { unsafe table.sequence($0) != SlotRecord.idle && !records[$0].isClosed }
         var stopped = true
         if open {
             engine.terminate()
@@ -102,13 +101,13 @@ enum ChannelEnd<E: Engine & ~Copyable, C: Cargo & ~Copyable> {
         }
         for slot in 0..<slots {
             let record = unsafe records[slot]
-            guard record.isOpen || record.isDone else { continue }
-            if record.isOpen && !stopped { unsafe cargoes[slot].quarantine() }
-            unsafe (cargoes + slot).deinitialize(count: 1)
+            guard table.sequence(slot) != SlotRecord.idle, !record.isReserved else { continue }
+            if !record.isDone && !stopped { unsafe table.cargo(slot).pointee.quarantine() }
+            unsafe table.cargo(slot).deinitialize(count: 1)
         }
         // An operand list that a running device may still read is left where it is, like the memory it names.
         if stopped { arena.deallocate() }
         unsafe records.deallocate()
-        unsafe cargoes.deallocate()
+        table.deallocate()
     }
 }

@@ -29,20 +29,20 @@ struct SlotList {
         return slot
     }
 
-    /// Takes out the slot of transaction `sequence`, where it is in the list.
-    mutating func remove(sequence: UInt64, _ records: UnsafeMutablePointer<SlotRecord>) -> Int? {
+    /// Takes a slot out, wherever it stands. False where it is not in the list.
+    mutating func remove(_ wanted: Int, _ records: UnsafeMutablePointer<SlotRecord>) -> Bool {
         var before = SlotList.none
         var slot = first
         while slot != SlotList.none {
             let link = unsafe records[Int(slot)].link
-            if unsafe records[Int(slot)].sequence == sequence {
+            if Int(slot) == wanted {
                 if before == SlotList.none { first = link } else { unsafe records[Int(before)].link = link }
                 if slot == last { last = before }
-                return Int(slot)
+                return true
             }
             before = slot
             slot = link
         }
-        return nil
+        return false
     }
 }

@@ -17,8 +17,8 @@ struct DoorEntry: Sendable {
 /// have owners (a C library's callbacks, a ported driver). Nothing here is checked by the compiler; all of it is checked at run
 /// time, with an error, and with a report if the ``Sanitizer`` is on.
 ///
-/// The caller vouches, for each mapping made here, that the memory stays valid and is not touched by the CPU in the wrong phase,
-/// from the call that maps until the call that unmaps has returned.
+/// The caller vouches, for each mapping made here, that the memory stays valid and is not touched by the CPU in the wrong
+/// phase, from the call that maps until the call that unmaps has returned.
 extension Domain {
     /// `dma_map_single`, with the reason where it fails.
     ///
@@ -69,8 +69,8 @@ extension Domain {
     ///   - iova: as the map answered.
     ///   - count: bytes as they were mapped.
     ///   - direction: as it was mapped.
-    /// - Throws: `notMapped`; `unmapMismatch` (another size or kind), `wrongDirection`: nothing is unmapped then; what the backend
-    ///   says: the mapping is gone, and must be taken for still reachable by the device.
+    /// - Throws: `notMapped`; `unmapMismatch` (another size or kind), `wrongDirection`: nothing is unmapped then; what the
+    ///   backend says: the mapping is gone, and must be taken for still reachable by the device.
     @unsafe
     public func unsafeUnmap(
         _ iova: IOVA, count: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
@@ -90,9 +90,12 @@ extension Domain {
         _ list: [UnsafeMutableRawBufferPointer], direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) -> [Region] {
         let call = Origin(file: file, line: line)
-        try inspectList(unsafe list.map { UInt64($0.count) }, unsafe list.map { UInt64(UInt(bitPattern: $0.baseAddress)) }, call)
+        try inspectList(
+            unsafe list.map { UInt64($0.count) }, unsafe list.map { UInt64(UInt(bitPattern: $0.baseAddress)) }, call)
         var memories: [Memory] = []
-        for unsafe entry in unsafe list { memories.append(try unsafe doorBuffer(entry.baseAddress, entry.count)) }
+        for index in unsafe list.indices {
+            memories.append(try unsafe doorBuffer(list[index].baseAddress, list[index].count))
+        }
         return try mapThroughDoor(.list, memories, direction, call, isChecked: true)
     }
 
@@ -249,7 +252,8 @@ extension Domain {
             if rules.crossesBoundary(BusRange(start: addresses[index], count: count)) {
                 Sanitizer.report(
                     .segmentAcrossBoundary, id,
-                    "entry \(index) at 0x\(String(addresses[index], radix: 16)) crosses a multiple of \(rules.boundary)", at: call)
+                    "entry \(index) at 0x\(String(addresses[index], radix: 16)) crosses a multiple of \(rules.boundary)",
+                    at: call)
                 throw DMAError(.notContiguous, asked: count, limit: rules.boundary - (addresses[index] & (rules.boundary - 1)))
             }
         }

@@ -159,7 +159,9 @@ extension Domain {
         for entry in core.entries {
             let start = entry.deviceAddress
             let count = UInt64(entry.count)
-            if let last = runs.last, last.end == start, let longer = padded(last.pages.start, start + count - last.pages.start, to: granule) {
+            if let last = runs.last, last.end == start,
+                let longer = padded(last.pages.start, start + count - last.pages.start, to: granule)
+            {
                 runs[runs.count - 1].pages = longer
                 runs[runs.count - 1].end = start + count
             } else {
@@ -201,14 +203,14 @@ extension Domain {
             total = sum
         }
         do throws(DMAError) {
-            let base = try allocate(total, for: runs[0].pages, core.kind)
+            let base = try allocate(total, for: runs[0].pages, core)
             core.allocations = [BusRange(start: base, count: total)]
             for index in runs.indices { runs[index].iova = base + offsets[index] }
         } catch {
             guard error.code == .noAddressSpace, runs.count > 1 else { throw error }
             for index in runs.indices {
                 do throws(DMAError) {
-                    runs[index].iova = try allocate(runs[index].pages.count, for: runs[index].pages, core.kind)
+                    runs[index].iova = try allocate(runs[index].pages.count, for: runs[index].pages, core)
                 } catch {
                     withdrawOrPark(&core)
                     throw error
@@ -218,13 +220,15 @@ extension Domain {
         }
     }
 
-    /// Tries the best place first: aligned to the largest page that the run fills, inside one segment boundary.
-    private func allocate(_ count: UInt64, for pages: BusRange, _ kind: MappingKind) throws(DMAError) -> UInt64 {
-        let least = max(granule, constraints.alignment)
+    /// Tries the best place first: aligned as the CPU's memory and to the largest page that the run fills, inside one segment
+    /// boundary. Only coherent memory insists on the first.
+    private func allocate(_ count: UInt64, for pages: BusRange, _ core: MappingCore) throws(DMAError) -> UInt64 {
+        let asked = UInt64(core.entries[0].memory.alignment)
+        let least = max(granule, constraints.alignment, core.kind == .coherent ? asked : 1)
         let largePage = pageSizes.last { $0 <= pages.count && pages.start & ($0 - 1) == 0 } ?? granule
         let boundary = count <= constraints.segmentBoundary ? constraints.segmentBoundary : 0
-        let limit = mask(kind).rawValue
-        let wishes = [(max(least, largePage), boundary), (least, boundary), (least, 0)]
+        let limit = mask(core.kind).rawValue
+        let wishes = [(max(least, largePage, asked), boundary), (least, boundary), (least, 0)]
         return try state.withLock { state throws(DMAError) in
             var refusal = DMAError(.noAddressSpace, asked: count, limit: limit)
             for (alignment, boundary) in wishes {

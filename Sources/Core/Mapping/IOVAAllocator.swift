@@ -2,8 +2,8 @@
 
 /// Hands out ranges of bus addresses: the kernel's drivers/iommu/iova.c as a value, pure logic without a device.
 ///
-/// Only addresses inside the apertures are given, never one in a hole (the MSI window 0xfee00000…0xfeefffff of a PC, say), never
-/// the page at address 0, which devices and people take for "nothing", and never the last one, in which the kernel's
+/// Only addresses inside the apertures are given, never one in a hole (the MSI window 0xfee00000…0xfeefffff of a PC, say),
+/// never the page at address 0, which devices and people take for "nothing", and never the last one, in which the kernel's
 /// DMA_MAPPING_ERROR lies. Ranges in use never overlap, and are given back exactly as they were taken.
 ///
 /// Cost: O(log n) on average over n free ranges; an alignment or boundary above the length may look at more of them.

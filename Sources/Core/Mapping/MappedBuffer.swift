@@ -41,8 +41,8 @@ public struct MappedBuffer: ~Copyable, Cargo {
 
     /// Ends the mapping and gives the buffer back, with what the device wrote.
     ///
-    /// - Throws: `quarantined` after ``quarantine()``; what the backend says if it refuses to unmap. In both cases the device may
-    ///   still reach the memory, which is parked in the ``Quarantine`` instead of being given back.
+    /// - Throws: `quarantined` after ``quarantine()``; what the backend says if it refuses to unmap. In both cases the device
+    ///   may still reach the memory, which is parked in the ``Quarantine`` instead of being given back.
     public consuming func unmap() throws(DMAError) -> Buffer {
         try mapping.end()
         return Buffer(mapping.core.entries[0].memory)
@@ -120,8 +120,8 @@ extension Buffer {
     ///   - file: for reports.
     ///   - line: for reports.
     /// - Returns: the mapping, or the buffer and one of `unreachableAddress`, `noAddressSpace`, `mappingTooLarge`,
-    ///   `tooManySegments`, `misaligned`, `sharedCacheLine` (the device cannot reach the memory, and bouncing is off or impossible),
-    ///   `domainClosed`, `outOfMemory` (for the bounce), or what the backend says.
+    ///   `tooManySegments`, `misaligned`, `sharedCacheLine` (the device cannot reach the memory, and bouncing is off or
+    ///   impossible), `domainClosed`, `outOfMemory` (for the bounce), or what the backend says.
     public consuming func map(
         for domain: Domain, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) -> MapOutcome {

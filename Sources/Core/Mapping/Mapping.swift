@@ -2,8 +2,8 @@
 
 /// What the noncopyable mappings hold: one live mapping and the address space it is in.
 ///
-/// Exactly one value owns an object of this class (a ``MappedBuffer``, a ``MappedScatterList``, a ``CoherentBuffer`` or a pool's
-/// header), and it is changed only through that owner; that is why sending it between threads is sound. If it goes
+/// Exactly one value owns an object of this class (a ``MappedBuffer``, a ``MappedScatterList``, a ``CoherentBuffer`` or a
+/// pool's header), and it is changed only through that owner; that is why sending it between threads is sound. If it goes
 /// while the mapping is alive, it unmaps, or parks the memory if it was quarantined.
 @safe @usableFromInline
 final class Mapping: @unchecked Sendable {

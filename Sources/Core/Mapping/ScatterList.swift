@@ -106,8 +106,8 @@ public struct ScatterList: ~Copyable, Sendable {
         return buffers
     }
 
-    /// Maps the list for a device: `dma_map_sg`. Entries that touch as the device sees them are merged where its limits allow it,
-    /// and cut where its limits demand it (rules 32 and 39).
+    /// Maps the list for a device: `dma_map_sg`. Entries that touch as the device sees them are merged where its limits allow
+    /// it, and cut where its limits demand it (rules 32 and 39).
     ///
     /// Parameters as for ``Buffer/map(for:direction:file:line:)``.
     /// - Returns: the mapping, or the list and the reason: as for a buffer, or `zeroLength` for an empty list. A list of

@@ -17,6 +17,7 @@ public struct Block: ~Copyable, Cargo {
         place = offset
     }
 
+    @inlinable
     deinit {
         if place >= 0 {
             // The header lives as long as any block. The stack has room for every block, and this one was taken from it.
@@ -33,14 +34,14 @@ public struct Block: ~Copyable, Cargo {
     @inlinable
     public var regionCount: Int { 1 }
 
-    /// The block as its device sees it, for index 0.
+    /// The block as its device sees it, for index 0; ``Region/none`` once it is quarantined.
     @inlinable
     public func region(at index: Int) -> Region {
-        guard index == 0 else { return .none }
+        guard index == 0, place >= 0 else { return .none }
         // The pool's memory is mapped for as long as the header lives.
         return unsafe Region(
-            unsafeStart: IOVA(header.pointee.start.rawValue &+ UInt64(bitPattern: Int64(offset))),
-            count: header.pointee.blockSize, domain: header.pointee.domain, access: header.pointee.access)
+            unsafeStart: IOVA(header.pointee.start.rawValue &+ UInt64(bitPattern: Int64(place))),
+            count: header.pointee.blockSize, key: header.pointee.key)
     }
 
     /// The device could not be stopped: the block never returns to the pool, and the pool's whole memory is parked when the
@@ -97,7 +98,7 @@ public struct Block: ~Copyable, Cargo {
     @inlinable
     func prepare(writes: Bool) throws(DMAError) {
         if place < 0 { throw unsafe DMAError(.quarantined, asked: header.pointee.start.rawValue) }
-        if writes, unsafe !header.pointee.access.contains(.read) { throw DMAError(.wrongDirection) }
+        if writes, unsafe header.pointee.key & UInt64(DeviceAccess.read.rawValue) == 0 { throw DMAError(.wrongDirection) }
         if unsafe !header.pointee.isCoherent { maintainCaches() }
     }
 

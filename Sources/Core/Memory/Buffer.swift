@@ -2,8 +2,8 @@
 
 /// Memory that the CPU owns: its bytes can be read and written, and no device reaches it.
 ///
-/// To let a device work on it, map it (``map(for:direction:file:line:)``): that consumes the buffer, so that the bytes cannot be
-/// touched by accident meanwhile, and unmapping gives it back. When a buffer ends, its memory is given back to the kernel.
+/// To let a device work on it, map it (``map(for:direction:file:line:)``): that consumes the buffer, so that the bytes cannot
+/// be touched by accident meanwhile, and unmapping gives it back. When a buffer ends, its memory is given back to the kernel.
 ///
 /// Each buffer takes whole pages. For many small pieces map one buffer and lease blocks of it: ``Pool``.
 ///
@@ -18,7 +18,8 @@ public struct Buffer: ~Copyable, Sendable {
     ///
     /// - Parameters:
     ///   - count: bytes, at least 1.
-    ///   - alignment: of the first byte as the CPU sees it. Bytes, a power of two up to 2^40. Pages are aligned to their size anyway.
+    ///   - alignment: of the first byte as the CPU sees it. Bytes, a power of two up to 2^40. Pages are aligned to their size
+    ///     anyway.
     ///   - backing: where the memory comes from.
     ///   - policy: reachability by narrow masks, locking, prefaulting, and whether less is acceptable.
     /// - Throws: `zeroLength`, `badAlignment`, `sizeOverflow`, `outOfMemory`, `hugePagesUnavailable`, `memoryLocked`
@@ -34,9 +35,9 @@ public struct Buffer: ~Copyable, Sendable {
     /// Takes over memory that somebody else allocated.
     ///
     /// - Parameters:
-    ///   - bytes: at least 1 byte. The caller vouches that they stay valid, and that nobody else touches them, until `onRelease`
-    ///     is called. Whatever shares a page or a cache line with them is foreign data: such edges are bounced where a
-    ///     device could reach or damage them.
+    ///   - bytes: at least 1 byte. The caller vouches that they stay valid, and that nobody else touches them, until
+    ///     `onRelease` is called. Whatever shares a page or a cache line with them is foreign data: such edges are bounced
+    ///     where a device could reach or damage them.
     ///   - onRelease: called exactly once, on whichever thread ends the last owner, when neither CPU nor device can reach the
     ///     bytes through this package any more.
     /// - Throws: `zeroLength`; then `onRelease` is not called.

@@ -13,8 +13,8 @@ struct PoolHeader {
     @usableFromInline let start: IOVA
     /// Usable bytes of each block.
     @usableFromInline let blockSize: UInt64
-    @usableFromInline let domain: DomainID
-    @usableFromInline let access: DeviceAccess
+    /// Of the blocks' regions: domain and access.
+    @usableFromInline let key: UInt64
     /// Whether the pool has ended and waits for its last block.
     @usableFromInline var isOrphan: Bool
     /// Of offset 0 as the CPU sees it: the memory that the device works on.
@@ -32,8 +32,7 @@ struct PoolHeader {
         unsafe self.base = base
         self.blockSize = UInt64(blockSize)
         start = mapping.core.regions[0].start
-        domain = mapping.domain.id
-        access = mapping.core.direction.access
+        key = Region.key(mapping.domain.id, mapping.core.direction.access)
         isOrphan = false
         lost = 0
         isCoherent = mapping.domain.constraints.isCoherent
@@ -99,7 +98,8 @@ public struct Pool: ~Copyable {
 
     /// Ends the pool and says whether it was empty, as a pool should be before it goes (rule 38).
     ///
-    /// - Throws: `memoryInUse` with the number of blocks that are leased. They stay valid: the memory goes with the last of them.
+    /// - Throws: `memoryInUse` with the number of blocks that are leased. They stay valid: the memory goes with the last of
+    ///   them.
     public consuming func end() throws(DMAError) {
         let count = leased
         if count > 0 { throw DMAError(.memoryInUse, asked: UInt64(count)) }
@@ -152,8 +152,8 @@ extension PoolHeader {
     static func reportLeases(_ header: UnsafeMutablePointer<PoolHeader>) {
         let count = unsafe header.pointee.capacity - header.pointee.free - header.pointee.lost
         let core = unsafe header.pointee.mapping.core
-        unsafe Sanitizer.report(
-            .poolInUse, header.pointee.domain, "a pool ended with \(count) blocks leased", mapping: core.origin)
+        Sanitizer.report(
+            .poolInUse, core.regions[0].domain, "a pool ended with \(count) blocks leased", mapping: core.origin)
     }
 }
 

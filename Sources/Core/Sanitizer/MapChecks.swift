@@ -71,7 +71,11 @@ extension Domain {
 
     /// Whether the device may touch the region as asked.
     fileprivate func isInOrder(_ region: Region, _ access: DeviceAccess) -> Bool {
-        enum Verdict { case inside, forbidden(Origin), outside }
+        enum Verdict {
+            case inside
+            case forbidden(Origin)
+            case outside
+        }
         let verdict = state.withLock { state -> Verdict in
             var forbidding: Origin?
             for live in state.live.values {

@@ -4,8 +4,8 @@ import Synchronization
 
 /// Finds at run time what the types cannot forbid: the kernel's CONFIG_DMA_API_DEBUG, and more.
 ///
-/// Off, it costs one relaxed load at each place that asks. It is turned on by `DMA_SANITIZE=1` in the environment, which the first
-/// domain reads, or by ``enable(handler:)``. Nothing is printed: reports go to a handler, or are kept to be asked for.
+/// Off, it costs one relaxed load at each place that asks. It is turned on by `DMA_SANITIZE=1` in the environment, which the
+/// first domain reads, or by ``enable(handler:)``. Nothing is printed: reports go to a handler, or are kept to be asked for.
 ///
 /// Thread rules: everything here may be called from any thread.
 public enum Sanitizer {

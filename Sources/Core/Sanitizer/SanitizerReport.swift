@@ -2,8 +2,8 @@
 
 /// One finding of the ``Sanitizer``.
 public struct SanitizerReport: Equatable, Sendable {
-    /// What was found. Raw values are stable across releases; the first nineteen are what the kernel's kernel/dma/debug.c looks for,
-    /// with a few of our own.
+    /// What was found. Raw values are stable across releases; the first eighteen follow what kernel/dma/debug.c looks for, the
+    /// others are our own.
     public enum Identifier: String, Sendable, CaseIterable {
         /// The end of a mapping at the error value or at address 0.
         case unmapInvalidAddress = "DMA-S01"

@@ -62,7 +62,9 @@ struct IOVAAllocatorTests {
     @Test("rule 30: a mask is a limit, and one that reaches nothing is refused", arguments: [0, 5, 11, 12])
     func rule30_mask(bits: Int) {
         var allocator = IOVAAllocator(apertures: [Self.space39])
-        #expect(refusal { () throws(DMAError) in _ = try allocator.allocate(4096, limit: DMAMask(bits: bits).rawValue) } == .noAddressSpace)
+        #expect(
+            refusal { () throws(DMAError) in _ = try allocator.allocate(4096, limit: DMAMask(bits: bits).rawValue) }
+                == .noAddressSpace)
     }
 
     @Test("rule 39: alignment and boundary hold from both ends", arguments: [IOVAAllocator.Order.topDown, .bottomUp])
@@ -94,7 +96,8 @@ struct IOVAAllocatorTests {
         #expect(refusal { () throws(DMAError) in try allocator.free(start, count: 0x1000) } == .unmapMismatch)
         #expect(refusal { () throws(DMAError) in try allocator.free(start, count: 0) } == .unmapMismatch)
         #expect(refusal { () throws(DMAError) in try allocator.free(start, count: .max) } == .unmapMismatch)
-        #expect(refusal { () throws(DMAError) in try allocator.free(IOVA(start.rawValue + 0x1000), count: 0x1000) } == .notMapped)
+        #expect(
+            refusal { () throws(DMAError) in try allocator.free(IOVA(start.rawValue + 0x1000), count: 0x1000) } == .notMapped)
         try allocator.free(start, count: 0x1001)
         #expect(refusal { () throws(DMAError) in try allocator.free(start, count: 0x2000) } == .notMapped)
         #expect(allocator.freeRanges == before)
@@ -135,20 +138,18 @@ struct IOVAAllocatorTests {
                 let limit = Bool.random(using: &random) ? pages : Int.random(in: 1...pages, using: &random)
                 let bytes = UInt64(count) * 4096 - UInt64.random(in: 0..<4096, using: &random)
                 var expected: Int?
-                let all = Array(stride(from: 0, through: max(pages - count, 0), by: alignment))
-                for start in order == .topDown ? all.reversed() : all {
-                    guard start + count <= limit, start + count <= pages else { continue }
-                    if boundary > 0, start / boundary != (start + count - 1) / boundary { continue }
-                    if !used[start..<start + count].contains(true) {
-                        expected = start
-                        break
-                    }
+                var start = order == .topDown ? (min(limit, pages) - count) / alignment * alignment : 0
+                while expected == nil, start >= 0, start + count <= min(limit, pages) {
+                    let crosses = boundary > 0 && start / boundary != (start + count - 1) / boundary
+                    if !crosses, !used[start..<start + count].contains(true) { expected = start }
+                    start += order == .topDown ? -alignment : alignment
                 }
                 let found = try? allocator.allocate(
                     bytes, alignment: UInt64(alignment) * 4096, boundary: UInt64(boundary) * 4096,
                     limit: UInt64(limit) * 4096 - 1)
                 guard found?.rawValue == expected.map({ UInt64($0) * 4096 }) else {
-                    Issue.record("step \(step), seed \(random.seed): \(String(describing: found)), not \(String(describing: expected))")
+                    Issue.record(
+                        "step \(step), seed \(random.seed): \(String(describing: found)), not \(String(describing: expected))")
                     return
                 }
                 if let expected {

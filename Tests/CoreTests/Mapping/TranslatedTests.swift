@@ -33,7 +33,9 @@ struct TranslatedTests {
         #expect(backend.mistakes.isEmpty)
         constraints.streamingMask = DMAMask(bits: 12)
         let (narrow, _) = translatedDomain(constraints)
-        #expect(refusal { () throws(DMAError) in _ = try Buffer(count: 1).mapped(for: narrow, direction: .toDevice) } == .noAddressSpace)
+        #expect(
+            refusal { () throws(DMAError) in _ = try Buffer(count: 1).mapped(for: narrow, direction: .toDevice) }
+                == .noAddressSpace)
     }
 
     @Test("large pages are served by aligned addresses")
@@ -167,7 +169,9 @@ struct TranslatedTests {
         for _ in 0..<3 { list.append(try Buffer(count: 8192)) }
         let mapped = try list.mapped(for: domain, direction: .toDevice)
         #expect(mapped.regionCount == 3)
-        #expect(refusal { () throws(DMAError) in _ = try Buffer(count: 1).mapped(for: domain, direction: .toDevice) } == .noAddressSpace)
+        #expect(
+            refusal { () throws(DMAError) in _ = try Buffer(count: 1).mapped(for: domain, direction: .toDevice) }
+                == .noAddressSpace)
         _ = try mapped.unmap()
         #expect(backend.live.isEmpty && backend.mistakes.isEmpty)
         #expect(domain.state.withLock { $0.allocator.count } == 0)
@@ -198,6 +202,15 @@ struct TranslatedTests {
         #expect(code == .misaligned)
     }
 
+    @Test("rule 38: a pool's blocks are aligned behind an IOMMU as well")
+    func rule38_translatedPool() throws {
+        let (domain, _) = translatedDomain()
+        let mapped = try Buffer(count: 1 << 18, alignment: 1 << 16).mapped(for: domain, direction: .toDevice)
+        var pool = try Pool(mapped, blockSize: 1 << 16, alignment: 1 << 16)
+        #expect(pool.capacity == 4)
+        if let block = pool.lease() { #expect(block.region(at: 0).start.rawValue % (1 << 16) == 0) }
+    }
+
     @Test("odd page sizes are put right")
     func pageSizes() throws {
         let domain = Domain(
@@ -222,7 +235,8 @@ struct TranslatedTests {
                 var buffer = try Buffer(count: Int.random(in: 1...20000, using: &random))
                 buffer.withMutableBytes { span in
                     for place in 0..<span.byteCount {
-                        span.storeBytes(of: UInt8(truncatingIfNeeded: place &* 7 &+ number), toByteOffset: place, as: UInt8.self)
+                        span.storeBytes(
+                            of: UInt8(truncatingIfNeeded: place &* 7 &+ number), toByteOffset: place, as: UInt8.self)
                     }
                 }
                 let limit = buffer.count
@@ -253,7 +267,8 @@ struct TranslatedTests {
                 }
             }
             guard seen == expected else {
-                Issue.record("round \(round), seed \(random.seed): \(seen.count) bytes seen, \(expected.count) expected, or others")
+                Issue.record(
+                    "round \(round), seed \(random.seed): \(seen.count) bytes seen, \(expected.count) expected, or others")
                 return
             }
             _ = try mapped.unmap()

@@ -33,11 +33,14 @@ struct BufferTests {
         #expect(unsafe buffer.bytes.unsafeLoadUnaligned(fromByteOffset: 4996, as: UInt32.self) == 0x1122_3344)
     }
 
-    @Test("bad requests are refused by name", arguments: [
-        (0, 64, DMAError.Code.zeroLength), (-1, 64, .sizeOverflow), (Int.max, 64, .sizeOverflow), (Int.min, 64, .sizeOverflow),
-        ((1 << 47) + 1, 64, .sizeOverflow), (4096, 0, .badAlignment), (4096, 3, .badAlignment), (4096, -64, .badAlignment),
-        (4096, 1 << 41, .badAlignment), (1 << 46, 64, .outOfMemory),
-    ])
+    @Test(
+        "bad requests are refused by name",
+        arguments: [
+            (0, 64, DMAError.Code.zeroLength), (-1, 64, .sizeOverflow), (Int.max, 64, .sizeOverflow),
+            (Int.min, 64, .sizeOverflow),
+            ((1 << 47) + 1, 64, .sizeOverflow), (4096, 0, .badAlignment), (4096, 3, .badAlignment), (4096, -64, .badAlignment),
+            (4096, 1 << 41, .badAlignment), (1 << 46, 64, .outOfMemory),
+        ])
     func refused(count: Int, alignment: Int, code: DMAError.Code) {
         #expect(Self.code { () throws(DMAError) in _ = try Buffer(count: count, alignment: alignment) } == code)
     }
@@ -96,9 +99,11 @@ struct BufferTests {
         #expect(anonymous.withFileDescriptor { $0 } == nil)
     }
 
-    @Test("a heap that does not exist, or a name that is a path, is refused", arguments: [
-        "no-such-heap", "../../dev/zero", "", ".hidden", "a/b", String(repeating: "x", count: 100),
-    ])
+    @Test(
+        "a heap that does not exist, or a name that is a path, is refused",
+        arguments: [
+            "no-such-heap", "../../dev/zero", "", ".hidden", "a/b", String(repeating: "x", count: 100),
+        ])
     func heaps(name: String) {
         #expect(Self.code { () throws(DMAError) in _ = try Buffer(count: 4096, backing: .heap(name)) } == .noSuchHeap)
     }
@@ -142,25 +147,5 @@ struct BufferTests {
     func prefault() throws {
         let buffer = try Buffer(count: 1 << 20, policy: AllocationPolicy(prefault: true))
         #expect(buffer.count == 1 << 20)
-    }
-}
-
-@Suite("Locked memory")
-struct LockTests {
-    @Test("the arithmetic of RLIMIT_MEMLOCK")
-    func arithmetic() {
-        #expect(LockBudget(limit: 65536, locked: 4096).remaining == 61440)
-        #expect(LockBudget(limit: 4096, locked: 8192).remaining == 0)
-        #expect(LockBudget(limit: .max, locked: 8192).remaining == .max)
-        #expect(LockBudget.lockedBytes(inStatus: Array("Name:\tx\nVmLck:\t      12 kB\nVmPin: 4 kB\n".utf8)) == 12288)
-        #expect(LockBudget.lockedBytes(inStatus: Array("VmLck:\t99999999999999999999999 kB".utf8)) == 0)
-        #expect(LockBudget.lockedBytes(inStatus: Array("VmLck:".utf8)) == 0)
-        #expect(LockBudget.lockedBytes(inStatus: []) == 0)
-    }
-
-    @Test("locked memory says so")
-    func locked() throws {
-        let buffer = try Buffer(count: 4096, policy: AllocationPolicy(locked: true))
-        #expect(buffer.isLocked == true)
     }
 }

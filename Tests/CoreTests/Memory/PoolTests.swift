@@ -7,17 +7,19 @@ import Testing
 struct PoolTests {
     let domain = Domain(name: "pool")
 
-    func pool(_ count: Int, block: Int, alignment: Int = 64, boundary: Int = 0, _ direction: Direction = .bidirectional) throws(
-        DMAError
-    ) -> Pool {
+    func pool(_ count: Int, block: Int, alignment: Int = 64, boundary: Int = 0, _ direction: Direction = .bidirectional)
+        throws(DMAError) -> Pool
+    {
         try Pool(
             try Buffer(count: count).mapped(for: domain, direction: direction), blockSize: block, alignment: alignment,
             boundary: boundary)
     }
 
-    @Test("rule 38: blocks are aligned, apart, and cross no boundary", arguments: [
-        (100, 64, 0), (512, 512, 4096), (3000, 64, 4096), (4096, 4096, 4096), (1, 1, 0), (1500, 2048, 8192),
-    ])
+    @Test(
+        "rule 38: blocks are aligned, apart, and cross no boundary",
+        arguments: [
+            (100, 64, 0), (512, 512, 4096), (3000, 64, 4096), (4096, 4096, 4096), (1, 1, 0), (1500, 2048, 8192),
+        ])
     func rule38_blocks(block: Int, alignment: Int, boundary: Int) throws {
         var pool = try pool(65536, block: block, alignment: alignment, boundary: boundary)
         var end: UInt64 = 0
@@ -85,11 +87,14 @@ struct PoolTests {
         #expect(domain.statistics.mappings == 0)
     }
 
-    @Test("bad pools are refused", arguments: [
-        (0, 64, 0, DMAError.Code.zeroLength), (-5, 64, 0, .zeroLength), (64, 3, 0, .badAlignment), (64, 0, 0, .badAlignment),
-        (64, 64, 3, .badAlignment), (512, 64, 256, .notContiguous), (5000, 64, 0, .outOfRange), (64, 64, -1, .badAlignment),
-        (64, Int.min, 0, .badAlignment), (Int.max, 64, 0, .outOfRange),
-    ])
+    @Test(
+        "bad pools are refused",
+        arguments: [
+            (0, 64, 0, DMAError.Code.zeroLength), (-5, 64, 0, .zeroLength), (64, 3, 0, .badAlignment),
+            (64, 0, 0, .badAlignment),
+            (64, 64, 3, .badAlignment), (512, 64, 256, .notContiguous), (5000, 64, 0, .outOfRange), (64, 64, -1, .badAlignment),
+            (64, Int.min, 0, .badAlignment), (Int.max, 64, 0, .outOfRange),
+        ])
     func refused(block: Int, alignment: Int, boundary: Int, code: DMAError.Code) {
         let found = refusal { () throws(DMAError) in
             _ = try pool(4096, block: block, alignment: alignment, boundary: boundary)

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A channel's slots: for each what the steady path touches, and the cargo beside it in the same cache line where it fits.
+///
+/// Raw memory, because a slot's cargo comes and goes. The numbers of slots that are passed in come from `sequence & indexMask`, or
+/// count up to `slots`, and so are always inside.
+@usableFromInline @frozen @safe
+struct SlotTable<C: Cargo & ~Copyable> {
+    @usableFromInline let base: UnsafeMutableRawPointer
+
+    /// Where in a slot the cargo lies: behind the cookie and the count, aligned for its type.
+    @inlinable @inline(__always)
+    static var cargoOffset: Int { max(16, MemoryLayout<C>.alignment) }
+
+    /// Bytes from slot to slot: a power of two, so that a slot's address is a shift and an addition.
+    @inlinable @inline(__always)
+    static var stride: Int {
+        let size = cargoOffset + MemoryLayout<C>.size
+        return 1 << (Int.bitWidth - (size - 1).leadingZeroBitCount)
+    }
+
+    init(slots: Int) {
+        unsafe base = .allocate(byteCount: slots * SlotTable.stride, alignment: max(64, MemoryLayout<C>.alignment))
+        for slot in 0..<slots {
+            setSequence(slot, SlotRecord.idle)
+            setCount(slot, 0)
+        }
+    }
+
+    func deallocate() { unsafe base.deallocate() }
+
+    /// The cookie of the transaction that has the slot, or `SlotRecord.idle`.
+    @inlinable @inline(__always)
+    func sequence(_ slot: Int) -> UInt64 { unsafe base.load(fromByteOffset: slot &* SlotTable.stride, as: UInt64.self) }
+    @inlinable @inline(__always)
+    func setSequence(_ slot: Int, _ value: UInt64) {
+        unsafe base.storeBytes(of: value, toByteOffset: slot &* SlotTable.stride, as: UInt64.self)
+    }
+
+    /// Bytes that the transaction moves.
+    @inlinable @inline(__always)
+    func count(_ slot: Int) -> UInt64 { unsafe base.load(fromByteOffset: slot &* SlotTable.stride &+ 8, as: UInt64.self) }
+    @inlinable @inline(__always)
+    func setCount(_ slot: Int, _ value: UInt64) {
+        unsafe base.storeBytes(of: value, toByteOffset: slot &* SlotTable.stride &+ 8, as: UInt64.self)
+    }
+
+    /// Where the cargo lies: initialized while the slot has a transaction that is not kept for reuse.
+    @unsafe @inlinable @inline(__always)
+    func cargo(_ slot: Int) -> UnsafeMutablePointer<C> {
+        unsafe (base + (slot &* SlotTable.stride &+ SlotTable.cargoOffset)).assumingMemoryBound(to: C.self)
+    }
+}

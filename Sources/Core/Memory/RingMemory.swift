@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+public import CDMA
+
+/// Coherent memory as a ring of equal entries, for drivers: descriptors, completions.
+///
+/// The number of entries is a power of two and every index is taken modulo it, so that no index can lead outside, and none is
+/// refused. The order in which a ring is written (rule 37) is: the entry by ``write(_:at:)``, then
+/// ``CoherentBuffer/writeBarrier()``, then the word that makes it valid: the doorbell, or the entry's own first word by
+/// ``publish(_:at:word:)``.
+///
+/// Thread rules: a value, owned by one thread at a time; it may be sent to another.
+@safe @frozen
+public struct RingMemory<Element: BitwiseCopyable>: ~Copyable {
+    @usableFromInline let base: UnsafeMutableRawPointer
+    @usableFromInline let mask: Int
+    /// The memory below. A driver that ends its ring without having stopped the device quarantines it.
+    public var memory: CoherentBuffer
+
+    /// Takes over coherent memory.
+    ///
+    /// - Parameters:
+    ///   - memory: at least `count` entries long.
+    ///   - count: number of entries, a power of two.
+    /// - Throws: `badAlignment` for a count that is no power of two, `zeroLength` for an element of no size, `outOfRange` where
+    ///   the memory is too short, `misaligned` where it is aligned less than `Element`. The memory is given back then.
+    public init(_ memory: consuming CoherentBuffer, count: Int) throws(DMAError) {
+        let stride = MemoryLayout<Element>.stride
+        guard MemoryLayout<Element>.size > 0 else { throw DMAError(.zeroLength) }
+        guard count > 0, count & (count - 1) == 0 else {
+            throw DMAError(.badAlignment, asked: UInt64(UInt(bitPattern: count)), limit: 1 << 62)
+        }
+        let (bytes, overflow) = count.multipliedReportingOverflow(by: stride)
+        guard !overflow, bytes <= memory.count else {
+            throw DMAError(.outOfRange, asked: overflow ? .max : UInt64(bytes), limit: UInt64(memory.count))
+        }
+        let start = unsafe memory.base
+        guard UInt(bitPattern: start) % UInt(MemoryLayout<Element>.alignment) == 0 else {
+            throw DMAError(.misaligned, asked: UInt64(UInt(bitPattern: start)), limit: UInt64(MemoryLayout<Element>.alignment))
+        }
+        unsafe base = start
+        mask = count - 1
+        self.memory = memory
+    }
+
+    /// Number of entries.
+    @inlinable
+    public var count: Int { mask &+ 1 }
+
+    /// Where entry `index` (modulo ``count``) begins, as the device sees it.
+    @inlinable
+    public func address(of index: Int) -> IOVA {
+        IOVA(memory.iova.rawValue &+ UInt64((index & mask) &* MemoryLayout<Element>.stride))
+    }
+
+    /// Writes entry `index` (modulo ``count``) as a whole. The device may see its bytes in any order until a barrier.
+    @inlinable
+    public mutating func write(_ element: Element, at index: Int) {
+        // The mask keeps the index inside the entries, which the initializer measured against the memory.
+        unsafe (base + (index & mask) &* MemoryLayout<Element>.stride).storeBytes(of: element, as: Element.self)
+    }
+
+    /// Reads entry `index` (modulo ``count``) as a whole: after its valid word was read by ``word(_:at:as:)`` and a read
+    /// barrier. The device may write meanwhile: what is read here once is to be checked, and not read again.
+    @inlinable
+    public borrowing func read(at index: Int) -> Element {
+        // As for `write`.
+        unsafe (base + (index & mask) &* MemoryLayout<Element>.stride).load(as: Element.self)
+    }
+
+    /// Reads one word of entry `index` (modulo ``count``) by one access, before everything that follows.
+    ///
+    /// - Parameter word: its number in the entry, in units of its width; nil is answered where the entry has no such word.
+    @inlinable
+    public borrowing func word<T: SharedWord>(_ word: Int, at index: Int, as type: T.Type) -> T? {
+        guard let place = unsafe place(word, index, MemoryLayout<T>.size) else { return nil }
+        let value = unsafe T.volatileLoad(place)
+        cdma_read_barrier()
+        return value
+    }
+
+    /// Writes one word of entry `index` (modulo ``count``) by one access, after everything that precedes: what makes it valid.
+    ///
+    /// - Returns: false, and nothing is written, where the entry has no such word.
+    @inlinable @discardableResult
+    public mutating func publish<T: SharedWord>(_ value: T, at index: Int, word: Int) -> Bool {
+        guard let place = unsafe place(word, index, MemoryLayout<T>.size) else { return false }
+        cdma_release_barrier()
+        unsafe T.volatileStore(value, place)
+        return true
+    }
+
+    @unsafe @inlinable
+    func place(_ word: Int, _ index: Int, _ width: Int) -> UnsafeMutableRawPointer? {
+        let stride = MemoryLayout<Element>.stride
+        guard word >= 0, word < stride / width, stride % width == 0 else { return nil }
+        return unsafe base + ((index & mask) &* stride &+ word &* width)
+    }
+}
+
+/// The pointer leads into `memory`, which this value alone owns.
+extension RingMemory: @unchecked Sendable {}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// A block that was given away is out of reach (rule 6).
+// expect: 'block' used after consume
+import DMACore
+
+func give(_ block: consuming Block) {}
+
+func misuse(block: consuming Block) -> Region {
+    give(block)
+    return block.region(at: 0)
+}

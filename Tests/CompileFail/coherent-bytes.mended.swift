@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shared memory is read and written by whole words only (rule 37).
+import DMACore
+
+func misuse(memory: inout CoherentBuffer) throws(DMAError) {
+    try memory.store(1 as UInt32, at: 0)
+}

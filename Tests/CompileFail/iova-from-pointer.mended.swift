@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+// A CPU address is no bus address (rule 29).
+import DMACore
+
+func misuse(address: UInt64) -> IOVA {
+    IOVA(address)
+}

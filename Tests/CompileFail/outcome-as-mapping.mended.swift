@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+// A mapping that may have failed is no mapping (rule 31).
+import DMACore
+
+func misuse(buffer: consuming Buffer, domain: Domain) throws(DMAError) -> UInt64 {
+    try buffer.map(for: domain, direction: .toDevice).get().region(at: 0).count
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every map can fail, and the buffer that comes back is looked at (rule 31).
+import DMACore
+
+func misuse(buffer: consuming Buffer, domain: Domain) -> Int {
+    switch buffer.map(for: domain, direction: .toDevice) {
+    case .mapped(let mapped): return mapped.count
+    case .failed(_, let buffer): return buffer.count
+    }
+}
