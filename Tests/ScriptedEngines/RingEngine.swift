@@ -31,6 +31,10 @@ public struct RingEngine: ~Copyable, Engine {
         unsafe doorbell.deallocate()
     }
 
+    /// Whether an entry is free.
+    @inlinable @inline(__always)
+    public var hasRoom: Bool { tail &- head <= mask }
+
     public var capabilities: Capabilities {
         var capabilities = Capabilities(
             name: "ring", implementation: "scripted", operations: [.copy, .fill], depth: Int(mask) + 1)
@@ -40,7 +44,7 @@ public struct RingEngine: ~Copyable, Engine {
 
     @inlinable @inline(__always)
     public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
-        guard tail &- head <= mask else { return false }
+        // Whoever enqueues knows that there is room: a channel never has more in flight than the ring has entries.
         let entry = unsafe entries + Int(tail & mask) &* RingEngine.stride
         unsafe entry.storeBytes(of: descriptor.kind.rawValue, as: UInt8.self)
         unsafe entry.storeBytes(of: UInt8(truncatingIfNeeded: descriptor.flags.rawValue), toByteOffset: 1, as: UInt8.self)
@@ -49,7 +53,6 @@ public struct RingEngine: ~Copyable, Engine {
         unsafe entry.storeBytes(of: descriptor.destination, toByteOffset: 16, as: UInt64.self)
         unsafe entry.storeBytes(of: descriptor.count, toByteOffset: 24, as: UInt64.self)
         unsafe entry.storeBytes(of: descriptor.value, toByteOffset: 32, as: UInt64.self)
-        unsafe entry.storeBytes(of: 0, toByteOffset: 56, as: UInt32.self)
         tail &+= 1
         return true
     }
@@ -62,17 +65,19 @@ public struct RingEngine: ~Copyable, Engine {
         guard unsafe device != cdma_load_acquire32(doorbell) else { return }
         let entry = unsafe entries + Int(device & mask) &* RingEngine.stride
         unsafe entry.storeBytes(of: entry.load(fromByteOffset: 4, as: UInt32.self), toByteOffset: 60, as: UInt32.self)
-        unsafe cdma_store_release32(entry + 56, 1)
         device &+= 1
+        unsafe cdma_store_release32(entry + 56, device)
     }
 
     @inlinable @inline(__always)
     public mutating func next() -> Completion? {
         step()
         let entry = unsafe entries + Int(head & mask) &* RingEngine.stride
-        guard head != tail, unsafe cdma_load_acquire32(entry + 56) != 0 else { return nil }
+        // The device's running number stands for a phase bit: an entry of the last round has another one.
+        let number = head &+ 1
+        guard unsafe cdma_load_acquire32(entry + 56) == number else { return nil }
         let tag = unsafe entry.load(fromByteOffset: 60, as: UInt32.self)
-        head &+= 1
+        head = number
         return Completion(tag: tag)
     }
 

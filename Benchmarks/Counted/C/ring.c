@@ -14,7 +14,6 @@ static inline bool ring_submit(struct ring *r, uint64_t source, uint64_t destina
     e->destination = destination;
     e->count = count;
     e->value = 0;
-    e->done = 0;
     r->tail++;
     return true;
 }
@@ -27,13 +26,13 @@ static inline void ring_device_step(struct ring *r) {
     if (r->device == __atomic_load_n(r->doorbell, __ATOMIC_ACQUIRE)) return;
     struct ring_entry *e = &r->entries[r->device & r->mask];
     e->done_tag = e->tag;
-    __atomic_store_n(&e->done, 1, __ATOMIC_RELEASE);
     r->device++;
+    __atomic_store_n(&e->done, r->device, __ATOMIC_RELEASE);
 }
 
 static inline bool ring_poll(struct ring *r, uint32_t *tag) {
     struct ring_entry *e = &r->entries[r->head & r->mask];
-    if (r->head == r->tail || !__atomic_load_n(&e->done, __ATOMIC_ACQUIRE)) return false;
+    if (__atomic_load_n(&e->done, __ATOMIC_ACQUIRE) != r->head + 1) return false;
     *tag = e->done_tag;
     r->head++;
     return true;

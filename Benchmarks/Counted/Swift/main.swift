@@ -16,66 +16,61 @@ func bareRing(_ operations: UInt64) -> UInt64 {
     var ring = RingEngine(entries: Int(depth))
     var sum: UInt64 = 0
     var index: UInt64 = 0
-    while index < operations {
-        index &+= 1
+    repeat {
+        guard ring.hasRoom else { return 0 }
         let descriptor = Descriptor(kind: .copy, source: 0x1000 &+ index, destination: 0x8000 &+ index, count: 64)
         _ = ring.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: index))
         ring.issuePending()
         if let completion = ring.next() { sum &+= UInt64(completion.tag) }
-    }
+        index &+= 1
+    } while index != operations
     return sum
 }
 
 /// One operation on one leased block.
 @inline(never)
-func hotChannel(_ channel: inout Channel<RingEngine, Block>, _ pool: inout Pool, _ operations: UInt64) -> UInt64 {
+func hotChannel(_ channel: inout Channel<RingEngine, Block>, _ pool: consuming Pool, _ operations: UInt64) -> UInt64 {
     var sum: UInt64 = 0
-    var rest = operations
-    while rest > 0 {
-        rest &-= 1
+    while sum < operations {
         guard let block = pool.lease() else { return 0 }
         switch channel.submit(.fill(pattern: 0x5a5a), block) {
-        case .queued: break
-        case .refused: return 0
+        case .queued(_): break
+        case .refused(_, _): return 0
         }
         channel.issuePending()
-        if let finished = channel.next() { sum &+= finished.cookie.rawValue }
+        if let finished = channel.next() { sum = finished.cookie.rawValue }
     }
     return sum
 }
 
 /// A copy between two leased blocks.
 @inline(never)
-func hotChannelCopy(_ channel: inout Channel<RingEngine, Pair<Block, Block>>, _ pool: inout Pool, _ operations: UInt64) -> UInt64 {
+func hotChannelCopy(_ channel: inout Channel<RingEngine, Pair<Block, Block>>, _ pool: consuming Pool, _ operations: UInt64) -> UInt64 {
     var sum: UInt64 = 0
-    var rest = operations
-    while rest > 0 {
-        rest &-= 1
+    while sum < operations {
         guard let source = pool.lease(), let destination = pool.lease() else { return 0 }
         switch channel.submit(.copy(), Pair(source, destination)) {
-        case .queued: break
-        case .refused: return 0
+        case .queued(_): break
+        case .refused(_, _): return 0
         }
         channel.issuePending()
-        if let finished = channel.next() { sum &+= finished.cookie.rawValue }
+        if let finished = channel.next() { sum = finished.cookie.rawValue }
     }
     return sum
 }
 
 /// The same operation through an engine whose type is known only at run time.
 @inline(never)
-func hotAnyEngine(_ channel: inout Channel<AnyEngine, Block>, _ pool: inout Pool, _ operations: UInt64) -> UInt64 {
+func hotAnyEngine(_ channel: inout Channel<AnyEngine, Block>, _ pool: consuming Pool, _ operations: UInt64) -> UInt64 {
     var sum: UInt64 = 0
-    var rest = operations
-    while rest > 0 {
-        rest &-= 1
+    while sum < operations {
         guard let block = pool.lease() else { return 0 }
         switch channel.submit(.fill(pattern: 0x5a5a), block) {
-        case .queued: break
-        case .refused: return 0
+        case .queued(_): break
+        case .refused(_, _): return 0
         }
         channel.issuePending()
-        if let finished = channel.next() { sum &+= finished.cookie.rawValue }
+        if let finished = channel.next() { sum = finished.cookie.rawValue }
     }
     return sum
 }
@@ -83,17 +78,15 @@ func hotAnyEngine(_ channel: inout Channel<AnyEngine, Block>, _ pool: inout Pool
 /// An `await` on an operation that is finished when it is asked for.
 @inline(never)
 func hotAwait(
-    _ channel: inout Channel<RingEngine, Block>, _ pool: inout Pool, _ operations: UInt64
+    _ channel: inout Channel<RingEngine, Block>, _ pool: consuming Pool, _ operations: UInt64
 ) async throws(DMAError) -> UInt64 {
     var sum: UInt64 = 0
-    var rest = operations
-    while rest > 0 {
-        rest &-= 1
+    while sum < operations {
         guard let block = pool.lease() else { return 0 }
         switch channel.submit(.fill(pattern: 0x5a5a), block) {
         case .queued(let cookie):
             channel.issuePending()
-            sum &+= try await channel.finished(cookie).cookie.rawValue
+            sum = try await channel.finished(cookie).cookie.rawValue
         case .refused: return 0
         }
     }
@@ -103,22 +96,22 @@ func hotAwait(
 func run(_ variant: String, _ operations: UInt64) async throws(DMAError) -> UInt64? {
     let domain = Domain(name: "counted")
     let memory = try Buffer(count: Int(depth) * 2 * 4096).mapped(for: domain, direction: .bidirectional)
-    var pool = try Pool(memory, blockSize: 4096)
+    let pool = try Pool(memory, blockSize: 4096)
     switch variant {
     case "c": return counted_ring(operations)
     case "swift": return bareRing(operations)
     case "channel":
         var channel = try Channel(RingEngine(entries: Int(depth)), domain: domain.id, of: Block.self)
-        return hotChannel(&channel, &pool, operations)
+        return hotChannel(&channel, pool, operations)
     case "channel-copy":
         var channel = try Channel(RingEngine(entries: Int(depth)), domain: domain.id, of: Pair<Block, Block>.self)
-        return hotChannelCopy(&channel, &pool, operations)
+        return hotChannelCopy(&channel, pool, operations)
     case "any":
         var channel = try Channel(AnyEngine(RingEngine(entries: Int(depth))), domain: domain.id, of: Block.self)
-        return hotAnyEngine(&channel, &pool, operations)
+        return hotAnyEngine(&channel, pool, operations)
     case "await":
         var channel = try Channel(RingEngine(entries: Int(depth)), domain: domain.id, of: Block.self)
-        return try await hotAwait(&channel, &pool, operations)
+        return try await hotAwait(&channel, pool, operations)
     default: return nil
     }
 }

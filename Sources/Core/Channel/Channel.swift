@@ -24,8 +24,13 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
     @usableFromInline var nextSequence: UInt64
     @usableFromInline var issuedEnd: UInt64
     @usableFromInline var expectedSequence: UInt64
-    /// Non-zero bits send `next` off the steady path: see ``Detour``.
-    @usableFromInline var detours: Detour { didSet { ready = detours.isEmpty ? limits.operations : [] } }
+    /// Which bits of a completion's cookie have to be the expected ones: all on an engine that completes in order.
+    @usableFromInline var orderMask: UInt64
+    /// The expected cookie, while a detour has its place.
+    var parkedExpected: UInt64
+    /// Why the channel is off its steady path, where it is. What the path itself looks at follows from it: ``ready``, and an
+    /// ``expectedSequence`` that no completion has.
+    @usableFromInline var detours: Detour { didSet { redirect(from: oldValue) } }
     /// What `submit` takes on the steady path: everything the engine does, or nothing while there is a detour.
     @usableFromInline var ready: OperationSet
     @usableFromInline var state: ChannelState
@@ -56,6 +61,8 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
         issuedEnd = 1
         ready = limits.operations
         expectedSequence = 1
+        orderMask = limits.orderMask
+        parkedExpected = 1
         detours = []
         state = .running
         faultCounts = EngineFaults()
@@ -137,6 +144,12 @@ struct Detour: OptionSet {
     @inlinable static var sanitize: Detour { Detour(rawValue: 16) }
 }
 
+extension Detour {
+    /// Whether completions are taken as they come; the sanitizer looks at submissions alone.
+    @inlinable
+    var isSteady: Bool { isSubset(of: .sanitize) }
+}
+
 /// Where a channel stands.
 @frozen
 public enum ChannelState: UInt8, Hashable, Sendable {
@@ -206,7 +219,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         }
         let descriptor: Descriptor
         do throws(DMAError) {
-            descriptor = try limits.resolve(operation, cargo, arena: arena, slot: slot)
+            descriptor = try resolve(operation, cargo, slot: slot)
         } catch {
             return .refused(error, cargo)
         }
@@ -249,41 +262,43 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// The next finished transaction with its cargo, or nil. Never waits.
     @inlinable @inline(__always)
     public mutating func next() -> Finished<C>? {
-        var slot: Int
+        let place: UnsafeMutablePointer<C>
         var sequence: UInt64
         var value: UInt64 = 0
         var ending = Ending.plain
         steady: do {
-            if detours.isSubset(of: .sanitize) {
-                guard let completion = engine.next() else { return nil }
+            let found: Int
+            if let completion = engine.next() {
                 // Slots are a power of two, so that no tag names one that is not there. An idle record's sequence is never issued.
-                slot = Int(truncatingIfNeeded: UInt64(completion.tag) & limits.indexMask)
+                let slot = Int(truncatingIfNeeded: UInt64(completion.tag) & limits.indexMask)
                 sequence = table.sequence(slot)
                 value = completion.value
-                let foreign =
-                    (sequence ^ UInt64(completion.tag)) & limits.tagMask | (sequence ^ expectedSequence) & limits.orderMask
+                let foreign = (sequence ^ UInt64(completion.tag)) & limits.tagMask | (sequence ^ expectedSequence) & orderMask
                 if foreign == 0, sequence < issuedEnd, completion.residue == 0, !completion.isPeriod,
                     completion.status == TransactionStatus.complete.rawValue
                 {
                     expectedSequence = sequence &+ 1
+                    unsafe place = table.cargo(slot)
                     table.setSequence(slot, SlotRecord.idle)
                     break steady
                 }
-                slot = nextDoubtful(
+                found = nextDoubtful(
                     completion.tag, completion.status, completion.isPeriod, completion.residue, completion.value)
             } else {
-                slot = nextParticular()
+                if detours.isSteady { return nil }
+                found = nextParticular()
             }
             // Off the steady path the answer is a slot's number and what stands in `handed`: returned whole, it would have to be
             // built in memory on the steady path too.
-            guard slot >= 0 else { return nil }
+            guard found >= 0 else { return nil }
+            unsafe place = table.cargo(found)
             sequence = handed.sequence
             value = handed.value
             ending = handed.ending
         }
         return Finished(
             cookie: Cookie(sequence), status: ending.status, residue: ending.residue, value: value, lateness: ending.lateness,
-            cargo: unsafe table.cargo(slot).move())
+            cargo: unsafe place.move())
     }
 }
 

@@ -36,8 +36,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             return
         }
         if limits.orderMask != 0 {
-            if sequence != expectedSequence, hasOpen(before: sequence) { faultCounts.outOfOrder &+= 1 }
-            expectedSequence = sequence &+ 1
+            if sequence != orderExpected, hasOpen(before: sequence) { faultCounts.outOfOrder &+= 1 }
+            orderExpected = sequence &+ 1
         }
         var status = TransactionStatus.failed
         if let said = TransactionStatus(rawValue: completion.status), said.isFinal {
@@ -84,7 +84,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         var completion = Completion(tag: tag, isPeriod: isPeriod, residue: residue, value: value)
         completion.status = status
         settle(completion)
-        if done.isEmpty { poll() }
+        if !detours.isSteady || done.isEmpty { poll() }
         return takeFirst()
     }
 
@@ -136,8 +136,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         do throws(DMAError) {
             let descriptor =
                 kind.isPlain
-                ? try limits.resolveChecked(operation, cargo, arena: arena, slot: slot)
-                : try limits.resolveLists(operation, cargo, arena: arena, slot: slot)
+                ? try resolveChecked(operation, cargo, slot: slot)
+                : try resolveLists(operation, cargo, slot: slot)
             try queue(operation, descriptor, slot: slot, sequence: sequence)
             return .queued(accept(cargo, slot: slot, sequence: sequence, count: descriptor.count))
         } catch {
@@ -218,6 +218,30 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     mutating func nextFree() -> UInt64? {
         if let sequence = scanFree() { return sequence }
         return reclaimReserved() ? scanFree() : nil
+    }
+
+    /// The cookie that an in-order engine completes next, wherever it is kept just now.
+    var orderExpected: UInt64 {
+        get { detours.isSteady ? expectedSequence : parkedExpected }
+        set { if detours.isSteady { expectedSequence = newValue } else { parkedExpected = newValue } }
+    }
+
+    /// Lets the steady path find out about a detour by what it looks at anyway: nothing is ready to be submitted, and no completion is
+    /// the expected one.
+    @usableFromInline
+    mutating func redirect(from old: Detour) {
+        ready = detours.isEmpty ? limits.operations : []
+        switch (old.isSteady, detours.isSteady) {
+        case (true, false):
+            parkedExpected = expectedSequence
+            expectedSequence = 0
+            orderMask = .max
+        case (false, true):
+            expectedSequence = parkedExpected
+            orderMask = limits.orderMask
+        default:
+            break
+        }
     }
 
     func tag(_ sequence: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: sequence) }

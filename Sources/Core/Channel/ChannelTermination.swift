@@ -41,7 +41,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         }
         fenceSequence = 0
         detours.remove([.fence, .terminating])
-        expectedSequence = nextSequence
+        orderExpected = nextSequence
         issuedEnd = nextSequence
         periods = 0
         state = .running

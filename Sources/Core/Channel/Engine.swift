@@ -65,6 +65,8 @@ public protocol Engine: ~Copyable {
     var capabilities: Capabilities { get }
 
     /// Writes a descriptor behind those already queued; starts nothing (rule 5). False where there is no room.
+    ///
+    /// A channel has at most `depth` transactions in flight, rounded up to a power of two: a ring of that size need not count.
     mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool
 
     /// Starts what is queued: the doorbell (rule 7).

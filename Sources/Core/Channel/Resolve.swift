@@ -3,22 +3,22 @@
 // From an operation, which names places in a cargo, to a descriptor of bus addresses. Every address an engine is given comes from
 // here, and was checked: domain, permission, bounds, alignment, overlap.
 
-extension ChannelLimits {
+extension Channel where E: ~Copyable, C: ~Copyable {
     /// `resolve`, for a kind and flags that have not been looked at.
     @inlinable
-    func resolveChecked<C: Cargo & ~Copyable>(
-        _ operation: Operation, _ cargo: borrowing C, arena: SlotArena, slot: Int
+    func resolveChecked(
+        _ operation: Operation, _ cargo: borrowing C, slot: Int
     ) throws(DMAError) -> Descriptor {
-        guard operations.contains(OperationSet(operation.kind)), operation.flags.isSubset(of: flags) else {
-            throw ChannelLimits.unsupported(operation.kind, operation.flags, operations, flags)
+        guard limits.operations.contains(OperationSet(operation.kind)), operation.flags.isSubset(of: limits.flags) else {
+            throw unsupported(operation.kind, operation.flags)
         }
-        return try resolve(operation, cargo, arena: arena, slot: slot)
+        return try resolve(operation, cargo, slot: slot)
     }
 
     /// The plain kinds: at most one source and one destination. Kind and flags are among those supported.
     @inlinable @inline(__always)
-    func resolve<C: Cargo & ~Copyable>(
-        _ operation: Operation, _ cargo: borrowing C, arena: SlotArena, slot: Int
+    func resolve(
+        _ operation: Operation, _ cargo: borrowing C, slot: Int
     ) throws(DMAError) -> Descriptor {
         var descriptor = Descriptor(kind: operation.kind, flags: operation.flags, value: operation.value)
         switch operation.kind {
@@ -63,49 +63,49 @@ extension ChannelLimits {
     func place(_ region: Region, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) throws(DMAError) -> UInt64 {
         let address = region.start.rawValue &+ offset
         // What differs from the key: a foreign domain above, a missing permission below; permissions not needed may be missing.
-        guard (region.key ^ key) & ~UInt64(3 & ~access.rawValue) == 0,
+        guard (region.key ^ limits.key) & ~UInt64(3 & ~access.rawValue) == 0,
             offset <= region.count, count <= region.count &- offset,
-            count &- 1 < maximumCount, (address | count) & alignmentMask == 0
+            count &- 1 < limits.maximumCount, (address | count) & limits.alignmentMask == 0
         else {
-            throw ChannelLimits.misplaced(
-                region.start, region.count, region.domain, region.access, offset, count, access, domain, maximumCount, alignmentMask)
+            throw misplaced(region.start.rawValue, region.count, region.key, offset, count, access)
         }
         return address
     }
 
     /// Why `place` refused: off the steady path, in the order in which a reader would look.
     @usableFromInline @inline(never)
-    static func misplaced(
-        _ start: IOVA, _ length: UInt64, _ owner: DomainID, _ permitted: DeviceAccess, _ offset: UInt64, _ count: UInt64,
-        _ access: DeviceAccess, _ domain: DomainID, _ maximumCount: UInt64, _ alignmentMask: UInt64
+    func misplaced(
+        _ start: UInt64, _ length: UInt64, _ key: UInt64, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess
     ) -> DMAError {
-        if owner == Region.none.domain { return DMAError(.noSuchRegion) }
-        if owner != domain { return DMAError(.foreignDomain, asked: UInt64(owner.rawValue), limit: UInt64(domain.rawValue)) }
-        if !permitted.isSuperset(of: access) { return DMAError(.noPermission) }
+        let region = unsafe Region(unsafeStart: IOVA(start), count: length, key: key)
+        if region.domain == Region.none.domain { return DMAError(.noSuchRegion) }
+        if region.domain != limits.domain {
+            return DMAError(.foreignDomain, asked: UInt64(region.domain.rawValue), limit: UInt64(limits.domain.rawValue))
+        }
+        if !region.access.isSuperset(of: access) { return DMAError(.noPermission) }
         if offset > length || count > length - offset {
             let (end, overflow) = offset.addingReportingOverflow(count)
             return DMAError(.outOfRange, asked: overflow ? .max : end, limit: length)
         }
         if count == 0 { return DMAError(.zeroLength) }
-        if count > maximumCount { return DMAError(.sizeOverflow, asked: count, limit: maximumCount) }
-        return DMAError(.misaligned, asked: (start.rawValue &+ offset) | count, limit: alignmentMask + 1)
+        if count > limits.maximumCount { return DMAError(.sizeOverflow, asked: count, limit: limits.maximumCount) }
+        return DMAError(.misaligned, asked: (start &+ offset) | count, limit: limits.alignmentMask + 1)
     }
 
     @usableFromInline @inline(never)
-    static func unsupported(
-        _ kind: OperationKind, _ asked: DescriptorFlags, _ operations: OperationSet, _ flags: DescriptorFlags
-    ) -> DMAError {
-        guard operations.contains(OperationSet(kind)) else { return DMAError(.unsupportedOperation) }
-        return DMAError(.unsupportedFlag, asked: UInt64(asked.subtracting(flags).rawValue), limit: UInt64(flags.rawValue))
+    func unsupported(_ kind: OperationKind, _ asked: DescriptorFlags) -> DMAError {
+        guard limits.operations.contains(OperationSet(kind)) else { return DMAError(.unsupportedOperation) }
+        return DMAError(
+            .unsupportedFlag, asked: UInt64(asked.subtracting(limits.flags).rawValue), limit: UInt64(limits.flags.rawValue))
     }
 
     /// The operations with several operands, and those with a shape of their own.
     @inlinable @inline(never)
-    func resolveLists<C: Cargo & ~Copyable>(
-        _ operation: Operation, _ cargo: borrowing C, arena: SlotArena, slot: Int
+    func resolveLists(
+        _ operation: Operation, _ cargo: borrowing C, slot: Int
     ) throws(DMAError) -> Descriptor {
-        guard operations.contains(OperationSet(operation.kind)), operation.flags.isSubset(of: flags) else {
-            throw ChannelLimits.unsupported(operation.kind, operation.flags, operations, flags)
+        guard limits.operations.contains(OperationSet(operation.kind)), operation.flags.isSubset(of: limits.flags) else {
+            throw unsupported(operation.kind, operation.flags)
         }
         var descriptor = Descriptor(kind: operation.kind, flags: operation.flags, value: operation.value)
         descriptor.detail = operation.detail
@@ -115,7 +115,7 @@ extension ChannelLimits {
             guard template.frames > 0, template.chunk > 0 else { throw DMAError(.zeroLength) }
             guard let sourceExtent = template.extent(stride: template.sourceStride),
                 let destinationExtent = template.extent(stride: template.destinationStride)
-            else { throw DMAError(.sizeOverflow, asked: .max, limit: maximumCount) }
+            else { throw DMAError(.sizeOverflow, asked: .max, limit: limits.maximumCount) }
             descriptor.source = try place(
                 cargo.region(at: Int(operation.source)), operation.sourceOffset, sourceExtent, .read)
             descriptor.destination = try place(
@@ -136,9 +136,9 @@ extension ChannelLimits {
             if writes { descriptor.destination = address } else { descriptor.source = address }
             descriptor.count = ring.count
         case .xor, .xorValidate, .pq, .pqValidate:
-            try resolveParity(operation, cargo, arena: arena, slot: slot, into: &descriptor)
+            try resolveParity(operation, cargo, slot: slot, into: &descriptor)
         case .scatterGather, .peripheral:
-            try resolveScatter(operation, cargo, arena: arena, slot: slot, into: &descriptor)
+            try resolveScatter(operation, cargo, slot: slot, into: &descriptor)
         default:
             throw DMAError(.unsupportedOperation)
         }
@@ -148,20 +148,20 @@ extension ChannelLimits {
 
     /// Sources and destinations of one length; a destination is a source as a whole, or apart from it.
     @inlinable
-    func resolveParity<C: Cargo & ~Copyable>(
-        _ operation: Operation, _ cargo: borrowing C, arena: SlotArena, slot: Int, into descriptor: inout Descriptor
+    func resolveParity(
+        _ operation: Operation, _ cargo: borrowing C, slot: Int, into descriptor: inout Descriptor
     ) throws(DMAError) {
         let sources = Int(operation.sourceCount)
         let continues = operation.flags.contains(.continue) ? 1 : 0
-        guard sources >= 1, sources + continues <= maximumSources else {
-            throw DMAError(.tooManySources, asked: UInt64(sources + continues), limit: UInt64(clamping: maximumSources))
+        guard sources >= 1, sources + continues <= limits.maximumSources else {
+            throw DMAError(.tooManySources, asked: UInt64(sources + continues), limit: UInt64(clamping: limits.maximumSources))
         }
         let isPQ = operation.kind == .pq || operation.kind == .pqValidate
         let skipsP = isPQ && operation.flags.contains(.disableP)
         let skipsQ = isPQ && operation.flags.contains(.disableQ)
         guard sources + 2 <= arena.segmentStride, sources <= 32 || !isPQ, !(skipsP && skipsQ),
             let list = unsafe arena.segments.map({ unsafe $0 + slot * arena.segmentStride })
-        else { throw DMAError(.tooManySources, asked: UInt64(sources), limit: UInt64(clamping: maximumSources)) }
+        else { throw DMAError(.tooManySources, asked: UInt64(sources), limit: UInt64(clamping: limits.maximumSources)) }
         let first = cargo.region(at: Int(operation.source))
         let count = operation.count != .max ? operation.count : rest(first, operation.sourceOffset)
         for index in 0..<sources {
@@ -191,14 +191,14 @@ extension ChannelLimits {
 
     /// Lists that add up: both sides of a memory copy, or the one side of a peripheral's.
     @inlinable
-    func resolveScatter<C: Cargo & ~Copyable>(
-        _ operation: Operation, _ cargo: borrowing C, arena: SlotArena, slot: Int, into descriptor: inout Descriptor
+    func resolveScatter(
+        _ operation: Operation, _ cargo: borrowing C, slot: Int, into descriptor: inout Descriptor
     ) throws(DMAError) {
         let sources = Int(operation.sourceCount)
         let destinations = Int(operation.destinationCount)
-        guard sources + destinations <= min(maximumSegments, arena.segmentStride),
+        guard sources + destinations <= min(limits.maximumSegments, arena.segmentStride),
             let list = unsafe arena.segments.map({ unsafe $0 + slot * arena.segmentStride })
-        else { throw DMAError(.tooManySegments, asked: UInt64(sources + destinations), limit: UInt64(clamping: maximumSegments)) }
+        else { throw DMAError(.tooManySegments, asked: UInt64(sources + destinations), limit: UInt64(clamping: limits.maximumSegments)) }
         let read = try unsafe gather(
             cargo, first: Int(operation.source), number: sources, offset: operation.sourceOffset, count: operation.count, .read,
             into: unsafe list)
@@ -217,8 +217,8 @@ extension ChannelLimits {
             guard (sources == 0) != (destinations == 0) else { throw DMAError(.noSuchRegion) }
         }
         descriptor.count = max(read, written)
-        guard descriptor.count <= maximumCount else {
-            throw DMAError(.sizeOverflow, asked: descriptor.count, limit: maximumCount)
+        guard descriptor.count <= limits.maximumCount else {
+            throw DMAError(.sizeOverflow, asked: descriptor.count, limit: limits.maximumCount)
         }
         descriptor.source = sources > 0 ? unsafe list[0].address : 0
         descriptor.destination = destinations > 0 ? unsafe list[sources].address : 0
@@ -229,7 +229,7 @@ extension ChannelLimits {
 
     /// Writes one side's segments; with a count, the last of them is cut there. Returns the sum.
     @inlinable
-    func gather<C: Cargo & ~Copyable>(
+    func gather(
         _ cargo: borrowing C, first: Int, number: Int, offset: UInt64, count: UInt64, _ access: DeviceAccess,
         into list: UnsafeMutablePointer<Segment>
     ) throws(DMAError) -> UInt64 {
@@ -242,7 +242,7 @@ extension ChannelLimits {
             let address = length == 0 && sum > 0 ? 0 : try place(region, skip, length, access)
             unsafe list[index] = Segment(address: address, count: length)
             let (total, overflow) = sum.addingReportingOverflow(length)
-            guard !overflow else { throw DMAError(.sizeOverflow, asked: .max, limit: maximumCount) }
+            guard !overflow else { throw DMAError(.sizeOverflow, asked: .max, limit: limits.maximumCount) }
             sum = total
         }
         guard count == .max || sum == count || number == 0 else { throw DMAError(.lengthMismatch, asked: count, limit: sum) }

@@ -7,53 +7,50 @@
 /// Thread rules: not Sendable; it stays where its pool is.
 @safe @frozen
 public struct Block: ~Copyable, Cargo {
-    @usableFromInline let header: UnsafeMutablePointer<PoolHeader>
-    /// Into the pool's memory, in bytes; all bits inverted (so negative) once quarantined.
-    @usableFromInline var place: Int
+    /// The pool's; once the block is quarantined, a stand-in that permits nothing.
+    @usableFromInline var header: UnsafeMutablePointer<PoolHeader>
+    /// Into the pool's memory, in bytes.
+    @usableFromInline let offset: Int
 
     @unsafe @inlinable
     init(header: UnsafeMutablePointer<PoolHeader>, offset: Int) {
         unsafe self.header = header
-        place = offset
+        self.offset = offset
     }
 
     @inlinable
     deinit {
-        if place >= 0 {
-            // The header lives as long as any block. The stack has room for every block, and this one was taken from it.
-            let free = unsafe header.pointee.free
-            unsafe header.pointee.stack[free] = place
+        // The header lives as long as any block. The stack has room for every block, and this one was taken from it. A header whose
+        // count is negative is not a living pool's.
+        let free = unsafe header.pointee.free
+        if free >= 0 {
+            unsafe header.pointee.stack[free] = offset
             unsafe header.pointee.free = free &+ 1
-            if unsafe header.pointee.isOrphan { unsafe endOrphan(header) }
         } else {
-            unsafe header.pointee.lost &+= 1
-            if unsafe header.pointee.isOrphan { unsafe endOrphan(header) }
+            unsafe PoolHeader.takeBack(header)
         }
     }
 
     @inlinable
     public var regionCount: Int { 1 }
 
-    /// The block as its device sees it, for index 0; ``Region/none`` once it is quarantined.
+    /// The block as its device sees it, for index 0. Once it is quarantined, a region that permits nothing.
     @inlinable
     public func region(at index: Int) -> Region {
-        guard index == 0, place >= 0 else { return .none }
+        guard index == 0 else { return .none }
         // The pool's memory is mapped for as long as the header lives.
         return unsafe Region(
-            unsafeStart: IOVA(header.pointee.start.rawValue &+ UInt64(bitPattern: Int64(place))),
+            unsafeStart: IOVA(header.pointee.start.rawValue &+ UInt64(bitPattern: Int64(offset))),
             count: header.pointee.blockSize, key: header.pointee.key)
     }
 
     /// The device could not be stopped: the block never returns to the pool, and the pool's whole memory is parked when the
     /// pool ends (rule 18).
     public mutating func quarantine() {
-        guard place >= 0 else { return }
-        place = ~place
+        guard unsafe header.pointee.original == nil else { return }
         unsafe header.pointee.mapping.quarantine()
+        unsafe header = PoolHeader.standIn(for: header)
     }
-
-    @inlinable
-    var offset: Int { place >= 0 ? place : ~place }
 
     /// Bytes.
     @inlinable
@@ -97,7 +94,7 @@ public struct Block: ~Copyable, Cargo {
 
     @inlinable
     func prepare(writes: Bool) throws(DMAError) {
-        if place < 0 { throw unsafe DMAError(.quarantined, asked: header.pointee.start.rawValue) }
+        if unsafe header.pointee.original != nil { throw unsafe DMAError(.quarantined, asked: header.pointee.start.rawValue) }
         if writes, unsafe header.pointee.key & UInt64(DeviceAccess.read.rawValue) == 0 { throw DMAError(.wrongDirection) }
         if unsafe !header.pointee.isCoherent { maintainCaches() }
     }
@@ -114,10 +111,4 @@ public struct Block: ~Copyable, Cargo {
         entry.deviceMemory.flushCaches(
             entry.deviceOffset + offset, count, line: Int(mapping.domain.constraints.cacheLineSize))
     }
-}
-
-/// The last block of an ended pool takes the memory with it.
-@usableFromInline
-func endOrphan(_ header: UnsafeMutablePointer<PoolHeader>) {
-    if unsafe header.pointee.free + header.pointee.lost == header.pointee.capacity { unsafe PoolHeader.free(header) }
 }

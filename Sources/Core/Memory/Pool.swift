@@ -6,7 +6,8 @@
 /// `Pool` nor `Block` is Sendable, so that all of them stay where the pool is.
 @safe @frozen @usableFromInline
 struct PoolHeader {
-    /// Number of free blocks; `stack[0 ..< free]` are their offsets.
+    /// Number of free blocks; `stack[0 ..< free]` are their offsets. With the sign bit set once the pool has ended and waits for its
+    /// last block, so that a block's end tests one word for all that is unusual.
     @usableFromInline var free: Int
     @usableFromInline var stack: UnsafeMutablePointer<Int>
     /// Of the first block as the device sees it.
@@ -14,9 +15,9 @@ struct PoolHeader {
     /// Usable bytes of each block.
     @usableFromInline let blockSize: UInt64
     /// Of the blocks' regions: domain and access.
-    @usableFromInline let key: UInt64
-    /// Whether the pool has ended and waits for its last block.
-    @usableFromInline var isOrphan: Bool
+    @usableFromInline var key: UInt64
+    /// In the stand-in that a quarantined block has for its header: the header of its pool.
+    @usableFromInline var original: UnsafeMutablePointer<PoolHeader>?
     /// Of offset 0 as the CPU sees it: the memory that the device works on.
     @usableFromInline let base: UnsafeMutableRawPointer
     @usableFromInline let capacity: Int
@@ -33,7 +34,7 @@ struct PoolHeader {
         self.blockSize = UInt64(blockSize)
         start = mapping.core.regions[0].start
         key = Region.key(mapping.domain.id, mapping.core.direction.access)
-        isOrphan = false
+        unsafe original = nil
         lost = 0
         isCoherent = mapping.domain.constraints.isCoherent
         self.mapping = mapping
@@ -110,7 +111,7 @@ public struct Pool: ~Copyable {
         if unsafe header.pointee.free &+ header.pointee.lost == header.pointee.capacity {
             unsafe PoolHeader.free(header)
         } else {
-            unsafe header.pointee.isOrphan = true
+            unsafe header.pointee.free |= Int.min
             unsafe PoolHeader.reportLeases(header)
         }
     }
@@ -138,6 +139,38 @@ extension PoolHeader {
                 stack: stack, capacity: offsets.count, base: memory.base + entry.deviceOffset, blockSize: blockSize,
                 mapping: mapping))
         return unsafe header
+    }
+
+    /// A header for one quarantined block of a pool: it permits nothing, and no block goes back to it.
+    static func standIn(for header: UnsafeMutablePointer<PoolHeader>) -> UnsafeMutablePointer<PoolHeader> {
+        let standIn = UnsafeMutablePointer<PoolHeader>.allocate(capacity: 1)
+        unsafe standIn.initialize(to: PoolHeader(standInFor: header))
+        return unsafe standIn
+    }
+
+    private init(standInFor header: UnsafeMutablePointer<PoolHeader>) {
+        let pool = unsafe header.pointee
+        self = pool
+        free = .min
+        key = Region.none.key
+        unsafe original = unsafe header
+    }
+
+    /// A block ends that cannot simply go back: its pool has ended, or it is quarantined. The last one takes the memory with it.
+    @usableFromInline
+    static func takeBack(_ header: UnsafeMutablePointer<PoolHeader>) {
+        var pool = unsafe header
+        if let original = unsafe header.pointee.original {
+            unsafe header.deinitialize(count: 1)
+            unsafe header.deallocate()
+            unsafe pool = unsafe original
+            unsafe pool.pointee.lost &+= 1
+        } else {
+            unsafe pool.pointee.free &+= 1
+        }
+        let hasEnded = unsafe pool.pointee.free < 0
+        let back = unsafe (pool.pointee.free & .max) &+ pool.pointee.lost
+        if unsafe hasEnded && back == pool.pointee.capacity { unsafe free(pool) }
     }
 
     /// Ends the header, and with it the mapping. Nobody uses `header` afterwards: the pool has ended and no block is leased.
