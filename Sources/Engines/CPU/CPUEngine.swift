@@ -23,12 +23,14 @@ public struct CPUEngine: ~Copyable, Engine {
     @usableFromInline var tail: UInt32
     /// Any bit sends `enqueue` and `next` off the steady path.
     @usableFromInline var detours: EngineDetour
-    /// Copies of no more bytes are one call of memcpy. Bytes.
+    /// Copies of no more bytes are done in one go; and by memcpy while the queue, were all of it as long, has no more than the
+    /// second number. Bytes.
     @usableFromInline let plainCount: UInt64
+    @usableFromInline let plainSum: UInt64
     // Below here: off the steady path alone.
-    @usableFromInline let configuration: CPUConfiguration
-    @usableFromInline var inline: InlineState
-    @usableFromInline var team: Team?
+    let configuration: CPUConfiguration
+    var inline: InlineState
+    var team: Team?
 
     /// Starts the engine, and its workers where it has any.
     ///
@@ -56,7 +58,8 @@ public struct CPUEngine: ~Copyable, Engine {
         issued = 0
         tail = 0
         detours = configuration.workers > 0 ? .team : []
-        plainCount = UInt64(min(configuration.quantum, max(configuration.kernels.streamThreshold - 1, 0)))
+        plainCount = UInt64(configuration.quantum)
+        plainSum = UInt64(max(configuration.kernels.streamThreshold - 1, 0))
     }
 
     deinit { unsafe entries.deallocate() }
@@ -90,7 +93,9 @@ public struct CPUEngine: ~Copyable, Engine {
         guard head != issued else { return nil }
         let entry = unsafe entries + Int(head & mask)
         // The addresses are client memory that the transaction owns until this completion is reported.
+        // The product cannot overflow: neither factor has more than 32 bits.
         guard unsafe entry.pointee.kind == .copy, unsafe entry.pointee.count <= plainCount,
+            unsafe entry.pointee.count &* UInt64(tail &- head) <= plainSum,
             let to = unsafe UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.destination)),
             let from = unsafe UnsafeRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.source))
         else { return nextParticular() }

@@ -82,7 +82,8 @@ extension CPUEngine {
         let length = min(UInt64(configuration.quantum), entry.count - inline.progress)
         let descriptor = entry.isPlain ? entry.descriptor : inline.details[place].descriptor
         let result = Piecework.run(
-            descriptor, configuration.kernels, at: Int(inline.progress), count: Int(length), carry: inline.carry)
+            descriptor, configuration.kernels, at: Int(inline.progress), count: Int(length),
+            whole: Piecework.sum(entry.count, Int(tail &- head)), carry: inline.carry)
         guard let result else {
             conclude(.failed, residue: entry.count - inline.progress, value: 0)
             return true

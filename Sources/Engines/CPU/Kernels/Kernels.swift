@@ -92,11 +92,14 @@ public struct Kernels: Sendable, Equatable {
         unsafe cdma_fill(fill.width, count >= fillStreamThreshold, to, pattern, count)
     }
 
-    // A part of a larger piece of work goes past the cache where the whole is long enough, whatever its own length.
+    // Pieces of larger work, or of a queue of it, go past the cache where all of it together would not stay there, whatever
+    // their own length; `whole` is that sum. Short ones never do: each would pay for the barrier at its end.
+
+    private static var shortest: Int { 4096 }
 
     @unsafe
     func copyPart(to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int, of whole: Int) {
-        if whole >= streamThreshold {
+        if whole >= streamThreshold, count >= Kernels.shortest {
             unsafe copyStreaming(to: to, from: from, count: count)
         } else {
             unsafe cdma_copy(to, from, count)
@@ -105,7 +108,7 @@ public struct Kernels: Sendable, Equatable {
 
     @unsafe
     func fillPart(_ to: UnsafeMutableRawPointer, pattern: UInt64, count: Int, of whole: Int) {
-        if whole >= fillStreamThreshold {
+        if whole >= fillStreamThreshold, count >= Kernels.shortest {
             unsafe cdma_fill(fill.width, true, to, pattern, count)
         } else {
             unsafe fill(to, pattern: pattern, count: count)

@@ -43,7 +43,7 @@ extension Kernels {
             if xor == .isal, unsafe ISALKernels.xor(to: to, from: sources, count: count, fallback: self) { return }
         #endif
         let touched = whole.multipliedReportingOverflow(by: sources.count + 1).partialValue
-        let streaming = touched / 2 >= streamThreshold
+        let streaming = touched / 2 >= streamThreshold && count >= 4096
         unsafe cdma_xor(xor.width, streaming, to, list, UInt32(sources.count), count)
     }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CDMA
 internal import DMACore
 
 /// What a descriptor asks, done piece by piece: any piece of most operations can be done by anybody at any time.
@@ -20,12 +19,12 @@ enum Piecework {
 
     /// Does `count` bytes at `offset`, both within the descriptor's count; offsets are multiples of 64.
     ///
+    /// `whole` is the number of bytes that are under way together: where the cache could not hold them, they go past it.
     /// `carry` is the CRC so far or the failures found so far, and comes back as it is afterwards. Nil where an address is
     /// none.
     static func run(
-        _ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int, carry: UInt64
+        _ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int, whole: Int, carry: UInt64
     ) -> UInt64? {
-        let whole = Int(clamping: descriptor.count)
         switch descriptor.kind {
         case .copy:
             guard let to = unsafe destination(descriptor), let from = unsafe source(descriptor) else { return nil }
@@ -50,12 +49,18 @@ enum Piecework {
         case .scatterGather:
             return ScatterWalk.copy(descriptor, kernels, at: offset, count: count, whole: whole) ? 0 : nil
         case .interleaved:
-            return rows(descriptor, kernels, at: offset, count: count) ? 0 : nil
+            return rows(descriptor, kernels, at: offset, count: count, whole: whole) ? 0 : nil
         case .null:
             return 0
         case .peripheral, .cyclic:
             return nil
         }
+    }
+
+    /// `number` transactions of `count` bytes together, or as much as can be said.
+    static func sum(_ count: UInt64, _ number: Int) -> Int {
+        let (sum, overflow) = Int(clamping: count).multipliedReportingOverflow(by: number)
+        return overflow ? .max : sum
     }
 
     private static func source(_ descriptor: Descriptor) -> UnsafeRawPointer? {
@@ -120,7 +125,9 @@ enum Piecework {
     }
 
     /// Frames with gaps (rule 23). A piece may begin and end inside a frame.
-    private static func rows(_ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int) -> Bool {
+    private static func rows(
+        _ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int, whole: Int
+    ) -> Bool {
         let template = descriptor.template
         let chunk = Int(template.chunk)
         guard let to = unsafe destination(descriptor), let from = unsafe source(descriptor), chunk > 0 else { return false }
@@ -130,7 +137,8 @@ enum Piecework {
         var left = count
         while left > 0 {
             let length = min(chunk - column, left)
-            unsafe cdma_copy(to + row &* toStride + column, from + row &* fromStride + column, length)
+            unsafe kernels.copyPart(
+                to: to + row &* toStride + column, from: from + row &* fromStride + column, count: length, of: whole)
             left -= length
             row += 1
             column = 0

@@ -25,7 +25,7 @@ enum ScatterWalk {
                 let start = unsafe UnsafeRawPointer(bitPattern: UInt(from.address)),
                 let target = unsafe UnsafeMutableRawPointer(bitPattern: UInt(to.address))
             else { return false }
-            unsafe kernels.copyPart(to: target + destination.offset, from: start + source.offset, count: length, of: length)
+            unsafe kernels.copyPart(to: target + destination.offset, from: start + source.offset, count: length, of: whole)
             left -= length
             guard left > 0 else { return true }
             guard source.advance(by: length, number: Int(descriptor.sourceCount), descriptor.sourceSegment),

@@ -13,6 +13,8 @@ struct JobOrder {
     var afterFences: UInt32
     /// The worker that a job which waits for a device keeps to itself; nil for the others.
     var keeps: Int?
+    /// Bytes under way together with this job's own, when it was delivered.
+    var whole: Int
     /// What `configure` had said when the job was queued (rule 2).
     var configuration: EngineConfiguration
 }
@@ -57,7 +59,7 @@ final class Board: @unchecked Sendable {
         self.placement = placement
         unsafe orders = .allocate(capacity: slots)
         let blank = JobOrder(
-            descriptor: Descriptor(kind: .null), tag: .max, serial: 0, afterFences: 0, keeps: nil,
+            descriptor: Descriptor(kind: .null), tag: .max, serial: 0, afterFences: 0, keeps: nil, whole: 0,
             configuration: EngineConfiguration())
         unsafe orders.initialize(repeating: blank, count: slots)
         lanes = Board.common + slots * Board.cell

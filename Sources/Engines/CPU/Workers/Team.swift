@@ -83,7 +83,8 @@ struct Team: ~Copyable {
         serial &+= 1
         board.resetJob(slot)
         unsafe board.orders[slot] = JobOrder(
-            descriptor: descriptor, tag: tag, serial: serial, afterFences: fences, keeps: nil, configuration: configuration)
+            descriptor: descriptor, tag: tag, serial: serial, afterFences: fences, keeps: nil, whole: 0,
+            configuration: configuration)
         if descriptor.flags.contains(.fence) { fences &+= 1 }
         states[slot] = .queued
         queued.append(slot)
@@ -122,6 +123,7 @@ struct Team: ~Copyable {
             unsafe board.orders[slot].keeps = worker
             if descriptor.kind == .cyclic { (cyclic, periods) = (slot, 0) }
         }
+        unsafe board.orders[slot].whole = Piecework.sum(count, inFlight)
         board.setHolders(slot, UInt32(number))
         board.addOutstanding(UInt32(number))
         for step in 0..<number { board.deliver(slot, to: eligible[(turn + step) % eligible.count]) }

@@ -111,7 +111,7 @@ final class Worker: Sendable {
                 return
             }
             let length = min(board.quantum, count - offset)
-            let found = Piecework.run(order.descriptor, board.kernels, at: Int(offset), count: Int(length), carry: 0)
+            let found = Piecework.run(order.descriptor, board.kernels, at: Int(offset), count: Int(length), whole: order.whole, carry: 0)
             if let found {
                 if found != 0 { board.addFindings(slot, UInt32(truncatingIfNeeded: found)) }
             } else {
@@ -134,7 +134,7 @@ final class Worker: Sendable {
         while done < count {
             guard mayMove() else { return }
             let length = min(board.quantum, count - done)
-            let result = Piecework.run(order.descriptor, board.kernels, at: Int(done), count: Int(length), carry: carry)
+            let result = Piecework.run(order.descriptor, board.kernels, at: Int(done), count: Int(length), whole: order.whole, carry: carry)
             guard let result else {
                 board.setFailed(slot)
                 board.endMoving()
