@@ -6,5 +6,6 @@
 #include "cdma_atomic.h"
 #include "cdma_kernels.h"
 #include "cdma_memory.h"
+#include "cdma_thread.h"
 
 #endif

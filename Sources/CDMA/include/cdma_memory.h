@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -149,9 +148,12 @@ static inline int cdma_dma_buf_sync(int fd, uint64_t flags) {
 
 // The soft limit of RLIMIT_MEMLOCK in bytes, UINT64_MAX where there is none.
 static inline uint64_t cdma_lock_limit(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_MEMLOCK, &limit)) return UINT64_MAX;
-    return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)limit.rlim_cur;
+    // The system call, with the kernel's own constant and structure (include/uapi/asm-generic/resource.h): <sys/resource.h>
+    // declares different things with and without _GNU_SOURCE, and a Swift file that sees it through two modules is refused.
+    const int memlock = 8;
+    struct { uint64_t soft, hard; } limit;
+    if (syscall(SYS_prlimit64, 0, memlock, (void *)0, &limit)) return UINT64_MAX;
+    return limit.soft;
 }
 
 // Up to `capacity` bytes of a file of the kernel's. Returns their number.

@@ -1,3 +1,157 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DMACore
+public import CDMA
+public import DMACore
+
+/// The processor as a DMA engine.
+///
+/// Small work is done inside ``next()`` itself, by whoever polls: nothing is faster for a few kilobytes. With workers, large
+/// work and all that asks for an interrupt goes to threads, several of which share a large copy. Addresses are this process's
+/// own.
+///
+/// Large work advances by a quantum at a time, so that a pause, a termination or a slower pace takes effect between two.
+///
+/// What a CRC operation takes and gives is the published CRC32C: seed 0 at the start, 0xe3069283 over "123456789".
+@frozen @safe
+public struct CPUEngine: ~Copyable, Engine {
+    // The inline queue: a ring of entries. Those from `head` to `issued` may run, those to `tail` are queued.
+    @usableFromInline let entries: UnsafeMutablePointer<Entry>
+    @usableFromInline let mask: UInt32
+    @usableFromInline let depth: UInt32
+    @usableFromInline var head: UInt32
+    @usableFromInline var issued: UInt32
+    @usableFromInline var tail: UInt32
+    /// Any bit sends `enqueue` and `next` off the steady path.
+    @usableFromInline var detours: EngineDetour
+    /// Copies of no more bytes are done in one go; and by memcpy while the queue, were all of it as long, has no more than the
+    /// second number. Bytes.
+    @usableFromInline let plainCount: UInt64
+    @usableFromInline let plainSum: UInt64
+    // Below here: off the steady path alone.
+    let configuration: CPUConfiguration
+    var inline: InlineState
+    var team: Team?
+
+    /// Starts the engine, and its workers where it has any.
+    ///
+    /// - Throws: `badConfiguration` for a value out of range, a CPU that this process may not use, an absent node;
+    ///   `engineFailed` where the system has no more threads.
+    public init(_ configuration: CPUConfiguration = CPUConfiguration()) throws(DMAError) {
+        let configuration = try configuration.checked()
+        if configuration.workers > 0 {
+            let team = try Team(configuration)
+            interruptLine = team.board.line
+            self.team = consume team
+        } else {
+            interruptLine = nil
+            team = nil
+        }
+        var places = 1
+        while places < configuration.depth { places *= 2 }
+        self.configuration = configuration
+        inline = InlineState(places: places)
+        unsafe entries = .allocate(capacity: places)
+        unsafe entries.initialize(repeating: Entry(), count: places)
+        mask = UInt32(places - 1)
+        depth = UInt32(configuration.depth)
+        head = 0
+        issued = 0
+        tail = 0
+        detours = configuration.workers > 0 ? .team : []
+        plainCount = UInt64(configuration.quantum)
+        plainSum = UInt64(max(configuration.kernels.streamThreshold - 1, 0))
+    }
+
+    deinit { unsafe entries.deallocate() }
+
+    /// What this engine can do, and which code does it.
+    public var capabilities: Capabilities { configuration.capabilities }
+
+    /// Where interrupts arrive; nil without workers, because then nothing happens while nobody polls.
+    public let interruptLine: InterruptLine?
+
+    @inlinable @inline(__always)
+    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+        guard !detours.contains(.team), descriptor.kind.rawValue <= OperationKind.copyCRC32C.rawValue, tail &- head < depth
+        else { return enqueueParticular(descriptor, tag: tag) }
+        unsafe entries[Int(tail & mask)] = Entry(
+            kind: descriptor.kind, flags: descriptor.flags, tag: tag, source: descriptor.source,
+            destination: descriptor.destination, count: descriptor.count, value: descriptor.value)
+        tail &+= 1
+        return true
+    }
+
+    @inlinable @inline(__always)
+    public mutating func issuePending() {
+        issued = tail
+        if detours.contains(.team) { issueToTeam() }
+    }
+
+    @inlinable @inline(__always)
+    public mutating func next() -> Completion? {
+        guard detours.isEmpty else { return nextParticular() }
+        guard head != issued else { return nil }
+        let entry = unsafe entries + Int(head & mask)
+        // The addresses are client memory that the transaction owns until this completion is reported.
+        // The product cannot overflow: neither factor has more than 32 bits.
+        guard unsafe entry.pointee.kind == .copy, unsafe entry.pointee.count <= plainCount,
+            unsafe entry.pointee.count &* UInt64(tail &- head) <= plainSum,
+            let to = unsafe UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.destination)),
+            let from = unsafe UnsafeRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.source))
+        else { return nextParticular() }
+        unsafe cdma_copy(to, from, Int(truncatingIfNeeded: entry.pointee.count))
+        head &+= 1
+        return Completion(tag: unsafe entry.pointee.tag)
+    }
+}
+
+/// A transaction in the inline queue.
+@usableFromInline @frozen
+struct Entry {
+    @usableFromInline var kind: OperationKind
+    /// Once it is over: how, and what is left.
+    @usableFromInline var status: TransactionStatus
+    @usableFromInline var flags: DescriptorFlags
+    @usableFromInline var tag: UInt32
+    @usableFromInline var source: UInt64
+    @usableFromInline var destination: UInt64
+    @usableFromInline var count: UInt64
+    @usableFromInline var value: UInt64
+
+    @inlinable
+    init(
+        kind: OperationKind, flags: DescriptorFlags, tag: UInt32, source: UInt64, destination: UInt64, count: UInt64,
+        value: UInt64
+    ) {
+        self.kind = kind
+        status = .inProgress
+        self.flags = flags
+        self.tag = tag
+        self.source = source
+        self.destination = destination
+        self.count = count
+        self.value = value
+    }
+
+    init() { self.init(kind: .null, flags: [], tag: .max, source: 0, destination: 0, count: 0, value: 0) }
+
+    /// Operations of more than these words have their descriptor beside the queue.
+    var isPlain: Bool { kind.rawValue <= OperationKind.copyCRC32C.rawValue }
+
+    var descriptor: Descriptor {
+        Descriptor(kind: kind, flags: flags, source: source, destination: destination, count: count, value: value)
+    }
+}
+
+/// Why an engine is off its steady path.
+@usableFromInline @frozen
+struct EngineDetour: OptionSet {
+    @usableFromInline let rawValue: UInt32
+    @inlinable init(rawValue: UInt32) { self.rawValue = rawValue }
+    /// There are workers.
+    @inlinable static var team: EngineDetour { EngineDetour(rawValue: 1) }
+    @inlinable static var paused: EngineDetour { EngineDetour(rawValue: 2) }
+    @inlinable static var terminating: EngineDetour { EngineDetour(rawValue: 4) }
+    /// Transactions are done that were not reported yet, or one is done in part.
+    @inlinable static var backlog: EngineDetour { EngineDetour(rawValue: 8) }
+}

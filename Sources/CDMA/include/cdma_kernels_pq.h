@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// RAID-6 parity as the kernel's dma_prep_dma_pq defines it: P is the XOR of the sources, Q their sum over GF(2^8) with
+// the polynomial x^8 + x^4 + x^3 + x^2 + 1 (0x11d), each source multiplied by its own coefficient
+// (include/linux/dmaengine.h; H. P. Anvin, "The mathematics of RAID-6").
+#ifndef CDMA_KERNELS_PQ_H
+#define CDMA_KERNELS_PQ_H
+
+#include "cdma_kernels_cpu.h"
+
+#define CDMA_PQ_SOURCES 32u
+#define CDMA_PQ_P 1u        // P is wanted
+#define CDMA_PQ_Q 2u        // Q is wanted
+#define CDMA_PQ_CONTINUE 4u // what P and Q hold is part of the sum
+#define CDMA_PQ_CHECK 8u    // compare with P and Q, write nothing
+
+// How the coefficients are applied, worked out once for an operation.
+//
+// Without Galois instructions, Q is taken bit by bit of the coefficients (Horner's rule): the sources whose coefficient
+// has bit 7 are added up, the sum is doubled, those with bit 6 are added, and so on. That is seven doublings for any
+// number of sources. With them, a multiplication by a constant is one 8x8 bit matrix for each source.
+typedef struct {
+    uint8_t members[8][CDMA_PQ_SOURCES];
+    uint8_t count[8];
+    uint64_t matrix[CDMA_PQ_SOURCES];
+} cdma_pq_plan;
+
+// The matrix of a multiplication, with row i in byte 7 - i as GF2P8AFFINEQB wants it: row i says which bits of a byte make
+// bit i of the product. It is linear in the coefficient, so those of the eight powers of two make all of them.
+static inline uint64_t cdma_gf_matrix(uint8_t coefficient) {
+    static const uint64_t powers[8] = {
+        0x0102040810204080, 0x8001828488102040, 0x408041c2c4881020, 0x2040a061e2c48810,
+        0x102050b071e2c488, 0x8810a8d83871e2c4, 0xc488d46c1c3871e2, 0xe2c46a368e1c3871,
+    };
+    uint64_t matrix = 0;
+    for (unsigned bit = 0; bit < 8; bit++) matrix ^= powers[bit] & -(uint64_t)(coefficient >> bit & 1);
+    return matrix;
+}
+
+static inline void cdma_pq_prepare(cdma_pq_plan *plan, const uint8_t *coefficients, unsigned sources, bool matrices) {
+    if (matrices) {
+        for (unsigned k = 0; k < sources; k++) plan->matrix[k] = cdma_gf_matrix(coefficients[k]);
+        return;
+    }
+    memset(plan->count, 0, sizeof plan->count);
+    for (unsigned k = 0; k < sources; k++)
+        for (unsigned bit = 0; bit < 8; bit++)
+            if (coefficients[k] >> bit & 1) plan->members[bit][plan->count[bit]++] = (uint8_t)k;
+}
+
+// Stores or compares one line of the result; what differed is gathered in `wrong`.
+#define CDMA_PQ_EMIT(flag, memory, value, wrong)                                                                        \
+    do {                                                                                                                \
+        if (flags & (flag)) {                                                                                           \
+            if (flags & CDMA_PQ_CHECK) (wrong) |= (value) ^ CDMA_LINE(memory);                                          \
+            else if (flags & CDMA_PQ_CONTINUE) CDMA_STORE((memory), CDMA_LINE(memory) ^ (value));                       \
+            else CDMA_STORE((memory), (value));                                                                         \
+        }                                                                                                               \
+    } while (0)
+
+// All bodies take whole lines and return which of P and Q (CDMA_PQ_P, CDMA_PQ_Q) were found wrong.
+CDMA_BODY unsigned cdma_pq_body(const cdma_pq_plan *plan, uint8_t *p, uint8_t *q, const uint8_t *const *from,
+                                unsigned sources, size_t count, unsigned flags) {
+    cdma_line wrong_p = {0}, wrong_q = {0};
+    for (size_t at = 0; at < count; at += 64) {
+        cdma_line sum = {0};
+        for (unsigned k = 0; k < sources; k++) sum ^= CDMA_LINE(from[k] + at);
+        CDMA_PQ_EMIT(CDMA_PQ_P, p + at, sum, wrong_p);
+        if (!(flags & CDMA_PQ_Q)) continue;
+        sum = (cdma_line){0};
+        for (unsigned bit = 8; bit-- > 0;) {
+            cdma_line_bytes doubled = (cdma_line_bytes)sum;
+            doubled = (doubled + doubled) ^ ((doubled < 0) & 0x1d);
+            sum = (cdma_line)doubled;
+            for (unsigned m = 0; m < plan->count[bit]; m++) sum ^= CDMA_LINE(from[plan->members[bit][m]] + at);
+        }
+        CDMA_PQ_EMIT(CDMA_PQ_Q, q + at, sum, wrong_q);
+    }
+    return (__builtin_reduce_or(wrong_p) ? CDMA_PQ_P : 0) | (__builtin_reduce_or(wrong_q) ? CDMA_PQ_Q : 0);
+}
+
+CDMA_FOR_BASELINE unsigned cdma_pq_baseline(const cdma_pq_plan *plan, uint8_t *p, uint8_t *q, const uint8_t *const *from,
+                                            unsigned sources, size_t count, unsigned flags) {
+    return cdma_pq_body(plan, p, q, from, sources, count, flags);
+}
+
+#if defined(__x86_64__)
+CDMA_FOR_AVX2 unsigned cdma_pq_avx2(const cdma_pq_plan *plan, uint8_t *p, uint8_t *q, const uint8_t *const *from,
+                                    unsigned sources, size_t count, unsigned flags) {
+    return cdma_pq_body(plan, p, q, from, sources, count, flags);
+}
+
+CDMA_FOR_AVX512 unsigned cdma_pq_avx512(const cdma_pq_plan *plan, uint8_t *p, uint8_t *q, const uint8_t *const *from,
+                                        unsigned sources, size_t count, unsigned flags) {
+    return cdma_pq_body(plan, p, q, from, sources, count, flags);
+}
+
+// Two lines at a time, so that the latency of one multiplication hides behind the other.
+static inline __attribute__((noinline, target("avx512f,avx512bw,avx512dq,avx512vl,gfni"))) unsigned
+cdma_pq_gfni(const cdma_pq_plan *plan, uint8_t *p, uint8_t *q, const uint8_t *const *from, unsigned sources, size_t count,
+             unsigned flags) {
+    cdma_line wrong_p = {0}, wrong_q = {0};
+    size_t at = 0;
+    for (; at + 128 <= count; at += 128) {
+        cdma_line p0 = {0}, p1 = {0}, q0 = {0}, q1 = {0};
+        for (unsigned k = 0; k < sources; k++) {
+            const uint8_t *s = from[k] + at;
+            cdma_line a = CDMA_LINE(s), b = CDMA_LINE(s + 64);
+            __m512i matrix = _mm512_set1_epi64((long long)plan->matrix[k]);
+            p0 ^= a, p1 ^= b;
+            q0 ^= (cdma_line)_mm512_gf2p8affine_epi64_epi8((__m512i)a, matrix, 0);
+            q1 ^= (cdma_line)_mm512_gf2p8affine_epi64_epi8((__m512i)b, matrix, 0);
+        }
+        CDMA_PQ_EMIT(CDMA_PQ_P, p + at, p0, wrong_p);
+        CDMA_PQ_EMIT(CDMA_PQ_P, p + at + 64, p1, wrong_p);
+        CDMA_PQ_EMIT(CDMA_PQ_Q, q + at, q0, wrong_q);
+        CDMA_PQ_EMIT(CDMA_PQ_Q, q + at + 64, q1, wrong_q);
+    }
+    for (; at < count; at += 64) {
+        cdma_line p0 = {0}, q0 = {0};
+        for (unsigned k = 0; k < sources; k++) {
+            cdma_line a = CDMA_LINE(from[k] + at);
+            __m512i matrix = _mm512_set1_epi64((long long)plan->matrix[k]);
+            p0 ^= a;
+            q0 ^= (cdma_line)_mm512_gf2p8affine_epi64_epi8((__m512i)a, matrix, 0);
+        }
+        CDMA_PQ_EMIT(CDMA_PQ_P, p + at, p0, wrong_p);
+        CDMA_PQ_EMIT(CDMA_PQ_Q, q + at, q0, wrong_q);
+    }
+    return (__builtin_reduce_or(wrong_p) ? CDMA_PQ_P : 0) | (__builtin_reduce_or(wrong_q) ? CDMA_PQ_Q : 0);
+}
+#endif
+
+static inline unsigned cdma_pq_lines(uint32_t isa, bool galois, const cdma_pq_plan *plan, uint8_t *p, uint8_t *q,
+                                     const uint8_t *const *from, unsigned sources, size_t count, unsigned flags) {
+#if defined(__x86_64__)
+    if (galois && isa == CDMA_ISA_AVX512) return cdma_pq_gfni(plan, p, q, from, sources, count, flags);
+    if (isa == CDMA_ISA_AVX512) return cdma_pq_avx512(plan, p, q, from, sources, count, flags);
+    if (isa == CDMA_ISA_AVX2) return cdma_pq_avx2(plan, p, q, from, sources, count, flags);
+#endif
+    (void)isa, (void)galois;
+    return cdma_pq_baseline(plan, p, q, from, sources, count, flags);
+}
+
+// Makes (or with CDMA_PQ_CHECK compares) `count` bytes of P and Q from 1 to CDMA_PQ_SOURCES sources; `flags` are the
+// CDMA_PQ_ bits, and a pointer whose flag is absent is not touched. Returns the bits of what was found wrong, which is
+// nothing without CDMA_PQ_CHECK. P and Q overlap neither each other nor a source.
+static inline unsigned cdma_pq(uint32_t isa, bool galois, void *p, void *q, const void *const *from,
+                               const uint8_t *coefficients, unsigned sources, size_t count, unsigned flags) {
+    if (sources == 0 || sources > CDMA_PQ_SOURCES) return 0;
+    cdma_pq_plan plan;
+    cdma_pq_prepare(&plan, coefficients, sources, galois && isa == CDMA_ISA_AVX512);
+    size_t whole = count & ~(size_t)63, rest = count & 63;
+    unsigned wrong = cdma_pq_lines(isa, galois, &plan, (uint8_t *)p, (uint8_t *)q, (const uint8_t *const *)from, sources,
+                                   whole, flags);
+    if (rest == 0) return wrong;
+    // The last, partial line is worked on in copies, whose other bytes are zero everywhere and so stay right.
+    uint8_t line[CDMA_PQ_SOURCES][64], line_p[64] = {0}, line_q[64] = {0};
+    const uint8_t *lines[CDMA_PQ_SOURCES];
+    for (unsigned k = 0; k < sources; k++) {
+        memset(line[k], 0, 64);
+        memcpy(line[k], (const uint8_t *)from[k] + whole, rest);
+        lines[k] = line[k];
+    }
+    if (flags & CDMA_PQ_P) memcpy(line_p, (uint8_t *)p + whole, rest);
+    if (flags & CDMA_PQ_Q) memcpy(line_q, (uint8_t *)q + whole, rest);
+    wrong |= cdma_pq_lines(isa, galois, &plan, line_p, line_q, lines, sources, 64, flags);
+    if (flags & CDMA_PQ_CHECK) return wrong;
+    if (flags & CDMA_PQ_P) memcpy((uint8_t *)p + whole, line_p, rest);
+    if (flags & CDMA_PQ_Q) memcpy((uint8_t *)q + whole, line_q, rest);
+    return wrong;
+}
+
+#endif

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where threads run, and the atomics of the rings between them that cdma_atomic.h does not have.
+#ifndef CDMA_THREAD_H
+#define CDMA_THREAD_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cdma_atomic.h"
+
+static inline uint32_t cdma_fetch_or32(volatile void *p, uint32_t v) {
+    return __atomic_fetch_or((volatile uint32_t *)p, v, __ATOMIC_SEQ_CST);
+}
+
+// Lets the calling thread run on the CPUs whose bits are set in `words` words, lowest CPU first. 0, or an errno.
+static inline int cdma_set_affinity(const uint64_t *mask, size_t words) {
+    return syscall(SYS_sched_setaffinity, 0, words * sizeof *mask, mask) < 0 ? errno : 0;
+}
+
+// The CPUs that the calling thread may run on; words beyond the kernel's are zero. 0, or an errno.
+static inline int cdma_get_affinity(uint64_t *mask, size_t words) {
+    for (size_t i = 0; i < words; i++) mask[i] = 0;
+    return syscall(SYS_sched_getaffinity, 0, words * sizeof *mask, mask) < 0 ? errno : 0;
+}
+
+#endif

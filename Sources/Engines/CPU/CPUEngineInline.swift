@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+public import DMACore
+
+/// How far the inline queue has come with work that takes more than one step.
+@usableFromInline
+struct InlineState {
+    /// Descriptors, and what `configure` had said, of queued operations that an entry has no room for; by place.
+    var details: [(descriptor: Descriptor, configuration: EngineConfiguration)]
+    var configuration = EngineConfiguration()
+    /// Entries from the head on that are done and not reported.
+    var backlog: UInt32 = 0
+    /// Entries behind the backlog that the last termination dropped.
+    var dropped: UInt32 = 0
+    /// Bytes done of the first entry that is not over, and its CRC or findings so far.
+    var progress: UInt64 = 0
+    var carry: UInt64 = 0
+    var run: PeripheralRun?
+    /// Periods reported of a cyclic entry.
+    var periods: UInt64 = 0
+    /// Transactions done that asked for an interrupt and are not reported.
+    var interrupts = 0
+
+    init(places: Int) {
+        details = Array(repeating: (Descriptor(kind: .null), EngineConfiguration()), count: places)
+    }
+}
+
+extension CPUEngine {
+    /// `enqueue`, where there are workers, or more to keep than an entry holds.
+    @usableFromInline @inline(never)
+    mutating func enqueueParticular(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+        if detours.contains(.team), goesToWorkers(descriptor) {
+            return team?.enqueue(descriptor, tag: tag, inline.configuration) ?? false
+        }
+        guard tail &- head < depth else { return false }
+        let place = Int(tail & mask)
+        unsafe entries[place] = Entry(
+            kind: descriptor.kind, flags: descriptor.flags, tag: tag, source: descriptor.source,
+            destination: descriptor.destination, count: descriptor.count, value: descriptor.value)
+        if unsafe !entries[place].isPlain { inline.details[place] = (descriptor, inline.configuration) }
+        tail &+= 1
+        return true
+    }
+
+    @usableFromInline @inline(never)
+    mutating func issueToTeam() { team?.issue() }
+
+    /// Small work that nobody is woken for stays in the caller's hands, unless a fence stands before it.
+    private mutating func goesToWorkers(_ descriptor: Descriptor) -> Bool {
+        switch descriptor.kind {
+        case .peripheral, .cyclic: return true
+        default:
+            return descriptor.count > UInt64(configuration.inlineLimit)
+                || !descriptor.flags.isDisjoint(with: [.interrupt, .fence])
+                || (team?.hasOpenFence() ?? false)
+        }
+    }
+
+    /// `next`, where there is more to do than one short copy.
+    @usableFromInline @inline(never)
+    mutating func nextParticular() -> Completion? {
+        if inline.backlog > 0 { return report() }
+        if detours.contains(.team), let completion = team?.next() { return completion }
+        guard step() else { return nil }
+        return inline.backlog > 0 ? report() : reportPeriod()
+    }
+
+    /// The place of the first entry that is not over.
+    private var place: Int { Int((head &+ inline.backlog) & mask) }
+
+    /// Does one quantum of the first entry that is not over. False where there is none, or nothing can be moved just now.
+    private mutating func step() -> Bool {
+        guard head &+ inline.backlog != issued, detours.isDisjoint(with: [.paused, .terminating]) else { return false }
+        let entry = unsafe entries[place]
+        if entry.kind == .peripheral || entry.kind == .cyclic { return stepWithPeripheral() }
+        if inline.progress == 0 {
+            let seeded = entry.kind == .crc32c || entry.kind == .copyCRC32C
+            inline.carry = seeded ? entry.value : 0
+        }
+        let length = min(UInt64(configuration.quantum), entry.count - inline.progress)
+        let descriptor = entry.isPlain ? entry.descriptor : inline.details[place].descriptor
+        let result = Piecework.run(
+            descriptor, configuration.kernels, at: Int(inline.progress), count: Int(length),
+            whole: Piecework.sum(entry.count, Int(tail &- head)), carry: inline.carry)
+        guard let result else {
+            conclude(.failed, residue: entry.count - inline.progress, value: 0)
+            return true
+        }
+        inline.carry = result
+        inline.progress += length
+        if inline.progress == entry.count { conclude(.complete, residue: 0, value: result) }
+        return true
+    }
+
+    private mutating func stepWithPeripheral() -> Bool {
+        let (descriptor, chosen) = inline.details[place]
+        let count = descriptor.count
+        if inline.run == nil {
+            let number = Int(chosen.peripheral)
+            inline.run =
+                number < configuration.peripherals.count
+                ? PeripheralRun(descriptor, configuration.peripherals[number], chosen) : nil
+        }
+        guard let moved = inline.run?.step(descriptor, limit: configuration.quantum), let run = inline.run else {
+            conclude(.failed, residue: inline.run?.residue ?? count, value: 0)
+            return true
+        }
+        inline.progress = count - run.residue
+        if run.isOver { conclude(.complete, residue: 0, value: 0) }
+        return moved > 0
+    }
+
+    /// The first entry that is not over is so now.
+    private mutating func conclude(_ status: TransactionStatus, residue: UInt64, value: UInt64) {
+        let place = place
+        unsafe entries[place].status = status
+        unsafe entries[place].count = residue
+        unsafe entries[place].value = value
+        if unsafe entries[place].flags.contains(.interrupt) { inline.interrupts += 1 }
+        inline.progress = 0
+        inline.run = nil
+        inline.periods = 0
+        inline.backlog += 1
+        detours.insert(.backlog)
+    }
+
+    private mutating func report() -> Completion {
+        let entry = unsafe entries[Int(head & mask)]
+        head &+= 1
+        inline.backlog -= 1
+        if inline.backlog == 0 { detours.remove(.backlog) }
+        if entry.flags.contains(.interrupt) { inline.interrupts -= 1 }
+        return Completion(tag: entry.tag, status: entry.status, residue: entry.count, value: entry.value)
+    }
+
+    /// Whether a cyclic entry has ended a period that was not reported.
+    private var hasPeriod: Bool { (inline.run?.periods ?? 0) > inline.periods }
+
+    private mutating func reportPeriod() -> Completion? {
+        guard hasPeriod, let run = inline.run else { return nil }
+        inline.periods = run.periods
+        return Completion(tag: unsafe entries[place].tag, isPeriod: true, value: run.periods)
+    }
+
+    public mutating func terminate() {
+        detours.insert(.terminating)
+        if detours.contains(.team) { team?.terminate() }
+    }
+
+    public mutating func quiesce(by deadline: Deadline) -> Bool {
+        if detours.contains(.team), !(team?.quiesce(by: deadline) ?? true) { return false }
+        // Inline work runs in `next` alone, and so not now. What is not over is dropped; its residue can still be asked for.
+        let open = head &+ inline.backlog
+        inline.dropped = tail &- open
+        if inline.dropped > 0 { unsafe entries[Int(open & mask)].count = openResidue }
+        tail = open
+        issued = open
+        inline.progress = 0
+        inline.run = nil
+        inline.periods = 0
+        detours.remove([.terminating, .paused])
+        return true
+    }
+
+    public mutating func pause() -> Bool {
+        if detours.contains(.team), !(team?.pause() ?? true) { return false }
+        detours.insert(.paused)
+        return true
+    }
+
+    public mutating func resume() -> Bool {
+        if detours.contains(.team), !(team?.resume() ?? true) { return false }
+        detours.remove(.paused)
+        return true
+    }
+
+    /// What is left of the first entry that is not over.
+    private var openResidue: UInt64 {
+        inline.run?.residue ?? (unsafe entries[place].count - inline.progress)
+    }
+
+    public mutating func residue(of tag: UInt32) -> UInt64? {
+        let open = head &+ inline.backlog
+        let places = max(tail &- head, inline.backlog &+ inline.dropped)
+        for step in 0..<min(places, mask &+ 1) {
+            let index = head &+ step
+            guard unsafe entries[Int(index & mask)].tag == tag else { continue }
+            if index == open, index != tail { return openResidue }
+            return unsafe entries[Int(index & mask)].count
+        }
+        return detours.contains(.team) ? team?.residue(of: tag) : nil
+    }
+
+    /// Chooses the peripheral of later transactions by its position in the configuration, and the burst in items of its width.
+    ///
+    /// - Throws: `notPeripheral` on an engine without peripherals; `badConfiguration` for one that it has not, for a width that
+    ///   is not the peripheral's, for a burst longer than its FIFO, for a priority other than 0.
+    public mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) {
+        let peripherals = self.configuration.peripherals
+        guard !peripherals.isEmpty else { throw DMAError(.notPeripheral) }
+        guard configuration.peripheral < UInt32(clamping: peripherals.count) else {
+            throw DMAError(.badConfiguration, asked: UInt64(configuration.peripheral), limit: UInt64(peripherals.count - 1))
+        }
+        let chosen = peripherals[Int(configuration.peripheral)]
+        guard configuration.width == 0 || Int(configuration.width) == chosen.width else {
+            throw DMAError(.badConfiguration, asked: UInt64(configuration.width), limit: UInt64(chosen.width))
+        }
+        guard UInt64(configuration.burst) * UInt64(chosen.width) <= UInt64(chosen.depth) else {
+            throw DMAError(.badConfiguration, asked: UInt64(configuration.burst), limit: UInt64(chosen.depth / chosen.width))
+        }
+        guard configuration.priority == 0 else {
+            throw DMAError(.badConfiguration, asked: UInt64(configuration.priority), limit: 0)
+        }
+        inline.configuration = configuration
+    }
+
+    /// Does the inline work, sleeps for the workers' interrupts. True once a transaction that asked for an interrupt is over.
+    public mutating func wait(until deadline: Deadline) -> Bool {
+        while true {
+            if inline.interrupts > 0 || hasPeriod { return true }
+            let worked = step()
+            if Deadline.now >= deadline { return inline.interrupts > 0 || hasPeriod }
+            if worked { continue }
+            if detours.contains(.team) { return team?.wait(until: deadline) ?? false }
+            guard sleep(until: deadline) else { return false }
+        }
+    }
+
+    /// Nothing can be moved just now: sleeps until a peripheral asks, or the deadline. False where nothing will ever ask.
+    private func sleep(until deadline: Deadline) -> Bool {
+        let left = deadline.nanoseconds.subtractingReportingOverflow(Deadline.now.nanoseconds).partialValue
+        guard left > 0 else { return true }
+        if let run = inline.run, detours.isDisjoint(with: [.paused, .terminating]) {
+            run.sleep(nanoseconds: min(left, 1_000_000_000)) { false }
+            return true
+        }
+        guard deadline != .never else { return false }
+        var pause = timespec(tv_sec: Int(left / 1_000_000_000), tv_nsec: Int(left % 1_000_000_000))
+        unsafe nanosleep(&pause, nil)
+        return true
+    }
+}

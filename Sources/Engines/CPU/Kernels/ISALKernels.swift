@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#if ISAL
+    internal import CDMA
+    internal import CISAL
+
+    /// XOR, PQ and CRC32C by ISA-L. Its lengths are `int`, its XOR wants 32-byte alignment (raid.h), its erasure code takes any
+    /// address but writes the last vector twice (so that results are never made in place with it).
+    enum ISALKernels {
+        /// No single call is longer. Bytes, a multiple of 64.
+        private static let longest = 1 << 30
+        /// The most sources, and one place more for the destination.
+        private static let places = Int(CDMA_PQ_SOURCES) + 1
+
+        static func crc32c(_ from: UnsafeRawPointer, count: Int, register: UInt32) -> UInt32 {
+            var register = register
+            var at = 0
+            while at < count {
+                let length = min(longest, count - at)
+                // crc32_iscsi takes a pointer to mutable bytes, and only reads.
+                let bytes = unsafe UnsafeMutablePointer(mutating: (from + at).assumingMemoryBound(to: UInt8.self))
+                register = unsafe crc32_iscsi(bytes, Int32(length), register)
+                at += length
+            }
+            return register
+        }
+
+        /// False where ISA-L cannot do it: one source, more than the list holds, or addresses that differ modulo 32.
+        static func xor(
+            to: UnsafeMutableRawPointer, from sources: Kernels.Sources, count: Int, fallback: Kernels
+        ) -> Bool {
+            let phase = Int(bitPattern: to) & 31
+            guard sources.count > 1, sources.count < places, count >= 64 else { return false }
+            for unsafe source in unsafe sources where Int(bitPattern: source) & 31 != phase { return false }
+            let head = (32 - phase) & 31
+            let middle = (count - head) & ~31
+            var portable = fallback
+            portable.xor = .portable
+            return unsafe withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: places) { list in
+                unsafe withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: places) { moved in
+                    // Bytes before the first and after the last multiple of 32.
+                    func rest(at: Int, count: Int) {
+                        guard count > 0 else { return }
+                        for k in sources.indices { unsafe moved[k] = sources[k].map { unsafe $0 + at } }
+                        let part = unsafe Kernels.Sources(rebasing: UnsafeBufferPointer(moved)[..<sources.count])
+                        unsafe portable.xor(to: to + at, from: part, count: count)
+                    }
+                    rest(at: 0, count: head)
+                    var at = head
+                    while at < head + middle {
+                        let length = min(longest, head + middle - at)
+                        for k in sources.indices {
+                            unsafe list[k] = UnsafeMutableRawPointer(mutating: sources[k]).map { unsafe $0 + at }
+                        }
+                        unsafe list[sources.count] = to + at
+                        let failed = unsafe xor_gen(Int32(sources.count + 1), Int32(length), list.baseAddress)
+                        if failed != 0 { rest(at: at, count: length) }
+                        at += length
+                    }
+                    rest(at: at, count: count - at)
+                    return true
+                }
+            }
+        }
+
+        static func pq(
+            p: UnsafeMutableRawPointer?, q: UnsafeMutableRawPointer?, from sources: Kernels.Sources,
+            coefficients: UnsafePointer<UInt8>, count: Int, options: ParityOptions
+        ) {
+            let whole = count & ~63
+            unsafe withEncoder(sources, coefficients, options) { encoder in
+                var at = 0
+                while at < whole {
+                    // Continuing adds one source after the other, so pieces stay in the first cache.
+                    let length = min(options.contains(.continue) ? 8 << 10 : longest, whole - at)
+                    unsafe encoder.run(at: at, count: length, p: p, q: q, update: options.contains(.continue))
+                    at += length
+                }
+                guard whole < count else { return }
+                var rest = Kernels.portable
+                rest.pq = .portable
+                unsafe encoder.move(to: whole)
+                unsafe rest.pq(
+                    p: p.map { unsafe $0 + whole }, q: q.map { unsafe $0 + whole }, from: encoder.sources,
+                    coefficients: coefficients, count: count - whole, options: options)
+            }
+        }
+
+        static func pqCheck(
+            p: UnsafeRawPointer?, q: UnsafeRawPointer?, from sources: Kernels.Sources, coefficients: UnsafePointer<UInt8>,
+            count: Int, options: ParityOptions
+        ) -> ParityFailure {
+            let piece = 4 << 10
+            let whole = count & ~63
+            var failure: ParityFailure = []
+            unsafe withEncoder(sources, coefficients, options.subtracting(.continue)) { encoder in
+                unsafe withUnsafeTemporaryAllocation(byteCount: 2 * piece, alignment: 64) { scratch in
+                    guard let scratchP = scratch.baseAddress else { return }
+                    let scratchQ = unsafe scratchP + piece
+                    var at = 0
+                    while at < whole {
+                        let length = min(piece, whole - at)
+                        unsafe encoder.run(at: at, count: length, p: scratchP - at, q: scratchQ - at, update: false)
+                        if options.contains(.p), let p = unsafe p, unsafe memcmp(scratchP, p + at, length) != 0 {
+                            failure.insert(.p)
+                        }
+                        if options.contains(.q), let q = unsafe q, unsafe memcmp(scratchQ, q + at, length) != 0 {
+                            failure.insert(.q)
+                        }
+                        at += length
+                    }
+                }
+                guard whole < count else { return }
+                var rest = Kernels.portable
+                rest.pq = .portable
+                unsafe encoder.move(to: whole)
+                failure.formUnion(
+                    unsafe rest.pqCheck(
+                        p: p.map { unsafe $0 + whole }, q: q.map { unsafe $0 + whole }, from: encoder.sources,
+                        coefficients: coefficients, count: count - whole, options: options))
+            }
+            return failure
+        }
+
+        /// The erasure code with one row for each of P and Q that is wanted.
+        @unsafe private struct Encoder {
+            let tables: UnsafeMutablePointer<UInt8>
+            let original: Kernels.Sources
+            let moved: UnsafeMutableBufferPointer<UnsafeRawPointer?>
+            let options: ParityOptions
+
+            var sources: Kernels.Sources { unsafe Kernels.Sources(rebasing: moved[..<original.count]) }
+
+            func move(to at: Int) {
+                for k in unsafe original.indices { unsafe moved[k] = original[k].map { unsafe $0 + at } }
+            }
+
+            func run(at: Int, count: Int, p: UnsafeMutableRawPointer?, q: UnsafeMutableRawPointer?, update: Bool) {
+                unsafe withUnsafeTemporaryAllocation(of: UnsafeMutablePointer<UInt8>?.self, capacity: 2) { rows in
+                    var row: Int32 = 0
+                    if unsafe options.contains(.p), let p = unsafe p {
+                        unsafe rows[Int(row)] = (p + at).assumingMemoryBound(to: UInt8.self)
+                        row += 1
+                    }
+                    if unsafe options.contains(.q), let q = unsafe q {
+                        unsafe rows[Int(row)] = (q + at).assumingMemoryBound(to: UInt8.self)
+                        row += 1
+                    }
+                    guard row > 0 else { return }
+                    unsafe move(to: at)
+                    // ISA-L's lists are of mutable bytes; it only reads the sources.
+                    unsafe moved.withMemoryRebound(to: UnsafeMutablePointer<UInt8>?.self) { data in
+                        if update {
+                            for k in unsafe original.indices {
+                                unsafe ec_encode_data_update(
+                                    Int32(count), Int32(original.count), row, Int32(k), tables, data[k], rows.baseAddress)
+                            }
+                        } else {
+                            unsafe ec_encode_data(
+                                Int32(count), Int32(original.count), row, tables, data.baseAddress, rows.baseAddress)
+                        }
+                    }
+                }
+            }
+        }
+
+        private static func withEncoder(
+            _ sources: Kernels.Sources, _ coefficients: UnsafePointer<UInt8>, _ options: ParityOptions,
+            _ body: (Encoder) -> Void
+        ) {
+            let count = sources.count
+            unsafe withUnsafeTemporaryAllocation(byteCount: 2 * 33 * count, alignment: 64) { bytes in
+                unsafe withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: count) { moved in
+                    guard let base = unsafe bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
+                    let matrix = unsafe base + 64 * count
+                    var row = 0
+                    if options.contains(.p) {
+                        for k in 0..<count { unsafe matrix[k] = 1 }
+                        row += 1
+                    }
+                    if options.contains(.q) {
+                        for k in 0..<count { unsafe matrix[row * count + k] = coefficients[k] }
+                        row += 1
+                    }
+                    guard row > 0 else { return }
+                    unsafe ec_init_tables(Int32(count), Int32(row), matrix, base)
+                    unsafe moved.initialize(repeating: nil)
+                    unsafe body(Encoder(tables: base, original: sources, moved: moved, options: options))
+                }
+            }
+        }
+    }
+#endif

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import CDMA
+
+/// The kernels that an engine uses: a path for each kind of work, and the lengths from which streaming stores are the better
+/// ones. A trivial value.
+///
+/// The pointers that its functions take must reach the stated number of bytes, and ranges must not overlap except where a
+/// function says so; nothing is checked here. All functions may run on any number of threads at once.
+@frozen
+public struct Kernels: Sendable, Equatable {
+    /// The path of large copies.
+    public var stream: KernelPath
+    /// The path of fills that the C library's memset cannot do.
+    public var fill: KernelPath
+    public var xor: KernelPath
+    public var pq: KernelPath
+    public var crc32c: KernelPath
+    /// Copies of this many bytes and more go past the cache; below it, the C library's memcpy is the fastest. Bytes.
+    public var streamThreshold: Int
+
+    /// The paths chosen by name, for tests and comparisons. One that this processor or build lacks is replaced by the
+    /// portable one, so that what runs is always what the properties say.
+    public init(
+        stream: KernelPath, fill: KernelPath, xor: KernelPath, pq: KernelPath, crc32c: KernelPath, streamThreshold: Int
+    ) {
+        func present(_ path: KernelPath, for work: KernelWork) -> KernelPath { work.paths.contains(path) ? path : .portable }
+        self.stream = present(stream, for: .stream)
+        self.fill = present(fill, for: .fill)
+        self.xor = present(xor, for: .xor)
+        self.pq = present(pq, for: .pq)
+        self.crc32c = present(crc32c, for: .crc32c)
+        self.streamThreshold = max(streamThreshold, 0)
+    }
+
+    /// The best paths of this processor, with the threshold measured on it. The first use in a process takes up to 30 ms.
+    public static let best = Kernels(
+        stream: KernelWork.stream.paths[0], fill: KernelWork.fill.paths[0], xor: KernelWork.xor.paths[0],
+        pq: KernelWork.pq.paths[0], crc32c: KernelWork.crc32c.paths[0],
+        streamThreshold: StreamThreshold.measured(KernelWork.stream.paths[0]))
+
+    /// What runs on any processor.
+    public static let portable = Kernels(
+        stream: .portable, fill: .portable, xor: .portable, pq: .portable, crc32c: .portable,
+        streamThreshold: StreamThreshold.fallback)
+
+    /// Fills this long go past the cache: a copy touches two bytes for each byte moved, a fill one, and memset keeps up longer.
+    @inlinable
+    var fillStreamThreshold: Int { streamThreshold.multipliedReportingOverflow(by: 4).partialValue }
+
+    /// Copies between ranges that do not overlap.
+    @unsafe @inlinable @inline(__always)
+    public func copy(to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int) {
+        if count < streamThreshold {
+            unsafe cdma_copy(to, from, count)
+        } else {
+            unsafe copyStreaming(to: to, from: from, count: count)
+        }
+    }
+
+    /// Copies past the cache, whatever the length.
+    @unsafe
+    public func copyStreaming(to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int) {
+        unsafe cdma_copy_stream(stream.width, to, from, count)
+    }
+
+    /// Copies rows: `rows` times `count` bytes, whose starts are `toStride` and `fromStride` bytes apart. A stride of 0 stays
+    /// at one row.
+    @unsafe
+    public func copyRows(
+        to: UnsafeMutableRawPointer, toStride: Int, from: UnsafeRawPointer, fromStride: Int, count: Int, rows: Int
+    ) {
+        for row in 0..<max(rows, 0) {
+            unsafe copy(to: to + row &* toStride, from: from + row &* fromStride, count: count)
+        }
+    }
+
+    /// Fills with a pattern of eight bytes: byte i becomes byte (i mod 8) of `pattern` as it lies in memory. Patterns of 1, 2
+    /// and 4 bytes repeat in it.
+    @unsafe @inlinable
+    public func fill(_ to: UnsafeMutableRawPointer, pattern: UInt64, count: Int) {
+        let byte = UInt8(truncatingIfNeeded: pattern)
+        if count < fillStreamThreshold, pattern == UInt64(byte) &* 0x0101_0101_0101_0101 {
+            unsafe cdma_set(to, byte, count)
+        } else {
+            unsafe fillPattern(to, pattern: pattern, count: count)
+        }
+    }
+
+    @unsafe @usableFromInline
+    func fillPattern(_ to: UnsafeMutableRawPointer, pattern: UInt64, count: Int) {
+        unsafe cdma_fill(fill.width, count >= fillStreamThreshold, to, pattern, count)
+    }
+
+    // Pieces of larger work, or of a queue of it, go past the cache where all of it together would not stay there, whatever
+    // their own length; `whole` is that sum. Short ones never do: each would pay for the barrier at its end.
+
+    private static var shortest: Int { 4096 }
+
+    @unsafe
+    func copyPart(to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int, of whole: Int) {
+        if whole >= streamThreshold, count >= Kernels.shortest {
+            unsafe copyStreaming(to: to, from: from, count: count)
+        } else {
+            unsafe cdma_copy(to, from, count)
+        }
+    }
+
+    @unsafe
+    func fillPart(_ to: UnsafeMutableRawPointer, pattern: UInt64, count: Int, of whole: Int) {
+        if whole >= fillStreamThreshold, count >= Kernels.shortest {
+            unsafe cdma_fill(fill.width, true, to, pattern, count)
+        } else {
+            unsafe fill(to, pattern: pattern, count: count)
+        }
+    }
+
+    /// Continues a CRC32C over `count` bytes. `crc` is the published CRC of what came before, 0 at the start, and so is the
+    /// result: over "123456789" it is 0xe3069283 (RFC 3720, 12.1).
+    @unsafe
+    public func crc32c(_ from: UnsafeRawPointer, count: Int, continuing crc: UInt32 = 0) -> UInt32 {
+        #if ISAL
+            if crc32c == .isal { return unsafe ~ISALKernels.crc32c(from, count: count, register: ~crc) }
+        #endif
+        let how =
+            switch crc32c {
+            case .folding: UInt32(CDMA_CRC_FOLDING)
+            case .instruction: UInt32(CDMA_CRC_INSTRUCTION)
+            default: UInt32(CDMA_CRC_TABLES)
+            }
+        return unsafe ~cdma_crc32c(how, CRCTable.words, ~crc, from, count)
+    }
+
+    /// Copies, and continues a CRC32C over what was copied. Each piece is still in the first cache when it is copied.
+    @unsafe
+    public func copyCRC32C(
+        to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int, continuing crc: UInt32 = 0
+    ) -> UInt32 {
+        unsafe copyCRC32CPart(to: to, from: from, count: count, of: count, continuing: crc)
+    }
+
+    @unsafe
+    func copyCRC32CPart(
+        to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int, of whole: Int, continuing crc: UInt32
+    ) -> UInt32 {
+        let piece = 16 << 10
+        var crc = crc
+        var at = 0
+        while at < count {
+            let length = min(piece, count - at)
+            crc = unsafe crc32c(from + at, count: length, continuing: crc)
+            unsafe copyPart(to: to + at, from: from + at, count: length, of: whole)
+            at += length
+        }
+        return crc
+    }
+}
+
+extension Kernels: CustomStringConvertible {
+    /// One line for lists: which path runs for which work.
+    public var description: String {
+        "copy libc, \(stream.name) from \(streamThreshold >> 10) KiB; fill \(fill.name); xor \(xor.name); pq \(pq.name); "
+            + "crc32c \(crc32c.name)"
+    }
+}
+
+/// The tables of CRC32C, made once and never freed.
+enum CRCTable {
+    nonisolated(unsafe) static let words: UnsafePointer<UInt32> = {
+        // 16 KiB that live as long as the process; initialised here and only read afterwards.
+        let words = UnsafeMutablePointer<UInt32>.allocate(capacity: Int(CDMA_CRC_TABLE_WORDS))
+        unsafe cdma_crc32c_prepare(words)
+        return unsafe UnsafePointer(words)
+    }()
+}

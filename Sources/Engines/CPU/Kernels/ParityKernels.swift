@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+
+/// What a parity operation is to do: the kernel's DMA_PREP_PQ_DISABLE_P, DMA_PREP_PQ_DISABLE_Q and DMA_PREP_CONTINUE, turned
+/// to the positive.
+public struct ParityOptions: OptionSet, Sendable, Hashable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    /// Make or check P, the XOR of the sources.
+    public static let p = ParityOptions(rawValue: 1)
+    /// Make or check Q, the sum of the sources times their coefficients.
+    public static let q = ParityOptions(rawValue: 2)
+    /// What P and Q hold already belongs to the sum.
+    public static let `continue` = ParityOptions(rawValue: 4)
+}
+
+/// Which of P and Q were found wrong: the kernel's SUM_CHECK_P_RESULT and SUM_CHECK_Q_RESULT (rule 27).
+public struct ParityFailure: OptionSet, Sendable, Hashable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    public static let p = ParityFailure(rawValue: 1)
+    public static let q = ParityFailure(rawValue: 2)
+}
+
+extension Kernels {
+    /// The most sources that an XOR or PQ takes.
+    public static var maximumSources: Int { Int(CDMA_PQ_SOURCES) }
+
+    /// A list of sources: 1 to ``maximumSources`` pointers, none of them nil.
+    public typealias Sources = UnsafeBufferPointer<UnsafeRawPointer?>
+
+    /// Sets each of `count` bytes at `to` to the XOR of the sources' bytes. `to` may be exactly one of the sources.
+    @unsafe
+    public func xor(to: UnsafeMutableRawPointer, from sources: Sources, count: Int) {
+        unsafe xorPart(to: to, from: sources, count: count, of: count)
+    }
+
+    @unsafe
+    func xorPart(to: UnsafeMutableRawPointer, from sources: Sources, count: Int, of whole: Int) {
+        guard let list = sources.baseAddress, sources.count > 0 else { return }
+        #if ISAL
+            if xor == .isal, unsafe ISALKernels.xor(to: to, from: sources, count: count, fallback: self) { return }
+        #endif
+        let touched = whole.multipliedReportingOverflow(by: sources.count + 1).partialValue
+        let streaming = touched / 2 >= streamThreshold && count >= 4096
+        unsafe cdma_xor(xor.width, streaming, to, list, UInt32(sources.count), count)
+    }
+
+    /// Whether the sources XOR to zero: `dma_prep_dma_xor_val`, whose sources include the parity.
+    @unsafe
+    public func xorIsZero(_ sources: Sources, count: Int) -> Bool {
+        guard let list = sources.baseAddress, sources.count > 0 else { return true }
+        // ISA-L's xor_check wants alignment and gains nothing: this only reads.
+        let path = xor == .isal ? KernelPath.portable : xor
+        return unsafe cdma_xor_is_zero(path.width, list, UInt32(sources.count), count)
+    }
+
+    /// Makes P and Q as `options` say (`dma_prep_dma_pq`). A nil pointer goes with an option that is absent. P and Q overlap
+    /// neither each other nor a source; `coefficients` has one byte for each source.
+    @unsafe
+    public func pq(
+        p: UnsafeMutableRawPointer?, q: UnsafeMutableRawPointer?, from sources: Sources,
+        coefficients: UnsafePointer<UInt8>, count: Int, options: ParityOptions
+    ) {
+        guard let list = sources.baseAddress, sources.count > 0 else { return }
+        #if ISAL
+            if pq == .isal {
+                return unsafe ISALKernels.pq(
+                    p: p, q: q, from: sources, coefficients: coefficients, count: count, options: options)
+            }
+        #endif
+        _ = unsafe cdma_pq(
+            pq.width, pq == .galois, p, q, list, coefficients, UInt32(sources.count), count, options.rawValue & 7)
+    }
+
+    /// Compares P and Q with what the sources say (`dma_prep_dma_pq_val`); `.continue` has no meaning here.
+    @unsafe
+    public func pqCheck(
+        p: UnsafeRawPointer?, q: UnsafeRawPointer?, from sources: Sources, coefficients: UnsafePointer<UInt8>, count: Int,
+        options: ParityOptions
+    ) -> ParityFailure {
+        guard let list = sources.baseAddress, sources.count > 0 else { return [] }
+        #if ISAL
+            if pq == .isal {
+                return unsafe ISALKernels.pqCheck(
+                    p: p, q: q, from: sources, coefficients: coefficients, count: count, options: options)
+            }
+        #endif
+        // With CDMA_PQ_CHECK the kernel only reads through the two pointers.
+        let wrong = unsafe cdma_pq(
+            pq.width, pq == .galois, UnsafeMutableRawPointer(mutating: p), UnsafeMutableRawPointer(mutating: q), list,
+            coefficients, UInt32(sources.count), count, options.rawValue & 3 | UInt32(CDMA_PQ_CHECK))
+        return ParityFailure(rawValue: wrong)
+    }
+}

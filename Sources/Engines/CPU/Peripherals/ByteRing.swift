@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+
+/// A ring of bytes between one writer and one reader, each on any thread. Either may sleep until the other has moved on.
+///
+/// The two counters only grow; their difference is what lies in the ring. Each is written by one side alone.
+@safe
+final class ByteRing: @unchecked Sendable {
+    /// Bytes the ring holds; a power of two.
+    let capacity: Int
+    // Counter of the writer at 0, of the reader at 64, the futex at 128 and its sleepers at 132; the bytes from 192.
+    private let memory: UnsafeMutableRawPointer
+
+    private static let head = 192
+
+    init(capacity: Int) {
+        var rounded = 64
+        while rounded < min(capacity, 1 << 30) { rounded *= 2 }
+        self.capacity = rounded
+        unsafe memory = .allocate(byteCount: Self.head + rounded, alignment: 64)
+        unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: Self.head + rounded)
+    }
+
+    // The last reference has gone, so neither side is inside.
+    deinit { unsafe memory.deallocate() }
+
+    private var written: UInt64 { unsafe cdma_load_acquire64(memory) }
+    private var read: UInt64 { unsafe cdma_load_acquire64(memory + 64) }
+
+    /// Bytes that can be read now. Exact for the reader, a lower bound for others.
+    var count: Int { Int(truncatingIfNeeded: written &- read) }
+    /// Bytes that can be written now. Exact for the writer, a lower bound for others.
+    var room: Int { capacity - count }
+
+    /// The writer's: puts in up to `count` bytes, as many as there is room for.
+    func write(_ from: UnsafeRawPointer, count: Int) -> Int {
+        let length = min(count, room)
+        guard length > 0 else { return 0 }
+        let at = written
+        let start = Int(truncatingIfNeeded: at) & (capacity - 1)
+        let first = min(length, capacity - start)
+        let bytes = unsafe memory + Self.head
+        unsafe cdma_copy(bytes + start, from, first)
+        unsafe cdma_copy(bytes, from + first, length - first)
+        unsafe cdma_store_release64(memory, at &+ UInt64(length))
+        signal()
+        return length
+    }
+
+    /// The reader's: takes out up to `count` bytes, as many as there are.
+    func read(into: UnsafeMutableRawPointer, count: Int) -> Int {
+        let length = min(count, self.count)
+        guard length > 0 else { return 0 }
+        let at = read
+        let start = Int(truncatingIfNeeded: at) & (capacity - 1)
+        let first = min(length, capacity - start)
+        let bytes = unsafe memory + Self.head
+        unsafe cdma_copy(into, bytes + start, first)
+        unsafe cdma_copy(into + first, bytes, length - first)
+        unsafe cdma_store_release64(memory + 64, at &+ UInt64(length))
+        signal()
+        return length
+    }
+
+    /// Either side's: wakes the other, without a system call where it does not sleep.
+    func signal() {
+        unsafe cdma_fetch_add32(memory + 128, 1)
+        if unsafe cdma_load_acquire32(memory + 132) > 0 { unsafe cdma_futex_wake(memory + 128, .max) }
+    }
+
+    /// Sleeps until a signal or for `nanoseconds`, unless `isReady` says that there is something to do.
+    func sleep(nanoseconds: Int64, unless isReady: () -> Bool) {
+        unsafe cdma_fetch_add32(memory + 132, 1)
+        let ticket = unsafe cdma_load_acquire32(memory + 128)
+        if !isReady() { unsafe cdma_futex_wait(memory + 128, ticket, nanoseconds) }
+        unsafe cdma_fetch_add32(memory + 132, .max)
+    }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DMACore
+
+/// A peripheral made of software: two FIFOs, of which one side belongs to an engine and the other to whoever plays the wire.
+///
+/// It has what a peripheral shows its DMA controller: an item width, a depth, and a request line that is up while a burst can
+/// be moved. So transfers that wait for the device, and the demand mode, are real: an engine moves what the FIFO asks for, when
+/// it asks.
+///
+/// The wire's side may be used by one thread at a time for each direction; the engine's side belongs to the engine.
+@safe
+public final class FIFOPeripheral: Sendable {
+    /// Bytes moved at once; 1, 2, 4 or 8. Transfers are whole numbers of them.
+    public let width: Int
+    /// What comes from the wire, for the engine to put into memory.
+    let receiving: ByteRing
+    /// What comes from memory, for the wire.
+    let transmitting: ByteRing
+    /// Bytes that came from the wire and found no room: what a UART calls an overrun.
+    private let lost = Counter()
+
+    /// A peripheral with two FIFOs of `depth` bytes, brought up to a power of two from 64 to 2^30.
+    ///
+    /// - Parameter loopback: what is transmitted is received again; there is no wire.
+    /// - Throws: `badConfiguration` where the width is not 1, 2, 4 or 8.
+    public init(depth: Int = 4096, width: Int = 4, loopback: Bool = false) throws(DMAError) {
+        guard [1, 2, 4, 8].contains(width) else {
+            throw DMAError(.badConfiguration, asked: UInt64(clamping: width), limit: 8)
+        }
+        self.width = width
+        receiving = ByteRing(capacity: depth)
+        transmitting = loopback ? receiving : ByteRing(capacity: depth)
+    }
+
+    /// Bytes each FIFO holds.
+    public var depth: Int { receiving.capacity }
+    /// Bytes that wait to be moved into memory.
+    public var received: Int { receiving.count }
+    /// Bytes that wait for the wire.
+    public var pending: Int { transmitting.count }
+    /// Bytes from the wire that were lost because the FIFO was full.
+    public var overrun: UInt64 { lost.value }
+
+    /// The wire delivers bytes. What does not fit is lost and counted, unless `keepsRest`.
+    ///
+    /// - Returns: how many went in.
+    @discardableResult
+    public func deliver(_ bytes: RawSpan, keepsRest: Bool = false) -> Int {
+        let taken = unsafe bytes.withUnsafeBytes { buffer in
+            // The span outlives the call, and the ring copies.
+            guard let start = buffer.baseAddress else { return 0 }
+            return unsafe receiving.write(start, count: buffer.count)
+        }
+        if !keepsRest, taken < bytes.byteCount { lost.add(UInt64(bytes.byteCount - taken)) }
+        return taken
+    }
+
+    /// The wire takes bytes.
+    ///
+    /// - Returns: how many it got: fewer than it has room for where the FIFO ran dry.
+    public func collect(into bytes: inout MutableRawSpan) -> Int {
+        unsafe bytes.withUnsafeMutableBytes { buffer in
+            // As above.
+            guard let start = buffer.baseAddress else { return 0 }
+            return unsafe transmitting.read(into: start, count: buffer.count)
+        }
+    }
+}

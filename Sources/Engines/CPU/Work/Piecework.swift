@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DMACore
+
+/// What a descriptor asks, done piece by piece: any piece of most operations can be done by anybody at any time.
+///
+/// The addresses of a descriptor are this process's own: for a CPU, a bus address is a pointer. The channel has checked them
+/// against mapped memory that the transaction owns until the engine reports its completion, which is why following them is
+/// sound.
+enum Piecework {
+    /// Whether pieces may be done in any order, by several threads.
+    static func isDivisible(_ descriptor: Descriptor) -> Bool {
+        switch descriptor.kind {
+        case .copy, .fill, .xor, .xorValidate, .pq, .pqValidate, .scatterGather: true
+        case .interleaved: descriptor.template.destinationIncrements
+        case .crc32c, .copyCRC32C, .peripheral, .cyclic, .null: false
+        }
+    }
+
+    /// Does `count` bytes at `offset`, both within the descriptor's count; offsets are multiples of 64.
+    ///
+    /// `whole` is the number of bytes that are under way together: where the cache could not hold them, they go past it.
+    /// `carry` is the CRC so far or the failures found so far, and comes back as it is afterwards. Nil where an address is
+    /// none.
+    static func run(
+        _ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int, whole: Int, carry: UInt64
+    ) -> UInt64? {
+        switch descriptor.kind {
+        case .copy:
+            guard let to = unsafe destination(descriptor), let from = unsafe source(descriptor) else { return nil }
+            unsafe kernels.copyPart(to: to + offset, from: from + offset, count: count, of: whole)
+            return 0
+        case .fill:
+            guard let to = unsafe destination(descriptor) else { return nil }
+            unsafe kernels.fillPart(to + offset, pattern: UInt64(littleEndian: descriptor.value), count: count, of: whole)
+            return 0
+        case .crc32c:
+            guard let from = unsafe source(descriptor) else { return nil }
+            return UInt64(
+                unsafe kernels.crc32c(from + offset, count: count, continuing: UInt32(truncatingIfNeeded: carry)))
+        case .copyCRC32C:
+            guard let to = unsafe destination(descriptor), let from = unsafe source(descriptor) else { return nil }
+            return UInt64(
+                unsafe kernels.copyCRC32CPart(
+                    to: to + offset, from: from + offset, count: count, of: whole,
+                    continuing: UInt32(truncatingIfNeeded: carry)))
+        case .xor, .xorValidate, .pq, .pqValidate:
+            return parity(descriptor, kernels, at: offset, count: count, whole: whole).map { $0 | carry }
+        case .scatterGather:
+            return ScatterWalk.copy(descriptor, kernels, at: offset, count: count, whole: whole) ? 0 : nil
+        case .interleaved:
+            return rows(descriptor, kernels, at: offset, count: count, whole: whole) ? 0 : nil
+        case .null:
+            return 0
+        case .peripheral, .cyclic:
+            return nil
+        }
+    }
+
+    /// `number` transactions of `count` bytes together, or as much as can be said.
+    static func sum(_ count: UInt64, _ number: Int) -> Int {
+        let (sum, overflow) = Int(clamping: count).multipliedReportingOverflow(by: number)
+        return overflow ? .max : sum
+    }
+
+    private static func source(_ descriptor: Descriptor) -> UnsafeRawPointer? {
+        unsafe UnsafeRawPointer(bitPattern: UInt(descriptor.source))
+    }
+
+    private static func destination(_ descriptor: Descriptor) -> UnsafeMutableRawPointer? {
+        unsafe UnsafeMutableRawPointer(bitPattern: UInt(descriptor.destination))
+    }
+
+    /// XOR and PQ, made or validated. The result has the bits of `ValidationResult`.
+    private static func parity(
+        _ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int, whole: Int
+    ) -> UInt64? {
+        let number = Int(descriptor.sourceCount)
+        let continues = descriptor.flags.contains(.continue)
+        guard number >= 1, number <= Kernels.maximumSources else { return nil }
+        return unsafe withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: number + 1) { list -> UInt64? in
+            for index in 0..<number {
+                guard let start = unsafe UnsafeRawPointer(bitPattern: UInt(descriptor.sourceSegment(index).address))
+                else { return nil }
+                unsafe list.initializeElement(at: index, to: start + offset)
+            }
+            func target(_ index: Int) -> UnsafeMutableRawPointer? {
+                unsafe UnsafeMutableRawPointer(bitPattern: UInt(descriptor.destinationSegment(index).address))
+                    .map { unsafe $0 + offset }
+            }
+            let sources = unsafe Kernels.Sources(rebasing: list[..<number])
+            switch descriptor.kind {
+            case .xor:
+                guard let to = unsafe target(0) else { return nil }
+                unsafe list.initializeElement(at: number, to: UnsafeRawPointer(to))
+                let operands = unsafe Kernels.Sources(rebasing: list[..<(continues ? number + 1 : number)])
+                unsafe kernels.xorPart(to: to, from: operands, count: count, of: whole)
+                return 0
+            case .xorValidate:
+                return unsafe kernels.xorIsZero(sources, count: count) ? 0 : ValidationResult.pFailed.rawValue
+            default:
+                var options: ParityOptions = []
+                if !descriptor.flags.contains(.disableP) { options.insert(.p) }
+                if !descriptor.flags.contains(.disableQ) { options.insert(.q) }
+                if continues { options.insert(.continue) }
+                let p = unsafe options.contains(.p) ? target(0) : nil
+                let q = unsafe options.contains(.q) ? target(1) : nil
+                guard unsafe (p != nil) == options.contains(.p), unsafe (q != nil) == options.contains(.q) else { return nil }
+                let isCheck = descriptor.kind == .pqValidate
+                return unsafe withUnsafeBytes(of: descriptor.detail) { bytes -> UInt64? in
+                    // The 32 coefficients lie in the descriptor's four detail words.
+                    guard let weights = unsafe bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return nil }
+                    guard isCheck else {
+                        unsafe kernels.pq(p: p, q: q, from: sources, coefficients: weights, count: count, options: options)
+                        return 0
+                    }
+                    return UInt64(
+                        unsafe kernels.pqCheck(
+                            p: UnsafeRawPointer(p), q: UnsafeRawPointer(q), from: sources, coefficients: weights, count: count,
+                            options: options
+                        ).rawValue)
+                }
+            }
+        }
+    }
+
+    /// Frames with gaps (rule 23). A piece may begin and end inside a frame.
+    private static func rows(
+        _ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int, whole: Int
+    ) -> Bool {
+        let template = descriptor.template
+        let chunk = Int(template.chunk)
+        guard let to = unsafe destination(descriptor), let from = unsafe source(descriptor), chunk > 0 else { return false }
+        // Within the regions that the channel has measured with the same template, so the products do not overflow.
+        let (toStride, fromStride) = (Int(template.destinationStride), Int(template.sourceStride))
+        var (row, column) = (offset / chunk, offset % chunk)
+        var left = count
+        while left > 0 {
+            let length = min(chunk - column, left)
+            unsafe kernels.copyPart(
+                to: to + row &* toStride + column, from: from + row &* fromStride + column, count: length, of: whole)
+            left -= length
+            row += 1
+            column = 0
+        }
+        return true
+    }
+}

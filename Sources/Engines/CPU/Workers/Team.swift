@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#endif
+
+/// The engine's side of its workers: hands out jobs, collects what is done. One thread at a time, like the engine.
+@usableFromInline @safe
+struct Team: ~Copyable {
+    let board: Board
+    private let threads: [pthread_t]
+    private let depth: Int
+
+    /// Where a slot stands.
+    private enum SlotState: UInt8 {
+        case free
+        /// Written, not delivered.
+        case queued
+        case delivered
+        /// Reported; some worker has yet to see that there is nothing left to do.
+        case lingering
+    }
+    private var states: [SlotState]
+    private var free: [Int]
+    private var queued: [Int] = []
+    /// Jobs in flight: queued or delivered.
+    private var inFlight = 0
+    private var serial: UInt64 = 0
+    /// Jobs with a fence so far.
+    private var fences: UInt32 = 0
+    /// Jobs of each worker that wait for a device.
+    private var kept: [Int]
+    private var turn = 0
+    /// The cyclic job, and the periods reported of it.
+    private var cyclic: Int?
+    private var periods: UInt64 = 0
+    /// Interrupts whose completions the channel has taken.
+    private var taken: UInt64 = 0
+
+    init(_ configuration: CPUConfiguration) throws(DMAError) {
+        let placement = try Placement(cpus: configuration.cpus, node: configuration.node)
+        // Twice the depth: a finished job's slot may linger with a worker that is busy elsewhere.
+        var slots = 2
+        while slots < 2 * configuration.depth { slots *= 2 }
+        let board = Board(configuration, slots: slots, placement: placement)
+        var threads: [pthread_t] = []
+        var failure: DMAError?
+        for index in 0..<configuration.workers where failure == nil {
+            do throws(DMAError) { threads.append(try Worker.start(board, index)) } catch { failure = error }
+        }
+        if let failure {
+            Team.stop(board, threads)
+            throw failure
+        }
+        self.board = board
+        self.threads = threads
+        depth = configuration.depth
+        states = Array(repeating: .free, count: slots)
+        free = Array((0..<slots).reversed())
+        queued.reserveCapacity(slots)
+        kept = Array(repeating: 0, count: configuration.workers)
+    }
+
+    deinit { Team.stop(board, threads) }
+
+    /// Bounded: a worker looks at the command after each piece.
+    private static func stop(_ board: Board, _ threads: [pthread_t]) {
+        board.setCommand(Command.stop)
+        for thread in threads { pthread_join(thread, nil) }
+    }
+
+    /// Whether later work has to wait for a fence.
+    mutating func hasOpenFence() -> Bool { board.fences != fences }
+
+    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32, _ configuration: EngineConfiguration) -> Bool {
+        guard inFlight < depth else { return false }
+        if free.isEmpty { sweep() }
+        guard let slot = free.popLast() else { return false }
+        serial &+= 1
+        board.resetJob(slot)
+        unsafe board.orders[slot] = JobOrder(
+            descriptor: descriptor, tag: tag, serial: serial, afterFences: fences, keeps: nil, whole: 0,
+            configuration: configuration)
+        if descriptor.flags.contains(.fence) { fences &+= 1 }
+        states[slot] = .queued
+        queued.append(slot)
+        inFlight += 1
+        return true
+    }
+
+    private mutating func sweep() {
+        for slot in states.indices where states[slot] == .lingering && board.holders(slot) == 0 {
+            states[slot] = .free
+            free.append(slot)
+        }
+    }
+
+    mutating func issue() {
+        guard !queued.isEmpty else { return }
+        for slot in queued { deliver(slot) }
+        queued.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func deliver(_ slot: Int) {
+        states[slot] = .delivered
+        let descriptor = unsafe board.orders[slot].descriptor
+        let count = descriptor.count
+        let waits = descriptor.kind == .peripheral || descriptor.kind == .cyclic
+        // Those that wait for a device keep a worker; the others go round the workers that none keeps.
+        let least = kept.min() ?? 0
+        let eligible = kept.indices.filter { kept[$0] == least }
+        let helpers =
+            Piecework.isDivisible(descriptor)
+            ? min(eligible.count, Int(clamping: count / board.quantum) + (count % board.quantum == 0 ? 0 : 1)) : 1
+        let number = max(helpers, 1)
+        if waits {
+            let worker = eligible[turn % eligible.count]
+            kept[worker] += 1
+            unsafe board.orders[slot].keeps = worker
+            if descriptor.kind == .cyclic { (cyclic, periods) = (slot, 0) }
+        }
+        unsafe board.orders[slot].whole = Piecework.sum(count, inFlight)
+        board.setHolders(slot, UInt32(number))
+        board.addOutstanding(UInt32(number))
+        for step in 0..<number { board.deliver(slot, to: eligible[(turn + step) % eligible.count]) }
+        turn = (turn + number) & 0xffff
+    }
+
+    mutating func next() -> Completion? {
+        guard inFlight > 0 else { return nil }
+        for worker in 0..<board.workers {
+            if let slot = board.nextCompletion(worker) { return report(slot) }
+        }
+        guard let slot = cyclic else { return nil }
+        let now = board.periods(slot)
+        guard now > periods else { return nil }
+        if unsafe board.orders[slot].descriptor.flags.contains(.interrupt) { taken &+= now - periods }
+        periods = now
+        return Completion(tag: unsafe board.orders[slot].tag, isPeriod: true, value: now)
+    }
+
+    private mutating func report(_ slot: Int) -> Completion {
+        let order = unsafe board.orders[slot]
+        let failed = board.failed(slot)
+        var completion = Completion(tag: order.tag, status: failed ? .failed : .complete)
+        if failed { completion.residue = order.descriptor.count - min(board.finished(slot), order.descriptor.count) }
+        switch order.descriptor.kind {
+        case .crc32c, .copyCRC32C: completion.value = board.value(slot)
+        case .xorValidate, .pqValidate: completion.value = UInt64(board.findings(slot))
+        case .cyclic: completion.value = board.periods(slot)
+        default: break
+        }
+        if order.descriptor.flags.contains(.interrupt) { taken &+= 1 }
+        leave(slot)
+        states[slot] = .lingering
+        if board.holders(slot) == 0 {
+            states[slot] = .free
+            free.append(slot)
+        }
+        return completion
+    }
+
+    /// The job in `slot` is over, one way or the other.
+    private mutating func leave(_ slot: Int) {
+        inFlight -= 1
+        if let worker = unsafe board.orders[slot].keeps { kept[worker] -= 1 }
+        if cyclic == slot { cyclic = nil }
+    }
+
+    func terminate() { board.setCommand(Command.terminate) }
+
+    mutating func quiesce(by deadline: Deadline) -> Bool {
+        guard wait(by: deadline, until: { $0.outstanding == 0 }) else { return false }
+        // Nobody moves anything any more. What is complete is reported yet; the rest never will be.
+        let complete = Set(board.completions())
+        for slot in states.indices where !complete.contains(slot) && states[slot] != .free {
+            if states[slot] != .lingering { leave(slot) }
+            states[slot] = .free
+            free.append(slot)
+        }
+        queued.removeAll(keepingCapacity: true)
+        board.settleFences(fences)
+        let toTake = complete.count { unsafe board.orders[$0].descriptor.flags.contains(.interrupt) }
+        taken = board.line.count &- UInt64(toTake)
+        board.setCommand(Command.run)
+        return true
+    }
+
+    /// True once no piece is being moved; at most a second.
+    func pause() -> Bool {
+        guard board.command == Command.run else { return false }
+        board.setCommand(Command.pause)
+        if wait(by: .after(milliseconds: 1000), until: { $0.moving == 0 }) { return true }
+        board.setCommand(Command.run)
+        return false
+    }
+
+    func resume() -> Bool {
+        guard board.command == Command.pause else { return false }
+        board.setCommand(Command.run)
+        return true
+    }
+
+    /// Looks often at first, and every 50 µs later: pieces are short.
+    private func wait(by deadline: Deadline, until isSo: (Board) -> Bool) -> Bool {
+        var looks = 0
+        while !isSo(board) {
+            if Deadline.now >= deadline { return isSo(board) }
+            if looks < 100 {
+                cdma_relax()
+            } else {
+                var pause = timespec(tv_sec: 0, tv_nsec: 50_000)
+                unsafe nanosleep(&pause, nil)
+            }
+            looks += 1
+        }
+        return true
+    }
+
+    func residue(of tag: UInt32) -> UInt64? {
+        // A slot remembers its last job, so that the residue of a terminated one can be asked for.
+        let slots = states.indices.filter { unsafe board.orders[$0].tag == tag && board.orders[$0].serial > 0 }
+        guard let slot = slots.max(by: { unsafe board.orders[$0].serial < board.orders[$1].serial }) else { return nil }
+        let count = unsafe board.orders[slot].descriptor.count
+        return count - min(board.finished(slot), count)
+    }
+
+    /// Whether an interrupt was raised that the channel has not seen; sleeps until one is, or the deadline.
+    func wait(until deadline: Deadline) -> Bool { board.line.wait(after: taken, until: deadline) }
+}

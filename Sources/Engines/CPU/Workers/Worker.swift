@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#endif
+
+/// One thread of an engine: takes jobs from its ring, helps with those that can be divided, sleeps when there are none.
+final class Worker: Sendable {
+    private let board: Board
+    private let index: Int
+
+    private init(_ board: Board, _ index: Int) {
+        self.board = board
+        self.index = index
+    }
+
+    /// Starts a thread, which ends after ``Command/stop``.
+    ///
+    /// - Throws: `engineFailed` with the error number, where the system has no thread to give.
+    static func start(_ board: Board, _ index: Int) throws(DMAError) -> pthread_t {
+        // Signals are the program's business, not a helper thread's: a thread inherits the mask it is made under.
+        var all = sigset_t()
+        var before = sigset_t()
+        unsafe sigfillset(&all)
+        unsafe pthread_sigmask(SIG_SETMASK, &all, &before)
+        defer { unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
+        let context = unsafe Unmanaged.passRetained(Worker(board, index))
+        var thread = pthread_t()
+        let failed = unsafe pthread_create(
+            &thread, nil,
+            { pointer in
+                // The reference that was passed in; the thread is its owner now.
+                guard let pointer = unsafe pointer else { return nil }
+                unsafe Unmanaged<Worker>.fromOpaque(pointer).takeRetainedValue().work()
+                return nil
+            }, unsafe context.toOpaque())
+        guard failed == 0 else {
+            unsafe context.release()
+            throw DMAError(.engineFailed, errno: failed)
+        }
+        return thread
+    }
+
+    private func work() {
+        board.placement.apply(to: index)
+        while board.command != Command.stop {
+            guard let slot = board.nextDelivery(index) ?? look() else {
+                board.sleep(index)
+                continue
+            }
+            execute(slot)
+            board.release(slot)
+        }
+    }
+
+    /// Spins for a delivery, no longer than the engine was told to.
+    private func look() -> Int? {
+        guard board.spin > 0 else { return nil }
+        let end = cdma_monotonic_nanoseconds() + board.spin
+        repeat {
+            for _ in 0..<16 {
+                if let slot = board.nextDelivery(index) { return slot }
+                cdma_relax()
+            }
+        } while board.command != Command.stop && cdma_monotonic_nanoseconds() < end
+        return nil
+    }
+
+    private func execute(_ slot: Int) {
+        let order = unsafe board.orders[slot]
+        while board.fences &- order.afterFences > .max / 2 {
+            guard board.command < Command.terminate else { return }
+            board.sleepOnFence { board.fences &- order.afterFences <= .max / 2 || board.command >= Command.terminate }
+        }
+        switch order.descriptor.kind {
+        case .peripheral, .cyclic: runWithPeripheral(slot, order)
+        case let kind where kind == .null || order.descriptor.count == 0:
+            if mayMove() {
+                board.endMoving()
+                complete(slot, order)
+            }
+        default:
+            if Piecework.isDivisible(order.descriptor) { help(slot, order) } else { runAlone(slot, order) }
+        }
+    }
+
+    /// Asks for leave to move one piece. While paused, sleeps; false where the job is to be dropped.
+    private func mayMove() -> Bool {
+        while true {
+            // Announced before the command is read; who changes the command reads the announcements afterwards.
+            board.beginMoving()
+            let command = board.command
+            if command == Command.run { return true }
+            board.endMoving()
+            guard command == Command.pause else { return false }
+            board.sleep(while: command)
+        }
+    }
+
+    /// Takes pieces of a job that others may be working on too. Whoever does the last one completes it.
+    private func help(_ slot: Int, _ order: JobOrder) {
+        let count = order.descriptor.count
+        while mayMove() {
+            let offset = board.claim(slot, board.quantum)
+            guard offset < count else {
+                board.endMoving()
+                return
+            }
+            let length = min(board.quantum, count - offset)
+            let found = Piecework.run(order.descriptor, board.kernels, at: Int(offset), count: Int(length), whole: order.whole, carry: 0)
+            if let found {
+                if found != 0 { board.addFindings(slot, UInt32(truncatingIfNeeded: found)) }
+            } else {
+                board.setFailed(slot)
+            }
+            let isLast = board.finish(slot, length) == count
+            board.endMoving()
+            if isLast {
+                complete(slot, order)
+                return
+            }
+        }
+    }
+
+    /// Does a job whose pieces follow from each other.
+    private func runAlone(_ slot: Int, _ order: JobOrder) {
+        let count = order.descriptor.count
+        var carry = order.descriptor.value
+        var done: UInt64 = 0
+        while done < count {
+            guard mayMove() else { return }
+            let length = min(board.quantum, count - done)
+            let result = Piecework.run(order.descriptor, board.kernels, at: Int(done), count: Int(length), whole: order.whole, carry: carry)
+            guard let result else {
+                board.setFailed(slot)
+                board.endMoving()
+                break
+            }
+            carry = result
+            done = board.finish(slot, length)
+            board.endMoving()
+        }
+        board.setValue(slot, carry)
+        complete(slot, order)
+    }
+
+    /// Moves what a peripheral asks for, and sleeps while it asks for nothing.
+    private func runWithPeripheral(_ slot: Int, _ order: JobOrder) {
+        let number = Int(order.configuration.peripheral)
+        guard number < board.peripherals.count,
+            var run = PeripheralRun(order.descriptor, board.peripherals[number], order.configuration)
+        else {
+            board.setFailed(slot)
+            complete(slot, order)
+            return
+        }
+        while !run.isOver {
+            guard mayMove() else { return }
+            // Never over the end of a period, so that each is seen when it ends (rule 22).
+            let limit = min(board.quantum, run.period == 0 ? .max : run.period - run.moved % run.period)
+            let moved = run.step(order.descriptor, limit: Int(limit))
+            board.setPosition(slot, order.descriptor.count - run.residue)
+            board.endMoving()
+            guard let moved else {
+                board.setFailed(slot)
+                break
+            }
+            if run.periods > board.periods(slot) {
+                board.setPeriods(slot, run.periods)
+                if order.descriptor.flags.contains(.interrupt) { board.line.raise() }
+            } else if moved == 0 {
+                run.sleep(nanoseconds: 1_000_000_000) { board.command != Command.run }
+            }
+        }
+        complete(slot, order)
+    }
+
+    private func complete(_ slot: Int, _ order: JobOrder) {
+        let flags = order.descriptor.flags
+        board.complete(slot, by: index)
+        if flags.contains(.fence) { board.endFence() }
+        if flags.contains(.interrupt) { board.line.raise() }
+    }
+}

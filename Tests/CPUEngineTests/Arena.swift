@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMACPUEngine
+import DMACore
+import Testing
+
+/// Memory with regions cut out of it, and a copy of what should be in it.
+///
+/// A test changes the model byte by byte as the operation is documented to do; comparing all of it afterwards finds bytes that
+/// were not written, bytes written outside, and sources that were changed.
+@safe
+struct Arena: ~Copyable, Cargo {
+    static let domain = DomainID(rawValue: 7)
+
+    private let base: UnsafeMutableRawPointer
+    let cuts: [Range<Int>]
+    var model: [UInt8]
+
+    init(_ count: Int, _ cuts: [Range<Int>], _ random: inout Seeded) {
+        unsafe base = .allocate(byteCount: count, alignment: 64)
+        self.cuts = cuts
+        model = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            for index in 0..<count { unsafe buffer[index] = UInt8(truncatingIfNeeded: random.next()) }
+            filled = count
+        }
+        unsafe model.withUnsafeBytes { bytes in unsafe base.copyMemory(from: bytes.baseAddress!, byteCount: count) }
+    }
+
+    /// Regions of `counts` bytes, apart from each other, at any alignment.
+    init(_ counts: [Int], _ random: inout Seeded) {
+        var at = 0
+        var cuts: [Range<Int>] = []
+        for count in counts {
+            at += Int.random(in: 1..<80, using: &random)
+            cuts.append(at..<at + count)
+            at += count
+        }
+        self.init(at + 80, cuts, &random)
+    }
+
+    deinit { unsafe base.deallocate() }
+
+    var regionCount: Int { cuts.count }
+    func region(at index: Int) -> Region {
+        guard cuts.indices.contains(index) else { return .none }
+        return unsafe Region(
+            unsafeStart: IOVA(UInt64(UInt(bitPattern: base + cuts[index].lowerBound))), count: UInt64(cuts[index].count),
+            domain: Arena.domain, access: [.read, .write])
+    }
+    mutating func quarantine() {}
+
+    var bytes: [UInt8] { unsafe [UInt8](UnsafeRawBufferPointer(start: base, count: model.count)) }
+    func bytes(of region: Int) -> ArraySlice<UInt8> { bytes[cuts[region]] }
+
+    /// Nil where memory is as the model says; else what differs first.
+    var difference: String? {
+        let now = bytes
+        guard now != model else { return nil }
+        let wrong = now.indices.filter { now[$0] != model[$0] }
+        let first = wrong[0]
+        let inside = cuts.firstIndex { $0.contains(first) }.map { "region \($0)+\(first - cuts[$0].lowerBound)" } ?? "outside"
+        return "\(wrong.count) bytes differ, first at \(first) (\(inside)): \(now[first]), expected \(model[first])"
+    }
+}
+
+extension Channel where E == CPUEngine, C: ~Copyable {
+    static func make(_ configuration: CPUConfiguration) throws -> Channel {
+        try Channel(CPUEngine(configuration), domain: Arena.domain)
+    }
+
+    /// Submits one operation and polls until it is over, at most ten seconds.
+    mutating func run(_ operation: Operation, _ cargo: consuming C) throws -> Finished<C> {
+        let cookie = try submit(operation, cargo).get()
+        issuePending()
+        return try finish(cookie)
+    }
+
+    mutating func finish(_ cookie: Cookie) throws -> Finished<C> {
+        let deadline = Deadline.after(milliseconds: 10_000)
+        while Deadline.now < deadline {
+            if let finished = try take(cookie) { return finished }
+        }
+        throw DMAError(.deadlinePassed)
+    }
+}
+
+/// A look at somebody else's region, for transactions that share memory. The owner outlives them.
+struct Window: ~Copyable, Cargo {
+    private let region: Region
+    init(_ region: Region) { self.region = region }
+    var regionCount: Int { 1 }
+    func region(at index: Int) -> Region { index == 0 ? region : .none }
+    mutating func quarantine() {}
+}
+
+/// How an engine is set up for a test: with small quanta, so that small operations take many.
+enum Setup: String, CaseIterable, CustomTestStringConvertible {
+    case inline, workers, mixed
+    var testDescription: String { rawValue }
+
+    var configuration: CPUConfiguration {
+        var configuration = CPUConfiguration(depth: 32, workers: self == .inline ? 0 : 2)
+        configuration.quantum = 4096
+        configuration.kernels.streamThreshold = 64 << 10
+        // With 0, everything goes to the workers.
+        configuration.inlineLimit = self == .mixed ? 8192 : 0
+        return configuration
+    }
+}
