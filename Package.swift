@@ -41,7 +41,7 @@ let package = Package(
         .executableTarget(
             name: "dma-counted", dependencies: ["CountedRing", "DMACore", "ScriptedEngines"], path: "Benchmarks/Counted/Swift",
             swiftSettings: house),
-        .testTarget(name: "DMACoreTests", dependencies: ["DMACore"], path: "Tests/CoreTests", swiftSettings: house),
+        .testTarget(name: "DMACoreTests", dependencies: ["CDMA", "DMACore"], path: "Tests/CoreTests", swiftSettings: house),
         .testTarget(
             name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine"], path: "Tests/CPUEngineTests",
             swiftSettings: house),

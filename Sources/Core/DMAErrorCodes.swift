@@ -59,7 +59,7 @@ extension DMAError.Code {
             facts(nil, "@ contiguous bytes", "at most % bytes in one piece", "use huge pages or a dma-heap, or a scatter list")
         case .unsupportedBacking:
             facts(nil, "memory to be imported, from an allocation", "to allocate, or to import what exists",
-                "name another backing, or use Buffer(unsafeImporting:)")
+                "name another backing, or use Buffer(importing:)")
         case .unreachableAddress:
             facts(
                 30, "a mapping at ^", "addresses up to ~, and bouncing is off",

@@ -11,6 +11,8 @@ public struct AnyEngine: ~Copyable, Engine {
     @usableFromInline let enqueueFunction: (UnsafeMutableRawPointer, UnsafePointer<Descriptor>, UInt32) -> Bool
     @usableFromInline let issueFunction: (UnsafeMutableRawPointer) -> Void
     @usableFromInline let nextFunction: (UnsafeMutableRawPointer, UnsafeMutablePointer<Completion>) -> Bool
+    /// Where `nextFunction` puts what it found: kept, so that no call has to make an empty one first.
+    @usableFromInline let answer: UnsafeMutablePointer<Completion>
     @usableFromInline let table: EngineTable
 
     /// Takes an engine in.
@@ -26,11 +28,15 @@ public struct AnyEngine: ~Copyable, Engine {
         unsafe issueFunction = { engine in unsafe engine.assumingMemoryBound(to: E.self).pointee.issuePending() }
         unsafe nextFunction = { engine, result in
             guard let completion = unsafe engine.assumingMemoryBound(to: E.self).pointee.next() else { return false }
-            unsafe result.initialize(to: completion)
+            unsafe result.pointee = completion
             return true
         }
+        unsafe answer = .allocate(capacity: 1)
+        unsafe answer.initialize(to: Completion(tag: 0))
         table = unsafe TypedEngineTable(place)
     }
+
+    deinit { unsafe answer.deallocate() }
 
     public var capabilities: Capabilities { table.capabilities }
     public var interruptLine: InterruptLine? { table.interruptLine }
@@ -43,8 +49,7 @@ public struct AnyEngine: ~Copyable, Engine {
     public mutating func issuePending() { unsafe issueFunction(engine) }
     @inlinable @inline(__always)
     public mutating func next() -> Completion? {
-        var completion = Completion(tag: 0)
-        return unsafe nextFunction(engine, &completion) ? completion : nil
+        unsafe nextFunction(engine, answer) ? answer.pointee : nil
     }
 
     public mutating func terminate() { table.terminate() }

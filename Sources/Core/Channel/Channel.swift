@@ -73,6 +73,10 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
         reserved = SlotList()
         periods = 0
         handed = HandedOut()
+        if Sanitizer.isEnabled {
+            detours = .sanitize
+            ready = []
+        }
     }
 
     deinit {
@@ -103,8 +107,6 @@ struct SlotRecord {
     var isReserved: Bool
     var wasReportedLate: Bool
     var hasClientMetadata: Bool
-    /// The last transaction of this slot that asked for an interrupt.
-    var interruptSequence: UInt64
 
     @inlinable static var idle: UInt64 { .max }
 
@@ -123,7 +125,6 @@ struct SlotRecord {
         isReserved = false
         wasReportedLate = false
         hasClientMetadata = false
-        interruptSequence = 0
     }
 }
 
@@ -208,8 +209,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     public mutating func submit(_ operation: Operation, _ cargo: consuming C) -> Submission<C> {
         let sequence = nextSequence
         let slot = Int(truncatingIfNeeded: sequence & limits.indexMask)
-        guard table.sequence(slot) == SlotRecord.idle, ready.contains(OperationSet(operation.kind)),
-            operation.kind.isPlain, operation.flags.isSubset(of: limits.plainFlags)
+        guard table.sequence(slot) == SlotRecord.idle, ready.contains(OperationSet(operation.kind)), operation.kind.isPlain,
+            operation.flags.isSubset(of: limits.plainFlags), let descriptor = resolve(operation, cargo, slot: slot)
         else {
             // The fields one by one: handed over whole, the steady path would have to build the value in memory.
             return submitParticular(
@@ -217,16 +218,12 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 operation.destinationCount, operation.sourceOffset, operation.destinationOffset, operation.count, operation.value,
                 operation.detail, cargo)
         }
-        let descriptor: Descriptor
-        do throws(DMAError) {
-            descriptor = try resolve(operation, cargo, slot: slot)
-        } catch {
-            return .refused(error, cargo)
-        }
         guard engine.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: sequence)) else {
             return .refused(engineRefused(), cargo)
         }
-        return .queued(accept(cargo, slot: slot, sequence: sequence, count: descriptor.count))
+        return .queued(accept(
+                cargo, slot: slot, sequence: sequence, count: descriptor.count,
+                asksInterrupt: operation.flags.contains(.interrupt)))
     }
 
     /// Queues a prepared transaction.
@@ -244,10 +241,10 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     }
 
     @inlinable @inline(__always)
-    mutating func accept(_ cargo: consuming C, slot: Int, sequence: UInt64, count: UInt64) -> Cookie {
+    mutating func accept(_ cargo: consuming C, slot: Int, sequence: UInt64, count: UInt64, asksInterrupt: Bool) -> Cookie {
         nextSequence = sequence &+ 1
         table.setSequence(slot, sequence)
-        table.setCount(slot, count)
+        table.setCount(slot, count, asksInterrupt: asksInterrupt)
         unsafe table.cargo(slot).initialize(to: cargo)
         return Cookie(sequence)
     }

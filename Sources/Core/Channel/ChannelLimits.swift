@@ -43,10 +43,9 @@ struct ChannelLimits {
         operations = capabilities.operations
         // Fences the channel can keep where the engine cannot; interrupts are an offer that polling makes good.
         flags = capabilities.flags.union([.fence, .interrupt])
-        plainFlags = flags.subtracting(
-            capabilities.flags.contains(.fence) ? [.reuse, .interrupt] : [.reuse, .interrupt, .fence])
+        plainFlags = flags.subtracting(capabilities.flags.contains(.fence) ? [.reuse] : [.reuse, .fence])
         slots = 1 << indexBits
-        maximumCount = capabilities.maximumCount
+        maximumCount = min(capabilities.maximumCount, .max >> 1)
         alignmentMask = capabilities.alignment - 1
         maximumSources = min(capabilities.maximumSources, 1024)
         maximumSegments = min(capabilities.maximumSegments, SlotArena.segmentCeiling)

@@ -133,13 +133,21 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             return .refused(DMAError(.queueFull, limit: UInt64(traits.depth)), cargo)
         }
         let slot = Int(truncatingIfNeeded: sequence & limits.indexMask)
+        if detours.contains(.sanitize) {
+            // Reported, like everything the sanitizer finds, and not refused: it changes nothing of what a program does.
+            for index in 0..<cargo.regionCount {
+                let region = cargo.region(at: index)
+                Sanitizer.check(region: region, domain: limits.domain, access: region.access)
+            }
+        }
         do throws(DMAError) {
             let descriptor =
                 kind.isPlain
                 ? try resolveChecked(operation, cargo, slot: slot)
                 : try resolveLists(operation, cargo, slot: slot)
             try queue(operation, descriptor, slot: slot, sequence: sequence)
-            return .queued(accept(cargo, slot: slot, sequence: sequence, count: descriptor.count))
+            return .queued(accept(
+                    cargo, slot: slot, sequence: sequence, count: descriptor.count, asksInterrupt: flags.contains(.interrupt)))
         } catch {
             return .refused(error, cargo)
         }
@@ -163,7 +171,6 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 fenceSequence = sequence
             }
         }
-        if operation.flags.contains(.interrupt) { unsafe records[slot].interruptSequence = sequence }
         if operation.flags.contains(.reuse) {
             unsafe (arena.operations + slot).initialize(to: operation)
             unsafe records[slot].isReusable = true

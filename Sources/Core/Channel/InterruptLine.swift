@@ -5,90 +5,145 @@ internal import Synchronization
 
 /// Where an engine's interrupts arrive: counted, and waking whoever waits, by blocking or by `await`.
 ///
-/// Any thread may raise, wait and read. Raising with nobody waiting makes no system call.
+/// Any thread may raise, wait and read. Raising with nobody waiting makes no system call and takes no lock.
 @safe
 public final class InterruptLine: Sendable {
-    private struct State {
-        var count: UInt64 = 0
-        var waiters: [(id: UInt64, continuation: CheckedContinuation<Void, Never>)] = []
-        var nextWaiter: UInt64 = 1
-        var cancelled: [UInt64] = []
+    @safe
+    private struct Waiter {
+        let id: UInt64
+        let continuation: UnsafeContinuation<Void, Never>
     }
 
+    private struct State {
+        /// Most lines have one waiter at most: it needs no array.
+        var first: Waiter?
+        var others: [Waiter] = []
+        var nextID: UInt64 = 1
+    }
+
+    // Words of this object's own, in raw memory because the kernel wants a stable address: the number of interrupts, which is also
+    // the futex (its lower half); the threads asleep on it; the tasks suspended. Freed when nobody can hold the line any more.
+    private nonisolated(unsafe) let words: UnsafeMutableRawPointer
     private let state = Mutex(State())
-    // Two words of this object's own: the futex, which changes with each interrupt, and the number of threads asleep on it.
-    // Raw memory, because the kernel wants a stable address; freed when nobody can hold the line any more.
-    private nonisolated(unsafe) let words: UnsafeMutablePointer<UInt32>
+
+    private var counter: UnsafeMutableRawPointer { unsafe words }
+    private var sleepers: UnsafeMutableRawPointer { unsafe words + 8 }
+    private var tasks: UnsafeMutableRawPointer { unsafe words + 16 }
 
     public init() {
-        unsafe words = .allocate(capacity: 2)
-        unsafe words.initialize(repeating: 0, count: 2)
+        unsafe words = .allocate(byteCount: 64, alignment: 64)
+        unsafe words.initializeMemory(as: UInt8.self, repeating: 0, count: 64)
     }
 
     deinit { unsafe words.deallocate() }
 
     /// Interrupts so far.
-    public var count: UInt64 { state.withLock { $0.count } }
+    public var count: UInt64 { unsafe cdma_load_acquire64(counter) }
 
     /// One more interrupt.
     public func raise() {
-        let waiters = state.withLock { state in
-            state.count &+= 1
-            let waiters = state.waiters
-            state.waiters.removeAll()
-            return waiters
+        // The count first, then a look for waiters; a waiter enters itself first, then looks at the count. Both are sequentially
+        // consistent, so that one of the two sees the other.
+        unsafe cdma_fetch_add64(counter, 1)
+        if unsafe cdma_load_acquire32(sleepers) > 0 { unsafe cdma_futex_wake(futex, .max) }
+        guard unsafe cdma_load_acquire32(tasks) > 0 else { return }
+        let (first, hasOthers) = state.withLock { state in
+            let first = state.first
+            state.first = nil
+            return (first, !state.others.isEmpty)
         }
-        unsafe cdma_fetch_add32(words, 1)
-        if unsafe cdma_fetch_add32(words + 1, 0) > 0 {
-            unsafe cdma_futex_wake(words, .max)
+        if let first {
+            unsafe cdma_fetch_add32(tasks, .max)
+            unsafe first.continuation.resume()
         }
-        for waiter in waiters { waiter.continuation.resume() }
+        if hasOthers { resumeOthers() }
+    }
+
+    private func resumeOthers() {
+        let others = state.withLock { state in
+            let others = state.others
+            state.others = []
+            return others
+        }
+        unsafe cdma_fetch_add32(tasks, 0 &- UInt32(truncatingIfNeeded: others.count))
+        for waiter in others { unsafe waiter.continuation.resume() }
     }
 
     /// Blocks until there were more interrupts than `seen`, or `deadline`. True where there were.
     public func wait(after seen: UInt64, until deadline: Deadline) -> Bool {
-        unsafe cdma_fetch_add32(words + 1, 1)
-        defer { unsafe cdma_fetch_add32(words + 1, .max) }
+        unsafe cdma_fetch_add32(sleepers, 1)
+        defer { unsafe cdma_fetch_add32(sleepers, .max) }
         while true {
-            let ticket = unsafe cdma_load_acquire32(words)
-            if count > seen { return true }
-            let now = cdma_monotonic_nanoseconds()
-            if now >= deadline.nanoseconds { return false }
+            let now = count
+            if now > seen { return true }
+            let time = cdma_monotonic_nanoseconds()
+            if time >= deadline.nanoseconds { return false }
             // A bounded sleep: a wake-up lost to anything at all costs a second, not a hang.
-            unsafe cdma_futex_wait(words, ticket, min(deadline.nanoseconds - now, 1_000_000_000))
+            unsafe cdma_futex_wait(
+                futex, UInt32(truncatingIfNeeded: now), min(deadline.nanoseconds - time, 1_000_000_000))
         }
     }
 
     /// Suspends until there were more interrupts than `seen`, or the task is cancelled.
-    public func wait(after seen: UInt64) async {
-        let id = state.withLock { state in
-            let id = state.nextWaiter
-            state.nextWaiter &+= 1
-            return id
-        }
+    public func wait(after seen: UInt64, isolation: isolated (any Actor)? = #isolation) async {
+        let id = newWaiter()
         await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                let go = state.withLock { state in
-                    if let index = state.cancelled.firstIndex(of: id) {
-                        state.cancelled.remove(at: index)
-                        return true
-                    }
-                    if state.count > seen { return true }
-                    state.waiters.append((id, continuation))
-                    return false
-                }
-                if go { continuation.resume() }
-            }
+            // Captured, so that the wait is where the caller runs and not on the global executor.
+            _ = isolation
+            await wait(after: seen, as: id)
         } onCancel: {
-            let waiter = state.withLock { state -> CheckedContinuation<Void, Never>? in
-                if let index = state.waiters.firstIndex(where: { $0.id == id }) {
-                    return state.waiters.remove(at: index).continuation
-                }
-                state.cancelled.append(id)
-                return nil
-            }
-            waiter?.resume()
+            wake(id)
         }
-        state.withLock { state in state.cancelled.removeAll { $0 == id } }
+    }
+
+    /// A number for a task that will wait, perhaps many times.
+    @usableFromInline
+    func newWaiter() -> UInt64 {
+        state.withLock { state in
+            state.nextID &+= 1
+            return state.nextID
+        }
+    }
+
+    /// Suspends waiter `id` until there were more interrupts than `seen`. A cancellation wakes it only where somebody calls `wake`.
+    @usableFromInline
+    func wait(after seen: UInt64, as id: UInt64) async {
+        unsafe await withUnsafeContinuation { continuation in unsafe suspend(id, continuation, after: seen) }
+    }
+
+    /// Wakes waiter `id`, where it is suspended.
+    @usableFromInline
+    func wake(_ id: UInt64) { unsafe remove(id)?.continuation.resume() }
+
+    /// Enters a suspended task, or resumes it where there is no more to wait for. Resumes it exactly once, now or later.
+    private func suspend(_ id: UInt64, _ continuation: UnsafeContinuation<Void, Never>, after seen: UInt64) {
+        let waiter = unsafe Waiter(id: id, continuation: continuation)
+        state.withLock { state in
+            if state.first == nil { state.first = waiter } else { state.others.append(waiter) }
+        }
+        unsafe cdma_fetch_add32(tasks, 1)
+        if count > seen || Task.isCancelled { wake(id) }
+    }
+
+    /// Takes one waiter out: nil where somebody else has, who then resumes it.
+    private func remove(_ id: UInt64) -> Waiter? {
+        let waiter = state.withLock { state -> Waiter? in
+            if let first = state.first, first.id == id {
+                state.first = nil
+                return first
+            }
+            return state.others.firstIndex { $0.id == id }.map { state.others.remove(at: $0) }
+        }
+        if waiter != nil { unsafe cdma_fetch_add32(tasks, .max) }
+        return waiter
+    }
+
+    /// The lower half of the counter.
+    private var futex: UnsafeMutableRawPointer {
+        #if _endian(big)
+            unsafe words + 4
+        #else
+            unsafe words
+        #endif
     }
 }

@@ -4,45 +4,56 @@
 // here, and was checked: domain, permission, bounds, alignment, overlap.
 
 extension Channel where E: ~Copyable, C: ~Copyable {
-    /// `resolve`, for a kind and flags that have not been looked at.
+    /// `resolve`, for a kind and flags that have not been looked at; says what is wrong.
     @inlinable
-    func resolveChecked(
-        _ operation: Operation, _ cargo: borrowing C, slot: Int
-    ) throws(DMAError) -> Descriptor {
+    func resolveChecked(_ operation: Operation, _ cargo: borrowing C, slot: Int) throws(DMAError) -> Descriptor {
         guard limits.operations.contains(OperationSet(operation.kind)), operation.flags.isSubset(of: limits.flags) else {
             throw unsupported(operation.kind, operation.flags)
         }
-        return try resolve(operation, cargo, slot: slot)
+        if let descriptor = resolve(operation, cargo, slot: slot) { return descriptor }
+        let source = cargo.region(at: Int(operation.source))
+        let destination = cargo.region(at: Int(operation.destination))
+        let reads = operation.kind != .fill
+        let count =
+            operation.count != .max
+            ? operation.count
+            : reads ? rest(source, operation.sourceOffset) : rest(destination, operation.destinationOffset)
+        if reads { _ = try place(source, operation.sourceOffset, count, .read) }
+        if operation.kind != .crc32c { _ = try place(destination, operation.destinationOffset, count, .write) }
+        throw DMAError(.overlappingRegions)
     }
 
-    /// The plain kinds: at most one source and one destination. Kind and flags are among those supported.
+    /// The plain kinds: at most one source and one destination. Kind and flags are among those supported. Nil where something does not
+    /// fit; what, `resolveChecked` finds out, so that nothing on the steady path is kept for an error message.
     @inlinable @inline(__always)
-    func resolve(
-        _ operation: Operation, _ cargo: borrowing C, slot: Int
-    ) throws(DMAError) -> Descriptor {
+    func resolve(_ operation: Operation, _ cargo: borrowing C, slot: Int) -> Descriptor? {
         var descriptor = Descriptor(kind: operation.kind, flags: operation.flags, value: operation.value)
         switch operation.kind {
         case .copy, .copyCRC32C:
             let source = cargo.region(at: Int(operation.source))
             let destination = cargo.region(at: Int(operation.destination))
-            let count =
-                operation.count != .max ? operation.count : rest(source, operation.sourceOffset)
-            descriptor.source = try place(source, operation.sourceOffset, count, .read)
-            descriptor.destination = try place(destination, operation.destinationOffset, count, .write)
+            let count = operation.count != .max ? operation.count : rest(source, operation.sourceOffset)
+            guard fits(source, operation.sourceOffset, count, .read),
+                fits(destination, operation.destinationOffset, count, .write)
+            else { return nil }
+            descriptor.source = source.start.rawValue &+ operation.sourceOffset
+            descriptor.destination = destination.start.rawValue &+ operation.destinationOffset
             // Overlap: the distance between the two starts, either way round, is less than the length.
             guard descriptor.destination &- descriptor.source >= count, descriptor.source &- descriptor.destination >= count else {
-                throw DMAError(.overlappingRegions)
+                return nil
             }
             descriptor.count = count
         case .fill:
             let destination = cargo.region(at: Int(operation.destination))
             let count = operation.count != .max ? operation.count : rest(destination, operation.destinationOffset)
-            descriptor.destination = try place(destination, operation.destinationOffset, count, .write)
+            guard fits(destination, operation.destinationOffset, count, .write) else { return nil }
+            descriptor.destination = destination.start.rawValue &+ operation.destinationOffset
             descriptor.count = count
         case .crc32c:
             let source = cargo.region(at: Int(operation.source))
             let count = operation.count != .max ? operation.count : rest(source, operation.sourceOffset)
-            descriptor.source = try place(source, operation.sourceOffset, count, .read)
+            guard fits(source, operation.sourceOffset, count, .read) else { return nil }
+            descriptor.source = source.start.rawValue &+ operation.sourceOffset
             descriptor.count = count
         default:
             // `null`, which has no operand; the others go through `resolveLists`.
@@ -58,18 +69,22 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         region.count > offset ? region.count &- offset : 0
     }
 
-    /// The bus address of `count` bytes at `offset` in a region, checked.
+    /// Whether the engine may be given `count` bytes at `offset` in a region.
     @inlinable @inline(__always)
-    func place(_ region: Region, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) throws(DMAError) -> UInt64 {
-        let address = region.start.rawValue &+ offset
+    func fits(_ region: Region, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) -> Bool {
         // What differs from the key: a foreign domain above, a missing permission below; permissions not needed may be missing.
-        guard (region.key ^ limits.key) & ~UInt64(3 & ~access.rawValue) == 0,
-            offset <= region.count, count <= region.count &- offset,
-            count &- 1 < limits.maximumCount, (address | count) & limits.alignmentMask == 0
-        else {
+        (region.key ^ limits.key) & ~UInt64(3 & ~access.rawValue) == 0
+            && offset <= region.count && count <= region.count &- offset && count &- 1 < limits.maximumCount
+            && ((region.start.rawValue &+ offset) | count) & limits.alignmentMask == 0
+    }
+
+    /// The bus address of `count` bytes at `offset` in a region, checked.
+    @inlinable
+    func place(_ region: Region, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) throws(DMAError) -> UInt64 {
+        guard fits(region, offset, count, access) else {
             throw misplaced(region.start.rawValue, region.count, region.key, offset, count, access)
         }
-        return address
+        return region.start.rawValue &+ offset
     }
 
     /// Why `place` refused: off the steady path, in the order in which a reader would look.

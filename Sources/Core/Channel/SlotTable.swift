@@ -37,13 +37,21 @@ struct SlotTable<C: Cargo & ~Copyable> {
         unsafe base.storeBytes(of: value, toByteOffset: slot &* SlotTable.stride, as: UInt64.self)
     }
 
-    /// Bytes that the transaction moves.
+    /// Bytes that the transaction moves: 63 bits, and above them whether it asked for an interrupt.
     @inlinable @inline(__always)
-    func count(_ slot: Int) -> UInt64 { unsafe base.load(fromByteOffset: slot &* SlotTable.stride &+ 8, as: UInt64.self) }
+    func count(_ slot: Int) -> UInt64 { word(slot) & ~SlotTable.interruptBit }
     @inlinable @inline(__always)
-    func setCount(_ slot: Int, _ value: UInt64) {
-        unsafe base.storeBytes(of: value, toByteOffset: slot &* SlotTable.stride &+ 8, as: UInt64.self)
+    func asksInterrupt(_ slot: Int) -> Bool { word(slot) & SlotTable.interruptBit != 0 }
+    @inlinable @inline(__always)
+    func setCount(_ slot: Int, _ value: UInt64, asksInterrupt: Bool = false) {
+        let word = asksInterrupt ? value | SlotTable.interruptBit : value
+        unsafe base.storeBytes(of: word, toByteOffset: slot &* SlotTable.stride &+ 8, as: UInt64.self)
     }
+
+    @inlinable @inline(__always)
+    static var interruptBit: UInt64 { 1 << 63 }
+    @inlinable @inline(__always)
+    func word(_ slot: Int) -> UInt64 { unsafe base.load(fromByteOffset: slot &* SlotTable.stride &+ 8, as: UInt64.self) }
 
     /// Where the cargo lies: initialized while the slot has a transaction that is not kept for reuse.
     @unsafe @inlinable @inline(__always)

@@ -38,7 +38,7 @@ extension Domain {
         if refusal != nil { return refusal }
         let allocations = core.allocations
         core.allocations = []
-        return state.withLock { state in
+        return book.state.withLock { state in
             var refusal: DMAError?
             for range in allocations {
                 do throws(DMAError) {
@@ -56,7 +56,7 @@ extension Domain {
 
     /// Keeps the memory of a mapping alive without end, and says so (rule 18).
     func park(_ core: MappingCore) {
-        state.withLock { $0.statistics.quarantined += 1 }
+        book.state.withLock { $0.statistics.quarantined += 1 }
         Quarantine.park(core, of: self)
         Sanitizer.report(
             .quarantined, id, "domain \(name): \(core.byteCount) bytes are parked, because their device could not be stopped",
@@ -70,7 +70,7 @@ extension Domain {
             regions: core.regions,
             sources: core.entries.map { BusRange(start: $0.cpuAddress, count: UInt64($0.count)) })
         let bounces = UInt64(core.entries.count { $0.bounce != nil })
-        state.withLock { state in
+        book.state.withLock { state in
             state.live[core.identifier] = live
             state.statistics.mappings += 1
             state.statistics.totalMappings += 1
@@ -83,7 +83,7 @@ extension Domain {
     }
 
     func unregister(_ core: MappingCore, copied: UInt64) {
-        state.withLock { state in
+        book.state.withLock { state in
             // A mapping that failed half-way and was parked is not in the book.
             guard let live = state.live.removeValue(forKey: core.identifier) else { return }
             state.statistics.mappings -= 1
@@ -93,7 +93,7 @@ extension Domain {
     }
 
     func countCopied(_ bytes: UInt64) {
-        if bytes > 0 { state.withLock { $0.statistics.bouncedBytes += bytes } }
+        if bytes > 0 { book.state.withLock { $0.statistics.bouncedBytes += bytes } }
     }
 
     /// Syncs `range` of one entry; counted. Throws `outOfRange`.

@@ -19,16 +19,7 @@ public final class Domain: Sendable {
     let granule: UInt64
     let pageSizes: [UInt64]
 
-    struct State {
-        var isClosed = false
-        var statistics = DomainStatistics()
-        var allocator: IOVAAllocator
-        /// Every mapping that exists, typed or made through the door.
-        var live: [UInt64: LiveMapping] = [:]
-        /// What was made through the door, by its first bus address. The same bytes may be mapped more than once.
-        var door: [IOVA: [DoorEntry]] = [:]
-    }
-    let state: Mutex<State>
+    let book: DomainBook
 
     private static let nextID = Atomic<UInt32>(1)
     static let nextMapping = Atomic<UInt64>(1)
@@ -48,20 +39,20 @@ public final class Domain: Sendable {
         case .identity:
             granule = 1
             pageSizes = []
-            state = Mutex(State(allocator: IOVAAllocator(apertures: [])))
+            book = DomainBook(id, name, IOVAAllocator(apertures: []))
         case .translated(_, let apertures, let sizes):
             let valid = sizes.filter { $0 > 1 && $0 & ($0 - 1) == 0 }.sorted()
             pageSizes = valid.isEmpty ? [4096] : valid
             granule = pageSizes[0]
-            state = Mutex(State(allocator: IOVAAllocator(apertures: apertures, granule: granule)))
+            book = DomainBook(id, name, IOVAAllocator(apertures: apertures, granule: granule))
         }
         _ = Sanitizer.environmentAsks
-        Sanitizer.enroll(self)
+        Sanitizer.enroll(book)
     }
 
     deinit {
         // Typed mappings keep the domain alive, so that only what went through the door can be left.
-        let (left, door) = state.withLock { ($0.live, $0.door) }
+        let (left, door) = book.state.withLock { ($0.live, $0.door) }
         reportLeaks(left.values, at: nil)
         for entries in door.values {
             for entry in entries {
@@ -75,14 +66,14 @@ public final class Domain: Sendable {
     }
 
     /// What has been done so far.
-    public var statistics: DomainStatistics { state.withLock { $0.statistics } }
+    public var statistics: DomainStatistics { book.state.withLock { $0.statistics } }
 
     /// Refuses further mappings. Those that exist stay valid until they end.
     ///
     /// - Throws: `mappingsLeft` where some exist, with their number and bytes; with the sanitizer on, each is reported with
     ///   the source line that made it. The domain is closed all the same.
     public func close(file: StaticString = #fileID, line: UInt = #line) throws(DMAError) {
-        let (left, bytes) = state.withLock { state in
+        let (left, bytes) = book.state.withLock { state in
             state.isClosed = true
             return (state.live, state.statistics.mappedBytes)
         }
@@ -99,6 +90,29 @@ public final class Domain: Sendable {
                 "domain \(name): a \(mapping.kind.rawValue) mapping of \(mapping.bytes) bytes is left, one of \(left.count)",
                 at: call, mapping: mapping.origin)
         }
+    }
+}
+
+/// What a domain knows of its mappings, apart from the domain so that the sanitizer can look into it by number.
+final class DomainBook: Sendable {
+    struct State {
+        var isClosed = false
+        var statistics = DomainStatistics()
+        var allocator: IOVAAllocator
+        /// Every mapping that exists, typed or made through the door.
+        var live: [UInt64: LiveMapping] = [:]
+        /// What was made through the door, by its first bus address. The same bytes may be mapped more than once.
+        var door: [IOVA: [DoorEntry]] = [:]
+    }
+
+    let id: DomainID
+    let name: String
+    let state: Mutex<State>
+
+    init(_ id: DomainID, _ name: String, _ allocator: IOVAAllocator) {
+        self.id = id
+        self.name = name
+        state = Mutex(State(allocator: allocator))
     }
 }
 

@@ -55,7 +55,7 @@ extension Domain {
     /// - Throws: `backendFailed` for ``IOVA/mappingError``; `notMapped` for a word that is no mapping's first address.
     public func checkMapping(_ iova: IOVA) throws(DMAError) {
         if iova == .mappingError { throw DMAError(.backendFailed, asked: iova.rawValue) }
-        let isKnown = state.withLock { state in
+        let isKnown = book.state.withLock { state in
             guard let index = state.door[iova]?.firstIndex(where: { !$0.isChecked }) else { return state.door[iova] != nil }
             state.door[iova]?[index].isChecked = true
             return true
@@ -150,7 +150,7 @@ extension Domain {
     ) throws(DMAError) -> [Region] {
         let entries = memories.map { MappedEntry(memory: $0, offset: 0, count: $0.count) }
         let core = try establish(kind, entries, direction, call)
-        state.withLock { state in
+        book.state.withLock { state in
             state.door[core.regions[0].start, default: []].append(DoorEntry(core: core, isChecked: isChecked))
         }
         return core.regions
@@ -165,7 +165,7 @@ extension Domain {
         func matches(_ core: MappingCore) -> Bool {
             core.kind == kind && core.direction == direction && core.doorSize == size
         }
-        let (taken, nearest) = state.withLock { state -> (DoorEntry?, MappingCore?) in
+        let (taken, nearest) = book.state.withLock { state -> (DoorEntry?, MappingCore?) in
             guard let entries = state.door[iova] else { return (nil, nil) }
             guard let index = entries.firstIndex(where: { matches($0.core) }) else { return (nil, entries.first?.core) }
             let entry = state.door[iova]?.remove(at: index)
@@ -208,7 +208,7 @@ extension Domain {
     private func syncThroughDoor(
         _ iova: IOVA, _ range: Range<Int>, _ direction: Direction, _ turn: MappedEntry.Turn, _ call: Origin
     ) throws(DMAError) {
-        let candidates = state.withLock { $0.door[iova] ?? [] }.map(\.core)
+        let candidates = book.state.withLock { $0.door[iova] ?? [] }.map(\.core)
         guard let core = candidates.first(where: { $0.direction == direction }) ?? candidates.first else {
             Sanitizer.report(.syncNotMapped, id, "nothing is mapped at \(iova) through the door", at: call)
             throw DMAError(.notMapped, asked: iova.rawValue)

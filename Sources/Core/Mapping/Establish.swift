@@ -12,7 +12,7 @@ extension Domain {
         do throws(DMAError) {
             return try establishOrThrow(kind, entries, direction, origin)
         } catch {
-            state.withLock { $0.statistics.refusals += 1 }
+            book.state.withLock { $0.statistics.refusals += 1 }
             throw error
         }
     }
@@ -20,7 +20,7 @@ extension Domain {
     private func establishOrThrow(
         _ kind: MappingKind, _ entries: [MappedEntry], _ direction: Direction, _ origin: Origin
     ) throws(DMAError) -> MappingCore {
-        if state.withLock({ $0.isClosed }) { throw DMAError(.domainClosed) }
+        if book.state.withLock({ $0.isClosed }) { throw DMAError(.domainClosed) }
         guard !entries.isEmpty else { throw DMAError(.zeroLength) }
         if kind == .coherent, !constraints.isCoherent { throw DMAError(.notCoherent) }
         var total: UInt64 = 0
@@ -29,8 +29,10 @@ extension Domain {
             guard !overflow else { throw DMAError(.sizeOverflow, asked: .max, limit: constraints.maximumMappingSize) }
             total = sum
         }
-        guard total <= constraints.maximumMappingSize else {
-            throw DMAError(.mappingTooLarge, asked: total, limit: constraints.maximumMappingSize)
+        // Besides the device's own limit: no more than an Int counts, so that sums of entries cannot overflow later.
+        let largest = min(constraints.maximumMappingSize, UInt64(Int.max))
+        guard total <= largest else {
+            throw DMAError(.mappingTooLarge, asked: total, limit: largest)
         }
         let identifier = Self.nextMapping.wrappingAdd(1, ordering: .relaxed).oldValue
         var core = MappingCore(identifier: identifier, kind: kind, direction: direction, origin: origin, entries: entries)
@@ -41,7 +43,8 @@ extension Domain {
         }
         do throws(DMAError) {
             try place(&core)
-        } catch where error.code == .tooManySegments && constraints.allowsBounce && kind == .list {
+        } catch {
+            guard error.code == .tooManySegments, constraints.allowsBounce, kind == .list else { throw error }
             // The device takes fewer pieces than there are: gather them in one.
             let memory = try bounceMemory(Int(total), instead: error)
             var offset = 0
@@ -109,9 +112,12 @@ extension Domain {
         var policy = AllocationPolicy()
         if case .identity = translation { policy.below = constraints.streamingMask }
         let alignment = max(constraints.alignment, constraints.cacheLineSize, granule)
+        // Whole pages of the IOMMU's size, which may be larger than the CPU's: nothing foreign shares one.
+        let whole = padded(0, UInt64(count), to: granule)?.count ?? .max
         do throws(DMAError) {
             return try Memory(
-                count: count, alignment: Int(clamping: alignment), backing: .pages(transparentHuge: false), policy: policy)
+                count: Int(clamping: whole), alignment: Int(clamping: alignment), backing: .pages(transparentHuge: false),
+                policy: policy)
         } catch {
             // Memory that the device can reach is not to be had: the reason for wanting it is the answer.
             throw error.code == .noAddressSpace || error.code == .badAlignment ? reason : error
@@ -229,7 +235,7 @@ extension Domain {
         let boundary = count <= constraints.segmentBoundary ? constraints.segmentBoundary : 0
         let limit = mask(core.kind).rawValue
         let wishes = [(max(least, largePage, asked), boundary), (least, boundary), (least, 0)]
-        return try state.withLock { state throws(DMAError) in
+        return try book.state.withLock { state throws(DMAError) in
             var refusal = DMAError(.noAddressSpace, asked: count, limit: limit)
             for (alignment, boundary) in wishes {
                 do throws(DMAError) {

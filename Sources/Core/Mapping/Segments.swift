@@ -55,6 +55,8 @@ struct SegmentRules {
 
     /// Merges, then cuts. Nil where that makes more than `limit` segments.
     func segments(of ranges: [BusRange], limit: Int) -> [BusRange]? {
+        // The usual case costs no array: one range that is one segment.
+        if ranges.count == 1, limit >= 1, ranges[0].count <= maximum, !crossesBoundary(ranges[0]) { return ranges }
         var result: [BusRange] = []
         for range in Self.merge(ranges) {
             guard let pieces = cut(range, limit: limit - result.count) else { return nil }

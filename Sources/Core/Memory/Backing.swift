@@ -18,7 +18,7 @@ public enum Backing: Hashable, Sendable {
     /// A dma-buf of the heap of that name in /dev/dma_heap ("system", "linux,cma" …): contiguous for devices if the heap is
     /// (Documentation/userspace-api/dma-buf-heaps.rst).
     case heap(String)
-    /// Memory that somebody else allocated. Never asked for: only ``Buffer/init(unsafeImporting:onRelease:)`` makes it.
+    /// Memory that somebody else allocated. Never asked for: only ``Buffer/init(importing:onRelease:)`` makes it.
     case imported
 
     /// Binary logarithm of the size of the huge pages that are asked for, or 0.

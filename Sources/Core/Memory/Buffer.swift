@@ -40,10 +40,10 @@ public struct Buffer: ~Copyable, Sendable {
     ///     where a device could reach or damage them.
     ///   - onRelease: called exactly once, on whichever thread ends the last owner, when neither CPU nor device can reach the
     ///     bytes through this package any more.
-    /// - Throws: `zeroLength`; then `onRelease` is not called.
+    /// - Throws: `zeroLength`, `sizeOverflow`; then `onRelease` is not called.
     @unsafe
     public init(
-        unsafeImporting bytes: UnsafeMutableRawBufferPointer, onRelease: (@Sendable () -> Void)? = nil
+        importing bytes: UnsafeMutableRawBufferPointer, onRelease: (@Sendable () -> Void)? = nil
     ) throws(DMAError) {
         memory = unsafe try Memory(unsafeImporting: bytes, onRelease: onRelease)
     }

@@ -39,6 +39,10 @@ final class Memory: @unchecked Sendable {
     @unsafe
     init(unsafeImporting bytes: UnsafeMutableRawBufferPointer, onRelease: (@Sendable () -> Void)?) throws(DMAError) {
         guard let start = bytes.baseAddress, bytes.count > 0 else { throw DMAError(.zeroLength) }
+        let address = UInt(bitPattern: start)
+        guard address <= UInt.max - UInt(bytes.count) else {
+            throw DMAError(.sizeOverflow, asked: UInt64(bytes.count), limit: UInt64(UInt.max - address))
+        }
         unsafe base = start
         count = bytes.count
         alignment = 1
@@ -58,7 +62,8 @@ final class Memory: @unchecked Sendable {
         var piece: Piece
         do throws(DMAError) {
             piece = try request.obtain(backing, below: policy.below)
-        } catch where policy.acceptsFallback && error.code == .hugePagesUnavailable {
+        } catch {
+            guard policy.acceptsFallback, error.code == .hugePagesUnavailable else { throw error }
             piece = try Request(count: count, alignment: alignment, backing: backing.fallback)
                 .obtain(backing.fallback, below: policy.below)
         }
@@ -211,13 +216,19 @@ private struct Request {
         if below.reaches(IOVA(UInt64(UInt(bitPattern: start))), count: UInt64(length)) { return unsafe start }
         // The kernel places from the top; low memory has to be looked for.
         unsafe _ = cdma_unmap(start, length)
-        let gaps = ProcessMaps.current()?.gaps(of: UInt64(length), alignment: UInt64(alignment), highest: below.rawValue) ?? []
-        for gap in gaps {
-            var low: UnsafeMutableRawPointer?
-            // Another thread may have taken the gap meanwhile; the kernel then answers EEXIST and the next one is tried.
-            if unsafe map(backing, file: file, at: UInt(gap), length: length, result: &low) == 0, let low = unsafe low {
-                return unsafe low
+        // Another thread may take a gap between the look and the leap; the kernel then answers EEXIST. There may be only one
+        // gap as low as that, so look again: every round that fails is one in which somebody else got on.
+        for _ in 0..<64 {
+            let gaps =
+                ProcessMaps.current()?.gaps(of: UInt64(length), alignment: UInt64(alignment), highest: below.rawValue) ?? []
+            var wasTaken = false
+            for gap in gaps {
+                var low: UnsafeMutableRawPointer?
+                let error = unsafe map(backing, file: file, at: UInt(gap), length: length, result: &low)
+                if error == 0, let low = unsafe low { return unsafe low }
+                wasTaken = wasTaken || error == -EEXIST
             }
+            if !wasTaken { break }
         }
         throw DMAError(.noAddressSpace, asked: UInt64(length), limit: below.rawValue)
     }

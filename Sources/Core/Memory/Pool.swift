@@ -111,8 +111,8 @@ public struct Pool: ~Copyable {
         if unsafe header.pointee.free &+ header.pointee.lost == header.pointee.capacity {
             unsafe PoolHeader.free(header)
         } else {
-            unsafe header.pointee.free |= Int.min
             unsafe PoolHeader.reportLeases(header)
+            unsafe header.pointee.free |= Int.min
         }
     }
 }

@@ -81,9 +81,10 @@ public enum Quarantine {
             do throws(DMAError) {
                 try unsafe unsafeRelease(identifier)
                 released += 1
-            } catch where error.code == .notMapped {
-                // Another thread released it in the meantime.
-            } catch { refusal = refusal ?? error }
+            } catch {
+                // What is not there any more was released by another thread in the meantime.
+                if error.code != .notMapped { refusal = refusal ?? error }
+            }
         }
         if let refusal { throw refusal }
         return released

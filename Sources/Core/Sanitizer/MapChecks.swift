@@ -53,7 +53,7 @@ extension Domain {
             return first...max(first, (range.start &+ (range.count &- 1)) / line)
         }
         let sources = core.entries.map { lines(BusRange(start: $0.cpuAddress, count: UInt64($0.count))) }
-        let other = state.withLock { state in
+        let other = book.state.withLock { state in
             state.live.values.first { live in
                 (live.direction != .toDevice || core.direction != .toDevice)
                     && live.sources.contains { source in
@@ -68,7 +68,9 @@ extension Domain {
             "\(core.byteCount) bytes share a cache line of \(line) bytes with a mapping that is alive", at: core.origin,
             mapping: other.origin)
     }
+}
 
+extension DomainBook {
     /// Whether the device may touch the region as asked.
     fileprivate func isInOrder(_ region: Region, _ access: DeviceAccess) -> Bool {
         enum Verdict {
@@ -120,19 +122,17 @@ extension Sanitizer {
         return false
     }
 
-    /// The domains that exist, so that a region's number leads to its address space. Keeps none of them alive.
-    private struct Enrolled: Sendable {
-        weak var domain: Domain?
-    }
-    private static let enrolled = Mutex<[DomainID: Enrolled]>([:])
+    /// The books of the domains that exist, so that a region's number leads to what is mapped there. Keeps no domain alive.
+    private static let enrolled = Mutex<[DomainID: DomainBook]>([:])
 
-    static func enroll(_ domain: Domain) {
-        enrolled.withLock { $0[domain.id] = Enrolled(domain: domain) }
+    static func enroll(_ book: DomainBook) {
+        enrolled.withLock { $0[book.id] = book }
     }
 
     static func strike(_ domain: DomainID) {
-        enrolled.withLock { $0[domain] = nil }
+        // The book may end here: outside the lock, because what it held may call back.
+        _ = enrolled.withLock { $0.removeValue(forKey: domain) }
     }
 
-    private static func find(_ domain: DomainID) -> Domain? { enrolled.withLock { $0[domain]?.domain } }
+    private static func find(_ domain: DomainID) -> DomainBook? { enrolled.withLock { $0[domain] } }
 }

@@ -109,7 +109,7 @@ struct BounceTests {
         defer { unsafe memory.deallocate() }
         let shifted = unsafe UnsafeMutableRawBufferPointer(rebasing: memory[1..<700])
         do throws(DMAError) {
-            let mapped = try unsafe Buffer(unsafeImporting: shifted).mapped(for: domain, direction: .toDevice)
+            let mapped = try unsafe Buffer(importing: shifted).mapped(for: domain, direction: .toDevice)
             #expect(bounce)
             #expect(mapped.region(at: 0).start.rawValue % 512 == 0)
         } catch {
@@ -128,13 +128,13 @@ struct BounceTests {
         let domain = Domain(name: "not coherent", constraints: constraints)
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 64)
         defer { unsafe memory.deallocate() }
-        let whole = try unsafe Buffer(unsafeImporting: memory).mapped(for: domain, direction: .bidirectional)
+        let whole = try unsafe Buffer(importing: memory).mapped(for: domain, direction: .bidirectional)
         #expect(whole.wasBounced == false, "whole lines need no copy")
         _ = try whole.unmap()
         for range in [0..<100, 32..<128] {
             let part = unsafe UnsafeMutableRawBufferPointer(rebasing: memory[range])
             do throws(DMAError) {
-                var mapped = try unsafe Buffer(unsafeImporting: part).mapped(for: domain, direction: .bidirectional)
+                var mapped = try unsafe Buffer(importing: part).mapped(for: domain, direction: .bidirectional)
                 #expect(bounce)
                 #expect(mapped.wasBounced == true)
                 try mapped.withMutableCPUAccess(0..<1) { $0.storeBytes(of: 7, as: UInt8.self) }

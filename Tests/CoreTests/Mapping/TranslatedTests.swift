@@ -58,7 +58,7 @@ struct TranslatedTests {
             #expect(buffer.count == 4096)
         }
         #expect(domain.statistics.mappings == 0)
-        #expect(domain.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.book.state.withLock { $0.allocator.count } == 0)
     }
 
     @Test("rule 31: a list that fails half-way is unwound", arguments: 1...5)
@@ -79,7 +79,7 @@ struct TranslatedTests {
         }
         #expect(backend.live.isEmpty)
         #expect(backend.mistakes.isEmpty)
-        #expect(domain.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.book.state.withLock { $0.allocator.count } == 0)
         #expect(domain.statistics.mappings == 0)
         try domain.close()
     }
@@ -174,7 +174,7 @@ struct TranslatedTests {
                 == .noAddressSpace)
         _ = try mapped.unmap()
         #expect(backend.live.isEmpty && backend.mistakes.isEmpty)
-        #expect(domain.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.book.state.withLock { $0.allocator.count } == 0)
     }
 
     @Test("rule 36: memory that does not own its pages is not opened to a device: bounced, or refused")
@@ -185,7 +185,7 @@ struct TranslatedTests {
         var constraints = DeviceConstraints()
         let (domain, backend) = translatedDomain(constraints)
         do {
-            let mapped = try unsafe Buffer(unsafeImporting: memory).mapped(for: domain, direction: .bidirectional)
+            let mapped = try unsafe Buffer(importing: memory).mapped(for: domain, direction: .bidirectional)
             #expect(mapped.wasBounced == true)
             let last = IOVA(mapped.region(at: 0).start.rawValue + 299)
             #expect(backend.read(last) == 200)
@@ -197,7 +197,7 @@ struct TranslatedTests {
         constraints.allowsBounce = false
         let (strict, _) = translatedDomain(constraints)
         let code = refusal { () throws(DMAError) in
-            _ = try unsafe Buffer(unsafeImporting: memory).mapped(for: strict, direction: .toDevice)
+            _ = try unsafe Buffer(importing: memory).mapped(for: strict, direction: .toDevice)
         }
         #expect(code == .misaligned)
     }
@@ -209,6 +209,47 @@ struct TranslatedTests {
         var pool = try Pool(mapped, blockSize: 1 << 16, alignment: 1 << 16)
         #expect(pool.capacity == 4)
         if let block = pool.lease() { #expect(block.region(at: 0).start.rawValue % (1 << 16) == 0) }
+    }
+
+    @Test("an IOMMU whose pages are larger than the CPU's: nothing beside the buffer is opened")
+    func largeGranule() throws {
+        let backend = RecordingBackend(page: 65536)
+        let (domain, _) = translatedDomain(backend: backend, pageSizes: [65536])
+        var buffer = try Buffer(count: 4096)
+        buffer.withMutableBytes { $0.storeBytes(of: 3, toByteOffset: 4095, as: UInt8.self) }
+        let mapped = try buffer.mapped(for: domain, direction: .toDevice)
+        #expect(mapped.wasBounced == true)
+        #expect(backend.read(IOVA(mapped.region(at: 0).start.rawValue + 4095)) == 3)
+        #expect(backend.live[0].count == 65536)
+        let whole = try Buffer(count: 65536, alignment: 65536).mapped(for: domain, direction: .toDevice)
+        #expect(whole.wasBounced == false)
+        #expect(backend.mistakes.isEmpty)
+    }
+
+    @Test("rule 18, rule 31: what cannot even be unwound is parked, and the list comes back all the same")
+    func rule31_unwindRefused() throws {
+        let (domain, backend) = translatedDomain()
+        var list = ScatterList()
+        for _ in 0..<3 {
+            let number = list.appendWithoutEntry(try Buffer(count: 16384))
+            try list.appendEntry(buffer: number, range: 4096..<8192)
+        }
+        backend.failMap(in: 3)
+        backend.failUnmap(true)
+        switch list.map(for: domain, direction: .bidirectional) {
+        case .mapped: Issue.record("mapped")
+        case .failed(let error, let list):
+            #expect(error.code == .backendFailed)
+            #expect(list.bufferCount == 3)
+        }
+        #expect(backend.live.count == 2)
+        #expect(backend.write(1, IOVA(backend.live[0].iova)), "the buffers ended, their memory did not")
+        #expect(domain.book.state.withLock { $0.allocator.count } == 1, "addresses that are in use are not given again")
+        backend.failUnmap(false)
+        let released = try unsafe Quarantine.unsafeReleaseAll(of: domain.id)
+        #expect(released == 1)
+        #expect(backend.live.isEmpty)
+        #expect(domain.book.state.withLock { $0.allocator.count } == 0)
     }
 
     @Test("odd page sizes are put right")
@@ -273,7 +314,7 @@ struct TranslatedTests {
             }
             _ = try mapped.unmap()
             #expect(backend.live.isEmpty && backend.mistakes.isEmpty)
-            #expect(domain.state.withLock { $0.allocator.count } == 0)
+            #expect(domain.book.state.withLock { $0.allocator.count } == 0)
         }
     }
 }

@@ -127,14 +127,14 @@ struct BufferTests {
         defer { unsafe memory.deallocate() }
         let counter = Counter()
         do {
-            let buffer = try unsafe Buffer(unsafeImporting: memory) { counter.value.add(1, ordering: .relaxed) }
+            let buffer = try unsafe Buffer(importing: memory) { counter.value.add(1, ordering: .relaxed) }
             #expect(buffer.count == 100)
             #expect(buffer.backing == .imported)
             #expect(counter.value.load(ordering: .relaxed) == 0)
         }
         #expect(counter.value.load(ordering: .relaxed) == 1)
         let refusal = Self.code { () throws(DMAError) in
-            _ = try unsafe Buffer(unsafeImporting: UnsafeMutableRawBufferPointer(start: nil, count: 0))
+            _ = try unsafe Buffer(importing: UnsafeMutableRawBufferPointer(start: nil, count: 0))
         }
         #expect(refusal == .zeroLength)
     }

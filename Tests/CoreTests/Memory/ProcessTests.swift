@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import CDMA
 import Glibc
 import Synchronization
 import Testing
