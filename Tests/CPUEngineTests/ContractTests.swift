@@ -229,6 +229,30 @@ struct ContractTests {
         check(seen.count == 300)
     }
 
+    @Test("a worker that sleeps through finished jobs neither stops the others nor runs a job twice")
+    func lateWorkers() throws {
+        var random = Seeded.stream("late workers")
+        // More workers than processors: some are always late. Each job is shared, and the depth is small.
+        var configuration = CPUConfiguration(depth: 2, workers: 6)
+        configuration.quantum = 4096
+        configuration.inlineLimit = 0
+        configuration.spin = 0
+        var channel = try Channel<CPUEngine, Arena>.make(configuration)
+        for _ in 0..<2 { _ = try channel.submit(.copy(), Self.copyArena(40_000, &random)).get() }
+        channel.issuePending()
+        var done = 0
+        let deadline = Deadline.after(milliseconds: 20_000)
+        while done < 3000, Deadline.now < deadline {
+            guard let finished = channel.next() else { continue }
+            done += 1
+            check(finished.status == .complete && (done % 100 != 0 || finished.cargo.difference == nil))
+            _ = try channel.submit(.copy(), finished.takeCargo()).get()
+            channel.issuePending()
+        }
+        check(done == 3000)
+        check(channel.faults.total == 0, "\(channel.faults)")
+    }
+
     @Test("rule 26: what comes after a fence starts after it, and nobody need poll for that", arguments: Setup.allCases)
     func rule26_fence(setup: Setup) throws {
         var random = Seeded.stream("rule26")

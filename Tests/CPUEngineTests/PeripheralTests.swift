@@ -214,7 +214,7 @@ struct PeripheralTests {
         _ = try ring.stop()
     }
 
-    @Test("rules 14 and 22: playback raises an interrupt a period, and the wire hears the ring", arguments: [Setup.workers, .mixed])
+    @Test("rules 14 and 22: playback, an interrupt a period, and the wire hears the ring", arguments: [Setup.workers, .mixed])
     func rule22_playback(setup: Setup) throws {
         let fifo = try FIFOPeripheral(depth: 256, width: 4)
         var buffer = try Self.ring(1024, .toDevice)

@@ -30,7 +30,11 @@ enum Command {
 /// The memory that an engine and its workers share: jobs, a ring of deliveries to each worker and one of completions back.
 ///
 /// Each word has one writer, or is reached by atomic instructions alone; each stands in a cache line of its own side. A ring's
-/// indices only grow; a slot's number is written before the index that publishes it, and read after it.
+/// indices only grow; what it holds is written before the index that publishes it, and read after it.
+///
+/// A delivery names a slot and the use of it that is meant. A worker may come to it late, when others have done the job and
+/// the slot has another: so it enters first and then looks whether the use is still the same, and the engine ends a use first
+/// and then looks whether anybody is inside. Of the two, one sees the other.
 @safe
 final class Board: @unchecked Sendable {
     let slots: Int
@@ -45,9 +49,9 @@ final class Board: @unchecked Sendable {
     let orders: UnsafeMutablePointer<JobOrder>
     private let memory: UnsafeMutableRawPointer
     private let lanes: Int
+    private let places: Int
     private let rings: Int
 
-    /// - Parameter slots: a power of two.
     init(_ configuration: CPUConfiguration, slots: Int, placement: Placement) {
         self.slots = slots
         workers = configuration.workers
@@ -62,9 +66,12 @@ final class Board: @unchecked Sendable {
             descriptor: Descriptor(kind: .null), tag: .max, serial: 0, afterFences: 0, keeps: nil, whole: 0,
             configuration: EngineConfiguration())
         unsafe orders.initialize(repeating: blank, count: slots)
+        var places = 4
+        while places < 2 * slots { places *= 2 }
+        self.places = places
         lanes = Board.common + slots * Board.cell
         rings = lanes + workers * Board.lane
-        let bytes = rings + workers * slots * 8
+        let bytes = rings + workers * 2 * places * 8
         unsafe memory = .allocate(byteCount: bytes, alignment: 64)
         unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
     }
@@ -129,19 +136,33 @@ final class Board: @unchecked Sendable {
 
     private func cell(_ slot: Int) -> UnsafeMutableRawPointer { unsafe memory + Board.common + slot * Board.cell }
 
-    func resetJob(_ slot: Int) { unsafe cell(slot).initializeMemory(as: UInt8.self, repeating: 0, count: Board.cell) }
+    /// Nobody is inside: clears all but the use and those who look whether it is theirs.
+    func resetJob(_ slot: Int) {
+        unsafe cell(slot).initializeMemory(as: UInt8.self, repeating: 0, count: 16)
+        unsafe (cell(slot) + 20).initializeMemory(as: UInt8.self, repeating: 0, count: 24)
+    }
+    /// Which use of the slot this is: it changes when the job is reported or dropped.
+    func use(_ slot: Int) -> UInt32 { unsafe cdma_load_acquire32(cell(slot) + 44) }
+    func endUse(_ slot: Int) {
+        unsafe cdma_fetch_add32(cell(slot) + 44, 1)
+        cdma_full_barrier()
+    }
+    /// Whether the delivered use is the present one. If so, the slot stays as it is until `leave`.
+    func enter(_ slot: Int, use: UInt32) -> Bool {
+        unsafe cdma_fetch_add32(cell(slot) + 16, 1)
+        cdma_full_barrier()
+        if self.use(slot) == use { return true }
+        leave(slot)
+        return false
+    }
+    func leave(_ slot: Int) { unsafe cdma_fetch_add32(cell(slot) + 16, .max) }
     /// Takes the next `count` bytes for the caller: where they begin.
     func claim(_ slot: Int, _ count: UInt64) -> UInt64 { unsafe cdma_fetch_add64(cell(slot), count) }
     /// Says that `count` bytes are done: how many are, in all.
     func finish(_ slot: Int, _ count: UInt64) -> UInt64 { unsafe cdma_fetch_add64(cell(slot) + 8, count) &+ count }
     func finished(_ slot: Int) -> UInt64 { unsafe cdma_load_acquire64(cell(slot) + 8) }
-    /// Workers that still may look at the job.
-    func holders(_ slot: Int) -> UInt32 { unsafe cdma_load_acquire32(cell(slot) + 16) }
-    func setHolders(_ slot: Int, _ count: UInt32) { unsafe cdma_store_release32(cell(slot) + 16, count) }
-    func release(_ slot: Int) {
-        unsafe cdma_fetch_add32(cell(slot) + 16, .max)
-        addOutstanding(.max)
-    }
+    /// Whether a worker is inside, or about to find that it is late.
+    func isHeld(_ slot: Int) -> Bool { unsafe cdma_load_acquire32(cell(slot) + 16) != 0 }
     /// Validation bits that any piece has found.
     func addFindings(_ slot: Int, _ bits: UInt32) { unsafe cdma_fetch_or32(cell(slot) + 20, bits) }
     func findings(_ slot: Int) -> UInt32 { unsafe cdma_load_acquire32(cell(slot) + 20) }
@@ -160,37 +181,47 @@ final class Board: @unchecked Sendable {
 
     private func lane(_ worker: Int) -> UnsafeMutableRawPointer { unsafe memory + lanes + worker * Board.lane }
     private func entry(_ worker: Int, _ isBack: Bool, _ index: UInt32) -> UnsafeMutableRawPointer {
-        let ring = rings + (worker * 2 + (isBack ? 1 : 0)) * slots * 4
-        return unsafe memory + ring + (Int(index) & (slots - 1)) * 4
+        let ring = rings + (worker * 2 + (isBack ? 1 : 0)) * places * 8
+        return unsafe memory + ring + (Int(index) & (places - 1)) * 8
     }
-    private func push(_ worker: Int, _ isBack: Bool, _ slot: Int) {
-        // The ring has a place for each slot, and a slot is in it at most once.
+    /// False where the ring is full.
+    private func push(_ worker: Int, _ isBack: Bool, _ item: UInt64) -> Bool {
+        let head = unsafe cdma_load_acquire32(lane(worker) + (isBack ? 128 : 0))
         let tail = unsafe lane(worker) + (isBack ? 192 : 64)
         let index = unsafe cdma_load_acquire32(tail)
-        unsafe entry(worker, isBack, index).storeBytes(of: UInt32(slot), as: UInt32.self)
+        guard Int(index &- head) < places else { return false }
+        unsafe entry(worker, isBack, index).storeBytes(of: item, as: UInt64.self)
         unsafe cdma_store_release32(tail, index &+ 1)
+        return true
     }
-    private func pop(_ worker: Int, _ isBack: Bool) -> Int? {
+    private func pop(_ worker: Int, _ isBack: Bool) -> UInt64? {
         let head = unsafe lane(worker) + (isBack ? 128 : 0)
         let index = unsafe cdma_load_acquire32(head)
         guard unsafe index != cdma_load_acquire32(lane(worker) + (isBack ? 192 : 64)) else { return nil }
-        let slot = unsafe entry(worker, isBack, index).load(as: UInt32.self)
+        let item = unsafe entry(worker, isBack, index).load(as: UInt64.self)
         unsafe cdma_store_release32(head, index &+ 1)
-        return Int(slot)
+        return item
     }
 
-    /// Gives a job to a worker, and wakes it where it sleeps.
-    func deliver(_ slot: Int, to worker: Int) {
-        push(worker, false, slot)
+    /// Gives a job to a worker, and wakes it where it sleeps. False where the worker has too many that it has not looked at.
+    func deliver(_ slot: Int, to worker: Int) -> Bool {
+        addOutstanding(1)
+        guard push(worker, false, UInt64(use(slot)) << 32 | UInt64(slot)) else {
+            addOutstanding(.max)
+            return false
+        }
         // The worker says that it sleeps before it looks at the ring for the last time; so of the two, one sees the other.
         cdma_full_barrier()
         if unsafe cdma_load_acquire32(lane(worker) + 260) != 0 { ring(worker) }
+        return true
     }
     private func ring(_ worker: Int) {
         unsafe cdma_fetch_add32(lane(worker) + 256, 1)
         unsafe cdma_futex_wake(lane(worker) + 256, 1)
     }
-    func nextDelivery(_ worker: Int) -> Int? { pop(worker, false) }
+    func nextDelivery(_ worker: Int) -> (slot: Int, use: UInt32)? {
+        pop(worker, false).map { (Int($0 & 0xffff_ffff), UInt32($0 >> 32)) }
+    }
 
     /// Sleeps until there is a delivery or a reason to stop. May return early.
     func sleep(_ worker: Int) {
@@ -204,15 +235,16 @@ final class Board: @unchecked Sendable {
         unsafe cdma_store_release32(doorbell + 4, 0)
     }
 
-    func complete(_ slot: Int, by worker: Int) { push(worker, true, slot) }
-    func nextCompletion(_ worker: Int) -> Int? { pop(worker, true) }
+    /// There is room: a job is completed once, and the ring has a place for each.
+    func complete(_ slot: Int, by worker: Int) { _ = push(worker, true, UInt64(slot)) }
+    func nextCompletion(_ worker: Int) -> Int? { pop(worker, true).map { Int($0) } }
 
     /// The engine's: slots whose completion lies in a ring still.
     func completions() -> [Int] {
         (0..<workers).flatMap { worker in
             let head = unsafe cdma_load_acquire32(lane(worker) + 128)
             let count = unsafe cdma_load_acquire32(lane(worker) + 192) &- head
-            return (0..<count).map { unsafe Int(entry(worker, true, head &+ $0).load(as: UInt32.self)) }
+            return (0..<count).map { unsafe Int(entry(worker, true, head &+ $0).load(as: UInt64.self)) }
         }
     }
 }

@@ -21,12 +21,14 @@ struct Team: ~Copyable {
         /// Written, not delivered.
         case queued
         case delivered
-        /// Reported; some worker has yet to see that there is nothing left to do.
+        /// Reported; some worker is about to see that there is nothing left to do.
         case lingering
     }
     private var states: [SlotState]
     private var free: [Int]
     private var queued: [Int] = []
+    /// Issued, but the workers' rings were full of jobs that others have done meanwhile.
+    private var waiting: [Int] = []
     /// Jobs in flight: queued or delivered.
     private var inFlight = 0
     private var serial: UInt64 = 0
@@ -43,9 +45,8 @@ struct Team: ~Copyable {
 
     init(_ configuration: CPUConfiguration) throws(DMAError) {
         let placement = try Placement(cpus: configuration.cpus, node: configuration.node)
-        // Twice the depth: a finished job's slot may linger with a worker that is busy elsewhere.
-        var slots = 2
-        while slots < 2 * configuration.depth { slots *= 2 }
+        // A worker that was put to sleep inside a finished job keeps its slot for a while: one each, at most.
+        let slots = configuration.depth + configuration.workers
         let board = Board(configuration, slots: slots, placement: placement)
         var threads: [pthread_t] = []
         var failure: DMAError?
@@ -93,7 +94,7 @@ struct Team: ~Copyable {
     }
 
     private mutating func sweep() {
-        for slot in states.indices where states[slot] == .lingering && board.holders(slot) == 0 {
+        for slot in states.indices where states[slot] == .lingering && !board.isHeld(slot) {
             states[slot] = .free
             free.append(slot)
         }
@@ -101,37 +102,49 @@ struct Team: ~Copyable {
 
     mutating func issue() {
         guard !queued.isEmpty else { return }
-        for slot in queued { deliver(slot) }
+        waiting += queued
         queued.removeAll(keepingCapacity: true)
+        deliverWaiting()
     }
 
-    private mutating func deliver(_ slot: Int) {
-        states[slot] = .delivered
+    private mutating func deliverWaiting() {
+        var delivered = 0
+        while delivered < waiting.count, deliver(waiting[delivered]) { delivered += 1 }
+        waiting.removeFirst(delivered)
+    }
+
+    /// False where no worker has room.
+    private mutating func deliver(_ slot: Int) -> Bool {
         let descriptor = unsafe board.orders[slot].descriptor
         let count = descriptor.count
-        let waits = descriptor.kind == .peripheral || descriptor.kind == .cyclic
         // Those that wait for a device keep a worker; the others go round the workers that none keeps.
+        let waits = descriptor.kind == .peripheral || descriptor.kind == .cyclic
         let least = kept.min() ?? 0
         let eligible = kept.indices.filter { kept[$0] == least }
-        let helpers =
-            Piecework.isDivisible(descriptor)
-            ? min(eligible.count, Int(clamping: count / board.quantum) + (count % board.quantum == 0 ? 0 : 1)) : 1
-        let number = max(helpers, 1)
-        if waits {
-            let worker = eligible[turn % eligible.count]
-            kept[worker] += 1
-            unsafe board.orders[slot].keeps = worker
-            if descriptor.kind == .cyclic { (cyclic, periods) = (slot, 0) }
-        }
+        let pieces = Piecework.isDivisible(descriptor) ? (count + board.quantum - 1) / board.quantum : 1
+        let wanted = max(min(eligible.count, Int(clamping: pieces)), 1)
         unsafe board.orders[slot].whole = Piecework.sum(count, inFlight)
-        board.setHolders(slot, UInt32(number))
-        board.addOutstanding(UInt32(number))
-        for step in 0..<number { board.deliver(slot, to: eligible[(turn + step) % eligible.count]) }
+        var number = 0
+        for step in eligible.indices where number < wanted {
+            let worker = eligible[(turn + step) % eligible.count]
+            if waits { unsafe board.orders[slot].keeps = worker }
+            guard board.deliver(slot, to: worker) else { continue }
+            number += 1
+            if waits { kept[worker] += 1 }
+        }
+        guard number > 0 else {
+            unsafe board.orders[slot].keeps = nil
+            return false
+        }
+        if descriptor.kind == .cyclic { (cyclic, periods) = (slot, 0) }
+        states[slot] = .delivered
         turn = (turn + number) & 0xffff
+        return true
     }
 
     mutating func next() -> Completion? {
         guard inFlight > 0 else { return nil }
+        if !waiting.isEmpty { deliverWaiting() }
         for worker in 0..<board.workers {
             if let slot = board.nextCompletion(worker) { return report(slot) }
         }
@@ -157,7 +170,7 @@ struct Team: ~Copyable {
         if order.descriptor.flags.contains(.interrupt) { taken &+= 1 }
         leave(slot)
         states[slot] = .lingering
-        if board.holders(slot) == 0 {
+        if !board.isHeld(slot) {
             states[slot] = .free
             free.append(slot)
         }
@@ -167,6 +180,7 @@ struct Team: ~Copyable {
     /// The job in `slot` is over, one way or the other.
     private mutating func leave(_ slot: Int) {
         inFlight -= 1
+        board.endUse(slot)
         if let worker = unsafe board.orders[slot].keeps { kept[worker] -= 1 }
         if cyclic == slot { cyclic = nil }
     }
@@ -183,6 +197,7 @@ struct Team: ~Copyable {
             free.append(slot)
         }
         queued.removeAll(keepingCapacity: true)
+        waiting.removeAll(keepingCapacity: true)
         board.settleFences(fences)
         let toTake = complete.count { unsafe board.orders[$0].descriptor.flags.contains(.interrupt) }
         taken = board.line.count &- UInt64(toTake)

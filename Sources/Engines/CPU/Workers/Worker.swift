@@ -48,22 +48,25 @@ final class Worker: Sendable {
     private func work() {
         board.placement.apply(to: index)
         while board.command != Command.stop {
-            guard let slot = board.nextDelivery(index) ?? look() else {
+            guard let (slot, use) = board.nextDelivery(index) ?? look() else {
                 board.sleep(index)
                 continue
             }
-            execute(slot)
-            board.release(slot)
+            if board.enter(slot, use: use) {
+                execute(slot)
+                board.leave(slot)
+            }
+            board.addOutstanding(.max)
         }
     }
 
     /// Spins for a delivery, no longer than the engine was told to.
-    private func look() -> Int? {
+    private func look() -> (slot: Int, use: UInt32)? {
         guard board.spin > 0 else { return nil }
         let end = cdma_monotonic_nanoseconds() + board.spin
         repeat {
             for _ in 0..<16 {
-                if let slot = board.nextDelivery(index) { return slot }
+                if let delivery = board.nextDelivery(index) { return delivery }
                 cdma_relax()
             }
         } while board.command != Command.stop && cdma_monotonic_nanoseconds() < end
@@ -111,7 +114,8 @@ final class Worker: Sendable {
                 return
             }
             let length = min(board.quantum, count - offset)
-            let found = Piecework.run(order.descriptor, board.kernels, at: Int(offset), count: Int(length), whole: order.whole, carry: 0)
+            let found = Piecework.run(
+                order.descriptor, board.kernels, at: Int(offset), count: Int(length), whole: order.whole, carry: 0)
             if let found {
                 if found != 0 { board.addFindings(slot, UInt32(truncatingIfNeeded: found)) }
             } else {
@@ -134,7 +138,8 @@ final class Worker: Sendable {
         while done < count {
             guard mayMove() else { return }
             let length = min(board.quantum, count - done)
-            let result = Piecework.run(order.descriptor, board.kernels, at: Int(done), count: Int(length), whole: order.whole, carry: carry)
+            let result = Piecework.run(
+                order.descriptor, board.kernels, at: Int(done), count: Int(length), whole: order.whole, carry: carry)
             guard let result else {
                 board.setFailed(slot)
                 board.endMoving()
