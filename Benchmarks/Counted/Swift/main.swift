@@ -114,13 +114,15 @@ func run(_ variant: String, _ operations: UInt64) async throws(DMAError) -> UInt
         return try await hotAwait(&channel, pool, operations)
     case "suspend": return runSuspending(operations, serving: true)
     case "suspend-each": return runSuspending(operations, serving: false)
-    default: return nil
+    default: return runCounterexample(variant, operations)
     }
 }
 
+let variants =
+    "c|swift|channel|channel-copy|any|await|suspend|suspend-each|counter-retain|counter-allocate|counter-lock"
 let arguments = CommandLine.arguments
 guard arguments.count == 3, let operations = UInt64(arguments[2]), let sum = try await run(arguments[1], operations) else {
-    print("usage: dma-counted c|swift|channel|channel-copy|any|await|suspend|suspend-each OPERATIONS")
+    print("usage: dma-counted \(variants) OPERATIONS")
     throw DMAError(.badConfiguration)
 }
 print(sum)
