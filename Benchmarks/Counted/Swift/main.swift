@@ -49,10 +49,7 @@ func hotChannelCopy(_ channel: inout Channel<RingEngine, Pair<Block, Block>>, _ 
     var sum: UInt64 = 0
     while sum < operations {
         guard let source = pool.lease(), let destination = pool.lease() else { return 0 }
-        switch channel.submit(.copy(), Pair(source, destination)) {
-        case .queued(_): break
-        case .refused(_, _): return 0
-        }
+        guard (try? channel.submit(.copy(), Pair(source, destination)).get()) != nil else { return 0 }
         channel.issuePending()
         if let finished = channel.next() { sum = finished.cookie.rawValue }
     }

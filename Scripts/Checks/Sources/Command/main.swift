@@ -10,6 +10,7 @@ let usage = """
            house-checks names DOCUMENT GRAPHS MODULE…
            house-checks errors CHAPTER PRINTED
            house-checks snippets EXAMPLES DOCUMENT…
+           house-checks libraries PACKAGE
            house-checks counts LIMITS RUNS OPERATIONS
            house-checks hot-path DECLARATION RUNS OPERATIONS PROGRAM LISTING
            house-checks show VARIANT RUNS OPERATIONS
@@ -109,6 +110,9 @@ func check(_ words: [String]) throws(CannotCheck) -> [Finding]? {
             findings.append(Finding(region.file, region.line, "no chapter shows snippet \(region.name)", cure: "show it, or remove the marks"))
         }
         return findings
+    case ("libraries", 2):
+        print(try Libraries.modules(words[1], read(words[1])).joined(separator: " "))
+        return []
     case ("counts", 4):
         return try counts(words[1], words[2], number(words[3]))
     case ("hot-path", 6):
