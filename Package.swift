@@ -41,6 +41,10 @@ let package = Package(
         .executableTarget(
             name: "dma-counted", dependencies: ["CountedRing", "DMACore", "ScriptedEngines"], path: "Benchmarks/Counted/Swift",
             swiftSettings: house),
+        .target(name: "BenchmarkPeers", path: "Benchmarks/CPU/Peers"),
+        .executableTarget(
+            name: "dma-benchmark-cpu", dependencies: ["BenchmarkPeers", "DMACPUEngine", "DMACore"],
+            path: "Benchmarks/CPU/Swift", swiftSettings: house),
         .testTarget(name: "DMACoreTests", dependencies: ["CDMA", "DMACore"], path: "Tests/CoreTests", swiftSettings: house),
         .testTarget(
             name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine"], path: "Tests/CPUEngineTests",
