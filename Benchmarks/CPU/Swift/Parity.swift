@@ -7,18 +7,19 @@ import DMACore
 /// A stripe: sources, then P, then Q, one after the other in one mapped buffer.
 struct Stripe: ~Copyable, Cargo {
     private var memory: MappedBuffer
+    private let whole: Region
     private let size: UInt64
     let regionCount: Int
 
     init(_ memory: consuming MappedBuffer, members: Int) {
         size = UInt64(memory.count / members)
         regionCount = members
+        whole = memory.region(at: 0)
         self.memory = memory
     }
 
     func region(at index: Int) -> Region {
         guard index >= 0, index < regionCount else { return .none }
-        let whole = memory.region(at: 0)
         // Inside the mapping that this value owns.
         return unsafe Region(
             unsafeStart: IOVA(whole.start.rawValue + UInt64(index) * size), count: size, domain: whole.domain,

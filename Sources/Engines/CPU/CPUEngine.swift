@@ -27,6 +27,7 @@ public struct CPUEngine: ~Copyable, Engine {
     /// second number. Bytes.
     @usableFromInline let plainCount: UInt64
     @usableFromInline let plainSum: UInt64
+    let kernels: Kernels
     // Below here: off the steady path alone.
     let configuration: CPUConfiguration
     var inline: InlineState
@@ -58,6 +59,7 @@ public struct CPUEngine: ~Copyable, Engine {
         issued = 0
         tail = 0
         detours = configuration.workers > 0 ? .team : []
+        kernels = configuration.kernels
         plainCount = UInt64(configuration.quantum)
         plainSum = UInt64(max(configuration.kernels.streamThreshold - 1, 0))
     }
