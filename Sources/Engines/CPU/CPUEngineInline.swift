@@ -27,7 +27,34 @@ struct InlineState {
     }
 }
 
+/// What an engine keeps off the steady path.
+@usableFromInline
+struct ColdState: ~Copyable {
+    let configuration: CPUConfiguration
+    var inline: InlineState
+    var team: Team?
+
+    init(_ configuration: CPUConfiguration, _ team: consuming Team?) {
+        self.configuration = configuration
+        var places = 1
+        while places < configuration.depth { places *= 2 }
+        inline = InlineState(places: places)
+        self.team = team
+    }
+}
+
 extension CPUEngine {
+    // The memory is this value's own, from its beginning to its end.
+    var configuration: CPUConfiguration { unsafe cold.pointee.configuration }
+    private var inline: InlineState {
+        _read { yield unsafe cold.pointee.inline }
+        nonmutating _modify { yield unsafe &cold.pointee.inline }
+    }
+    private var team: Team? {
+        _read { yield unsafe cold.pointee.team }
+        nonmutating _modify { yield unsafe &cold.pointee.team }
+    }
+
     /// `enqueue`, where there are workers, or more to keep than an entry holds.
     @usableFromInline @inline(never)
     mutating func enqueueParticular(_ descriptor: Descriptor, tag: UInt32) -> Bool {
