@@ -17,6 +17,7 @@ let house: [SwiftSetting] = [
 let package = Package(
     name: "swift-dma",
     products: [
+        .library(name: "DMA", targets: ["DMA"]),
         .library(name: "DMACore", targets: ["DMACore"]),
         .library(name: "DMACPUEngine", targets: ["DMACPUEngine"]),
     ],
@@ -35,6 +36,8 @@ let package = Package(
                 .target(name: "CISAL", condition: .when(traits: ["ISAL"])),
             ],
             path: "Sources/Engines/CPU", swiftSettings: house),
+        .target(name: "DMA", dependencies: ["DMACore", "DMACPUEngine"], path: "Sources/System", swiftSettings: house),
+        .testTarget(name: "DMASystemTests", dependencies: ["DMA", "DMACore"], path: "Tests/SystemTests", swiftSettings: house),
         .target(
             name: "ScriptedEngines", dependencies: ["CDMA", "DMACore"], path: "Tests/ScriptedEngines", swiftSettings: house),
         .target(name: "CountedRing", path: "Benchmarks/Counted/C"),

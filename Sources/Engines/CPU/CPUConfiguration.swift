@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import DMACore
+public import DMACore
 
 /// How a CPU engine is set up.
 public struct CPUConfiguration: Sendable {
@@ -57,7 +57,8 @@ public struct CPUConfiguration: Sendable {
         return checked
     }
 
-    var capabilities: Capabilities {
+    /// What an engine of this configuration can do.
+    public var capabilities: Capabilities {
         var capabilities = Capabilities(
             name: "cpu", implementation: workers == 0 ? "\(kernels)" : "\(kernels); \(workers) threads",
             operations: operations, depth: depth)

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DMACore
+public import DMACPUEngine
+internal import Glibc
+
+/// The CPU engine, which every machine has: `cpu` does its work in the caller's polls, `cpu-threads` on threads of its own.
+public struct CPUProvider: EngineProvider {
+    /// Channels of each of the two.
+    public static let channels = 64
+
+    public init() {}
+
+    public func probe() -> [EngineOffer] {
+        [Self.inline, Self.threads].compactMap { name in
+            // Capabilities come from the configuration alone; no engine is started to be asked.
+            EngineOffer(name: name, channels: Self.channels, capabilities: configuration(name).offeredCapabilities(name))
+        }
+    }
+
+    public func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine {
+        AnyEngine(try CPUEngine(configuration(offer.name)))
+    }
+
+    /// How an engine of this name is set up: with threads, one for each processor this process may use, eight at most.
+    public func configuration(_ name: String) -> CPUConfiguration {
+        guard name == Self.threads else { return CPUConfiguration(depth: 64) }
+        let processors = sysconf(Int32(_SC_NPROCESSORS_ONLN))
+        return CPUConfiguration(depth: 64, workers: min(max(processors, 1), 8))
+    }
+
+    static let inline = "cpu"
+    static let threads = "cpu-threads"
+}
+
+extension CPUConfiguration {
+    func offeredCapabilities(_ name: String) -> Capabilities {
+        var capabilities = capabilities
+        capabilities.name = name
+        return capabilities
+    }
+}

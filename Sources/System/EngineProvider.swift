@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DMACore
+
+/// Finds the engines of one kind, and opens them. A new kind of engine is listed and requested by having one of these.
+///
+/// Thread rules: called from any thread, also at the same time.
+public protocol EngineProvider: Sendable {
+    /// What there is now, present or absent, in the order of preference. Cheap: it is asked for each listing and request.
+    func probe() -> [EngineOffer]
+
+    /// Opens channel `channel` of an offer, counted from 0.
+    func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine
+}
+
+/// An engine as its provider describes it.
+public struct EngineOffer: Equatable, Sendable {
+    /// Unique in the system.
+    public var name: String
+    /// Channels that can be open at the same time.
+    public var channels: Int
+    public var capabilities: Capabilities
+    public var constraints: DeviceConstraints
+    /// Why it cannot be used; nil where it can.
+    public var absence: EngineAbsence?
+
+    public init(
+        name: String, channels: Int, capabilities: Capabilities, constraints: DeviceConstraints = DeviceConstraints(),
+        absence: EngineAbsence? = nil
+    ) {
+        self.name = name
+        self.channels = channels
+        self.capabilities = capabilities
+        self.constraints = constraints
+        self.absence = absence
+    }
+}
+
+/// Why an engine is not there, and what to do about it: a line each.
+public struct EngineAbsence: Equatable, Sendable, Codable {
+    public let reason: String
+    public let cure: String
+    public init(reason: String, cure: String) {
+        self.reason = reason
+        self.cure = cure
+    }
+}
+
+/// An engine in the system's list.
+public struct EngineListing: Equatable, Sendable {
+    public let offer: EngineOffer
+    public let channelsInUse: Int
+    public let channelNames: [String]
+}
+
+/// Gives a channel's name back when the last reference goes.
+final class ChannelLease: Sendable {
+    private let release: @Sendable () -> Void
+    init(_ release: @escaping @Sendable () -> Void) { self.release = release }
+    deinit { release() }
+}
+
+/// An engine that holds its channel's lease: the lease ends after the engine has.
+struct LeasedEngine: ~Copyable, Engine {
+    private var engine: AnyEngine
+    private let lease: ChannelLease
+
+    init(_ engine: consuming AnyEngine, _ lease: ChannelLease) {
+        self.engine = engine
+        self.lease = lease
+    }
+
+    var capabilities: Capabilities { engine.capabilities }
+    var interruptLine: InterruptLine? { engine.interruptLine }
+    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool { engine.enqueue(descriptor, tag: tag) }
+    mutating func issuePending() { engine.issuePending() }
+    mutating func next() -> Completion? { engine.next() }
+    mutating func terminate() { engine.terminate() }
+    mutating func quiesce(by deadline: Deadline) -> Bool { engine.quiesce(by: deadline) }
+    mutating func pause() -> Bool { engine.pause() }
+    mutating func resume() -> Bool { engine.resume() }
+    mutating func residue(of tag: UInt32) -> UInt64? { engine.residue(of: tag) }
+    mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) { try engine.configure(configuration) }
+    mutating func wait(until deadline: Deadline) -> Bool { engine.wait(until: deadline) }
+}
