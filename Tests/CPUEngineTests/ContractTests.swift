@@ -14,8 +14,8 @@ import Testing
 @Suite("Contract of the CPU engine", .serialized)
 struct ContractTests {
     /// An arena for a copy of `count` bytes whose model is already that of the copy.
-    static func copyArena(_ count: Int, _ random: inout Seeded) -> Arena {
-        var arena = Arena([count, count], &random)
+    static func copyArena(_ count: Int, _ random: inout Seeded) throws -> Arena {
+        var arena = try Arena([count, count], &random)
         arena.model.replaceSubrange(arena.cuts[1], with: arena.model[arena.cuts[0]])
         return arena
     }
@@ -260,7 +260,7 @@ struct ContractTests {
         for _ in 0..<20 {
             // Two regions of one memory, through two transactions: the second overwrites what the first wrote.
             let count = 200_000
-            let shared = Arena([count], &random)
+            let shared = try Arena([count], &random)
             let region = shared.region(at: 0)
             let first = try channel.submit(.fill(pattern: 0x1111_1111_1111_1111, flags: .fence), Window(region)).get()
             let second = try channel.submit(.fill(pattern: 0x2222_2222_2222_2222, flags: [.interrupt]), Window(region)).get()
