@@ -124,8 +124,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         _ detail: SIMD4<UInt64>, _ cargo: consuming C
     ) -> Submission<C> {
         let operation = Operation(
-            kind, source: unsafe Range(uncheckedBounds: (source, source &+ sourceCount)),
-            destination: unsafe Range(uncheckedBounds: (destination, destination &+ destinationCount)),
+            kind, source: Operation.Places(first: source, count: sourceCount),
+            destination: Operation.Places(first: destination, count: destinationCount),
             sourceOffset: sourceOffset, destinationOffset: destinationOffset, count: count, value: value, detail: detail,
             flags: flags)
         if detours.contains(.terminating) { return .refused(DMAError(.terminating), cargo) }
