@@ -185,6 +185,11 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         var issues = false
         while !held.isEmpty {
             let slot = Int(held.first)
+            // What was not issued stays back: in the engine, the next one's doorbell would start it too (rule 5).
+            guard table.sequence(slot) < issuedEnd else {
+                if issues { engine.issuePending() }
+                return
+            }
             guard unsafe engine.enqueue(arena.descriptors[slot], tag: tag(table.sequence(slot))) else {
                 // No room in the engine just now, though its depth says otherwise: the next poll tries again.
                 faultCounts.refusedEnqueue &+= 1
@@ -193,7 +198,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             }
             _ = unsafe held.popFirst(records)
             unsafe records[slot].isHeld = false
-            if table.sequence(slot) < issuedEnd { issues = true }
+            issues = true
             if unsafe arena.operations[slot].flags.contains(.fence) {
                 fenceSequence = table.sequence(slot)
                 if issues { engine.issuePending() }
