@@ -44,7 +44,13 @@ let package = Package(
         .executableTarget(
             name: "dma-counted", dependencies: ["CountedRing", "DMACore", "ScriptedEngines"], path: "Benchmarks/Counted/Swift",
             swiftSettings: house),
-        .testTarget(name: "DMACoreTests", dependencies: ["CDMA", "DMACore"], path: "Tests/CoreTests", swiftSettings: house),
+        .testTarget(
+            name: "DMACoreTests", dependencies: ["CDMA", "DMACore"], path: "Tests/CoreTests", exclude: ["Channel"],
+            swiftSettings: house),
+        // Apart, because the scripted engines' module brings CDMA's view of the C library with it.
+        .testTarget(
+            name: "DMAChannelTests", dependencies: ["DMACore", "ScriptedEngines"], path: "Tests/CoreTests/Channel",
+            swiftSettings: house),
         .testTarget(
             name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine"], path: "Tests/CPUEngineTests",
             swiftSettings: house),
