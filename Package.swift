@@ -56,6 +56,9 @@ let package = Package(
         .testTarget(
             name: "DMAConformanceTests", dependencies: ["DMAConformance", "DMACore", "DMACPUEngine", "ScriptedEngines"],
             path: "Tests/ConformanceTests", swiftSettings: house),
+        // Compiles Tests/CompileFail, which is no target: half of it must not compile.
+        .testTarget(
+            name: "DMACompileFailTests", dependencies: ["DMACore"], path: "Tests/CompileFailTests", swiftSettings: house),
         .testTarget(
             name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine"], path: "Tests/CPUEngineTests",
             swiftSettings: house),
