@@ -47,8 +47,10 @@ public struct EngineAbsence: Equatable, Sendable, Codable {
 }
 
 /// An engine in the system's list.
-public struct EngineListing: Equatable, Sendable {
+public struct EngineListing: Sendable {
     public let offer: EngineOffer
+    /// Who found it.
+    public let provider: any EngineProvider
     public let channelsInUse: Int
     public let channelNames: [String]
 }
