@@ -26,6 +26,9 @@ let package = Package(
         .trait(name: "ISAL", description: "XOR, PQ and CRC32C by Intel's ISA-L (Debian: libisal-dev)"),
         .default(enabledTraits: ["ISAL"]),
     ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+    ],
     targets: [
         .target(name: "CDMA", path: "Sources/CDMA"),
         .systemLibrary(name: "CISAL", path: "Sources/CISAL", providers: [.apt(["libisal-dev"])]),
@@ -38,6 +41,18 @@ let package = Package(
             ],
             path: "Sources/Engines/CPU", swiftSettings: house),
         .target(name: "DMA", dependencies: ["DMACore", "DMACPUEngine"], path: "Sources/System", swiftSettings: house),
+        .target(
+            name: "DMASelfTest", dependencies: ["CDMA", "DMA", "DMAConformance", "DMACore", "DMACPUEngine"],
+            path: "Sources/SelfTest", swiftSettings: house),
+        .executableTarget(
+            name: "dmactl",
+            dependencies: [
+                "DMA", "DMAConformance", "DMACore", "DMASelfTest", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/Tool", swiftSettings: house),
+        .testTarget(
+            name: "DMASelfTestTests", dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMASelfTest"],
+            path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(name: "DMASystemTests", dependencies: ["DMA", "DMACore"], path: "Tests/SystemTests", swiftSettings: house),
         .target(
             name: "ScriptedEngines", dependencies: ["CDMA", "DMACore"], path: "Tests/ScriptedEngines", swiftSettings: house),
@@ -58,7 +73,7 @@ let package = Package(
             name: "DMAChannelTests", dependencies: ["DMACore", "ScriptedEngines"], path: "Tests/CoreTests/Channel",
             swiftSettings: house),
         .testTarget(
-            name: "DMAConformanceTests", dependencies: ["DMAConformance", "DMACore", "DMACPUEngine", "ScriptedEngines"],
+            name: "DMAConformanceTests", dependencies: ["DMAConformance", "DMACore", "ScriptedEngines"],
             path: "Tests/ConformanceTests", swiftSettings: house),
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(

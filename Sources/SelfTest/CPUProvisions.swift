@@ -16,6 +16,7 @@ public enum CPUProvisions {
     public static func provisions(_ peripherals: [FIFOPeripheral]) -> ConformanceProvisions<CPUEngine> {
         var provisions = ConformanceProvisions<CPUEngine>()
         provisions.peripheral = { _ in Wire(peripherals) }
+        provisions.ringsRunFreely = false
         return provisions
     }
 }

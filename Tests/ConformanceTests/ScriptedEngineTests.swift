@@ -27,7 +27,9 @@ struct ScriptedEngineTests {
     @Test("a queue pair with completions in any order", arguments: Seeds.all)
     func queuePair(seed: UInt64) async throws {
         let domain = Domain(name: "queue pair")
-        let suite = ConformanceSuite(seed: seed, iterations: 8, maximumBytes: 16_384, domain: domain, isScripted: true)
+        let suite = ConformanceSuite(seed: seed, iterations: 8, maximumBytes: 16_384, domain: domain, isScripted: true,
+            // Other tests run beside this one and may keep every thread of the pool for a while.
+            duration: 600_000_000_000, patience: 60_000_000_000)
         let report = await suite.run(
             "queue-pair", makeEngine: { () throws(DMAError) in QueuePairEngine(entries: 16, seed: seed) },
             provisions: Provisions.queuePair { engine, body in body(&engine) })
@@ -41,7 +43,9 @@ struct ScriptedEngineTests {
     @Test("a chain that is extended while it runs", arguments: Seeds.all)
     func chain(seed: UInt64) async throws {
         let domain = Domain(name: "chain")
-        let suite = ConformanceSuite(seed: seed, iterations: 8, maximumBytes: 16_384, domain: domain, isScripted: true)
+        let suite = ConformanceSuite(seed: seed, iterations: 8, maximumBytes: 16_384, domain: domain, isScripted: true,
+            // Other tests run beside this one and may keep every thread of the pool for a while.
+            duration: 600_000_000_000, patience: 60_000_000_000)
         let report = await suite.run(
             "chain", makeEngine: { () throws(DMAError) in try ChainEngine(entries: 8, seed: seed, domain: domain) },
             provisions: Provisions.chain { engine, body in body(&engine) })
@@ -54,7 +58,9 @@ struct ScriptedEngineTests {
     @Test("a ring of periods", arguments: Seeds.all)
     func cyclic(seed: UInt64) async throws {
         let domain = Domain(name: "cyclic")
-        let suite = ConformanceSuite(seed: seed, iterations: 8, maximumBytes: 16_384, domain: domain, isScripted: true)
+        let suite = ConformanceSuite(seed: seed, iterations: 8, maximumBytes: 16_384, domain: domain, isScripted: true,
+            // Other tests run beside this one and may keep every thread of the pool for a while.
+            duration: 600_000_000_000, patience: 60_000_000_000)
         let report = await suite.run(
             "cyclic", makeEngine: { () throws(DMAError) in CyclicEngine() },
             provisions: Provisions.cyclic { engine, body in body(&engine) })

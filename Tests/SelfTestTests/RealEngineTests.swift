@@ -17,6 +17,13 @@ struct RealEngineTests {
         return seed
     }()
 
+    /// Patient, because other tests run beside this one and may keep every thread of the pool for a while.
+    static func suite(_ iterations: Int, _ maximumBytes: Int, _ name: String) -> ConformanceSuite {
+        ConformanceSuite(
+            seed: seed, iterations: iterations, maximumBytes: maximumBytes, domain: Domain(name: name), duration: 600_000_000_000,
+            patience: 60_000_000_000)
+    }
+
     func expectConformance(_ report: ConformanceReport) {
         print(report.table)
         let (passed, number) = (report.passed, report.counts.passed)
@@ -28,7 +35,7 @@ struct RealEngineTests {
     @Test("the CPU engine, inline and with threads", arguments: [0, 2])
     func cpu(_ workers: Int) async throws {
         let peripherals = try CPUProvisions.peripherals()
-        let suite = ConformanceSuite(seed: Self.seed, iterations: 8, maximumBytes: 32_768, domain: Domain(name: "cpu"))
+        let suite = Self.suite(8, 32_768, "cpu")
         expectConformance(
             await suite.run(
                 workers == 0 ? "cpu" : "cpu-threads",
@@ -44,7 +51,7 @@ struct RealEngineTests {
 
     @Test("cycle stealing: what is cut into quanta is whole")
     func cycleStealing() async throws {
-        let suite = ConformanceSuite(seed: Self.seed, iterations: 6, maximumBytes: 8192, domain: Domain(name: "stealing"))
+        let suite = Self.suite(6, 8192, "stealing")
         expectConformance(
             await suite.run(
                 "cpu, cycle stealing",
@@ -55,7 +62,7 @@ struct RealEngineTests {
 
     @Test("demand: with the other side always ready, everything runs")
     func demand() async throws {
-        let suite = ConformanceSuite(seed: Self.seed, iterations: 6, maximumBytes: 8192, domain: Domain(name: "demand"))
+        let suite = Self.suite(6, 8192, "demand")
         expectConformance(
             await suite.run(
                 "cpu, demand",
@@ -68,7 +75,7 @@ struct RealEngineTests {
 
     @Test("burst: a mode that changes nothing changes nothing")
     func burst() async throws {
-        let suite = ConformanceSuite(seed: Self.seed, iterations: 6, maximumBytes: 8192, domain: Domain(name: "burst"))
+        let suite = Self.suite(6, 8192, "burst")
         expectConformance(
             await suite.run(
                 "cpu, burst",

@@ -71,6 +71,9 @@ extension Bench where E: ~Copyable {
     /// A ring without a client: rules 16, 18, 19 and 22 on a transaction that never ends by itself.
     func rule22() throws(DMAError) {
         guard capabilities.operations.contains(.cyclic) else { return skip("no cyclic transfers") }
+        guard provisions.stream != nil || provisions.ringsRunFreely else {
+            return skip("the maker gave no stream, and rings do not run by themselves")
+        }
         var channel = try open()
         let stream = provisions.stream.map { provide in channel.withEngine { provide(&$0) } }
         let period = 64 * unit

@@ -29,7 +29,7 @@ public struct ConformanceSuite: Sendable {
     /// - Parameters: as the properties; numbers out of range are brought to the nearest bound.
     public init(
         seed: UInt64, iterations: Int = 20, maximumBytes: Int = 65_536, domain: Domain, isScripted: Bool = false,
-        duration: Int64 = 60_000_000_000, patience: Int64 = 2_000_000_000, only: Set<ConformanceCheck>? = nil
+        duration: Int64 = 60_000_000_000, patience: Int64 = 10_000_000_000, only: Set<ConformanceCheck>? = nil
     ) {
         self.seed = seed
         self.iterations = max(iterations, 1)

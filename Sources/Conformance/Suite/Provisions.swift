@@ -30,6 +30,8 @@ public protocol ConformanceStream: AnyObject {
 ///
 /// The closures are called on the suite's task, with the engine inside its channel, and may keep what they return alive.
 public struct ConformanceProvisions<E: Engine & ~Copyable> {
+    /// Whether the engine's rings run by themselves where there is no `stream`; where not, rings are not checked.
+    public var ringsRunFreely = true
     /// For operations with a peripheral, and for rule 2.
     public var peripheral: ((inout E) -> any ConformancePeripheral)?
     /// For cyclic operations.
