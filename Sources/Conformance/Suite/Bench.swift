@@ -82,7 +82,8 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
             if !gaveUp { fail("unexpected: \(error)") }
         }
         if wrong > 0 { return row(.failed(wrong), since: began) }
-        if let skipReason, questions == 0 { return row(.notApplicable(skipReason), since: began) }
+        // Whatever was asked on the way, such as whether the channel was left empty, is not what the check is about.
+        if let skipReason { return row(.notApplicable(skipReason), since: began) }
         // A check that asked nothing has proved nothing.
         return row(questions > 0 ? .passed : .notRun("nothing could be asked"), since: began)
     }
