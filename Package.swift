@@ -24,10 +24,14 @@ let package = Package(
         .library(name: "DMA", targets: ["DMA"]),
         .library(name: "DMACore", targets: ["DMACore"]),
         .library(name: "DMACPUEngine", targets: ["DMACPUEngine"]),
+        .library(name: "DMAConformance", targets: ["DMAConformance"]),
     ],
     traits: [
         .trait(name: "ISAL", description: "XOR, PQ and CRC32C by Intel's ISA-L (Debian: libisal-dev)"),
         .default(enabledTraits: ["ISAL"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
     ],
     targets: [
         .target(name: "CDMA", path: "Sources/CDMA"),
@@ -41,14 +45,43 @@ let package = Package(
             ],
             path: "Sources/Engines/CPU", swiftSettings: house),
         .target(name: "DMA", dependencies: ["DMACore", "DMACPUEngine"], path: "Sources/System", swiftSettings: house),
+        .target(
+            name: "DMASelfTest", dependencies: ["CDMA", "DMA", "DMAConformance", "DMACore", "DMACPUEngine"],
+            path: "Sources/SelfTest", swiftSettings: house),
+        .executableTarget(
+            name: "dmactl",
+            dependencies: [
+                "DMA", "DMAConformance", "DMACore", "DMASelfTest", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/Tool", swiftSettings: house),
+        .testTarget(
+            name: "DMASelfTestTests", dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMASelfTest"],
+            path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(name: "DMASystemTests", dependencies: ["DMA", "DMACore"], path: "Tests/SystemTests", swiftSettings: house),
         .target(
             name: "ScriptedEngines", dependencies: ["CDMA", "DMACore"], path: "Tests/ScriptedEngines", swiftSettings: house),
+        .target(name: "DMAConformance", dependencies: ["DMACore"], path: "Sources/Conformance", swiftSettings: house),
         .target(name: "CountedRing", path: "Benchmarks/Counted/C"),
         .executableTarget(
             name: "dma-counted", dependencies: ["CountedRing", "DMACore", "ScriptedEngines"], path: "Benchmarks/Counted/Swift",
             swiftSettings: house),
-        .testTarget(name: "DMACoreTests", dependencies: ["CDMA", "DMACore"], path: "Tests/CoreTests", swiftSettings: house),
+        .target(name: "BenchmarkPeers", path: "Benchmarks/CPU/Peers"),
+        .executableTarget(
+            name: "dma-benchmark-cpu", dependencies: ["BenchmarkPeers", "DMACPUEngine", "DMACore"],
+            path: "Benchmarks/CPU/Swift", swiftSettings: house),
+        .testTarget(
+            name: "DMACoreTests", dependencies: ["CDMA", "DMACore"], path: "Tests/CoreTests", exclude: ["Channel"],
+            swiftSettings: house),
+        // Apart, because the scripted engines' module brings CDMA's view of the C library with it.
+        .testTarget(
+            name: "DMAChannelTests", dependencies: ["DMACore", "ScriptedEngines"], path: "Tests/CoreTests/Channel",
+            swiftSettings: house),
+        .testTarget(
+            name: "DMAConformanceTests", dependencies: ["DMAConformance", "DMACore", "ScriptedEngines"],
+            path: "Tests/ConformanceTests", swiftSettings: house),
+        // Compiles Tests/CompileFail, which is no target: half of it must not compile.
+        .testTarget(
+            name: "DMACompileFailTests", dependencies: ["DMACore"], path: "Tests/CompileFailTests", swiftSettings: house),
         .testTarget(
             name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine"], path: "Tests/CPUEngineTests",
             swiftSettings: house),

@@ -34,7 +34,8 @@ public final class DMASystem: Sendable {
         return providers.flatMap { provider in
             provider.probe().map { offer in
                 let names = ChannelInfo.names(offer)
-                return EngineListing(offer: offer, channelsInUse: names.count(where: taken.contains), channelNames: names)
+                return EngineListing(
+                    offer: offer, provider: provider, channelsInUse: names.count(where: taken.contains), channelNames: names)
             }
         }
     }

@@ -10,14 +10,21 @@ import Testing
 /// were not written, bytes written outside, and sources that were changed.
 @safe
 struct Arena: ~Copyable, Cargo {
-    static let domain = DomainID(rawValue: 7)
+    private static let home = Domain(name: "arena")
+    static var domain: DomainID { home.id }
 
+    /// The memory, and where the CPU sees it: the domain translates nothing, and the mapping lives as long as the arena.
+    private var mapping: MappedBuffer
     private let base: UnsafeMutableRawPointer
     let cuts: [Range<Int>]
     var model: [UInt8]
 
-    init(_ count: Int, _ cuts: [Range<Int>], _ random: inout Seeded) {
-        unsafe base = .allocate(byteCount: count, alignment: 64)
+    init(_ count: Int, _ cuts: [Range<Int>], _ random: inout Seeded) throws {
+        var buffer = try Buffer(count: (count + 63) & ~63)
+        let start = unsafe buffer.withUnsafeMutableBytes { $0.baseAddress! }
+        let mapped = try buffer.map(for: Arena.home, direction: .bidirectional).get()
+        unsafe base = unsafe start
+        mapping = mapped
         self.cuts = cuts
         model = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
             for index in 0..<count { unsafe buffer[index] = UInt8(truncatingIfNeeded: random.next()) }
@@ -27,7 +34,7 @@ struct Arena: ~Copyable, Cargo {
     }
 
     /// Regions of `counts` bytes, apart from each other, at any alignment.
-    init(_ counts: [Int], _ random: inout Seeded) {
+    init(_ counts: [Int], _ random: inout Seeded) throws {
         var at = 0
         var cuts: [Range<Int>] = []
         for count in counts {
@@ -35,19 +42,17 @@ struct Arena: ~Copyable, Cargo {
             cuts.append(at..<at + count)
             at += count
         }
-        self.init(at + 80, cuts, &random)
+        try self.init(at + 80, cuts, &random)
     }
-
-    deinit { unsafe base.deallocate() }
 
     var regionCount: Int { cuts.count }
     func region(at index: Int) -> Region {
         guard cuts.indices.contains(index) else { return .none }
         return unsafe Region(
-            unsafeStart: IOVA(UInt64(UInt(bitPattern: base + cuts[index].lowerBound))), count: UInt64(cuts[index].count),
-            domain: Arena.domain, access: [.read, .write])
+            unsafeStart: IOVA(mapping.region(at: 0).start.rawValue + UInt64(cuts[index].lowerBound)),
+            count: UInt64(cuts[index].count), domain: Arena.domain, access: [.read, .write])
     }
-    mutating func quarantine() {}
+    mutating func quarantine() { mapping.quarantine() }
 
     var bytes: [UInt8] { unsafe [UInt8](UnsafeRawBufferPointer(start: base, count: model.count)) }
     func bytes(of region: Int) -> ArraySlice<UInt8> { bytes[cuts[region]] }

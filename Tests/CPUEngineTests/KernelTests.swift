@@ -188,7 +188,7 @@ struct KernelTests {
     @Test("PQ with any coefficients; continue; P or Q alone; each failure told apart", arguments: KernelWork.pq.paths)
     func pq(path: KernelPath) {
         var random = Seeded.stream("pq")
-        let kernels = Self.kernels(.pq, path)
+        var kernels = Self.kernels(.pq, path)
         let wanted: [ParityOptions] = [[.p, .q], .p, .q, [.p, .q, .continue], [.p, .continue], [.q, .continue]]
         for round in 0..<72 {
             let options = wanted[round % wanted.count]
@@ -209,9 +209,11 @@ struct KernelTests {
                     if options.contains(.q) { q[k] ^= products[Int(source[k])] }
                 }
             }
+            // Every other round as if past the cache, which takes P and Q on multiples of 64.
+            kernels.streamThreshold = round % 2 == 0 ? 1 << 40 : 0
             let shift = Int.random(in: 0..<64, using: &random)
             unsafe Self.withSources(sources, shift: shift) { list in
-                unsafe Self.withSources([before.p, before.q], shift: (shift + 1) % 64) { parity in
+                unsafe Self.withSources([before.p, before.q], shift: round % 4 == 1 ? 0 : (shift + 1) % 64) { parity in
                     let target = unsafe parity.map { unsafe UnsafeMutableRawPointer(mutating: $0!) }
                     let targets = unsafe (target[0], target[1])
                     unsafe kernels.pq(

@@ -21,7 +21,7 @@ struct OperationTests {
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         for _ in 0..<40 {
             let count = Self.length(&random)
-            var arena = Arena([count, count], &random)
+            var arena = try Arena([count, count], &random)
             arena.model.replaceSubrange(arena.cuts[1], with: arena.model[arena.cuts[0]])
             let finished = try channel.run(.copy(), arena)
             #expect(finished.status == .complete && finished.residue == 0)
@@ -36,7 +36,7 @@ struct OperationTests {
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         for _ in 0..<40 {
             let count = Self.length(&random)
-            var arena = Arena([count], &random)
+            var arena = try Arena([count], &random)
             let pattern = random.next()
             for (index, place) in arena.cuts[0].enumerated() {
                 arena.model[place] = UInt8(truncatingIfNeeded: pattern >> UInt64(index % 8 * 8))
@@ -53,7 +53,7 @@ struct OperationTests {
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         for round in 0..<30 {
             let count = Self.length(&random)
-            var arena = Arena([count, count], &random)
+            var arena = try Arena([count, count], &random)
             let seed = round % 3 == 0 ? 0 : UInt32(truncatingIfNeeded: random.next())
             let expected = KernelTests.model(arena.model[arena.cuts[0]], continuing: seed)
             let first = try channel.run(.crc32c(count: UInt64(count), seed: seed), arena)
@@ -74,7 +74,7 @@ struct OperationTests {
         for round in 0..<24 {
             let n = Int.random(in: 2...16, using: &random)
             let count = Self.length(&random) / 4 + 1
-            var arena = Arena(Array(repeating: count, count: n + 1), &random)
+            var arena = try Arena(Array(repeating: count, count: n + 1), &random)
             let target = round % 3 == 0 ? n - 1 : n
             let continues = round % 3 == 1
             for k in 0..<count {
@@ -104,7 +104,7 @@ struct OperationTests {
             let flag = flags[round % flags.count]
             let n = Int.random(in: 1...10, using: &random)
             let count = Self.length(&random) / 4 + 1
-            var arena = Arena(Array(repeating: count, count: n + 2), &random)
+            var arena = try Arena(Array(repeating: count, count: n + 2), &random)
             var weights = Coefficients.raid6
             if round % 2 == 0 { for k in 0..<32 { weights.values[k] = UInt8(truncatingIfNeeded: random.next()) } }
             let products = (0..<n).map { KernelTests.products(weights.values[$0]) }
@@ -153,7 +153,7 @@ struct OperationTests {
                 return zip(ends, [0] + ends).map { $0 - $1 }
             }
             let (sources, targets) = (cut(), cut())
-            var arena = Arena(sources + targets, &random)
+            var arena = try Arena(sources + targets, &random)
             let from = arena.cuts[..<sources.count].flatMap { Array($0) }
             let to = arena.cuts[sources.count...].flatMap { Array($0) }
             for (a, b) in zip(from, to) { arena.model[b] = arena.model[a] }
@@ -177,7 +177,7 @@ struct OperationTests {
             if round % 5 == 2 { template.destinationIncrements = false }
             if round % 5 == 3 { template.sourceScatters = false }
             func extent(_ stride: UInt64) -> Int { Int(UInt64(template.frames - 1) * stride + UInt64(template.chunk)) }
-            var arena = Arena([extent(template.sourceStride), extent(template.destinationStride)], &random)
+            var arena = try Arena([extent(template.sourceStride), extent(template.destinationStride)], &random)
             let before = arena.model
             for frame in 0..<Int(template.frames) {
                 for k in 0..<Int(template.chunk) {
@@ -201,7 +201,7 @@ struct OperationTests {
         while done < 400, Deadline.now < deadline {
             while submitted < 400, channel.inFlight < 32 {
                 let count = Int.random(in: 1..<12_000, using: &random)
-                var arena = Arena([count, count, count], &random)
+                var arena = try Arena([count, count, count], &random)
                 let flags: DescriptorFlags = [[], .interrupt, .fence, []][submitted % 4]
                 let operation: Operation
                 switch submitted % 3 {

@@ -30,7 +30,7 @@ struct PeripheralTests {
         let fifo = try FIFOPeripheral(depth: 256, width: 4)
         var channel = try Channel<CPUEngine, Arena>.make(Self.configuration(setup, fifo))
         try channel.configure(EngineConfiguration(peripheral: 0, width: 4, burst: 8))
-        let arena = Arena([400, 4, 1000, 36], &random)
+        let arena = try Arena([400, 4, 1000, 36], &random)
         let expected = arena.cuts.flatMap { arena.model[$0] }
         let cookie = try channel.submit(.toPeripheral(0..<4), arena).get()
         channel.issuePending()
@@ -57,7 +57,7 @@ struct PeripheralTests {
         let fifo = try FIFOPeripheral(depth: 1024, width: 2)
         var channel = try Channel<CPUEngine, Arena>.make(Self.configuration(setup, fifo))
         try channel.configure(EngineConfiguration(peripheral: 0, burst: 16))
-        var arena = Arena([100, 300, 50], &random)
+        var arena = try Arena([100, 300, 50], &random)
         let wire = KernelTests.bytes(450, &random)
         var at = 0
         for cut in arena.cuts {
@@ -100,7 +100,7 @@ struct PeripheralTests {
         var random = Seeded.stream("terminate waiting")
         let fifo = try FIFOPeripheral()
         var channel = try Channel<CPUEngine, Arena>.make(Self.configuration(setup, fifo))
-        let cookie = try channel.submit(.fromPeripheral(0..<1), Arena([4000], &random)).get()
+        let cookie = try channel.submit(.fromPeripheral(0..<1), try Arena([4000], &random)).get()
         channel.issuePending()
         fifo.deliver(ArraySlice(repeating: 9, count: 100))
         while try channel.residue(of: cookie) == 4000 {}
@@ -118,9 +118,9 @@ struct PeripheralTests {
         var random = Seeded.stream("rule02")
         let (first, second) = (try FIFOPeripheral(width: 4), try FIFOPeripheral(width: 8))
         var channel = try Channel<CPUEngine, Arena>.make(Self.configuration(.inline, first, second))
-        let a = try channel.submit(.toPeripheral(0..<1), Arena([64], &random)).get()
+        let a = try channel.submit(.toPeripheral(0..<1), try Arena([64], &random)).get()
         try channel.configure(EngineConfiguration(peripheral: 1))
-        let b = try channel.submit(.toPeripheral(0..<1), Arena([128], &random)).get()
+        let b = try channel.submit(.toPeripheral(0..<1), try Arena([128], &random)).get()
         channel.issuePending()
         for cookie in [a, b] { try check(channel.finish(cookie).status == .complete) }
         check(first.pending == 64 && second.pending == 128)
@@ -131,10 +131,10 @@ struct PeripheralTests {
             #expect(throws: DMAError.self) { try channel.configure(wrong) }
         }
         // Not a whole number of the peripheral's items.
-        try check(channel.run(.toPeripheral(0..<1), Arena([13], &random)).status == .failed)
+        try check(channel.run(.toPeripheral(0..<1), try Arena([13], &random)).status == .failed)
         var plain = try Channel<CPUEngine, Arena>.make(Setup.inline.configuration)
         #expect(throws: DMAError(.notPeripheral)) { try plain.configure(EngineConfiguration()) }
-        switch plain.submit(.toPeripheral(0..<1), Arena([64], &random)) {
+        switch plain.submit(.toPeripheral(0..<1), try Arena([64], &random)) {
         case .queued: Issue.record("queued on an engine without peripherals")
         case .refused(let error, _): check(error.code == .unsupportedOperation)
         }
@@ -145,8 +145,8 @@ struct PeripheralTests {
         var random = Seeded.stream("loopback")
         let fifo = try FIFOPeripheral(depth: 512, width: 8, loopback: true)
         var channel = try Channel<CPUEngine, Arena>.make(Self.configuration(.workers, fifo))
-        let source = Arena([80_000], &random)
-        var target = Arena([80_000], &random)
+        let source = try Arena([80_000], &random)
+        var target = try Arena([80_000], &random)
         target.model.replaceSubrange(target.cuts[0], with: source.model[source.cuts[0]])
         let out = try channel.submit(.toPeripheral(0..<1), source).get()
         let back = try channel.submit(.fromPeripheral(0..<1), target).get()

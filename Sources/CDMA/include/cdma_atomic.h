@@ -40,6 +40,13 @@ CDMA_INLINE void cdma_store_release32(volatile void *p, uint32_t v) {
 CDMA_INLINE void cdma_store_release64(volatile void *p, uint64_t v) {
     __atomic_store_n((volatile uint64_t *)p, v, __ATOMIC_RELEASE);
 }
+// Ordered against everything: for a flag that is looked at after another word was written (Dekker's pattern).
+CDMA_INLINE uint32_t cdma_load_ordered32(const volatile void *p) {
+    return __atomic_load_n((const volatile uint32_t *)p, __ATOMIC_SEQ_CST);
+}
+CDMA_INLINE uint64_t cdma_load_ordered64(const volatile void *p) {
+    return __atomic_load_n((const volatile uint64_t *)p, __ATOMIC_SEQ_CST);
+}
 CDMA_INLINE uint64_t cdma_load_relaxed64(const volatile void *p) {
     return __atomic_load_n((const volatile uint64_t *)p, __ATOMIC_RELAXED);
 }

@@ -12,6 +12,7 @@
 #define CDMA_PQ_Q 2u        // Q is wanted
 #define CDMA_PQ_CONTINUE 4u // what P and Q hold is part of the sum
 #define CDMA_PQ_CHECK 8u    // compare with P and Q, write nothing
+#define CDMA_PQ_STREAM 16u  // P and Q go past the cache; ignored where they do not lie on multiples of 64
 
 // How the coefficients are applied, worked out once for an operation.
 //
@@ -53,6 +54,7 @@ static inline void cdma_pq_prepare(cdma_pq_plan *plan, const uint8_t *coefficien
         if (flags & (flag)) {                                                                                           \
             if (flags & CDMA_PQ_CHECK) (wrong) |= (value) ^ CDMA_LINE(memory);                                          \
             else if (flags & CDMA_PQ_CONTINUE) CDMA_STORE((memory), CDMA_LINE(memory) ^ (value));                       \
+            else if (flags & CDMA_PQ_STREAM) CDMA_STREAM((memory), (value));                                            \
             else CDMA_STORE((memory), (value));                                                                         \
         }                                                                                                               \
     } while (0)
@@ -150,8 +152,12 @@ static inline unsigned cdma_pq(uint32_t isa, bool galois, void *p, void *q, cons
     cdma_pq_plan plan;
     cdma_pq_prepare(&plan, coefficients, sources, galois && isa == CDMA_ISA_AVX512);
     size_t whole = count & ~(size_t)63, rest = count & 63;
+    uintptr_t places = (flags & CDMA_PQ_P ? (uintptr_t)p : 0) | (flags & CDMA_PQ_Q ? (uintptr_t)q : 0);
+    if (flags & (CDMA_PQ_CONTINUE | CDMA_PQ_CHECK) || places & 63) flags &= ~CDMA_PQ_STREAM;
     unsigned wrong = cdma_pq_lines(isa, galois, &plan, (uint8_t *)p, (uint8_t *)q, (const uint8_t *const *)from, sources,
                                    whole, flags);
+    if (flags & CDMA_PQ_STREAM) cdma_stream_barrier();
+    flags &= ~CDMA_PQ_STREAM;
     if (rest == 0) return wrong;
     // The last, partial line is worked on in copies, whose other bytes are zero everywhere and so stay right.
     uint8_t line[CDMA_PQ_SOURCES][64], line_p[64] = {0}, line_q[64] = {0};

@@ -106,7 +106,8 @@ struct SlotRecord {
     /// Taken, and kept to be submitted again: there is no cargo.
     var isReserved: Bool
     var wasReportedLate: Bool
-    var hasClientMetadata: Bool
+    /// The last transaction of this slot that came with metadata in client mode.
+    var metadataSequence: UInt64
 
     @inlinable static var idle: UInt64 { .max }
 
@@ -124,7 +125,7 @@ struct SlotRecord {
         isReusable = false
         isReserved = false
         wasReportedLate = false
-        hasClientMetadata = false
+        metadataSequence = 0
     }
 }
 
@@ -272,7 +273,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 let slot = Int(truncatingIfNeeded: UInt64(completion.tag) & limits.indexMask)
                 sequence = table.sequence(slot)
                 value = completion.value
-                let foreign = (sequence ^ UInt64(completion.tag)) & limits.tagMask | (sequence ^ expectedSequence) & orderMask
+                // A tag with more bits than the engine has is foreign too.
+                let foreign = (sequence & limits.tagMask) ^ UInt64(completion.tag) | (sequence ^ expectedSequence) & orderMask
                 if foreign == 0, sequence < issuedEnd, completion.residue == 0, !completion.isPeriod,
                     completion.status == TransactionStatus.complete.rawValue
                 {

@@ -8,7 +8,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// Issues what is queued. On an engine with an interrupt line, a transaction that asked for an interrupt suspends the task until
     /// the line is raised; on others, and for transactions that did not ask, the task yields between polls.
     ///
-    /// - Throws: `staleCookie`; `cancelled` in a cancelled task. Then the transaction goes on and its cargo stays the channel's:
+    /// - Throws: `staleCookie`; `terminating` on a channel that was terminated and has yet to be synchronized; `cancelled` in a
+    ///   cancelled task. Then the transaction goes on and its cargo stays the channel's:
     ///   cancelling a task frees no memory that a device can still write (rule 18).
     @inlinable @inline(__always)
     public mutating func finished(_ cookie: Cookie) async throws(DMAError) -> Finished<C> {
@@ -39,7 +40,10 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 return finished
             }
             if Task.isCancelled { throw DMAError(.cancelled) }
-            if let line {
+            // Its end comes with synchronize, for which the channel is needed that this wait holds.
+            if state == .terminating { throw DMAError(.terminating) }
+            // What a fence holds back is not in the engine: only a poll lets it go, so that no interrupt of its own can come.
+            if let line, !detours.contains(.fence) {
                 await line.wait(after: seen)
             } else {
                 await Task.yield()
@@ -76,8 +80,13 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                     }
                     // A wait in a cancelled task ends at once, so that it is enough to ask after one that found nothing.
                     if wasWoken, Task.isCancelled { return DMAError(.cancelled) }
-                    await line.wait(after: seen, as: waiter)
                     wasWoken = true
+                    // As in `finishedLater`: what a fence holds back wants polling.
+                    if detours.contains(.fence) {
+                        await Task.yield()
+                        continue
+                    }
+                    await line.wait(after: seen, as: waiter)
                 }
             } catch {
                 return error

@@ -119,6 +119,15 @@ struct SlotArena {
         unsafe operations = .allocate(capacity: slots)
     }
 
+    /// A slot's metadata, wiped: the last descriptor's is not readable after its lifetime (rule 28).
+    @usableFromInline @inline(never)
+    func freshMetadata(_ slot: Int) -> UnsafeMutableRawPointer? {
+        guard let area = unsafe metadata else { return nil }
+        let place = unsafe area + slot &* SlotArena.metadataStride
+        unsafe place.initializeMemory(as: UInt8.self, repeating: 0, count: SlotArena.metadataStride)
+        return unsafe place
+    }
+
     func deallocate() {
         unsafe segments?.deallocate()
         unsafe metadata?.deallocate()

@@ -71,7 +71,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                     unsafe target.storeBytes(
                         of: metadata.unsafeLoad(fromByteOffset: index, as: UInt8.self), toByteOffset: index, as: UInt8.self)
                 }
-                unsafe records[slot].hasClientMetadata = true
+                unsafe records[slot].metadataSequence = cookie.rawValue
             }
             return .queued(cookie)
         }
@@ -85,7 +85,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         guard traits.metadataCount > 0, let area = unsafe arena.metadata else { throw DMAError(.noMetadata) }
         poll()
         let slot = try find(cookie)
-        let isQueued = unsafe cookie.rawValue >= issuedEnd && !records[slot].hasClientMetadata
+        let isQueued = unsafe cookie.rawValue >= issuedEnd && records[slot].metadataSequence != cookie.rawValue
         guard unsafe isQueued || records[slot].isDone else { throw DMAError(.metadataInUse) }
         var span = unsafe MutableRawSpan(
             _unsafeStart: area + slot * SlotArena.metadataStride, byteCount: traits.metadataCount)

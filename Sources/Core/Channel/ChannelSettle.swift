@@ -124,8 +124,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         _ detail: SIMD4<UInt64>, _ cargo: consuming C
     ) -> Submission<C> {
         let operation = Operation(
-            kind, source: unsafe Range(uncheckedBounds: (source, source &+ sourceCount)),
-            destination: unsafe Range(uncheckedBounds: (destination, destination &+ destinationCount)),
+            kind, source: Operation.Places(first: source, count: sourceCount),
+            destination: Operation.Places(first: destination, count: destinationCount),
             sourceOffset: sourceOffset, destinationOffset: destinationOffset, count: count, value: value, detail: detail,
             flags: flags)
         if detours.contains(.terminating) { return .refused(DMAError(.terminating), cargo) }
@@ -185,6 +185,11 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         var issues = false
         while !held.isEmpty {
             let slot = Int(held.first)
+            // What was not issued stays back: in the engine, the next one's doorbell would start it too (rule 5).
+            guard table.sequence(slot) < issuedEnd else {
+                if issues { engine.issuePending() }
+                return
+            }
             guard unsafe engine.enqueue(arena.descriptors[slot], tag: tag(table.sequence(slot))) else {
                 // No room in the engine just now, though its depth says otherwise: the next poll tries again.
                 faultCounts.refusedEnqueue &+= 1
@@ -193,7 +198,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             }
             _ = unsafe held.popFirst(records)
             unsafe records[slot].isHeld = false
-            if table.sequence(slot) < issuedEnd { issues = true }
+            issues = true
             if unsafe arena.operations[slot].flags.contains(.fence) {
                 fenceSequence = table.sequence(slot)
                 if issues { engine.issuePending() }

@@ -80,6 +80,13 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     ///
     /// True where ``next()`` is worth a call; false at the deadline.
     public mutating func wait(until deadline: Deadline) -> Bool {
+        // What a fence holds back is not in the engine and cannot interrupt: only a poll lets it go. So no long sleep meanwhile.
+        while detours.contains(.fence) {
+            poll()
+            if detours.contains(.done) { return true }
+            let slice = min(deadline, .after(nanoseconds: 100_000))
+            if detours.contains(.fence), !engine.wait(until: slice), slice == deadline { return false }
+        }
         if detours.contains(.done) { return true }
         return engine.wait(until: deadline)
     }

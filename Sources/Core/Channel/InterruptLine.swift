@@ -39,15 +39,15 @@ public final class InterruptLine: Sendable {
     deinit { unsafe words.deallocate() }
 
     /// Interrupts so far.
-    public var count: UInt64 { unsafe cdma_load_acquire64(counter) }
+    public var count: UInt64 { unsafe cdma_load_ordered64(counter) }
 
     /// One more interrupt.
     public func raise() {
         // The count first, then a look for waiters; a waiter enters itself first, then looks at the count. Both are sequentially
         // consistent, so that one of the two sees the other.
         unsafe cdma_fetch_add64(counter, 1)
-        if unsafe cdma_load_acquire32(sleepers) > 0 { unsafe cdma_futex_wake(futex, .max) }
-        guard unsafe cdma_load_acquire32(tasks) > 0 else { return }
+        if unsafe cdma_load_ordered32(sleepers) > 0 { unsafe cdma_futex_wake(futex, .max) }
+        guard unsafe cdma_load_ordered32(tasks) > 0 else { return }
         let (first, hasOthers) = state.withLock { state in
             let first = state.first
             state.first = nil

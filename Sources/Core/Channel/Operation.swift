@@ -212,16 +212,16 @@ public struct Operation: Sendable {
 
     @inlinable @inline(__always)
     init(
-        _ kind: OperationKind, source: Range<UInt16>, destination: Range<UInt16>, sourceOffset: UInt64 = 0,
+        _ kind: OperationKind, source: Places, destination: Places, sourceOffset: UInt64 = 0,
         destinationOffset: UInt64 = 0, count: UInt64 = .max, value: UInt64 = 0, detail: SIMD4<UInt64> = .zero,
         flags: DescriptorFlags
     ) {
         self.kind = kind
         self.flags = flags
-        self.source = source.lowerBound
-        self.sourceCount = source.upperBound &- source.lowerBound
-        self.destination = destination.lowerBound
-        self.destinationCount = destination.upperBound &- destination.lowerBound
+        self.source = source.first
+        self.sourceCount = source.count
+        self.destination = destination.first
+        self.destinationCount = destination.count
         self.sourceOffset = sourceOffset
         self.destinationOffset = destinationOffset
         self.count = count
@@ -230,12 +230,27 @@ public struct Operation: Sendable {
     }
 
     @inlinable @inline(__always)
-    static func one(_ index: UInt16) -> Range<UInt16> {
-        unsafe Range(uncheckedBounds: (index, index &+ 1))
-    }
+    static func one(_ index: UInt16) -> Places { Places(first: index, count: 1) }
 
     @inlinable @inline(__always)
-    static func none() -> Range<UInt16> { unsafe Range(uncheckedBounds: (0, 0)) }
+    static func none() -> Places { Places(first: 0, count: 0) }
+
+    /// A number of regions. Not a range: one that begins with the last number would end beyond it, and trap.
+    @usableFromInline @frozen
+    struct Places {
+        @usableFromInline let first: UInt16
+        @usableFromInline let count: UInt16
+        @inlinable @inline(__always)
+        init(first: UInt16, count: UInt16) {
+            self.first = first
+            self.count = count
+        }
+        @inlinable @inline(__always)
+        init(_ range: Range<UInt16>) {
+            first = range.lowerBound
+            count = range.upperBound &- range.lowerBound
+        }
+    }
 }
 
 extension Operation {
@@ -289,7 +304,7 @@ extension Operation {
         count: UInt64 = .max, flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .xor, source: sources, destination: one(destination), sourceOffset: sourceOffset,
+            .xor, source: Places(sources), destination: one(destination), sourceOffset: sourceOffset,
             destinationOffset: destinationOffset, count: count, flags: flags)
     }
 
@@ -298,7 +313,7 @@ extension Operation {
     public static func xorValidate(
         sources: Range<UInt16>, offset: UInt64 = 0, count: UInt64 = .max, flags: DescriptorFlags = []
     ) -> Operation {
-        Operation(.xorValidate, source: sources, destination: none(), sourceOffset: offset, count: count, flags: flags)
+        Operation(.xorValidate, source: Places(sources), destination: none(), sourceOffset: offset, count: count, flags: flags)
     }
 
     /// P and Q of the sources into regions `p` and `p + 1`: `dmaengine_prep_dma_pq`, rule 27.
@@ -310,7 +325,7 @@ extension Operation {
         coefficients: Coefficients = .raid6, flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .pq, source: sources, destination: unsafe Range(uncheckedBounds: (p, p &+ 2)), sourceOffset: sourceOffset,
+            .pq, source: Places(sources), destination: Places(first: p, count: 2), sourceOffset: sourceOffset,
             destinationOffset: destinationOffset, count: count, detail: unsafe unsafeBitCast(coefficients, to: SIMD4<UInt64>.self),
             flags: flags)
     }
@@ -322,7 +337,7 @@ extension Operation {
         coefficients: Coefficients = .raid6, flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .pqValidate, source: sources, destination: unsafe Range(uncheckedBounds: (p, p &+ 2)), sourceOffset: sourceOffset,
+            .pqValidate, source: Places(sources), destination: Places(first: p, count: 2), sourceOffset: sourceOffset,
             destinationOffset: destinationOffset, count: count, detail: unsafe unsafeBitCast(coefficients, to: SIMD4<UInt64>.self),
             flags: flags)
     }
@@ -332,7 +347,7 @@ extension Operation {
     public static func scatterGather(
         from sources: Range<UInt16>, to destinations: Range<UInt16>, flags: DescriptorFlags = []
     ) -> Operation {
-        Operation(.scatterGather, source: sources, destination: destinations, flags: flags)
+        Operation(.scatterGather, source: Places(sources), destination: Places(destinations), flags: flags)
     }
 
     /// Moves a list of regions to the channel's peripheral: `dmaengine_prep_slave_sg` with `DMA_MEM_TO_DEV`.
@@ -340,7 +355,7 @@ extension Operation {
     public static func toPeripheral(
         _ sources: Range<UInt16>, offset: UInt64 = 0, count: UInt64 = .max, flags: DescriptorFlags = []
     ) -> Operation {
-        Operation(.peripheral, source: sources, destination: none(), sourceOffset: offset, count: count, flags: flags)
+        Operation(.peripheral, source: Places(sources), destination: none(), sourceOffset: offset, count: count, flags: flags)
     }
 
     /// Fills a list of regions from the channel's peripheral: `dmaengine_prep_slave_sg` with `DMA_DEV_TO_MEM`.
@@ -349,7 +364,7 @@ extension Operation {
         _ destinations: Range<UInt16>, offset: UInt64 = 0, count: UInt64 = .max, flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .peripheral, source: none(), destination: destinations, destinationOffset: offset, count: count, flags: flags)
+            .peripheral, source: none(), destination: Places(destinations), destinationOffset: offset, count: count, flags: flags)
     }
 
     /// Moves frames with gaps: `dmaengine_prep_interleaved_dma`, rule 23.

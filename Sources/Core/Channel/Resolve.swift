@@ -59,7 +59,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             // `null`, which has no operand; the others go through `resolveLists`.
             break
         }
-        if let area = unsafe arena.metadata { unsafe descriptor.metadata = unsafe area + slot &* SlotArena.metadataStride }
+        if unsafe arena.metadata != nil { unsafe descriptor.metadata = arena.freshMetadata(slot) }
         return descriptor
     }
 
@@ -140,6 +140,14 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                     Segment(address: descriptor.source, count: sourceExtent),
                     Segment(address: descriptor.destination, count: destinationExtent))
             else { throw DMAError(.overlappingRegions) }
+            // A side that does not advance has a small extent, however much is moved; and each chunk begins where a device can begin.
+            guard template.count <= limits.maximumCount else {
+                throw DMAError(.sizeOverflow, asked: template.count, limit: limits.maximumCount)
+            }
+            let steps = UInt64(template.chunk) | (template.frames > 1 ? template.sourceStride | template.destinationStride : 0)
+            guard steps & limits.alignmentMask == 0 else {
+                throw DMAError(.misaligned, asked: steps, limit: limits.alignmentMask + 1)
+            }
             descriptor.count = template.count
         case .cyclic:
             let writes = operation.destinationCount > 0
@@ -147,6 +155,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             let address = try place(ring, 0, ring.count, writes ? .write : .read)
             guard operation.value > 0, operation.value <= ring.count, ring.count % operation.value == 0 else {
                 throw DMAError(.badPeriod, asked: operation.value, limit: ring.count)
+            }
+            guard operation.value & limits.alignmentMask == 0 else {
+                throw DMAError(.misaligned, asked: operation.value, limit: limits.alignmentMask + 1)
             }
             if writes { descriptor.destination = address } else { descriptor.source = address }
             descriptor.count = ring.count
@@ -157,7 +168,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         default:
             throw DMAError(.unsupportedOperation)
         }
-        if let area = unsafe arena.metadata { unsafe descriptor.metadata = unsafe area + slot &* SlotArena.metadataStride }
+        if unsafe arena.metadata != nil { unsafe descriptor.metadata = arena.freshMetadata(slot) }
         return descriptor
     }
 
@@ -251,6 +262,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         var sum: UInt64 = 0
         for index in 0..<number {
             let region = cargo.region(at: first + index)
+            // Of a list, even a place that no byte of the count reaches has to exist.
+            guard region.domain != Region.none.domain else { throw DMAError(.noSuchRegion, asked: UInt64(first + index)) }
             let skip = index == 0 ? offset : 0
             var length = rest(region, skip)
             if count != .max { length = min(length, count - sum) }

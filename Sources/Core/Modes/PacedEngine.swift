@@ -19,14 +19,16 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     private var waiting: [PacedTransaction] = []
     private var scratch: UnsafeMutablePointer<Segment>
     private let scratchCount: Int
-    /// Whether a quantum of `waiting[0]` is with the engine below, since when, and how large it is.
-    private var quantumCount: UInt64 = 0
+    /// The size of the quantum of `waiting[0]` that is with the engine below, or nil where none is; and since when.
+    private var quantumCount: UInt64?
     private var quantumBegan: Int64 = 0
     private var issued = 0
     private var isPaused = false
     private var wasTerminated = false
     private var through = 0
     private var duty = DutyClock()
+    private var pastBusy: Int64 = 0
+    private var pastElapsed: Int64 = 0
 
     /// - Parameters:
     ///   - quantum: bytes moved in one turn, 8 or more; rounded down to a multiple of 64 where it can be, and up to the engine's
@@ -63,10 +65,15 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         try mode.check()
         self.mode = mode
         duty = DutyClock()
+        pastBusy = 0
+        pastElapsed = 0
     }
 
     /// How long the engine was at work since the present run of transfers began, and how long that is ago. Nanoseconds.
     public var dutyCycle: (busy: Int64, elapsed: Int64) { (duty.busy, duty.elapsed) }
+
+    /// The same over all runs of transfers, since the mode was last set. Nanoseconds.
+    public var totalDuty: (busy: Int64, elapsed: Int64) { (pastBusy + duty.busy, pastElapsed + duty.elapsed) }
 
     public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
         if wasTerminated {
@@ -84,10 +91,19 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     }
 
     public mutating func issuePending() {
-        if issued == 0, !waiting.isEmpty { duty = DutyClock() }
+        if issued == 0, !waiting.isEmpty { beginRun() }
         issued = waiting.count
         base.issuePending()
         startQuantum()
+    }
+
+    /// A run begins: time in which there was nothing to do earns no credit. Runs that follow each other closely go on as one, so that
+    /// what the last one owes, or overslept, is settled.
+    private mutating func beginRun() {
+        guard case .cycleStealing(let share) = mode, duty.isStale(share) else { return }
+        pastBusy += duty.busy
+        pastElapsed += duty.elapsed
+        duty = DutyClock()
     }
 
     public mutating func next() -> Completion? {
@@ -95,7 +111,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         for _ in 0..<8 {
             startQuantum()
             guard let completion = base.next() else { return nil }
-            guard quantumCount > 0, completion.tag == waiting[0].tag, !completion.isPeriod else {
+            guard quantumCount != nil, completion.tag == waiting[0].tag, !completion.isPeriod else {
                 if !completion.isPeriod, through > 0 { through -= 1 }
                 return completion
             }
@@ -106,14 +122,16 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
 
     /// Starts a quantum of the oldest issued transaction, where none is under way and the mode allows one now.
     private mutating func startQuantum() {
-        guard quantumCount == 0, issued > 0, !isPaused, !wasTerminated, through == 0 else { return }
-        var allowed = quantum
+        guard quantumCount == nil, issued > 0, !isPaused, !wasTerminated, through == 0 else { return }
+        // A transaction that cannot be cut goes as a whole, whatever the mode.
+        var allowed = waiting[0].descriptor.kind.canBeCut ? quantum : .max
         switch mode {
         case .burst:
             allowed = .max
         case .cycleStealing(let share):
             guard duty.isDue(share) else { return }
         case .demand(let line):
+            guard waiting[0].descriptor.kind.canBeCut else { break }
             let grain = waiting[0].grain(alignment)
             allowed = line.take(grain, atMost: max(quantum, grain))
             guard allowed > 0 else { return }
@@ -130,8 +148,8 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     }
 
     private mutating func finishQuantum(_ completion: Completion) -> Completion? {
-        let count = quantumCount
-        quantumCount = 0
+        let count = quantumCount ?? 0
+        quantumCount = nil
         duty.add(cdma_monotonic_nanoseconds() - quantumBegan)
         let short = min(completion.residue, count)
         waiting[0].advance(by: count - short, value: completion.value)
@@ -153,7 +171,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
 
     public mutating func quiesce(by deadline: Deadline) -> Bool {
         guard base.quiesce(by: deadline) else { return false }
-        quantumCount = 0
+        quantumCount = nil
         through = 0
         isPaused = false
         return true
@@ -181,7 +199,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     public mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) { try base.configure(configuration) }
 
     public mutating func wait(until deadline: Deadline) -> Bool {
-        if quantumCount > 0 || through > 0 || issued == 0 { return base.wait(until: deadline) }
+        if quantumCount != nil || through > 0 || issued == 0 { return base.wait(until: deadline) }
         switch mode {
         case .burst:
             return true
@@ -225,6 +243,9 @@ struct DutyClock {
 
     /// The moment at which `busy` is no more than `share` of what has passed.
     func due(_ share: Double) -> Int64 { began + Int64(Double(busy) / share) }
+
+    /// Whether a turn has been due for so long that the time since is no part of the same run.
+    func isStale(_ share: Double) -> Bool { cdma_monotonic_nanoseconds() - due(share) > 5_000_000 }
 
     func isDue(_ share: Double) -> Bool { cdma_monotonic_nanoseconds() >= due(share) }
 }

@@ -27,10 +27,10 @@ public struct CPUEngine: ~Copyable, Engine {
     /// second number. Bytes.
     @usableFromInline let plainCount: UInt64
     @usableFromInline let plainSum: UInt64
-    // Below here: off the steady path alone.
-    let configuration: CPUConfiguration
-    var inline: InlineState
-    var team: Team?
+    let kernels: Kernels
+    /// What the steady path does not touch, out of the way: the compiler copies a channel's bytes, its engine's among them, to
+    /// call a function that only borrows it.
+    @usableFromInline let cold: UnsafeMutablePointer<ColdState>
 
     /// Starts the engine, and its workers where it has any.
     ///
@@ -38,18 +38,18 @@ public struct CPUEngine: ~Copyable, Engine {
     ///   `engineFailed` where the system has no more threads.
     public init(_ configuration: CPUConfiguration = CPUConfiguration()) throws(DMAError) {
         let configuration = try configuration.checked()
+        let state: ColdState
         if configuration.workers > 0 {
             let team = try Team(configuration)
             interruptLine = team.board.line
-            self.team = consume team
+            state = ColdState(configuration, team)
         } else {
             interruptLine = nil
-            team = nil
+            state = ColdState(configuration, nil)
         }
-        var places = 1
-        while places < configuration.depth { places *= 2 }
-        self.configuration = configuration
-        inline = InlineState(places: places)
+        let places = state.inline.details.count
+        unsafe cold = .allocate(capacity: 1)
+        unsafe cold.initialize(to: state)
         unsafe entries = .allocate(capacity: places)
         unsafe entries.initialize(repeating: Entry(), count: places)
         mask = UInt32(places - 1)
@@ -58,11 +58,17 @@ public struct CPUEngine: ~Copyable, Engine {
         issued = 0
         tail = 0
         detours = configuration.workers > 0 ? .team : []
+        kernels = configuration.kernels
         plainCount = UInt64(configuration.quantum)
         plainSum = UInt64(max(configuration.kernels.streamThreshold - 1, 0))
     }
 
-    deinit { unsafe entries.deallocate() }
+    deinit {
+        // First the workers end, with the state; only then does nobody use anything any more.
+        unsafe cold.deinitialize(count: 1)
+        unsafe cold.deallocate()
+        unsafe entries.deallocate()
+    }
 
     /// What this engine can do, and which code does it.
     public var capabilities: Capabilities { configuration.capabilities }

@@ -27,7 +27,34 @@ struct InlineState {
     }
 }
 
+/// What an engine keeps off the steady path.
+@usableFromInline
+struct ColdState: ~Copyable {
+    let configuration: CPUConfiguration
+    var inline: InlineState
+    var team: Team?
+
+    init(_ configuration: CPUConfiguration, _ team: consuming Team?) {
+        self.configuration = configuration
+        var places = 1
+        while places < configuration.depth { places *= 2 }
+        inline = InlineState(places: places)
+        self.team = team
+    }
+}
+
 extension CPUEngine {
+    // The memory is this value's own, from its beginning to its end.
+    var configuration: CPUConfiguration { unsafe cold.pointee.configuration }
+    private var inline: InlineState {
+        _read { yield unsafe cold.pointee.inline }
+        nonmutating _modify { yield unsafe &cold.pointee.inline }
+    }
+    private var team: Team? {
+        _read { yield unsafe cold.pointee.team }
+        nonmutating _modify { yield unsafe &cold.pointee.team }
+    }
+
     /// `enqueue`, where there are workers, or more to keep than an entry holds.
     @usableFromInline @inline(never)
     mutating func enqueueParticular(_ descriptor: Descriptor, tag: UInt32) -> Bool {
@@ -61,10 +88,41 @@ extension CPUEngine {
     /// `next`, where there is more to do than one short copy.
     @usableFromInline @inline(never)
     mutating func nextParticular() -> Completion? {
+        if detours.isEmpty, let completion = nextWhole() { return completion }
         if inline.backlog > 0 { return report() }
         if detours.contains(.team), let completion = team?.next() { return completion }
         guard step() else { return nil }
         return inline.backlog > 0 ? report() : reportPeriod()
+    }
+
+    /// Does the first entry in one go, where it is no longer than a quantum and nothing else is under way. Nil otherwise.
+    private mutating func nextWhole() -> Completion? {
+        guard head != issued else { return nil }
+        let place = Int(head & mask)
+        let entry = unsafe entries[place]
+        guard entry.count <= plainCount, entry.kind != .peripheral, entry.kind != .cyclic else { return nil }
+        let (count, whole) = (Int(entry.count), Piecework.sum(entry.count, Int(tail &- head)))
+        var value: UInt64 = 0
+        switch entry.kind {
+        case .fill:
+            // As in `next`: client memory, which the transaction owns.
+            guard let to = unsafe UnsafeMutableRawPointer(bitPattern: UInt(entry.destination)) else { return nil }
+            unsafe kernels.fillPart(to, pattern: UInt64(littleEndian: entry.value), count: count, of: whole)
+        case .crc32c:
+            guard let from = unsafe UnsafeRawPointer(bitPattern: UInt(entry.source)) else { return nil }
+            value = UInt64(
+                unsafe kernels.crc32c(from, count: count, continuing: UInt32(truncatingIfNeeded: entry.value)))
+        default:
+            let carry = entry.kind == .copyCRC32C ? entry.value : 0
+            let result =
+                entry.isPlain
+                ? Piecework.run(entry.descriptor, kernels, at: 0, count: count, whole: whole, carry: carry)
+                : Piecework.run(inline.details[place].descriptor, kernels, at: 0, count: count, whole: whole, carry: carry)
+            guard let result else { return nil }
+            value = result
+        }
+        head &+= 1
+        return Completion(tag: entry.tag, value: value)
     }
 
     /// The place of the first entry that is not over.
@@ -82,7 +140,7 @@ extension CPUEngine {
         let length = min(UInt64(configuration.quantum), entry.count - inline.progress)
         let descriptor = entry.isPlain ? entry.descriptor : inline.details[place].descriptor
         let result = Piecework.run(
-            descriptor, configuration.kernels, at: Int(inline.progress), count: Int(length),
+            descriptor, kernels, at: Int(inline.progress), count: Int(length),
             whole: Piecework.sum(entry.count, Int(tail &- head)), carry: inline.carry)
         guard let result else {
             conclude(.failed, residue: entry.count - inline.progress, value: 0)
@@ -115,13 +173,16 @@ extension CPUEngine {
     /// The first entry that is not over is so now.
     private mutating func conclude(_ status: TransactionStatus, residue: UInt64, value: UInt64) {
         let place = place
+        let entry = unsafe entries[place]
         unsafe entries[place].status = status
         unsafe entries[place].count = residue
         unsafe entries[place].value = value
-        if unsafe entries[place].flags.contains(.interrupt) { inline.interrupts += 1 }
+        if entry.flags.contains(.interrupt) { inline.interrupts += 1 }
         inline.progress = 0
-        inline.run = nil
-        inline.periods = 0
+        if entry.kind == .peripheral || entry.kind == .cyclic {
+            inline.run = nil
+            inline.periods = 0
+        }
         inline.backlog += 1
         detours.insert(.backlog)
     }

@@ -28,7 +28,8 @@ struct ProcessTests {
     /// Binds this process to RLIMIT_MEMLOCK, for good: also root, who would be above it, becomes nobody.
     static func limitLocks(to bytes: rlim_t) -> Bool {
         var limit = rlimit(rlim_cur: bytes, rlim_max: bytes)
-        return unsafe setrlimit(__rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue), &limit) == 0
+        // Not by the constant's rawValue: which of the modules that carry the C library's headers owns it depends on what was built.
+        return unsafe setrlimit(unsafeBitCast(__RLIMIT_MEMLOCK, to: __rlimit_resource_t.self), &limit) == 0
             && (getuid() != 0 || setuid(65534) == 0)
     }
 

@@ -36,7 +36,7 @@ public struct Kernels: Sendable, Equatable {
         self.streamThreshold = max(streamThreshold, 0)
     }
 
-    /// The best paths of this processor, with the threshold measured on it. The first use in a process takes up to 30 ms.
+    /// The best paths of this processor, with the threshold measured on it. The first use in a process takes up to 50 ms.
     public static let best = Kernels(
         stream: KernelWork.stream.paths[0], fill: KernelWork.fill.paths[0], xor: KernelWork.xor.paths[0],
         pq: KernelWork.pq.paths[0], crc32c: KernelWork.crc32c.paths[0],

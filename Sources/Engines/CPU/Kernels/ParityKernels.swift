@@ -38,14 +38,19 @@ extension Kernels {
         unsafe xorPart(to: to, from: sources, count: count, of: count)
     }
 
+    /// Whether so many operands of `whole` bytes touch more memory than a copy that goes past the cache: it has two.
+    private func streams(_ whole: Int, operands: Int) -> Bool {
+        let (touched, overflow) = whole.multipliedReportingOverflow(by: operands)
+        return overflow || touched / 2 >= streamThreshold
+    }
+
     @unsafe
     func xorPart(to: UnsafeMutableRawPointer, from sources: Sources, count: Int, of whole: Int) {
         guard let list = sources.baseAddress, sources.count > 0 else { return }
         #if ISAL
             if xor == .isal, unsafe ISALKernels.xor(to: to, from: sources, count: count, fallback: self) { return }
         #endif
-        let touched = whole.multipliedReportingOverflow(by: sources.count + 1).partialValue
-        let streaming = touched / 2 >= streamThreshold && count >= 4096
+        let streaming = streams(whole, operands: sources.count + 1) && count >= 4096
         unsafe cdma_xor(xor.width, streaming, to, list, UInt32(sources.count), count)
     }
 
@@ -65,6 +70,15 @@ extension Kernels {
         p: UnsafeMutableRawPointer?, q: UnsafeMutableRawPointer?, from sources: Sources,
         coefficients: UnsafePointer<UInt8>, count: Int, options: ParityOptions
     ) {
+        unsafe pqPart(
+            p: p, q: q, from: sources, coefficients: coefficients, count: count, of: count, options: options)
+    }
+
+    @unsafe
+    func pqPart(
+        p: UnsafeMutableRawPointer?, q: UnsafeMutableRawPointer?, from sources: Sources,
+        coefficients: UnsafePointer<UInt8>, count: Int, of whole: Int, options: ParityOptions
+    ) {
         guard let list = sources.baseAddress, sources.count > 0 else { return }
         #if ISAL
             if pq == .isal {
@@ -72,8 +86,10 @@ extension Kernels {
                     p: p, q: q, from: sources, coefficients: coefficients, count: count, options: options)
             }
         #endif
+        let streaming = streams(whole, operands: sources.count + 2) && count >= 4096
         _ = unsafe cdma_pq(
-            pq.width, pq == .galois, p, q, list, coefficients, UInt32(sources.count), count, options.rawValue & 7)
+            pq.width, pq == .galois, p, q, list, coefficients, UInt32(sources.count), count,
+            options.rawValue & 7 | (streaming ? UInt32(CDMA_PQ_STREAM) : 0))
     }
 
     /// Compares P and Q with what the sources say (`dma_prep_dma_pq_val`); `.continue` has no meaning here.

@@ -11,14 +11,14 @@ internal import CDMA
 ///
 /// That depends on caches, memory and neighbours, so it is measured once in a process: copies of doubling length between the
 /// same two buffers (the case that favours the cache most), memcpy beside streaming, until streaming wins. It touches 16 MiB
-/// and stops after 30 ms.
+/// and stops after 40 ms.
 enum StreamThreshold {
     /// Where nothing could be measured. Bytes.
     static let fallback = 4 << 20
 
     private static let shortest = 512 << 10
     private static let longest = 8 << 20
-    private static let budget: Int64 = 30_000_000
+    private static let budget: Int64 = 40_000_000
 
     static func measured(_ path: KernelPath) -> Int {
         let length = 2 * longest
@@ -28,26 +28,30 @@ enum StreamThreshold {
         // The only user of the mapping, which is as long as both buffers together.
         defer { unsafe munmap(memory, length) }
         let from = unsafe UnsafeRawPointer(memory + longest)
+        // Written, because pages that were only read are all the same page of zeros.
+        unsafe cdma_set(memory, 1, length)
         let start = cdma_monotonic_nanoseconds()
         var count = shortest
         while count <= longest {
-            // The first pair brings in the pages; the better of the next two counts.
+            // Each leaves the caches as it would find them in a row of its kind: so each runs twice, and the second counts.
             var library = Int64.max
             var streaming = Int64.max
-            for round in 0..<3 {
-                let begin = cdma_monotonic_nanoseconds()
-                if begin - start > budget { return max(fallback, count) }
+            for _ in 0..<3 {
+                if cdma_monotonic_nanoseconds() - start > budget { return max(fallback, count) }
                 unsafe cdma_copy(memory, from, count)
-                let middle = cdma_monotonic_nanoseconds()
+                library = min(library, time { unsafe cdma_copy(memory, from, count) })
                 unsafe cdma_copy_stream(path.width, memory, from, count)
-                let end = cdma_monotonic_nanoseconds()
-                guard round > 0 else { continue }
-                library = min(library, middle - begin)
-                streaming = min(streaming, end - middle)
+                streaming = min(streaming, time { unsafe cdma_copy_stream(path.width, memory, from, count) })
             }
             if streaming < library { return count }
             count *= 2
         }
         return 2 * longest
+    }
+
+    private static func time(_ body: () -> Void) -> Int64 {
+        let begin = cdma_monotonic_nanoseconds()
+        body()
+        return cdma_monotonic_nanoseconds() - begin
     }
 }

@@ -111,7 +111,8 @@ enum Piecework {
                     // The 32 coefficients lie in the descriptor's four detail words.
                     guard let weights = unsafe bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return nil }
                     guard isCheck else {
-                        unsafe kernels.pq(p: p, q: q, from: sources, coefficients: weights, count: count, options: options)
+                        unsafe kernels.pqPart(
+                            p: p, q: q, from: sources, coefficients: weights, count: count, of: whole, options: options)
                         return 0
                     }
                     return UInt64(

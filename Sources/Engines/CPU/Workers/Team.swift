@@ -32,8 +32,11 @@ struct Team: ~Copyable {
     /// Jobs in flight: queued or delivered.
     private var inFlight = 0
     private var serial: UInt64 = 0
-    /// Jobs with a fence so far.
+    /// Jobs with a fence so far, and those of them that the channel knows to be over.
     private var fences: UInt32 = 0
+    private var reportedFences: UInt32 = 0
+    /// Jobs that are over and stand behind a fence which is too, but lies in another worker's ring: reported after it (rule 26).
+    private var early: [Int] = []
     /// Jobs of each worker that wait for a device.
     private var kept: [Int]
     private var turn = 0
@@ -75,7 +78,7 @@ struct Team: ~Copyable {
     }
 
     /// Whether later work has to wait for a fence.
-    mutating func hasOpenFence() -> Bool { board.fences != fences }
+    mutating func hasOpenFence() -> Bool { reportedFences != fences }
 
     mutating func enqueue(_ descriptor: Descriptor, tag: UInt32, _ configuration: EngineConfiguration) -> Bool {
         guard inFlight < depth else { return false }
@@ -145,9 +148,15 @@ struct Team: ~Copyable {
     mutating func next() -> Completion? {
         guard inFlight > 0 else { return nil }
         if !waiting.isEmpty { deliverWaiting() }
+        if let slot = takeEarly() { return report(slot) }
         for worker in 0..<board.workers {
-            if let slot = board.nextCompletion(worker) { return report(slot) }
+            while let slot = board.nextCompletion(worker) {
+                if isInTurn(slot) { return report(slot) }
+                early.append(slot)
+            }
         }
+        // The fence may have come out of a ring that was looked at after the one of a job behind it.
+        if let slot = takeEarly() { return report(slot) }
         guard let slot = cyclic else { return nil }
         let now = board.periods(slot)
         guard now > periods else { return nil }
@@ -156,8 +165,17 @@ struct Team: ~Copyable {
         return Completion(tag: unsafe board.orders[slot].tag, isPeriod: true, value: now)
     }
 
+    /// Whether every fence before the job in `slot` was reported.
+    private func isInTurn(_ slot: Int) -> Bool { unsafe reportedFences &- board.orders[slot].afterFences <= .max / 2 }
+
+    private mutating func takeEarly() -> Int? {
+        for index in early.indices where isInTurn(early[index]) { return early.remove(at: index) }
+        return nil
+    }
+
     private mutating func report(_ slot: Int) -> Completion {
         let order = unsafe board.orders[slot]
+        if order.descriptor.flags.contains(.fence) { reportedFences &+= 1 }
         let failed = board.failed(slot)
         var completion = Completion(tag: order.tag, status: failed ? .failed : .complete)
         if failed { completion.residue = order.descriptor.count - min(board.finished(slot), order.descriptor.count) }
@@ -190,7 +208,7 @@ struct Team: ~Copyable {
     mutating func quiesce(by deadline: Deadline) -> Bool {
         guard wait(by: deadline, until: { $0.outstanding == 0 }) else { return false }
         // Nobody moves anything any more. What is complete is reported yet; the rest never will be.
-        let complete = Set(board.completions())
+        let complete = Set(board.completions()).union(early)
         for slot in states.indices where !complete.contains(slot) && states[slot] != .free {
             if states[slot] != .lingering { leave(slot) }
             states[slot] = .free
@@ -199,6 +217,7 @@ struct Team: ~Copyable {
         queued.removeAll(keepingCapacity: true)
         waiting.removeAll(keepingCapacity: true)
         board.settleFences(fences)
+        reportedFences = fences
         let toTake = complete.count { unsafe board.orders[$0].descriptor.flags.contains(.interrupt) }
         taken = board.line.count &- UInt64(toTake)
         board.setCommand(Command.run)

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import BenchmarkPeers
+import DMACPUEngine
+import DMACore
+import Foundation
+
+/// Keeps what is in flight on a channel going round: takes a completion, submits its cargo again, and rings once a batch.
+///
+/// - Returns: nanoseconds, or -1 where something was refused or failed.
+@inline(never)
+func churn<C: Cargo & ~Copyable>(
+    _ channel: inout Channel<CPUEngine, C>, _ operation: DMACore.Operation, batch: Int, operations: Int
+) -> Int64 {
+    channel.issuePending()
+    let begin = Deadline.now.nanoseconds
+    var left = operations
+    while left > 0 {
+        let now = min(left, batch)
+        var taken = 0
+        while taken < now {
+            guard let finished = channel.next() else { continue }
+            guard finished.status == .complete else { return -1 }
+            switch channel.submit(operation, finished.takeCargo()) {
+            case .queued: taken += 1
+            case .refused: return -1
+            }
+        }
+        channel.issuePending()
+        left -= now
+    }
+    return Deadline.now.nanoseconds - begin
+}
+
+/// Copies, fills and CRCs of the engine through a channel, one thread, inline, 32 in flight, beside C loops on memory of the
+/// same kind and layout.
+enum Copies {
+    static let sizes = [64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20]
+
+    /// So many pieces as keep 32 in flight within 512 MiB.
+    static func pieces(_ bytes: Int) -> Int { max(2, min(32, (512 << 20) / bytes)) }
+
+    static func buffer(_ count: Int) throws -> Buffer {
+        var buffer = try Buffer(count: count, alignment: 4096)
+        unsafe buffer.withUnsafeMutableBytes { bytes in
+            // Every page is there before the clock runs, and holds something.
+            for index in stride(from: 0, to: bytes.count, by: 64) {
+                unsafe bytes[index] = UInt8(truncatingIfNeeded: index >> 6)
+            }
+        }
+        return buffer
+    }
+
+    static func address(_ buffer: inout Buffer) -> UnsafeMutablePointer<UInt8> {
+        // The buffer outlives the measurement that uses the address.
+        unsafe buffer.withUnsafeMutableBytes { unsafe $0.baseAddress!.assumingMemoryBound(to: UInt8.self) }
+    }
+
+    static func copy(_ size: Int, skeleton: Skeleton?) throws -> Duel {
+        let pieces = pieces(2 * size)
+        let domain = Domain(name: "cpu")
+        var pool = try Pool(
+            buffer(2 * pieces * size).map(for: domain, direction: .bidirectional).get(), blockSize: size)
+        var channel = try Channel<CPUEngine, Pair<Block, Block>>(CPUEngine(CPUConfiguration(depth: 32)), domain: domain.id)
+        let operation = DMACore.Operation.copy(count: UInt64(size))
+        for _ in 0..<pieces {
+            guard let from = pool.lease(), let to = pool.lease() else { throw DMAError(.poolEmpty) }
+            _ = try channel.submit(operation, Pair(from, to)).get()
+        }
+        var memory = try buffer(2 * pieces * size)
+        let base = unsafe address(&memory)
+        var names = ["swift-dma", "memcpy"]
+        if skeleton != nil, size <= 64 << 10 { names.append("dma_skeleton") }
+        return duel("copy", bytes: size, names, note: pieces < 32 ? "\(pieces) in flight" : "") { index, operations in
+            switch index {
+            case 0: return churn(&channel, operation, batch: pieces, operations: operations)
+            case 1: return unsafe peer_memcpy(base, 2 * size, size, pieces, size, operations)
+            default: return skeleton?.run(bytes: size, operations: operations) ?? -1
+            }
+        }
+    }
+
+    static func fill(_ size: Int, pattern: UInt64, _ what: String) throws -> Duel {
+        let pieces = pieces(size)
+        let domain = Domain(name: "cpu")
+        var pool = try Pool(buffer(pieces * size).map(for: domain, direction: .bidirectional).get(), blockSize: size)
+        var channel = try Channel<CPUEngine, Block>(CPUEngine(CPUConfiguration(depth: 32)), domain: domain.id)
+        let operation = DMACore.Operation.fill(count: UInt64(size), pattern: pattern)
+        for _ in 0..<pieces {
+            guard let to = pool.lease() else { throw DMAError(.poolEmpty) }
+            _ = try channel.submit(operation, to).get()
+        }
+        var memory = try buffer(pieces * size)
+        let base = unsafe address(&memory)
+        return duel(what, bytes: size, ["swift-dma", "memset"]) { index, operations in
+            index == 0
+                ? churn(&channel, operation, batch: pieces, operations: operations)
+                : unsafe peer_memset(base, size, pieces, size, operations)
+        }
+    }
+
+    static func crc32c(_ size: Int) throws -> Duel {
+        let pieces = pieces(size)
+        let domain = Domain(name: "cpu")
+        var pool = try Pool(buffer(pieces * size).map(for: domain, direction: .bidirectional).get(), blockSize: size)
+        var channel = try Channel<CPUEngine, Block>(CPUEngine(CPUConfiguration(depth: 32)), domain: domain.id)
+        let operation = DMACore.Operation.crc32c(count: UInt64(size))
+        for _ in 0..<pieces {
+            guard let from = pool.lease() else { throw DMAError(.poolEmpty) }
+            _ = try channel.submit(operation, from).get()
+        }
+        var memory = try buffer(pieces * size)
+        let base = unsafe address(&memory)
+        return duel("crc32c", bytes: size, ["swift-dma", "isa-l"]) { index, operations in
+            index == 0
+                ? churn(&channel, operation, batch: pieces, operations: operations)
+                : unsafe peer_isal_crc32c(base, size, pieces, size, operations)
+        }
+    }
+}
+
+/// DPDK's dma_skeleton in a process of its own, asked over pipes.
+final class Skeleton {
+    private let process = Process()
+    private let questions = Pipe()
+    private let answers = Pipe()
+
+    /// Nil where there is no such program, or it does not come up.
+    init?(_ path: String?) {
+        guard let path, FileManager.default.isExecutableFile(atPath: path) else { return nil }
+        process.executableURL = URL(fileURLWithPath: path)
+        process.standardInput = questions
+        process.standardOutput = answers
+        process.standardError = FileHandle.nullDevice
+        guard (try? process.run()) != nil, line() == "ready" else { return nil }
+    }
+
+    deinit {
+        try? questions.fileHandleForWriting.close()
+        process.waitUntilExit()
+    }
+
+    private func line() -> String {
+        var text = ""
+        while let byte = try? answers.fileHandleForReading.read(upToCount: 1), let first = byte.first, first != 10 {
+            text.append(Character(UnicodeScalar(first)))
+        }
+        return text
+    }
+
+    func run(bytes: Int, operations: Int) -> Int64 {
+        let batches = max(operations / 32, 1)
+        guard (try? questions.fileHandleForWriting.write(contentsOf: Data("\(bytes) \(batches)\n".utf8))) != nil,
+            let time = Int64(line())
+        else { return -1 }
+        // For as many operations as were asked for, which need not be whole batches.
+        return time * Int64(operations) / Int64(batches * 32)
+    }
+}

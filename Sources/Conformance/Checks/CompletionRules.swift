@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMACore
+
+/// What callbacks of a check have seen. A class, because callbacks are closures that outlive the call that makes them.
+private final class Witness {
+    var calls: [UInt64: Int] = [:]
+    var isInside = false
+    var messages: [String] = []
+    var asked = 0
+
+    func ask(_ condition: Bool, _ message: String) {
+        asked += 1
+        if !condition { messages.append(message) }
+    }
+}
+
+/// Rules 11 to 15.
+extension Bench where E: ~Copyable {
+    private typealias Callbacks = CallbackChannel<E, Freight>
+
+    private func drive(_ channel: inout Callbacks, until condition: () -> Bool) throws(DMAError) {
+        let limit = Deadline.after(nanoseconds: suite.patience)
+        while !condition() {
+            channel.runCallbacks()
+            if Deadline.now >= limit { throw giveUp("the callbacks were not all called") }
+        }
+    }
+
+    private func conclude(_ witness: Witness, _ channel: consuming Callbacks) {
+        for _ in 0..<witness.asked - witness.messages.count { expect(true, "") }
+        for message in witness.messages { expect(false, message) }
+        channel.withChannel { channel in
+            expect(channel.faults.total == 0, "the engine's faults were counted")
+            expect(channel.inFlight == 0, "transactions are left")
+        }
+    }
+
+    /// Called once each, in the call that runs callbacks and never in the one that submits or issues.
+    func rule11() throws(DMAError) {
+        guard writingPlan() != nil else { return skip("no operation that writes memory") }
+        var channel = Callbacks(try open())
+        let witness = Witness()
+        let number = min(suite.iterations, capabilities.depth)
+        for _ in 0..<number {
+            guard let plan = writingPlan(length(atMost: largest / 4)) else { return }
+            let submission = channel.submit(plan.operation, try freight(plan)) { finished, _ in
+                witness.calls[finished.cookie.rawValue, default: 0] += 1
+                witness.ask(witness.isInside, "a callback outside runCallbacks")
+                let findings = (try? plan.findings(finished)) ?? ["unreadable"]
+                witness.ask(findings.isEmpty, findings.joined(separator: "; "))
+            }
+            _ = try submission.get()
+            channel.issuePending()
+        }
+        for _ in 0..<100 { channel.issuePending() }
+        let limit = Deadline.after(nanoseconds: suite.patience)
+        while witness.calls.count < number {
+            witness.isInside = true
+            channel.runCallbacks()
+            witness.isInside = false
+            if Deadline.now >= limit { throw giveUp("\(number - witness.calls.count) callbacks were not called") }
+        }
+        channel.runCallbacks()
+        expect(witness.calls.values.allSatisfy { $0 == 1 }, "a callback was called twice")
+        conclude(witness, channel)
+    }
+
+    func rule12() throws(DMAError) {
+        guard let plan = writingPlan(length(atMost: largest / 4)) else { return skip("no operation that writes memory") }
+        var channel = Callbacks(try open())
+        let witness = Witness()
+        // Each callback hands the cargo on to the next transaction, as a pipeline does.
+        let rounds = max(suite.iterations, 5)
+        func again(_ finished: consuming Finished<Freight>, _ channel: inout Callbacks) {
+            let count = witness.calls[0, default: 0] + 1
+            witness.calls[0] = count
+            let findings = (try? plan.findings(finished)) ?? ["unreadable"]
+            witness.ask(findings.isEmpty, findings.joined(separator: "; "))
+            guard count < rounds else { return }
+            let submission = channel.submit(plan.operation, finished.takeCargo(), callback: again)
+            channel.issuePending()
+            if case .refused(let error, _) = submission { witness.ask(false, "refused in a callback: \(error)") }
+        }
+        _ = try channel.submit(plan.operation, try freight(plan), callback: again).get()
+        channel.issuePending()
+        try drive(&channel) { witness.calls[0] == rounds || !witness.messages.isEmpty }
+        conclude(witness, channel)
+    }
+
+    /// Success says so with no residue; what fails says how, and the next one works.
+    func rule13() throws(DMAError) {
+        guard let plan = writingPlan(length(atMost: largest / 4)) else { return skip("no operation that writes memory") }
+        var channel = try open()
+        try perform(plan, on: &channel)
+        guard let failNext = provisions.failNext else { return close(channel) }
+        for status in [TransactionStatus.readFailed, .writeFailed, .failed] {
+            parameters = "\(status)"
+            channel.withEngine { failNext(&$0, status) }
+            _ = try channel.submit(plan.operation, try freight(plan)).get()
+            channel.issuePending()
+            let finished = try nextFinished(&channel)
+            expect(finished.status == status, "\(finished.status), \(status) expected")
+            expect(finished.residue <= UInt64(plan.count), "a residue of \(finished.residue) of \(plan.count) bytes")
+            // Whatever it moved before it failed, it said how much: all of it would be no failure.
+            expect(finished.residue > 0, "failed with nothing left to move")
+            try perform(plan, on: &channel)
+        }
+        close(channel)
+    }
+
+    func rule14() throws(DMAError) {
+        guard capabilities.hasInterrupts else { return skip("the engine has no interrupts; waiting polls") }
+        guard let plan = writingPlan(length(atMost: largest / 4)) else { return skip("no operation that writes memory") }
+        var channel = try open()
+        try repeatedly(min(suite.iterations, 8)) { _ throws(DMAError) in
+            let before = channel.interruptCount
+            try perform(plan, on: &channel)
+            linger(&channel, 50)
+            expect(channel.interruptCount == before, "an interrupt for a transaction that asked for none")
+            var asking = plan
+            asking.operation.flags.insert(.interrupt)
+            _ = try channel.submit(asking.operation, try freight(asking)).get()
+            channel.issuePending()
+            let woke = channel.wait(until: .after(nanoseconds: suite.patience))
+            expect(woke, "nobody was woken by a transaction that asked for it")
+            let finished = try nextFinished(&channel)
+            try judge(asking, finished)
+            let raised = try waits(&channel) { channel throws(DMAError) in channel.interruptCount > before }
+            expect(raised, "no interrupt was counted")
+            expect(channel.interruptCount <= before + 1, "\(channel.interruptCount - before) interrupts for one transaction")
+        }
+        close(channel)
+    }
+
+    func rule15() throws(DMAError) {
+        guard capabilities.depth > 1 else { return skip("one transaction at a time") }
+        var channel = try open()
+        var plans: [UInt64: Plan] = [:]
+        var cookies: [Cookie] = []
+        for _ in 0..<min(capabilities.depth, 8) {
+            guard let plan = writingPlan(length(atMost: largest / 4)) else { return skip("no operation that writes memory") }
+            let cookie = try channel.submit(plan.operation, try freight(plan)).get()
+            cookies.append(cookie)
+            plans[cookie.rawValue] = plan
+        }
+        channel.issuePending()
+        // Nothing is taken until all are over.
+        let number = plans.count
+        let allOver = try waits(&channel) { channel throws(DMAError) in
+            try channel.finishedTransactions(of: cookies) == number
+        }
+        expect(allOver, "later transactions wait for the taking of earlier ones")
+        for _ in 0..<number {
+            let finished = try nextFinished(&channel)
+            guard let plan = plans.removeValue(forKey: finished.cookie.rawValue) else { throw giveUp("came back twice") }
+            try judge(plan, finished)
+        }
+        close(channel)
+    }
+
+    func rule17() throws(DMAError) {
+        guard let plan = writingPlan(largest) else { return skip("no operation that writes memory") }
+        var plain = try open()
+        _ = try plain.submit(plan.operation, try freight(plan)).get()
+        plain.issuePending()
+        let began = Deadline.now.nanoseconds
+        plain.terminateAsync()
+        plain.terminateAsync()
+        let spent = Deadline.now.nanoseconds - began
+        expect(spent < suite.patience / 2, "terminateAsync took \(spent) ns")
+        switch plain.submit(plan.operation, try freight(plan)) {
+        case .queued: expect(false, "accepted work before synchronize")
+        case .refused(let error, _): expect(error.code == .terminating, "\(error.code), terminating expected")
+        }
+        try plain.synchronize()
+        _ = try nextFinished(&plain)
+        close(plain)
+
+        var channel = Callbacks(try open())
+        let witness = Witness()
+        let depth = min(capabilities.depth, 4)
+        for number in 0..<depth {
+            let submission = channel.submit(plan.operation, try freight(plan)) { finished, channel in
+                witness.calls[finished.cookie.rawValue, default: 0] += 1
+                guard witness.calls.count == 1 else { return }
+                for what in ["terminateSync", "synchronize"] {
+                    do throws(DMAError) {
+                        if what == "synchronize" { try channel.synchronize() } else { try channel.terminateSync() }
+                        witness.ask(false, "\(what) in a callback did not throw")
+                    } catch { witness.ask(error.code == .calledFromCallback, "\(what): \(error.code)") }
+                }
+                channel.terminateAsync()
+                witness.ask(channel.runCallbacks() == 0, "callbacks within a callback")
+            }
+            _ = try submission.get()
+            if number == 0 { channel.issuePending() }
+        }
+        try drive(&channel) { !witness.calls.isEmpty }
+        try channel.synchronize()
+        try drive(&channel) { witness.calls.count == depth }
+        expect(witness.calls.values.allSatisfy { $0 == 1 }, "a waiter heard twice")
+        conclude(witness, channel)
+    }
+}
+
+extension Channel where E: ~Copyable, C: ~Copyable {
+    /// Transactions whose completion waits to be taken.
+    mutating func finishedTransactions(of cookies: some Sequence<Cookie>) throws(DMAError) -> Int {
+        var number = 0
+        for cookie in cookies where try status(of: cookie).isFinal { number += 1 }
+        return number
+    }
+}

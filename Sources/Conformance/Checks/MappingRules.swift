@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMACore
+
+/// Rules 29 to 39 as far as transfers through this engine meet them.
+///
+/// Limits that the suite's own domain does not have are met in a second domain. That one has to address memory as the engine
+/// does,
+/// so that it is made only where bus addresses are the CPU's.
+extension Bench where E: ~Copyable {
+    private var noCopy: String { "the engine does not copy" }
+    private var copies: Bool { capabilities.operations.contains(.copy) }
+
+    /// A domain like the suite's with other limits; nil where something translates between the engine and memory.
+    private func sibling(_ name: String, _ change: (inout DeviceConstraints) -> Void) throws(DMAError) -> Domain? {
+        var buffer = try Buffer(count: 4096)
+        let address = unsafe buffer.withUnsafeMutableBytes { UInt64(UInt(bitPattern: $0.baseAddress)) }
+        let mapped = try buffer.mapped(for: suite.domain, direction: .toDevice)
+        guard mapped.region(at: 0).start.rawValue == address || mapped.wasBounced else { return nil }
+        var constraints = suite.domain.constraints
+        change(&constraints)
+        return Domain(name: name, constraints: constraints)
+    }
+
+    private var translated: String { "a translation stands between engine and memory; its domain sets the limits" }
+
+    private func copyPlan(_ count: Int) -> Plan { plan(.copy, count: max(min(count, largest) / unit, 1) * unit) }
+
+    func rule29() throws(DMAError) {
+        guard copies else { return skip(noCopy) }
+        var channel = try open()
+        let plan = copyPlan(4096)
+        // The same memory by the same addresses, vouched for by another domain, is another device's.
+        let other = Domain(name: "other", constraints: suite.domain.constraints)
+        switch channel.submit(plan.operation, try plan.freight(for: other)) {
+        case .queued: throw giveUp("an address of another domain was accepted")
+        case .refused(let error, let cargo):
+            expect(error.code == .foreignDomain, "\(error.code), foreignDomain expected")
+            try judgeUntouched(plan, cargo, "touched through a foreign domain")
+        }
+        try perform(plan, on: &channel)
+        close(channel)
+    }
+
+    func rule30() throws(DMAError) {
+        guard copies else { return skip(noCopy) }
+        let mask = DMAMask(bits: 46)
+        let plan = copyPlan(8192)
+        for allowsBounce in [true, false] {
+            guard
+                let domain = try sibling(
+                    "narrow",
+                    {
+                        $0.streamingMask = mask
+                        $0.allowsBounce = allowsBounce
+                    })
+            else { return skip(translated) }
+            guard allowsBounce else {
+                try refusedMap(domain, .unreachableAddress)
+                continue
+            }
+            var channel = try open(for: domain)
+            let freight = try plan.freight(for: domain)
+            for index in 0..<freight.regionCount {
+                let region = freight.region(at: index)
+                expect(mask.reaches(region.start, count: region.count), "the engine was given \(region.start), beyond the mask")
+            }
+            expect(domain.statistics.bounces > 0, "memory beyond the mask was not bounced")
+            _ = try channel.submit(plan.operation, freight).get()
+            channel.issuePending()
+            try judge(plan, try nextFinished(&channel))
+            close(channel)
+        }
+    }
+
+    /// The kernel places memory at the top, beyond 46 bits; such a mapping is refused, and the buffer comes back.
+    private func refusedMap(_ domain: Domain, _ code: DMAError.Code) throws(DMAError) {
+        let image = random.bytes(4096)
+        var buffer = try Buffer(count: 4096)
+        buffer.withMutableBytes { $0.put(image) }
+        switch buffer.map(for: domain, direction: .toDevice) {
+        case .mapped: expect(false, "mapped, \(code) expected")
+        case .failed(let error, let buffer):
+            expect(error.code == code, "\(error.code), \(code) expected")
+            expect(buffer.withBytes { $0.copied() } == image, "the buffer did not come back as it was")
+        }
+        expect(domain.statistics.mappings == 0, "a refused mapping is counted as made")
+    }
+
+    func rule31() throws(DMAError) {
+        guard capabilities.operations.contains(.copy) else { return skip(noCopy) }
+        guard let small = try sibling("small", { $0.maximumMappingSize = 4096 }) else { return skip(translated) }
+        let plan = copyPlan(2048)
+        var buffer = try Buffer(count: 8192)
+        buffer.withMutableBytes { $0.put(plan.places[0].before) }
+        switch buffer.map(for: small, direction: .toDevice) {
+        case .mapped: throw giveUp("a mapping larger than the largest was made")
+        case .failed(let error, let buffer):
+            expect(error.code == .mappingTooLarge, "\(error.code), mappingTooLarge expected")
+            // The same buffer, for the engine's own domain.
+            var cargo = Freight(capacity: 2)
+            _ = cargo.append(try buffer.mapped(for: suite.domain, direction: .toDevice))
+            _ = cargo.append(try Plan.mapped(plan.places[1].before, .fromDevice, for: suite.domain))
+            var channel = try open()
+            _ = try channel.submit(plan.operation, cargo).get()
+            channel.issuePending()
+            try judge(plan, try nextFinished(&channel))
+            close(channel)
+        }
+    }
+
+    func rule32() throws(DMAError) {
+        guard copies else { return skip(noCopy) }
+        let count = copyPlan(8192).count
+        let image = random.bytes(count)
+        var buffer = try Buffer(count: count)
+        buffer.withMutableBytes { $0.put(image) }
+        var list = ScatterList()
+        list.appendWithoutEntry(buffer)
+        // Neighbours that touch, as the device sees them.
+        let parts = cut(count, pieces: 5)
+        var start = 0
+        for part in parts {
+            try list.appendEntry(buffer: 0, range: start..<start + part)
+            start += part
+        }
+        let mapped = try list.mapped(for: suite.domain, direction: .toDevice)
+        expect(mapped.originalCount == parts.count, "\(mapped.originalCount) entries of \(parts.count)")
+        expect(mapped.regionCount <= parts.count, "\(mapped.regionCount) segments of \(parts.count) entries")
+        var channel = try Channel(try make(), domain: suite.domain.id, of: Pair<MappedScatterList, MappedBuffer>.self)
+        let segments = mapped.regionCount
+        var cargo = Pair(mapped, try Plan.mapped([UInt8](repeating: 0, count: count), .fromDevice, for: suite.domain))
+        var offset: UInt64 = 0
+        for segment in 0..<segments {
+            let length = cargo.region(at: segment).count
+            _ = try channel.submit(
+                .copy(from: UInt16(segment), to: UInt16(segments), destinationOffset: offset, count: length), cargo
+            ).get()
+            channel.issuePending()
+            let finished = try nextFinished(&channel)
+            expect(finished.status == .complete, "ended as \(finished.status)")
+            cargo = finished.takeCargo()
+            offset += length
+        }
+        expect(offset == UInt64(count), "the segments add up to \(offset) bytes of \(count)")
+        let moved = try cargo.second.withCPUAccess { span throws(DMAError) in span.copied() }
+        expect(moved == image, "what was moved is not what was in the list")
+        countBytes(count)
+        let back = try cargo.first.unmap()
+        expect(back.entries.count == parts.count, "unmap gave back \(back.entries.count) entries of \(parts.count)")
+        close(channel)
+    }
+
+    func rule33() throws(DMAError) {
+        guard copies else { return skip(noCopy) }
+        var channel = try open()
+        let base = suite.domain.statistics.mappings
+        try repeatedly(min(suite.iterations, 8)) { _ throws(DMAError) in
+            let plan = copyPlan(length())
+            var cargo = try perform(plan, on: &channel)
+            expect(suite.domain.statistics.mappings == base + 2, "the mappings did not last to their end")
+            if let mapped = cargo.elements.popLast() {
+                let buffer = try mapped.unmap()
+                expect(suite.domain.statistics.mappings == base + 1, "unmap did not end one mapping")
+                expect(
+                    buffer.withBytes { $0.copied() } == plan.places[1].after, "unmap gave back other bytes than were written")
+                countBytes(buffer.count)
+            }
+        }
+        expect(suite.domain.statistics.mappings == base, "mappings are left")
+        close(channel)
+    }
+
+    func rule34() throws(DMAError) {
+        guard copies else { return skip(noCopy) }
+        var channel = try open()
+        for (source, target) in [
+            (Direction.fromDevice, Direction.fromDevice), (.toDevice, .toDevice), (.fromDevice, .toDevice),
+        ] {
+            var plan = copyPlan(4096)
+            plan.places[0].direction = source
+            plan.places[1].direction = target
+            switch channel.submit(plan.operation, try freight(plan)) {
+            case .queued: throw giveUp("a copy from \(source) to \(target) was accepted")
+            case .refused(let error, _): expect(error.code == .noPermission, "\(error.code), noPermission expected")
+            }
+        }
+        var plan = copyPlan(4096)
+        plan.places[0].direction = .bidirectional
+        plan.places[1].direction = .bidirectional
+        try perform(plan, on: &channel)
+        var received = try Plan.mapped(plan.places[1].before, .fromDevice, for: suite.domain)
+        expectRefusal(.wrongDirection, of: "the CPU's write to what only the device writes") { () throws(DMAError) in
+            try received.withMutableCPUAccess { _ throws(DMAError) in }
+        }
+        close(channel)
+    }
+
+    /// The CPU writes between two transfers, and looks after each.
+    func rule35() throws(DMAError) {
+        guard copies else { return skip(noCopy) }
+        let domains = [suite.domain, try sibling("bounced", { $0.streamingMask = DMAMask(bits: 46) }) ?? suite.domain]
+        for domain in domains {
+            var channel = try open(for: domain)
+            var plan = copyPlan(4096)
+            plan.operation = .copy(count: UInt64(plan.count))
+            var image = random.bytes(plan.count)
+            plan.places[0] = Plan.Place(before: image, after: image, direction: .toDevice)
+            plan.places[1] = Plan.Place(
+                before: random.bytes(plan.count), after: image, written: [0..<plan.count], direction: .fromDevice)
+            var cargo = try plan.freight(for: domain)
+            for _ in 0..<3 {
+                _ = try channel.submit(plan.operation, cargo).get()
+                channel.issuePending()
+                let finished = try nextFinished(&channel)
+                try judge(plan, finished)
+                cargo = finished.takeCargo()
+                let start = random.int(0...plan.count - 1)
+                let change = random.bytes(random.int(1...plan.count - start))
+                image.replaceSubrange(start..<start + change.count, with: change)
+                try cargo.elements.withMutableElement(at: 0) { buffer throws(DMAError) in
+                    try buffer.withMutableCPUAccess(start..<start + change.count) { span throws(DMAError) in span.put(change) }
+                    expectRefusal(.outOfRange, of: "access beyond the end") { () throws(DMAError) in
+                        try buffer.withCPUAccess(0..<plan.count + 1) { _ throws(DMAError) in }
+                    }
+                }
+                plan.places[0].before = image
+                plan.places[0].after = image
+                plan.places[1].after = image
+            }
+            close(channel)
+        }
+    }
+
+    func rule36() throws(DMAError) {
+        guard copies else { return skip(noCopy) }
+        let line = Int(clamping: suite.domain.constraints.cacheLineSize)
+        let plan = copyPlan(line * 3 / max(unit, 1) * unit)
+        for allowsBounce in [true, false] {
+            guard
+                let domain = try sibling(
+                    "incoherent",
+                    {
+                        $0.isCoherent = false
+                        $0.allowsBounce = allowsBounce
+                    })
+            else { return skip(translated) }
+            // A range in the middle of memory that is somebody else's: both of its edges share a line with foreign data.
+            let size = plan.places[1].before.count
+            let space = UnsafeMutableRawBufferPointer.allocate(byteCount: size + 4 * line, alignment: line)
+            defer { unsafe space.deallocate() }
+            unsafe space.initializeMemory(as: UInt8.self, repeating: 0x5a)
+            let start = line + (unit < line ? unit : 0)
+            let middle = unsafe UnsafeMutableRawBufferPointer(rebasing: space[start..<start + size])
+            // The space outlives the buffer, which ends in this turn of the loop.
+            var buffer = unsafe try Buffer(importing: middle)
+            buffer.withMutableBytes { $0.put(plan.places[1].before) }
+            switch buffer.map(for: domain, direction: .fromDevice) {
+            case .failed(let error, _):
+                expect(
+                    !allowsBounce && error.code == .sharedCacheLine,
+                    "\(error.code) with bouncing \(allowsBounce ? "on" : "off")")
+            case .mapped(let mapped):
+                expect(allowsBounce && mapped.wasBounced, "mapped with its cache lines shared")
+                var cargo = Freight(capacity: 2)
+                _ = cargo.append(try Plan.mapped(plan.places[0].before, .toDevice, for: domain))
+                _ = cargo.append(mapped)
+                var channel = try open(for: domain)
+                _ = try channel.submit(plan.operation, cargo).get()
+                channel.issuePending()
+                try judge(plan, try nextFinished(&channel))
+                close(channel)
+                let neighbours = unsafe Array(space[..<start]) + Array(space[(start + size)...])
+                expect(neighbours.allSatisfy { $0 == 0x5a }, "foreign data beside the mapping changed")
+                countBytes(neighbours.count)
+            }
+        }
+    }
+
+    func rule37() throws(DMAError) {
+        guard copies else { return skip(noCopy) }
+        guard suite.domain.constraints.isCoherent else { return skip("the device does not see the CPU's caches") }
+        let words = 64
+        var channel = try Channel(try make(), domain: suite.domain.id, of: Pair<CoherentBuffer, CoherentBuffer>.self)
+        // Taken out for each transfer and put back after it.
+        var kept: Pair<CoherentBuffer, CoherentBuffer>? = Pair(
+            try CoherentBuffer(count: words * 8, domain: suite.domain),
+            try CoherentBuffer(count: words * 8, domain: suite.domain))
+        try repeatedly(min(suite.iterations, 8)) { _ throws(DMAError) in
+            guard var cargo = kept.take() else { return }
+            var values: [UInt64] = []
+            for index in 0..<words {
+                values.append(random.next())
+                // The last word is the one that says the others are valid: it is released behind them.
+                if index < words - 1 {
+                    try cargo.first.store(values[index], at: index * 8)
+                } else {
+                    try cargo.first.storeRelease(values[index], at: index * 8)
+                }
+            }
+            _ = try channel.submit(.copy(), cargo).get()
+            channel.issuePending()
+            let finished = try nextFinished(&channel)
+            expect(finished.status == .complete, "ended as \(finished.status)")
+            cargo = finished.takeCargo()
+            expect(
+                try cargo.second.loadAcquire(at: (words - 1) * 8, as: UInt64.self) == values[words - 1],
+                "the valid word is missing")
+            for index in 0..<words - 1 {
+                expect(
+                    try cargo.second.load(at: index * 8, as: UInt64.self) == values[index],
+                    "word \(index) came after the valid word")
+            }
+            countBytes(words * 8)
+            kept = consume cargo
+        }
+        close(channel)
+    }
+
+    func rule38() throws(DMAError) {
+        guard copies else { return skip(noCopy) }
+        let alignment = max(128, unit)
+        let size = 200 / unit * unit + (unit > 200 ? unit : 0)
+        let memory = try Buffer(count: alignment * 64).mapped(for: suite.domain, direction: .bidirectional)
+        var pool = try Pool(memory, blockSize: size, alignment: alignment, boundary: 4096 >= size ? 4096 : 0)
+        var channel = try Channel(try make(), domain: suite.domain.id, of: Pair<Block, Block>.self)
+        try repeatedly(min(suite.iterations, 10)) { _ throws(DMAError) in
+            guard var from = pool.lease(), let to = pool.lease() else {
+                throw giveUp("the pool is empty though nothing is leased")
+            }
+            let region = from.region(at: 0)
+            expect(region.start.rawValue % UInt64(alignment) == 0, "a block at \(region.start), \(alignment) bytes asked")
+            expect(
+                size > 4096 || region.start.rawValue / 4096 == (region.start.rawValue + UInt64(size) - 1) / 4096,
+                "a block across its boundary")
+            let image = random.bytes(size)
+            try from.withMutableBytes { span throws(DMAError) in span.put(image) }
+            _ = try channel.submit(.copy(), Pair(from, to)).get()
+            channel.issuePending()
+            let finished = try nextFinished(&channel)
+            expect(finished.status == .complete, "ended as \(finished.status)")
+            let moved = try finished.cargo.second.withBytes { span throws(DMAError) in span.copied() }
+            expect(moved == image, "the block was not copied")
+            countBytes(size)
+            expect(pool.leased == 2, "\(pool.leased) blocks are leased, 2 expected")
+            // Taken, and not yet given back: the pool does not end.
+            _ = finished.takeCargo()
+            expect(pool.leased == 0, "\(pool.leased) blocks did not come back")
+        }
+        close(channel)
+        try endPool(pool)
+    }
+
+    private func endPool(_ pool: consuming Pool) throws(DMAError) {
+        let block = pool.lease()
+        expect(block != nil, "no block in an empty pool")
+        do throws(DMAError) {
+            try pool.end()
+            expect(false, "a pool ended while a block was leased, and did not say so")
+        } catch { expect(error.code == .memoryInUse, "\(error.code), memoryInUse expected") }
+    }
+
+    func rule39() throws(DMAError) {
+        guard copies else { return skip(noCopy) }
+        let piece = max(1024 / unit, 1) * unit
+        guard
+            let domain = try sibling(
+                "pieces",
+                {
+                    $0.maximumSegmentSize = UInt64(piece)
+                    $0.streamingMask = DMAMask(bits: 46)
+                })
+        else { return skip(translated) }
+        let count = piece * 4 - unit
+        let image = random.bytes(count)
+        var channel = try open(for: domain)
+        var cargo = Freight(capacity: 2)
+        _ = cargo.append(try Plan.mapped(image, .toDevice, for: domain))
+        _ = cargo.append(try Plan.mapped([UInt8](repeating: 0, count: count), .fromDevice, for: domain))
+        let half = cargo.regionCount / 2
+        expect(half == 4, "\(half) segments of \(piece) bytes for \(count) bytes")
+        for index in 0..<half {
+            let region = cargo.region(at: index)
+            expect(region.count <= UInt64(piece), "a segment of \(region.count) bytes, \(piece) is the most")
+            _ = try channel.submit(.copy(from: UInt16(index), to: UInt16(half + index)), cargo).get()
+            channel.issuePending()
+            cargo = try nextFinished(&channel).takeCargo()
+        }
+        let counted = domain.statistics.bouncedBytes
+        let moved = try cargo.elements.withElement(at: 1) { buffer throws(DMAError) in
+            try buffer.withCPUAccess { span throws(DMAError) in span.copied() }
+        }
+        expect(moved == image, "the pieces do not make the whole")
+        expect(domain.statistics.bounces == 2, "\(domain.statistics.bounces) bounces counted, 2 expected")
+        let counts = (counted, domain.statistics.bouncedBytes)
+        expect(counts.1 == counts.0 + UInt64(count), "a sync of \(count) bytes counted \(counts.1 - counts.0)")
+        cargo.elements.removeAll()
+        expect(domain.statistics.bouncedBytes == counts.1 + UInt64(count), "the copy at unmap was not counted")
+        countBytes(count)
+        close(channel)
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The judge of data tests: what bytes are put into buffers before a transfer, and what they must be after it.
+///
+/// The pattern is dmatest's. Source bytes carry bit 7, destination bytes do not; bit 6 marks what is to be copied, bit 5 what
+/// is to be
+/// overwritten; the low five bits are the inverted address counter. A byte that is found where it should not be thus says
+/// where it came from. dmatest's counter repeats every 32 bytes, so that data moved by a multiple of 32 goes unseen; with a
+/// ``salt`` each line of 32 bytes has its counter turned by five bits of a hash of the line's number, which shows that as well.
+///
+/// Source: drivers/dma/dmatest.c, `dmatest_init_srcs`, `dmatest_init_dsts`, `dmatest_verify`.
+public struct Oracle: Hashable, Sendable {
+    /// 0 for exactly dmatest's pattern.
+    public let salt: UInt64
+
+    static var source: UInt8 { 0x80 }
+    static var toCopy: UInt8 { 0x40 }
+    static var toOverwrite: UInt8 { 0x20 }
+    static var counterMask: UInt8 { 0x1f }
+
+    /// - Parameter salt: 0 for exactly dmatest's pattern; any other value turns each line's counter.
+    public init(salt: UInt64 = 0) { self.salt = salt }
+
+    /// What a source holds at `offset`, inside or outside the part to be copied.
+    @inline(__always)
+    func sourceByte(_ offset: Int, isMarked: Bool) -> UInt8 {
+        Oracle.source | (isMarked ? Oracle.toCopy : 0) | counter(offset)
+    }
+
+    /// What a destination holds at `offset` before the transfer.
+    @inline(__always)
+    func destinationByte(_ offset: Int, isMarked: Bool) -> UInt8 {
+        (isMarked ? Oracle.toOverwrite : 0) | counter(offset)
+    }
+
+    @inline(__always)
+    private func counter(_ offset: Int) -> UInt8 {
+        var value = ~UInt8(truncatingIfNeeded: offset)
+        if salt != 0 {
+            // The multiplier is 2^64 divided by the golden ratio: neighbouring lines get unrelated high bits.
+            let line = UInt64(truncatingIfNeeded: offset >> 5)
+            value ^= UInt8(truncatingIfNeeded: ((line ^ salt) &* 0x9e37_79b9_7f4a_7c15) >> 59)
+        }
+        return value & Oracle.counterMask
+    }
+
+    /// The image of a source of `count` bytes of which those in `marked` are to be copied. Marks outside the image are ignored.
+    public func sourceImage(count: Int, marked: Range<Int>) -> [UInt8] {
+        var image: [UInt8] = []
+        image.reserveCapacity(max(count, 0))
+        for offset in 0..<max(count, 0) { image.append(sourceByte(offset, isMarked: marked.contains(offset))) }
+        return image
+    }
+
+    /// The image of a destination before the transfer.
+    public func destinationImage(count: Int, marked: Range<Int>) -> [UInt8] {
+        var image: [UInt8] = []
+        image.reserveCapacity(max(count, 0))
+        for offset in 0..<max(count, 0) { image.append(destinationByte(offset, isMarked: marked.contains(offset))) }
+        return image
+    }
+
+    /// Judges a destination against the image it had, the image it must have, and the places that the transfer may write.
+    ///
+    /// - Parameters:
+    ///   - found: the bytes after the transfer.
+    ///   - before: the image before it; as long as `expected`.
+    ///   - expected: the image that is right.
+    ///   - written: ranges that the transfer was to write, in ascending order and apart from each other.
+    /// - Returns: nil where every byte is right. A `found` of another length than `expected` differs in each missing byte.
+    public static func judgeDestination(
+        _ found: RawSpan, before: [UInt8], expected: [UInt8], written: [Range<Int>]
+    ) -> OracleFinding? {
+        if equal(found, expected) { return nil }
+        var finding = OracleFinding()
+        var next = 0
+        for offset in expected.indices {
+            while next < written.count, written[next].upperBound <= offset { next += 1 }
+            let value = byte(found, offset)
+            guard value != expected[offset] else { continue }
+            let isInside = next < written.count && written[next].contains(offset)
+            let fault: OracleFault
+            if !isInside {
+                // Somebody wrote where nobody was to write. A source's byte says that too much was copied, as in dmatest;
+                // so does any other value, because only the engine had the memory.
+                fault = .copiedOutside
+            } else if offset < before.count, value == before[offset] {
+                fault = .notCopied
+            } else {
+                fault = .mismatch
+            }
+            finding.add(OracleMismatch(offset: offset, expected: expected[offset], found: value, fault: fault))
+        }
+        return finding.total == 0 ? nil : finding
+    }
+
+    /// Judges a source, which no transfer may change.
+    public static func judgeSource(_ found: RawSpan, before: [UInt8]) -> OracleFinding? {
+        if equal(found, before) { return nil }
+        var finding = OracleFinding()
+        for offset in before.indices where byte(found, offset) != before[offset] {
+            finding.add(
+                OracleMismatch(
+                    offset: offset, expected: before[offset], found: byte(found, offset), fault: .sourceOverwritten))
+        }
+        return finding.total == 0 ? nil : finding
+    }
+
+    /// Judges the destination of one copy between images of this oracle.
+    ///
+    /// - Parameters:
+    ///   - found: the destination after the copy.
+    ///   - source: what was to be copied, as marked in the source's image.
+    ///   - target: where it was to go, as marked in the destination's image; as long as `source`.
+    public func judgeCopy(_ found: RawSpan, source: Range<Int>, target: Range<Int>) -> OracleFinding? {
+        let before = destinationImage(count: found.byteCount, marked: target)
+        var expected = before
+        for offset in target.clamped(to: 0..<found.byteCount) {
+            expected[offset] = sourceByte(offset - target.lowerBound + source.lowerBound, isMarked: true)
+        }
+        return Oracle.judgeDestination(found, before: before, expected: expected, written: [target])
+    }
+
+    private static func equal(_ found: RawSpan, _ image: [UInt8]) -> Bool {
+        guard found.byteCount == image.count else { return false }
+        return unsafe found.withUnsafeBytes { unsafe $0.elementsEqual(image) }
+    }
+
+    /// One byte; the inverse of everything's pattern (an impossible 0) where the span is too short.
+    private static func byte(_ span: RawSpan, _ offset: Int) -> UInt8 {
+        offset < span.byteCount ? span.unsafeByte(offset) : 0
+    }
+}
+
+extension RawSpan {
+    /// A byte whose offset was checked by the caller.
+    @inline(__always)
+    func unsafeByte(_ offset: Int) -> UInt8 { unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self) }
+
+    /// The bytes as an array.
+    func copied() -> [UInt8] { unsafe withUnsafeBytes { unsafe [UInt8]($0) } }
+}
+
+extension MutableRawSpan {
+    /// Puts an image at the beginning of the bytes; what does not fit is left out.
+    mutating func put(_ image: [UInt8]) {
+        unsafe withUnsafeMutableBytes { bytes in
+            // Both lengths bound the copy, and the two memories are distinct.
+            unsafe image.withUnsafeBytes {
+                unsafe bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0.prefix(bytes.count)))
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// SplitMix64: small, quick, and the same numbers from the same seed on every machine. Not for secrets.
+///
+/// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+public struct SeededRandom: RandomNumberGenerator, Sendable {
+    private var state: UInt64
+
+    public init(seed: UInt64) { state = seed }
+
+    /// A generator for one named part, so that each part of a run can be repeated without the others.
+    public init(seed: UInt64, part: String) {
+        // FNV-1a over the name.
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in part.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
+        state = seed ^ hash
+    }
+
+    public mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ mixed >> 31
+    }
+
+    /// A number of `range`, which is not empty.
+    mutating func int(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &self) }
+    /// True once in `number` times.
+    mutating func once(in number: Int) -> Bool { int(1...max(number, 1)) == 1 }
+    /// Random bytes.
+    mutating func bytes(_ count: Int) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(count)
+        while bytes.count + 8 <= count { unsafe withUnsafeBytes(of: next()) { unsafe bytes.append(contentsOf: $0) } }
+        while bytes.count < count { bytes.append(UInt8(truncatingIfNeeded: next())) }
+        return bytes
+    }
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMACore
+
+/// The cargo of most checks: any number of buffers, each mapped in its own direction.
+typealias Freight = CargoList<MappedBuffer>
+
+/// What one run of the suite works with: the engine's maker, the generator of the present check, and the book of what was
+/// found.
+///
+/// Used by one task at a time.
+final class Bench<E: Engine & ~Copyable & SendableMetatype> {
+    let suite: ConformanceSuite
+    let provisions: ConformanceProvisions<E>
+    let make: @Sendable () throws(DMAError) -> E
+    let end: Int64
+    /// What the engine says of itself, from the survey.
+    private(set) var capabilities = Capabilities(name: "", operations: [])
+
+    var random: SeededRandom
+    private var check = ConformanceCheck.rule01
+    private var iteration = 0
+    /// Of the transaction under test; shown with failures.
+    var parameters = ""
+    private var questions = 0
+    private var bytes: UInt64 = 0
+    private var wrong = 0
+    private var skipReason: String?
+    private(set) var gaveUp = false
+    private var surveyError: DMAError?
+
+    private(set) var failures: [ConformanceFailure] = []
+    private(set) var furtherFailures = 0
+
+    init(
+        _ suite: ConformanceSuite, end: Int64, make: @escaping @Sendable () throws(DMAError) -> E,
+        provisions: ConformanceProvisions<E>
+    ) {
+        self.suite = suite
+        self.end = end
+        self.make = make
+        self.provisions = provisions
+        random = SeededRandom(seed: suite.seed)
+    }
+
+    /// Makes an engine once, to hear what it can do. Returns the name of the implementation.
+    func survey() -> String {
+        do throws(DMAError) {
+            let engine = try make()
+            capabilities = engine.capabilities
+        } catch { surveyError = error }
+        return capabilities.implementation
+    }
+
+    // MARK: One check
+
+    /// Runs one check and makes its row.
+    func perform(_ check: ConformanceCheck) async -> ConformanceReport.Row {
+        self.check = check
+        iteration = 0
+        parameters = ""
+        questions = 0
+        bytes = 0
+        wrong = 0
+        skipReason = nil
+        gaveUp = false
+        random = SeededRandom(seed: suite.seed, part: check.rawValue)
+        let began = Deadline.now.nanoseconds
+        if began >= end {
+            return row(.notRun("the run's duration was over"), since: began)
+        }
+        if let surveyError {
+            fail("no engine: \(surveyError)")
+            return row(.failed(1), since: began)
+        }
+        if let kind = check.operation, !capabilities.operations.contains(OperationSet(kind)) {
+            return row(.notApplicable("the engine has no such operation"), since: began)
+        }
+        do throws(DMAError) {
+            try await dispatch(check)
+        } catch {
+            if !gaveUp { fail("unexpected: \(error)") }
+        }
+        if wrong > 0 { return row(.failed(wrong), since: began) }
+        // Whatever was asked on the way, such as whether the channel was left empty, is not what the check is about.
+        if let skipReason { return row(.notApplicable(skipReason), since: began) }
+        // A check that asked nothing has proved nothing.
+        return row(questions > 0 ? .passed : .notRun("nothing could be asked"), since: began)
+    }
+
+    private func row(_ outcome: ConformanceOutcome, since began: Int64) -> ConformanceReport.Row {
+        ConformanceReport.Row(
+            check: check, outcome: outcome, questions: questions, bytesVerified: bytes,
+            nanoseconds: Deadline.now.nanoseconds - began)
+    }
+
+    // MARK: What a check says
+
+    /// Most failures that are kept of a run, and of one check.
+    private var keptFailures: Int { 64 }
+    private var keptFailuresOfCheck: Int { 6 }
+
+    func fail(_ message: String) {
+        wrong += 1
+        guard failures.count < keptFailures, wrong <= keptFailuresOfCheck else {
+            furtherFailures += 1
+            return
+        }
+        failures.append(
+            ConformanceFailure(
+                check: check, seed: suite.seed, iteration: iteration, parameters: parameters, message: message))
+    }
+
+    /// A question: counted, and a failure where the answer is no.
+    func expect(_ condition: Bool, _ message: @autoclosure () -> String) {
+        questions += 1
+        if !condition { fail(message()) }
+    }
+
+    /// `body` must refuse with one of `codes`.
+    func expectRefusal(_ codes: DMAError.Code..., of what: String, _ body: () throws(DMAError) -> Void) {
+        questions += 1
+        do throws(DMAError) {
+            try body()
+            fail("\(what): accepted, \(codes.map { "\($0)" }.joined(separator: " or ")) expected")
+        } catch {
+            if !codes.contains(error.code) {
+                fail("\(what): \(error.code), \(codes.map { "\($0)" }.joined(separator: " or ")) expected")
+            }
+        }
+    }
+
+    func countBytes(_ count: Int) { bytes += UInt64(count) }
+
+    /// What the check is about is not there.
+    func skip(_ reason: String) { if skipReason == nil { skipReason = reason } }
+
+    /// Ends the check with a failure that is already said.
+    func giveUp(_ message: String) -> DMAError {
+        gaveUp = true
+        fail(message)
+        return DMAError(.deadlinePassed)
+    }
+
+    /// `body` once for each iteration, until there is no more time or enough is wrong.
+    func repeatedly(_ times: Int? = nil, _ body: (Int) throws(DMAError) -> Void) throws(DMAError) {
+        for number in 0..<(times ?? suite.iterations) {
+            iteration = number
+            try body(number)
+            if wrong >= keptFailuresOfCheck || Deadline.now.nanoseconds >= end { return }
+        }
+    }
+
+    // MARK: Channels
+
+    /// A new engine on a channel for the suite's domain.
+    func open() throws(DMAError) -> Channel<E, Freight> { try open(for: suite.domain) }
+
+    func open(for domain: Domain) throws(DMAError) -> Channel<E, Freight> {
+        try Channel(try make(), domain: domain.id, of: Freight.self)
+    }
+
+    /// Ends a channel whose engine was honest: no fault was counted, nothing is left in it.
+    func close<C: Cargo & ~Copyable>(_ channel: consuming Channel<E, C>) {
+        let left = channel.inFlight
+        expect(left == 0, "\(left) transactions are left in the channel")
+        let faults = channel.faults
+        expect(faults.total == 0, "the engine's faults were counted: \(describe(faults))")
+    }
+
+    private func describe(_ faults: EngineFaults) -> String {
+        let all: [(String, UInt64)] = [
+            ("unknown tags", faults.unknownTag), ("not in flight", faults.notInFlight), ("out of order", faults.outOfOrder),
+            ("bad residues", faults.badResidue), ("bad statuses", faults.badStatus),
+            ("refused to enqueue", faults.refusedEnqueue),
+            ("did not quiesce", faults.didNotQuiesce), ("before issue", faults.beforeIssue),
+        ]
+        return all.filter { $0.1 > 0 }.map { "\($0.0): \($0.1)" }.joined(separator: ", ")
+    }
+
+    /// The next finished transaction; gives up where none comes in time.
+    func nextFinished<C: Cargo & ~Copyable>(
+        _ channel: inout Channel<E, C>, _ what: @autoclosure () -> String = "completion"
+    ) throws(DMAError) -> Finished<C> {
+        let limit = Deadline.after(nanoseconds: suite.patience)
+        var looks = 0
+        while true {
+            if let finished = channel.next() { return finished }
+            looks += 1
+            // An engine with threads of its own gets the processor from time to time; a scripted one moves with the polls.
+            if looks % 256 == 0 {
+                if Deadline.now >= limit { throw giveUp("no \(what()) within \(suite.patience / 1_000_000) ms") }
+                if !capabilities.hasInterrupts { _ = channel.wait(until: .after(nanoseconds: 100_000)) }
+            }
+        }
+    }
+
+    /// Polls `channel` for a while, in which nothing is to happen.
+    func linger<C: Cargo & ~Copyable>(_ channel: inout Channel<E, C>, _ polls: Int = 200) {
+        for _ in 0..<polls { channel.poll() }
+    }
+
+    /// Polls until `condition` holds; false where it does not in time.
+    func waits<C: Cargo & ~Copyable>(
+        _ channel: inout Channel<E, C>, until condition: (inout Channel<E, C>) throws(DMAError) -> Bool
+    ) throws(DMAError) -> Bool {
+        let limit = Deadline.after(nanoseconds: suite.patience)
+        var looks = 0
+        while true {
+            if try condition(&channel) { return true }
+            looks += 1
+            if looks % 256 == 0, Deadline.now >= limit { return false }
+        }
+    }
+}

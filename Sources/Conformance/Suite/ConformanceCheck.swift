@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DMACore
+
+/// One row of the suite: a rule of the contract, an operation, or a property that belongs to no single rule. Raw values are
+/// stable.
+public enum ConformanceCheck: String, Hashable, Sendable, Codable, CaseIterable {
+    case rule01, rule02, rule03, rule04, rule05, rule06, rule07, rule08, rule09, rule10
+    case rule11, rule12, rule13, rule14, rule15, rule16, rule17, rule18, rule19, rule20
+    case rule21, rule22, rule23, rule24, rule25, rule26, rule27, rule28, rule29, rule30
+    case rule31, rule32, rule33, rule34, rule35, rule36, rule37, rule38, rule39
+    case copy, fill, crc32c, copyCRC32C, xor, xorValidate, pq, pqValidate, scatterGather, peripheral, interleaved, cyclic, null
+    case batches, deadlines, awaiting, cancellation, cargoes, erased
+
+    /// The operation that the row is about, or nil.
+    public var operation: OperationKind? {
+        switch self {
+        case .copy: .copy
+        case .fill: .fill
+        case .crc32c: .crc32c
+        case .copyCRC32C: .copyCRC32C
+        case .xor: .xor
+        case .xorValidate: .xorValidate
+        case .pq: .pq
+        case .pqValidate: .pqValidate
+        case .scatterGather: .scatterGather
+        case .peripheral: .peripheral
+        case .interleaved: .interleaved
+        case .cyclic: .cyclic
+        case .null: .null
+        default: nil
+        }
+    }
+
+    /// What is checked, in a few words.
+    public var title: String {
+        switch self {
+        case .rule01: "a channel's end gives everything back, and another can follow"
+        case .rule02: "configuration reaches later transactions only"
+        case .rule03: "prepare refuses bad input, says why, and gives the cargo back"
+        case .rule04: "a prepared transaction that is dropped unmaps its memory"
+        case .rule05: "submit starts nothing"
+        case .rule06: "from submit to completion the channel owns the cargo"
+        case .rule07: "issuePending starts what is queued; the rest runs in order"
+        case .rule08: "cookies are positive, increasing, and end with their completion"
+        case .rule09: "the order of completions is as the capabilities say"
+        case .rule10: "states: queued, in progress, paused, complete, aborted"
+        case .rule11: "callbacks run in the deferred context, once each"
+        case .rule12: "a callback submits more work"
+        case .rule13: "a completion carries result and residue"
+        case .rule14: "interrupts for those that asked, for no others"
+        case .rule15: "the next transaction does not wait for the last one's callback"
+        case .rule16: "what is terminated is aborted, exactly once"
+        case .rule17: "terminateAsync does not wait; terminateSync in a callback is an error"
+        case .rule18: "terminated memory comes back after synchronize, and stays untouched"
+        case .rule19: "a pause loses nothing; resume only while paused"
+        case .rule20: "residues honour their granularity and never grow"
+        case .rule21: "a residue answers for its own cookie"
+        case .rule22: "cyclic runs until terminated; overruns are counted"
+        case .rule23: "interleaved: increments, scatter and gather flags on either side"
+        case .rule24: "a running chain is extended: nothing lost, nothing run twice"
+        case .rule25: "a descriptor is kept until its completion is taken; reuse where offered"
+        case .rule26: "a fence orders later transactions"
+        case .rule27: "XOR and PQ: continue, disable, and which of P and Q failed"
+        case .rule28: "metadata: one descriptor, one mode, one lifetime"
+        case .rule29: "the engine works on bus addresses of its own domain"
+        case .rule30: "memory beyond the mask is bounced, or refused"
+        case .rule31: "a refused mapping gives the buffer back, and it is used elsewhere"
+        case .rule32: "a merged scatter list moves whole"
+        case .rule33: "each mapping ends once, after the transfer"
+        case .rule34: "the mapping's direction bounds what the engine may do"
+        case .rule35: "sync on either side of a transfer; ranges are checked"
+        case .rule36: "no cache line is shared on a device that is not coherent"
+        case .rule37: "coherent memory, released before it is read"
+        case .rule38: "a pool's blocks are aligned, and all come back"
+        case .rule39: "segment limits hold; bounces are copied and counted"
+        case .copy: "copies of random size and offset"
+        case .fill: "fills with eight bytes of pattern"
+        case .crc32c: "CRC32C, also in parts"
+        case .copyCRC32C: "copies with the CRC32C of what was copied"
+        case .xor: "XOR of 1 to all sources, continued and in place"
+        case .xorValidate: "XOR validation, both outcomes"
+        case .pq: "P and Q, continued, without P, without Q"
+        case .pqValidate: "P and Q validation, each failure told apart"
+        case .scatterGather: "lists of unequal segments"
+        case .peripheral: "lists to and from a peripheral"
+        case .interleaved: "frames with gaps"
+        case .cyclic: "a ring of periods, captured and played"
+        case .null: "a descriptor that moves nothing"
+        case .batches: "random kinds, sizes, depths and batches, verified in whatever order they end"
+        case .deadlines: "a deadline met is met; one missed is reported once"
+        case .awaiting: "await, with and without interrupts"
+        case .cancellation: "cancellation at every point loses no cargo"
+        case .cargoes: "blocks, pairs and scatter lists as cargo"
+        case .erased: "the same engine behind AnyEngine"
+        }
+    }
+
+    /// The number of the contract's rule, or nil for the other rows.
+    public var rule: Int? { rawValue.hasPrefix("rule") ? Int(rawValue.dropFirst(4)) : nil }
+}

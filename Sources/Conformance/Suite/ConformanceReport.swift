@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How a check ended.
+public enum ConformanceOutcome: Hashable, Sendable, Codable {
+    case passed
+    /// With how many things wrong.
+    case failed(Int)
+    /// The engine does not have what the check is about.
+    case notApplicable(String)
+    /// Time was over, or another reason that is none of the engine's.
+    case notRun(String)
+}
+
+/// Something that was wrong, with what repeats it.
+public struct ConformanceFailure: Hashable, Sendable, Codable {
+    public let check: ConformanceCheck
+    /// The run's seed: a suite with it, and with `only` this check, does the same again.
+    public let seed: UInt64
+    /// Which iteration of the check, from 0.
+    public let iteration: Int
+    /// Sizes, offsets and flags of the transaction concerned; empty where none is.
+    public let parameters: String
+    /// What was found.
+    public let message: String
+}
+
+/// What the suite found out about one engine.
+public struct ConformanceReport: Hashable, Sendable, Codable {
+    public struct Row: Hashable, Sendable, Codable {
+        public let check: ConformanceCheck
+        public let outcome: ConformanceOutcome
+        /// Questions asked.
+        public let questions: Int
+        /// Bytes compared with what they must be.
+        public let bytesVerified: UInt64
+        public let nanoseconds: Int64
+    }
+
+    public let engine: String
+    public let implementation: String
+    /// Whether the engine is a script of a test's; a rule that only such engines exercise is not proved on anything real.
+    public let isScripted: Bool
+    public let seed: UInt64
+    public let iterations: Int
+    public let maximumBytes: Int
+    public let rows: [Row]
+    public let failures: [ConformanceFailure]
+    /// Failures that were counted and not kept.
+    public let furtherFailures: Int
+
+    /// Whether nothing failed. Says nothing of what was not applicable or not run.
+    public var passed: Bool {
+        !rows.contains {
+            if case .failed = $0.outcome { true } else { false }
+        }
+    }
+
+    public func row(_ check: ConformanceCheck) -> Row? { rows.first { $0.check == check } }
+
+    /// How many rows passed, failed, were not applicable, were not run.
+    public var counts: (passed: Int, failed: Int, notApplicable: Int, notRun: Int) {
+        rows.reduce(into: (passed: 0, failed: 0, notApplicable: 0, notRun: 0)) { counts, row in
+            switch row.outcome {
+            case .passed: counts.passed += 1
+            case .failed: counts.failed += 1
+            case .notApplicable: counts.notApplicable += 1
+            case .notRun: counts.notRun += 1
+            }
+        }
+    }
+
+    /// The rows as text: check, outcome, questions, bytes verified, title; then the failures.
+    public var table: String {
+        let counts = counts
+        var text = "\(engine) (\(implementation)), seed \(seed), \(iterations) iterations of up to \(maximumBytes) bytes\n"
+        for row in rows {
+            let name = row.check.rawValue.padded(to: 14)
+            let outcome = describe(row.outcome).padded(to: 24)
+            let numbers =
+                String(row.questions).padded(to: 8, right: true) + String(row.bytesVerified).padded(to: 12, right: true)
+            var line = name + outcome + numbers + "  " + row.check.title
+            if case .notApplicable(let reason) = row.outcome { line += " — " + reason }
+            if case .notRun(let reason) = row.outcome { line += " — " + reason }
+            text += line + "\n"
+        }
+        text +=
+            "\(counts.passed) passed, \(counts.failed) failed, \(counts.notApplicable) not applicable, "
+            + "\(counts.notRun) not run\n"
+        for failure in failures {
+            text += "  \(failure.check.rawValue) #\(failure.iteration): \(failure.message)"
+            if !failure.parameters.isEmpty { text += " {\(failure.parameters)}" }
+            text += "\n"
+        }
+        if furtherFailures > 0 { text += "  and \(furtherFailures) more\n" }
+        return text
+    }
+
+    private func describe(_ outcome: ConformanceOutcome) -> String {
+        switch outcome {
+        case .passed: isScripted ? "passed (scripted only)" : "passed"
+        case .failed(let count): "FAILED (\(count))"
+        case .notApplicable: "not applicable"
+        case .notRun: "not run"
+        }
+    }
+}
+
+/// Several reports side by side: which engines prove each row.
+public struct ConformanceSummary: Hashable, Sendable, Codable {
+    public struct Row: Hashable, Sendable, Codable {
+        public let check: ConformanceCheck
+        /// Engines of silicon or of code that moves bytes for its own sake, and scripted ones.
+        public let passedOn: [String]
+        public let scriptedOn: [String]
+        public let failedOn: [String]
+        /// Passed, but on scripted engines alone.
+        public var isScriptedOnly: Bool { passedOn.isEmpty && !scriptedOn.isEmpty }
+    }
+
+    public let rows: [Row]
+
+    public init(_ reports: [ConformanceReport]) {
+        rows = ConformanceCheck.allCases.map { check in
+            func engines(_ isScripted: Bool, _ wanted: (ConformanceOutcome) -> Bool) -> [String] {
+                reports.filter { report in
+                    report.isScripted == isScripted && report.row(check).map { wanted($0.outcome) } == true
+                }.map(\.engine)
+            }
+            let failed: (ConformanceOutcome) -> Bool = { if case .failed = $0 { true } else { false } }
+            return Row(
+                check: check, passedOn: engines(false) { $0 == .passed }, scriptedOn: engines(true) { $0 == .passed },
+                failedOn: engines(false, failed) + engines(true, failed))
+        }
+    }
+}
+
+extension String {
+    fileprivate func padded(to width: Int, right: Bool = false) -> String {
+        let fill = String(repeating: " ", count: max(width - count, right ? 0 : 1))
+        return right ? fill + self : self + fill
+    }
+}

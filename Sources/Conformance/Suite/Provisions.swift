@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DMACore
+
+/// The far side of an engine's peripheral transfers, as the maker of the engine gives it to the suite: a FIFO that is fed and
+/// drained on
+/// each request line.
+public protocol ConformancePeripheral: AnyObject {
+    /// Request lines that may be used, at least one; with two, rule 2 can be checked.
+    var lines: [UInt32] { get }
+    /// What a transfer's length is a multiple of. Bytes.
+    var unit: Int { get }
+    /// The peripheral on `line` will offer these bytes, behind those that it was fed before.
+    func feed(_ bytes: [UInt8], line: UInt32)
+    /// Everything that the peripheral on `line` has received and that was not drained yet.
+    func drain(line: UInt32) -> [UInt8]
+}
+
+/// The far side of an engine's cyclic transfers: a clock that the suite moves, and the stream.
+public protocol ConformanceStream: AnyObject {
+    /// Moves the hardware on by `count` bytes of the stream, and returns when that has happened.
+    func advance(_ count: Int)
+    /// What capture brings at a place of the stream, counted in bytes since the start.
+    func captured(at offset: UInt64) -> UInt8
+    /// Everything played since the start.
+    var played: [UInt8] { get }
+}
+
+/// What the suite needs to know of an engine beyond the protocol: each part opens checks that are not applicable without it.
+///
+/// The closures are called on the suite's task, with the engine inside its channel, and may keep what they return alive.
+public struct ConformanceProvisions<E: Engine & ~Copyable> {
+    /// Whether the engine's rings run by themselves where there is no `stream`; where not, rings are not checked.
+    public var ringsRunFreely = true
+    /// For operations with a peripheral, and for rule 2.
+    public var peripheral: ((inout E) -> any ConformancePeripheral)?
+    /// For cyclic operations.
+    public var stream: ((inout E) -> any ConformanceStream)?
+    /// Makes the next transaction that the engine looks at fail with a status: for rule 13.
+    public var failNext: ((inout E, TransactionStatus) -> Void)?
+    /// What the engine makes of a descriptor's metadata: for rule 28.
+    public var metadata: (([UInt8]) -> [UInt8])?
+    /// How often an extension came too late and the chain was started again: for rule 24.
+    public var restarts: ((inout E) -> Int)?
+
+    public init() {}
+}

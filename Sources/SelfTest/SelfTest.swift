@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DMA
+public import DMAConformance
+internal import DMACPUEngine
+public import DMACore
+
+/// The main job: every engine of this machine, every operation it has, every byte verified, with speed, latency and processor time.
+public struct SelfTest: Sendable {
+    /// Of all random numbers; a run with the same one does the same.
+    public var seed: UInt64
+    /// Iterations of each check of the contract.
+    public var iterations = 20
+    /// The largest transfer of the contract's checks, and the size of each in the tables. Bytes.
+    public var bytes = 65_536
+    /// Transactions in flight while throughput is measured.
+    public var depth = 32
+    /// Nanoseconds for each operation's measurement.
+    public var duration: Int64 = 1_000_000_000
+    /// Engines by name; nil for all.
+    public var engines: Set<String>?
+    /// Operations; nil for all. With some, the contract's other rules are left out.
+    public var operations: Set<OperationKind>?
+
+    public init(seed: UInt64) { self.seed = seed }
+
+    /// What came of it.
+    public struct Report: Sendable, Codable {
+        public var seed: UInt64
+        public var speeds: [Survey.Row] = []
+        public var modes: [ModeRow] = []
+        public var streams: [StreamRow] = []
+        public var contracts: [ConformanceReport] = []
+
+        public var passed: Bool {
+            speeds.allSatisfy(\.passed) && modes.allSatisfy(\.passed) && streams.allSatisfy(\.passed)
+                && contracts.allSatisfy(\.passed)
+        }
+        /// Bytes that were compared with what they must be.
+        public var bytesVerified: UInt64 {
+            speeds.reduce(0) { $0 + $1.bytesVerified } + modes.reduce(0) { $0 + $1.bytesVerified }
+                + streams.reduce(0) { $0 + $1.bytesVerified }
+                + contracts.reduce(0) { $0 + $1.rows.reduce(0) { $0 + $1.bytesVerified } }
+        }
+    }
+
+    /// Something that has just been done.
+    public enum Step: Sendable {
+        case contract(engine: String, ConformanceReport.Row)
+        case speed(Survey.Row)
+        case mode(ModeRow)
+        case stream(StreamRow)
+    }
+
+    /// Runs everything, one engine after the other.
+    ///
+    /// - Throws: `noSuchChannel` where no engine has the asked name; what an engine says that does not start.
+    public func run(on system: DMASystem, progress: ((Step) -> Void)? = nil) async throws(DMAError) -> Report {
+        var report = Report(seed: seed)
+        var isKnown = false
+        for listing in system.engines where listing.offer.absence == nil && engines?.contains(listing.offer.name) ?? true {
+            guard let provider = listing.provider as? CPUProvider else { continue }
+            isKnown = true
+            try await run(listing.offer.name, provider.configuration(listing.offer.name), &report, progress)
+        }
+        guard isKnown else { throw DMAError(.noSuchChannel) }
+        return report
+    }
+
+    private func run(
+        _ name: String, _ configuration: CPUConfiguration, _ report: inout Report, _ progress: ((Step) -> Void)?
+    ) async throws(DMAError) {
+        let peripherals = try CPUProvisions.peripherals()
+        var configuration = configuration
+        configuration.peripherals = peripherals
+        let complete = configuration
+        let domain = Domain(name: name)
+        var suite = ConformanceSuite(seed: seed, iterations: iterations, maximumBytes: bytes, domain: domain)
+        if let operations {
+            let only = ConformanceCheck.allCases.filter { $0.operation.map(operations.contains) ?? false }
+            suite = ConformanceSuite(
+                seed: seed, iterations: iterations, maximumBytes: bytes, domain: domain, only: Set(only))
+        }
+        let make: @Sendable () throws(DMAError) -> CPUEngine = { () throws(DMAError) in try CPUEngine(complete) }
+        report.contracts.append(
+            await suite.run(
+                name, makeEngine: make,
+                provisions: CPUProvisions.provisions(peripherals)
+            ) { progress?(.contract(engine: name, $0)) })
+        let survey = Survey(seed: seed, bytes: bytes, depth: depth, duration: duration, domain: domain)
+        report.speeds += survey.run(name, kinds: operations, makeEngine: make) { progress?(.speed($0)) }
+        if operations?.contains(.cyclic) ?? true {
+            let small = try FIFOPeripheral(depth: 512, width: 4)
+            let ringConfiguration = {
+                var configuration = complete
+                configuration.peripherals = [small]
+                return configuration
+            }()
+            let makeRing = { () throws(DMAError) in try CPUEngine(ringConfiguration) }
+            for row in [
+                try StreamRow.capture(name, small, domain, makeRing), try StreamRow.playback(name, small, domain, makeRing),
+            ] {
+                report.streams.append(row)
+                progress?(.stream(row))
+            }
+        }
+        guard operations?.contains(.copy) ?? true else { return }
+        for share in [1.0, 0.5, 0.25] {
+            let row = try ModeRow.measure(name, share: share, seed: seed, duration: duration, domain, make)
+            report.modes.append(row)
+            progress?(.mode(row))
+        }
+    }
+}

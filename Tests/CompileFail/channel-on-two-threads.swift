@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// One thread at a time uses a channel.
+// expect: passing closure as a 'sending' parameter risks causing data races
+import DMACore
+
+func misuse<E: Engine & ~Copyable & SendableMetatype>(channel: consuming Channel<E, NoCargo>) {
+    var box: Channel<E, NoCargo>? = channel
+    let use = { () -> Void in box?.issuePending() }
+    Task.detached { use() }
+    use()
+}

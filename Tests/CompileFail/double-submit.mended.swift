@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// A prepared transaction is submitted once (rule 4).
+import DMACore
+
+typealias Two = Pair<MappedBuffer, MappedBuffer>
+
+func misuse<E: Engine & ~Copyable>(
+    channel: inout Channel<E, Two>, transaction: consuming Transaction<Two>
+) throws(DMAError) -> Cookie {
+    return try channel.submit(transaction).get()
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// A completion gives its cargo once.
+import DMACore
+
+typealias Two = Pair<MappedBuffer, MappedBuffer>
+
+func misuse(finished: consuming Finished<Two>) -> Int {
+    let cargo = finished.takeCargo()
+    return cargo.first.count + cargo.second.count
+}

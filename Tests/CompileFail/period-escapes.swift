@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// A period of a ring is lent inside the closure (rule 22).
+// expect: escaping closure captures 'inout' parameter 'view'
+import DMACore
+
+func misuse<E: Engine & ~Copyable>(ring: inout CyclicRing<E>) -> Int {
+    let outcome = ring.withNextPeriod { view -> () -> Int in { view.count } }
+    if case .intact(let later) = outcome { return later() }
+    return 0
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+// A ring that was stopped is over (rule 22).
+import DMACore
+
+func misuse<E: Engine & ~Copyable>(ring: consuming CyclicRing<E>) throws(DMAError) -> UInt64 {
+    let completed = ring.completed()
+    let memory = try ring.stop()
+    return completed + UInt64(memory.count)
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+// A ring that was stopped is over (rule 22).
+// expect: 'ring' used after consume
+import DMACore
+
+func misuse<E: Engine & ~Copyable>(ring: consuming CyclicRing<E>) throws(DMAError) -> UInt64 {
+    let memory = try ring.stop()
+    return ring.completed() + UInt64(memory.count)
+}

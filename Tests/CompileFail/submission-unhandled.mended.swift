@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// A submission is looked at: a refused one holds the cargo (rule 4).
+import DMACore
+
+typealias Two = Pair<MappedBuffer, MappedBuffer>
+
+func misuse<E: Engine & ~Copyable>(channel: inout Channel<E, Two>, cargo: consuming Two) -> Two? {
+    switch channel.submit(.copy(), cargo) {
+    case .queued: return nil
+    case .refused(_, let cargo): return cargo
+    }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// A submission is looked at: a refused one holds the cargo (rule 4).
+// expect: result of call to 'submit' is unused
+import DMACore
+
+typealias Two = Pair<MappedBuffer, MappedBuffer>
+
+func misuse<E: Engine & ~Copyable>(channel: inout Channel<E, Two>, cargo: consuming Two) {
+    channel.submit(.copy(), cargo)
+}

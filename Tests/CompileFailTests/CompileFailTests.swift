@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Testing
+
+/// What the types forbid: each file of Tests/CompileFail is one misuse that must not compile, for the reason that it states,
+/// and beside it
+/// stands the same code mended, which must.
+///
+/// Compiled down to SIL: ownership is checked there, and a mere type check would pass every one of them.
+@Suite("What must not compile")
+struct CompileFailTests {
+    struct Answer {
+        let status: Int32
+        let errors: [String]
+        let warnings: [String]
+        let text: String
+    }
+
+    static let package = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+    static let folder = package.appending(path: "Tests/CompileFail")
+
+    /// The names of the misuses, without endings.
+    static let names: [String] = {
+        let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+        return files.filter { $0.hasSuffix(".swift") && !$0.hasSuffix(".mended.swift") }.map { String($0.dropLast(6)) }.sorted()
+    }()
+
+    /// Where this build's modules lie: beside the test program.
+    static let modules = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "Modules")
+
+    static func compile(_ file: String) throws -> Answer {
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = [
+            "swiftc", "-emit-sil", "-o", "/dev/null", "-parse-as-library", "-swift-version", "6", "-strict-memory-safety",
+            "-warnings-as-errors", "-enable-upcoming-feature", "ExistentialAny", "-enable-upcoming-feature",
+            "InternalImportsByDefault", "-enable-upcoming-feature", "MemberImportVisibility", "-enable-upcoming-feature",
+            "NonisolatedNonsendingByDefault", "-enable-experimental-feature", "Lifetimes", "-I", modules.path, "-Xcc",
+            "-fmodule-map-file=" + package.appending(path: "Sources/CDMA/include/module.modulemap").path,
+            folder.appending(path: file).path,
+        ]
+        let pipe = Pipe()
+        process.standardError = pipe
+        process.standardOutput = FileHandle.nullDevice
+        try process.run()
+        // Read to the end before waiting: a full pipe would hold the compiler.
+        let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        // The compiler's own lines begin with the file; those drawn beside the code do not.
+        let lines = text.split(separator: "\n").map(String.init).filter { $0.hasPrefix("/") && $0.contains(".swift:") }
+        return Answer(
+            status: process.terminationStatus, errors: lines.filter { $0.contains(": error: ") },
+            warnings: lines.filter { $0.contains(": warning: ") }, text: text)
+    }
+
+    /// The second header line of a misuse.
+    static func expectation(_ name: String) throws -> String {
+        let text = try String(contentsOf: folder.appending(path: name + ".swift"), encoding: .utf8)
+        let mark = "// expect: "
+        guard let line = text.split(separator: "\n").prefix(4).first(where: { $0.hasPrefix(mark) }) else { return "" }
+        return String(line.dropFirst(mark.count))
+    }
+
+    @Test("the folder is found, each misuse states its reason and has its mended form, and the modules are there")
+    func complete() throws {
+        #expect(CompileFailTests.names.count >= 30)
+        for name in CompileFailTests.names {
+            #expect(try !CompileFailTests.expectation(name).isEmpty, "\(name) does not say what is expected")
+            let mended = CompileFailTests.folder.appending(path: name + ".mended.swift").path
+            #expect(FileManager.default.fileExists(atPath: mended), "\(name) has no mended form")
+        }
+        let module = CompileFailTests.modules.appending(path: "DMACore.swiftmodule").path
+        #expect(FileManager.default.fileExists(atPath: module), "no modules in \(module)")
+    }
+
+    @Test("the misuse fails for its reason alone", arguments: names)
+    func misuse(name: String) throws {
+        let answer = try CompileFailTests.compile(name + ".swift")
+        let reason = try CompileFailTests.expectation(name)
+        #expect(answer.status != 0, "\(name) compiles")
+        #expect(answer.errors.count == 1, "\(name): \(answer.text)")
+        #expect(answer.errors.allSatisfy { $0.contains(reason) }, "\(name): \(answer.errors), expected: \(reason)")
+        #expect(answer.warnings.isEmpty, "\(name): \(answer.warnings)")
+    }
+
+    @Test("the mended form compiles without a warning", arguments: names)
+    func mended(name: String) throws {
+        let answer = try CompileFailTests.compile(name + ".mended.swift")
+        #expect(answer.status == 0 && answer.errors.isEmpty && answer.warnings.isEmpty, "\(name): \(answer.text)")
+    }
+}

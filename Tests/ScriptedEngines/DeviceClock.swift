@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CDMA
+import Synchronization
+
+/// A thread that drives a scripted device while somebody waits for its interrupt; without one a device moves with its polls
+/// alone,
+/// and is as reproducible as its seed.
+@safe
+final class DeviceClock: Sendable {
+    /// What the thread needs; it outlives the clock until the thread has ended.
+    @safe
+    private final class Gear: Sendable {
+        /// Kicks so far, and whether to stop: words that a futex and two threads share.
+        nonisolated(unsafe) let words: UnsafeMutablePointer<UInt32>
+        let tick: @Sendable () -> Bool
+
+        init(_ tick: @escaping @Sendable () -> Bool) {
+            self.tick = tick
+            unsafe words = .allocate(capacity: 2)
+            unsafe words.initialize(repeating: 0, count: 2)
+        }
+
+        deinit { unsafe words.deallocate() }
+
+        func run() {
+            while true {
+                let kicks = unsafe cdma_load_acquire32(words)
+                if unsafe cdma_load_acquire32(words + 1) != 0 { return }
+                // With work left, a nap between ticks; without, a sleep until the next kick.
+                let nap: Int64 = tick() ? 20_000 : 1_000_000_000
+                unsafe cdma_futex_wait(words, kicks, nap)
+            }
+        }
+    }
+
+    private let gear: Gear
+    private let thread = Mutex<pthread_t?>(nil)
+
+    /// - Parameter tick: does a little; true while there is more that somebody may wait for.
+    init(tick: @escaping @Sendable () -> Bool) { gear = Gear(tick) }
+
+    /// There is work: wakes the thread, or starts it.
+    func kick() {
+        unsafe cdma_fetch_add32(gear.words, 1)
+        unsafe cdma_futex_wake(gear.words, 1)
+        thread.withLock { thread in
+            guard thread == nil else { return }
+            var started = pthread_t()
+            let gear = unsafe Unmanaged.passRetained(gear).toOpaque()
+            let result = unsafe pthread_create(
+                &started, nil,
+                { argument in
+                    // The reference that was retained for the thread.
+                    if let argument = unsafe argument { unsafe Unmanaged<Gear>.fromOpaque(argument).takeRetainedValue().run() }
+                    return nil
+                }, gear)
+            if result == 0 { thread = started } else { unsafe Unmanaged<Gear>.fromOpaque(gear).release() }
+        }
+    }
+
+    /// Ends the thread and waits for it.
+    func stop() {
+        unsafe cdma_store_release32(gear.words + 1, 1)
+        unsafe cdma_fetch_add32(gear.words, 1)
+        unsafe cdma_futex_wake(gear.words, 1)
+        if let thread = thread.withLock({ $0.take() }) { _ = pthread_join(thread, nil) }
+    }
+}

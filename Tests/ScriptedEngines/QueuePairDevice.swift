@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CDMA
+import DMACore
+import Synchronization
+
+/// The device behind a ``QueuePairEngine``: takes commands from a ring, works on several at once, finishes them in whatever
+/// order its
+/// generator likes, and posts entries with a phase bit.
+@safe
+final class QueuePairDevice: Sendable {
+    /// Bytes of a command: tag, then the descriptor, aligned as its vector wants it.
+    static var commandStride: Int { 192 }
+    static var descriptorOffset: Int { 64 }
+    /// Bytes of a completion: tag at 0, status at 4, residue at 8, value at 16, phase at 28.
+    static var completionStride: Int { 32 }
+
+    let entries: Int
+    let line = InterruptLine()
+    // Rings shared with the host. A command is the device's from the doorbell on, a completion the host's once its phase has
+    // turned; the two words order that.
+    nonisolated(unsafe) let commands: UnsafeMutableRawPointer
+    nonisolated(unsafe) let completions: UnsafeMutableRawPointer
+    nonisolated(unsafe) let doorbell: UnsafeMutableRawPointer
+
+    struct State {
+        var head: UInt32 = 0
+        var posted: UInt32 = 0
+        var running: [Job] = []
+        var random: DeviceRandom
+        var isDropping = false
+        /// Statuses with which the next commands fail.
+        var failures: [TransactionStatus] = []
+    }
+    private let state: Mutex<State>
+
+    init(entries: Int, seed: UInt64) {
+        self.entries = entries
+        state = Mutex(State(random: DeviceRandom(seed: seed)))
+        unsafe commands = .allocate(byteCount: entries * Self.commandStride, alignment: 64)
+        unsafe completions = .allocate(byteCount: entries * Self.completionStride, alignment: 64)
+        unsafe completions.initializeMemory(as: UInt8.self, repeating: 0, count: entries * Self.completionStride)
+        unsafe doorbell = .allocate(byteCount: 64, alignment: 64)
+        unsafe doorbell.initializeMemory(as: UInt8.self, repeating: 0, count: 64)
+    }
+
+    deinit {
+        unsafe commands.deallocate()
+        unsafe completions.deallocate()
+        unsafe doorbell.deallocate()
+    }
+
+    /// A little work. True while a command that asked for an interrupt is unfinished.
+    func step() -> Bool {
+        state.withLock { state in
+            fetch(&state)
+            guard !state.running.isEmpty else { return false }
+            if state.isDropping {
+                // The odd one still gets through: a termination races with completions.
+                if state.random.below(4) != 0 { state.running.removeLast() } else { advance(&state, quantum: .max) }
+            } else {
+                advance(&state, quantum: UInt64(1 + state.random.below(4096)))
+            }
+            return state.running.contains { $0.descriptor.flags.contains(.interrupt) }
+        }
+    }
+
+    private func fetch(_ state: inout State) {
+        let tail = unsafe cdma_load_acquire32(doorbell)
+        while state.head != tail, state.running.count < entries {
+            // The doorbell's release store came after the command was written.
+            let command = unsafe commands + Int(state.head % UInt32(entries)) * Self.commandStride
+            let tag = unsafe command.load(as: UInt32.self)
+            let descriptor = unsafe command.load(fromByteOffset: Self.descriptorOffset, as: Descriptor.self)
+            state.head &+= 1
+            if state.isDropping { continue }
+            state.running.append(Job(descriptor, tag: tag))
+            if state.random.below(3) == 0 { break }
+        }
+    }
+
+    private func advance(_ state: inout State, quantum: UInt64) {
+        let index = state.random.below(state.running.count)
+        if let status = state.failures.first {
+            state.failures.removeFirst()
+            let job = state.running.remove(at: index)
+            post(job, status, residue: job.residue, &state)
+            return
+        }
+        state.running[index].step(quantum)
+        guard state.running[index].isOver else { return }
+        let job = state.running.remove(at: index)
+        if let metadata = unsafe job.descriptor.metadata {
+            // The area has 16 bytes or more and belongs to this descriptor until it is reported.
+            for offset in 0..<QueuePairEngine.metadataCount {
+                let byte = unsafe metadata.load(fromByteOffset: offset, as: UInt8.self)
+                unsafe metadata.storeBytes(of: ~byte, toByteOffset: offset, as: UInt8.self)
+            }
+        }
+        post(job, .complete, residue: 0, &state)
+    }
+
+    private func post(_ job: Job, _ status: TransactionStatus, residue: UInt64, _ state: inout State) {
+        let entry = unsafe completions + Int(state.posted % UInt32(entries)) * Self.completionStride
+        unsafe entry.storeBytes(of: job.tag, as: UInt32.self)
+        unsafe entry.storeBytes(of: status.rawValue, toByteOffset: 4, as: UInt8.self)
+        unsafe entry.storeBytes(of: residue, toByteOffset: 8, as: UInt64.self)
+        unsafe entry.storeBytes(of: job.value, toByteOffset: 16, as: UInt64.self)
+        // Phase 1 on the first round: the ring begins with zeros.
+        unsafe cdma_store_release32(entry + 28, 1 ^ (state.posted / UInt32(entries)) & 1)
+        state.posted &+= 1
+        if job.descriptor.flags.contains(.interrupt) { line.raise() }
+    }
+
+    // MARK: Control
+
+    func terminate() { state.withLock { $0.isDropping = true } }
+
+    /// Works off or drops everything. The host has stopped ringing.
+    func settle() {
+        while true {
+            _ = step()
+            let isIdle = state.withLock { state in
+                guard state.running.isEmpty, unsafe state.head == cdma_load_acquire32(doorbell) else { return false }
+                state.isDropping = false
+                return true
+            }
+            if isIdle { return }
+        }
+    }
+
+    func residue(of tag: UInt32) -> UInt64? {
+        state.withLock { state in
+            state.running.first { $0.tag == tag }?.residue
+        }
+    }
+
+    func fail(_ status: TransactionStatus) { state.withLock { $0.failures.append(status) } }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CDMA
+public import DMACore
+
+/// A submission and a completion queue with phase bits, as NVMe has: many slots, 16-bit tags, completions in any order,
+/// interrupts.
+/// Does every operation between memories.
+@safe
+public struct QueuePairEngine: ~Copyable, Engine {
+    /// Bytes of metadata: the device inverts each.
+    public static var metadataCount: Int { 16 }
+
+    private let device: QueuePairDevice
+    private let clock: DeviceClock
+    private let entries: UInt32
+    private var tail: UInt32 = 0
+    private var rung: UInt32 = 0
+    private var taken: UInt32 = 0
+    /// Commands that were written and whose completion was not taken.
+    private var open: [UInt32: (count: UInt64, isInterrupt: Bool)] = [:]
+
+    /// - Parameters:
+    ///   - entries: of both queues, a power of two.
+    ///   - seed: of the device's order and pace.
+    public init(entries: Int = 16, seed: UInt64 = 1) {
+        let device = QueuePairDevice(entries: entries, seed: seed)
+        self.device = device
+        clock = DeviceClock { device.step() }
+        self.entries = UInt32(entries)
+    }
+
+    deinit { clock.stop() }
+
+    public var capabilities: Capabilities {
+        var capabilities = Capabilities(
+            name: "queue-pair", implementation: "scripted",
+            operations: [
+                .copy, .fill, .crc32c, .copyCRC32C, .xor, .xorValidate, .pq, .pqValidate, .scatterGather, .interleaved, .null,
+            ], depth: Int(entries))
+        capabilities.flags = [.interrupt, .reuse, .continue, .disableP, .disableQ]
+        capabilities.maximumSources = 8
+        capabilities.maximumSegments = 32
+        capabilities.maximumCount = 1 << 24
+        capabilities.completesInOrder = false
+        capabilities.residueGranularity = .burst
+        capabilities.hasInterrupts = true
+        capabilities.tagBits = 16
+        capabilities.metadataCount = QueuePairEngine.metadataCount
+        capabilities.quantum = 4096
+        return capabilities
+    }
+
+    public var interruptLine: InterruptLine? { device.line }
+
+    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+        guard open.count < Int(entries) else { return false }
+        // The slot is the host's: fewer commands are open than there are entries, and the device has read those before.
+        let command = unsafe device.commands + Int(tail % entries) * QueuePairDevice.commandStride
+        unsafe command.storeBytes(of: tag, as: UInt32.self)
+        unsafe (command + QueuePairDevice.descriptorOffset).bindMemory(to: Descriptor.self, capacity: 1).initialize(
+            to: descriptor)
+        tail &+= 1
+        open[tag] = (descriptor.count, descriptor.flags.contains(.interrupt))
+        return true
+    }
+
+    public mutating func issuePending() {
+        guard rung != tail else { return }
+        rung = tail
+        unsafe cdma_store_release32(device.doorbell, tail)
+        if open.values.contains(where: { $0.isInterrupt }) { clock.kick() }
+    }
+
+    public mutating func next() -> Completion? {
+        _ = device.step()
+        guard isReady(taken) else { return nil }
+        let entry = unsafe device.completions + Int(taken % entries) * QueuePairDevice.completionStride
+        // The phase was read with acquire: the fields are those of this round.
+        let completion = unsafe Completion(
+            tag: entry.load(as: UInt32.self),
+            status: TransactionStatus(rawValue: entry.load(fromByteOffset: 4, as: UInt8.self)) ?? .failed,
+            residue: entry.load(fromByteOffset: 8, as: UInt64.self), value: entry.load(fromByteOffset: 16, as: UInt64.self))
+        taken &+= 1
+        open[completion.tag] = nil
+        return completion
+    }
+
+    /// Whether the completion of number `index` was posted. Phases are 1 on the first round, which finds zeros, and turn with
+    /// each.
+    private func isReady(_ index: UInt32) -> Bool {
+        let entry = unsafe device.completions + Int(index % entries) * QueuePairDevice.completionStride
+        return unsafe cdma_load_acquire32(entry + 28) == 1 ^ (index / entries) & 1
+    }
+
+    public mutating func terminate() { device.terminate() }
+
+    public mutating func quiesce(by deadline: Deadline) -> Bool {
+        // What was written and never rung is dropped by ringing while the device drops everything.
+        rung = tail
+        unsafe cdma_store_release32(device.doorbell, tail)
+        device.settle()
+        // Completions that were posted stay to be taken, and their commands open for that long.
+        var posted = Set<UInt32>()
+        var index = taken
+        while index &- taken < entries, isReady(index) {
+            unsafe posted.insert(
+                (device.completions + Int(index % entries) * QueuePairDevice.completionStride).load(as: UInt32.self))
+            index &+= 1
+        }
+        open = open.filter { posted.contains($0.key) }
+        return true
+    }
+
+    public mutating func residue(of tag: UInt32) -> UInt64? { device.residue(of: tag) ?? open[tag]?.count }
+
+    public mutating func wait(until deadline: Deadline) -> Bool {
+        let seen = device.line.count
+        if isReady(taken) { return true }
+        return device.line.wait(after: seen, until: deadline)
+    }
+
+    /// The next command that the device looks at fails with `status`.
+    public mutating func failNext(_ status: TransactionStatus) { device.fail(status) }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMACPUEngine
+import DMACore
+import DMASelfTest
+import Testing
+
+@Suite("Transfer modes", .serialized)
+struct ModeTests {
+    typealias Copies = Channel<PacedEngine<CPUEngine>, Pair<MappedBuffer, MappedBuffer>>
+    let domain = Domain(name: "modes")
+
+    func channel(_ mode: TransferMode, quantum: UInt64 = 4096) throws -> Copies {
+        try Channel(
+            PacedEngine(CPUEngine(CPUConfiguration(depth: 8)), mode: mode, quantum: quantum), domain: domain.id)
+    }
+
+    func cargo(_ count: Int) throws -> Pair<MappedBuffer, MappedBuffer> {
+        Pair(
+            try Buffer(count: count).mapped(for: domain, direction: .toDevice),
+            try Buffer(count: count).mapped(for: domain, direction: .fromDevice))
+    }
+
+    /// Polls for at most two seconds. True where something finished.
+    func finishes(_ channel: inout Copies) -> Bool {
+        let limit = Deadline.after(milliseconds: 2000)
+        while Deadline.now < limit {
+            if let finished = channel.next() { return finished.status == .complete && finished.residue == 0 }
+        }
+        return false
+    }
+
+    @Test("demand moves what the other side asks for, and no byte more")
+    func demandCounts() throws {
+        let line = DemandLine()
+        var channel = try channel(.demand(line))
+        let cookie = try channel.submit(.copy(), try cargo(10_000)).get()
+        channel.issuePending()
+        for _ in 0..<100 { channel.poll() }
+        let answer1 = try channel.residue(of: cookie)
+        #expect(answer1 == 10_000)
+        line.request(1000)
+        for _ in 0..<100 { channel.poll() }
+        let answer2 = try channel.residue(of: cookie)
+        #expect(answer2 == 9000)
+        #expect(line.requested == 0)
+        line.request(8999)
+        for _ in 0..<100 { channel.poll() }
+        let answer3 = try channel.residue(of: cookie)
+        #expect(answer3 == 1)
+        let answer4 = try channel.status(of: cookie)
+        #expect(answer4 == .inProgress)
+        line.request(5000)
+        let finished1 = finishes(&channel)
+        #expect(finished1)
+        // What was asked beyond the transfer is still asked.
+        #expect(line.requested == 4999)
+        line.withdraw()
+        #expect(line.requested == 0)
+    }
+
+    @Test("cycle stealing keeps its share")
+    func share() throws {
+        // The clock is the machine's, which others use too: wide bounds here, and the figures in Benchmarks.
+        for share in [0.5, 0.2] {
+            var channel = try channel(.cycleStealing(share: share), quantum: 65_536)
+            _ = try channel.submit(.copy(flags: .interrupt), try cargo(64 << 20)).get()
+            channel.issuePending()
+            var isFinished = false
+            let limit = Deadline.after(milliseconds: 10_000)
+            while !isFinished, Deadline.now < limit {
+                if channel.next() != nil { isFinished = true } else { _ = channel.wait(until: limit) }
+            }
+            #expect(isFinished)
+            let duty = channel.withEngine { $0.dutyCycle }
+            let measured = Double(duty.busy) / Double(duty.elapsed)
+            #expect(measured < share + 0.1)
+            #expect(measured > share * 0.3)
+        }
+    }
+
+    @Test("the mode changes in the middle of a transfer")
+    func change() throws {
+        let line = DemandLine()
+        var channel = try channel(.demand(line))
+        let cookie = try channel.submit(.copy(), try cargo(100_000)).get()
+        channel.issuePending()
+        line.request(50_000)
+        for _ in 0..<200 { channel.poll() }
+        let answer5 = try channel.residue(of: cookie)
+        #expect(answer5 == 50_000)
+        try channel.withEngine { engine throws(DMAError) in try engine.setMode(.burst) }
+        let finished2 = finishes(&channel)
+        #expect(finished2)
+    }
+
+    @Test("a transfer that waits for demand is late, terminated, and given back")
+    func lateAndTerminated() throws {
+        let line = DemandLine()
+        var channel = try channel(.demand(line))
+        let transaction = Transaction(.copy(), try cargo(8192), deadline: .after(milliseconds: 1))
+        let cookie = try channel.submit(transaction).get()
+        channel.issuePending()
+        line.request(4096)
+        let limit = Deadline.after(milliseconds: 2000)
+        var late: LateTransaction?
+        while late == nil, Deadline.now < limit { late = channel.nextLate() }
+        #expect(late?.cookie == cookie)
+        #expect(late?.residue == 4096)
+        #expect((late?.lateness ?? 0) > 0)
+        let again = channel.nextLate()
+        #expect(again == nil)
+        try channel.terminateSync()
+        guard let finished = channel.next() else {
+            Issue.record("nothing came back")
+            return
+        }
+        let (status, residue) = (finished.status, finished.residue)
+        #expect(status == .aborted)
+        #expect(residue == 4096)
+    }
+
+    @Test("shares that are none are refused", arguments: [0, -1, 1.5, .nan, .infinity])
+    func badShares(_ share: Double) {
+        #expect {
+            _ = try channel(.cycleStealing(share: share))
+        } throws: { error in
+            (error as? DMAError)?.code == .badShare
+        }
+    }
+}
