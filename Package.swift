@@ -3,8 +3,12 @@
 
 import PackageDescription
 
+/// Set by Scripts/test. Not always on: whoever depends on the package may have a newer compiler, with new warnings.
+let warnings: [SwiftSetting] =
+    Context.environment["SWIFT_DMA_WARNINGS_AS_ERRORS"] == nil ? [] : [.treatAllWarnings(as: .error)]
+
 /// Every Swift target of the package is held to the same language mode.
-let house: [SwiftSetting] = [
+let house: [SwiftSetting] = warnings + [
     .swiftLanguageMode(.v6),
     .strictMemorySafety(),
     .enableUpcomingFeature("ExistentialAny"),

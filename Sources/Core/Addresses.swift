@@ -11,6 +11,7 @@ public struct IOVA: Hashable, Comparable, Sendable {
     /// The address in bytes.
     public let rawValue: UInt64
 
+    /// The bus address `rawValue`. What it leads to is for a mapping to say.
     @inlinable
     public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 

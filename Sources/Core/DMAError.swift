@@ -15,6 +15,7 @@ public struct DMAError: Error, Equatable, Sendable {
     /// The kernel's error number, or zero.
     public let errno: Int32
 
+    /// An error with the numbers that its sentences name; those that `code` has no use for are ignored.
     @inlinable
     public init(_ code: Code, asked: UInt64 = 0, limit: UInt64 = 0, errno: Int32 = 0) {
         self.code = code

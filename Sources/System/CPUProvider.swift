@@ -9,6 +9,7 @@ public struct CPUProvider: EngineProvider {
     /// Channels of each of the two.
     public static let channels = 64
 
+    /// Offers the CPU's two engines.
     public init() {}
 
     public func probe() -> [EngineOffer] {

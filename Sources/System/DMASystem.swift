@@ -91,6 +91,7 @@ public struct GrantedChannel<C: Cargo & ~Copyable>: ~Copyable {
     public var channel: Channel<AnyEngine, C>
     /// Map cargo for this.
     public let domain: Domain
+    /// What was granted, as it is listed.
     public let info: ChannelInfo
 
     /// The channel alone.
@@ -139,7 +140,9 @@ public struct ChannelRequest: Sendable {
 public struct ChannelInfo: Equatable, Sendable {
     /// Unique in the system: the engine's name, a slash and a number.
     public let name: String
+    /// The engine's name.
     public let engine: String
+    /// What the channel can do.
     public let capabilities: Capabilities
 
     static func names(_ offer: EngineOffer) -> [String] {

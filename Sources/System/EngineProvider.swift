@@ -19,11 +19,14 @@ public struct EngineOffer: Equatable, Sendable {
     public var name: String
     /// Channels that can be open at the same time.
     public var channels: Int
+    /// What each of its channels can do.
     public var capabilities: Capabilities
+    /// What its device asks of memory that is mapped for it.
     public var constraints: DeviceConstraints
     /// Why it cannot be used; nil where it can.
     public var absence: EngineAbsence?
 
+    /// An engine that can be used, unless `absence` says why not.
     public init(
         name: String, channels: Int, capabilities: Capabilities, constraints: DeviceConstraints = DeviceConstraints(),
         absence: EngineAbsence? = nil
@@ -38,8 +41,11 @@ public struct EngineOffer: Equatable, Sendable {
 
 /// Why an engine is not there, and what to do about it: a line each.
 public struct EngineAbsence: Equatable, Sendable, Codable {
+    /// Why the engine cannot be used.
     public let reason: String
+    /// What to change.
     public let cure: String
+    /// A reason and its cure, a line each.
     public init(reason: String, cure: String) {
         self.reason = reason
         self.cure = cure
@@ -48,10 +54,13 @@ public struct EngineAbsence: Equatable, Sendable, Codable {
 
 /// An engine in the system's list.
 public struct EngineListing: Sendable {
+    /// What its provider says of it.
     public let offer: EngineOffer
     /// Who found it.
     public let provider: any EngineProvider
+    /// How many of its channels clients have now.
     public let channelsInUse: Int
+    /// The names that its channels are requested by; none for an absent engine.
     public let channelNames: [String]
 }
 

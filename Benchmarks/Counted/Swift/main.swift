@@ -49,10 +49,7 @@ func hotChannelCopy(_ channel: inout Channel<RingEngine, Pair<Block, Block>>, _ 
     var sum: UInt64 = 0
     while sum < operations {
         guard let source = pool.lease(), let destination = pool.lease() else { return 0 }
-        switch channel.submit(.copy(), Pair(source, destination)) {
-        case .queued(_): break
-        case .refused(_, _): return 0
-        }
+        guard (try? channel.submit(.copy(), Pair(source, destination)).get()) != nil else { return 0 }
         channel.issuePending()
         if let finished = channel.next() { sum = finished.cookie.rawValue }
     }
@@ -114,13 +111,15 @@ func run(_ variant: String, _ operations: UInt64) async throws(DMAError) -> UInt
         return try await hotAwait(&channel, pool, operations)
     case "suspend": return runSuspending(operations, serving: true)
     case "suspend-each": return runSuspending(operations, serving: false)
-    default: return nil
+    default: return runCounterexample(variant, operations)
     }
 }
 
+let variants =
+    "c|swift|channel|channel-copy|any|await|suspend|suspend-each|counter-retain|counter-allocate|counter-lock"
 let arguments = CommandLine.arguments
 guard arguments.count == 3, let operations = UInt64(arguments[2]), let sum = try await run(arguments[1], operations) else {
-    print("usage: dma-counted c|swift|channel|channel-copy|any|await|suspend|suspend-each OPERATIONS")
+    print("usage: dma-counted \(variants) OPERATIONS")
     throw DMAError(.badConfiguration)
 }
 print(sum)

@@ -17,7 +17,9 @@ public struct Capabilities: Equatable, Sendable {
     public var name: String
     /// Which code or silicon does the work, as `list` shows it: "isa-l, avx512", "portable".
     public var implementation: String
+    /// What it does.
     public var operations: OperationSet
+    /// Which flags it honours itself; a fence the channel keeps for engines that do not.
     public var flags: DescriptorFlags
     /// Transactions in flight at once; 1…32,768.
     public var depth: Int
@@ -31,7 +33,9 @@ public struct Capabilities: Equatable, Sendable {
     public var alignment: UInt64
     /// Whether completions come in the order of submission (rule 9).
     public var completesInOrder: Bool
+    /// How finely ``Channel/residue(of:)`` answers (rule 20).
     public var residueGranularity: ResidueGranularity
+    /// Whether it can be paused and resumed (rule 19).
     public var canPause: Bool
     /// Whether a chain or ring may grow while it runs, without a restart between (rule 24).
     public var extendsWhileRunning: Bool

@@ -35,7 +35,9 @@ public enum Direction: UInt8, Hashable, Sendable, CaseIterable {
 /// Names the address space of one device (or group of devices); what a mapping was made against (rule 3).
 @frozen
 public struct DomainID: Hashable, Sendable {
+    /// Unique in this process.
     public let rawValue: UInt32
+    /// Names a domain by its number; makes none.
     @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
 }
 
@@ -110,9 +112,12 @@ public protocol Cargo: ~Copyable {
 /// Two cargoes as one: the regions of the first, then those of the second. Pairs of pairs make longer ones.
 @frozen
 public struct Pair<First: Cargo & ~Copyable, Second: Cargo & ~Copyable>: ~Copyable, Cargo {
+    /// The cargo whose regions are counted first: the source, in a copy.
     public var first: First
+    /// The cargo whose regions follow: the destination, in a copy.
     public var second: Second
 
+    /// Two cargoes as one.
     @inlinable
     public init(_ first: consuming First, _ second: consuming Second) {
         self.first = first
@@ -140,6 +145,7 @@ extension Pair: Sendable where First: Sendable & ~Copyable, Second: Sendable & ~
 /// No memory at all: the cargo of a transaction that moves nothing.
 @frozen
 public struct NoCargo: ~Copyable, Cargo, Sendable {
+    /// Nothing to own.
     @inlinable public init() {}
     @inlinable public var regionCount: Int { 0 }
     @inlinable public func region(at index: Int) -> Region { .none }

@@ -155,7 +155,9 @@ extension Detour {
 /// Where a channel stands.
 @frozen
 public enum ChannelState: UInt8, Hashable, Sendable {
+    /// Takes and does work.
     case running
+    /// Keeps what it has, and does not go on with it.
     case paused
     /// Terminated; ``Channel/synchronize(by:)`` has yet to make sure that the device has stopped.
     case terminating

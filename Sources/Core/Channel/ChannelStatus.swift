@@ -81,6 +81,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
 /// A transaction that missed its deadline and is still running.
 public struct LateTransaction: Equatable, Sendable {
+    /// Which one.
     public let cookie: Cookie
     /// Bytes not moved when it was found late.
     public let residue: UInt64

@@ -16,8 +16,9 @@ public struct CyclicRing<E: Engine & ~Copyable>: ~Copyable {
     private let cookie: Cookie
     /// Where the CPU sees the ring. The buffer is the channel's until this value ends, so the memory outlives every use.
     private let base: UnsafeMutableRawPointer
-    /// Bytes in a period, and periods in the ring.
+    /// Bytes in a period.
     public let period: Int
+    /// Periods in the ring.
     public let periodsInRing: Int
     /// Whether the device writes the ring (capture) or reads it (playback).
     public let direction: Direction

@@ -3,9 +3,11 @@
 /// A range of bus addresses in an engine's operand list.
 @frozen
 public struct Segment: Equatable, Sendable {
+    /// Of the first byte, on the bus.
     public var address: UInt64
     /// Bytes.
     public var count: UInt64
+    /// `count` bytes at bus address `address`.
     @inlinable
     public init(address: UInt64, count: UInt64) {
         self.address = address
@@ -21,9 +23,13 @@ public struct Segment: Equatable, Sendable {
 // Safe to hold: the pointers are followed only by engines, which are at the bottom, and by the checked accessors below.
 @frozen @safe
 public struct Descriptor: @unchecked Sendable {
+    /// What is to be done.
     public var kind: OperationKind
+    /// How.
     public var flags: DescriptorFlags
+    /// Segments of ``operands`` that are read; 0 where there are no operands.
     public var sourceCount: UInt16
+    /// Segments of ``operands`` that are written; 0 where there are no operands.
     public var destinationCount: UInt16
     /// Bus address of the (first) source; 0 where there is none.
     public var source: UInt64

@@ -7,6 +7,7 @@ internal import CDMA
 public struct Deadline: Hashable, Comparable, Sendable {
     /// CLOCK_MONOTONIC, nanoseconds.
     public let nanoseconds: Int64
+    /// The point `nanoseconds` of CLOCK_MONOTONIC.
     @inlinable public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
     /// The present moment.
@@ -41,6 +42,7 @@ public struct Completion: Equatable, Sendable {
     /// The CRC, the validation bits, or the number of periods since the start, as the operation says.
     public var value: UInt64
 
+    /// What an engine says of the transaction that it was given under `tag`.
     @inlinable
     public init(
         tag: UInt32, status: TransactionStatus = .complete, isPeriod: Bool = false, residue: UInt64 = 0, value: UInt64 = 0

@@ -30,6 +30,7 @@ public final class InterruptLine: Sendable {
     private var sleepers: UnsafeMutableRawPointer { unsafe words + 8 }
     private var tasks: UnsafeMutableRawPointer { unsafe words + 16 }
 
+    /// A line that was never raised.
     public init() {
         unsafe words = .allocate(byteCount: 64, alignment: 64)
         unsafe words.initializeMemory(as: UInt8.self, repeating: 0, count: 64)

@@ -47,19 +47,33 @@ extension OperationKind {
 public struct OperationSet: OptionSet, Hashable, Sendable {
     public let rawValue: UInt32
     @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
+    /// One kind alone.
     @inlinable public init(_ kind: OperationKind) { rawValue = 1 << UInt32(kind.rawValue) }
+    /// ``OperationKind/copy``.
     @inlinable public static var copy: Self { Self(.copy) }
+    /// ``OperationKind/fill``.
     @inlinable public static var fill: Self { Self(.fill) }
+    /// ``OperationKind/crc32c``.
     @inlinable public static var crc32c: Self { Self(.crc32c) }
+    /// ``OperationKind/copyCRC32C``.
     @inlinable public static var copyCRC32C: Self { Self(.copyCRC32C) }
+    /// ``OperationKind/xor``.
     @inlinable public static var xor: Self { Self(.xor) }
+    /// ``OperationKind/xorValidate``.
     @inlinable public static var xorValidate: Self { Self(.xorValidate) }
+    /// ``OperationKind/pq``.
     @inlinable public static var pq: Self { Self(.pq) }
+    /// ``OperationKind/pqValidate``.
     @inlinable public static var pqValidate: Self { Self(.pqValidate) }
+    /// ``OperationKind/scatterGather``.
     @inlinable public static var scatterGather: Self { Self(.scatterGather) }
+    /// ``OperationKind/peripheral``.
     @inlinable public static var peripheral: Self { Self(.peripheral) }
+    /// ``OperationKind/interleaved``.
     @inlinable public static var interleaved: Self { Self(.interleaved) }
+    /// ``OperationKind/cyclic``.
     @inlinable public static var cyclic: Self { Self(.cyclic) }
+    /// ``OperationKind/null``.
     @inlinable public static var null: Self { Self(.null) }
 
     /// The kinds in the set, in the order of their raw values.
@@ -101,9 +115,11 @@ public struct InterleavedTemplate: Equatable, Sendable {
     public var destinationGap: UInt32
     /// `src_inc`, `dst_inc`: whether the address moves on from chunk to chunk.
     public var sourceIncrements: Bool
+    /// The same of the destination.
     public var destinationIncrements: Bool
     /// `src_sgl`, `dst_sgl`: whether the gap is applied.
     public var sourceScatters: Bool
+    /// The same of the destination.
     public var destinationScatters: Bool
 
     /// Both sides advance; a side with a gap scatters.
@@ -149,6 +165,7 @@ public struct Coefficients: Equatable, Sendable {
     /// One weight a source; at most 32.
     public var values: SIMD32<UInt8>
 
+    /// The weights of sources 0 to 31.
     @inlinable
     public init(values: SIMD32<UInt8>) { self.values = values }
 
@@ -170,16 +187,21 @@ public struct Coefficients: Equatable, Sendable {
 /// owns, and refuses what does not fit.
 @frozen
 public struct Operation: Sendable {
+    /// What is to be done.
     public let kind: OperationKind
+    /// How: fence, interrupt, reuse, and what is special to PQ.
     public var flags: DescriptorFlags
     /// The first source region, and how many follow.
     public let source: UInt16
+    /// How many regions are read.
     public let sourceCount: UInt16
     /// The first destination region, and how many follow.
     public let destination: UInt16
+    /// How many regions are written.
     public let destinationCount: UInt16
     /// Bytes into each source region, and into each destination region.
     public var sourceOffset: UInt64
+    /// Bytes into the first region that is written.
     public var destinationOffset: UInt64
     /// Bytes; `UInt64.max` stands for as many as there are.
     public var count: UInt64

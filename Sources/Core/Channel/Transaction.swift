@@ -53,8 +53,11 @@ public struct ValidationResult: OptionSet, Hashable, Sendable {
 /// A prepared transaction: an operation and the memory it works on. Submitted or dropped, once (rule 4).
 @frozen
 public struct Transaction<C: Cargo & ~Copyable>: ~Copyable {
+    /// What is to be done with the cargo.
     public let operation: Operation
+    /// By when it is to be complete; ``Deadline/never`` where nobody waits for it.
     public let deadline: Deadline
+    /// The memory that it works on; the channel's from submission on.
     public var cargo: C
 
     /// - Parameter deadline: by when it is to be complete; the channel reports it late otherwise.
@@ -71,7 +74,9 @@ extension Transaction: Sendable where C: Sendable & ~Copyable {}
 /// What came of a submission. A refused one gives the cargo back.
 @frozen
 public enum Submission<C: Cargo & ~Copyable>: ~Copyable {
+    /// It is the channel's now, and this names it.
     case queued(Cookie)
+    /// Why not, and the cargo back.
     case refused(DMAError, C)
 
     /// The cookie; throws the reason of a refusal, and lets the cargo go.
@@ -89,7 +94,9 @@ extension Submission: Sendable where C: Sendable & ~Copyable {}
 /// A transaction that is over: how it ended, and the cargo back.
 @frozen
 public struct Finished<C: Cargo & ~Copyable>: ~Copyable {
+    /// Which transaction.
     public let cookie: Cookie
+    /// How it ended: complete, failed or aborted.
     public let status: TransactionStatus
     /// Bytes not moved.
     public let residue: UInt64
@@ -97,6 +104,7 @@ public struct Finished<C: Cargo & ~Copyable>: ~Copyable {
     public let value: UInt64
     /// Nanoseconds past the deadline; 0 where it was met, or there was none.
     public let lateness: Int64
+    /// The memory it worked on, which no device touches any more.
     public var cargo: C
 
     @inlinable @inline(__always)
@@ -111,6 +119,7 @@ public struct Finished<C: Cargo & ~Copyable>: ~Copyable {
         self.cargo = cargo
     }
 
+    /// Whether it ended after its deadline.
     @inlinable public var isLate: Bool { lateness > 0 }
     /// What a validating operation found.
     @inlinable public var validation: ValidationResult { ValidationResult(rawValue: value & 3) }
@@ -139,7 +148,9 @@ public struct EngineFaults: Equatable, Sendable {
     /// Completions for transactions that were not issued yet.
     public var beforeIssue: UInt64 = 0
 
+    /// None so far.
     public init() {}
+    /// All kinds together.
     public var total: UInt64 {
         unknownTag &+ notInFlight &+ outOfOrder &+ badResidue &+ badStatus &+ refusedEnqueue &+ didNotQuiesce &+ beforeIssue
     }

@@ -20,6 +20,7 @@ public struct IOVAAllocator: Sendable {
 
     /// Every range starts at a multiple of this and is as long as a multiple of this. Bytes, a power of two.
     public let granule: UInt64
+    /// From which end ranges are taken.
     public let order: Order
     private var free: FreeRanges
     /// Start to length in bytes.

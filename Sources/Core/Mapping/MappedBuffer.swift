@@ -99,7 +99,9 @@ extension MappedBuffer: @unchecked Sendable {}
 
 /// The answer to a wish for a mapping (rule 31): it, or the reason together with the buffer.
 public enum MapOutcome: ~Copyable {
+    /// The device reaches it.
     case mapped(MappedBuffer)
+    /// Why not, and the buffer back.
     case failed(DMAError, Buffer)
 
     /// The mapping; otherwise the reason is thrown, and the buffer's memory is given back to the kernel.

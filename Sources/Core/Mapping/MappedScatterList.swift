@@ -35,7 +35,9 @@ public struct MappedScatterList: ~Copyable, Cargo {
 
     /// Entries as they were asked.
     public var originalCount: Int { entries.count }
+    /// Which way the data goes.
     public var direction: Direction { mapping.core.direction }
+    /// The address space that it is mapped in.
     public var domain: Domain { mapping.domain }
     /// Whether the device works on copies of some entries.
     public var wasBounced: Bool { mapping.core.wasBounced }

@@ -32,18 +32,23 @@ public enum Translation: Sendable {
 public struct DomainStatistics: Equatable, Sendable {
     /// Mappings that exist now, and the bytes in them as asked.
     public internal(set) var mappings: UInt64 = 0
+    /// Bytes mapped now.
     public internal(set) var mappedBytes: UInt64 = 0
     /// The highest values that the two above have had.
     public internal(set) var peakMappings: UInt64 = 0
+    /// The most bytes that were mapped at one time.
     public internal(set) var peakMappedBytes: UInt64 = 0
     /// Mappings ever made, and refused.
     public internal(set) var totalMappings: UInt64 = 0
+    /// Wishes for a mapping that were refused.
     public internal(set) var refusals: UInt64 = 0
     /// Entries that were bounced, and bytes copied for them at map, sync and unmap (rule 39).
     public internal(set) var bounces: UInt64 = 0
+    /// Bytes copied for bounced entries.
     public internal(set) var bouncedBytes: UInt64 = 0
     /// Mappings whose memory was parked because their device could not be stopped.
     public internal(set) var quarantined: UInt64 = 0
 
+    /// Nothing mapped yet.
     public init() {}
 }

@@ -20,6 +20,7 @@ public struct ScatterList: ~Copyable, Sendable {
     /// The parts, in order.
     public private(set) var entries: [Entry] = []
 
+    /// A list without entries.
     public init() {}
 
     /// Takes over `buffers`; each whole buffer is an entry.
@@ -135,7 +136,9 @@ public struct ScatterList: ~Copyable, Sendable {
 
 /// The answer to a wish for a mapping of a list (rule 31): it, or the reason together with the list.
 public enum ScatterMapOutcome: ~Copyable {
+    /// The device reaches it.
     case mapped(MappedScatterList)
+    /// Why not, and the list back.
     case failed(DMAError, ScatterList)
 
     /// The mapping; otherwise the reason is thrown, and the buffers' memory is given back to the kernel.

@@ -6,6 +6,7 @@ public struct CargoList<Element: Cargo & ~Copyable>: ~Copyable, Cargo {
     /// The cargoes. A channel that is given the list owns them with it.
     public var elements: FixedArray<Element>
 
+    /// The regions of all of them, one after the other.
     public init(_ elements: consuming FixedArray<Element>) { self.elements = elements }
 
     /// An empty list with room for `capacity` cargoes.

@@ -5,6 +5,7 @@ public import CDMA
 public protocol SharedWord: FixedWidthInteger, UnsignedInteger, BitwiseCopyable {
     /// Exactly one access of exactly this width. `pointer` is aligned to it, and its memory outlives the call.
     @unsafe static func volatileLoad(_ pointer: UnsafeRawPointer) -> Self
+    /// The same for writing.
     @unsafe static func volatileStore(_ value: Self, _ pointer: UnsafeMutableRawPointer)
 }
 

@@ -26,6 +26,7 @@ public struct FixedArray<Element: ~Copyable>: ~Copyable {
         unsafe storage.deallocate()
     }
 
+    /// Whether it has no element.
     public var isEmpty: Bool { count == 0 }
 
     /// Adds an element at the end.

@@ -10,6 +10,7 @@ public struct LockBudget: Equatable, Sendable {
     /// Bytes that the process has locked already.
     public let locked: UInt64
 
+    /// A budget of these numbers of bytes, for planning with others than the process's own.
     public init(limit: UInt64, locked: UInt64) {
         self.limit = limit
         self.locked = locked

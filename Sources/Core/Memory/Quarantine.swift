@@ -12,6 +12,7 @@ public enum Quarantine {
     public struct Entry: Sendable {
         /// Unique in this process; names the entry to ``Quarantine/unsafeRelease(_:)``.
         public let identifier: UInt64
+        /// The address space that it was mapped in.
         public let domain: DomainID
         /// What the device may still reach.
         public let regions: [Region]
@@ -19,6 +20,7 @@ public enum Quarantine {
         public let bytes: UInt64
         /// Where the mapping was made.
         public let file: String
+        /// The line of ``file``.
         public let line: UInt
     }
 

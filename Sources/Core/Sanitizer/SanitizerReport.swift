@@ -51,6 +51,7 @@ public struct SanitizerReport: Equatable, Sendable {
         case poolInUse = "DMA-S22"
     }
 
+    /// What was found.
     public let identifier: Identifier
     /// The address space concerned.
     public let domain: DomainID
@@ -58,9 +59,11 @@ public struct SanitizerReport: Equatable, Sendable {
     public let message: String
     /// Of the call that was found fault with; empty and 0 where no call is concerned.
     public let file: String
+    /// The line of ``file``.
     public let line: UInt
     /// Of the call that made the mapping concerned; empty and 0 where there is none.
     public let mappingFile: String
+    /// The line of ``mappingFile``.
     public let mappingLine: UInt
 
     init(_ identifier: Identifier, _ domain: DomainID, _ message: String, at call: Origin?, mapping: Origin?) {

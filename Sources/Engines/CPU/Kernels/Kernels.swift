@@ -13,8 +13,11 @@ public struct Kernels: Sendable, Equatable {
     public var stream: KernelPath
     /// The path of fills that the C library's memset cannot do.
     public var fill: KernelPath
+    /// The code that makes and checks XOR.
     public var xor: KernelPath
+    /// The code that makes and checks P and Q.
     public var pq: KernelPath
+    /// The code that sums CRC32C.
     public var crc32c: KernelPath
     /// Copies of this many bytes and more go past the cache; below it, the C library's memcpy is the fastest. Bytes.
     public var streamThreshold: Int

@@ -19,7 +19,9 @@ public struct ParityOptions: OptionSet, Sendable, Hashable {
 public struct ParityFailure: OptionSet, Sendable, Hashable {
     public let rawValue: UInt32
     public init(rawValue: UInt32) { self.rawValue = rawValue }
+    /// P is wrong, or the XOR is not zero.
     public static let p = ParityFailure(rawValue: 1)
+    /// Q is wrong.
     public static let q = ParityFailure(rawValue: 2)
 }
 

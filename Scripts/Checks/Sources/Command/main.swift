@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// The checks that no compiler makes. `Scripts/test` calls them; each prints what is wrong, where, and the cure, and ends with 1.
+
+import Foundation
+import HouseChecks
+
+let usage = """
+    usage: house-checks licence FILE…
+           house-checks documented GRAPHS MODULE…
+           house-checks names DOCUMENT GRAPHS MODULE…
+           house-checks errors CHAPTER PRINTED
+           house-checks snippets EXAMPLES DOCUMENT…
+           house-checks libraries PACKAGE
+           house-checks counts LIMITS RUNS OPERATIONS
+           house-checks hot-path DECLARATION RUNS OPERATIONS PROGRAM LISTING
+           house-checks show VARIANT RUNS OPERATIONS
+    """
+
+/// The two runs of a variant, FEW operations and as many again.
+func runs(_ variant: String, _ folder: String) throws(CannotCheck) -> (few: Callgrind, many: Callgrind) {
+    func one(_ name: String) throws(CannotCheck) -> Callgrind {
+        let path = "\(folder)/\(variant).\(name)"
+        return try Callgrind(read(path), path: path)
+    }
+    return (try one("few"), try one("many"))
+}
+
+func number(_ text: String) throws(CannotCheck) -> UInt64 {
+    guard let number = UInt64(text), number > 0 else { throw CannotCheck("\(text): is no number of operations") }
+    return number
+}
+
+func counts(_ limitsPath: String, _ folder: String, _ operations: UInt64) throws(CannotCheck) -> [Finding] {
+    let limits = try Counts.limits(limitsPath, read(limitsPath))
+    var counted: [String: Double] = [:]
+    for limit in limits {
+        let (few, many) = try runs(limit.variant, folder)
+        counted[limit.variant] = (Double(many.total) - Double(few.total)) / Double(operations)
+    }
+    let (table, findings) = Counts.check(limitsPath, limits, counted)
+    print(table, terminator: "")
+    return findings
+}
+
+func hotPath(
+    _ path: String, _ folder: String, _ operations: UInt64, program: String, listing: String
+) throws(CannotCheck) -> [Finding] {
+    let declaration = try HotPath.declaration(path, read(path))
+    let code = try Disassembly(read(listing), path: listing)
+    var findings: [Finding] = []
+    func look(_ variant: String, _ functions: [String]) throws(CannotCheck) -> (listed: [Finding], ran: [Finding]) {
+        let (few, many) = try runs(variant, folder)
+        let steady = Callgrind.steady(few, many, operations: operations)
+        print("  \(variant): \(steady.count) instructions on the steady path, in \(Set(steady.map(\.function)).count) functions")
+        return (
+            HotPath.listing(functions, cold: declaration.cold, within: declaration.within, code, declaredIn: path),
+            HotPath.run(variant, functions, steady, program: program, code, declaredIn: path)
+        )
+    }
+    for (variant, functions) in declaration.hot.sorted(by: { $0.key < $1.key }) {
+        let (listed, ran) = try look(variant, functions)
+        findings += listed + ran
+    }
+    for example in declaration.caught {
+        let (listed, ran) = try look(example.variant, [example.function])
+        for (name, found) in [("listing", listed), ("run", ran)] where !found.contains(where: { $0.problem.contains(example.fault) }) {
+            findings.append(
+                Finding(path, 0, "the \(name) shows no \(example.fault) in \(example.variant)", cure: "the check is blind; mend it"))
+        }
+    }
+    return findings
+}
+
+/// The steady path of a variant by function: where a count that has grown can be found.
+func show(_ variant: String, _ folder: String, _ operations: UInt64) throws(CannotCheck) {
+    let (few, many) = try runs(variant, folder)
+    var sums: [String: Double] = [:]
+    for (place, count) in many.executions {
+        let grown = Double(count) - Double(few.executions[place] ?? 0)
+        sums[place.function, default: 0] += grown / Double(operations)
+    }
+    for (function, sum) in sums.sorted(by: { $0.value > $1.value }) where sum >= 0.5 {
+        print("  \((sum * 10).rounded() / 10)  \(function)")
+    }
+}
+
+func check(_ words: [String]) throws(CannotCheck) -> [Finding]? {
+    switch (words.first, words.count) {
+    case ("licence", 2...):
+        var findings: [Finding] = []
+        for path in words.dropFirst() { findings += Licence.check(path, try read(path)) }
+        return findings
+    case ("documented", 3...):
+        return try Documented.check(SymbolGraph(folder: words[1], modules: Array(words[2...])))
+    case ("names", 4...):
+        return try KernelNames.check(words[1], read(words[1]), SymbolGraph(folder: words[2], modules: Array(words[3...])))
+    case ("errors", 3):
+        return try ErrorTable.check(chapter: (words[1], read(words[1])), printed: read(words[2]))
+    case ("snippets", 3...):
+        var findings: [Finding] = []
+        var regions: [Snippets.Region] = []
+        for path in files(below: words[1], endingIn: [".swift"]) {
+            let read = Snippets.regions(of: path, try read(path))
+            regions += read.regions
+            findings += read.findings
+        }
+        var used: Set<String> = []
+        for path in words[2...] { findings += Snippets.check(chapter: path, try read(path), regions, used: &used) }
+        for region in regions where !used.contains(region.name) {
+            findings.append(Finding(region.file, region.line, "no chapter shows snippet \(region.name)", cure: "show it, or remove the marks"))
+        }
+        return findings
+    case ("libraries", 2):
+        print(try Libraries.modules(words[1], read(words[1])).joined(separator: " "))
+        return []
+    case ("counts", 4):
+        return try counts(words[1], words[2], number(words[3]))
+    case ("hot-path", 6):
+        return try hotPath(words[1], words[2], number(words[3]), program: words[4], listing: words[5])
+    case ("show", 4):
+        try show(words[1], words[2], number(words[3]))
+        return []
+    default:
+        return nil
+    }
+}
+
+do {
+    guard let findings = try check(Array(CommandLine.arguments.dropFirst())) else {
+        print(usage)
+        exit(64)
+    }
+    for finding in findings { print(finding) }
+    exit(findings.isEmpty ? 0 : 1)
+} catch {
+    print(error)
+    exit(2)
+}

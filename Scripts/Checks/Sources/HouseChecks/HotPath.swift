@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+
+/// The steady path retains nothing, releases nothing, allocates nothing, checks no exclusivity and takes no lock.
+///
+/// Two looks at the same release build, because each sees what the other cannot. The listing shows every call that a hot function
+/// holds, also those that this run did not reach; the run shows what was really executed for each operation, also in functions that
+/// nobody thought of. A hot function may hold a call to a helper off the steady path only if the helper is named in the list.
+public enum HotPath {
+    /// What the house has declared, one a line: `hot VARIANT = FUNCTION`, `cold = FUNCTION`, `within FUNCTION = TARGET`,
+    /// `caught VARIANT = FUNCTION by FAULT`.
+    public struct Declaration: Equatable {
+        /// A variant that is wrong on purpose, and what must be said of it.
+        public struct Counterexample: Equatable {
+            public let variant: String
+            public let function: String
+            public let fault: String
+        }
+
+        /// For each variant the functions that make up its steady path.
+        public var hot: [String: [String]] = [:]
+        /// Helpers that hot functions may call, but not steadily.
+        public var cold: [String] = []
+        /// Such helpers of one function alone, the runtime's own among them.
+        public var within: [String: [String]] = [:]
+        /// Variants in which both looks must find something, or they are blind.
+        public var caught: [Counterexample] = []
+        public init() {}
+    }
+
+    /// - Throws: `CannotCheck` with the number of the line that is no declaration.
+    public static func declaration(_ path: String, _ text: String) throws(CannotCheck) -> Declaration {
+        var declaration = Declaration()
+        for (index, line) in lines(of: text).enumerated() where !line.hasPrefix("#") && !line.isEmpty {
+            let sides = line.split(separator: " = ", maxSplits: 1)
+            let head = sides[0].split(separator: " ", maxSplits: 1).map(String.init)
+            let isWhole = sides.count == 2 && head.count == (head.first == "cold" ? 1 : 2)
+            let fault = line.range(of: " by ")
+            switch head.first {
+            case "hot" where isWhole: declaration.hot[head[1], default: []].append(String(sides[1]))
+            case "cold" where isWhole: declaration.cold.append(String(sides[1]))
+            case "within" where isWhole: declaration.within[head[1], default: []].append(String(sides[1]))
+            case "caught" where isWhole && fault != nil:
+                guard let fault else { continue }
+                let function = String(line[sides[1].startIndex..<fault.lowerBound])
+                declaration.caught.append(
+                    Declaration.Counterexample(variant: head[1], function: function, fault: String(line[fault.upperBound...])))
+            default: throw CannotCheck("\(path):\(index + 1): error: no declaration; cure: hot VARIANT = FUNCTION")
+            }
+        }
+        return declaration
+    }
+
+    /// Runtime functions that have no place on a hot path, whoever calls them.
+    static let forbidden = [
+        "swift_retain", "swift_release", "swift_bridgeObject", "swift_unknownObject", "swift_weak", "swift_unowned", "swift_allocObject",
+        "swift_deallocClassInstance", "swift_dealloc", "swift_slowAlloc", "swift_slowDealloc", "malloc", "calloc", "realloc", "free",
+        "posix_memalign", "swift_beginAccess", "swift_endAccess", "swift_once", "pthread_", "syscall", "swift_getGenericMetadata",
+    ]
+
+    static func isForbidden(_ name: String) -> Bool {
+        let bare = name.split(separator: "@").first.map(String.init) ?? name
+        return forbidden.contains { bare == $0 || $0.hasPrefix("swift_") && bare.hasPrefix($0) || $0.hasSuffix("_") && bare.hasPrefix($0) }
+    }
+
+    /// The first look: what the listing of each hot function holds.
+    public static func listing(
+        _ functions: [String], cold: [String], within: [String: [String]] = [:], _ code: Disassembly, declaredIn path: String
+    ) -> [Finding] {
+        var findings: [Finding] = []
+        for name in functions {
+            let bodies = code.functions.filter { $0.name == name }
+            if bodies.isEmpty {
+                findings.append(Finding(path, 0, "the program has no function \(name)", cure: "mark it @inline(never), or correct the name"))
+            }
+            for body in bodies {
+                for instruction in body.instructions {
+                    if instruction.isLocked {
+                        findings.append(
+                            Finding(
+                                code.path, instruction.line, "\(name) holds an atomic read-modify-write: \(instruction.text)",
+                                cure: "keep state that threads share out of the steady path"))
+                    }
+                    guard let target = instruction.target, target != name, !(within[name] ?? []).contains(target) else { continue }
+                    if isForbidden(target) {
+                        findings.append(
+                            Finding(
+                                code.path, instruction.line, "\(name) calls \(target)",
+                                cure: "hold hot state in noncopyable structs of trivial fields; move what is cold to a function of its own"))
+                    } else if !functions.contains(target), !cold.contains(target) {
+                        findings.append(
+                            Finding(
+                                code.path, instruction.line, "\(name) calls \(target), which nobody has declared cold",
+                                cure: "inline it, or, if it is off the steady path, add `cold = \(target)` to \(path)"))
+                    }
+                }
+            }
+        }
+        return findings
+    }
+
+    /// The second look: what ran for each operation.
+    public static func run(
+        _ variant: String, _ functions: [String], _ steady: Set<Callgrind.Place>, program: String, _ code: Disassembly,
+        declaredIn path: String
+    ) -> [Finding] {
+        if steady.isEmpty { return [Finding(path, 0, "\(variant) ran no instruction for each operation", cure: "count more operations")] }
+        var findings: [Finding] = []
+        let strangers = Dictionary(grouping: steady.filter { !functions.contains($0.function) || $0.object != program }) { $0.function }
+        for (function, places) in strangers.sorted(by: { $0.key < $1.key }) {
+            let object = places[0].object == program ? "" : " of \(places[0].object)"
+            findings.append(
+                Finding(
+                    path, 0, "\(variant) runs \(function)\(object) for each operation (\(places.count) instructions)",
+                    cure: isForbidden(function)
+                        ? "find what retains, allocates or locks there: Benchmarks/count --show \(variant)"
+                        : "inline it, or, if it belongs to the steady path, add `hot \(variant) = \(function)`"))
+        }
+        let addresses = Set(steady.filter { $0.object == program }.map(\.address))
+        for function in code.functions where functions.contains(function.name) {
+            for instruction in function.instructions where addresses.contains(instruction.address) {
+                guard instruction.isLocked || instruction.target.map(isForbidden) ?? false else { continue }
+                findings.append(
+                    Finding(
+                        code.path, instruction.line, "\(variant) runs `\(instruction.text)` for each operation",
+                        cure: "move it off the steady path"))
+            }
+        }
+        return findings
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Every file says its licence in its first line (the second, where the first is fixed by the file's kind).
+public enum Licence {
+    static let words = "SPDX-License-Identifier: Apache-2.0"
+
+    /// Kinds of files that have no comments, or none that would not change what they mean.
+    static let exempt = [".json", ".swift-format", "LICENSE", ".gitignore", ".resolved", ".png", ".svg", ".dtb", ".expected"]
+
+    public static func check(_ path: String, _ text: String) -> [Finding] {
+        if exempt.contains(where: { path.hasSuffix($0) }) { return [] }
+        let head = lines(of: text).prefix(2)
+        guard let first = head.first else { return [Finding(path, 0, "an empty file", cure: "remove it")] }
+        if first.contains(words) { return [] }
+        // A shebang and SwiftPM's tools version must stand first themselves.
+        let isFixed = first.hasPrefix("#!") || first.hasPrefix("// swift-tools-version")
+        if isFixed, head.count > 1, head[1].contains(words) { return [] }
+        return [Finding(path, isFixed ? 2 : 1, "no licence line", cure: "write \"\(comment(for: path))\" there")]
+    }
+
+    static func comment(for path: String) -> String {
+        if path.hasSuffix(".md") || path.hasSuffix(".html") { return "<!-- \(words) -->" }
+        let ending = path.split(separator: "/").last?.split(separator: ".").last.map(String.init) ?? ""
+        return (["swift", "c", "h", "S", "modulemap", "dts"].contains(ending) ? "// " : "# ") + words
+    }
+}
