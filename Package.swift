@@ -87,3 +87,12 @@ let package = Package(
             swiftSettings: house),
     ]
 )
+
+// The guide's programs, which Scripts/test builds, runs and compares with the text.
+package.targets += ["FirstCopy", "Buffers", "Channels", "Modes", "Errors"].map { folder in
+    let name = folder.reduce(into: "example") { name, letter in
+        name += letter.isUppercase ? "-" + letter.lowercased() : String(letter)
+    }
+    return .executableTarget(
+        name: name, dependencies: ["DMA", "DMACore", "DMACPUEngine"], path: "Examples/\(folder)", swiftSettings: house)
+}

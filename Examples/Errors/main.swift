@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The guide's chapter on errors, as a program. With --table it prints the chapter's table of codes, from the codes' own texts.
+
+import DMACore
+
+func refused() throws(DMAError) {
+    let domain = Domain(name: "example")
+    // snippet: match
+    var constraints = DeviceConstraints()
+    constraints.streamingMask = DMAMask(bits: 24)
+    constraints.allowsBounce = false
+    let isa = Domain(name: "a device with 24 address lines", constraints: constraints)
+    switch try Buffer(count: 4096).map(for: isa, direction: .toDevice) {
+    case .mapped: print("within reach after all")
+    case .failed(let error, let buffer):
+        guard error.code == .unreachableAddress else { throw error }
+        print("asked: \(error.request)")
+        print("possible: \(error.ability)")
+        print("cure: \(error.cure)")
+        // The buffer came back with the reason, and goes to a device that reaches it.
+        _ = try buffer.mapped(for: domain, direction: .toDevice)
+    }
+    // end
+}
+
+/// Every code's own texts. Numbers that no text contains stand for those of a real error, and become N and M.
+func table() {
+    let asked: UInt64 = 0x1357_9bdf_0246_8ace
+    let limit: UInt64 = 0x2468_ace1_3579_bdf0
+    func readable(_ text: String) -> String {
+        text.replacing("0x" + String(asked, radix: 16), with: "N").replacing(String(asked), with: "N")
+            .replacing("0x" + String(limit, radix: 16), with: "M").replacing(String(limit), with: "M").replacing("|", with: "or")
+    }
+    print("| code | rule | asked | possible | cure |")
+    print("|---|---|---|---|---|")
+    for code in DMAError.Code.allCases {
+        let error = DMAError(code, asked: asked, limit: limit)
+        let texts = [error.request, error.ability, error.cure].map(readable)
+        print("| `\(code)` | \(error.rule.map(String.init) ?? "") | \(texts.joined(separator: " | ")) |")
+    }
+}
+
+if CommandLine.arguments.contains("--table") {
+    table()
+} else {
+    try refused()
+    print("errors: \(DMAError.Code.allCases.count) codes, each with a cure")
+}
