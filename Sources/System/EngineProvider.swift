@@ -20,13 +20,10 @@ public struct EngineOffer: Equatable, Sendable {
     /// Channels that can be open at the same time.
     public var channels: Int
     /// What each of its channels can do.
-    /// What each of its channels can do.
-    /// What its device asks of memory that is mapped for it.
     public var capabilities: Capabilities
     /// What its device asks of memory that is mapped for it.
     public var constraints: DeviceConstraints
     /// Why it cannot be used; nil where it can.
-    /// An engine that can be used, unless `absence` says why not.
     public var absence: EngineAbsence?
 
     /// An engine that can be used, unless `absence` says why not.
@@ -41,11 +38,8 @@ public struct EngineOffer: Equatable, Sendable {
         self.absence = absence
     }
 }
-/// Why the engine cannot be used.
 
-/// What to change.
 /// Why an engine is not there, and what to do about it: a line each.
-/// A reason and its cure, a line each.
 public struct EngineAbsence: Equatable, Sendable, Codable {
     /// Why the engine cannot be used.
     public let reason: String
@@ -54,13 +48,10 @@ public struct EngineAbsence: Equatable, Sendable, Codable {
     /// A reason and its cure, a line each.
     public init(reason: String, cure: String) {
         self.reason = reason
-        /// What its provider says of it.
         self.cure = cure
     }
 }
-/// How many of its channels clients have now.
 
-/// The names that its channels are requested by; none for an absent engine.
 /// An engine in the system's list.
 public struct EngineListing: Sendable {
     /// What its provider says of it.

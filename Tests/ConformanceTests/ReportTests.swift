@@ -14,7 +14,8 @@ struct ReportTests {
         makeEngine: @escaping @Sendable () throws(DMAError) -> QueuePairEngine = { () throws(DMAError) in QueuePairEngine() }
     ) async -> ConformanceReport {
         let suite = ConformanceSuite(
-            seed: 3, iterations: 3, maximumBytes: 4096, domain: Domain(name: "reports"), isScripted: isScripted, duration: duration,
+            seed: 3, iterations: 3, maximumBytes: 4096, domain: Domain(name: "reports"), isScripted: isScripted,
+            duration: duration,
             only: only)
         return await suite.run("engine", makeEngine: makeEngine)
     }
@@ -59,7 +60,8 @@ struct ReportTests {
     func progress() async {
         var seen: [ConformanceCheck] = []
         let suite = ConformanceSuite(
-            seed: 3, iterations: 2, maximumBytes: 512, domain: Domain(name: "progress"), isScripted: true, only: [.copy, .rule05])
+            seed: 3, iterations: 2, maximumBytes: 512, domain: Domain(name: "progress"), isScripted: true,
+            only: [.copy, .rule05])
         let report = await suite.run(
             "engine", makeEngine: { () throws(DMAError) in QueuePairEngine() }, progress: { seen.append($0.check) })
         #expect(seen == report.rows.map(\.check))

@@ -7,13 +7,15 @@ import Foundation
 
 /// Keeps what is in flight on a channel going round: takes a completion, submits its cargo again, and rings once a batch.
 ///
+/// - Parameter clock: processor time does not count what other programs take from this thread; time that passed does.
 /// - Returns: nanoseconds, or -1 where something was refused or failed.
 @inline(never)
 func churn<C: Cargo & ~Copyable>(
-    _ channel: inout Channel<CPUEngine, C>, _ operation: DMACore.Operation, batch: Int, operations: Int
+    _ channel: inout Channel<CPUEngine, C>, _ operation: DMACore.Operation, batch: Int, operations: Int,
+    clock: () -> Int64 = peer_processor_time
 ) -> Int64 {
     channel.issuePending()
-    let begin = Deadline.now.nanoseconds
+    let begin = clock()
     var left = operations
     while left > 0 {
         let now = min(left, batch)
@@ -29,7 +31,7 @@ func churn<C: Cargo & ~Copyable>(
         channel.issuePending()
         left -= now
     }
-    return Deadline.now.nanoseconds - begin
+    return clock() - begin
 }
 
 /// Copies, fills and CRCs of the engine through a channel, one thread, inline, 32 in flight, beside C loops on memory of the
@@ -56,7 +58,8 @@ enum Copies {
         unsafe buffer.withUnsafeMutableBytes { unsafe $0.baseAddress!.assumingMemoryBound(to: UInt8.self) }
     }
 
-    static func copy(_ size: Int, skeleton: Skeleton?) throws -> Duel {
+    /// Beside memcpy, by processor time; or beside dma_skeleton, which has a thread of its own, by the time that passed.
+    static func copy(_ size: Int, skeleton: Skeleton? = nil) throws -> Duel {
         let pieces = pieces(2 * size)
         let domain = Domain(name: "cpu")
         var pool = try Pool(
@@ -67,16 +70,20 @@ enum Copies {
             guard let from = pool.lease(), let to = pool.lease() else { throw DMAError(.poolEmpty) }
             _ = try channel.submit(operation, Pair(from, to)).get()
         }
+        if let skeleton {
+            return duel("copy, time passed", bytes: size, ["swift-dma", "dma_skeleton"]) { index, operations in
+                index == 0
+                    ? churn(&channel, operation, batch: pieces, operations: operations) { Deadline.now.nanoseconds }
+                    : skeleton.run(bytes: size, operations: operations)
+            }
+        }
         var memory = try buffer(2 * pieces * size)
         let base = unsafe address(&memory)
-        var names = ["swift-dma", "memcpy"]
-        if skeleton != nil, size <= 64 << 10 { names.append("dma_skeleton") }
-        return duel("copy", bytes: size, names, note: pieces < 32 ? "\(pieces) in flight" : "") { index, operations in
-            switch index {
-            case 0: return churn(&channel, operation, batch: pieces, operations: operations)
-            case 1: return unsafe peer_memcpy(base, 2 * size, size, pieces, size, operations)
-            default: return skeleton?.run(bytes: size, operations: operations) ?? -1
-            }
+        let note = pieces < 32 ? "\(pieces) in flight" : ""
+        return duel("copy", bytes: size, ["swift-dma", "memcpy"], note: note) { index, operations in
+            index == 0
+                ? churn(&channel, operation, batch: pieces, operations: operations)
+                : unsafe peer_memcpy(base, 2 * size, size, pieces, size, operations)
         }
     }
 

@@ -109,8 +109,6 @@ enum Modes {
         return [times[times.count / 2], times[min(times.count * 99 / 100, times.count - 1)]]
     }
 
-    private static func processorTime() -> Int64 { Int64(clock_gettime_nsec(CLOCK_THREAD_CPUTIME_ID)) }
-
     /// Copies a megabyte over and over, in the given mode, until told to stop.
     private static func transfer(_ mode: TransferMode, _ shared: Shared) {
         do {
@@ -125,7 +123,7 @@ enum Modes {
             }
             channel.issuePending()
             shared.running.store(true, ordering: .releasing)
-            let (begin, worked) = (Deadline.now.nanoseconds, processorTime())
+            let (begin, worked) = (Deadline.now.nanoseconds, peer_processor_time())
             while !shared.stop.load(ordering: .acquiring) {
                 while let finished = channel.next() {
                     shared.moved.wrappingAdd(size, ordering: .relaxed)
@@ -138,18 +136,11 @@ enum Modes {
             let duty = channel.withEngine { $0.dutyCycle }
             shared.duty.store(Int(duty.elapsed > 0 ? duty.busy * 1_000_000 / duty.elapsed : 0), ordering: .releasing)
             shared.elapsed.store(Deadline.now.nanoseconds - begin, ordering: .releasing)
-            shared.busy.store(processorTime() - worked, ordering: .releasing)
+            shared.busy.store(peer_processor_time() - worked, ordering: .releasing)
         } catch {
             say("modes: \(error)")
             shared.elapsed.store(1, ordering: .releasing)
             shared.running.store(true, ordering: .releasing)
         }
     }
-}
-
-/// A clock in nanoseconds.
-private func clock_gettime_nsec(_ clock: clockid_t) -> Int {
-    var time = timespec()
-    unsafe clock_gettime(clock, &time)
-    return time.tv_sec * 1_000_000_000 + time.tv_nsec
 }

@@ -4,14 +4,14 @@ import BenchmarkPeers
 import DMACPUEngine
 import DMACore
 
-/// A stripe: sources, then P, then Q, one after the other in one mapped buffer.
+/// A stripe: sources, then P, then Q, one after the other in one block.
 struct Stripe: ~Copyable, Cargo {
-    private var memory: MappedBuffer
+    private var memory: Block
     private let whole: Region
     private let size: UInt64
     let regionCount: Int
 
-    init(_ memory: consuming MappedBuffer, members: Int) {
+    init(_ memory: consuming Block, members: Int) {
         size = UInt64(memory.count / members)
         regionCount = members
         whole = memory.region(at: 0)
@@ -20,7 +20,7 @@ struct Stripe: ~Copyable, Cargo {
 
     func region(at index: Int) -> Region {
         guard index >= 0, index < regionCount else { return .none }
-        // Inside the mapping that this value owns.
+        // Inside the block that this value owns.
         return unsafe Region(
             unsafeStart: IOVA(whole.start.rawValue + UInt64(index) * size), count: size, domain: whole.domain,
             access: whole.access)
@@ -43,8 +43,12 @@ enum Parity {
             what == "xor"
             ? Operation.xor(sources: 0..<UInt16(sources), to: UInt16(sources))
             : Operation.pq(sources: 0..<UInt16(sources), p: UInt16(sources))
+        // One buffer for all, as for the peer: the kernel gives large ones large pages.
+        var pool = try Pool(
+            Copies.buffer(pieces * members * size).map(for: domain, direction: .bidirectional).get(),
+            blockSize: members * size)
         for _ in 0..<pieces {
-            let memory = try Copies.buffer(members * size).map(for: domain, direction: .bidirectional).get()
+            guard let memory = pool.lease() else { throw DMAError(.poolEmpty) }
             _ = try channel.submit(operation, Stripe(memory, members: members)).get()
         }
         var memory = try Copies.buffer(pieces * members * size)

@@ -45,7 +45,8 @@ struct Report: Codable {
 
             All contestants of a line ran in turn (A B A B), seven rounds: median, lowest and highest. The ratio is the
             median of the rounds' ratios; above 1 swift-dma is ahead. One thread, inline, through `Channel`, up to 32
-            transactions in flight. GB/s count the bytes copied or filled once, and all sources of XOR and PQ.
+            transactions in flight, by processor time of the thread, so that neighbours on the machine count less; where the
+            line says so, by the time that passed. GB/s count the bytes copied or filled once, and all sources of XOR and PQ.
 
             | what | size | swift-dma GB/s | peer GB/s | ratio |
             |---|---|---|---|---|
@@ -56,6 +57,9 @@ struct Report: Codable {
             text += """
 
                 ## Two threads
+
+                Two channels by processor time, so that what is lost is lost to caches and memory; the two workers of one
+                channel by the time that passed.
 
                 | what | size | one thread GB/s | two threads GB/s | ratio |
                 |---|---|---|---|---|

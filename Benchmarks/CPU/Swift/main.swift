@@ -14,7 +14,10 @@ func wanted(_ part: String) -> Bool { parts.contains("all") || parts.contains(pa
 var report = Report()
 say("\(report.machine)\n\(report.kernels)")
 if skeleton == nil { say("dma_skeleton: absent") }
-if wanted("copy") { for size in Copies.sizes { report.duels.append(try Copies.copy(size, skeleton: skeleton)) } }
+if wanted("copy") { for size in Copies.sizes { report.duels.append(try Copies.copy(size)) } }
+if wanted("dpdk"), let skeleton {
+    for size in Copies.sizes where size <= 64 << 10 { report.duels.append(try Copies.copy(size, skeleton: skeleton)) }
+}
 if wanted("fill") {
     for size in Copies.sizes {
         report.duels.append(try Copies.fill(size, pattern: 0x5a5a_5a5a_5a5a_5a5a, "fill (byte)"))

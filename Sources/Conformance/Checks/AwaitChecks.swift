@@ -13,7 +13,8 @@ extension Bench where E: ~Copyable {
         _ body: @escaping @concurrent @Sendable () async -> [String]
     ) async -> [String] {
         let task = Task.detached(operation: body)
-        let patience = UInt64(suite.patience)
+        // A task waits for a thread as well as for the engine, and others of the process may keep the threads for a while.
+        let patience = UInt64(suite.patience) &* 5
         let watchdog = Task.detached {
             if let point, let started {
                 await started.wait(after: 0)

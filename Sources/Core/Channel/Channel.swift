@@ -73,10 +73,10 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
         reserved = SlotList()
         periods = 0
         handed = HandedOut()
-        if Sanitizer.isEnabled {
-            detours = .sanitize
-            ready = []
-        }
+        if Sanitizer.isEnabled { detours.insert(.sanitize) }
+        if capabilities.metadataCount > 0 { detours.insert(.metadata) }
+        // No observer runs in an initializer.
+        if !detours.isEmpty { ready = [] }
     }
 
     deinit {
@@ -144,12 +144,14 @@ struct Detour: OptionSet {
     @inlinable static var terminating: Detour { Detour(rawValue: 8) }
     /// Every region is checked against the live mappings.
     @inlinable static var sanitize: Detour { Detour(rawValue: 16) }
+    /// Each descriptor has a metadata area, which is wiped for it.
+    @inlinable static var metadata: Detour { Detour(rawValue: 32) }
 }
 
 extension Detour {
-    /// Whether completions are taken as they come; the sanitizer looks at submissions alone.
+    /// Whether completions are taken as they come; the sanitizer and metadata concern submissions alone.
     @inlinable
-    var isSteady: Bool { isSubset(of: .sanitize) }
+    var isSteady: Bool { isSubset(of: [.sanitize, .metadata]) }
 }
 
 /// Where a channel stands.

@@ -141,10 +141,11 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             }
         }
         do throws(DMAError) {
-            let descriptor =
+            var descriptor =
                 kind.isPlain
                 ? try resolveChecked(operation, cargo, slot: slot)
                 : try resolveLists(operation, cargo, slot: slot)
+            if detours.contains(.metadata) { unsafe descriptor.metadata = arena.freshMetadata(slot) }
             try queue(operation, descriptor, slot: slot, sequence: sequence)
             return .queued(accept(
                     cargo, slot: slot, sequence: sequence, count: descriptor.count, asksInterrupt: flags.contains(.interrupt)))
@@ -218,7 +219,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// The next cookie whose slot is free, or nil where none is. May take the slot of a transaction kept for reuse.
     @usableFromInline
-    func scanFree() -> UInt64? {
+    mutating func scanFree() -> UInt64? {
         for step in 0..<UInt64(limits.slots) {
             let sequence = nextSequence &+ step
             if table.sequence(Int(sequence & limits.indexMask)) == SlotRecord.idle { return sequence }
@@ -256,15 +257,15 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         }
     }
 
-    func tag(_ sequence: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: sequence) }
+    mutating func tag(_ sequence: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: sequence) }
 
     /// Whether the engine may still touch the memory of the transaction in `slot`, or will once it is let go of a fence.
-    func isOpen(_ slot: Int) -> Bool {
+    mutating func isOpen(_ slot: Int) -> Bool {
         unsafe table.sequence(slot) != SlotRecord.idle && !records[slot].isClosed
     }
 
     /// Whether a transaction before `sequence` is with the engine.
-    func hasOpen(before sequence: UInt64) -> Bool {
+    mutating func hasOpen(before sequence: UInt64) -> Bool {
         for slot in 0..<limits.slots {
             if isOpen(slot) && table.sequence(slot) < sequence { return true }
         }

@@ -45,7 +45,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     }
 
     /// The slot of a transaction that is not yet taken.
-    func find(_ cookie: Cookie) throws(DMAError) -> Int {
+    mutating func find(_ cookie: Cookie) throws(DMAError) -> Int {
         let slot = Int(cookie.rawValue & limits.indexMask)
         if unsafe table.sequence(slot) == cookie.rawValue && !records[slot].isReserved { return slot }
         throw DMAError(.staleCookie, asked: cookie.rawValue, limit: nextSequence &- 1)

@@ -3,10 +3,12 @@
 // From an operation, which names places in a cargo, to a descriptor of bus addresses. Every address an engine is given comes from
 // here, and was checked: domain, permission, bounds, alignment, overlap.
 
+// `mutating` for what is called: borrowed, a channel small enough to be loaded would be copied for each call.
+
 extension Channel where E: ~Copyable, C: ~Copyable {
     /// `resolve`, for a kind and flags that have not been looked at; says what is wrong.
     @inlinable
-    func resolveChecked(_ operation: Operation, _ cargo: borrowing C, slot: Int) throws(DMAError) -> Descriptor {
+    mutating func resolveChecked(_ operation: Operation, _ cargo: borrowing C, slot: Int) throws(DMAError) -> Descriptor {
         guard limits.operations.contains(OperationSet(operation.kind)), operation.flags.isSubset(of: limits.flags) else {
             throw unsupported(operation.kind, operation.flags)
         }
@@ -59,7 +61,6 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             // `null`, which has no operand; the others go through `resolveLists`.
             break
         }
-        if unsafe arena.metadata != nil { unsafe descriptor.metadata = arena.freshMetadata(slot) }
         return descriptor
     }
 
@@ -80,7 +81,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// The bus address of `count` bytes at `offset` in a region, checked.
     @inlinable
-    func place(_ region: Region, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) throws(DMAError) -> UInt64 {
+    mutating func place(_ region: Region, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) throws(DMAError) -> UInt64 {
         guard fits(region, offset, count, access) else {
             throw misplaced(region.start.rawValue, region.count, region.key, offset, count, access)
         }
@@ -89,7 +90,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// Why `place` refused: off the steady path, in the order in which a reader would look.
     @usableFromInline @inline(never)
-    func misplaced(
+    mutating func misplaced(
         _ start: UInt64, _ length: UInt64, _ key: UInt64, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess
     ) -> DMAError {
         let region = unsafe Region(unsafeStart: IOVA(start), count: length, key: key)
@@ -108,7 +109,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     }
 
     @usableFromInline @inline(never)
-    func unsupported(_ kind: OperationKind, _ asked: DescriptorFlags) -> DMAError {
+    mutating func unsupported(_ kind: OperationKind, _ asked: DescriptorFlags) -> DMAError {
         guard limits.operations.contains(OperationSet(kind)) else { return DMAError(.unsupportedOperation) }
         return DMAError(
             .unsupportedFlag, asked: UInt64(asked.subtracting(limits.flags).rawValue), limit: UInt64(limits.flags.rawValue))
@@ -116,7 +117,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// The operations with several operands, and those with a shape of their own.
     @inlinable @inline(never)
-    func resolveLists(
+    mutating func resolveLists(
         _ operation: Operation, _ cargo: borrowing C, slot: Int
     ) throws(DMAError) -> Descriptor {
         guard limits.operations.contains(OperationSet(operation.kind)), operation.flags.isSubset(of: limits.flags) else {
@@ -168,13 +169,12 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         default:
             throw DMAError(.unsupportedOperation)
         }
-        if unsafe arena.metadata != nil { unsafe descriptor.metadata = arena.freshMetadata(slot) }
         return descriptor
     }
 
     /// Sources and destinations of one length; a destination is a source as a whole, or apart from it.
     @inlinable
-    func resolveParity(
+    mutating func resolveParity(
         _ operation: Operation, _ cargo: borrowing C, slot: Int, into descriptor: inout Descriptor
     ) throws(DMAError) {
         let sources = Int(operation.sourceCount)
@@ -217,7 +217,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// Lists that add up: both sides of a memory copy, or the one side of a peripheral's.
     @inlinable
-    func resolveScatter(
+    mutating func resolveScatter(
         _ operation: Operation, _ cargo: borrowing C, slot: Int, into descriptor: inout Descriptor
     ) throws(DMAError) {
         let sources = Int(operation.sourceCount)
@@ -255,7 +255,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// Writes one side's segments; with a count, the last of them is cut there. Returns the sum.
     @inlinable
-    func gather(
+    mutating func gather(
         _ cargo: borrowing C, first: Int, number: Int, offset: UInt64, count: UInt64, _ access: DeviceAccess,
         into list: UnsafeMutablePointer<Segment>
     ) throws(DMAError) -> UInt64 {
@@ -278,7 +278,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     }
 
     @inlinable
-    func disjoint(_ left: Segment, _ right: Segment) -> Bool {
+    mutating func disjoint(_ left: Segment, _ right: Segment) -> Bool {
         // Neither range wraps: both were placed inside a region that does not.
         left.count == 0 || right.count == 0 || left.address &+ left.count <= right.address
             || right.address &+ right.count <= left.address

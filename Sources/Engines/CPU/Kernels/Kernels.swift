@@ -47,9 +47,9 @@ public struct Kernels: Sendable, Equatable {
         stream: .portable, fill: .portable, xor: .portable, pq: .portable, crc32c: .portable,
         streamThreshold: StreamThreshold.fallback)
 
-    /// Fills this long go past the cache: a copy touches two bytes for each byte moved, a fill one, and memset keeps up longer.
+    /// Fills this long go past the cache: a copy touches twice the memory, and memset, which reads nothing, keeps up longer.
     @inlinable
-    var fillStreamThreshold: Int { streamThreshold.multipliedReportingOverflow(by: 4).partialValue }
+    var fillStreamThreshold: Int { streamThreshold > .max / 8 ? .max : streamThreshold &* 8 }
 
     /// Copies between ranges that do not overlap.
     @unsafe @inlinable @inline(__always)

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+
+/// The suites that run whole engines, one after the other: each keeps a thread busy, and what they measure includes waits of
+/// tasks that
+/// need one.
+@Suite("Conformance", .serialized)
+enum OneAtATime {}
