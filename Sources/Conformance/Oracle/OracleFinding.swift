@@ -16,10 +16,14 @@ public enum OracleFault: String, Hashable, Sendable, Codable, CaseIterable {
 public struct OracleMismatch: Hashable, Sendable, Codable {
     /// Into the buffer. Bytes.
     public let offset: Int
+    /// What it must be.
     public let expected: UInt8
+    /// What it is.
     public let found: UInt8
+    /// Which of the four it is.
     public let fault: OracleFault
 
+    /// The byte at `offset`, and what is wrong with it.
     public init(offset: Int, expected: UInt8, found: UInt8, fault: OracleFault) {
         self.offset = offset
         self.expected = expected
@@ -35,9 +39,13 @@ public struct OracleFinding: Hashable, Sendable, Codable {
 
     /// The first ones, in the order of their offsets.
     public private(set) var first: [OracleMismatch] = []
+    /// Bytes of a source that changed.
     public private(set) var sourceOverwritten = 0
+    /// Bytes that still hold what they held before.
     public private(set) var notCopied = 0
+    /// Bytes outside the transfer that changed.
     public private(set) var copiedOutside = 0
+    /// Bytes that were written with another value.
     public private(set) var mismatches = 0
 
     init() {}

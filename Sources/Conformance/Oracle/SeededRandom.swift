@@ -6,6 +6,7 @@
 public struct SeededRandom: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
+    /// The same numbers again for the same seed.
     public init(seed: UInt64) { state = seed }
 
     /// A generator for one named part, so that each part of a run can be repeated without the others.

@@ -2,6 +2,7 @@
 
 /// How a check ended.
 public enum ConformanceOutcome: Hashable, Sendable, Codable {
+    /// Nothing was wrong.
     case passed
     /// With how many things wrong.
     case failed(Int)
@@ -13,6 +14,7 @@ public enum ConformanceOutcome: Hashable, Sendable, Codable {
 
 /// Something that was wrong, with what repeats it.
 public struct ConformanceFailure: Hashable, Sendable, Codable {
+    /// Which check found it.
     public let check: ConformanceCheck
     /// The run's seed: a suite with it, and with `only` this check, does the same again.
     public let seed: UInt64
@@ -26,24 +28,35 @@ public struct ConformanceFailure: Hashable, Sendable, Codable {
 
 /// What the suite found out about one engine.
 public struct ConformanceReport: Hashable, Sendable, Codable {
+    /// One check on this engine.
     public struct Row: Hashable, Sendable, Codable {
+        /// Which check.
         public let check: ConformanceCheck
+        /// How it ended.
         public let outcome: ConformanceOutcome
         /// Questions asked.
         public let questions: Int
         /// Bytes compared with what they must be.
         public let bytesVerified: UInt64
+        /// How long the check took.
         public let nanoseconds: Int64
     }
 
+    /// The engine's name.
     public let engine: String
+    /// Which code or silicon did the work, as the engine says.
     public let implementation: String
     /// Whether the engine is a script of a test's; a rule that only such engines exercise is not proved on anything real.
     public let isScripted: Bool
+    /// A suite with it does the same again.
     public let seed: UInt64
+    /// Of each check that repeats.
     public let iterations: Int
+    /// The largest transfer. Bytes.
     public let maximumBytes: Int
+    /// One for each check, in the suite's order.
     public let rows: [Row]
+    /// What was wrong, the first of each check.
     public let failures: [ConformanceFailure]
     /// Failures that were counted and not kept.
     public let furtherFailures: Int
@@ -55,6 +68,7 @@ public struct ConformanceReport: Hashable, Sendable, Codable {
         }
     }
 
+    /// The row of one check; nil where it was left out.
     public func row(_ check: ConformanceCheck) -> Row? { rows.first { $0.check == check } }
 
     /// How many rows passed, failed, were not applicable, were not run.
@@ -107,18 +121,24 @@ public struct ConformanceReport: Hashable, Sendable, Codable {
 
 /// Several reports side by side: which engines prove each row.
 public struct ConformanceSummary: Hashable, Sendable, Codable {
+    /// One check, over all engines.
     public struct Row: Hashable, Sendable, Codable {
+        /// Which check.
         public let check: ConformanceCheck
         /// Engines of silicon or of code that moves bytes for its own sake, and scripted ones.
         public let passedOn: [String]
+        /// Scripted engines that passed.
         public let scriptedOn: [String]
+        /// Engines of either kind that failed.
         public let failedOn: [String]
         /// Passed, but on scripted engines alone.
         public var isScriptedOnly: Bool { passedOn.isEmpty && !scriptedOn.isEmpty }
     }
 
+    /// One for each check, in the suite's order.
     public let rows: [Row]
 
+    /// Puts the reports of one build's engines side by side.
     public init(_ reports: [ConformanceReport]) {
         rows = ConformanceCheck.allCases.map { check in
             func engines(_ isScripted: Bool, _ wanted: (ConformanceOutcome) -> Bool) -> [String] {

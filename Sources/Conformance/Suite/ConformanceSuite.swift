@@ -10,6 +10,7 @@ public import DMACore
 /// for all of
 /// them, and each wait by `patience`.
 public struct ConformanceSuite: Sendable {
+    /// What all that is random follows from.
     public let seed: UInt64
     /// Of each check that repeats; at least 1.
     public let iterations: Int

@@ -43,5 +43,6 @@ public struct ConformanceProvisions<E: Engine & ~Copyable> {
     /// How often an extension came too late and the chain was started again: for rule 24.
     public var restarts: ((inout E) -> Int)?
 
+    /// Nothing: the checks that need more are not applicable.
     public init() {}
 }

@@ -8,6 +8,7 @@ public import DMACore
 /// Each operation runs in rounds. A round's transactions are random in content and alignment; only their transfer is timed; afterwards
 /// every byte of every region is compared, as the conformance suite does. Times are this machine's and this moment's.
 public struct Survey: Sendable {
+    /// What the data and its alignment follow from.
     public let seed: UInt64
     /// Bytes in each transaction.
     public let bytes: Int
@@ -15,6 +16,7 @@ public struct Survey: Sendable {
     public let depth: Int
     /// Nanoseconds for each operation, verification included; one round runs in any case.
     public let duration: Int64
+    /// What the engine's memory is mapped for.
     public let domain: Domain
 
     /// - Parameters: as the properties; numbers out of range are brought to the nearest bound.
@@ -31,22 +33,32 @@ public struct Survey: Sendable {
 
     /// What came of one operation.
     public struct Row: Hashable, Sendable, Codable {
+        /// The engine's name.
         public let engine: String
+        /// What was done.
         public let operation: String
+        /// Bytes in each transaction.
         public let bytesEach: Int
+        /// Transactions in flight at once.
         public let depth: Int
+        /// Transactions that were timed.
         public let transactions: Int
+        /// Bytes compared with what they must be.
         public let bytesVerified: UInt64
         /// What was wrong, the first few; empty where every byte was right.
         public let faults: [String]
+        /// Bytes moved, at depth.
         public let bytesPerSecond: Double
+        /// Transactions completed, at depth.
         public let operationsPerSecond: Double
         /// Of one transaction alone, from its issue to its completion. Nanoseconds.
         public let latencyP50: Int64
+        /// The same, of the slowest in a hundred. Nanoseconds.
         public let latencyP99: Int64
         /// Processor time of the whole process while bytes moved, for each 10⁹ bytes. Seconds.
         public let cpuSecondsPerGB: Double
 
+        /// Whether every byte was right.
         public var passed: Bool { faults.isEmpty }
     }
 

@@ -54,7 +54,10 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 extension Channel where E: ~Copyable, C: ~Copyable {
     /// Submits with metadata in client mode (rule 28): the bytes are copied beside the descriptor now, and are the device's from then.
     ///
-    /// - Parameter metadata: at most the capabilities' `metadataCount` bytes.
+    /// - Parameters:
+    ///   - operation: what is to be done.
+    ///   - cargo: what it works on.
+    ///   - metadata: at most the capabilities' `metadataCount` bytes.
     /// - Returns: refused with `noMetadata` where the channel has none, or not as much.
     public mutating func submit(_ operation: Operation, _ cargo: consuming C, metadata: RawSpan) -> Submission<C> {
         guard metadata.byteCount > 0, metadata.byteCount <= traits.metadataCount, let area = unsafe arena.metadata else {

@@ -60,7 +60,10 @@ public struct Transaction<C: Cargo & ~Copyable>: ~Copyable {
     /// The memory that it works on; the channel's from submission on.
     public var cargo: C
 
-    /// - Parameter deadline: by when it is to be complete; the channel reports it late otherwise.
+    /// - Parameters:
+    ///   - operation: what is to be done.
+    ///   - cargo: what it works on.
+    ///   - deadline: by when it is to be complete; the channel reports it late otherwise.
     @inlinable
     public init(_ operation: Operation, _ cargo: consuming C, deadline: Deadline = .never) {
         self.operation = operation

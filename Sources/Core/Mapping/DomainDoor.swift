@@ -26,6 +26,8 @@ extension Domain {
     ///   - address: first byte.
     ///   - count: bytes, at least 1.
     ///   - direction: what the device may do.
+    ///   - file: for reports.
+    ///   - line: for reports.
     /// - Returns: the bus address of the first byte; the others follow it.
     /// - Throws: as ``Buffer/map(for:direction:file:line:)``; `zeroLength`, `sizeOverflow`.
     @unsafe
@@ -37,7 +39,7 @@ extension Domain {
     }
 
     /// `dma_map_single` to the letter: a word that may be ``IOVA/mappingError``, to be shown to
-    /// ``checkMapping(_:file:line:)`` before it is used. The sanitizer reports mappings that never were.
+    /// ``checkMapping(_:)`` before it is used. The sanitizer reports mappings that never were.
     @unsafe
     public func unsafeMapUnchecked(
         address: UnsafeMutableRawPointer, count: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
@@ -69,6 +71,8 @@ extension Domain {
     ///   - iova: as the map answered.
     ///   - count: bytes as they were mapped.
     ///   - direction: as it was mapped.
+    ///   - file: for reports.
+    ///   - line: for reports.
     /// - Throws: `notMapped`; `unmapMismatch` (another size or kind), `wrongDirection`: nothing is unmapped then; what the
     ///   backend says: the mapping is gone, and must be taken for still reachable by the device.
     @unsafe
@@ -81,7 +85,11 @@ extension Domain {
 
     /// `dma_map_sg`. Entries are not cut: each must obey the device's longest segment and boundary by itself.
     ///
-    /// - Parameter list: at least one range; none empty.
+    /// - Parameters:
+    ///   - list: at least one range; none empty.
+    ///   - direction: what the device may do.
+    ///   - file: for reports.
+    ///   - line: for reports.
     /// - Returns: the mapped segments, no more than entries. The first one's start names the mapping.
     /// - Throws: `zeroLength`, `tooManySegments`; `mappingTooLarge` for an entry longer than a segment; `notContiguous` for one
     ///   across the boundary; otherwise as for ``ScatterList/map(for:direction:file:line:)``.
@@ -105,6 +113,8 @@ extension Domain {
     ///   - iova: start of the first mapped segment.
     ///   - originalCount: entries as they were asked, not segments as they were mapped (rule 32).
     ///   - direction: as it was mapped.
+    ///   - file: for reports.
+    ///   - line: for reports.
     /// - Throws: as ``unsafeUnmap(_:count:direction:file:line:)``; `unmapMismatch` for another number of entries.
     @unsafe
     public func unsafeUnmapList(
@@ -120,6 +130,8 @@ extension Domain {
     ///   - iova: as the map answered.
     ///   - range: bytes, counted from there.
     ///   - direction: as it was mapped, or a part of it: one way of a bidirectional mapping.
+    ///   - file: for reports.
+    ///   - line: for reports.
     /// - Throws: `notMapped`, `outOfRange`, `wrongDirection`.
     @unsafe
     public func unsafeSyncForCPU(

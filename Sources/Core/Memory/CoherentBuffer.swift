@@ -68,6 +68,8 @@ public struct CoherentBuffer: ~Copyable, Cargo {
     ///   - alignment: of the first byte, as the CPU and the device see it. Bytes, a power of two.
     ///   - domain: of the device; its coherent mask holds (rule 30).
     ///   - backing: where the memory comes from.
+    ///   - file: for reports.
+    ///   - line: for reports.
     /// - Throws: as ``Buffer/init(count:alignment:backing:policy:)``; `notCoherent` for a device that does not see the CPU's
     ///   caches; `unreachableAddress`, `noAddressSpace`, `mappingTooLarge`, `domainClosed`, or what the backend says. Coherent
     ///   memory is never bounced.
@@ -112,7 +114,9 @@ public struct CoherentBuffer: ~Copyable, Cargo {
 
     /// Reads one word by one access, without any order.
     ///
-    /// - Parameter offset: bytes, a multiple of the word's width.
+    /// - Parameters:
+    ///   - offset: bytes, a multiple of the word's width.
+    ///   - type: its width.
     /// - Throws: `outOfRange`, `misaligned`.
     @inlinable
     public borrowing func load<T: SharedWord>(at offset: Int, as type: T.Type) throws(DMAError) -> T {

@@ -69,7 +69,10 @@ public struct RingMemory<Element: BitwiseCopyable>: ~Copyable {
 
     /// Reads one word of entry `index` (modulo ``count``) by one access, before everything that follows.
     ///
-    /// - Parameter word: its number in the entry, in units of its width; nil is answered where the entry has no such word.
+    /// - Parameters:
+    ///   - word: its number in the entry, in units of its width; nil is answered where the entry has no such word.
+    ///   - index: number of the entry.
+    ///   - type: its width.
     @inlinable
     public borrowing func word<T: SharedWord>(_ word: Int, at index: Int, as type: T.Type) -> T? {
         guard let place = unsafe place(word, index, MemoryLayout<T>.size) else { return nil }

@@ -32,6 +32,8 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     private var pastElapsed: Int64 = 0
 
     /// - Parameters:
+    ///   - base: the engine that does the work.
+    ///   - mode: how it takes its turns.
     ///   - quantum: bytes moved in one turn, 8 or more; rounded down to a multiple of 64 where it can be, and up to the engine's
     ///     alignment.
     /// - Throws: `badShare` for a share that is not above 0 and at most 1.
