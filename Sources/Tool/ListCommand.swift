@@ -20,15 +20,21 @@ struct ListCommand: ParsableCommand {
             print(try JSON.text(ListDocument(engines)))
             return
         }
-        var table = Table(["engine", "channels", "in use", "depth", "order", "runs on", "operations"], leading: 1)
+        var table = Table(["engine", "channels", "in use", "depth", "order", "interrupts", "pause", "residue"], leading: 1)
         for engine in engines where engine.offer.absence == nil {
             let can = engine.offer.capabilities
             table.add([
                 engine.offer.name, String(engine.offer.channels), String(engine.channelsInUse), String(can.depth),
-                can.completesInOrder ? "kept" : "free", can.implementation, can.operations.kinds.map { "\($0)" }.joined(separator: " "),
+                can.completesInOrder ? "kept" : "free", can.hasInterrupts ? "yes" : "polled", can.canPause ? "yes" : "no",
+                "\(can.residueGranularity)",
             ])
         }
         print(table.text)
+        for engine in engines where engine.offer.absence == nil {
+            let can = engine.offer.capabilities
+            print("\n\(engine.offer.name): \(can.operations.kinds.map { "\($0)" }.joined(separator: " "))")
+            print("  by \(can.implementation)")
+        }
         for engine in engines {
             guard let absence = engine.offer.absence else { continue }
             print("\(engine.offer.name): absent: \(absence.reason). Cure: \(absence.cure)")

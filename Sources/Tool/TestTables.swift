@@ -28,7 +28,7 @@ enum TestTables {
             ])
         }
         let depth = report.speeds.first?.depth ?? 0
-        return table.text + "\nGB/s and op/s with \(depth) in flight; p50 and p99 of one alone; 1 GB = 10^9 bytes"
+        return table.text + "\nGB/s and op/s with \(depth) in flight; p50 and p99 of one alone; 1 GB = 10^9 bytes;\nXOR and PQ have \(Survey.sources) sources and count the bytes of one"
     }
 
     private static func modes(_ report: SelfTest.Report) -> String {

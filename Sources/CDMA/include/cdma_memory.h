@@ -50,6 +50,13 @@
 #define CDMA_SEAL_SHRINK 2
 #define CDMA_SEAL_GROW 4
 
+// Processor time of the calling thread, user and system.
+static inline int64_t cdma_thread_nanoseconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 // Processor time of the whole process, all threads, user and system.
 static inline int64_t cdma_process_nanoseconds(void) {
     struct timespec t;

@@ -99,6 +99,7 @@ extension Bench where E: ~Copyable {
 
     /// How many sources the engine takes, beside the destination's own contents.
     func sourceNumber(continuing: Bool, atMost limit: Int = 32) -> Int {
+        if let number = sources { return min(max(capabilities.maximumSources, 1), limit, number) }
         let most = min(max(capabilities.maximumSources, 1), limit) - (continuing ? 1 : 0)
         return random.int(1...max(most, 1))
     }

@@ -28,6 +28,9 @@ public struct Survey: Sendable {
         self.domain = domain
     }
 
+    /// Sources of XOR and PQ. Their rates count the bytes of one.
+    public static let sources = 4
+
     /// What came of one operation.
     public struct Row: Hashable, Sendable, Codable {
         /// The engine's name.
@@ -71,6 +74,7 @@ public struct Survey: Sendable {
         let suite = ConformanceSuite(seed: seed, maximumBytes: bytes, domain: domain)
         let bench = Bench(suite, end: .max, make: makeEngine, provisions: ConformanceProvisions<E>())
         _ = bench.survey()
+        bench.sources = Survey.sources
         var rows: [Row] = []
         for kind in bench.plannable where kind != .null && kinds?.contains(kind) ?? true {
             bench.random = SeededRandom(seed: seed, part: "survey \(kind)")

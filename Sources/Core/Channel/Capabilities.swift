@@ -51,6 +51,9 @@ public struct Capabilities: Equatable, Sendable {
     /// Whether a pause, a termination or a large transfer acts within one quantum of this many bytes; 0 where the engine does not
     /// divide.
     public var quantum: UInt64
+    /// Whether the work is done by the thread that polls: then its processor time is what a share of the time means, and time in which
+    /// the thread had to wait for the processor counts for nobody.
+    public var worksInPoll: Bool
 
     /// An engine that copies, one transaction at a time; to be widened.
     public init(name: String, implementation: String = "", operations: OperationSet = .copy, depth: Int = 1) {
@@ -72,5 +75,6 @@ public struct Capabilities: Equatable, Sendable {
         priorities = 1
         metadataCount = 0
         quantum = 0
+        worksInPoll = false
     }
 }

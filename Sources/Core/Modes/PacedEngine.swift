@@ -15,6 +15,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     private var mode: TransferMode
     private let quantum: UInt64
     private let alignment: UInt64
+    private let worksInPoll: Bool
     /// Transactions in the order of submission: those handed through are not here.
     private var waiting: [PacedTransaction] = []
     private var scratch: UnsafeMutablePointer<Segment>
@@ -42,6 +43,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         self.base = base
         self.mode = mode
         alignment = max(capabilities.alignment, 1)
+        worksInPoll = capabilities.worksInPoll
         let grain = max(alignment, 64)
         self.quantum = max(quantum / grain, 1) * grain
         scratchCount = max(capabilities.maximumSegments, capabilities.maximumSources &+ 2, 2)
@@ -104,7 +106,8 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     private mutating func beginRun() {
         guard case .cycleStealing(let share) = mode, duty.isStale(share) else { return }
         pastBusy += duty.busy
-        pastElapsed += duty.elapsed
+        // What went by after the last turn's rest was over belongs to no run.
+        pastElapsed += duty.charged(share)
         duty = DutyClock()
     }
 
@@ -145,14 +148,17 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
             return
         }
         quantumCount = count
-        quantumBegan = cdma_monotonic_nanoseconds()
+        quantumBegan = workClock
         base.issuePending()
     }
+
+    /// What time at work is measured by.
+    private var workClock: Int64 { worksInPoll ? cdma_thread_nanoseconds() : cdma_monotonic_nanoseconds() }
 
     private mutating func finishQuantum(_ completion: Completion) -> Completion? {
         let count = quantumCount ?? 0
         quantumCount = nil
-        duty.add(cdma_monotonic_nanoseconds() - quantumBegan)
+        duty.add(workClock - quantumBegan)
         let short = min(completion.residue, count)
         waiting[0].advance(by: count - short, value: completion.value)
         let transaction = waiting[0]
@@ -245,6 +251,9 @@ struct DutyClock {
 
     /// The moment at which `busy` is no more than `share` of what has passed.
     func due(_ share: Double) -> Int64 { began + Int64(Double(busy) / share) }
+
+    /// From the beginning to the moment at which the next turn was due.
+    func charged(_ share: Double) -> Int64 { due(share) - began }
 
     /// Whether a turn has been due for so long that the time since is no part of the same run.
     func isStale(_ share: Double) -> Bool { cdma_monotonic_nanoseconds() - due(share) > 5_000_000 }

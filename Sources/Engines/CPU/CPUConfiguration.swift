@@ -73,6 +73,7 @@ public struct CPUConfiguration: Sendable {
         capabilities.extendsWhileRunning = true
         capabilities.hasInterrupts = workers > 0
         capabilities.quantum = UInt64(quantum)
+        capabilities.worksInPoll = workers == 0
         return capabilities
     }
 

@@ -22,6 +22,11 @@ public enum Races {
         public let findings: [Finding]
         /// Reports that a lock explains.
         public let explained: Int
+
+        public init(findings: [Finding], explained: Int) {
+            self.findings = findings
+            self.explained = explained
+        }
     }
 
     /// - Parameters:
