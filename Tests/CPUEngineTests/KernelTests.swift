@@ -141,7 +141,9 @@ struct KernelTests {
             }
             return unsafe copy
         }
-        defer { for unsafecopy in unsafe copies { unsafe copy.deallocate() } }
+        // The formatter would join `unsafe` and the name.
+        // swift-format-ignore
+        defer { for unsafe copy in unsafe copies { unsafe copy.deallocate() } }
         let pointers = unsafe copies.map { unsafe UnsafeRawPointer?($0 + shift) }
         return unsafe pointers.withUnsafeBufferPointer { unsafe body($0) }
     }

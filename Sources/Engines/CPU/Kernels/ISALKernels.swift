@@ -31,7 +31,9 @@
         ) -> Bool {
             let phase = Int(bitPattern: to) & 31
             guard sources.count > 1, sources.count < places, count >= 64 else { return false }
-            for unsafesource in unsafe sources where Int(bitPattern: source) & 31 != phase { return false }
+            // The formatter would join `unsafe` and the name.
+            // swift-format-ignore
+            for unsafe source in unsafe sources where Int(bitPattern: source) & 31 != phase { return false }
             let head = (32 - phase) & 31
             let middle = (count - head) & ~31
             var portable = fallback
