@@ -65,8 +65,8 @@ let package = Package(
         .target(name: "DMAConformance", dependencies: ["DMACore"], path: "Sources/Conformance", swiftSettings: house),
         .target(name: "CountedRing", path: "Benchmarks/Counted/C"),
         .executableTarget(
-            name: "dma-counted", dependencies: ["CountedRing", "DMACore", "ScriptedEngines"], path: "Benchmarks/Counted/Swift",
-            swiftSettings: house),
+            name: "dma-counted", dependencies: ["CountedRing", "DMACPUEngine", "DMACore", "ScriptedEngines"],
+            path: "Benchmarks/Counted/Swift", swiftSettings: house),
         .target(name: "BenchmarkPeers", path: "Benchmarks/CPU/Peers"),
         .executableTarget(
             name: "dma-benchmark-cpu", dependencies: ["BenchmarkPeers", "DMACPUEngine", "DMACore"],

@@ -3,6 +3,7 @@
 // between two numbers is the cost of one operation; Benchmarks/count does that.
 
 import CountedRing
+import DMACPUEngine
 import DMACore
 import ScriptedEngines
 
@@ -58,6 +59,21 @@ func hotChannelCopy(_ channel: inout Channel<RingEngine, Pair<Block, Block>>, _ 
     return sum
 }
 
+/// A copy of 64 bytes that is really done: the CPU engine, in the caller's hands.
+@inline(never)
+func hotCPUCopy(
+    _ channel: inout Channel<CPUEngine, Pair<Block, Block>>, _ pool: consuming Pool, _ operations: UInt64
+) -> UInt64 {
+    var sum: UInt64 = 0
+    while sum < operations {
+        guard let source = pool.lease(), let destination = pool.lease() else { return 0 }
+        guard (try? channel.submit(.copy(count: 64), Pair(source, destination)).get()) != nil else { return 0 }
+        channel.issuePending()
+        if let finished = channel.next() { sum = finished.cookie.rawValue }
+    }
+    return sum
+}
+
 /// The same operation through an engine whose type is known only at run time.
 @inline(never)
 func hotAnyEngine(_ channel: inout Channel<AnyEngine, Block>, _ pool: consuming Pool, _ operations: UInt64) -> UInt64 {
@@ -105,6 +121,9 @@ func run(_ variant: String, _ operations: UInt64) async throws(DMAError) -> UInt
     case "channel-copy":
         var channel = try Channel(RingEngine(entries: Int(depth)), domain: domain.id, of: Pair<Block, Block>.self)
         return hotChannelCopy(&channel, pool, operations)
+    case "cpu-copy":
+        var channel = try Channel(CPUEngine(), domain: domain.id, of: Pair<Block, Block>.self)
+        return hotCPUCopy(&channel, pool, operations)
     case "any":
         var channel = try Channel(AnyEngine(RingEngine(entries: Int(depth))), domain: domain.id, of: Block.self)
         return hotAnyEngine(&channel, pool, operations)
@@ -118,7 +137,7 @@ func run(_ variant: String, _ operations: UInt64) async throws(DMAError) -> UInt
 }
 
 let variants =
-    "c|swift|channel|channel-copy|any|await|suspend|suspend-each|counter-retain|counter-allocate|counter-lock"
+    "c|swift|channel|channel-copy|cpu-copy|any|await|suspend|suspend-each|counter-retain|counter-allocate|counter-lock"
 let arguments = CommandLine.arguments
 guard arguments.count == 3, let operations = UInt64(arguments[2]), let sum = try await run(arguments[1], operations) else {
     print("usage: dma-counted \(variants) OPERATIONS")

@@ -18,7 +18,7 @@ public enum HotPath {
             public let fault: String
         }
 
-        /// For each variant the functions that make up its steady path.
+        /// For each variant the functions that make up its steady path; with a `*` behind, another library's by prefix.
         public var hot: [String: [String]] = [:]
         /// Helpers that hot functions may call, but not steadily.
         public var cold: [String] = []
@@ -74,7 +74,7 @@ public enum HotPath {
         _ functions: [String], cold: [String], within: [String: [String]] = [:], _ code: Disassembly, declaredIn path: String
     ) -> [Finding] {
         var findings: [Finding] = []
-        for name in functions {
+        for name in functions where !name.hasSuffix("*") {
             let bodies = code.functions.filter { $0.name == name }
             if bodies.isEmpty {
                 findings.append(
@@ -120,9 +120,13 @@ public enum HotPath {
             return [Finding(path, 0, "\(variant) ran no instruction for each operation", cure: "count more operations")]
         }
         var findings: [Finding] = []
-        let strangers = Dictionary(grouping: steady.filter { !functions.contains($0.function) || $0.object != program }) {
-            $0.function
-        }
+        let prefixes = functions.filter { $0.hasSuffix("*") }.map { $0.dropLast() }
+        let strangers = Dictionary(
+            grouping: steady.filter { place in
+                guard place.object == program else { return !prefixes.contains { place.function.hasPrefix($0) } }
+                return !functions.contains(place.function)
+            }
+        ) { $0.function }
         for (function, places) in strangers.sorted(by: { $0.key < $1.key }) {
             let object = places[0].object == program ? "" : " of \(places[0].object)"
             findings.append(

@@ -86,6 +86,7 @@ let listing = """
     let findings = HotPath.run("v", ["hot(_:)"], steady, program: "/p", code, declaredIn: "d")
     #expect(findings.count == 1)
     #expect(findings.first?.problem.contains("malloc of /lib") == true)
+    #expect(HotPath.run("v", ["hot(_:)", "mal*"], steady, program: "/p", code, declaredIn: "d").isEmpty)
     #expect(throws: CannotCheck.self) { try Callgrind("fn=x\n", path: "cut") }
 }
 
