@@ -8,15 +8,16 @@ let warnings: [SwiftSetting] =
     Context.environment["SWIFT_DMA_WARNINGS_AS_ERRORS"] == nil ? [] : [.treatAllWarnings(as: .error)]
 
 /// Every Swift target of the package is held to the same language mode.
-let house: [SwiftSetting] = warnings + [
-    .swiftLanguageMode(.v6),
-    .strictMemorySafety(),
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-    .enableExperimentalFeature("Lifetimes"),
-]
+let house: [SwiftSetting] =
+    warnings + [
+        .swiftLanguageMode(.v6),
+        .strictMemorySafety(),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+        .enableExperimentalFeature("Lifetimes"),
+    ]
 
 let package = Package(
     name: "swift-dma",
@@ -51,7 +52,8 @@ let package = Package(
         .executableTarget(
             name: "dmactl",
             dependencies: [
-                "DMA", "DMAConformance", "DMACore", "DMASelfTest", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "DMA", "DMAConformance", "DMACore", "DMASelfTest",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Tool", swiftSettings: house),
         .testTarget(

@@ -2,8 +2,8 @@
 // The guide's chapter on channels and transactions, as a program: each marked region stands in the chapter word for word.
 
 import DMA
-import DMACore
 import DMACPUEngine
+import DMACore
 
 typealias Two = Pair<MappedBuffer, MappedBuffer>
 

@@ -29,7 +29,8 @@ func table() {
     let limit: UInt64 = 0x2468_ace1_3579_bdf0
     func readable(_ text: String) -> String {
         text.replacing("0x" + String(asked, radix: 16), with: "N").replacing(String(asked), with: "N")
-            .replacing("0x" + String(limit, radix: 16), with: "M").replacing(String(limit), with: "M").replacing("|", with: "or")
+            .replacing("0x" + String(limit, radix: 16), with: "M").replacing(String(limit), with: "M").replacing(
+                "|", with: "or")
     }
     print("| code | rule | asked | possible | cure |")
     print("|---|---|---|---|---|")

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The guide's chapter on modes, as a program: each marked region stands in the chapter word for word.
 
-import DMACore
 import DMACPUEngine
+import DMACore
 
 func burst(_ domain: Domain) throws(DMAError) {
     // snippet: burst

@@ -8,12 +8,14 @@ extension DMAError {
             memoryInUse, poolEmpty, notContiguous, unsupportedBacking
         // Mapping
         case unreachableAddress, noAddressSpace, mappingTooLarge, tooManySegments, misaligned, sharedCacheLine,
-            alreadyMapped, notMapped, wrongDirection, outOfRange, backendFailed, quarantined, domainClosed, mappingsLeft, unmapMismatch,
+            alreadyMapped, notMapped, wrongDirection, outOfRange, backendFailed, quarantined, domainClosed, mappingsLeft,
+            unmapMismatch,
             notCoherent
         // Channels
         case channelBusy, noSuchChannel, queueFull, unsupportedOperation, unsupportedFlag, noSuchRegion, foreignDomain,
             noPermission, overlappingRegions, lengthMismatch, tooManySources, terminating, notPausable, notPaused,
-            calledFromCallback, quiesceTimeout, staleCookie, notReusable, noMetadata, metadataInUse, cancelled, notPeripheral, badConfiguration,
+            calledFromCallback, quiesceTimeout, staleCookie, notReusable, noMetadata, metadataInUse, cancelled, notPeripheral,
+            badConfiguration,
             notCyclic, deadlinePassed, engineFailed, badPeriod, badShare
     }
 
@@ -44,7 +46,8 @@ extension DMAError.Code {
         case .hugePagesUnavailable:
             facts(
                 nil, "@ bytes on huge pages of % bytes", "no free huge page of that size",
-                "write the number of pages to /sys/kernel/mm/hugepages/…/nr_hugepages, or ask for .pages(transparentHuge: true)")
+                "write the number of pages to /sys/kernel/mm/hugepages/…/nr_hugepages, or ask for .pages(transparentHuge: true)"
+            )
         case .memoryLocked:
             facts(
                 nil, "@ bytes locked in memory", "% bytes remain under RLIMIT_MEMLOCK",
@@ -58,7 +61,8 @@ extension DMAError.Code {
         case .notContiguous:
             facts(nil, "@ contiguous bytes", "at most % bytes in one piece", "use huge pages or a dma-heap, or a scatter list")
         case .unsupportedBacking:
-            facts(nil, "memory to be imported, from an allocation", "to allocate, or to import what exists",
+            facts(
+                nil, "memory to be imported, from an allocation", "to allocate, or to import what exists",
                 "name another backing, or use Buffer(importing:)")
         case .unreachableAddress:
             facts(
@@ -81,24 +85,29 @@ extension DMAError.Code {
         case .notMapped:
             facts(33, "the end of a mapping at ^", "nothing is mapped there", "unmap once, with what was mapped")
         case .wrongDirection:
-            facts(34, "an access that the mapping's direction forbids", "what the direction allows", "map with another direction")
+            facts(
+                34, "an access that the mapping's direction forbids", "what the direction allows", "map with another direction")
         case .outOfRange:
             facts(35, "bytes up to @", "% bytes", "stay inside the buffer")
         case .backendFailed:
             facts(31, "a mapping at ^", "the kernel's IOMMU interface refused", "see errno; `dmactl doctor` names the cause")
         case .quarantined:
-            facts(18, "memory at ^ that a device may still write", "none of it, until the device is proved stopped",
+            facts(
+                18, "memory at ^ that a device may still write", "none of it, until the device is proved stopped",
                 "reset the device, then release the quarantine")
         case .domainClosed:
             facts(33, "a mapping", "none: the domain is closed", "map before close, or make another domain")
         case .mappingsLeft:
-            facts(33, "the end of a domain with @ mappings (% bytes) alive", "a domain without mappings",
+            facts(
+                33, "the end of a domain with @ mappings (% bytes) alive", "a domain without mappings",
                 "end the mappings first; the sanitizer names the line of each")
         case .unmapMismatch:
-            facts(33, "the end of a mapping of @ bytes or entries", "it was made with %",
+            facts(
+                33, "the end of a mapping of @ bytes or entries", "it was made with %",
                 "unmap with the size, kind, direction and number of entries that it was mapped with")
         case .notCoherent:
-            facts(37, "coherent memory", "a device that does not see the CPU's caches",
+            facts(
+                37, "coherent memory", "a device that does not see the CPU's caches",
                 "use a streaming mapping, which maintains the caches")
         case .channelBusy:
             facts(1, "a channel that is taken", "one client for each channel", "release it, or request another")
@@ -109,16 +118,21 @@ extension DMAError.Code {
         case .unsupportedOperation:
             facts(3, "an operation the channel does not have", "what its capabilities name", "request a channel by capability")
         case .unsupportedFlag:
-            facts(3, "a flag the channel does not honour (^)", "the flags ~", "leave the flag out, or request a channel that has it")
+            facts(
+                3, "a flag the channel does not honour (^)", "the flags ~",
+                "leave the flag out, or request a channel that has it")
         case .noSuchRegion:
             facts(3, "region @ of the cargo", "% regions", "name a region that the cargo has")
         case .foreignDomain:
             facts(3, "memory mapped for device domain @", "memory mapped for domain %", "map it with this channel's domain")
         case .noPermission:
-            facts(34, "an access its mapping does not permit", "what the mapping's direction allows", "map with another direction")
+            facts(
+                34, "an access its mapping does not permit", "what the mapping's direction allows", "map with another direction"
+            )
         case .overlappingRegions:
             facts(
-                nil, "a copy whose source and destination overlap", "separate ranges", "copy through a third buffer, or in pieces")
+                nil, "a copy whose source and destination overlap", "separate ranges",
+                "copy through a third buffer, or in pieces")
         case .lengthMismatch:
             facts(3, "lists that add up to @ bytes on one side", "% bytes on the other", "make both sides the same length")
         case .tooManySources:
@@ -130,7 +144,9 @@ extension DMAError.Code {
         case .notPaused:
             facts(19, "a resume", "the channel is not paused", "resume only after pause")
         case .calledFromCallback:
-            facts(17, "a synchronous termination from a callback", "terminateAsync there", "call terminateAsync, synchronize later")
+            facts(
+                17, "a synchronous termination from a callback", "terminateAsync there",
+                "call terminateAsync, synchronize later")
         case .quiesceTimeout:
             facts(18, "the device to stop within @ ns", "it is still running", "reset the device; its memory is quarantined")
         case .staleCookie:
@@ -140,9 +156,13 @@ extension DMAError.Code {
         case .noMetadata:
             facts(28, "@ bytes of metadata", "% bytes for each descriptor", "request a channel with metadata, attach less")
         case .metadataInUse:
-            facts(28, "the metadata of a transaction under way", "before issuePending, or after its end", "poll until it is complete")
+            facts(
+                28, "the metadata of a transaction under way", "before issuePending, or after its end",
+                "poll until it is complete")
         case .cancelled:
-            facts(18, "a wait in a cancelled task", "the transaction goes on; the channel keeps its memory", "take it later, or terminate")
+            facts(
+                18, "a wait in a cancelled task", "the transaction goes on; the channel keeps its memory",
+                "take it later, or terminate")
         case .notPeripheral:
             facts(2, "a peripheral's configuration", "the channel moves memory to memory", "request a channel with .peripheral")
         case .badConfiguration:
@@ -154,7 +174,9 @@ extension DMAError.Code {
         case .engineFailed:
             facts(13, "a transaction", "the engine reported failure ^", "see the status; reset the engine if it persists")
         case .badPeriod:
-            facts(22, "periods of @ bytes in a ring of % bytes", "a divisor of the ring's length", "choose a period that divides the ring")
+            facts(
+                22, "periods of @ bytes in a ring of % bytes", "a divisor of the ring's length",
+                "choose a period that divides the ring")
         case .badShare:
             facts(nil, "a share of @ per mille", "1 to 1000", "choose a share above 0 and at most 1")
         }

@@ -73,7 +73,8 @@ public struct ModeRow: Hashable, Sendable, Codable {
         }
         return ModeRow(
             engine: engine, mode: share >= 1 ? "burst" : "cycle stealing", askedShare: share, measuredShare: measured,
-            bytesPerSecond: Double(copies) * Double(count) / (Double(elapsed) / 1e9), bytesVerified: UInt64(count), bytesWrong: wrong)
+            bytesPerSecond: Double(copies) * Double(count) / (Double(elapsed) / 1e9), bytesVerified: UInt64(count),
+            bytesWrong: wrong)
     }
 
     private static func word(_ seed: UInt64, _ offset: Int) -> UInt64 {

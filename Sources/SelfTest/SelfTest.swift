@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMA
-public import DMAConformance
 internal import DMACPUEngine
+public import DMAConformance
 public import DMACore
 
 /// The main job: every engine of this machine, every operation it has, every byte verified, with speed, latency and processor time.

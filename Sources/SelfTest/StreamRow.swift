@@ -62,7 +62,8 @@ public struct StreamRow: Hashable, Sendable, Codable {
         let lost = ring.lost
         _ = try ring.stop()
         return StreamRow(
-            engine: engine, direction: "capture", periods: rounds, periodBytes: period, bytesVerified: verified, bytesWrong: wrong,
+            engine: engine, direction: "capture", periods: rounds, periodBytes: period, bytesVerified: verified,
+            bytesWrong: wrong,
             lost: lost)
     }
 
@@ -73,7 +74,9 @@ public struct StreamRow: Hashable, Sendable, Codable {
         empty(peripheral)
         var buffer = try Buffer(count: period * periodsInRing)
         buffer.withMutableBytes { bytes in
-            for offset in 0..<(period * periodsInRing) { bytes.storeBytes(of: byte(offset), toByteOffset: offset, as: UInt8.self) }
+            for offset in 0..<(period * periodsInRing) {
+                bytes.storeBytes(of: byte(offset), toByteOffset: offset, as: UInt8.self)
+            }
         }
         let memory = try buffer.mapped(for: domain, direction: .toDevice)
         let channel = try Channel(try make(), domain: domain.id, of: MappedBuffer.self)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import DMACore
 public import DMACPUEngine
+public import DMACore
 internal import Glibc
 
 /// The CPU engine, which every machine has: `cpu` does its work in the caller's polls, `cpu-threads` on threads of its own.

@@ -102,7 +102,8 @@ struct ListDocument: Encodable {
             let can = listing.offer.capabilities
             return EngineEntry(
                 name: listing.offer.name, channels: listing.offer.channels, channelsInUse: listing.channelsInUse,
-                implementation: can.implementation, operations: can.operations.kinds.map { "\($0)" }, flags: flagNames(can.flags),
+                implementation: can.implementation, operations: can.operations.kinds.map { "\($0)" },
+                flags: flagNames(can.flags),
                 depth: can.depth, maximumSources: can.maximumSources, maximumSegments: can.maximumSegments,
                 maximumBytes: can.maximumCount, alignmentBytes: can.alignment, completesInOrder: can.completesInOrder,
                 residueGranularity: "\(can.residueGranularity)", canPause: can.canPause, hasInterrupts: can.hasInterrupts,

@@ -48,7 +48,9 @@ enum Figures {
         return (unit == 0 || value == value.rounded() ? String(Int(value.rounded())) : decimal(value, 1)) + " " + units[unit]
     }
 
-    static func microseconds(_ nanoseconds: Int64) -> String { decimal(Double(nanoseconds) / 1000, nanoseconds < 100_000 ? 1 : 0) }
+    static func microseconds(_ nanoseconds: Int64) -> String {
+        decimal(Double(nanoseconds) / 1000, nanoseconds < 100_000 ? 1 : 0)
+    }
 
     static func count(_ value: Double) -> String {
         if value >= 1e6 { return decimal(value / 1e6, 2) + " M" }

@@ -74,7 +74,8 @@ struct TestCommand: AsyncParsableCommand {
 
     private var repeated: String {
         engine.map { " --engine \($0)" }.joined() + operation.map { " --operation \($0)" }.joined()
-            + (iterations == 20 ? "" : " --iterations \(iterations)") + (bufferSize == 65_536 ? "" : " --buffer-size \(bufferSize)")
+            + (iterations == 20 ? "" : " --iterations \(iterations)")
+            + (bufferSize == 65_536 ? "" : " --buffer-size \(bufferSize)")
     }
 
     private func kind(_ name: String) -> OperationKind? { OperationKind.allCases.first { "\($0)" == name } }

@@ -28,7 +28,8 @@ enum TestTables {
             ])
         }
         let depth = report.speeds.first?.depth ?? 0
-        return table.text + "\nGB/s and op/s with \(depth) in flight; p50 and p99 of one alone; 1 GB = 10^9 bytes;\nXOR and PQ have \(Survey.sources) sources and count the bytes of one"
+        return table.text
+            + "\nGB/s and op/s with \(depth) in flight; p50 and p99 of one alone; 1 GB = 10^9 bytes;\nXOR and PQ have \(Survey.sources) sources and count the bytes of one"
     }
 
     private static func modes(_ report: SelfTest.Report) -> String {
@@ -59,7 +60,8 @@ enum TestTables {
         for contract in report.contracts {
             let counts = contract.counts
             table.add([
-                contract.engine, String(counts.passed), String(counts.failed), String(counts.notApplicable), String(counts.notRun),
+                contract.engine, String(counts.passed), String(counts.failed), String(counts.notApplicable),
+                String(counts.notRun),
                 String(contract.rows.reduce(0) { $0 + $1.questions }),
                 Figures.bytes(contract.rows.reduce(0) { $0 + $1.bytesVerified }),
             ])

@@ -29,7 +29,8 @@ extension OneAtATime {
         @Test("a queue pair with completions in any order", arguments: Seeds.all)
         func queuePair(seed: UInt64) async throws {
             let domain = Domain(name: "queue pair")
-            let suite = ConformanceSuite(seed: seed, iterations: 8, maximumBytes: 16_384, domain: domain, isScripted: true,
+            let suite = ConformanceSuite(
+                seed: seed, iterations: 8, maximumBytes: 16_384, domain: domain, isScripted: true,
                 // Other tests run beside this one and may keep every thread of the pool for a while.
                 duration: 600_000_000_000, patience: 60_000_000_000)
             let report = await suite.run(
@@ -45,7 +46,8 @@ extension OneAtATime {
         @Test("a chain that is extended while it runs", arguments: Seeds.all)
         func chain(seed: UInt64) async throws {
             let domain = Domain(name: "chain")
-            let suite = ConformanceSuite(seed: seed, iterations: 8, maximumBytes: 16_384, domain: domain, isScripted: true,
+            let suite = ConformanceSuite(
+                seed: seed, iterations: 8, maximumBytes: 16_384, domain: domain, isScripted: true,
                 // Other tests run beside this one and may keep every thread of the pool for a while.
                 duration: 600_000_000_000, patience: 60_000_000_000)
             let report = await suite.run(
@@ -60,7 +62,8 @@ extension OneAtATime {
         @Test("a ring of periods", arguments: Seeds.all)
         func cyclic(seed: UInt64) async throws {
             let domain = Domain(name: "cyclic")
-            let suite = ConformanceSuite(seed: seed, iterations: 8, maximumBytes: 16_384, domain: domain, isScripted: true,
+            let suite = ConformanceSuite(
+                seed: seed, iterations: 8, maximumBytes: 16_384, domain: domain, isScripted: true,
                 // Other tests run beside this one and may keep every thread of the pool for a while.
                 duration: 600_000_000_000, patience: 60_000_000_000)
             let report = await suite.run(

@@ -20,7 +20,8 @@ struct RealEngineTests {
     /// Patient, because other tests run beside this one and may keep every thread of the pool for a while.
     static func suite(_ iterations: Int, _ maximumBytes: Int, _ name: String) -> ConformanceSuite {
         ConformanceSuite(
-            seed: seed, iterations: iterations, maximumBytes: maximumBytes, domain: Domain(name: name), duration: 600_000_000_000,
+            seed: seed, iterations: iterations, maximumBytes: maximumBytes, domain: Domain(name: name),
+            duration: 600_000_000_000,
             patience: 60_000_000_000)
     }
 

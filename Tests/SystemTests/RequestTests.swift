@@ -49,7 +49,9 @@ struct RequestTests {
         var granted = try system.requestChannel(ChannelRequest(.copy), of: Pair<MappedBuffer, MappedBuffer>.self)
         var source = try Buffer(count: 100_000)
         source.withMutableBytes { bytes in
-            for index in 0..<100_000 { bytes.storeBytes(of: UInt8(truncatingIfNeeded: index &* 7), toByteOffset: index, as: UInt8.self) }
+            for index in 0..<100_000 {
+                bytes.storeBytes(of: UInt8(truncatingIfNeeded: index &* 7), toByteOffset: index, as: UInt8.self)
+            }
         }
         let cargo = Pair(
             try source.mapped(for: granted.domain, direction: .toDevice),
@@ -62,7 +64,8 @@ struct RequestTests {
             #expect(finished.status == .complete)
             let target = try finished.takeCargo().second.unmap()
             target.withBytes { bytes in
-                for index in 0..<100_000 where unsafe bytes.unsafeLoad(fromByteOffset: index, as: UInt8.self) != UInt8(truncatingIfNeeded: index &* 7) {
+                for index in 0..<100_000
+                where unsafe bytes.unsafeLoad(fromByteOffset: index, as: UInt8.self) != UInt8(truncatingIfNeeded: index &* 7) {
                     Issue.record("byte \(index) is wrong")
                     return
                 }
@@ -78,7 +81,9 @@ struct RequestTests {
         let granted = await withTaskGroup(of: Bool.self) { group in
             for _ in 0..<16 {
                 group.addTask {
-                    guard let granted = try? system.requestChannel(ChannelRequest(name: "cpu/0"), of: MappedBuffer.self) else { return false }
+                    guard let granted = try? system.requestChannel(ChannelRequest(name: "cpu/0"), of: MappedBuffer.self) else {
+                        return false
+                    }
                     // Held until every other task has asked.
                     try? await Task.sleep(for: .milliseconds(200))
                     return granted.info.name == "cpu/0"

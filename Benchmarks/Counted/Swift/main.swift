@@ -45,7 +45,9 @@ func hotChannel(_ channel: inout Channel<RingEngine, Block>, _ pool: consuming P
 
 /// A copy between two leased blocks.
 @inline(never)
-func hotChannelCopy(_ channel: inout Channel<RingEngine, Pair<Block, Block>>, _ pool: consuming Pool, _ operations: UInt64) -> UInt64 {
+func hotChannelCopy(_ channel: inout Channel<RingEngine, Pair<Block, Block>>, _ pool: consuming Pool, _ operations: UInt64)
+    -> UInt64
+{
     var sum: UInt64 = 0
     while sum < operations {
         guard let source = pool.lease(), let destination = pool.lease() else { return 0 }

@@ -220,13 +220,15 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             // The fields one by one: handed over whole, the steady path would have to build the value in memory.
             return submitParticular(
                 operation.kind, operation.flags, operation.source, operation.sourceCount, operation.destination,
-                operation.destinationCount, operation.sourceOffset, operation.destinationOffset, operation.count, operation.value,
+                operation.destinationCount, operation.sourceOffset, operation.destinationOffset, operation.count,
+                operation.value,
                 operation.detail, cargo)
         }
         guard engine.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: sequence)) else {
             return .refused(engineRefused(), cargo)
         }
-        return .queued(accept(
+        return .queued(
+            accept(
                 cargo, slot: slot, sequence: sequence, count: descriptor.count,
                 asksInterrupt: operation.flags.contains(.interrupt)))
     }

@@ -84,7 +84,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// the taking of its completion.
     ///
     /// - Throws: `noMetadata`, `staleCookie` after its lifetime, `metadataInUse` while the device has it or client mode forbids it.
-    public mutating func withMetadata<R: ~Copyable>(of cookie: Cookie, _ body: (inout MutableRawSpan) -> R) throws(DMAError) -> R {
+    public mutating func withMetadata<R: ~Copyable>(of cookie: Cookie, _ body: (inout MutableRawSpan) -> R) throws(DMAError)
+        -> R
+    {
         guard traits.metadataCount > 0, let area = unsafe arena.metadata else { throw DMAError(.noMetadata) }
         poll()
         let slot = try find(cookie)

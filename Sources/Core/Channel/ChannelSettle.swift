@@ -147,7 +147,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 : try resolveLists(operation, cargo, slot: slot)
             if detours.contains(.metadata) { unsafe descriptor.metadata = arena.freshMetadata(slot) }
             try queue(operation, descriptor, slot: slot, sequence: sequence)
-            return .queued(accept(
+            return .queued(
+                accept(
                     cargo, slot: slot, sequence: sequence, count: descriptor.count, asksInterrupt: flags.contains(.interrupt)))
         } catch {
             return .refused(error, cargo)

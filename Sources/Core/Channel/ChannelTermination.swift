@@ -26,7 +26,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         let began = Deadline.now
         guard engine.quiesce(by: deadline) else {
             faultCounts.didNotQuiesce &+= 1
-            throw DMAError(.quiesceTimeout, asked: UInt64(clamping: deadline.nanoseconds - min(began.nanoseconds, deadline.nanoseconds)))
+            throw DMAError(
+                .quiesceTimeout, asked: UInt64(clamping: deadline.nanoseconds - min(began.nanoseconds, deadline.nanoseconds)))
         }
         for _ in 0..<(2 * limits.slots + 16) {
             guard let completion = engine.next() else { break }

@@ -103,7 +103,8 @@ public struct CyclicRing<E: Engine & ~Copyable>: ~Copyable {
             return .overrun(skipped)
         }
         let slot = Int(taken % UInt64(periodsInRing))
-        var view = unsafe PeriodView(start: base + slot * period, count: period, isWritable: direction == .toDevice, index: taken)
+        var view = unsafe PeriodView(
+            start: base + slot * period, count: period, isWritable: direction == .toDevice, index: taken)
         let result = body(&view)
         let after = channel.periodCount()
         taken += 1

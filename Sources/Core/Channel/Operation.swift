@@ -326,7 +326,8 @@ extension Operation {
     ) -> Operation {
         Operation(
             .pq, source: Places(sources), destination: Places(first: p, count: 2), sourceOffset: sourceOffset,
-            destinationOffset: destinationOffset, count: count, detail: unsafe unsafeBitCast(coefficients, to: SIMD4<UInt64>.self),
+            destinationOffset: destinationOffset, count: count,
+            detail: unsafe unsafeBitCast(coefficients, to: SIMD4<UInt64>.self),
             flags: flags)
     }
 
@@ -338,7 +339,8 @@ extension Operation {
     ) -> Operation {
         Operation(
             .pqValidate, source: Places(sources), destination: Places(first: p, count: 2), sourceOffset: sourceOffset,
-            destinationOffset: destinationOffset, count: count, detail: unsafe unsafeBitCast(coefficients, to: SIMD4<UInt64>.self),
+            destinationOffset: destinationOffset, count: count,
+            detail: unsafe unsafeBitCast(coefficients, to: SIMD4<UInt64>.self),
             flags: flags)
     }
 
@@ -364,7 +366,8 @@ extension Operation {
         _ destinations: Range<UInt16>, offset: UInt64 = 0, count: UInt64 = .max, flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .peripheral, source: none(), destination: Places(destinations), destinationOffset: offset, count: count, flags: flags)
+            .peripheral, source: none(), destination: Places(destinations), destinationOffset: offset, count: count,
+            flags: flags)
     }
 
     /// Moves frames with gaps: `dmaengine_prep_interleaved_dma`, rule 23.
@@ -391,7 +394,8 @@ extension Operation {
         -> Operation
     {
         Operation(
-            .cyclic, source: direction == .toDevice ? one(ring) : none(), destination: direction == .toDevice ? none() : one(ring),
+            .cyclic, source: direction == .toDevice ? one(ring) : none(),
+            destination: direction == .toDevice ? none() : one(ring),
             value: period, flags: flags)
     }
 

@@ -41,7 +41,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             descriptor.source = source.start.rawValue &+ operation.sourceOffset
             descriptor.destination = destination.start.rawValue &+ operation.destinationOffset
             // Overlap: the distance between the two starts, either way round, is less than the length.
-            guard descriptor.destination &- descriptor.source >= count, descriptor.source &- descriptor.destination >= count else {
+            guard descriptor.destination &- descriptor.source >= count, descriptor.source &- descriptor.destination >= count
+            else {
                 return nil
             }
             descriptor.count = count
@@ -81,7 +82,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// The bus address of `count` bytes at `offset` in a region, checked.
     @inlinable
-    mutating func place(_ region: Region, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) throws(DMAError) -> UInt64 {
+    mutating func place(_ region: Region, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) throws(DMAError) -> UInt64
+    {
         guard fits(region, offset, count, access) else {
             throw misplaced(region.start.rawValue, region.count, region.key, offset, count, access)
         }
@@ -224,7 +226,10 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         let destinations = Int(operation.destinationCount)
         guard sources + destinations <= min(limits.maximumSegments, arena.segmentStride),
             let list = unsafe arena.segments.map({ unsafe $0 + slot * arena.segmentStride })
-        else { throw DMAError(.tooManySegments, asked: UInt64(sources + destinations), limit: UInt64(clamping: limits.maximumSegments)) }
+        else {
+            throw DMAError(
+                .tooManySegments, asked: UInt64(sources + destinations), limit: UInt64(clamping: limits.maximumSegments))
+        }
         let read = try unsafe gather(
             cargo, first: Int(operation.source), number: sources, offset: operation.sourceOffset, count: operation.count, .read,
             into: unsafe list)

@@ -52,7 +52,8 @@ func hotPath(
     func look(_ variant: String, _ functions: [String]) throws(CannotCheck) -> (listed: [Finding], ran: [Finding]) {
         let (few, many) = try runs(variant, folder)
         let steady = Callgrind.steady(few, many, operations: operations)
-        print("  \(variant): \(steady.count) instructions on the steady path, in \(Set(steady.map(\.function)).count) functions")
+        print(
+            "  \(variant): \(steady.count) instructions on the steady path, in \(Set(steady.map(\.function)).count) functions")
         return (
             HotPath.listing(functions, cold: declaration.cold, within: declaration.within, code, declaredIn: path),
             HotPath.run(variant, functions, steady, program: program, code, declaredIn: path)
@@ -64,9 +65,12 @@ func hotPath(
     }
     for example in declaration.caught {
         let (listed, ran) = try look(example.variant, [example.function])
-        for (name, found) in [("listing", listed), ("run", ran)] where !found.contains(where: { $0.problem.contains(example.fault) }) {
+        for (name, found) in [("listing", listed), ("run", ran)]
+        where !found.contains(where: { $0.problem.contains(example.fault) }) {
             findings.append(
-                Finding(path, 0, "the \(name) shows no \(example.fault) in \(example.variant)", cure: "the check is blind; mend it"))
+                Finding(
+                    path, 0, "the \(name) shows no \(example.fault) in \(example.variant)", cure: "the check is blind; mend it")
+            )
         }
     }
     return findings
@@ -108,7 +112,9 @@ func check(_ words: [String]) throws(CannotCheck) -> [Finding]? {
         var used: Set<String> = []
         for path in words[2...] { findings += Snippets.check(chapter: path, try read(path), regions, used: &used) }
         for region in regions where !used.contains(region.name) {
-            findings.append(Finding(region.file, region.line, "no chapter shows snippet \(region.name)", cure: "show it, or remove the marks"))
+            findings.append(
+                Finding(
+                    region.file, region.line, "no chapter shows snippet \(region.name)", cure: "show it, or remove the marks"))
         }
         return findings
     case ("races", 2):
@@ -116,7 +122,9 @@ func check(_ words: [String]) throws(CannotCheck) -> [Finding]? {
             guard let text = try? read(path) else { return nil }
             return lines(of: text).dropFirst(line - 1).first.map(String.init)
         }
-        if verdict.explained > 0 { print("  \(verdict.explained) reports inside bodies of one and the same lock, which is contended") }
+        if verdict.explained > 0 {
+            print("  \(verdict.explained) reports inside bodies of one and the same lock, which is contended")
+        }
         return verdict.findings
     case ("libraries", 2):
         print(try Libraries.modules(words[1], read(words[1])).joined(separator: " "))

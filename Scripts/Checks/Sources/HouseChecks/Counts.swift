@@ -33,18 +33,23 @@ public enum Counts {
                 throw CannotCheck("\(path):\(index + 1): error: no limit; cure: VARIANT <= EXPRESSION")
             }
             limits.append(
-                Limit(variant: variant, isStrict: words.count > 1 && words[1] == "<", expression: Array(words.dropFirst(2)), line: index + 1))
+                Limit(
+                    variant: variant, isStrict: words.count > 1 && words[1] == "<", expression: Array(words.dropFirst(2)),
+                    line: index + 1))
         }
         return limits
     }
 
     /// The table, and what in it is over its limit. Compared are whole instructions: a count is a quotient of two long runs.
-    public static func check(_ path: String, _ limits: [Limit], _ counts: [String: Double]) -> (table: String, findings: [Finding]) {
+    public static func check(_ path: String, _ limits: [Limit], _ counts: [String: Double]) -> (
+        table: String, findings: [Finding]
+    ) {
         var table = row("variant", "instructions", "limit")
         var findings: [Finding] = []
         for limit in limits {
             guard let count = counts[limit.variant] else {
-                findings.append(Finding(path, limit.line, "\(limit.variant) was not counted", cure: "give it to dma-counted as a variant"))
+                findings.append(
+                    Finding(path, limit.line, "\(limit.variant) was not counted", cure: "give it to dma-counted as a variant"))
                 continue
             }
             let shown = "\((count * 10).rounded() / 10)"
@@ -53,11 +58,15 @@ public enum Counts {
                 continue
             }
             guard let value = limit.value(counts) else {
-                findings.append(Finding(path, limit.line, "no such limit: \(limit.expression.joined(separator: " "))", cure: "name variants that are counted"))
+                findings.append(
+                    Finding(
+                        path, limit.line, "no such limit: \(limit.expression.joined(separator: " "))",
+                        cure: "name variants that are counted"))
                 continue
             }
             let kept = limit.isStrict ? count.rounded() < value : count.rounded() <= value
-            table += row(limit.variant, shown, "\(limit.isStrict ? "<" : "<=") \((value * 10).rounded() / 10)\(kept ? "" : "   OVER")")
+            table += row(
+                limit.variant, shown, "\(limit.isStrict ? "<" : "<=") \((value * 10).rounded() / 10)\(kept ? "" : "   OVER")")
             if kept { continue }
             findings.append(
                 Finding(

@@ -10,14 +10,21 @@ public enum ErrorTable {
     public static func check(chapter: (path: String, text: String), printed: String) -> [Finding] {
         let wanted = lines(of: printed).filter { $0.hasPrefix("| `") }
         if wanted.isEmpty {
-            return [Finding(chapter.path, 0, "the example printed no row", cure: "let `swift run example-errors --table` print the codes")]
+            return [
+                Finding(
+                    chapter.path, 0, "the example printed no row",
+                    cure: "let `swift run example-errors --table` print the codes")
+            ]
         }
         var present: [(line: Int, text: Substring)] = []
-        for (index, line) in lines(of: chapter.text).enumerated() where line.hasPrefix("| `") { present.append((index + 1, line)) }
+        for (index, line) in lines(of: chapter.text).enumerated() where line.hasPrefix("| `") {
+            present.append((index + 1, line))
+        }
         var findings: [Finding] = []
         for row in wanted where !present.contains(where: { $0.text == row }) {
             findings.append(
-                Finding(chapter.path, 0, "the row of \(code(row)) is missing or says something else", cure: "the row is: \(row)"))
+                Finding(
+                    chapter.path, 0, "the row of \(code(row)) is missing or says something else", cure: "the row is: \(row)"))
         }
         for row in present where !wanted.contains(row.text) && !wanted.contains(where: { code($0) == code(row.text) }) {
             findings.append(Finding(chapter.path, row.line, "\(code(row.text)) is no code", cure: "remove the row"))

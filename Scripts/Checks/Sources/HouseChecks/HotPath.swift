@@ -54,14 +54,19 @@ public enum HotPath {
 
     /// Runtime functions that have no place on a hot path, whoever calls them.
     static let forbidden = [
-        "swift_retain", "swift_release", "swift_bridgeObject", "swift_unknownObject", "swift_weak", "swift_unowned", "swift_allocObject",
-        "swift_deallocClassInstance", "swift_dealloc", "swift_slowAlloc", "swift_slowDealloc", "malloc", "calloc", "realloc", "free",
-        "posix_memalign", "swift_beginAccess", "swift_endAccess", "swift_once", "pthread_", "syscall", "swift_getGenericMetadata",
+        "swift_retain", "swift_release", "swift_bridgeObject", "swift_unknownObject", "swift_weak", "swift_unowned",
+        "swift_allocObject",
+        "swift_deallocClassInstance", "swift_dealloc", "swift_slowAlloc", "swift_slowDealloc", "malloc", "calloc", "realloc",
+        "free",
+        "posix_memalign", "swift_beginAccess", "swift_endAccess", "swift_once", "pthread_", "syscall",
+        "swift_getGenericMetadata",
     ]
 
     static func isForbidden(_ name: String) -> Bool {
         let bare = name.split(separator: "@").first.map(String.init) ?? name
-        return forbidden.contains { bare == $0 || $0.hasPrefix("swift_") && bare.hasPrefix($0) || $0.hasSuffix("_") && bare.hasPrefix($0) }
+        return forbidden.contains {
+            bare == $0 || $0.hasPrefix("swift_") && bare.hasPrefix($0) || $0.hasSuffix("_") && bare.hasPrefix($0)
+        }
     }
 
     /// The first look: what the listing of each hot function holds.
@@ -72,7 +77,9 @@ public enum HotPath {
         for name in functions {
             let bodies = code.functions.filter { $0.name == name }
             if bodies.isEmpty {
-                findings.append(Finding(path, 0, "the program has no function \(name)", cure: "mark it @inline(never), or correct the name"))
+                findings.append(
+                    Finding(path, 0, "the program has no function \(name)", cure: "mark it @inline(never), or correct the name")
+                )
             }
             for body in bodies {
                 for instruction in body.instructions {
@@ -82,12 +89,16 @@ public enum HotPath {
                                 code.path, instruction.line, "\(name) holds an atomic read-modify-write: \(instruction.text)",
                                 cure: "keep state that threads share out of the steady path"))
                     }
-                    guard let target = instruction.target, target != name, !(within[name] ?? []).contains(target) else { continue }
+                    guard let target = instruction.target, target != name, !(within[name] ?? []).contains(target) else {
+                        continue
+                    }
                     if isForbidden(target) {
                         findings.append(
                             Finding(
                                 code.path, instruction.line, "\(name) calls \(target)",
-                                cure: "hold hot state in noncopyable structs of trivial fields; move what is cold to a function of its own"))
+                                cure:
+                                    "hold hot state in noncopyable structs of trivial fields; move what is cold to a function of its own"
+                            ))
                     } else if !functions.contains(target), !cold.contains(target) {
                         findings.append(
                             Finding(
@@ -105,9 +116,13 @@ public enum HotPath {
         _ variant: String, _ functions: [String], _ steady: Set<Callgrind.Place>, program: String, _ code: Disassembly,
         declaredIn path: String
     ) -> [Finding] {
-        if steady.isEmpty { return [Finding(path, 0, "\(variant) ran no instruction for each operation", cure: "count more operations")] }
+        if steady.isEmpty {
+            return [Finding(path, 0, "\(variant) ran no instruction for each operation", cure: "count more operations")]
+        }
         var findings: [Finding] = []
-        let strangers = Dictionary(grouping: steady.filter { !functions.contains($0.function) || $0.object != program }) { $0.function }
+        let strangers = Dictionary(grouping: steady.filter { !functions.contains($0.function) || $0.object != program }) {
+            $0.function
+        }
         for (function, places) in strangers.sorted(by: { $0.key < $1.key }) {
             let object = places[0].object == program ? "" : " of \(places[0].object)"
             findings.append(

@@ -26,14 +26,23 @@ public enum KernelNames {
                 findings.append(Finding(path, index + 1, "a row without a second column", cure: "write our name there"))
                 continue
             }
-            let names = cells[2].split(separator: "`", omittingEmptySubsequences: false).enumerated().filter { $0.offset % 2 == 1 }
-            if names.isEmpty { findings.append(Finding(path, index + 1, "a row without a name of ours", cure: "write it in backticks")) }
+            let names = cells[2].split(separator: "`", omittingEmptySubsequences: false).enumerated().filter {
+                $0.offset % 2 == 1
+            }
+            if names.isEmpty {
+                findings.append(Finding(path, index + 1, "a row without a name of ours", cure: "write it in backticks"))
+            }
             for (_, name) in names where !known.contains(String(name)) {
                 findings.append(
-                    Finding(path, index + 1, "`\(name)` is no public declaration", cure: "write its full name, as `Channel.submit`"))
+                    Finding(
+                        path, index + 1, "`\(name)` is no public declaration", cure: "write its full name, as `Channel.submit`")
+                )
             }
         }
-        if rows == 0 { findings.append(Finding(path, 0, "no table of the kernel's names", cure: "begin it with | Linux kernel | swift-dma |")) }
+        if rows == 0 {
+            findings.append(
+                Finding(path, 0, "no table of the kernel's names", cure: "begin it with | Linux kernel | swift-dma |"))
+        }
         return findings
     }
 }

@@ -76,7 +76,9 @@ public enum Races {
     /// `    #1 NAME FILE:LINE:COLUMN (BINARY+OFFSET) …`; a line that is not known is 0.
     static func frame(_ line: Substring) -> Frame? {
         // Behind the place stand the program and, in a second pair of parentheses, the build's identifier.
-        guard let end = line.range(of: " (/") ?? line.range(of: "+0x").flatMap({ line[..<$0.lowerBound].range(of: " (", options: .backwards) })
+        guard
+            let end = line.range(of: " (/")
+                ?? line.range(of: "+0x").flatMap({ line[..<$0.lowerBound].range(of: " (", options: .backwards) })
         else { return nil }
         let head = line[..<end.lowerBound]
         guard let space = head.range(of: " /") else { return Frame(file: "", line: 0) }

@@ -23,7 +23,8 @@ public enum Snippets {
                 open = (String(bare.dropFirst(12)), index + 1, [])
             } else if bare == "// end" {
                 guard let ended = open else {
-                    findings.append(Finding(path, index + 1, "an `// end` without a beginning", cure: "write `// snippet: NAME` above"))
+                    findings.append(
+                        Finding(path, index + 1, "an `// end` without a beginning", cure: "write `// snippet: NAME` above"))
                     continue
                 }
                 regions.append(Region(name: ended.name, file: path, line: ended.line, text: outdented(ended.text)))
@@ -67,11 +68,15 @@ public enum Snippets {
             return [
                 Finding(
                     path, line, "Swift code that no example has",
-                    cure: "write it in Examples/ between `// snippet: NAME` and `// end`, and `<!-- snippet: NAME -->` above this block")
+                    cure:
+                        "write it in Examples/ between `// snippet: NAME` and `// end`, and `<!-- snippet: NAME -->` above this block"
+                )
             ]
         }
         guard let region = regions.first(where: { $0.name == name }) else {
-            return [Finding(path, line, "no example has a snippet \(name)", cure: "mark it in Examples/ with `// snippet: \(name)`")]
+            return [
+                Finding(path, line, "no example has a snippet \(name)", cure: "mark it in Examples/ with `// snippet: \(name)`")
+            ]
         }
         used.insert(name)
         guard region.text != text else { return [] }

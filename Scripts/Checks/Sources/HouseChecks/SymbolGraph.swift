@@ -32,7 +32,9 @@ public struct SymbolGraph {
                 throw CannotCheck("\(folder): no symbol graph of \(module); make it with `swift package dump-symbol-graph`")
             }
             for path in paths {
-                guard let data = FileManager.default.contents(atPath: path) else { throw CannotCheck("\(path): cannot be read") }
+                guard let data = FileManager.default.contents(atPath: path) else {
+                    throw CannotCheck("\(path): cannot be read")
+                }
                 symbols += try SymbolGraph.parse(data, module: module, path: path)
             }
         }

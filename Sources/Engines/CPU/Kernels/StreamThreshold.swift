@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+
 #if canImport(Glibc)
     internal import Glibc
 #elseif canImport(Musl)

@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+
 #if canImport(Glibc)
     internal import Glibc
 #elseif canImport(Musl)
