@@ -38,6 +38,7 @@ struct Report: Codable {
 
     var markdown: String {
         var text = """
+            <!-- SPDX-License-Identifier: Apache-2.0 -->
             # The CPU engine beside its peers
 
             Made by `\(command)`. \(machine). Load average before the run: \(load).

@@ -10,6 +10,8 @@ import Testing
     ("run", "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n", 0),
     ("Package.swift", "// swift-tools-version: 6.2\n// SPDX-License-Identifier: Apache-2.0\n", 0),
     ("a.json", "{}", 0),
+    ("X.docc/a.md", "# Title\n\n@Comment { SPDX-License-Identifier: Apache-2.0 }\n", 0),
+    ("X.docc/a.md", "# Title\n\nText\n", 1),
     ("a.swift", "import X\n// SPDX-License-Identifier: Apache-2.0\n", 1),
     ("a.md", "# Title\n", 1),
     ("run", "#!/bin/sh\necho\n", 1),
