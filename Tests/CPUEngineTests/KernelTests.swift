@@ -141,9 +141,7 @@ struct KernelTests {
             }
             return unsafe copy
         }
-        // The formatter would join `unsafe` and the name.
-        // swift-format-ignore
-        defer { for unsafe copy in unsafe copies { unsafe copy.deallocate() } }
+        defer { unsafe freeAll(copies) }
         let pointers = unsafe copies.map { unsafe UnsafeRawPointer?($0 + shift) }
         return unsafe pointers.withUnsafeBufferPointer { unsafe body($0) }
     }
@@ -289,4 +287,9 @@ struct KernelTests {
             #expect(copy[count] == 0)
         }
     }
+}
+
+@unsafe
+private func freeAll(_ copies: [UnsafeMutableRawPointer]) {
+    for index in unsafe copies.indices { unsafe copies[index].deallocate() }
 }

@@ -17,6 +17,11 @@ public enum Licence {
         let head = lines(of: text).prefix(2)
         guard let first = head.first else { return [Finding(path, 0, "an empty file", cure: "remove it")] }
         if first.contains(words) { return [] }
+        // A chapter of the guide begins with its title and abstract; DocC's comment follows them.
+        if path.contains(".docc/"), path.hasSuffix(".md") {
+            let isThere = lines(of: text).prefix(6).contains("@Comment { \(words) }")
+            return isThere ? [] : [Finding(path, 5, "no licence line", cure: "write \"@Comment { \(words) }\" there")]
+        }
         // A shebang and SwiftPM's tools version must stand first themselves.
         let isFixed = first.hasPrefix("#!") || first.hasPrefix("// swift-tools-version")
         if isFixed, head.count > 1, head[1].contains(words) { return [] }

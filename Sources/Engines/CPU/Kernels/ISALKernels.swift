@@ -31,9 +31,7 @@
         ) -> Bool {
             let phase = Int(bitPattern: to) & 31
             guard sources.count > 1, sources.count < places, count >= 64 else { return false }
-            // The formatter would join `unsafe` and the name.
-            // swift-format-ignore
-            for unsafe source in unsafe sources where Int(bitPattern: source) & 31 != phase { return false }
+            for index in sources.indices where unsafe Int(bitPattern: sources[index]) & 31 != phase { return false }
             let head = (32 - phase) & 31
             let middle = (count - head) & ~31
             var portable = fallback
