@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
-internal import Synchronization
 
 /// Where an engine's interrupts arrive: counted, and waking whoever waits, by blocking or by `await`.
 ///
@@ -24,7 +23,7 @@ public final class InterruptLine: Sendable {
     // Words of this object's own, in raw memory because the kernel wants a stable address: the number of interrupts, which is also
     // the futex (its lower half); the threads asleep on it; the tasks suspended. Freed when nobody can hold the line any more.
     private nonisolated(unsafe) let words: UnsafeMutableRawPointer
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     private var counter: UnsafeMutableRawPointer { unsafe words }
     private var sleepers: UnsafeMutableRawPointer { unsafe words + 8 }

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import Synchronization
 
 /// Ending a mapping, and the book of those that exist.
 extension Domain {

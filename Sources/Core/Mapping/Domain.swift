@@ -107,12 +107,12 @@ final class DomainBook: Sendable {
 
     let id: DomainID
     let name: String
-    let state: Mutex<State>
+    let state: Locked<State>
 
     init(_ id: DomainID, _ name: String, _ allocator: IOVAAllocator) {
         self.id = id
         self.name = name
-        state = Mutex(State(allocator: allocator))
+        state = Locked(State(allocator: allocator))
     }
 }
 

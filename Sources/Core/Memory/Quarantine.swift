@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import Synchronization
 
 /// Memory that a device may still write, because the device could not be stopped: neither unmapped nor given back (rule 18).
 ///
@@ -29,7 +28,7 @@ public enum Quarantine {
         var core: MappingCore
     }
 
-    private static let parked = Mutex<[UInt64: Parked]>([:])
+    private static let parked = Locked<[UInt64: Parked]>([:])
 
     /// Number of mappings parked.
     public static var count: Int { parked.withLock { $0.count } }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Synchronization
-
 /// How a channel takes its turns on the bus: the classic modes of DMA controllers, as a policy on any engine.
 ///
 /// Source: Intel 8237A data sheet, "Transfer modes" (block, single, demand).
@@ -18,7 +16,7 @@ public enum TransferMode: Sendable {
 ///
 /// Any thread may use it.
 public final class DemandLine: Sendable {
-    private let credit = Mutex<UInt64>(0)
+    private let credit = Locked<UInt64>(0)
     private let line = InterruptLine()
 
     /// A line that is not asking.

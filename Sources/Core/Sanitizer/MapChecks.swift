@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import CDMA
-import Synchronization
 
 /// What the sanitizer looks at when something is mapped, and when a channel is about to give an address to a device.
 extension Domain {
@@ -123,7 +122,7 @@ extension Sanitizer {
     }
 
     /// The books of the domains that exist, so that a region's number leads to what is mapped there. Keeps no domain alive.
-    private static let enrolled = Mutex<[DomainID: DomainBook]>([:])
+    private static let enrolled = Locked<[DomainID: DomainBook]>([:])
 
     static func enroll(_ book: DomainBook) {
         enrolled.withLock { $0[book.id] = book }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 public import CDMA
-import Synchronization
 
 /// Finds at run time what the types cannot forbid: the kernel's CONFIG_DMA_API_DEBUG, and more.
 ///
@@ -18,7 +17,7 @@ public enum Sanitizer {
         var dropped: UInt64 = 0
     }
 
-    private static let state = Mutex(State())
+    private static let state = Locked(State())
     /// Reports that are kept; later ones are only counted.
     public static let capacity = 1024
 
