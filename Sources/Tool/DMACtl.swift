@@ -9,7 +9,7 @@ struct DMACtl: AsyncParsableCommand {
         abstract: "See, test and measure what moves bytes on this machine.",
         discussion: """
             EXAMPLES
-              dmactl test               every engine, every operation, each byte verified, about a minute
+              dmactl test               every engine, every operation, each byte verified: half a minute
               dmactl test --operation copy --engine cpu
               dmactl list               the engines, and what each can do
 

@@ -96,7 +96,7 @@ extension Bench where E: ~Copyable {
         guard let failNext = provisions.failNext else { return close(channel) }
         for status in [TransactionStatus.readFailed, .writeFailed, .failed] {
             parameters = "\(status)"
-            channel.withEngine { failNext(&$0, status) }
+            unsafe channel.withUnsafeEngine { failNext(&$0, status) }
             _ = try channel.submit(plan.operation, try freight(plan)).get()
             channel.issuePending()
             let finished = try nextFinished(&channel)

@@ -7,7 +7,7 @@ extension Bench where E: ~Copyable {
     func peripheral() throws(DMAError) {
         guard let provide = provisions.peripheral else { return skip("the maker gave no peripheral") }
         var channel = try open()
-        let device = channel.withEngine { provide(&$0) }
+        let device = unsafe channel.withUnsafeEngine { provide(&$0) }
         guard let line = device.lines.first else { return skip("the peripheral has no request line") }
         try channel.configure(EngineConfiguration(peripheral: line))
         let unit = max(unit, device.unit)
@@ -75,7 +75,7 @@ extension Bench where E: ~Copyable {
             return skip("the maker gave no stream, and rings do not run by themselves")
         }
         var channel = try open()
-        let stream = provisions.stream.map { provide in channel.withEngine { provide(&$0) } }
+        let stream = provisions.stream.map { provide in unsafe channel.withUnsafeEngine { provide(&$0) } }
         let period = 64 * unit
         for _ in 0..<2 {
             var cargo = Freight(capacity: 1)
@@ -144,7 +144,7 @@ extension Bench where E: ~Copyable {
 
     private func capture(_ provide: (inout E) -> any ConformanceStream) throws(DMAError) {
         var channel = try Channel(try make(), domain: suite.domain.id, of: MappedBuffer.self)
-        let stream = channel.withEngine { provide(&$0) }
+        let stream = unsafe channel.withUnsafeEngine { provide(&$0) }
         let period = random.int(4...100) * unit
         let number = random.int(3...8)
         parameters = "capture, \(number) periods of \(period) bytes"
@@ -205,7 +205,7 @@ extension Bench where E: ~Copyable {
 
     private func playback(_ provide: (inout E) -> any ConformanceStream) throws(DMAError) {
         var channel = try Channel(try make(), domain: suite.domain.id, of: MappedBuffer.self)
-        let stream = channel.withEngine { provide(&$0) }
+        let stream = unsafe channel.withUnsafeEngine { provide(&$0) }
         let period = random.int(4...100) * unit
         let number = random.int(3...8)
         parameters = "playback, \(number) periods of \(period) bytes"

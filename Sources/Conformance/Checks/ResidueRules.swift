@@ -124,7 +124,7 @@ extension Bench where E: ~Copyable {
                 try keep(finished, &plans, &kept, &back)
             }
             while plans.count >= capabilities.depth { try keep(try nextFinished(&channel), &plans, &kept, &back) }
-            if let count = provisions.restarts { restarts = channel.withEngine { count(&$0) } }
+            if let count = provisions.restarts { restarts = unsafe channel.withUnsafeEngine { count(&$0) } }
         }
         while !plans.isEmpty { try keep(try nextFinished(&channel), &plans, &kept, &back) }
         linger(&channel)

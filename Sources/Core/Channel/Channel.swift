@@ -187,12 +187,30 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// Interrupts raised since the engine was made (rule 14).
     public var interruptCount: UInt64 { engine.interruptLine?.count ?? 0 }
 
-    /// Looks at or adjusts the engine itself. What the engine has been told of transactions is the channel's; leave that.
+    /// Looks at the engine itself: its own statistics, say.
     @inlinable
-    public mutating func withEngine<R: ~Copyable, Failure: Error>(
+    public func withEngine<R: ~Copyable, Failure: Error>(
+        _ body: (borrowing E) throws(Failure) -> R
+    ) throws(Failure) -> R {
+        try body(engine)
+    }
+
+    /// Adjusts the engine itself, for what neither ``configure(_:)`` nor ``setMode(_:)`` can say.
+    ///
+    /// Unsafe, because the channel's promises rest on its engine: `body` must not exchange it, stop it or take completions from it while
+    /// transactions are in flight, or their memory may be freed under a device that still writes it.
+    @unsafe @inlinable
+    public mutating func withUnsafeEngine<R: ~Copyable, Failure: Error>(
         _ body: (inout E) throws(Failure) -> R
     ) throws(Failure) -> R {
         try body(&engine)
+    }
+
+    /// Changes the transfer mode of a paced engine; the next quantum follows it.
+    ///
+    /// - Throws: `badShare`.
+    public mutating func setMode<Base: Engine & ~Copyable>(_ mode: TransferMode) throws(DMAError) where E == PacedEngine<Base> {
+        try engine.setMode(mode)
     }
 
     /// Sets what later transactions use: peripheral, width, burst, priority (rule 2). Those already submitted keep what they had.

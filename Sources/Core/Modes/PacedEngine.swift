@@ -22,7 +22,11 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     private let scratchCount: Int
     /// The size of the quantum of `waiting[0]` that is with the engine below, or nil where none is; and since when.
     private var quantumCount: UInt64?
-    private var quantumBegan: Int64 = 0
+    /// From where on time at work is not yet charged, by `workClock`.
+    private var mark: Int64 = 0
+    /// A rest was slept to its end: the next quantum starts, although waking up has cost something of its own. Without that, a small
+    /// share would be used up by going to sleep and waking.
+    private var isRested = false
     private var issued = 0
     private var isPaused = false
     private var wasTerminated = false
@@ -113,6 +117,9 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
 
     public mutating func next() -> Completion? {
         // Bounded: each round but the last finishes a quantum, and a turn of the caller's is a few quanta long at most.
+        let charges = worksInPoll && !mode.isBurst && issued > 0
+        if charges { mark = workClock }
+        defer { if charges { charge() } }
         for _ in 0..<8 {
             startQuantum()
             guard let completion = base.next() else { return nil }
@@ -134,7 +141,8 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         case .burst:
             allowed = .max
         case .cycleStealing(let share):
-            guard duty.isDue(share) else { return }
+            guard isRested || duty.isDue(share) else { return }
+            isRested = false
         case .demand(let line):
             guard waiting[0].descriptor.kind.canBeCut else { break }
             let grain = waiting[0].grain(alignment)
@@ -148,8 +156,16 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
             return
         }
         quantumCount = count
-        quantumBegan = workClock
+        if !worksInPoll { mark = workClock }
         base.issuePending()
+    }
+
+    /// Where the poll does the work, all that the thread does in here is the transfer's cost: polling, and going to sleep and waking
+    /// too. Elsewhere it is the time from a quantum's start to its end.
+    private mutating func charge() {
+        let now = workClock
+        duty.add(now - mark)
+        mark = now
     }
 
     /// What time at work is measured by.
@@ -158,7 +174,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     private mutating func finishQuantum(_ completion: Completion) -> Completion? {
         let count = quantumCount ?? 0
         quantumCount = nil
-        duty.add(workClock - quantumBegan)
+        charge()
         let short = min(completion.residue, count)
         waiting[0].advance(by: count - short, value: completion.value)
         let transaction = waiting[0]
@@ -217,7 +233,10 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
                 cdma_sleep_until(deadline.nanoseconds)
                 return false
             }
+            if worksInPoll { mark = workClock }
             cdma_sleep_until(due)
+            if worksInPoll { charge() }
+            isRested = true
             return true
         case .demand(let line):
             return line.wait(until: deadline)

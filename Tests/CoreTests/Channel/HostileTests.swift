@@ -98,7 +98,7 @@ struct HostileTests {
         // The same slots, with other cookies.
         for _ in 0..<8 { _ = try channel.submit(.copy(), try place.two()).get() }
         channel.issuePending()
-        channel.withEngine { $0.releaseLate() }
+        unsafe channel.withUnsafeEngine { $0.releaseLate() }
         #expect(channel.all(50).isEmpty)
         #expect(channel.faults.notInFlight == 8)
         try channel.terminateSync()
