@@ -64,9 +64,9 @@ public enum Races {
             if line.hasPrefix("    #") {
                 if isAccess, let frame = frame(line) { stacks[stacks.count - 1].append(frame) }
             } else if line.hasPrefix("  "), line.hasSuffix(":") {
-                let text = line.lowercased()
-                isAccess = text.contains(" by thread") || text.contains(" by main thread")
-                isAccess = isAccess && !text.contains("created by")
+                // What follows the accesses says where the memory, the threads and the locks come from.
+                let isOrigin = ["  Location", "  Thread", "  Mutex", "  As if"].contains { line.hasPrefix($0) }
+                isAccess = !isOrigin && (line.contains(" by thread ") || line.contains(" by main thread"))
                 if isAccess { stacks.append([]) }
             }
         }

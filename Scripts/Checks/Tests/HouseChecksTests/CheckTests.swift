@@ -125,6 +125,9 @@ let listing = """
             #0 $s1c \(other) (tests.xctest+0x34c73f) (BuildId: c5)
             #1 $s1d \(other) (tests.xctest+0x34c73f) (BuildId: c5)
 
+          Location is heap block of size 200 at 0x1 allocated by thread T2:
+            #0 malloc /build/tsan.cpp:686:5 (tests.xctest+0xb38a0)
+
           Thread T4 'q' (tid=3, running) created by thread T2 at:
             #0 pthread_create /build/tsan.cpp:1094:3 (tests.xctest+0xa596a)
 
