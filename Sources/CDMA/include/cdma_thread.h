@@ -7,7 +7,6 @@
 #define _GNU_SOURCE
 #endif
 #include <errno.h>
-#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -29,12 +28,5 @@ static inline int cdma_get_affinity(uint64_t *mask, size_t words) {
     for (size_t i = 0; i < words; i++) mask[i] = 0;
     return syscall(SYS_sched_getaffinity, 0, words * sizeof *mask, mask) < 0 ? errno : 0;
 }
-
-// A lock in `cdma_lock_size` bytes at an address that does not change, aligned as malloc aligns.
-static inline size_t cdma_lock_size(void) { return sizeof(pthread_mutex_t); }
-static inline void cdma_lock_init(void *lock) { pthread_mutex_init((pthread_mutex_t *)lock, NULL); }
-static inline void cdma_lock_end(void *lock) { pthread_mutex_destroy((pthread_mutex_t *)lock); }
-static inline void cdma_lock_take(void *lock) { pthread_mutex_lock((pthread_mutex_t *)lock); }
-static inline void cdma_lock_give(void *lock) { pthread_mutex_unlock((pthread_mutex_t *)lock); }
 
 #endif
