@@ -25,8 +25,8 @@ public struct CPUConfiguration: Sendable {
     /// What the channel's `configure` can choose as its peripheral, by position.
     public var peripherals: [FIFOPeripheral]
 
-    /// Everything inside `next()`, no peripheral, the best kernels of this processor.
-    public init(depth: Int = 64, workers: Int = 0) {
+    /// Everything inside `next()`, no peripheral. The best kernels of this processor are measured where none are given.
+    public init(depth: Int = 64, workers: Int = 0, kernels: Kernels = .best) {
         self.depth = depth
         self.workers = workers
         cpus = []
@@ -34,7 +34,7 @@ public struct CPUConfiguration: Sendable {
         inlineLimit = 64 << 10
         quantum = 256 << 10
         spin = 10_000
-        kernels = .best
+        self.kernels = kernels
         peripherals = []
     }
 
