@@ -55,7 +55,7 @@ public struct ModeRow: Hashable, Sendable, Codable {
                 // Where the mode says that it is not the engine's turn, the processor belongs to somebody else.
                 _ = channel.wait(until: limit)
             }
-            guard let returned = back.take() else { throw DMAError(.deadlinePassed) }
+            guard let returned = back.take() else { throw late(limit) }
             cargo = returned
             copies += 1
             busy += share >= 1 ? Deadline.now.nanoseconds - issued : 0

@@ -47,9 +47,9 @@ public struct StreamRow: Hashable, Sendable, Codable {
                 }
                 // An engine whose hands are the caller's moves when it is looked at.
                 _ = ring.completed()
-                guard Deadline.now < limit else { throw DMAError(.deadlinePassed) }
+                guard Deadline.now < limit else { throw late(limit) }
             }
-            guard ring.wait(until: .after(milliseconds: 2000)) else { throw DMAError(.deadlinePassed) }
+            guard ring.wait(until: limit) else { throw late(limit) }
             let outcome = ring.withNextPeriod { view -> UInt64 in
                 let index = Int(view.index)
                 return (0..<period).reduce(0) { $0 + (view[$1] == byte(index * period + $1) ? 0 : 1) }
@@ -91,7 +91,7 @@ public struct StreamRow: Hashable, Sendable, Codable {
                 let piece = take(peripheral, atMost: target - played.count)
                 played += piece
                 if piece.isEmpty {
-                    guard Deadline.now < limit else { throw DMAError(.deadlinePassed) }
+                    guard Deadline.now < limit else { throw late(limit) }
                     _ = ring.completed()
                 }
             }
@@ -111,4 +111,10 @@ public struct StreamRow: Hashable, Sendable, Codable {
             engine: engine, direction: "playback", periods: rounds, periodBytes: period, bytesVerified: UInt64(played.count),
             bytesWrong: wrong, lost: lost)
     }
+}
+
+/// Something did not happen by `limit`: with both moments, by the monotonic clock.
+func late(_ limit: Deadline) -> DMAError {
+    DMAError(
+        .deadlinePassed, asked: UInt64(clamping: limit.nanoseconds), limit: UInt64(clamping: Deadline.now.nanoseconds))
 }

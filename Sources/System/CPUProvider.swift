@@ -13,7 +13,7 @@ public struct CPUProvider: EngineProvider {
     public init() {}
 
     public func probe() -> [EngineOffer] {
-        [Self.inline, Self.threads].compactMap { name in
+        [Self.inline, Self.threads].map { name in
             // Capabilities come from the configuration alone; no engine is started to be asked.
             EngineOffer(name: name, channels: Self.channels, capabilities: configuration(name).offeredCapabilities(name))
         }
