@@ -6,7 +6,8 @@ import DMASelfTest
 /// A self-test's report as people read it.
 enum TestTables {
     static func text(_ report: SelfTest.Report, verbose: Bool) -> String {
-        var parts = [speeds(report)]
+        var parts: [String] = []
+        if !report.speeds.isEmpty { parts.append(speeds(report)) }
         if !report.modes.isEmpty { parts.append(modes(report)) }
         if !report.streams.isEmpty { parts.append(streams(report)) }
         parts.append(contract(report))
