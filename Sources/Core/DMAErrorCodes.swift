@@ -16,7 +16,7 @@ extension DMAError {
             noPermission, overlappingRegions, lengthMismatch, tooManySources, terminating, notPausable, notPaused,
             calledFromCallback, quiesceTimeout, staleCookie, notReusable, noMetadata, metadataInUse, cancelled, notPeripheral,
             badConfiguration,
-            notCyclic, deadlinePassed, engineFailed, badPeriod, badShare
+            notCyclic, deadlinePassed, engineFailed, badPeriod, badShare, unsupportedCommand
     }
 
     /// What the code means, once for every reader: messages, the guide's table and the tests. In the texts `@` stands for
@@ -177,6 +177,8 @@ extension DMAError.Code {
             facts(
                 22, "periods of @ bytes in a ring of % bytes", "a divisor of the ring's length",
                 "choose a period that divides the ring")
+        case .unsupportedCommand:
+            facts(3, "a command the peripherals do not take", "the capabilities' commands", "see `dmactl list --verbose`")
         case .badShare:
             facts(nil, "a share of @ per mille", "1 to 1000", "choose a share above 0 and at most 1")
         }

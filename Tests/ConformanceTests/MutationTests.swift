@@ -66,7 +66,7 @@ extension OneAtATime {
             Mutation(.neverQuiesces, .queuePair, [.rule01, .rule16, .rule17, .rule18, .cancellation]),
             Mutation(.ignoresMetadata, .queuePair, [.rule28]),
             Mutation(.shallow, .queuePair, [.rule25, .batches]),
-            Mutation(.losesCompletion, .chain, [.rule24, .peripheral]),
+            Mutation(.losesCompletion, .chain, [.rule24, .peripheral, .command]),
             Mutation(.pauseRunsOn, .chain, [.rule19]),
             Mutation(.pauseLoses, .chain, [.rule19]),
             Mutation(.configuresEarlier, .chain, [.rule02]),

@@ -40,8 +40,9 @@ public struct ChainEngine: ~Copyable, Engine {
     public var capabilities: Capabilities {
         var capabilities = Capabilities(
             name: "chain", implementation: "scripted",
-            operations: [.copy, .fill, .crc32c, .copyCRC32C, .xor, .xorValidate, .scatterGather, .peripheral, .null],
+            operations: [.copy, .fill, .crc32c, .copyCRC32C, .xor, .xorValidate, .scatterGather, .peripheral, .null, .command],
             depth: entries - 1)
+        capabilities.commands = PeripheralCommandSet([.flush])
         capabilities.flags = [.fence, .reuse, .continue]
         capabilities.maximumSources = 5
         capabilities.maximumSegments = 16

@@ -53,6 +53,7 @@ extension Bench where E: ~Copyable {
         case .interleaved: try interleaved()
         case .peripheral: try peripheral()
         case .cyclic: try cyclic()
+        case .command: try command()
         case .batches: try batches()
         case .deadlines: try deadlines()
         case .awaiting: try await awaiting()

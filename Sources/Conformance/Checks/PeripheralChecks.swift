@@ -66,6 +66,31 @@ extension Bench where E: ~Copyable {
         device.feed(Array(stream[half...]), line: line)
     }
 
+    /// A flush ends by itself, with nothing left; a command that the engine does not have is refused.
+    func command() throws(DMAError) {
+        guard let provide = provisions.peripheral else { return skip("the maker gave no peripheral") }
+        var channel = try open()
+        let device = unsafe channel.withUnsafeEngine { provide(&$0) }
+        guard let line = device.lines.first else { return skip("the peripheral has no request line") }
+        try channel.configure(EngineConfiguration(peripheral: line))
+        for command in PeripheralCommand.allCases where !capabilities.commands.contains(PeripheralCommandSet(command)) {
+            switch channel.submit(.command(command, count: UInt64(unit)), Freight(capacity: 0)) {
+            case .queued: expect(false, "\(command): accepted")
+            case .refused(let error, _): expect(error.code == .unsupportedCommand, "\(command): \(error.code)")
+            }
+        }
+        guard capabilities.commands.contains(PeripheralCommandSet(.flush)) else { return close(channel) }
+        try repeatedly { _ throws(DMAError) in
+            let cookie = try channel.submit(.command(.flush), Freight(capacity: 0)).get()
+            channel.issuePending()
+            let finished = try nextFinished(&channel)
+            expect(
+                finished.cookie == cookie && finished.status == .complete && finished.residue == 0,
+                "a flush ended as \(finished.status), error \(finished.errno)")
+        }
+        close(channel)
+    }
+
     // MARK: Cyclic
 
     /// A ring without a client: rules 16, 18, 19 and 22 on a transaction that never ends by itself.

@@ -133,6 +133,7 @@ extension Bench where E: ~Copyable {
         case .interleaved: .interleaved(template: InterleavedTemplate(frames: 1, chunk: UInt32(unit)))
         case .cyclic: .cyclic(1, period: piece, direction: .fromDevice)
         case .null: .null()
+        case .command: .command(.flush)
         }
     }
 

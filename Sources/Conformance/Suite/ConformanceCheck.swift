@@ -10,6 +10,7 @@ public enum ConformanceCheck: String, Hashable, Sendable, Codable, CaseIterable 
     case rule21, rule22, rule23, rule24, rule25, rule26, rule27, rule28, rule29, rule30
     case rule31, rule32, rule33, rule34, rule35, rule36, rule37, rule38, rule39
     case copy, fill, crc32c, copyCRC32C, xor, xorValidate, pq, pqValidate, scatterGather, peripheral, interleaved, cyclic, null
+    case command
     case batches, deadlines, awaiting, cancellation, cargoes, erased
 
     /// The operation that the row is about, or nil.
@@ -28,6 +29,7 @@ public enum ConformanceCheck: String, Hashable, Sendable, Codable, CaseIterable 
         case .interleaved: .interleaved
         case .cyclic: .cyclic
         case .null: .null
+        case .command: .command
         default: nil
         }
     }
@@ -87,6 +89,7 @@ public enum ConformanceCheck: String, Hashable, Sendable, Codable, CaseIterable 
         case .interleaved: "frames with gaps"
         case .cyclic: "a ring of periods, captured and played"
         case .null: "a descriptor that moves nothing"
+        case .command: "commands to a peripheral: flush, allocate, discard, move"
         case .batches: "random kinds, sizes, depths and batches, verified in whatever order they end"
         case .deadlines: "a deadline met is met; one missed is reported once"
         case .awaiting: "await, with and without interrupts"

@@ -6,7 +6,9 @@ import DMACore
 extension Bench where E: ~Copyable {
     /// Kinds that can be planned without anything but memory.
     var plannable: [OperationKind] {
-        capabilities.operations.kinds.filter { $0 != .peripheral && $0 != .cyclic && ($0 != .scatterGather || canScatter) }
+        capabilities.operations.kinds.filter {
+            ![.peripheral, .cyclic, .command].contains($0) && ($0 != .scatterGather || canScatter)
+        }
     }
 
     /// A list on each side.
@@ -32,7 +34,7 @@ extension Bench where E: ~Copyable {
         case .pqValidate: planPQValidate(count ?? length(), flags, breaks: random.int(0...3))
         case .scatterGather: planScatter(count, flags)
         case .interleaved: planInterleaved(randomTemplate(count), flags)
-        case .null, .peripheral, .cyclic:
+        case .null, .peripheral, .cyclic, .command:
             Plan(places: [], operation: .null(flags: flags), value: nil, count: 0, text: "null")
         }
     }

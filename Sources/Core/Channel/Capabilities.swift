@@ -19,6 +19,8 @@ public struct Capabilities: Equatable, Sendable {
     public var implementation: String
     /// What it does.
     public var operations: OperationSet
+    /// What its peripherals can be told with ``OperationKind/command``.
+    public var commands: PeripheralCommandSet
     /// Which flags it honours itself; a fence the channel keeps for engines that do not.
     public var flags: DescriptorFlags
     /// Transactions in flight at once; 1…32,768.
@@ -61,6 +63,7 @@ public struct Capabilities: Equatable, Sendable {
         self.implementation = implementation
         self.operations = operations
         self.depth = depth
+        commands = []
         flags = []
         maximumSources = 1
         maximumSegments = 2

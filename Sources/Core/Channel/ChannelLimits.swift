@@ -63,6 +63,7 @@ struct ChannelTraits {
     let canPause: Bool
     let priorities: Int
     let metadataCount: Int
+    @usableFromInline let commands: PeripheralCommandSet
 
     init(_ capabilities: Capabilities) {
         depth = capabilities.depth
@@ -70,6 +71,7 @@ struct ChannelTraits {
         canPause = capabilities.canPause
         priorities = capabilities.priorities
         metadataCount = capabilities.metadataCount
+        commands = capabilities.commands
     }
 
     func check(_ configuration: EngineConfiguration) throws(DMAError) {

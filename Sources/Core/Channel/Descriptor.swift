@@ -37,9 +37,9 @@ public struct Descriptor: @unchecked Sendable {
     public var destination: UInt64
     /// Bytes: of each source for XOR and PQ, in all for everything else.
     public var count: UInt64
-    /// Fill pattern, CRC seed, or period.
+    /// Fill pattern, CRC seed, period, or position in a peripheral (see ``place``).
     public var value: UInt64
-    /// Coefficients or template.
+    /// Coefficients, template, or peripherals (see ``place``, ``command``, ``secondPlace``).
     public var detail: SIMD4<UInt64>
     /// Segments of operations that have several; nil for the others.
     public var operands: UnsafePointer<Segment>?

@@ -29,6 +29,8 @@ public enum OperationKind: UInt8, Hashable, Sendable, CaseIterable {
     case cyclic = 11
     /// A descriptor that moves nothing and raises an interrupt: `DMA_INTERRUPT`.
     case null = 12
+    /// A command to a peripheral that moves none of the client's memory: flush, allocate, discard, or from one peripheral to another.
+    case command = 13
 }
 
 extension OperationKind {
@@ -75,6 +77,8 @@ public struct OperationSet: OptionSet, Hashable, Sendable {
     @inlinable public static var cyclic: Self { Self(.cyclic) }
     /// ``OperationKind/null``.
     @inlinable public static var null: Self { Self(.null) }
+    /// ``OperationKind/command``.
+    @inlinable public static var command: Self { Self(.command) }
 
     /// The kinds in the set, in the order of their raw values.
     public var kinds: [OperationKind] { OperationKind.allCases.filter { contains(OperationSet($0)) } }
@@ -205,9 +209,9 @@ public struct Operation: Sendable {
     public var destinationOffset: UInt64
     /// Bytes; `UInt64.max` stands for as many as there are.
     public var count: UInt64
-    /// The fill pattern, the CRC's seed, or the period, as `kind` says.
+    /// The fill pattern, the CRC's seed, the period, or the position in a peripheral, as `kind` says.
     public var value: UInt64
-    /// The coefficients or the template, as `kind` says.
+    /// The coefficients, the template, or the peripherals, as `kind` says.
     public var detail: SIMD4<UInt64>
 
     @inlinable @inline(__always)
@@ -352,22 +356,26 @@ extension Operation {
         Operation(.scatterGather, source: Places(sources), destination: Places(destinations), flags: flags)
     }
 
-    /// Moves a list of regions to the channel's peripheral: `dmaengine_prep_slave_sg` with `DMA_MEM_TO_DEV`.
+    /// Moves a list of regions to a peripheral: `dmaengine_prep_slave_sg` with `DMA_MEM_TO_DEV`.
     @inlinable @inline(__always)
     public static func toPeripheral(
-        _ sources: Range<UInt16>, offset: UInt64 = 0, count: UInt64 = .max, flags: DescriptorFlags = []
+        _ sources: Range<UInt16>, offset: UInt64 = 0, count: UInt64 = .max, at place: PeripheralPlace = .configured,
+        flags: DescriptorFlags = []
     ) -> Operation {
-        Operation(.peripheral, source: Places(sources), destination: none(), sourceOffset: offset, count: count, flags: flags)
+        Operation(
+            .peripheral, source: Places(sources), destination: none(), sourceOffset: offset, count: count,
+            value: place.positionWord, detail: SIMD4(place.numberWord, 0, 0, 0), flags: flags)
     }
 
-    /// Fills a list of regions from the channel's peripheral: `dmaengine_prep_slave_sg` with `DMA_DEV_TO_MEM`.
+    /// Fills a list of regions from a peripheral: `dmaengine_prep_slave_sg` with `DMA_DEV_TO_MEM`.
     @inlinable @inline(__always)
     public static func fromPeripheral(
-        _ destinations: Range<UInt16>, offset: UInt64 = 0, count: UInt64 = .max, flags: DescriptorFlags = []
+        _ destinations: Range<UInt16>, offset: UInt64 = 0, count: UInt64 = .max, at place: PeripheralPlace = .configured,
+        flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
             .peripheral, source: none(), destination: Places(destinations), destinationOffset: offset, count: count,
-            flags: flags)
+            value: place.positionWord, detail: SIMD4(place.numberWord, 0, 0, 0), flags: flags)
     }
 
     /// Moves frames with gaps: `dmaengine_prep_interleaved_dma`, rule 23.

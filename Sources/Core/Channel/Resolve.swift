@@ -168,6 +168,16 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             try resolveParity(operation, cargo, slot: slot, into: &descriptor)
         case .scatterGather, .peripheral:
             try resolveScatter(operation, cargo, slot: slot, into: &descriptor)
+        case .command:
+            guard let command = descriptor.command, traits.commands.contains(PeripheralCommandSet(command)) else {
+                throw DMAError(.unsupportedCommand)
+            }
+            guard operation.count <= limits.maximumCount else {
+                throw DMAError(.sizeOverflow, asked: operation.count, limit: limits.maximumCount)
+            }
+            descriptor.count = operation.count
+            try checkPosition(descriptor.value, descriptor.count)
+            try checkPosition(descriptor.detail[3], descriptor.count)
         default:
             throw DMAError(.unsupportedOperation)
         }
@@ -246,6 +256,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             }
         } else {
             guard (sources == 0) != (destinations == 0) else { throw DMAError(.noSuchRegion) }
+            try checkPosition(operation.value, max(read, written))
         }
         descriptor.count = max(read, written)
         guard descriptor.count <= limits.maximumCount else {
@@ -256,6 +267,16 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         descriptor.sourceCount = UInt16(sources)
         descriptor.destinationCount = UInt16(destinations)
         unsafe descriptor.operands = UnsafePointer(list)
+    }
+
+    /// Whether a range in a peripheral ends below 2⁶³, which is as far as the kernel's `loff_t` reaches.
+    @usableFromInline
+    mutating func checkPosition(_ position: UInt64, _ count: UInt64) throws(DMAError) {
+        guard position != .max else { return }
+        let (end, overflow) = position.addingReportingOverflow(count)
+        guard !overflow, end <= UInt64(Int64.max) else {
+            throw DMAError(.outOfRange, asked: overflow ? .max : end, limit: UInt64(Int64.max))
+        }
     }
 
     /// Writes one side's segments; with a count, the last of them is cut there. Returns the sum.

@@ -12,7 +12,7 @@ public struct Cookie: Hashable, Comparable, Sendable {
 /// Where a transaction stands, or how it ended (rules 10 and 13).
 @frozen
 public enum TransactionStatus: UInt8, Hashable, Sendable, CaseIterable {
-    /// Done.
+    /// Done. With a residue, the peripheral had no more: the end of a file or of a stream.
     case complete = 0
     /// Submitted, not issued.
     case queued = 1
@@ -103,7 +103,8 @@ public struct Finished<C: Cargo & ~Copyable>: ~Copyable {
     public let status: TransactionStatus
     /// Bytes not moved.
     public let residue: UInt64
-    /// The CRC of ``OperationKind/crc32c`` and ``OperationKind/copyCRC32C``; the validation bits of the validating operations.
+    /// The CRC of ``OperationKind/crc32c`` and ``OperationKind/copyCRC32C``; the validation bits of the validating operations; of a
+    /// transaction that failed, the kernel's error number, on engines that have one.
     public let value: UInt64
     /// Nanoseconds past the deadline; 0 where it was met, or there was none.
     public let lateness: Int64
@@ -126,6 +127,13 @@ public struct Finished<C: Cargo & ~Copyable>: ~Copyable {
     @inlinable public var isLate: Bool { lateness > 0 }
     /// What a validating operation found.
     @inlinable public var validation: ValidationResult { ValidationResult(rawValue: value & 3) }
+    /// The kernel's error number of a failed transaction; 0 of others, and on engines that have none.
+    @inlinable public var errno: Int32 {
+        switch status {
+        case .readFailed, .writeFailed, .failed: Int32(truncatingIfNeeded: value)
+        default: 0
+        }
+    }
     /// The cargo alone.
     @inlinable public consuming func takeCargo() -> C { cargo }
 }

@@ -2,7 +2,7 @@
 
 extension OperationKind {
     /// Whether a transaction of this kind can be done in pieces.
-    var canBeCut: Bool { self != .cyclic && self != .null }
+    var canBeCut: Bool { self != .cyclic && self != .null && self != .command }
 }
 
 /// A transaction that is done in pieces: how far it is, and the descriptor of its next piece.
@@ -76,6 +76,7 @@ struct PacedTransaction {
             unsafe piece.operands = UnsafePointer(scratch)
             piece.source = sources > 0 ? unsafe scratch[0].address : 0
             piece.destination = destinations > 0 ? unsafe scratch[sources].address : 0
+            if descriptor.kind == .peripheral, descriptor.place.position != nil { piece.value = descriptor.value &+ moved }
         default:
             // A side that the operation does not have stays 0.
             if descriptor.source != 0 { piece.source &+= moved }

@@ -156,7 +156,7 @@ extension CPUEngine {
         let (descriptor, chosen) = inline.details[place]
         let count = descriptor.count
         if inline.run == nil {
-            let number = Int(chosen.peripheral)
+            let number = Int(descriptor.place.number ?? chosen.peripheral)
             inline.run =
                 number < configuration.peripherals.count
                 ? PeripheralRun(descriptor, configuration.peripherals[number], chosen) : nil

@@ -13,7 +13,7 @@ enum Piecework {
         switch descriptor.kind {
         case .copy, .fill, .xor, .xorValidate, .pq, .pqValidate, .scatterGather: true
         case .interleaved: descriptor.template.destinationIncrements
-        case .crc32c, .copyCRC32C, .peripheral, .cyclic, .null: false
+        case .crc32c, .copyCRC32C, .peripheral, .cyclic, .null, .command: false
         }
     }
 
@@ -52,7 +52,7 @@ enum Piecework {
             return rows(descriptor, kernels, at: offset, count: count, whole: whole) ? 0 : nil
         case .null:
             return 0
-        case .peripheral, .cyclic:
+        case .peripheral, .cyclic, .command:
             return nil
         }
     }

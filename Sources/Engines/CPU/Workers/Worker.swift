@@ -156,7 +156,7 @@ final class Worker: Sendable {
 
     /// Moves what a peripheral asks for, and sleeps while it asks for nothing.
     private func runWithPeripheral(_ slot: Int, _ order: JobOrder) {
-        let number = Int(order.configuration.peripheral)
+        let number = Int(order.descriptor.place.number ?? order.configuration.peripheral)
         guard number < board.peripherals.count,
             var run = PeripheralRun(order.descriptor, board.peripherals[number], order.configuration)
         else {

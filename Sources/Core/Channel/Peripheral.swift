@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A place on the far side of a peripheral transfer: which peripheral, and where in it.
+///
+/// The kernel's `dma_slave_config` names a register for the whole channel. Storage has places, and one channel reaches several
+/// files or namespaces; so each transaction may name its own.
+@frozen
+public struct PeripheralPlace: Equatable, Sendable {
+    /// The engine's own number; nil for the one that ``Channel/configure(_:)`` chose last.
+    public var number: UInt32?
+    /// Bytes from the peripheral's beginning, below 2⁶³; nil where it stands, which is all that a FIFO, pipe or socket knows.
+    public var position: UInt64?
+
+    /// Peripheral `number`, at `position`.
+    @inlinable
+    public init(number: UInt32? = nil, position: UInt64? = nil) {
+        self.number = number
+        self.position = position
+    }
+
+    /// The configured peripheral, where it stands.
+    @inlinable public static var configured: PeripheralPlace { PeripheralPlace() }
+
+    /// The configured peripheral at `position`.
+    @inlinable
+    public static func at(_ position: UInt64) -> PeripheralPlace { PeripheralPlace(position: position) }
+
+    @inlinable
+    init(number word: UInt64, position: UInt64) {
+        number = word == 0 ? nil : UInt32(truncatingIfNeeded: word &- 1)
+        self.position = position == .max ? nil : position
+    }
+
+    /// 0 for the configured peripheral, else the number and 1.
+    @inlinable var numberWord: UInt64 { number.map { UInt64($0) + 1 } ?? 0 }
+    @inlinable var positionWord: UInt64 { position ?? .max }
+}
+
+/// What a peripheral is told to do without any of the client's memory: the part of storage and streams that is no transfer.
+///
+/// Source: the kernel's `enum req_op`; NVM Express Base Specification, section "I/O commands"; fallocate(2), splice(2), tee(2).
+@frozen
+public enum PeripheralCommand: UInt8, Hashable, Sendable, CaseIterable {
+    /// Everything written so far is on the medium, and what describes it too: `REQ_OP_FLUSH`, fsync(2).
+    case flush = 0
+    /// The same of the data alone: fdatasync(2).
+    case flushData = 1
+    /// Room for a range: fallocate(2).
+    case allocate = 2
+    /// A range reads as zeroes from here on: `REQ_OP_WRITE_ZEROES`.
+    case zero = 3
+    /// A range's contents are not needed any more: `REQ_OP_DISCARD`, a hole.
+    case discard = 4
+    /// Bytes go from one peripheral to another: `DMA_DEV_TO_DEV`, splice(2).
+    case move = 5
+    /// Bytes go to another peripheral and stay in the first: tee(2).
+    case duplicate = 6
+}
+
+/// A set of commands.
+@frozen
+public struct PeripheralCommandSet: OptionSet, Hashable, Sendable {
+    public let rawValue: UInt32
+    @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
+    /// One command alone.
+    @inlinable public init(_ command: PeripheralCommand) { rawValue = 1 << UInt32(command.rawValue) }
+    /// These commands.
+    public init(_ commands: [PeripheralCommand]) { rawValue = commands.reduce(0) { $0 | 1 << UInt32($1.rawValue) } }
+    /// The commands in the set, in the order of their raw values.
+    public var commands: [PeripheralCommand] {
+        PeripheralCommand.allCases.filter { contains(PeripheralCommandSet($0)) }
+    }
+}
+
+extension Operation {
+    /// Tells a peripheral to do something that touches no memory of the client: flush, allocate, discard.
+    ///
+    /// - Parameters:
+    ///   - command: what; among the capabilities' ``Capabilities/commands``.
+    ///   - place: where it begins.
+    ///   - count: bytes of the range; 0 where the command takes none, as a flush.
+    @inlinable @inline(__always)
+    public static func command(
+        _ command: PeripheralCommand, at place: PeripheralPlace = .configured, count: UInt64 = 0,
+        flags: DescriptorFlags = []
+    ) -> Operation {
+        Operation(
+            .command, source: none(), destination: none(), count: count, value: place.positionWord,
+            detail: SIMD4(place.numberWord, UInt64(command.rawValue), 0, .max), flags: flags)
+    }
+
+    /// Moves bytes from one peripheral to another without the client's memory: `DMA_DEV_TO_DEV`.
+    ///
+    /// - Parameter duplicates: whether the bytes stay in the first peripheral too (tee(2)).
+    @inlinable @inline(__always)
+    public static func betweenPeripherals(
+        from source: PeripheralPlace, to target: PeripheralPlace, count: UInt64, duplicates: Bool = false,
+        flags: DescriptorFlags = []
+    ) -> Operation {
+        let command: PeripheralCommand = duplicates ? .duplicate : .move
+        return Operation(
+            .command, source: none(), destination: none(), count: count, value: source.positionWord,
+            detail: SIMD4(source.numberWord, UInt64(command.rawValue), target.numberWord, target.positionWord), flags: flags)
+    }
+}
+
+extension Descriptor {
+    /// The far side of a peripheral, cyclic or command operation; of ``PeripheralCommand/move``, where the bytes come from.
+    @inlinable
+    public var place: PeripheralPlace { PeripheralPlace(number: detail[0], position: kind == .cyclic ? .max : value) }
+
+    /// What a command operation tells its peripheral; nil for other operations.
+    @inlinable
+    public var command: PeripheralCommand? {
+        kind == .command ? PeripheralCommand(rawValue: UInt8(truncatingIfNeeded: detail[1])) : nil
+    }
+
+    /// Where the bytes of ``PeripheralCommand/move`` and ``PeripheralCommand/duplicate`` go.
+    @inlinable
+    public var secondPlace: PeripheralPlace { PeripheralPlace(number: detail[2], position: detail[3]) }
+}
