@@ -16,7 +16,8 @@ extension DMAError {
             noPermission, overlappingRegions, lengthMismatch, tooManySources, terminating, notPausable, notPaused,
             calledFromCallback, quiesceTimeout, staleCookie, notReusable, noMetadata, metadataInUse, cancelled, notPeripheral,
             badConfiguration,
-            notCyclic, deadlinePassed, engineFailed, badPeriod, badShare, unsupportedCommand
+            notCyclic, deadlinePassed, engineFailed, badPeriod, badShare, unsupportedCommand,
+            noSuchPeripheral, tooManyPeripherals, peripheralBusy, kernelRefused
     }
 
     /// What the code means, once for every reader: messages, the guide's table and the tests. In the texts `@` stands for
@@ -179,6 +180,14 @@ extension DMAError.Code {
                 "choose a period that divides the ring")
         case .unsupportedCommand:
             facts(3, "a command the peripherals do not take", "the capabilities' commands", "see `dmactl list --verbose`")
+        case .noSuchPeripheral:
+            facts(2, "peripheral @", "those that were attached", "attach it first")
+        case .tooManyPeripherals:
+            facts(2, "one more peripheral", "% at the same time", "detach one, or make the engine with a larger table")
+        case .peripheralBusy:
+            facts(2, "the end of peripheral @", "no transaction that names it", "take its completions first, or terminate")
+        case .kernelRefused:
+            facts(nil, "a system call", "not that: the kernel refused", "see errno")
         case .badShare:
             facts(nil, "a share of @ per mille", "1 to 1000", "choose a share above 0 and at most 1")
         }

@@ -220,6 +220,18 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     }
 }
 
+extension Channel where E: ~Copyable, C: ~Copyable {
+    /// Gives the channel's engine one more peripheral, and says by which number ``PeripheralPlace`` names it.
+    ///
+    /// - Throws: `notPeripheral` on an engine that takes none; `tooManyPeripherals`; `kernelRefused` for a file that cannot be used.
+    public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try engine.attach(file) }
+
+    /// Lets go of a peripheral; its number may be given again.
+    ///
+    /// - Throws: `noSuchPeripheral`; `peripheralBusy` while a transaction names it.
+    public mutating func detach(_ number: UInt32) throws(DMAError) { try engine.detach(number) }
+}
+
 // MARK: - Submit, issue, next
 
 extension Channel where E: ~Copyable, C: ~Copyable {

@@ -96,6 +96,16 @@ public protocol Engine: ~Copyable {
     /// Sets the peripheral, widths, bursts, priority or mode for later transactions (rule 2).
     mutating func configure(_ configuration: EngineConfiguration) throws(DMAError)
 
+    /// Gives the engine one more peripheral, and says by which number transactions name it.
+    ///
+    /// - Throws: `notPeripheral` on an engine that takes none; `tooManyPeripherals`; `kernelRefused` for a file that cannot be used.
+    mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32
+
+    /// Lets go of a peripheral that was attached; its number may be given again.
+    ///
+    /// - Throws: `noSuchPeripheral`; `peripheralBusy` while a transaction names it.
+    mutating func detach(_ number: UInt32) throws(DMAError)
+
     /// Sleeps until a transaction that asked for an interrupt completes, or `deadline`. True where there may be something to take.
     mutating func wait(until deadline: Deadline) -> Bool
 
@@ -111,6 +121,10 @@ extension Engine where Self: ~Copyable {
     @inlinable public mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) {
         throw DMAError(.notPeripheral)
     }
+    @inlinable public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 {
+        throw DMAError(.notPeripheral)
+    }
+    @inlinable public mutating func detach(_ number: UInt32) throws(DMAError) { throw DMAError(.notPeripheral) }
     @inlinable public mutating func wait(until deadline: Deadline) -> Bool { true }
     @inlinable public var interruptLine: InterruptLine? { nil }
 }

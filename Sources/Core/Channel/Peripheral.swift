@@ -36,6 +36,40 @@ public struct PeripheralPlace: Equatable, Sendable {
     @inlinable var positionWord: UInt64 { position ?? .max }
 }
 
+/// A file that becomes a peripheral of an engine: storage, a pipe, a socket, a character device.
+///
+/// The kernel's client names its device by `dma_request_chan`; a process names one by a file descriptor.
+@frozen
+public struct PeripheralFile: Equatable, Sendable {
+    /// Whether transfers go past the page cache.
+    @frozen
+    public enum Cache: UInt8, Hashable, Sendable, CaseIterable {
+        /// As the descriptor was opened.
+        case asOpened
+        /// Through the page cache.
+        case buffered
+        /// Past it where address, position and length are multiples of what the device asks; the rest of a transfer, its unaligned head and
+        /// tail, goes through the cache.
+        case direct
+    }
+
+    /// Open, and with the access that the transfers need. The engine makes a duplicate: the client may close its own at any time.
+    public var descriptor: Int32
+    /// Whether transfers go past the page cache.
+    public var cache: Cache
+    /// Whether a transfer from a stream ends with the bytes that have come, as read(2) does, with the rest as residue; otherwise it
+    /// ends when it is full or the stream has ended.
+    public var endsShort: Bool
+
+    /// The file open as `descriptor`.
+    @inlinable
+    public init(_ descriptor: Int32, cache: Cache = .asOpened, endsShort: Bool = false) {
+        self.descriptor = descriptor
+        self.cache = cache
+        self.endsShort = endsShort
+    }
+}
+
 /// What a peripheral is told to do without any of the client's memory: the part of storage and streams that is no transfer.
 ///
 /// Source: the kernel's `enum req_op`; NVM Express Base Specification, section "I/O commands"; fallocate(2), splice(2), tee(2).

@@ -187,6 +187,9 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         return whole
     }
 
+    public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try base.attach(file) }
+    public mutating func detach(_ number: UInt32) throws(DMAError) { try base.detach(number) }
+
     public mutating func terminate() {
         base.terminate()
         wasTerminated = true
