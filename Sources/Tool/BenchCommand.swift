@@ -24,6 +24,7 @@ struct BenchCommand: AsyncParsableCommand {
               dmactl bench --html report.html
               dmactl bench --json > before.json; …; dmactl bench --compare before.json
               dmactl bench --config sweep.yaml
+              dmactl bench --from before.json --html report.html
 
             EXIT CODES
               0   measured
@@ -59,6 +60,8 @@ struct BenchCommand: AsyncParsableCommand {
     var processor: [Int] = []
     @Option(help: "Read the plan from a YAML or JSON file instead.", completion: .file(extensions: ["yaml", "yml", "json"]))
     var config: String?
+    @Option(help: "Measure nothing: show an earlier run's JSON.", completion: .file(extensions: ["json"]))
+    var from: String?
     @Option(help: "Compare with an earlier run's JSON.", completion: .file(extensions: ["json"]))
     var compare: String?
     @Flag(help: "With --compare: exit 1 where a row got slower.")
@@ -79,6 +82,9 @@ struct BenchCommand: AsyncParsableCommand {
         if json && csv { throw ValidationError("--json or --csv, not both") }
         if config != nil && (hasSweep || repeats != nil || seconds != nil) {
             throw ValidationError("--config has the whole plan: no other option of the plan beside it")
+        }
+        if from != nil && (hasSweep || config != nil || repeats != nil || seconds != nil) {
+            throw ValidationError("--from measures nothing: no option of the plan beside it")
         }
         if failOnSlower && compare == nil { throw ValidationError("--fail-on-slower wants --compare FILE") }
         if let repeats, !(1...1000).contains(repeats) { throw ValidationError("--repeats is 1 to 1000") }
@@ -143,26 +149,9 @@ struct BenchCommand: AsyncParsableCommand {
 
     func run() async throws {
         let earlier = try compare.map { try File.result($0) }
-        let plan: BenchPlan
-        if let config {
-            do {
-                plan = try BenchConfiguration.plan(try File.text(config), file: config)
-            } catch let error as ConfigurationError {
-                throw CommandFailure("\(error)", code: 64)
-            }
-            try Names.checkEngines(plan.cases.flatMap(\.engines))
-        } else {
-            plan = try asked()
-        }
         // A report that cannot be written is worth knowing before the measurement.
         if let html { try File.checkWritable(html) }
-        let status = StatusLine()
-        let result = try await BenchRunner(plan, on: DMASystem()).run(command: CommandLine.shown) { step in
-            status.show(
-                "\(step.done)/\(step.all)  \(step.point.engine) \(step.point.operation.rawValue) \(SizeText.text(step.point.bytes)): "
-                    + "\(Figures.rate(step.bytesPerSecond)) GB/s")
-        }
-        status.clear()
+        let result = if let from { try File.result(from) } else { try await measured() }
         let comparison = earlier.map { Comparison(result, since: $0) }
         if json {
             print(try JSON.text(BenchDocument(result: result, comparison: comparison)))
@@ -176,6 +165,28 @@ struct BenchCommand: AsyncParsableCommand {
             if !json && !csv { print("\nreport: \(html)") }
         }
         if result.rows.contains(where: \.hasFailed) || (failOnSlower && comparison?.hasRegressed ?? false) { throw ExitCode(1) }
+    }
+}
+
+extension BenchCommand {
+    private func measured() async throws -> BenchResult {
+        let plan: BenchPlan
+        if let config {
+            do {
+                plan = try BenchConfiguration.plan(try File.text(config), file: config)
+            } catch let error as ConfigurationError {
+                throw CommandFailure("\(error)", code: 64)
+            }
+            try Names.checkEngines(plan.cases.flatMap(\.engines))
+        } else {
+            plan = try asked()
+        }
+        let status = StatusLine()
+        defer { status.clear() }
+        return try await BenchRunner(plan, on: DMASystem()).run(command: CommandLine.shown) { step in
+            status.show(
+                "\(step.done)/\(step.all)  \(BenchTables.name(step.point)): \(Figures.rate(step.bytesPerSecond)) GB/s")
+        }
     }
 }
 

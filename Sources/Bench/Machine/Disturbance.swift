@@ -16,6 +16,13 @@ public struct Disturbance: Hashable, Sendable, Codable {
     /// Share of the time in which some thread of the machine waited for a processor; nil without pressure information.
     public var pressure: Double?
 
+    public init(seconds: Double, steal: Double? = nil, runQueueWait: Double? = nil, pressure: Double? = nil) {
+        self.seconds = seconds
+        self.steal = steal
+        self.runQueueWait = runQueueWait
+        self.pressure = pressure
+    }
+
     /// What makes a run worth a warning.
     public static let stealLimit = 0.01
     public static let runQueueLimit = 0.02

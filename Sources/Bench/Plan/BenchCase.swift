@@ -106,9 +106,9 @@ public struct BenchPlan: Hashable, Sendable, Codable {
     /// What `dmactl bench` does without arguments: copies by size, and the modes beside a foreground task.
     public static var standard: BenchPlan {
         var sizes = BenchCase()
-        sizes.name = "copies by size"
+        sizes.name = "Copies by size"
         var modes = BenchCase()
-        modes.name = "modes"
+        modes.name = "Transfer modes"
         modes.sizes = [1 << 20]
         modes.depths = [4]
         modes.engines = ["cpu"]

@@ -22,12 +22,32 @@ public struct BenchResult: Hashable, Sendable, Codable {
     public var disturbance: Disturbance
     /// What a reader must know before he believes the figures.
     public var warnings: [String]
+
+    public init(
+        began: String, seconds: Double, command: [String], machine: MachineFacts, plan: BenchPlan, rows: [BenchRow],
+        skipped: [SkippedPoint], disturbance: Disturbance, warnings: [String]
+    ) {
+        self.began = began
+        self.seconds = seconds
+        self.command = command
+        self.machine = machine
+        self.plan = plan
+        self.rows = rows
+        self.skipped = skipped
+        self.disturbance = disturbance
+        self.warnings = warnings
+    }
 }
 
 /// A point that the machine has no way to measure.
 public struct SkippedPoint: Hashable, Sendable, Codable {
     public var point: BenchPoint
     public var reason: String
+
+    public init(point: BenchPoint, reason: String) {
+        self.point = point
+        self.reason = reason
+    }
 }
 
 /// One point's measurements. An array has one value a repeat, in the order in which they were made.
@@ -49,7 +69,8 @@ public struct BenchRow: Hashable, Sendable, Codable {
     public var issueNanoseconds: [Double]
     /// From the call of `submit` to the moment the completion was taken; of all repeats together.
     public var latency: LatencySummary?
-    /// Of the time, for a paced mode: how long the engine (or, where it works in the poll, its thread) was at work.
+    /// Share of the time at work: of a paced engine by its own count, of others by their threads' processor time. Only where a foreground task
+    /// ran beside.
     public var share: [Double]
     /// One a repeat, where a foreground task ran beside.
     public var foreground: [ForegroundEffect]
@@ -60,6 +81,30 @@ public struct BenchRow: Hashable, Sendable, Codable {
     public var notes: [String]
     /// Why there are no figures, or fewer than there should be.
     public var failure: String?
+
+    public init(
+        name: String, point: BenchPoint, implementation: String, inFlight: Int, bytesPerSecond: [Double],
+        cpuSecondsPerGB: [Double], submitNanoseconds: [Double], issueNanoseconds: [Double], latency: LatencySummary?,
+        share: [Double], foreground: [ForegroundEffect], disturbedRepeats: Int, bytesVerified: UInt64, bytesWrong: UInt64,
+        notes: [String], failure: String?
+    ) {
+        self.name = name
+        self.point = point
+        self.implementation = implementation
+        self.inFlight = inFlight
+        self.bytesPerSecond = bytesPerSecond
+        self.cpuSecondsPerGB = cpuSecondsPerGB
+        self.submitNanoseconds = submitNanoseconds
+        self.issueNanoseconds = issueNanoseconds
+        self.latency = latency
+        self.share = share
+        self.foreground = foreground
+        self.disturbedRepeats = disturbedRepeats
+        self.bytesVerified = bytesVerified
+        self.bytesWrong = bytesWrong
+        self.notes = notes
+        self.failure = failure
+    }
 
     /// The middle of the repeats' speeds. Bytes in a second; not a number where there is none.
     public var speed: Double { Statistics.median(bytesPerSecond) }

@@ -11,6 +11,14 @@ public struct ForegroundEffect: Hashable, Sendable, Codable {
     public var besideP99: Double
     /// Pieces done in a second, beside as a share of alone: 1 where the transfer costs the task nothing.
     public var rate: Double
+
+    public init(aloneP50: Double, aloneP99: Double, besideP50: Double, besideP99: Double, rate: Double) {
+        self.aloneP50 = aloneP50
+        self.aloneP99 = aloneP99
+        self.besideP50 = besideP50
+        self.besideP99 = besideP99
+        self.rate = rate
+    }
 }
 
 /// A task that computes in pieces of about 50 µs, back to back.

@@ -113,9 +113,10 @@ struct Turn {
             let duty = tallies.compactMap(\.duty).reduce((busy: Int64(0), elapsed: Int64(0))) {
                 ($0.busy + $1.busy, $0.elapsed + $1.elapsed)
             }
+            // A paced engine counts for itself, and leaves out the time in which its thread had to wait for the processor.
             outcome.share =
-                listing?.offer.capabilities.worksInPoll ?? true || duty.elapsed == 0
-                ? Double(worked) / Double(elapsed) / Double(point.threads) : Double(duty.busy) / Double(duty.elapsed)
+                duty.elapsed > 0
+                ? Double(duty.busy) / Double(duty.elapsed) : Double(worked) / Double(elapsed) / Double(point.threads)
         }
         outcome.foreground = task?.effect
         if !hasForeground {

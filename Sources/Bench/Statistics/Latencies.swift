@@ -45,6 +45,11 @@ public struct LatencySummary: Hashable, Sendable, Codable {
         /// 0 to 100.
         public var percentile: Double
         public var nanoseconds: Int
+
+        public init(percentile: Double, nanoseconds: Int) {
+            self.percentile = percentile
+            self.nanoseconds = nanoseconds
+        }
     }
     /// Times noted.
     public var count: Int
