@@ -2,8 +2,8 @@
 
 public import DMABench
 
-/// A benchmark's result as one HTML file, to be opened offline: charts as SVG, a table behind each, light and dark, print; no script, and nothing that
-/// is fetched from anywhere, which its content security policy states.
+/// A benchmark's result as one HTML file, to be opened offline: charts as SVG, a table behind each, light and dark, print; no
+/// script, and nothing that is fetched from anywhere, which its content security policy states.
 public struct HTMLReport: Sendable {
     private let result: BenchResult
     private let comparison: Comparison?
@@ -75,7 +75,9 @@ public struct HTMLReport: Sendable {
     }
 
     private var warnings: String {
-        let failed = result.rows.filter(\.hasFailed).map { "\(words($0.point)): \($0.failure ?? "\($0.bytesWrong) bytes wrong")" }
+        let failed = result.rows.filter(\.hasFailed).map {
+            "\(words($0.point)): \($0.failure ?? "\($0.bytesWrong) bytes wrong")"
+        }
         guard !result.warnings.isEmpty || !failed.isEmpty else { return "" }
         let items =
             failed.map { "<li class=\"bad\"><strong>Failed.</strong> \(Markup.escape($0))</li>" }
@@ -95,21 +97,25 @@ public struct HTMLReport: Sendable {
             tiles.append(tile("\(Quantity.rate(best.speed)) GB/s", "fastest engine", words(best.point)))
         }
         let memcpy = Dictionary(
-            result.rows.filter(\.point.isMemcpy).map { ("\($0.name) \($0.point)", $0.speed) }, uniquingKeysWith: { first, _ in first })
+            result.rows.filter(\.point.isMemcpy).map { ("\($0.name) \($0.point)", $0.speed) },
+            uniquingKeysWith: { first, _ in first })
         let ratios = engines.filter { $0.point.operation == .copy }.compactMap { row in
             memcpy["\(row.name) \(row.point.besideMemcpy)"].map { (row: row, ratio: row.speed / $0) }
         }
         if let best = ratios.max(by: { $0.ratio < $1.ratio }) {
             tiles.append(tile("× \(Quantity.decimal(best.ratio, 2))", "best copy beside memcpy", words(best.row.point)))
         }
-        if let most = engines.filter({ $0.operationsPerSecond.isFinite }).max(by: { $0.operationsPerSecond < $1.operationsPerSecond }) {
+        if let most = engines.filter({ $0.operationsPerSecond.isFinite }).max(by: {
+            $0.operationsPerSecond < $1.operationsPerSecond
+        }) {
             tiles.append(tile("\(Quantity.count(most.operationsPerSecond)) op/s", "most operations", words(most.point)))
         }
         let cheap = engines.filter { $0.submitCost.isFinite }
         if !cheap.isEmpty {
             tiles.append(
                 tile(
-                    Quantity.time(Statistics.median(cheap.map(\.submitCost))), "to submit", "median of all rows, apart from the transfer"))
+                    Quantity.time(Statistics.median(cheap.map(\.submitCost))), "to submit",
+                    "median of all rows, apart from the transfer"))
         }
         return tiles.joined()
     }
@@ -127,16 +133,20 @@ public struct HTMLReport: Sendable {
     private var allRows: String {
         var table = DataTable(
             header: [
-                "engine", "operation", "size", "depth", "threads", "mode", "wait", "GB/s", "±", "op/s", "p50", "p99", "p99.9", "submit",
+                "engine", "operation", "size", "depth", "threads", "mode", "wait", "GB/s", "±", "op/s", "p50", "p99", "p99.9",
+                "submit",
                 "doorbell", "CPU s/GB", "disturbed", "verified", "notes",
             ], leading: 2)
         for row in result.rows {
             let point = row.point
-            let latency = [row.latency?.p50, row.latency?.p99, row.latency?.p999].map { Quantity.time($0.map(Double.init) ?? .nan) }
+            let latency = [row.latency?.p50, row.latency?.p99, row.latency?.p999].map {
+                Quantity.time($0.map(Double.init) ?? .nan)
+            }
             table.rows.append(
                 [
                     point.engine, point.operation.rawValue, SizeText.text(point.bytes), "\(point.depth)", "\(point.threads)",
-                    point.mode.words, point.isMemcpy ? "–" : point.wait.words, Quantity.rate(row.speed), Quantity.percent(row.spread),
+                    point.mode.words, point.isMemcpy ? "–" : point.wait.words, Quantity.rate(row.speed),
+                    Quantity.percent(row.spread),
                     Quantity.count(row.operationsPerSecond),
                 ] + latency + [
                     Quantity.time(row.submitCost), Quantity.time(row.issueCost), Quantity.decimal(row.cpuCost, 4),

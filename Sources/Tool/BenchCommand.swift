@@ -74,7 +74,8 @@ struct BenchCommand: AsyncParsableCommand {
     var html: String?
 
     private var hasSweep: Bool {
-        !(engine.isEmpty && operation.isEmpty && size.isEmpty && depth.isEmpty && threads.isEmpty && mode.isEmpty && wait.isEmpty
+        !(engine.isEmpty && operation.isEmpty && size.isEmpty && depth.isEmpty && threads.isEmpty && mode.isEmpty
+            && wait.isEmpty
             && processor.isEmpty) || batch != nil || cache != nil
     }
 
@@ -104,7 +105,9 @@ struct BenchCommand: AsyncParsableCommand {
             var sweep = BenchCase()
             sweep.name = "command line"
             sweep.engines = engine
-            if !operation.isEmpty { sweep.operations = try operation.map { try choice($0, "operation", BenchOperation.allCases) } }
+            if !operation.isEmpty {
+                sweep.operations = try operation.map { try choice($0, "operation", BenchOperation.allCases) }
+            }
             if !wait.isEmpty { sweep.waits = try wait.map { try choice($0, "way to wait", CompletionWait.allCases) } }
             if !depth.isEmpty { sweep.depths = depth }
             if !threads.isEmpty { sweep.threads = threads }
@@ -118,7 +121,9 @@ struct BenchCommand: AsyncParsableCommand {
             }
             if !mode.isEmpty {
                 sweep.modes = try mode.map { text in
-                    guard let mode = BenchMode(text: text) else { throw ValidationError("--mode \(text): \(BenchMode.allowed)") }
+                    guard let mode = BenchMode(text: text) else {
+                        throw ValidationError("--mode \(text): \(BenchMode.allowed)")
+                    }
                     return mode
                 }
             }
@@ -142,7 +147,8 @@ struct BenchCommand: AsyncParsableCommand {
     private func choice<Value: RawRepresentable>(_ text: String, _ what: String, _ values: [Value]) throws -> Value
     where Value.RawValue == String {
         guard let value = Value(rawValue: text) else {
-            throw ValidationError("no \(what) is called \"\(text)\"; there are \(values.map(\.rawValue).joined(separator: ", "))")
+            throw ValidationError(
+                "no \(what) is called \"\(text)\"; there are \(values.map(\.rawValue).joined(separator: ", "))")
         }
         return value
     }

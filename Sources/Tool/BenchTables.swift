@@ -13,7 +13,9 @@ enum BenchTables {
         var ends: [String] = []
         for row in result.rows {
             for note in row.notes { ends.append("note: \(BenchTables.name(row.point)): \(note)") }
-            if let failure = row.failure { ends.append(Terminal.styled("FAILED: \(BenchTables.name(row.point)): \(failure)", .bad)) }
+            if let failure = row.failure {
+                ends.append(Terminal.styled("FAILED: \(BenchTables.name(row.point)): \(failure)", .bad))
+            }
             if row.bytesWrong > 0 {
                 ends.append(Terminal.styled("WRONG: \(BenchTables.name(row.point)): \(row.bytesWrong) bytes", .bad))
             }
@@ -70,7 +72,11 @@ enum BenchTables {
         let leading = columns.count
         columns.append("each")
         if shows.depth { columns.append("depth") } else { common.append("\(first.depth) in flight") }
-        if shows.threads { columns.append("threads") } else { common.append(first.threads == 1 ? "1 thread" : "\(first.threads) threads") }
+        if shows.threads {
+            columns.append("threads")
+        } else {
+            common.append(first.threads == 1 ? "1 thread" : "\(first.threads) threads")
+        }
         columns += ["GB/s", "+-", "x memcpy", "op/s", "p50", "p99", "p99.9", "submit", "issue", "CPU s/GB", ""]
         var table = Table(columns, leading: leading)
         let memcpy = Dictionary(
@@ -101,7 +107,8 @@ enum BenchTables {
 
     private static func foreground(_ rows: [BenchRow]) -> String {
         var table = Table(
-            ["foreground", "beside", "share", "GB/s", "p50 alone us", "beside", "p99 alone us", "beside", "its speed"], leading: 2)
+            ["foreground", "beside", "share", "GB/s", "p50 alone us", "beside", "p99 alone us", "beside", "its speed"],
+            leading: 2)
         for row in rows {
             func median(_ value: (ForegroundEffect) -> Double) -> Double { Statistics.median(row.foreground.map(value)) }
             func micro(_ value: Double) -> String { Figures.decimal(value / 1000, 1) }

@@ -7,7 +7,8 @@ import Testing
 @Suite("Configuration files")
 struct ConfigurationTests {
     /// The root of the package, which this file lies in.
-    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
 
     static let full = """
         version: 1
@@ -108,7 +109,8 @@ struct ConfigurationTests {
         Wrong(text: "version: 1\ncases:\n  - skip: maybe", place: "f:3:11", says: "allowed: true or false"),
         Wrong(text: "version: 1\ncases:\n  - sizes: {from: 8, to: 4, times: 2}", place: "f:3:19", says: "from lies above to"),
         Wrong(text: "version: 1\ncases:\n  - sizes: {from: 8, to: 64}", place: "f:3:12", says: "has no step, or two"),
-        Wrong(text: "version: 1\ncases:\n  - sizes: {from: 1, to: 4GiB, plus: 1}", place: "f:3:12", says: "more than 1000 values"),
+        Wrong(
+            text: "version: 1\ncases:\n  - sizes: {from: 1, to: 4GiB, plus: 1}", place: "f:3:12", says: "more than 1000 values"),
         Wrong(text: "version: 1\ncases:\n  - threads: [1, 1]", place: "f:3:18", says: "twice"),
         Wrong(text: "version: 1\ncases:\n  - engines: []", place: "f:3:14", says: "is an empty list"),
         Wrong(text: "version: 1\ncases:\n  - nodes: {from: 1}", place: "f:3:13", says: "allowed: source, destination"),
@@ -134,7 +136,9 @@ struct ConfigurationTests {
     @Test("whatever is done to a file, the answer is a plan or an error")
     func mutations() {
         var random = Seeded("configuration")
-        let scraps = ["[", "{", ":", "-", " ", "\n", "&a", "*a", "!!", "\"", "1e999", "\u{0}", "- ", "? ", "%", "99999999999999999999"]
+        let scraps = [
+            "[", "{", ":", "-", " ", "\n", "&a", "*a", "!!", "\"", "1e999", "\u{0}", "- ", "? ", "%", "99999999999999999999",
+        ]
         for _ in 0..<1500 {
             var text = Array(Self.full)
             for _ in 0..<Int.random(in: 1...4, using: &random) {
@@ -158,7 +162,8 @@ struct ConfigurationTests {
     @Test("sizes as people write them")
     func sizes() {
         let known: [(String, Int?)] = [
-            ("64", 64), ("4KiB", 4096), ("4 kib", 4096), ("1.5MiB", 1_572_864), ("1kB", 1000), ("2GB", 2_000_000_000), ("1GiB", 1 << 30),
+            ("64", 64), ("4KiB", 4096), ("4 kib", 4096), ("1.5MiB", 1_572_864), ("1kB", 1000), ("2GB", 2_000_000_000),
+            ("1GiB", 1 << 30),
             ("", nil), ("KiB", nil), ("1.0001KiB", nil), ("-1", nil), ("1TiB", nil), ("9999999999999GiB", nil), ("1e3", nil),
         ]
         for (text, bytes) in known { #expect(SizeText.bytes(text) == bytes, "\(text)") }

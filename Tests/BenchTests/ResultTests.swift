@@ -13,7 +13,8 @@ struct ResultTests {
         let rows = speeds.sorted { $0.key < $1.key }.map { engine, speeds in
             BenchRow(
                 name: "test", point: BenchPoint(engine: engine, bytes: 4096), implementation: "test", inFlight: 32,
-                bytesPerSecond: speeds, cpuSecondsPerGB: speeds.map { _ in 0.1 }, submitNanoseconds: [20], issueNanoseconds: [5],
+                bytesPerSecond: speeds, cpuSecondsPerGB: speeds.map { _ in 0.1 }, submitNanoseconds: [20],
+                issueNanoseconds: [5],
                 latency: nil, share: [], foreground: [], disturbedRepeats: 0, bytesVerified: 1, bytesWrong: 0, notes: [],
                 failure: nil)
         }
@@ -114,7 +115,10 @@ struct ResultTests {
     func disturbances() {
         #expect(Disturbance(seconds: 1, steal: 0.001, runQueueWait: 0.001, pressure: 0.01).warnings().isEmpty)
         #expect(Disturbance(seconds: 1).warnings().isEmpty)
-        #expect(Disturbance(seconds: 1, steal: 0.05).warnings() == ["other guests of this host had 5.0 % of the processors' time (steal)"])
+        #expect(
+            Disturbance(seconds: 1, steal: 0.05).warnings() == [
+                "other guests of this host had 5.0 % of the processors' time (steal)"
+            ])
         #expect(Disturbance(seconds: 1, runQueueWait: 0.3).warnings().count == 1)
         #expect(Disturbance(seconds: 1, pressure: 0.5).warnings(ownLoad: true).first?.contains("more threads") == true)
     }

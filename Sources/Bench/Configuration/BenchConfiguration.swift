@@ -4,10 +4,11 @@ internal import Yams
 
 /// A plan from a file, in YAML or in JSON, which is YAML too. Its schema is Schemas/bench-config.schema.json.
 ///
-/// What DPDK's dpdk-test-dma-perf has in its file is here, mostly by another name: `type` (engines, memcpy), `mem_size` (memory), `buf_size` (sizes),
-/// `dma_ring_size` (depths), `kick_batch` (batch), `src_numa_node` and `dst_numa_node` (nodes), `cache_flush` (cache), `test_seconds` (seconds),
-/// `lcore` (processors), `lcore_dma` (engines and processors), `dma_src_sge` and `dma_dst_sge` (segments), `skip`, and a global section (defaults).
-/// Source: https://doc.dpdk.org/guides/tools/dmaperf.html.
+/// What DPDK's dpdk-test-dma-perf has in its file is here, mostly by another name: `type` (engines, memcpy), `mem_size`
+/// (memory), `buf_size` (sizes), `dma_ring_size` (depths), `kick_batch` (batch), `src_numa_node` and `dst_numa_node` (nodes),
+/// `cache_flush` (cache), `test_seconds` (seconds), `lcore` (processors), `lcore_dma` (engines and processors), `dma_src_sge`
+/// and `dma_dst_sge` (segments), `skip`, and a global section (defaults). Source:
+/// https://doc.dpdk.org/guides/tools/dmaperf.html.
 public enum BenchConfiguration {
     /// The version that this program reads.
     public static let version = 1
@@ -31,7 +32,9 @@ public enum BenchConfiguration {
         }
         var base = BenchCase()
         if let defaults = root["defaults"] { try read(&base, try defaults.mapping(settingKeys)) }
-        guard let cases = root["cases"] else { throw root.problem("cases is missing", "a list of cases, each with at least one key") }
+        guard let cases = root["cases"] else {
+            throw root.problem("cases is missing", "a list of cases, each with at least one key")
+        }
         var plan = BenchPlan(cases: [])
         for (number, node) in try cases.list().enumerated() {
             var sweep = base
@@ -45,7 +48,8 @@ public enum BenchConfiguration {
 
     private static let caseKeys = ["name", "skip", "engines", "memcpy"]
     private static let settingKeys = [
-        "operations", "sizes", "depths", "threads", "modes", "waits", "repeats", "seconds", "warmup", "batch", "memory", "cache",
+        "operations", "sizes", "depths", "threads", "modes", "waits", "repeats", "seconds", "warmup", "batch", "memory",
+        "cache",
         "processors", "nodes", "sources", "segments", "foreground",
     ]
 
@@ -119,7 +123,8 @@ public enum BenchConfiguration {
             throw error
         } catch let error as YamlError {
             switch error {
-            case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _), .composer(_, let problem, let mark, _):
+            case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+                .composer(_, let problem, let mark, _):
                 throw failure(mark, problem)
             case .duplicatedKeysInMapping(let keys, let context):
                 throw failure(context.mark, "\(keys.sorted().joined(separator: ", ")) stands there twice")

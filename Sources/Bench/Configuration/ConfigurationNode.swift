@@ -69,7 +69,9 @@ struct ConfigurationNode {
     // MARK: Single values
 
     func text() throws(ConfigurationError) -> String {
-        guard let text = node.scalar?.string, !text.isEmpty, text.count <= 200 else { throw wrong("a text of 1 to 200 characters") }
+        guard let text = node.scalar?.string, !text.isEmpty, text.count <= 200 else {
+            throw wrong("a text of 1 to 200 characters")
+        }
         return text
     }
 

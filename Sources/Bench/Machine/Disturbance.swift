@@ -4,14 +4,15 @@ internal import Glibc
 
 /// Time that others took from a measurement: other guests of the same hardware, and other programs on the same processors.
 ///
-/// Source: proc_stat(5) (steal), Documentation/scheduler/sched-stats.rst (the wait on run queues), Documentation/accounting/psi.rst.
+/// Source: proc_stat(5) (steal), Documentation/scheduler/sched-stats.rst (the wait on run queues),
+/// Documentation/accounting/psi.rst.
 public struct Disturbance: Hashable, Sendable, Codable {
     /// Seconds that passed.
     public var seconds: Double
     /// Share of all processors' time that the hypervisor gave to others; nil where /proc/stat is not there.
     public var steal: Double?
-    /// Seconds that threads of the measurement waited, ready to run, for a processor, for each second that passed; nil where the
-    /// kernel does not count.
+    /// Seconds that threads of the measurement waited, ready to run, for a processor, for each second that passed; nil where
+    /// the kernel does not count.
     public var runQueueWait: Double?
     /// Share of the time in which some thread of the machine waited for a processor; nil without pressure information.
     public var pressure: Double?
@@ -67,8 +68,8 @@ struct DisturbanceCounters: Sendable {
         pressure = SmallFile.line("/proc/pressure/cpu").flatMap(DisturbanceCounters.total)
     }
 
-    /// Of "cpu user nice system idle iowait irq softirq steal guest guest_nice": steal, and the sum of the first eight, in which guests
-    /// are contained.
+    /// Of "cpu user nice system idle iowait irq softirq steal guest guest_nice": steal, and the sum of the first eight, in
+    /// which guests are contained.
     static func ticks(_ line: String) -> (steal: UInt64?, all: UInt64?) {
         let numbers = line.split(separator: " ").dropFirst().compactMap { UInt64($0) }
         guard numbers.count >= 8 else { return (nil, nil) }
@@ -82,7 +83,8 @@ struct DisturbanceCounters: Sendable {
 
     /// What happened since `earlier`.
     ///
-    /// - Parameter runQueueWait: nanoseconds that the measuring threads waited, and of how many they measured; nil if not known.
+    /// - Parameter runQueueWait: nanoseconds that the measuring threads waited, and of how many they measured; nil if not
+    ///   known.
     func since(_ earlier: DisturbanceCounters, runQueueWait: (waited: Int64, measured: Int64)?) -> Disturbance {
         let elapsed = Double(max(nanoseconds - earlier.nanoseconds, 1)) / 1e9
         var disturbance = Disturbance(seconds: elapsed)

@@ -31,7 +31,9 @@ public struct MachineFacts: Hashable, Sendable, Codable {
         architecture = MachineFacts.string(of: name.machine)
         kernel = MachineFacts.string(of: name.sysname) + " " + MachineFacts.string(of: name.release)
         let information = SmallFile.text("/proc/cpuinfo") ?? ""
-        processor = MachineFacts.field("model name", information) ?? MachineFacts.field("CPU part", information).map { "CPU part \($0)" }
+        processor =
+            MachineFacts.field("model name", information)
+            ?? MachineFacts.field("CPU part", information).map { "CPU part \($0)" }
         isVirtual = MachineFacts.field("flags", information)?.split(separator: " ").contains("hypervisor") ?? false
         processors = max(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 1)
         processorsAllowed = max(Processors.allowed.count, 1)

@@ -77,8 +77,9 @@ public struct BenchSettings: Hashable, Sendable, Codable {
     public var warmup = 0.01
     /// Submissions for each ring of the doorbell; nil for as many as are in flight.
     public var batch: Int?
-    /// Bytes that sources and destinations of one channel may take together. It bounds the depth of large transactions.
-    public var memory = 256 << 20
+    /// Bytes that sources and destinations of one channel may take together. It bounds the depth of large transactions, and
+    /// what is walked through where memory is cold.
+    public var memory = 1 << 30
     public var cache = Cache.warm
     /// Processors that the threads are pinned to, in turn; empty where the kernel chooses.
     public var processors: [Int] = []

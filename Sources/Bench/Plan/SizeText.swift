@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Numbers of bytes as people write them: 64, 4KiB, "1 MiB", 1.5MiB. Powers of 1024 are named so; kB, MB and GB are powers of 1000.
+/// Numbers of bytes as people write them: 64, 4KiB, "1 MiB", 1.5MiB. Powers of 1024 are named so; kB, MB and GB are powers of
+/// 1000.
 public enum SizeText {
     /// What is accepted.
     public static let allowed = "bytes, or a number with KiB, MiB, GiB (powers of 1024) or kB, MB, GB (powers of 1000)"

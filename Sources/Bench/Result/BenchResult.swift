@@ -69,8 +69,8 @@ public struct BenchRow: Hashable, Sendable, Codable {
     public var issueNanoseconds: [Double]
     /// From the call of `submit` to the moment the completion was taken; of all repeats together.
     public var latency: LatencySummary?
-    /// Share of the time at work: of a paced engine by its own count, of others by their threads' processor time. Only where a foreground task
-    /// ran beside.
+    /// Share of the time at work: of a paced engine by its own count, of others by their threads' processor time. Only where a
+    /// foreground task ran beside.
     public var share: [Double]
     /// One a repeat, where a foreground task ran beside.
     public var foreground: [ForegroundEffect]

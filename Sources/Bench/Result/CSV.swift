@@ -42,11 +42,13 @@ enum CSVField {
     /// Empty where there is no number.
     static func number(_ value: Double) -> String { value.isFinite ? "\(value)" : "" }
 
-    /// In quotes where it must be. A field that a spreadsheet would take for a formula gets an apostrophe, as spreadsheets have it.
+    /// In quotes where it must be. A field that a spreadsheet would take for a formula gets an apostrophe, as spreadsheets have
+    /// it.
     static func quoted(_ field: String) -> String {
         var text = field
         if let first = text.first, "=+@\t".contains(first) || (first == "-" && Double(text) == nil) { text = "'" + text }
         let needs = text.contains { ",\"\n\r".contains($0) || $0 == "\r\n" }
-        return needs ? "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\"" : text
+        return needs
+            ? "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\"" : text
     }
 }

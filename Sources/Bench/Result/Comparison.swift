@@ -2,9 +2,9 @@
 
 /// This run beside an earlier one, row by row, by speed.
 ///
-/// A row has changed where the test of Mann and Whitney finds less than 5 % probability for so different repeats from one and the same
-/// speed, *and* the medians lie at least 2 % apart. The repeats of one run share that run's machine, its memory's pages, its hour; a
-/// real change shows again when both versions are run in turn.
+/// A row has changed where the test of Mann and Whitney finds less than 5 % probability for so different repeats from one and
+/// the same speed, *and* the medians lie at least 2 % apart. The repeats of one run share that run's machine, its memory's
+/// pages, its hour; a real change shows again when both versions are run in turn.
 public struct Comparison: Hashable, Sendable, Codable {
     /// What is said of a row.
     public enum Verdict: String, Hashable, Sendable, Codable {

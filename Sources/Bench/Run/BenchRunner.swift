@@ -7,8 +7,8 @@ internal import Glibc
 
 /// Runs a plan on this machine's engines. Prints nothing.
 ///
-/// All points take turns: each is measured once, then each a second time in the opposite order, and so on. What changes slowly, such as the clock
-/// rate or another guest's load, then falls on all of them alike.
+/// All points take turns: each is measured once, then each a second time in the opposite order, and so on. What changes slowly,
+/// such as the clock rate or another guest's load, then falls on all of them alike.
 public struct BenchRunner: Sendable {
     private let system: DMASystem
     private let plan: BenchPlan
@@ -114,7 +114,8 @@ public struct BenchRunner: Sendable {
         var parts = unsafe tm()
         guard unsafe gmtime_r(&seconds, &parts) != nil else { return "" }
         func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
-        return unsafe "\(Int(parts.tm_year) + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))T\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))Z"
+        return
+            unsafe "\(Int(parts.tm_year) + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))T\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))Z"
     }
 }
 

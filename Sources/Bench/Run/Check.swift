@@ -6,7 +6,9 @@ internal import Glibc
 /// A look at what the last transactions of a measurement wrote: a benchmark of an engine that moves nothing would be fast.
 enum Check {
     /// Of copies into memory that is the same each time: each byte is compared. The rest is the test's business.
-    static func copied(_ cargo: borrowing Pair<Block, Block>, _ shape: LaneShape) throws(DMAError) -> (verified: Int, wrong: Int) {
+    static func copied(_ cargo: borrowing Pair<Block, Block>, _ shape: LaneShape) throws(DMAError) -> (
+        verified: Int, wrong: Int
+    ) {
         guard shape.operation != .interleaved, !shape.isCold else { return (0, 0) }
         let wrong = try cargo.first.withBytes { source throws(DMAError) in
             try cargo.second.withBytes { target throws(DMAError) in differing(source, target, shape.bytes) }

@@ -3,7 +3,8 @@
 internal import CDMA
 internal import DMACore
 
-/// What a task that works on the same processor feels of a transfer: the times of its pieces of work, alone and beside it. Nanoseconds.
+/// What a task that works on the same processor feels of a transfer: the times of its pieces of work, alone and beside it.
+/// Nanoseconds.
 public struct ForegroundEffect: Hashable, Sendable, Codable {
     public var aloneP50: Double
     public var aloneP99: Double

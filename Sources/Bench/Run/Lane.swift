@@ -71,15 +71,23 @@ struct Lane: Sendable {
             var channel = try Channel(engine, domain: domain.id, of: Pair<Block, Block>.self)
             try drive(&channel, shape, &tally, duty: duty) { () throws(DMAError) in
                 Pair(try memory.sourceBlock(), try memory.destinationBlock())
-            } check: { (cargo) throws(DMAError) in try Check.copied(cargo, shape) }
+            } check: { (cargo) throws(DMAError) in
+                try Check.copied(cargo, shape)
+            }
         case .fill, .crc32c:
             var channel = try Channel(engine, domain: domain.id, of: Block.self)
             try drive(&channel, shape, &tally, duty: duty) { () throws(DMAError) in
                 shape.operation == .fill ? try memory.destinationBlock() : try memory.sourceBlock()
-            } check: { (cargo) throws(DMAError) in try Check.filled(cargo, shape) }
+            } check: { (cargo) throws(DMAError) in
+                try Check.filled(cargo, shape)
+            }
         case .xor, .xorValidate, .pq, .pqValidate, .scatterGather:
             var channel = try Channel(engine, domain: domain.id, of: CargoList<Block>.self)
-            try drive(&channel, shape, &tally, duty: duty) { () throws(DMAError) in try memory.list(shape) } check: { _ in (0, 0) }
+            try drive(&channel, shape, &tally, duty: duty) { () throws(DMAError) in
+                try memory.list(shape)
+            } check: { _ in
+                (0, 0)
+            }
         }
     }
 
@@ -97,15 +105,23 @@ struct Lane: Sendable {
             var channel = try Channel(engine, domain: domain.id, of: Pair<Block, Block>.self)
             try await driveAwaiting(&channel, shape, &tally) { () throws(DMAError) in
                 Pair(try memory.sourceBlock(), try memory.destinationBlock())
-            } check: { (cargo) throws(DMAError) in try Check.copied(cargo, shape) }
+            } check: { (cargo) throws(DMAError) in
+                try Check.copied(cargo, shape)
+            }
         case .fill, .crc32c:
             var channel = try Channel(engine, domain: domain.id, of: Block.self)
             try await driveAwaiting(&channel, shape, &tally) { () throws(DMAError) in
                 shape.operation == .fill ? try memory.destinationBlock() : try memory.sourceBlock()
-            } check: { (cargo) throws(DMAError) in try Check.filled(cargo, shape) }
+            } check: { (cargo) throws(DMAError) in
+                try Check.filled(cargo, shape)
+            }
         case .xor, .xorValidate, .pq, .pqValidate, .scatterGather:
             var channel = try Channel(engine, domain: domain.id, of: CargoList<Block>.self)
-            try await driveAwaiting(&channel, shape, &tally) { () throws(DMAError) in try memory.list(shape) } check: { _ in (0, 0) }
+            try await driveAwaiting(&channel, shape, &tally) { () throws(DMAError) in
+                try memory.list(shape)
+            } check: { _ in
+                (0, 0)
+            }
         }
     }
 

@@ -84,8 +84,8 @@ struct LaneClient {
         unissued = 0
     }
 
-    /// Submits a completion's cargo again. False when the time is over, or when ``failure`` says what went wrong: a throw from here is more than
-    /// the compiler's optimizer takes.
+    /// Submits a completion's cargo again. False when the time is over, or when ``failure`` says what went wrong: a throw from
+    /// here is more than the compiler's optimizer takes.
     @inline(__always)
     mutating func take<E: Engine & ~Copyable, C: Cargo & ~Copyable>(
         _ finished: consuming Finished<C>, _ channel: inout Channel<E, C>, stamped: Bool

@@ -2,8 +2,10 @@
 
 internal import CDMA
 internal import DMACore
+internal import Glibc
 
-/// The memory that one channel of a benchmark works on: blocks of two pools, one read and one written, and what each operation takes of them.
+/// The memory that one channel of a benchmark works on: blocks of two pools, one read and one written, and what each operation
+/// takes of them.
 struct LaneShape: Sendable {
     let operation: BenchOperation
     let bytes: Int
@@ -64,8 +66,12 @@ struct LaneShape: Sendable {
         var span = point.bytes
         if settings.cache == .cold, point.operation != .scatterGather {
             // Twice the last-level cache, shared out to the transactions in flight.
-            let wanted = max(2 * cache / inFlight / each, 1)
-            span = max(wanted, 2) * point.bytes
+            let places = max(min(2 * cache, settings.memory) / inFlight / each, 1)
+            span = places * point.bytes
+            if 2 * cache > settings.memory {
+                notes.append(
+                    "\(SizeText.text(settings.memory)) of memory, less than twice the last-level cache: not quite cold")
+            }
         } else if settings.cache == .cold {
             notes.append("warm caches: segments have a place of their own")
         }
@@ -121,10 +127,15 @@ struct LaneMemory: ~Copyable {
         let alignment = Int(clamping: max(domain.constraints.alignment, 4096))
         var buffer = try Buffer(count: stride * count, alignment: alignment)
         if let node { try NodeMemory.prefer(node) }
-        buffer.withMutableBytes { bytes in
-            // Every page is there before the clock runs, and holds something.
-            for offset in Swift.stride(from: 0, to: bytes.byteCount - 7, by: 8) {
-                bytes.storeBytes(of: UInt64(offset) &* content, toByteOffset: offset, as: UInt64.self)
+        unsafe buffer.withUnsafeMutableBytes { bytes in
+            // Every page is there before the clock runs, and holds something: a page of words, again and again.
+            let page = min(4096, bytes.count)
+            for offset in Swift.stride(from: 0, to: page - 7, by: 8) {
+                unsafe bytes.storeBytes(of: UInt64(offset + 1) &* content, toByteOffset: offset, as: UInt64.self)
+            }
+            guard let base = bytes.baseAddress else { return }
+            for offset in Swift.stride(from: page, to: bytes.count, by: page) {
+                unsafe memcpy(base + offset, base, min(page, bytes.count - offset))
             }
         }
         if node != nil { try NodeMemory.prefer(nil) }

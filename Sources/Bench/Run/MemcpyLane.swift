@@ -27,7 +27,7 @@ struct MemcpyLane: Sendable {
     private func drive(_ tally: inout LaneTally) throws(DMAError) {
         // As many places as are in flight on the channel that stands beside it, from the caches or past them.
         var places = max(min(point.depth, settings.memory / 2 / point.bytes), 1)
-        if settings.cache == .cold { places = max(places, 2 * lastLevelCache / 2 / point.bytes, 2) }
+        if settings.cache == .cold { places = max(places, min(2 * lastLevelCache, settings.memory) / 2 / point.bytes) }
         let size = places * point.bytes
         var source = try NodeMemory.buffer(size, node: settings.sourceNode)
         var target = try NodeMemory.buffer(size, node: settings.destinationNode)

@@ -2,11 +2,11 @@
 
 internal import Histogram
 
-/// Times of single transactions, in a histogram of three significant digits (HdrHistogram): from 1 ns up, whatever comes, in some hundred
-/// kilobytes.
+/// Times of single transactions, in a histogram of three significant digits (HdrHistogram): from 1 ns up, whatever comes, in
+/// some hundred kilobytes.
 ///
-/// The loop that feeds it is closed: a transaction is submitted when another is over. Times are those of a client that keeps `depth` in
-/// flight, not of one to whom requests come by the clock.
+/// The loop that feeds it is closed: a transaction is submitted when another is over. Times are those of a client that keeps
+/// `depth` in flight, not of one to whom requests come by the clock.
 public struct Latencies: Sendable {
     private var histogram = Histogram<UInt64>(highestTrackableValue: 1 << 36, numberOfSignificantValueDigits: .three)
 

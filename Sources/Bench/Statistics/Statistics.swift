@@ -17,8 +17,8 @@ public enum Statistics {
         return sorted[below] + (sorted[below + 1] - sorted[below]) * (place - Double(below))
     }
 
-    /// Half the distance between the quartiles, as a share of the median: how far a repeat lies from the middle. 0 for fewer than two
-    /// values.
+    /// Half the distance between the quartiles, as a share of the median: how far a repeat lies from the middle. 0 for fewer
+    /// than two values.
     public static func spread(_ values: [Double]) -> Double {
         let middle = median(values)
         guard values.count > 1, middle != 0 else { return 0 }
@@ -28,12 +28,12 @@ public enum Statistics {
 
 /// Whether two sets of measurements differ by more than chance: the test of Mann and Whitney, two-sided.
 ///
-/// It compares ranks and assumes no distribution, which suits speeds: they have a ceiling, and a tail of disturbed runs. Without ties and
-/// with at most ``exactLimit`` values a side the probability is exact, by counting; otherwise it is the normal approximation with corrections for
-/// ties and continuity.
+/// It compares ranks and assumes no distribution, which suits speeds: they have a ceiling, and a tail of disturbed runs.
+/// Without ties and with at most ``exactLimit`` values a side the probability is exact, by counting; otherwise it is the normal
+/// approximation with corrections for ties and continuity.
 ///
-/// Source: H. B. Mann and D. R. Whitney, "On a Test of Whether one of Two Random Variables is Stochastically Larger than the Other",
-/// Annals of Mathematical Statistics 18 (1947).
+/// Source: H. B. Mann and D. R. Whitney, "On a Test of Whether one of Two Random Variables is Stochastically Larger than the
+/// Other", Annals of Mathematical Statistics 18 (1947).
 public struct MannWhitney: Equatable, Sendable {
     /// Pairs in which the left value is the larger one; ties count half.
     public let u: Double
@@ -76,7 +76,8 @@ public struct MannWhitney: Equatable, Sendable {
 
     /// Counts the orders in which U is at most as far out, among all orders of `m` and `n` values.
     private static func exact(_ u: Double, _ m: Int, _ n: Int) -> Double {
-        // counts[j][k]: orders of i left and j right values with U = k, for the i so far. Doubles: the counts of 40 and 40 are near 10²³.
+        // counts[j][k]: orders of i left and j right values with U = k, for the i so far. Doubles: the counts of 40 and 40 are
+        // near 10²³.
         let most = m * n
         var counts = [[Double]](repeating: [Double](repeating: 0, count: most + 1), count: n + 1)
         for j in 0...n { counts[j][0] = 1 }

@@ -35,7 +35,9 @@ struct BarChart {
             """
         func across(_ value: Double) -> Double { left + scale.place(value) * width }
         let shown = scale.fitting(width, characterWidth: canvas.characterWidth)
-        for tick in shown { text += "<path d=\"M\(Markup.number(across(tick.value))) \(Markup.number(top))V\(Markup.number(height))\"/>" }
+        for tick in shown {
+            text += "<path d=\"M\(Markup.number(across(tick.value))) \(Markup.number(top))V\(Markup.number(height))\"/>"
+        }
         text += "</g><g class=\"ticks x\">"
         for tick in shown {
             let anchor = tick.value == scale.lowest ? " style=\"text-anchor:start\"" : ""
@@ -50,7 +52,8 @@ struct BarChart {
             let end = max(across(bar.value), left + 1)
             let label = bar.label.count > room ? String(bar.label.prefix(room - 1)) + "…" : bar.label
             text += "<g class=\"point s\(bar.style % Series.styles)\"><title>\(Markup.escape(bar.title))</title>"
-            text += "<text class=\"label\" x=\"\(Markup.number(left))\" y=\"\(Markup.number(y + 14))\">\(Markup.escape(label))</text>"
+            text +=
+                "<text class=\"label\" x=\"\(Markup.number(left))\" y=\"\(Markup.number(y + 14))\">\(Markup.escape(label))</text>"
             text +=
                 "<rect class=\"bar\" x=\"\(Markup.number(left))\" y=\"\(Markup.number(y + 20))\" width=\"\(Markup.number(end - left))\" height=\"14\" rx=\"2\"/>"
             if let reference = bar.reference {
@@ -58,7 +61,8 @@ struct BarChart {
                     "<path class=\"reference\" d=\"M\(Markup.number(across(reference))) \(Markup.number(y + 17))v20\"/>"
             }
             let textX = max(end, bar.reference.map(across) ?? 0) + 6
-            text += "<text class=\"value\" x=\"\(Markup.number(textX))\" y=\"\(Markup.number(y + 31))\">\(Markup.escape(bar.text))</text></g>"
+            text +=
+                "<text class=\"value\" x=\"\(Markup.number(textX))\" y=\"\(Markup.number(y + 31))\">\(Markup.escape(bar.text))</text></g>"
         }
         return text + "</svg>"
     }

@@ -58,7 +58,8 @@ struct LineChart {
         parts.append("</g><g class=\"ticks y\">")
         for tick in y.ticks {
             parts.append(
-                "<text x=\"\(Markup.number(left - 8))\" y=\"\(Markup.number(up(tick.value) + 4))\">\(Markup.escape(tick.label))</text>")
+                "<text x=\"\(Markup.number(left - 8))\" y=\"\(Markup.number(up(tick.value) + 4))\">\(Markup.escape(tick.label))</text>"
+            )
         }
         parts.append("</g><g class=\"ticks x\">")
         for tick in shown {

@@ -2,7 +2,8 @@
 
 /// Text that goes into HTML, SVG and attributes.
 enum Markup {
-    /// Nothing in the result can end a tag, an attribute or a comment; control characters, which XML does not have, are shown as U+FFFD.
+    /// Nothing in the result can end a tag, an attribute or a comment; control characters, which XML does not have, are shown
+    /// as U+FFFD.
     static func escape(_ text: String) -> String {
         var result = ""
         for scalar in text.unicodeScalars {

@@ -36,7 +36,9 @@ struct ModeFigures {
         return table
     }
 
-    private func bars(_ value: (BenchRow) -> Double, _ text: (Double) -> String, reference: ((BenchRow) -> Double)? = nil) -> [BarChart.Bar] {
+    private func bars(_ value: (BenchRow) -> Double, _ text: (Double) -> String, reference: ((BenchRow) -> Double)? = nil)
+        -> [BarChart.Bar]
+    {
         rows.enumerated().map { index, row in
             BarChart.Bar(
                 label: label(row), value: value(row), text: text(value(row)), reference: reference?(row), style: index,
@@ -57,7 +59,8 @@ struct ModeFigures {
         let waits = bars({ median($0, \.besideP99) }, { Quantity.time($0) }, reference: { median($0, \.aloneP99) })
         let longest = BarChart(
             title: "99th percentile of a foreground task's pieces of 50 µs beside a transfer, by mode",
-            description: "A bar for each mode, and a line across it where the task is without a transfer. The table behind the chart has the numbers.",
+            description:
+                "A bar for each mode, and a line across it where the task is without a transfer. The table behind the chart has the numbers.",
             xLabel: "99th percentile (logarithmic); line: alone", bars: waits,
             scale: Scale.logarithmic(waits.map(\.value) + waits.compactMap(\.reference) + [20_000]) { Quantity.tick($0) })
         let speeds = bars({ $0.speed / 1e9 }, { Quantity.decimal($0, 2) + " GB/s" })

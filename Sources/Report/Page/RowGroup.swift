@@ -2,7 +2,8 @@
 
 internal import DMABench
 
-/// Rows that belong into one chart: of one case and one operation, at most as many lines as there are styles; memcpy's with them.
+/// Rows that belong into one chart: of one case and one operation, at most as many lines as there are styles; memcpy's with
+/// them.
 struct RowGroup {
     /// What all rows have in common, in words.
     let heading: String
@@ -92,7 +93,8 @@ extension BenchMode {
     var words: String {
         switch self {
         case .burst: "burst"
-        case .cycleStealing(let share): "cycle stealing \(Quantity.percent(share, share * 100 == (share * 100).rounded() ? 0 : 1))"
+        case .cycleStealing(let share):
+            "cycle stealing \(Quantity.percent(share, share * 100 == (share * 100).rounded() ? 0 : 1))"
         case .demand: "demand"
         }
     }

@@ -2,7 +2,8 @@
 
 internal import DMABench
 
-/// The charts of one group: speed, latency and processor time by size, or as bars where there is one size; and percentile curves.
+/// The charts of one group: speed, latency and processor time by size, or as bars where there is one size; and percentile
+/// curves.
 struct GroupFigures {
     let group: RowGroup
     let number: Int
@@ -36,7 +37,7 @@ struct GroupFigures {
 
     private func bySize(
         _ id: String, _ heading: String, _ note: String, yLabel: String, columns: [String], scale: ([Double]) -> Scale,
-        _ value: (BenchRow) -> Value?
+        value: (BenchRow) -> Value?
     ) -> Figure {
         var series: [Series] = []
         var table = DataTable(header: ["contestant", "size"] + columns, leading: 2)
@@ -58,7 +59,8 @@ struct GroupFigures {
         let x = Scale.sizes(group.sizes) { SizeText.text($0) }
         let chart = LineChart(
             title: "\(heading) by transfer size: \(group.heading)",
-            description: "A line for each of \(series.map(\.label).joined(separator: "; ")). The table behind the chart has the numbers.",
+            description:
+                "A line for each of \(series.map(\.label).joined(separator: "; ")). The table behind the chart has the numbers.",
             xLabel: "transfer size (logarithmic)", yLabel: yLabel, x: x, y: scale(heights), series: series)
         return Figure(
             heading: "\(heading) by size", note: note, svg: chart.svg(id: "g\(number)-\(id)"),
@@ -70,46 +72,49 @@ struct GroupFigures {
         bySize(
             "speed", "Throughput", "Median of the repeats; whiskers from the slowest to the fastest. More is better.",
             yLabel: "GB/s (1 GB = 10⁹ bytes)", columns: ["GB/s", "lowest", "highest", "op/s"],
-            scale: { Scale.linear($0) { Quantity.trimmed($0) } }
-        ) { row in
-            guard let lowest = row.bytesPerSecond.min(), let highest = row.bytesPerSecond.max() else { return nil }
-            return Value(
-                y: row.speed / 1e9, low: lowest / 1e9, high: highest / 1e9,
-                cells: [
-                    Quantity.rate(row.speed), Quantity.rate(lowest), Quantity.rate(highest),
-                    Quantity.count(row.operationsPerSecond),
-                ],
-                text: "\(Quantity.rate(row.speed)) GB/s (\(Quantity.rate(lowest)) to \(Quantity.rate(highest)))")
-        }
+            scale: { Scale.linear($0) { Quantity.trimmed($0) } },
+            value: { row in
+                guard let lowest = row.bytesPerSecond.min(), let highest = row.bytesPerSecond.max() else { return nil }
+                return Value(
+                    y: row.speed / 1e9, low: lowest / 1e9, high: highest / 1e9,
+                    cells: [
+                        Quantity.rate(row.speed), Quantity.rate(lowest), Quantity.rate(highest),
+                        Quantity.count(row.operationsPerSecond),
+                    ],
+                    text: "\(Quantity.rate(row.speed)) GB/s (\(Quantity.rate(lowest)) to \(Quantity.rate(highest)))")
+            })
     }
 
     private var latency: Figure {
         bySize(
-            "latency", "Latency", "Median of single transactions with the depth in flight; whiskers up to the 99th percentile. Less is better.",
+            "latency", "Latency",
+            "Median of single transactions with the depth in flight; whiskers up to the 99th percentile. Less is better.",
             yLabel: "time from submission to completion (logarithmic)", columns: ["p50", "p90", "p99", "p99.9", "longest"],
-            scale: { Scale.logarithmic($0) { Quantity.tick($0) } }
-        ) { row in
-            guard let latency = row.latency else { return nil }
-            let all = [latency.p50, latency.p90, latency.p99, latency.p999, latency.maximum]
-            return Value(
-                y: Double(latency.p50), low: Double(latency.p50), high: Double(latency.p99),
-                cells: all.map { Quantity.time(Double($0)) },
-                text: "p50 \(Quantity.time(Double(latency.p50))), p99 \(Quantity.time(Double(latency.p99)))")
-        }
+            scale: { Scale.logarithmic($0) { Quantity.tick($0) } },
+            value: { row in
+                guard let latency = row.latency else { return nil }
+                let all = [latency.p50, latency.p90, latency.p99, latency.p999, latency.maximum]
+                return Value(
+                    y: Double(latency.p50), low: Double(latency.p50), high: Double(latency.p99),
+                    cells: all.map { Quantity.time(Double($0)) },
+                    text: "p50 \(Quantity.time(Double(latency.p50))), p99 \(Quantity.time(Double(latency.p99)))")
+            })
     }
 
     private var cost: Figure {
         bySize(
             "cost", "Processor time", "Of all threads of the process, for each 10⁹ bytes moved. Less is better.",
             yLabel: "CPU seconds per GB (logarithmic)", columns: ["CPU s/GB", "submit", "doorbell"],
-            scale: { Scale.logarithmic($0) { Quantity.trimmed($0) } }
-        ) { row in
-            guard let lowest = row.cpuSecondsPerGB.min(), let highest = row.cpuSecondsPerGB.max(), row.cpuCost > 0 else { return nil }
-            return Value(
-                y: row.cpuCost, low: lowest > 0 ? lowest : row.cpuCost, high: highest,
-                cells: [Quantity.decimal(row.cpuCost, 4), Quantity.time(row.submitCost), Quantity.time(row.issueCost)],
-                text: "\(Quantity.decimal(row.cpuCost, 4)) CPU seconds per GB")
-        }
+            scale: { Scale.logarithmic($0) { Quantity.trimmed($0) } },
+            value: { row in
+                guard let lowest = row.cpuSecondsPerGB.min(), let highest = row.cpuSecondsPerGB.max(), row.cpuCost > 0 else {
+                    return nil
+                }
+                return Value(
+                    y: row.cpuCost, low: lowest > 0 ? lowest : row.cpuCost, high: highest,
+                    cells: [Quantity.decimal(row.cpuCost, 4), Quantity.time(row.submitCost), Quantity.time(row.issueCost)],
+                    text: "\(Quantity.decimal(row.cpuCost, 4)) CPU seconds per GB")
+            })
     }
 
     // MARK: One size
@@ -124,19 +129,24 @@ struct GroupFigures {
                 BarChart.Bar(
                     label: line.label, value: row.speed / 1e9, text: "\(Quantity.rate(row.speed)) GB/s", reference: nil,
                     style: style(index),
-                    title: "\(line.label): \(Quantity.rate(row.speed)) GB/s (\(Quantity.rate(lowest)) to \(Quantity.rate(highest)))"))
+                    title:
+                        "\(line.label): \(Quantity.rate(row.speed)) GB/s (\(Quantity.rate(lowest)) to \(Quantity.rate(highest)))"
+                ))
             table.rows.append([
                 line.label, Quantity.rate(row.speed), Quantity.rate(lowest), Quantity.rate(highest),
-                Quantity.time(row.latency.map { Double($0.p50) } ?? .nan), Quantity.time(row.latency.map { Double($0.p99) } ?? .nan),
+                Quantity.time(row.latency.map { Double($0.p50) } ?? .nan),
+                Quantity.time(row.latency.map { Double($0.p99) } ?? .nan),
                 Quantity.decimal(row.cpuCost, 4),
             ])
         }
         let chart = BarChart(
-            title: "Throughput: \(group.heading)", description: "A bar for each contestant. The table behind the chart has the numbers.",
+            title: "Throughput: \(group.heading)",
+            description: "A bar for each contestant. The table behind the chart has the numbers.",
             xLabel: "GB/s (1 GB = 10⁹ bytes)", bars: bars,
             scale: Scale.linear(bars.map(\.value)) { Quantity.trimmed($0) })
         return Figure(
-            heading: "Throughput", note: "Median of the repeats. More is better.", svg: chart.svg(id: "g\(number)-bars"), legend: [],
+            heading: "Throughput", note: "Median of the repeats. More is better.", svg: chart.svg(id: "g\(number)-bars"),
+            legend: [],
             table: table)
     }
 
@@ -175,9 +185,11 @@ struct GroupFigures {
             let text = SizeText.text(size)
             let chart = LineChart(
                 title: "Latency by percentile, \(text): \(group.heading)",
-                description: "A curve for each of \(series.map(\.label).joined(separator: "; ")). The table behind the chart has the numbers.",
+                description:
+                    "A curve for each of \(series.map(\.label).joined(separator: "; ")). The table behind the chart has the numbers.",
                 xLabel: "percentile (by what is left above)", yLabel: "latency (logarithmic)",
-                x: Scale.percentiles(upTo: min(last, 99.999)), y: Scale.logarithmic(heights) { Quantity.tick($0) }, series: series,
+                x: Scale.percentiles(upTo: min(last, 99.999)), y: Scale.logarithmic(heights) { Quantity.tick($0) },
+                series: series,
                 hasMarkers: false)
             return Figure(
                 heading: "Percentiles at \(text)", note: "", svg: chart.svg(id: "g\(number)-p\(size)"),
