@@ -21,6 +21,18 @@ public struct SelfTest: Sendable {
     public var engines: Set<String>?
     /// Operations; nil for all. With some, the contract's other rules are left out.
     public var operations: Set<OperationKind>?
+    /// What of the data is chosen and not left to chance.
+    public var choice = DataChoice()
+    /// Channels of an engine at work at the same time, while throughput is measured; an engine that has fewer uses those.
+    public var channels = 1
+    /// Which of an engine's channels is opened, from 0; nil for all in turn.
+    public var channel: Int?
+    /// Nanoseconds to wait for a completion, before that counts as a failure.
+    public var patience: Int64 = 10_000_000_000
+    /// Nanoseconds for the contract's checks of one engine.
+    public var contractDuration: Int64 = 60_000_000_000
+    /// Whether faults are injected between the engines and their channels.
+    public var injectsFaults = false
 
     public init(seed: UInt64) { self.seed = seed }
 
@@ -31,16 +43,18 @@ public struct SelfTest: Sendable {
         public var modes: [ModeRow] = []
         public var streams: [StreamRow] = []
         public var contracts: [ConformanceReport] = []
+        public var faults: [FaultRow] = []
 
         public var passed: Bool {
             speeds.allSatisfy(\.passed) && modes.allSatisfy(\.passed) && streams.allSatisfy(\.passed)
-                && contracts.allSatisfy(\.passed)
+                && contracts.allSatisfy(\.passed) && faults.allSatisfy(\.passed)
         }
         /// Bytes that were compared with what they must be.
         public var bytesVerified: UInt64 {
             speeds.reduce(0) { $0 + $1.bytesVerified } + modes.reduce(0) { $0 + $1.bytesVerified }
                 + streams.reduce(0) { $0 + $1.bytesVerified }
                 + contracts.reduce(0) { $0 + $1.rows.reduce(0) { $0 + $1.bytesVerified } }
+                + faults.reduce(0) { $0 + $1.bytesVerified }
         }
     }
 
@@ -50,6 +64,7 @@ public struct SelfTest: Sendable {
         case speed(Survey.Row)
         case mode(ModeRow)
         case stream(StreamRow)
+        case fault(FaultRow)
     }
 
     /// Runs everything, one engine after the other.
@@ -59,9 +74,13 @@ public struct SelfTest: Sendable {
         var report = Report(seed: seed)
         var isKnown = false
         for listing in system.engines where listing.offer.absence == nil && engines?.contains(listing.offer.name) ?? true {
-            guard let provider = listing.provider as? CPUProvider else { continue }
             isKnown = true
-            try await run(listing.offer.name, provider.configuration(listing.offer.name), &report, progress)
+            if let provider = listing.provider as? CPUProvider {
+                try await run(listing.offer.name, provider.configuration(listing.offer.name), &report, progress)
+            } else {
+                await run(listing, &report, progress)
+            }
+            if injectsFaults { try injectFaults(listing, &report, progress) }
         }
         guard isKnown else { throw DMAError(.noSuchChannel) }
         return report
@@ -75,20 +94,16 @@ public struct SelfTest: Sendable {
         configuration.peripherals = peripherals
         let complete = configuration
         let domain = Domain(name: name)
-        var suite = ConformanceSuite(seed: seed, iterations: iterations, maximumBytes: bytes, domain: domain)
-        if let operations {
-            let only = ConformanceCheck.allCases.filter { $0.operation.map(operations.contains) ?? false }
-            suite = ConformanceSuite(
-                seed: seed, iterations: iterations, maximumBytes: bytes, domain: domain, only: Set(only))
-        }
+        let suite = suite(domain)
         let make: @Sendable () throws(DMAError) -> CPUEngine = { () throws(DMAError) in try CPUEngine(complete) }
-        report.contracts.append(
-            await suite.run(
-                name, makeEngine: make,
-                provisions: CPUProvisions.provisions(peripherals)
-            ) { progress?(.contract(engine: name, $0)) })
-        let survey = Survey(seed: seed, bytes: bytes, depth: depth, duration: duration, domain: domain)
-        report.speeds += survey.run(name, kinds: operations, makeEngine: make) { progress?(.speed($0)) }
+        if choice.verifies {
+            report.contracts.append(
+                await suite.run(
+                    name, makeEngine: make,
+                    provisions: CPUProvisions.provisions(peripherals)
+                ) { progress?(.contract(engine: name, $0)) })
+        }
+        report.speeds += await survey(domain).run(name, kinds: operations, makeEngine: make) { progress?(.speed($0)) }
         if operations?.contains(.cyclic) ?? true {
             let small = try FIFOPeripheral(depth: 512, width: 4)
             let ringConfiguration = {

@@ -18,8 +18,6 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
     private(set) var capabilities = Capabilities(name: "", operations: [])
 
     var random: SeededRandom
-    /// How many sources XOR and PQ have; nil for any number.
-    var sources: Int?
     private var check = ConformanceCheck.rule01
     private var iteration = 0
     /// Of the transaction under test; shown with failures.
