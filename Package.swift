@@ -60,6 +60,9 @@ let package = Package(
             path: "Sources/Bench", swiftSettings: house),
         .target(name: "DMAReport", dependencies: ["DMABench"], path: "Sources/Report", swiftSettings: house),
         .testTarget(
+            name: "DMAToolTests", dependencies: ["DMA", "DMABench", "DMACore", "ScriptedEngines", "dmactl"],
+            path: "Tests/ToolTests", swiftSettings: house),
+        .testTarget(
             name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore"], path: "Tests/BenchTests",
             swiftSettings: house),
         .testTarget(

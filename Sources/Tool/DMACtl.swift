@@ -28,7 +28,7 @@ struct DMACtl: AsyncParsableCommand {
               66  a file cannot be read
               73  a file cannot be written
             """,
-        version: "0.1.0", subcommands: [ListCommand.self, TestCommand.self, BenchCommand.self])
+        version: "0.1.0", subcommands: [ListCommand.self, TestCommand.self, BenchCommand.self, ManualCommand.self])
 
     static func main() async {
         do {
