@@ -178,9 +178,9 @@ static inline int cdma_file_await(int fd, short events, int other, int milliseco
     return (set[0].ready ? 1 : 0) | (set[1].ready ? 2 : 0);
 }
 
-static inline int cdma_event_make(void) {
+static inline int cdma_event_make(bool waits) {
     // EFD_CLOEXEC, EFD_NONBLOCK
-    long fd = syscall(SYS_eventfd2, 0, O_CLOEXEC | O_NONBLOCK);
+    long fd = syscall(SYS_eventfd2, 0, O_CLOEXEC | (waits ? 0 : O_NONBLOCK));
     return fd < 0 ? -errno : (int)fd;
 }
 static inline void cdma_event_signal(int fd) {

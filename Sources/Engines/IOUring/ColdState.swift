@@ -25,7 +25,10 @@ struct ColdState: ~Copyable {
     var statistics = IOUringStatistics()
     /// What the carrier said last when it did not take what was issued.
     var lastRefusal: Int32 = 0
-    var line: InterruptLine?
+    let line = InterruptLine()
+    /// Wakes tasks; there from the first transaction that asks for an interrupt.
+    var watcher: Watcher?
+    let buffers: BufferTable?
     var capabilities: Capabilities
     /// Whether writes may say that a broken pipe is to send no signal (RWF_NOSIGNAL, Linux 6.18).
     var hasNoSignal: Bool
@@ -54,12 +57,18 @@ struct ColdState: ~Copyable {
         }
         ringRefusal = refusal
         depth = configuration.depth
+        if let ring, let registrar = configuration.registrar, configuration.buffers != .never {
+            let table = BufferTable(ring, configuration.buffers)
+            registrar.enroll(table)
+            buffers = table
+        } else {
+            buffers = nil
+        }
         table = FileTable(configuration.files)
         table.register(carrier)
         self.slots = slots
         unsafe details = .allocate(capacity: slots)
         unsafe details.initialize(repeating: Detail(), count: slots)
-        line = nil
         hasNoSignal = carrier.isKernel
         capabilities = configuration.capabilities
         capabilities.implementation = Self.implementation(configuration, ring, refusal)
@@ -69,6 +78,11 @@ struct ColdState: ~Copyable {
     }
 
     deinit {
+        watcher?.stop()
+        if let buffers {
+            configuration.registrar?.strike(buffers)
+            buffers.close()
+        }
         threads?.stop()
         for case let record? in table.records { record.close() }
         for slot in 0..<slots { unsafe details[slot].scratch?.deallocate() }
@@ -108,6 +122,7 @@ extension IOUringConfiguration {
         // After each request that a transaction is made of, which may end at any byte.
         capabilities.residueGranularity = .burst
         capabilities.canPause = true
+        capabilities.hasInterrupts = true
         return capabilities
     }
 }

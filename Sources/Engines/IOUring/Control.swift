@@ -7,7 +7,15 @@ public import DMACore
 
 extension IOUringEngine {
     /// What was done, and where the engine had to fall back.
-    public var statistics: IOUringStatistics { state.statistics }
+    public var statistics: IOUringStatistics {
+        var statistics = state.statistics
+        statistics.fixedRequests = fixedRequests
+        if let counts = state.buffers?.counts {
+            statistics.registeredBuffers = counts.registered
+            statistics.refusedBuffers = counts.refused
+        }
+        return statistics
+    }
 
     public mutating func terminate() {
         detours.insert(.terminating)

@@ -150,6 +150,7 @@ extension IOUringEngine {
         let detail = unsafe detail(slot).pointee
         let residue = detail.descriptor.count - min(detail.done, detail.descriptor.count)
         let tag = unsafe request(slot).pointee.tag
+        if detail.descriptor.flags.contains(.interrupt) { state.line.raise() }
         leave(slot)
         release(slot)
         state.reports.append(Completion(tag: tag, status: status, residue: residue, value: value))

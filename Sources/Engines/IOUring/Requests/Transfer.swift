@@ -48,6 +48,10 @@ extension IOUringEngine {
                 request.opcode = writes ? Opcode.send : Opcode.receive
                 // MSG_NOSIGNAL
                 request.operation_flags = writes ? 0x4000 : 0
+            } else if !record.isStream, let window = window(request.address, UInt64(request.length)) {
+                request.opcode = writes ? Opcode.writeFixed : Opcode.readFixed
+                request.buffer = window
+                fixedRequests &+= 1
             }
         } else {
             request = entry(writes ? Opcode.writev : Opcode.readv, handle, slot: slot, part: UInt64(part))
