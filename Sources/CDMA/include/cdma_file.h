@@ -161,6 +161,11 @@ static inline int64_t cdma_socket_send(int fd, const void *bytes, size_t count, 
     return n < 0 ? -errno : n;
 }
 
+static inline int64_t cdma_socket_message(int fd, struct cdma_message message, int flags, bool sends) {
+    long n = syscall(sends ? SYS_sendmsg : SYS_recvmsg, fd, &message, flags | (sends ? CDMA_MSG_NOSIGNAL : 0));
+    return n < 0 ? -errno : n;
+}
+
 // struct pollfd and struct timespec of the kernel's.
 struct cdma_poll {
     int32_t fd;

@@ -29,6 +29,8 @@ struct ColdState: ~Copyable {
     /// Wakes tasks; there from the first transaction that asks for an interrupt.
     var watcher: Watcher?
     let buffers: BufferTable?
+    /// Cyclic transactions that run, by slot.
+    var rings: [Int: CyclicRun] = [:]
     var capabilities: Capabilities
     /// Whether writes may say that a broken pipe is to send no signal (RWF_NOSIGNAL, Linux 6.18).
     var hasNoSignal: Bool
@@ -85,7 +87,10 @@ struct ColdState: ~Copyable {
         }
         threads?.stop()
         for case let record? in table.records { record.close() }
-        for slot in 0..<slots { unsafe details[slot].scratch?.deallocate() }
+        for slot in 0..<slots {
+            unsafe details[slot].scratch?.deallocate()
+            unsafe details[slot].message?.deallocate()
+        }
         unsafe details.deinitialize(count: slots)
         unsafe details.deallocate()
     }
@@ -113,7 +118,7 @@ extension IOUringConfiguration {
     /// What an engine of this configuration can do, whatever carries it.
     public var capabilities: Capabilities {
         var capabilities = Capabilities(
-            name: "io_uring", implementation: "\(path)", operations: [.peripheral, .command, .null], depth: depth)
+            name: "io_uring", implementation: "\(path)", operations: [.peripheral, .command, .cyclic, .null], depth: depth)
         capabilities.commands = PeripheralCommandSet(PeripheralCommand.allCases)
         capabilities.flags = [.interrupt, .reuse]
         capabilities.maximumSegments = 256

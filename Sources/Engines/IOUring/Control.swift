@@ -53,6 +53,17 @@ extension IOUringEngine {
         if paused { detours.insert(.paused) }
     }
 
+    /// Asks the kernel to give up one request.
+    mutating func cancelRequest(_ name: UInt64, _ slot: Int) {
+        var request = cdma_uring_sqe()
+        request.opcode = Opcode.cancel
+        request.fd = -1
+        request.address = name << 16 | UInt64(slot)
+        request.user_data = Self.ownName
+        push(request)
+        submitIssued()
+    }
+
     public mutating func quiesce(by deadline: Deadline) -> Bool {
         guard settleAll(by: deadline) else { return false }
         state.threads?.cancel(false)

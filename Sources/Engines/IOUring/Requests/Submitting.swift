@@ -131,6 +131,8 @@ extension IOUringEngine {
             startTransfer(slot)
         case .command:
             startCommand(slot)
+        case .cyclic:
+            startCyclic(slot)
         default:
             finish(slot, .failed, value: 22)
         }
