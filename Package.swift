@@ -25,6 +25,7 @@ let package = Package(
         .library(name: "DMA", targets: ["DMA"]),
         .library(name: "DMACore", targets: ["DMACore"]),
         .library(name: "DMACPUEngine", targets: ["DMACPUEngine"]),
+        .library(name: "DMAIOUringEngine", targets: ["DMAIOUringEngine"]),
         .library(name: "DMAConformance", targets: ["DMAConformance"]),
         .library(name: "DMALogging", targets: ["DMALogging"]),
         .library(name: "DMAMetrics", targets: ["DMAMetrics"]),
@@ -54,9 +55,14 @@ let package = Package(
                 .target(name: "CISAL", condition: .when(traits: ["ISAL"])),
             ],
             path: "Sources/Engines/CPU", swiftSettings: house),
-        .target(name: "DMA", dependencies: ["DMACore", "DMACPUEngine"], path: "Sources/System", swiftSettings: house),
         .target(
-            name: "DMASelfTest", dependencies: ["CDMA", "DMA", "DMAConformance", "DMACore", "DMACPUEngine"],
+            name: "DMAIOUringEngine", dependencies: ["CDMA", "DMACore"], path: "Sources/Engines/IOUring", swiftSettings: house),
+        .target(
+            name: "DMA", dependencies: ["DMACore", "DMACPUEngine", "DMAIOUringEngine"], path: "Sources/System",
+            swiftSettings: house),
+        .target(
+            name: "DMASelfTest",
+            dependencies: ["CDMA", "DMA", "DMAConformance", "DMACore", "DMACPUEngine", "DMAIOUringEngine"],
             path: "Sources/SelfTest", swiftSettings: house),
         .target(
             name: "DMABench",
@@ -102,7 +108,8 @@ let package = Package(
             ],
             path: "Sources/Tool", swiftSettings: house),
         .testTarget(
-            name: "DMASelfTestTests", dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMASelfTest"],
+            name: "DMASelfTestTests",
+            dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "DMASelfTest"],
             path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(name: "DMASystemTests", dependencies: ["DMA", "DMACore"], path: "Tests/SystemTests", swiftSettings: house),
         .target(
@@ -129,6 +136,9 @@ let package = Package(
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(
             name: "DMACompileFailTests", dependencies: ["DMACore"], path: "Tests/CompileFailTests", swiftSettings: house),
+        .testTarget(
+            name: "DMAIOUringEngineTests", dependencies: ["DMACore", "DMAIOUringEngine"], path: "Tests/IOUringEngineTests",
+            swiftSettings: house),
         .testTarget(
             name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine"], path: "Tests/CPUEngineTests",
             swiftSettings: house),

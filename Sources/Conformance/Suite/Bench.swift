@@ -18,6 +18,8 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
     private(set) var capabilities = Capabilities(name: "", operations: [])
 
     var random: SeededRandom
+    /// From where on the storage is free for the next plan.
+    var storageCursor = 0
     private var check = ConformanceCheck.rule01
     private var iteration = 0
     /// Of the transaction under test; shown with failures.
