@@ -92,7 +92,7 @@ struct RunnerTests {
             $0.engines = ["cpu", "cpu-threads"]
             $0.sizes = [1 << 20]
             $0.modes = [.burst, .cycleStealing(0.25), .demand]
-            $0.waits = [.wait]
+            $0.waits = [.wait, .await]
             $0.settings.seconds = 0.05
         }
         let second = try await BenchRunner(modes, on: DMASystem()).run()

@@ -49,11 +49,12 @@ struct Foreground: Sendable {
         let worked = cdma_thread_nanoseconds()
         let beside = pieces(until: stage.end, asks: true)
         tally.processorNanoseconds = cdma_thread_nanoseconds() - worked
-        // What waits for a request is to see that its time is over.
-        demand?.request(1)
+        // What is suspended for want of a request is to finish what it has, and see that its time is over.
+        demand?.request(1 << 40)
         stage.arrive(for: .latency)
+        demand?.withdraw()
         _ = pieces(until: stage.end, asks: true)
-        demand?.request(1)
+        demand?.request(1 << 40)
         guard !alone.isEmpty, !beside.isEmpty else { return tally }
         let rate = (Double(beside.count) / beside.reduce(0, +)) / (Double(alone.count) / alone.reduce(0, +))
         tally.effect = ForegroundEffect(

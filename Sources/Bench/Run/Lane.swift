@@ -134,13 +134,15 @@ struct Lane: Sendable {
         duty: (borrowing E) -> (busy: Int64, elapsed: Int64)?, cargo: () throws(DMAError) -> C,
         check: (borrowing C) throws(DMAError) -> (verified: Int, wrong: Int)
     ) throws(DMAError) {
-        var client = LaneClient(shape, settings, flags: flags, depth: channel.capabilities.depth)
+        var client = LaneClient(
+            shape, settings, flags: flags, depth: channel.capabilities.depth, mayIdle: point.mode.isPaced)
         for _ in 0..<shape.inFlight { try client.begin(&channel, try cargo()) }
         client.issue(&channel)
         let sleeps = point.wait == .wait
         // Nobody asks for anything yet in demand mode, and a share is not to be used up before it counts.
         if !point.mode.isPaced {
             client.end = Deadline.after(nanoseconds: Int64(settings.warmup * 1e9)).nanoseconds
+            client.operations = 0
             try client.run(&channel, sleeps: sleeps, stamped: false)
             client.issue(&channel)
         }
@@ -165,7 +167,8 @@ struct Lane: Sendable {
         _ channel: inout Channel<E, C>, _ shape: LaneShape, _ tally: inout LaneTally, cargo: () throws(DMAError) -> C,
         check: (borrowing C) throws(DMAError) -> (verified: Int, wrong: Int)
     ) async throws(DMAError) {
-        var client = LaneClient(shape, settings, flags: flags, depth: channel.capabilities.depth)
+        var client = LaneClient(
+            shape, settings, flags: flags, depth: channel.capabilities.depth, mayIdle: point.mode.isPaced)
         for _ in 0..<shape.inFlight { try client.begin(&channel, try cargo()) }
         client.issue(&channel)
         await stage.arrive(for: .throughput)

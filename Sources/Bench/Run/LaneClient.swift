@@ -15,6 +15,8 @@ struct LaneClient {
     let lookEvery: Int
     let clockCost = ClockCost.nanoseconds
 
+    /// Whether a part may end without a transaction: in a paced mode nobody may have asked for one.
+    private let mayIdle: Bool
     private var offset: UInt64 = 0
     private var unissued = 0
     private var untilLook = 1
@@ -36,7 +38,8 @@ struct LaneClient {
     /// Nanoseconds without a completion after which an engine counts as stuck.
     static let patience: Int64 = 20_000_000_000
 
-    init(_ shape: LaneShape, _ settings: BenchSettings, flags: DescriptorFlags, depth: Int) {
+    init(_ shape: LaneShape, _ settings: BenchSettings, flags: DescriptorFlags, depth: Int, mayIdle: Bool) {
+        self.mayIdle = mayIdle
         request = shape.request(flags: flags)
         step = UInt64(shape.bytes)
         span = UInt64(shape.span)
@@ -125,8 +128,12 @@ struct LaneClient {
         untilLook -= 1
         guard untilLook == 0 else { return true }
         untilLook = lookEvery
-        return cdma_monotonic_nanoseconds() < end
+        return cdma_monotonic_nanoseconds() < end || !hasEnough(stamped)
     }
+
+    /// Whether the present part has anything to show. On a busy machine its time can be over before an engine's thread has had a turn; then
+    /// the part is longer, not empty.
+    private func hasEnough(_ stamped: Bool) -> Bool { mayIdle || (stamped ? latencies.count > 0 : operations > 0) }
 
     /// Runs until ``end``, on a thread.
     ///
@@ -152,8 +159,7 @@ struct LaneClient {
             looks += 1
             guard sleeps || looks & 1023 == 0 else { continue }
             let now = cdma_monotonic_nanoseconds()
-            // In demand mode nobody may ask any more.
-            if now >= end { break }
+            if now >= end, hasEnough(stamped) { break }
             if limit == .max { limit = now + LaneClient.patience } else if now > limit { failure = DMAError(.deadlinePassed) }
             if failure != nil { break }
         }

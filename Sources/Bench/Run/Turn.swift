@@ -30,7 +30,8 @@ struct Turn {
     }
 
     private var hasForeground: Bool {
-        settings.foreground && listing != nil && (point.mode.isPaced || needsForeground)
+        // In demand mode it is the task that asks.
+        listing != nil && (settings.foreground && (point.mode.isPaced || needsForeground) || point.mode == .demand)
     }
     /// A burst in a case with paced modes is what they are compared with.
     let needsForeground: Bool
