@@ -72,8 +72,11 @@ let package = Package(
         .target(name: "DMAConformance", dependencies: ["DMACore"], path: "Sources/Conformance", swiftSettings: house),
         .target(name: "CountedRing", path: "Benchmarks/Counted/C"),
         .executableTarget(
-            name: "dma-counted", dependencies: ["CountedRing", "DMACPUEngine", "DMACore", "ScriptedEngines"],
+            name: "dma-counted", dependencies: ["CountedRing", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "ScriptedEngines"],
             path: "Benchmarks/Counted/Swift", swiftSettings: house),
+        .executableTarget(
+            name: "dma-benchmark-storage", dependencies: ["DMACore", "DMAIOUringEngine"], path: "Benchmarks/storage/Swift",
+            swiftSettings: house),
         .target(name: "BenchmarkPeers", path: "Benchmarks/CPU/Peers"),
         .executableTarget(
             name: "dma-benchmark-cpu", dependencies: ["BenchmarkPeers", "DMACPUEngine", "DMACore"],

@@ -68,7 +68,20 @@ extension IOUringEngine {
         guard !detours.contains(.paused) else { return }
         let waiting = issued &- (unsafe cdma_load_acquire32(view.submissionHead))
         guard waiting > 0 else { return }
-        let result = state.carrier.submit(waiting)
+        let result: Int32
+        switch door.kind {
+        case .kernel:
+            result = cdma_uring_enter(door.descriptor, waiting, 0, door.flags, nil, 0)
+        case .thread:
+            // The kernel says that it sleeps before it looks at the ring for the last time.
+            cdma_full_barrier()
+            let isAsleep = unsafe cdma_load_acquire32(view.submissionFlags) & SubmissionFlags.needWakeUp != 0
+            guard isAsleep else { return }
+            result = cdma_uring_enter(door.descriptor, waiting, 0, door.flags | EnterFlags.wakeUp, nil, 0)
+        case .carrier:
+            result = state.carrier.submit(waiting)
+            door = state.carrier.door
+        }
         if result < 0 || UInt32(result) < waiting { delay(result) } else { detours.remove(.unsubmitted) }
     }
 

@@ -98,6 +98,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     // MARK: Carrier
 
     var isKernel: Bool { false }
+    var door: Door { Door(kind: .carrier, descriptor: -1, flags: 0) }
 
     func submit(_ count: UInt32) -> Int32 {
         ring(Int32(clamping: count))
