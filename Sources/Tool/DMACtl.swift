@@ -18,5 +18,5 @@ struct DMACtl: AsyncParsableCommand {
               1  something is wrong: a test failed
               64 the command line is wrong
             """,
-        version: "0.1.0", subcommands: [ListCommand.self, TestCommand.self])
+        version: "0.1.0", subcommands: [ListCommand.self, TestCommand.self, BenchCommand.self])
 }
