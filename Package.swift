@@ -111,7 +111,7 @@ let package = Package(
         .testTarget(
             name: "DMACompileFailTests", dependencies: ["DMACore"], path: "Tests/CompileFailTests", swiftSettings: house),
         .testTarget(
-            name: "DMAIOUringEngineTests", dependencies: ["DMACore", "DMAIOUringEngine"], path: "Tests/IOUringEngineTests",
+            name: "DMAIOUringEngineTests", dependencies: ["CDMA", "DMACore", "DMAIOUringEngine"], path: "Tests/IOUringEngineTests",
             swiftSettings: house),
         .testTarget(
             name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine"], path: "Tests/CPUEngineTests",

@@ -99,8 +99,9 @@ extension IOUringEngine {
         // What waits for `issuePending` moves up by one.
         var index = tail
         while index != issued {
-            let from = unsafe view.submission(index &- 1).pointee
-            unsafe view.submission(index).pointee = from
+            let size = 1 << Int(view.submissionShift)
+            unsafe UnsafeMutableRawPointer(view.submission(index)).copyMemory(
+                from: view.submission(index &- 1), byteCount: size)
             index &-= 1
         }
         unsafe view.submission(issued).pointee = entry

@@ -112,7 +112,7 @@ final class KernelRing: Carrier {
         return list
     }
 
-    private static func probe(_ descriptor: Int32) -> [Bool] {
+    static func probe(_ descriptor: Int32) -> [Bool] {
         var probe = cdma_uring_probe()
         let result = unsafe withUnsafeMutablePointer(to: &probe) {
             unsafe cdma_uring_register(descriptor, RegisterOperation.probe, $0, 256)
