@@ -110,8 +110,10 @@ let package = Package(
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(
             name: "DMACompileFailTests", dependencies: ["DMACore"], path: "Tests/CompileFailTests", swiftSettings: house),
+        // Takes io_uring away from a test's process.
+        .target(name: "ForbiddenSystemCalls", path: "Tests/ForbiddenSystemCalls"),
         .testTarget(
-            name: "DMAIOUringEngineTests", dependencies: ["CDMA", "DMACore", "DMAIOUringEngine"], path: "Tests/IOUringEngineTests",
+            name: "DMAIOUringEngineTests", dependencies: ["ForbiddenSystemCalls", "CDMA", "DMACore", "DMAIOUringEngine"], path: "Tests/IOUringEngineTests",
             swiftSettings: house),
         .testTarget(
             name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine"], path: "Tests/CPUEngineTests",

@@ -31,6 +31,8 @@ struct ColdState: ~Copyable {
     let buffers: BufferTable?
     /// Whether the ring has room for commands.
     let takesCommands: Bool
+    /// Plain transactions whose end was asked for: the use of their slot.
+    var cancelled: [Int: UInt64] = [:]
     /// Cyclic transactions that run, by slot.
     var rings: [Int: CyclicRun] = [:]
     var capabilities: Capabilities

@@ -87,6 +87,9 @@ extension IOUringEngine {
 
     /// The kernel did not take everything: EAGAIN, EBUSY and EINTR pass, so `next` and `wait` try again.
     mutating func delay(_ result: Int32) {
+        // EEXIST: the ring belongs to another thread. A registered descriptor is that thread's too, and here it is EINVAL or EBADF.
+        let isRegistered = door.flags & EnterFlags.registeredRing != 0
+        if result == -17 || isRegistered && (result == -22 || result == -9) { return refuseIssued() }
         detours.insert(.unsubmitted)
         state.statistics.delayedSubmissions += 1
         if result < 0 { state.lastRefusal = result }
