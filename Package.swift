@@ -45,7 +45,7 @@ let package = Package(
                 .target(name: "CISAL", condition: .when(traits: ["ISAL"])),
             ],
             path: "Sources/Engines/CPU", swiftSettings: house),
-        .target(name: "DMA", dependencies: ["DMACore", "DMACPUEngine"], path: "Sources/System", swiftSettings: house),
+        .target(name: "DMA", dependencies: ["CDMA", "DMACore", "DMACPUEngine"], path: "Sources/System", swiftSettings: house),
         .target(
             name: "DMASelfTest", dependencies: ["CDMA", "DMA", "DMAConformance", "DMACore", "DMACPUEngine"],
             path: "Sources/SelfTest", swiftSettings: house),

@@ -6,6 +6,7 @@
 #include "cdma_atomic.h"
 #include "cdma_kernels.h"
 #include "cdma_memory.h"
+#include "cdma_storage.h"
 #include "cdma_thread.h"
 
 #endif
