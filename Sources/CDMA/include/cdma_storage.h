@@ -230,6 +230,7 @@ static inline int cdma_rename(int directory, const char *from, const char *to) {
     return renameat(directory, from, directory, to) ? -errno : 0;
 }
 static inline int cdma_remove(int directory, const char *name) { return unlinkat(directory, name, 0) ? -errno : 0; }
+static inline int cdma_make_folder(const char *path) { return mkdir(path, 0777) ? -errno : 0; }
 static inline int cdma_change_mode(int fd, uint32_t mode) { return fchmod(fd, (mode_t)mode) ? -errno : 0; }
 static inline int cdma_change_owner(int fd, uint32_t owner, uint32_t group) {
     return fchown(fd, (uid_t)owner, (gid_t)group) ? -errno : 0;

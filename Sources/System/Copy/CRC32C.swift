@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import DMACPUEngine
+internal import DMACPUEngine
 
 /// A CRC32C over pieces that are finished in any order: each piece's own, put together without the bytes.
 ///
@@ -13,6 +13,11 @@ public enum CRC32C {
             guard let base = buffer.baseAddress else { return crc }
             return unsafe Kernels.best.crc32c(base, count: buffer.count, continuing: crc)
         }
+    }
+
+    static func of(_ text: String) -> UInt32 {
+        let bytes = Array(text.utf8)
+        return unsafe of(bytes.span.bytes)
     }
 
     /// The CRC of what has `first`, followed by `count` bytes that have `second`.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
-public import DMACore
 
 /// A reproducible stream of bytes: what stands at an offset follows from the seed and the offset alone.
 ///
