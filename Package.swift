@@ -25,6 +25,7 @@ let package = Package(
         .library(name: "DMA", targets: ["DMA"]),
         .library(name: "DMACore", targets: ["DMACore"]),
         .library(name: "DMACPUEngine", targets: ["DMACPUEngine"]),
+        .library(name: "DMAIOUringEngine", targets: ["DMAIOUringEngine"]),
         .library(name: "DMAConformance", targets: ["DMAConformance"]),
     ],
     traits: [
@@ -45,7 +46,11 @@ let package = Package(
                 .target(name: "CISAL", condition: .when(traits: ["ISAL"])),
             ],
             path: "Sources/Engines/CPU", swiftSettings: house),
-        .target(name: "DMA", dependencies: ["CDMA", "DMACore", "DMACPUEngine"], path: "Sources/System", swiftSettings: house),
+        .target(
+            name: "DMAIOUringEngine", dependencies: ["CDMA", "DMACore"], path: "Sources/Engines/IOUring", swiftSettings: house),
+        .target(
+            name: "DMA", dependencies: ["CDMA", "DMACore", "DMACPUEngine", "DMAIOUringEngine"], path: "Sources/System",
+            swiftSettings: house),
         .target(
             name: "DMASelfTest", dependencies: ["CDMA", "DMA", "DMAConformance", "DMACore", "DMACPUEngine"],
             path: "Sources/SelfTest", swiftSettings: house),
@@ -84,6 +89,9 @@ let package = Package(
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(
             name: "DMACompileFailTests", dependencies: ["DMACore"], path: "Tests/CompileFailTests", swiftSettings: house),
+        .testTarget(
+            name: "DMAIOUringEngineTests", dependencies: ["DMACore", "DMAIOUringEngine"], path: "Tests/IOUringEngineTests",
+            swiftSettings: house),
         .testTarget(
             name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine"], path: "Tests/CPUEngineTests",
             swiftSettings: house),

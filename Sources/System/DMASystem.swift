@@ -17,8 +17,8 @@ public final class DMASystem: Sendable {
 
     private let state: Mutex<State>
 
-    /// The engines of this package: the CPU's.
-    public convenience init() { self.init(providers: [CPUProvider()]) }
+    /// The engines of this package: the CPU's, and io_uring.
+    public convenience init() { self.init(providers: [CPUProvider(), IOUringProvider()]) }
 
     /// The engines of these providers alone.
     public init(providers: [any EngineProvider]) {

@@ -40,7 +40,7 @@ struct RequestTests {
         let seventh = try system.requestChannel(request, of: MappedBuffer.self)
         #expect(seventh.info.name == "cpu/7")
         #expect(refusal(system, ChannelRequest(name: "gpu")) == .noSuchChannel)
-        #expect(refusal(system, ChannelRequest(.peripheral)) == .noSuchChannel)
+        #expect(refusal(system, ChannelRequest([.copy, .peripheral])) == .noSuchChannel)
     }
 
     @Test("a granted channel copies, and every byte is right")

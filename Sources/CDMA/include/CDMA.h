@@ -4,9 +4,11 @@
 #define CDMA_H
 
 #include "cdma_atomic.h"
+#include "cdma_file.h"
 #include "cdma_kernels.h"
 #include "cdma_memory.h"
 #include "cdma_storage.h"
 #include "cdma_thread.h"
+#include "cdma_uring.h"
 
 #endif

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+public import DMACore
+
+/// What an engine keeps off the steady path.
+@usableFromInline @safe
+struct ColdState: ~Copyable {
+    let configuration: IOUringConfiguration
+    let carrier: any Carrier
+    /// The same as `carrier`, where it is threads.
+    let threads: ThreadRing?
+    /// Why there is no ring; 0 where there is one.
+    let ringRefusal: Int32
+    var depth: Int
+    var table: FileTable
+    let details: UnsafeMutablePointer<Detail>
+    private let slots: Int
+    /// Slots of particular transactions that were not issued, in order.
+    var unissued: [Int] = []
+    /// Those that are issued and wait for the end of a pause.
+    var held: [Int] = []
+    var reports: [Completion] = []
+    var reported = 0
+    var statistics = IOUringStatistics()
+    /// What the carrier said last when it did not take what was issued.
+    var lastRefusal: Int32 = 0
+    var line: InterruptLine?
+    var capabilities: Capabilities
+    /// Whether writes may say that a broken pipe is to send no signal (RWF_NOSIGNAL, Linux 6.18).
+    var hasNoSignal: Bool
+
+    init(_ configuration: IOUringConfiguration, slots: Int) throws(DMAError) {
+        self.configuration = configuration
+        // Room for several requests of each transaction, and for cancellations.
+        let submissions = min(max(slots * 4, 16), 32_768)
+        var refusal: Int32 = 0
+        var ring: KernelRing?
+        if configuration.path != .threads {
+            do throws(DMAError) {
+                ring = try KernelRing(configuration, submissions: submissions)
+            } catch {
+                guard configuration.path == .automatic else { throw error }
+                refusal = error.errno
+            }
+        }
+        if let ring {
+            carrier = ring
+            threads = nil
+        } else {
+            let threads = try ThreadRing(configuration, submissions: submissions)
+            carrier = threads
+            self.threads = threads
+        }
+        ringRefusal = refusal
+        depth = configuration.depth
+        table = FileTable(configuration.files)
+        table.register(carrier)
+        self.slots = slots
+        unsafe details = .allocate(capacity: slots)
+        unsafe details.initialize(repeating: Detail(), count: slots)
+        line = nil
+        hasNoSignal = carrier.isKernel
+        capabilities = configuration.capabilities
+        capabilities.implementation = Self.implementation(configuration, ring, refusal)
+        unissued.reserveCapacity(slots)
+        held.reserveCapacity(slots)
+        reports.reserveCapacity(slots * 2)
+    }
+
+    deinit {
+        threads?.stop()
+        for case let record? in table.records { record.close() }
+        for slot in 0..<slots { unsafe details[slot].scratch?.deallocate() }
+        unsafe details.deinitialize(count: slots)
+        unsafe details.deallocate()
+    }
+
+    private static func implementation(
+        _ configuration: IOUringConfiguration, _ ring: KernelRing?, _ refusal: Int32
+    ) -> String {
+        guard let ring else {
+            if configuration.path == .threads { return "threads" }
+            return "threads (io_uring: \(IOUringFeatures.message(refusal)))"
+        }
+        var words: [String] = []
+        if ring.setup & SetupFlags.submissionThread != 0 { words.append("submission thread") }
+        if ring.setup & SetupFlags.deferTaskRun != 0 {
+            words.append("deferred, one thread")
+        } else if ring.setup & SetupFlags.cooperative != 0 {
+            words.append("cooperative")
+        }
+        if ring.setup & SetupFlags.completionPolling != 0 { words.append("polled completions") }
+        return words.isEmpty ? "ring" : "ring: " + words.joined(separator: ", ")
+    }
+}
+
+extension IOUringConfiguration {
+    /// What an engine of this configuration can do, whatever carries it.
+    public var capabilities: Capabilities {
+        var capabilities = Capabilities(
+            name: "io_uring", implementation: "\(path)", operations: [.peripheral, .command, .null], depth: depth)
+        capabilities.commands = PeripheralCommandSet(PeripheralCommand.allCases)
+        capabilities.flags = [.interrupt, .reuse]
+        capabilities.maximumSegments = 256
+        capabilities.maximumCount = UInt64(Int64.max)
+        capabilities.completesInOrder = false
+        // After each request that a transaction is made of, which may end at any byte.
+        capabilities.residueGranularity = .burst
+        capabilities.canPause = true
+        return capabilities
+    }
+}

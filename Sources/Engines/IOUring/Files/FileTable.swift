@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+
+/// What the steady path looks at of a file.
+@usableFromInline @frozen
+struct FileEntry {
+    /// Address, position and length have none of these bits: then a read, or a write, goes as one plain request. All ones where none
+    /// does.
+    @usableFromInline var readMask: UInt64
+    @usableFromInline var writeMask: UInt64
+    /// What requests name, and with which of their flags.
+    @usableFromInline var descriptor: Int32
+    @usableFromInline var flags: UInt8
+    /// Transactions that name the file.
+    @usableFromInline var inFlight: UInt32
+
+    init() {
+        readMask = .max
+        writeMask = .max
+        descriptor = -1
+        flags = 0
+        inFlight = 0
+    }
+}
+
+/// What kind of file a peripheral is.
+enum FileKind: UInt8 {
+    case regular, block, character, pipe, socket, other
+
+    init(format: UInt32) {
+        self =
+            switch format {
+            case 0o100000: .regular
+            case 0o060000: .block
+            case 0o020000: .character
+            case 0o010000: .pipe
+            case 0o140000: .socket
+            default: .other
+            }
+    }
+    /// Whether its bytes have positions.
+    var hasPositions: Bool { self == .regular || self == .block }
+}
+
+/// How requests name one open description of a file.
+struct FileHandle {
+    var descriptor: Int32
+    var flags: UInt8
+}
+
+/// What is known of an attached file beside its entry.
+struct FileRecord {
+    var file: PeripheralFile
+    var kind: FileKind
+    /// Our own descriptors: through the page cache (or as it was opened), and past it.
+    var owned: Int32
+    var ownedDirect: Int32 = -1
+    var handle: FileHandle
+    var direct: FileHandle?
+    /// What direct transfers are multiples of. Bytes.
+    var memoryMask: UInt64 = 0
+    var readMask: UInt64 = 0
+    var writeMask: UInt64 = 0
+    /// Transactions that wait for their turn on a stream, by slot: one reads at a time, and one writes.
+    var readers: [Int] = []
+    var writers: [Int] = []
+
+    var isStream: Bool { !kind.hasPositions }
+}
+
+/// The files that an engine has, and their places in the kernel's table.
+struct FileTable {
+    var records: [FileRecord?]
+    /// Whether the kernel has a table of ours: two places for each file.
+    private(set) var isRegistered = false
+
+    init(_ capacity: Int) { records = Array(repeating: nil, count: capacity) }
+
+    /// Asks the kernel for an empty table.
+    mutating func register(_ carrier: any Carrier) {
+        guard carrier.isKernel else { return }
+        var table = cdma_uring_resources()
+        table.count = UInt32(records.count * 2)
+        // IORING_RSRC_REGISTER_SPARSE
+        table.flags = 1
+        isRegistered = unsafe withUnsafeMutablePointer(to: &table) {
+            unsafe carrier.register(RegisterOperation.files, $0, UInt32(MemoryLayout<cdma_uring_resources>.size)) >= 0
+        }
+    }
+
+    /// How requests name `descriptor`, which has place `place` in the kernel's table where there is one.
+    func handle(_ descriptor: Int32, at place: Int, _ carrier: any Carrier) -> FileHandle {
+        guard isRegistered, set(descriptor, at: place, carrier) else { return FileHandle(descriptor: descriptor, flags: 0) }
+        return FileHandle(descriptor: Int32(place), flags: EntryFlags.fixedFile)
+    }
+
+    @discardableResult
+    func set(_ descriptor: Int32, at place: Int, _ carrier: any Carrier) -> Bool {
+        guard isRegistered else { return false }
+        var update = cdma_uring_resource_update()
+        update.offset = UInt32(place)
+        update.count = 1
+        return unsafe withUnsafePointer(to: descriptor) { descriptor in
+            update.data = UInt64(UInt(bitPattern: descriptor))
+            return unsafe withUnsafeMutablePointer(to: &update) {
+                unsafe carrier.register(
+                    RegisterOperation.filesUpdate, $0, UInt32(MemoryLayout<cdma_uring_resource_update>.size)) >= 0
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import CDMA
+public import DMACore
+
+/// The kernel's storage, pipes and sockets as peripherals, through io_uring; or through threads, where io_uring is not to be had.
+///
+/// It moves nothing between two places in memory: its operations are transfers with attached files, commands to them, and streams.
+/// Addresses are this process's own. Positions are bytes of the file. Completions come in whatever order the kernel takes; on a
+/// stream (a transfer without a position) one transaction reads at a time and one writes, in the order in which they were issued.
+///
+/// A transfer is continued until it is whole or the file ends; one that ends early is `complete` with what is left as residue. A
+/// failed one carries the kernel's error number in its value and says by its residue how far it came.
+///
+/// A flush covers the writes that were complete when it was issued: a fence before it makes that all of them.
+///
+/// The steady path — `enqueue`, `issuePending`, `next` — allocates nothing, counts no references and takes no lock; its one system
+/// call is io_uring_enter(2).
+///
+/// Source: io_uring(7), io_uring_enter(2); include/uapi/linux/io_uring.h.
+@frozen @safe
+public struct IOUringEngine: ~Copyable, Engine {
+    @usableFromInline let view: RingView
+    @usableFromInline let files: UnsafeMutablePointer<FileEntry>
+    @usableFromInline let fileLimit: UInt64
+    @usableFromInline let requests: UnsafeMutablePointer<Request>
+    /// Slots that are not in use: the first `freeCount` of these.
+    @usableFromInline let free: UnsafeMutablePointer<UInt16>
+    @usableFromInline let slotMask: UInt64
+    @usableFromInline var freeCount: Int
+    /// Submissions are written up to `tail`, and given up to `issued`.
+    @usableFromInline var tail: UInt32
+    @usableFromInline var issued: UInt32
+    /// Completions taken.
+    @usableFromInline var head: UInt32
+    /// Any bit sends `issuePending` and `next` off the steady path.
+    @usableFromInline var detours: RingDetour
+    /// The file that `configure` chose.
+    @usableFromInline var chosen: UInt64
+    /// What the steady path does not touch.
+    @usableFromInline let cold: UnsafeMutablePointer<ColdState>
+
+    /// Makes the ring, or starts the threads.
+    ///
+    /// - Throws: `badConfiguration` for a value out of range; `kernelRefused` with the error number where the path `ring` was asked
+    ///   for and is not to be had; `engineFailed` where the system has no threads for the other one.
+    public init(_ configuration: IOUringConfiguration = IOUringConfiguration()) throws(DMAError) {
+        let configuration = try configuration.checked()
+        var slots = 1
+        while slots < configuration.depth { slots *= 2 }
+        let state = try ColdState(configuration, slots: slots)
+        view = state.carrier.view
+        let depth = configuration.depth
+        unsafe cold = .allocate(capacity: 1)
+        unsafe cold.initialize(to: state)
+        unsafe files = .allocate(capacity: configuration.files)
+        unsafe files.initialize(repeating: FileEntry(), count: configuration.files)
+        fileLimit = UInt64(configuration.files)
+        unsafe requests = .allocate(capacity: slots)
+        unsafe requests.initialize(repeating: Request(), count: slots)
+        unsafe free = .allocate(capacity: slots)
+        // The first slot on top.
+        for index in 0..<slots { unsafe (free + index).initialize(to: UInt16(slots - 1 - index)) }
+        slotMask = UInt64(slots - 1)
+        freeCount = slots
+        tail = unsafe cdma_load_acquire32(view.submissionTail)
+        issued = tail
+        head = unsafe cdma_load_acquire32(view.completionHead)
+        detours = configuration.polledCompletions ? .polls : []
+        chosen = 0
+        unsafe cold.pointee.depth = depth
+    }
+
+    deinit {
+        // The channel has quiesced, or parked the memory. First the ring goes, with whatever the kernel has of it; then ours.
+        unsafe cold.deinitialize(count: 1)
+        unsafe cold.deallocate()
+        unsafe files.deallocate()
+        unsafe requests.deallocate()
+        unsafe free.deallocate()
+    }
+
+    /// What this engine can do, and what carries it.
+    public var capabilities: Capabilities { unsafe cold.pointee.capabilities }
+
+    /// Where interrupts arrive.
+    public var interruptLine: InterruptLine? { unsafe cold.pointee.line }
+
+    @inlinable @inline(__always)
+    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+        let number = descriptor.detail[0]
+        let index = number == 0 ? chosen : number &- 1
+        let position = descriptor.value
+        guard descriptor.kind == .peripheral, index < fileLimit, descriptor.sourceCount &+ descriptor.destinationCount == 1,
+            !descriptor.flags.contains(.interrupt), position < 1 << 63, descriptor.count <= 0x7fff_f000, freeCount > 0
+        else { return enqueueParticular(descriptor, tag: tag) }
+        // The index is inside the table.
+        let file = unsafe files + Int(truncatingIfNeeded: index)
+        let writes = descriptor.sourceCount != 0
+        let address = writes ? descriptor.source : descriptor.destination
+        let mask = unsafe writes ? file.pointee.writeMask : file.pointee.readMask
+        guard (address | position | descriptor.count) & mask == 0 else { return enqueueParticular(descriptor, tag: tag) }
+        freeCount &-= 1
+        let slot = unsafe Int(free[freeCount])
+        let request = unsafe requests + slot
+        unsafe request.pointee.tag = tag
+        unsafe request.pointee.file = UInt32(truncatingIfNeeded: index)
+        unsafe request.pointee.count = descriptor.count
+        unsafe request.pointee.address = address
+        unsafe request.pointee.position = position
+        unsafe request.pointee.state = writes ? .write : .read
+        unsafe file.pointee.inFlight &+= 1
+        let entry = unsafe view.submission(tail)
+        unsafe entry.pointee = cdma_uring_sqe(
+            opcode: writes ? 23 : 22, flags: file.pointee.flags, ioprio: 0, fd: file.pointee.descriptor, offset: position,
+            address: address, length: UInt32(truncatingIfNeeded: descriptor.count), operation_flags: 0,
+            user_data: request.pointee.stamp << 16 | UInt64(slot), buffer: 0, personality: 0, file_index: 0, address3: 0,
+            reserved: 0)
+        tail &+= 1
+        return true
+    }
+
+    @inlinable @inline(__always)
+    public mutating func issuePending() {
+        guard detours.isEmpty else { return issueParticular() }
+        guard tail != issued else { return }
+        issued = tail
+        unsafe cdma_store_release32(view.submissionTail, tail)
+        submitIssued()
+    }
+
+    @inlinable @inline(__always)
+    public mutating func next() -> Completion? {
+        if unsafe head == cdma_load_acquire32(view.completionTail) {
+            // TASKRUN or OVERFLOW: there is something that only a system call brings.
+            if detours.isEmpty, unsafe cdma_load_acquire32(view.submissionFlags) & 6 == 0 { return nil }
+            return nextParticular()
+        }
+        let entry = unsafe view.completion(head)
+        let name = unsafe entry.pointee.user_data
+        // No name leads outside the table.
+        let slot = Int(truncatingIfNeeded: name & slotMask)
+        let request = unsafe requests + slot
+        guard unsafe name >> 16 == request.pointee.stamp, detours.isDisjoint(with: .reports),
+            unsafe UInt64(bitPattern: Int64(entry.pointee.result)) == request.pointee.count
+        else { return nextParticular() }
+        head &+= 1
+        unsafe cdma_store_release32(view.completionHead, head)
+        unsafe (files + Int(request.pointee.file)).pointee.inFlight &-= 1
+        unsafe request.pointee.stamp = (request.pointee.stamp &+ 0x1_0000) & 0xffff_ffff_ffff
+        unsafe request.pointee.state = .free
+        // One slot goes back for one that was taken: the stamp has changed, so that it cannot go back twice.
+        unsafe free[freeCount] = UInt16(truncatingIfNeeded: slot)
+        freeCount &+= 1
+        return Completion(tag: unsafe request.pointee.tag)
+    }
+}
+
+/// A transaction, as the steady path knows it.
+@usableFromInline @frozen
+struct Request {
+    @usableFromInline
+    enum State: UInt8 {
+        case free
+        /// One plain request.
+        case read, write
+        /// There is a ``Detail``.
+        case particular
+    }
+    /// The use of the slot: the upper 48 bits of the names of its requests. The low 16 bits are 0; a name that has any of them set
+    /// is a particular request's.
+    @usableFromInline var stamp: UInt64
+    @usableFromInline var count: UInt64
+    @usableFromInline var address: UInt64
+    @usableFromInline var position: UInt64
+    @usableFromInline var tag: UInt32
+    @usableFromInline var file: UInt32
+    @usableFromInline var state: State
+
+    init() {
+        stamp = 0
+        count = 0
+        address = 0
+        position = 0
+        tag = .max
+        file = 0
+        state = .free
+    }
+}
+
+/// Why an engine is off its steady path.
+@usableFromInline @frozen
+struct RingDetour: OptionSet {
+    @usableFromInline let rawValue: UInt32
+    @inlinable init(rawValue: UInt32) { self.rawValue = rawValue }
+    /// Particular transactions are queued that were not issued.
+    @inlinable static var unissued: RingDetour { RingDetour(rawValue: 1) }
+    /// There are completions to report that no entry of the ring stands for.
+    @inlinable static var reports: RingDetour { RingDetour(rawValue: 2) }
+    /// The kernel has not taken all that was issued.
+    @inlinable static var unsubmitted: RingDetour { RingDetour(rawValue: 4) }
+    @inlinable static var paused: RingDetour { RingDetour(rawValue: 8) }
+    @inlinable static var terminating: RingDetour { RingDetour(rawValue: 16) }
+    /// Completions come only to those who ask the kernel.
+    @inlinable static var polls: RingDetour { RingDetour(rawValue: 32) }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+
+// Commands to a file, and from one file to another.
+
+extension IOUringEngine {
+    /// Makes the request of a command, or the next one of several.
+    mutating func startCommand(_ slot: Int) {
+        let descriptor = unsafe detail(slot).pointee.descriptor
+        guard let record = record(of: slot), let command = descriptor.command else {
+            finish(slot, .failed, value: 9)
+            return
+        }
+        switch command {
+        case .flush, .flushData:
+            var request = entry(Opcode.fsync, record.handle, slot: slot)
+            // IORING_FSYNC_DATASYNC
+            request.operation_flags = command == .flushData ? 1 : 0
+            push(request, of: slot)
+        case .allocate, .zero, .discard:
+            let steps = Self.modes(command)
+            let step = unsafe min(detail(slot).pointee.step, steps.count - 1)
+            var request = entry(Opcode.fallocate, record.handle, slot: slot)
+            request.offset = descriptor.place.position ?? 0
+            request.address = descriptor.count
+            request.length = steps[step]
+            push(request, of: slot)
+        case .move, .duplicate:
+            startBetween(slot, from: record, duplicates: command == .duplicate)
+        }
+    }
+
+    /// fallocate(2)'s modes for a command: each is tried where the one before is not supported.
+    private static func modes(_ command: PeripheralCommand) -> [UInt32] {
+        switch command {
+        // FALLOC_FL_ZERO_RANGE; or a hole, which reads as zeroes.
+        case .zero: [0x10, 0x03]
+        // FALLOC_FL_PUNCH_HOLE with FALLOC_FL_KEEP_SIZE.
+        case .discard: [0x03]
+        default: [0]
+        }
+    }
+
+    private mutating func startBetween(_ slot: Int, from source: FileRecord, duplicates: Bool) {
+        let descriptor = unsafe detail(slot).pointee.descriptor
+        let second = unsafe detail(slot).pointee.second
+        let done = unsafe detail(slot).pointee.done
+        // splice(2) wants a pipe on one side, tee(2) on both.
+        guard second >= 0, let target = state.table.records[second] else { return finish(slot, .failed, value: 9) }
+        let pipes = (source.kind == .pipe ? 1 : 0) + (target.kind == .pipe ? 1 : 0)
+        guard pipes >= (duplicates ? 2 : 1) else { return finish(slot, .failed, value: 22) }
+        var request = entry(duplicates ? Opcode.tee : Opcode.splice, target.handle, slot: slot)
+        request.length = UInt32(min(descriptor.count - done, requestLimit))
+        request.file_index = source.handle.descriptor
+        // SPLICE_F_FD_IN_FIXED
+        if source.handle.flags & EntryFlags.fixedFile != 0 { request.operation_flags = 1 << 31 }
+        if !duplicates {
+            request.address = offset(descriptor.place.position, done, source)
+            request.offset = offset(descriptor.secondPlace.position, done, target)
+        }
+        push(request, of: slot)
+    }
+
+    private func offset(_ position: UInt64?, _ done: UInt64, _ record: FileRecord) -> UInt64 {
+        guard record.kind != .pipe, record.kind != .socket, let position else { return .max }
+        return position + done
+    }
+
+    /// What a command's request came to.
+    mutating func settleCommand(_ slot: Int, _ result: Int32) {
+        let descriptor = unsafe detail(slot).pointee.descriptor
+        let command = descriptor.command ?? .flush
+        let isTransfer = command == .move || command == .duplicate
+        if result < 0 {
+            if !isTransfer, result == -95, unsafe detail(slot).pointee.step + 1 < Self.modes(command).count {
+                unsafe detail(slot).pointee.step += 1
+                return goOn(slot)
+            }
+            if retries(slot, after: result) { return }
+            return finish(slot, isTransfer ? .failed : .writeFailed, value: UInt64(-Int64(result)))
+        }
+        guard isTransfer else {
+            unsafe detail(slot).pointee.done = descriptor.count
+            return finish(slot, .complete)
+        }
+        unsafe detail(slot).pointee.done += min(UInt64(result), descriptor.count - (unsafe detail(slot).pointee.done))
+        let isWhole = unsafe detail(slot).pointee.done == descriptor.count
+        // What tee(2) duplicated stays in the pipe: a second call would begin again with the same bytes.
+        if isWhole || result == 0 || command == .duplicate { return finish(slot, .complete) }
+        state.statistics.continuations += 1
+        goOn(slot)
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DMACore
+
+/// How far a particular transaction has come.
+@usableFromInline @safe
+struct Detail {
+    enum Phase: UInt8 {
+        case unused
+        /// In the queue; not issued.
+        case queued
+        /// Issued; waits for its turn on a stream.
+        case waiting
+        /// Issued; held back by a pause.
+        case held
+        /// Requests of it are with the kernel.
+        case running
+        /// Waits until its file is ready; then goes on.
+        case polling
+    }
+
+    var descriptor = Descriptor(kind: .null)
+    var phase = Phase.unused
+    /// The file, and the second one of a command between two; -1 for none.
+    var file = -1
+    var second = -1
+    /// Bytes done.
+    var done: UInt64 = 0
+    /// Requests whose completions are still to come.
+    var outstanding = 0
+    /// Requests in a row that moved nothing.
+    var retries = 0
+    /// Whether a stream's order holds it.
+    var hasTurn = false
+    /// Which way of several a command has come to.
+    var step = 0
+    /// Room for the rest of a list: made when first needed, kept for the slot's next uses.
+    var scratch: UnsafeMutablePointer<Segment>?
+
+    init() {}
+
+    var writes: Bool { descriptor.sourceCount > 0 }
+
+    /// As new, for another transaction.
+    mutating func begin(_ descriptor: Descriptor, file: Int) {
+        let scratch = unsafe scratch
+        self = Detail()
+        unsafe self.scratch = unsafe scratch
+        self.descriptor = descriptor
+        self.file = file
+        phase = .queued
+    }
+}

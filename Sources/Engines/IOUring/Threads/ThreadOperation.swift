@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+
+/// What a worker does with one submission: the system call that it stands for.
+enum ThreadOperation {
+    static let supported: [Bool] = {
+        var list = [Bool](repeating: false, count: 256)
+        for opcode in [
+            Opcode.nop, Opcode.readv, Opcode.writev, Opcode.fsync, Opcode.pollAdd, Opcode.sendMessage, Opcode.receiveMessage,
+            Opcode.cancel, Opcode.fallocate, Opcode.read, Opcode.write, Opcode.send, Opcode.receive, Opcode.splice, Opcode.tee,
+        ] { list[Int(opcode)] = true }
+        return list
+    }()
+
+    /// In a submission's `personality`: the file is one that makes a call wait.
+    static let mayWait: UInt16 = 1
+
+    static func run(_ entry: cdma_uring_sqe, _ ring: ThreadRing) -> Int32 {
+        if ring.isCancelling { return -125 }
+        let fd = entry.fd
+        let position = Int64(bitPattern: entry.offset)
+        var single = Segment(address: entry.address, count: UInt64(entry.length))
+        let list = unsafe UnsafeMutableRawPointer(bitPattern: UInt(entry.address))
+        let waits = entry.personality & mayWait != 0
+        switch entry.opcode {
+        case Opcode.nop:
+            return 0
+        case Opcode.read:
+            return attempt(waits, fd, 1, ring) { flags in
+                unsafe cdma_file_read(fd, &single, 1, position, flags)
+            }
+        case Opcode.write:
+            return attempt(waits, fd, 4, ring) { flags in
+                unsafe cdma_file_write(fd, &single, 1, position, flags)
+            }
+        case Opcode.readv:
+            return attempt(waits, fd, 1, ring) { flags in
+                unsafe cdma_file_read(fd, list, Int32(entry.length), position, flags)
+            }
+        case Opcode.writev:
+            return attempt(waits, fd, 4, ring) { flags in
+                unsafe cdma_file_write(fd, list, Int32(entry.length), position, flags)
+            }
+        case Opcode.receive:
+            return attempt(true, fd, 1, ring) { _ in
+                unsafe cdma_socket_receive(fd, list, Int(entry.length), Int32(bitPattern: entry.operation_flags) | 0x40)
+            }
+        case Opcode.send:
+            return attempt(true, fd, 4, ring) { _ in
+                unsafe cdma_socket_send(fd, list, Int(entry.length), Int32(bitPattern: entry.operation_flags) | 0x40)
+            }
+        case Opcode.pollAdd:
+            return attempt(true, fd, Int16(truncatingIfNeeded: entry.operation_flags), ring) { _ in
+                Int64(entry.operation_flags)
+            }
+        case Opcode.fsync:
+            return cdma_file_sync(fd, entry.operation_flags & 1 != 0)
+        case Opcode.fallocate:
+            return cdma_file_allocate(fd, Int32(entry.length), entry.offset, entry.address)
+        case Opcode.splice:
+            return Int32(
+                clamping: cdma_file_splice(
+                    entry.file_index, Int64(bitPattern: entry.address), fd, position, Int(entry.length), 0))
+        case Opcode.tee:
+            return Int32(clamping: cdma_file_tee(entry.file_index, fd, Int(entry.length), 0))
+        default:
+            return -22
+        }
+    }
+
+    /// Makes a call; on a file that makes it wait, waits for the file and for a cancellation at the same time, and calls without
+    /// waiting.
+    private static func attempt(
+        _ waits: Bool, _ fd: Int32, _ events: Int16, _ ring: ThreadRing, _ call: (Int32) -> Int64
+    ) -> Int32 {
+        guard waits else { return Int32(clamping: call(0)) }
+        while true {
+            let ready = cdma_file_await(fd, events, ring.cancelEvent, 1000)
+            if ring.isCancelling { return -125 }
+            if ready == -4 || ready == 0 { continue }
+            if ready < 0 { return ready }
+            guard ready & 1 != 0 else { continue }
+            let result = call(RWF_NOWAIT)
+            // Somebody else was quicker.
+            if result == -11 { continue }
+            // A file that cannot be told not to wait; it is ready.
+            if result == -95 { return Int32(clamping: call(0)) }
+            return Int32(clamping: result)
+        }
+    }
+
+    /// Whether those linked behind a submission are dropped.
+    static func breaksChain(_ entry: cdma_uring_sqe, _ result: Int32) -> Bool {
+        switch entry.opcode {
+        case Opcode.read, Opcode.write, Opcode.send, Opcode.receive: result < 0 || UInt32(result) != entry.length
+        default: result < 0
+        }
+    }
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#endif
+
+/// A ring of our own in front of threads: for machines where io_uring is absent or forbidden. It has the kernel's shape, so that the
+/// engine above does not know the difference.
+///
+/// The engine gives submissions and takes completions without a lock; the workers take turns by a lock of their own.
+@safe
+final class ThreadRing: Carrier, @unchecked Sendable {
+    // What is shared stands in raw memory and is reached by atomic instructions, or under the workers' lock alone.
+    let view: RingView
+    let operations: [Bool]
+    private let words: UnsafeMutableRawPointer
+    private let submissions: UnsafeMutableRawPointer
+    private let completions: UnsafeMutableRawPointer
+    /// Can be read while whatever runs is to be cancelled.
+    let cancelEvent: Int32
+    private var threads: [pthread_t] = []
+
+    init(_ configuration: IOUringConfiguration, submissions count: Int) throws(DMAError) {
+        let event = cdma_event_make()
+        guard event >= 0 else { throw DMAError(.kernelRefused, errno: -event) }
+        cancelEvent = event
+        unsafe words = .allocate(byteCount: 1024, alignment: 64)
+        unsafe words.initializeMemory(as: UInt8.self, repeating: 0, count: 1024)
+        unsafe submissions = .allocate(byteCount: count * 64, alignment: 64)
+        unsafe submissions.initializeMemory(as: UInt8.self, repeating: 0, count: count * 64)
+        unsafe completions = .allocate(byteCount: count * 2 * 16, alignment: 64)
+        unsafe completions.initializeMemory(as: UInt8.self, repeating: 0, count: count * 2 * 16)
+        unsafe view = RingView(
+            submissionHead: words, submissionTail: words + 64, submissionFlags: words + 128, completionHead: words + 192,
+            completionTail: words + 256, submissions: submissions, completions: completions,
+            submissionMask: UInt32(count - 1), completionMask: UInt32(count * 2 - 1), submissionShift: 6, completionShift: 4)
+        operations = ThreadOperation.supported
+        for _ in 0..<configuration.workers {
+            let failure = start()
+            // Fewer threads than wished are enough; none are not.
+            if failure != 0, threads.isEmpty { throw DMAError(.engineFailed, errno: failure) }
+        }
+    }
+
+    deinit {
+        unsafe words.deallocate()
+        unsafe submissions.deallocate()
+        unsafe completions.deallocate()
+        cdma_close(cancelEvent)
+    }
+
+    /// Ends the threads. Bounded: whatever waits is cancelled, a system call that runs comes to its end.
+    func stop() {
+        unsafe cdma_store_release32(stopWord, 1)
+        cancel(true)
+        for thread in threads { pthread_join(thread, nil) }
+        threads = []
+    }
+
+    // MARK: Words
+
+    /// Workers that sleep, and what they sleep on.
+    private var sleepers: UnsafeMutableRawPointer { unsafe words + 320 }
+    private var doorbell: UnsafeMutableRawPointer { unsafe words + 384 }
+    /// Whether the engine sleeps on the completion tail.
+    private var waiting: UnsafeMutableRawPointer { unsafe words + 448 }
+    private var stopWord: UnsafeMutableRawPointer { unsafe words + 512 }
+    private var cancelWord: UnsafeMutableRawPointer { unsafe words + 576 }
+    private var takeLock: UnsafeMutableRawPointer { unsafe words + 640 }
+    private var giveLock: UnsafeMutableRawPointer { unsafe words + 704 }
+
+    var isStopping: Bool { unsafe cdma_load_acquire32(stopWord) != 0 }
+    var isCancelling: Bool { unsafe cdma_load_acquire32(cancelWord) != 0 }
+
+    /// Whether everything that waits comes back with ECANCELED, and nothing new begins.
+    func cancel(_ on: Bool) {
+        unsafe cdma_store_release32(cancelWord, on ? 1 : 0)
+        if on {
+            cdma_event_signal(cancelEvent)
+            ring(.max)
+        } else {
+            cdma_event_clear(cancelEvent)
+        }
+    }
+
+    private func ring(_ number: Int32) {
+        unsafe cdma_fetch_add32(doorbell, 1)
+        if unsafe cdma_load_ordered32(sleepers) != 0 { unsafe cdma_futex_wake(doorbell, number) }
+    }
+
+    // MARK: Carrier
+
+    var isKernel: Bool { false }
+
+    func submit(_ count: UInt32) -> Int32 {
+        ring(Int32(clamping: count))
+        return Int32(clamping: count)
+    }
+
+    func reap() -> Int32 { 0 }
+
+    func wait(_ count: UInt32, nanoseconds: Int64) -> Int32 {
+        if count > 0 { _ = submit(count) }
+        let seen = unsafe cdma_load_acquire32(view.completionTail)
+        guard unsafe seen == cdma_load_acquire32(view.completionHead) else { return 0 }
+        unsafe cdma_fetch_add32(waiting, 1)
+        unsafe cdma_futex_wait(view.completionTail, seen, nanoseconds)
+        unsafe cdma_fetch_add32(waiting, .max)
+        return unsafe cdma_load_acquire32(view.completionTail) == seen ? -62 : 0
+    }
+
+    func register(_ operation: UInt32, _ argument: UnsafeMutableRawPointer?, _ count: UInt32) -> Int32 { -38 }
+
+    // MARK: Workers
+
+    private func start() -> Int32 {
+        // Signals are the program's business, not a helper thread's: a thread inherits the mask it is made under.
+        var all = sigset_t()
+        var before = sigset_t()
+        unsafe sigfillset(&all)
+        unsafe pthread_sigmask(SIG_SETMASK, &all, &before)
+        defer { unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
+        // Unowned: `stop` joins every thread before the ring goes.
+        let context = unsafe Unmanaged.passUnretained(self)
+        var thread = pthread_t()
+        let failure = unsafe pthread_create(
+            &thread, nil,
+            { pointer in
+                guard let pointer = unsafe pointer else { return nil }
+                unsafe Unmanaged<ThreadRing>.fromOpaque(pointer).takeUnretainedValue().work()
+                return nil
+            }, unsafe context.toOpaque())
+        if failure == 0 { threads.append(thread) }
+        return failure
+    }
+
+    private func work() {
+        while !isStopping {
+            let ticket = unsafe cdma_load_acquire32(doorbell)
+            var chain = take()
+            if chain.isEmpty {
+                unsafe cdma_fetch_add32(sleepers, 1)
+                // An hour: nothing but work wakes an idle worker.
+                if unsafe cdma_load_ordered32(doorbell) == ticket {
+                    unsafe cdma_futex_wait(doorbell, ticket, 3_600_000_000_000)
+                }
+                unsafe cdma_fetch_add32(sleepers, .max)
+                continue
+            }
+            run(&chain)
+        }
+    }
+
+    /// A chain of linked submissions stops at the first that does not do all it was asked (io_uring_enter(2), IOSQE_IO_LINK).
+    private func run(_ chain: inout [cdma_uring_sqe]) {
+        var isBroken = false
+        for entry in chain {
+            if isBroken {
+                give(entry.user_data, -125)
+                continue
+            }
+            let result = ThreadOperation.run(entry, self)
+            isBroken = ThreadOperation.breaksChain(entry, result)
+            give(entry.user_data, result)
+        }
+    }
+
+    private func take() -> [cdma_uring_sqe] {
+        unsafe lock(takeLock)
+        defer { unsafe unlock(takeLock) }
+        var chain: [cdma_uring_sqe] = []
+        var head = unsafe cdma_load_acquire32(view.submissionHead)
+        let tail = unsafe cdma_load_acquire32(view.submissionTail)
+        while head != tail {
+            let entry = unsafe view.submission(head).pointee
+            chain.append(entry)
+            head &+= 1
+            if entry.flags & EntryFlags.link == 0 { break }
+        }
+        unsafe cdma_store_release32(view.submissionHead, head)
+        return chain
+    }
+
+    private func give(_ userData: UInt64, _ result: Int32) {
+        unsafe lock(giveLock)
+        let tail = unsafe cdma_load_acquire32(view.completionTail)
+        // There is room: the ring is twice as long as the one that submissions come from.
+        unsafe view.completion(tail).pointee = cdma_uring_cqe(user_data: userData, result: result, flags: 0)
+        unsafe cdma_store_release32(view.completionTail, tail &+ 1)
+        cdma_full_barrier()
+        unsafe unlock(giveLock)
+        if unsafe cdma_load_ordered32(waiting) != 0 { unsafe cdma_futex_wake(view.completionTail, .max) }
+    }
+
+    private func lock(_ word: UnsafeMutableRawPointer) {
+        if unsafe cdma_compare_exchange32(word, 0, 1) { return }
+        while unsafe cdma_exchange32(word, 2) != 0 { unsafe cdma_futex_wait(word, 2, 1_000_000_000) }
+    }
+    private func unlock(_ word: UnsafeMutableRawPointer) {
+        if unsafe cdma_exchange32(word, 0) == 2 { unsafe cdma_futex_wake(word, 1) }
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DMACore
+public import DMAIOUringEngine
+
+/// The kernel's storage, pipes and sockets as peripherals: `io_uring`, on the ring or, where there is none, on threads.
+public struct IOUringProvider: EngineProvider {
+    /// Channels of the engine.
+    public static let channels = 64
+    static let name = "io_uring"
+
+    /// How each engine is set up.
+    public let configuration: IOUringConfiguration
+    /// What the machine said when it was asked first: an engine was made, and let go. Answers for the whole life of this value.
+    private let answer: Answer
+
+    private struct Answer: Sendable {
+        var capabilities: Capabilities
+        var absence: EngineAbsence?
+    }
+
+    /// Offers the engine, after one was made to see whether it can be.
+    public init(_ configuration: IOUringConfiguration = IOUringConfiguration()) {
+        self.configuration = configuration
+        do throws(DMAError) {
+            let engine = try IOUringEngine(configuration)
+            answer = Answer(capabilities: engine.capabilities)
+        } catch {
+            answer = Answer(
+                capabilities: configuration.capabilities,
+                absence: EngineAbsence(
+                    reason: "neither a ring nor threads: \(error.ability) [errno \(error.errno)]",
+                    cure: "write 0 to /proc/sys/kernel/io_uring_disabled, or raise the limits of threads and open files"))
+        }
+    }
+
+    public func probe() -> [EngineOffer] {
+        [
+            EngineOffer(
+                name: Self.name, channels: Self.channels, capabilities: answer.capabilities, absence: answer.absence)
+        ]
+    }
+
+    public func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine {
+        AnyEngine(try IOUringEngine(configuration))
+    }
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMACore
+import DMAIOUringEngine
+import Foundation
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// What carries the requests of an engine under test.
+enum Carrying: String, CaseIterable, CustomTestStringConvertible, Sendable {
+    case ring, pinned, submissionThread, threads
+
+    var testDescription: String { rawValue }
+
+    /// An engine's configuration for this way.
+    func configuration(depth: Int = 32) -> IOUringConfiguration {
+        var configuration = IOUringConfiguration(depth: depth, path: self == .threads ? .threads : .ring)
+        if self == .pinned { configuration.threading = .pinnedToThread }
+        if self == .submissionThread { configuration.submissionThread = true }
+        return configuration
+    }
+}
+
+/// Random numbers that follow from DMA_SEED and a name.
+struct Seeded: RandomNumberGenerator {
+    static let seed: UInt64 = {
+        let given = ProcessInfo.processInfo.environment["DMA_SEED"].flatMap { UInt64($0) }
+        let seed = given ?? UInt64.random(in: 1...999_999_999)
+        print("DMA_SEED=\(seed)")
+        return seed
+    }()
+    private var state: UInt64
+
+    static func stream(_ name: String) -> Seeded {
+        var state = seed
+        for byte in name.utf8 { state = (state ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        return Seeded(state: state)
+    }
+
+    mutating func next() -> UInt64 {
+        // SplitMix64
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+
+    mutating func bytes(_ count: Int) -> [UInt8] {
+        var result = [UInt8](repeating: 0, count: count)
+        var word: UInt64 = 0
+        for index in 0..<count {
+            if index % 8 == 0 { word = next() }
+            result[index] = UInt8(truncatingIfNeeded: word >> (UInt64(index % 8) * 8))
+        }
+        return result
+    }
+}
+
+/// A file that goes with the value: on the disk below the temporary directory, in memory, or wherever a path says.
+final class Scratch {
+    let path: String
+    let descriptor: Int32
+
+    init(_ directory: String, _ name: String = "file", flags: Int32 = O_RDWR) throws {
+        path = "\(directory)/dma-uring-\(getpid())-\(UInt32.random(in: 0 ... .max))-\(name)"
+        descriptor = unsafe open(path, flags | O_CREAT | O_CLOEXEC, 0o600)
+        try #require(descriptor >= 0, "\(path): errno \(errno)")
+    }
+
+    deinit {
+        close(descriptor)
+        unsafe unlink(path)
+    }
+
+    /// Everything that is in the file, by read(2).
+    var contents: [UInt8] {
+        guard let data = FileManager.default.contents(atPath: path) else { return [] }
+        return [UInt8](data)
+    }
+
+    func fill(_ bytes: [UInt8]) {
+        let count = unsafe bytes.withUnsafeBytes { unsafe pwrite(descriptor, $0.baseAddress, $0.count, 0) }
+        #expect(count == bytes.count)
+    }
+
+    /// Where the tests' files lie: in memory, and on the disk.
+    static let memory = "/dev/shm"
+    static let disk = FileManager.default.temporaryDirectory.path
+}
+
+typealias Freight = CargoList<MappedBuffer>
+
+let home = Domain(name: "io_uring tests")
+
+extension Channel where E == IOUringEngine, C == Freight {
+    static func make(_ configuration: IOUringConfiguration) throws(DMAError) -> Channel {
+        try Channel(try IOUringEngine(configuration), domain: home.id)
+    }
+
+    /// The next transaction that is over; a minute at most.
+    mutating func await() throws -> Finished<Freight> {
+        let limit = Deadline.after(milliseconds: 60_000)
+        while true {
+            if let finished = next() { return finished }
+            if Deadline.now >= limit { throw Late() }
+            _ = wait(until: .after(milliseconds: 100))
+        }
+    }
+
+    /// Submits, issues and waits for one transaction.
+    mutating func perform(_ operation: DMACore.Operation, _ cargo: consuming Freight = Freight(capacity: 1)) throws -> Finished<
+        Freight
+    > {
+        _ = try submit(operation, cargo).get()
+        issuePending()
+        return try self.await()
+    }
+}
+
+/// Nothing happened for a minute.
+struct Late: Error {}
+
+/// Cargo of these contents, one region each.
+func freight(_ parts: [[UInt8]], _ direction: Direction, alignment: Int = 64, skip: Int = 0) throws -> Freight {
+    var freight = Freight(capacity: max(parts.count, 1))
+    for part in parts {
+        var buffer = try Buffer(count: max(part.count, 1), alignment: alignment)
+        buffer.withMutableBytes { span in
+            for index in part.indices { span.storeBytes(of: part[index], toByteOffset: index, as: UInt8.self) }
+        }
+        _ = freight.append(try buffer.mapped(for: home, direction: direction))
+    }
+    return freight
+}
+
+/// The bytes of a region.
+func bytes(_ cargo: borrowing Freight, _ region: Int = 0) throws -> [UInt8] {
+    let found = try cargo.elements.withElement(at: region) { buffer throws(DMAError) in
+        try buffer.withCPUAccess { span throws(DMAError) in
+            (0..<span.byteCount).map { unsafe span.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
+        }
+    }
+    return found ?? []
+}
