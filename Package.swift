@@ -64,7 +64,10 @@ let package = Package(
         .testTarget(
             name: "DMASelfTestTests", dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMASelfTest"],
             path: "Tests/SelfTestTests", swiftSettings: house),
-        .testTarget(name: "DMASystemTests", dependencies: ["DMA", "DMACore"], path: "Tests/SystemTests", swiftSettings: house),
+        .testTarget(
+            name: "DMASystemTests", dependencies: ["CopySupport", "DMA", "DMACore"], path: "Tests/SystemTests", swiftSettings: house),
+        .target(name: "CopySupport", path: "Tests/CopySupport", swiftSettings: house),
+        .testTarget(name: "DMAToolTests", dependencies: ["CopySupport", "dmactl"], path: "Tests/ToolTests", swiftSettings: house),
         .target(
             name: "ScriptedEngines", dependencies: ["CDMA", "DMACore"], path: "Tests/ScriptedEngines", swiftSettings: house),
         .target(name: "DMAConformance", dependencies: ["DMACore"], path: "Sources/Conformance", swiftSettings: house),

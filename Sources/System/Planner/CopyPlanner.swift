@@ -279,6 +279,11 @@ public struct CopyPlanner: Sendable {
     }
 
     private mutating func decideHoles() {
+        plan.preallocates = plan.target == .direct && plan.publishing != .none && plan.path == .engine
+        because(
+            "preallocates",
+            plan.preallocates
+                ? "a full disk is noticed before, and writes inside the file need no lock" : "room is taken as the bytes come")
         guard facts.source.kind == .regular, let size = facts.source.size else {
             plan.holes = .none
             because("holes", "the source says nothing of holes")
@@ -296,11 +301,6 @@ public struct CopyPlanner: Sendable {
             plan.holes = .none
             because("holes", "the source takes as much room as its size: it has none")
         }
-        plan.preallocates = plan.target == .direct && plan.publishing != .none && plan.path == .engine
-        because(
-            "preallocates",
-            plan.preallocates
-                ? "a full disk is noticed before, and writes inside the file need no lock" : "room is taken as the bytes come")
     }
 
     private func percent(_ share: Double) -> String { "\(Int((share * 100).rounded())) %" }
