@@ -141,7 +141,7 @@ public struct IOUringEngine: ~Copyable, Engine {
         // No name leads outside the table.
         let slot = Int(truncatingIfNeeded: name & slotMask)
         let request = unsafe requests + slot
-        guard unsafe name >> 16 == request.pointee.stamp, detours.isDisjoint(with: .reports),
+        guard unsafe name >> 16 == request.pointee.stamp, detours.isDisjoint(with: [.reports, .gated, .terminating]),
             unsafe UInt64(bitPattern: Int64(entry.pointee.result)) == request.pointee.count
         else { return nextParticular() }
         head &+= 1
@@ -203,4 +203,6 @@ struct RingDetour: OptionSet {
     @inlinable static var terminating: RingDetour { RingDetour(rawValue: 16) }
     /// Completions come only to those who ask the kernel.
     @inlinable static var polls: RingDetour { RingDetour(rawValue: 32) }
+    /// On some file direct writes and buffered ones wait for each other.
+    @inlinable static var gated: RingDetour { RingDetour(rawValue: 64) }
 }

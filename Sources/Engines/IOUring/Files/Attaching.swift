@@ -3,6 +3,12 @@
 internal import CDMA
 public import DMACore
 
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#endif
+
 extension FileRecord {
     /// Gives our descriptors back.
     func close() {
@@ -22,25 +28,58 @@ extension IOUringEngine {
         var facts = cdma_file_facts()
         let refusal = unsafe cdma_file_examine(file.descriptor, &facts)
         guard refusal == 0 else { throw DMAError(.kernelRefused, errno: -refusal) }
-        let owned = cdma_file_duplicate(file.descriptor)
-        guard owned >= 0 else { throw DMAError(.kernelRefused, errno: -owned) }
-        let handle = state.table.handle(owned, at: number * 2, state.carrier)
-        let record = FileRecord(file: file, kind: FileKind(format: facts.format), owned: owned, handle: handle)
+        var record = try open(file, facts, number)
+        if file.cache == .direct, record.kind.hasPositions { openDirect(&record, facts, number) }
         state.table.records[number] = record
-        enter(number, record)
+        var entry = FileEntry()
+        entry.descriptor = (record.direct ?? record.handle).descriptor
+        entry.flags = (record.direct ?? record.handle).flags
+        entry.readMask = record.entryReadMask
+        entry.writeMask = record.entryWriteMask
+        unsafe files[number] = entry
         return UInt32(number)
     }
 
-    /// Writes what the steady path looks at.
-    private mutating func enter(_ number: Int, _ record: FileRecord) {
-        var entry = FileEntry()
-        entry.descriptor = record.handle.descriptor
-        entry.flags = record.handle.flags
-        if record.kind.hasPositions {
-            entry.readMask = 0
-            entry.writeMask = 0
+    /// A description of our own for transfers through the page cache; or as the client opened it.
+    private mutating func open(
+        _ file: PeripheralFile, _ facts: cdma_file_facts, _ number: Int
+    ) throws(DMAError) -> FileRecord {
+        let kind = FileKind(format: facts.format)
+        let isDirect = facts.flags & O_DIRECT != 0
+        let isOther = file.cache != .asOpened && isDirect && kind.hasPositions
+        let owned = isOther ? cdma_file_reopen(file.descriptor, false) : cdma_file_duplicate(file.descriptor)
+        guard owned >= 0 else { throw DMAError(.kernelRefused, errno: -owned) }
+        let handle = state.table.handle(owned, at: number * 2, state.carrier)
+        return FileRecord(file: file, kind: kind, owned: owned, handle: handle)
+    }
+
+    /// A second description, past the page cache. Where there is none to be had, everything goes through the cache, and is counted.
+    private mutating func openDirect(_ record: inout FileRecord, _ facts: cdma_file_facts, _ number: Int) {
+        let owned = cdma_file_reopen(record.file.descriptor, true)
+        guard owned >= 0 else {
+            state.statistics.directRefusals += 1
+            return
         }
-        unsafe files[number] = entry
+        record.ownedDirect = owned
+        record.direct = state.table.handle(owned, at: number * 2 + 1, state.carrier)
+        func mask(_ alignment: UInt32) -> UInt64 {
+            // Where nobody says: what every device of these days is content with.
+            let known = alignment > 0 && alignment & (alignment - 1) == 0 ? UInt64(alignment) : 4096
+            return known - 1
+        }
+        record.memoryMask = mask(facts.memory_alignment)
+        record.readMask = mask(facts.offset_alignment)
+        // Whole pages: a direct write that shares a page with a buffered one loses one of the two.
+        record.writeMask = max(record.readMask, UInt64(cdma_page_size()) - 1)
+    }
+
+    /// How files attached as direct are aligned for direct transfers: of memory, and of positions and lengths of reads and of writes.
+    /// Bytes; nil for a file that is not there or has no direct description.
+    public func directAlignment(of number: UInt32) -> (memory: UInt64, read: UInt64, write: UInt64)? {
+        guard UInt64(number) < fileLimit, let record = state.table.records[Int(number)], record.direct != nil else {
+            return nil
+        }
+        return (record.memoryMask + 1, record.readMask + 1, record.writeMask + 1)
     }
 
     public mutating func detach(_ number: UInt32) throws(DMAError) {
@@ -51,6 +90,7 @@ extension IOUringEngine {
         unsafe files[Int(number)] = FileEntry()
         state.table.records[Int(number)] = nil
         state.table.set(-1, at: Int(number) * 2, state.carrier)
+        if record.direct != nil { state.table.set(-1, at: Int(number) * 2 + 1, state.carrier) }
         record.close()
     }
 }

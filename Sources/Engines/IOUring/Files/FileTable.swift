@@ -59,13 +59,22 @@ struct FileRecord {
     var ownedDirect: Int32 = -1
     var handle: FileHandle
     var direct: FileHandle?
-    /// What direct transfers are multiples of. Bytes.
+    /// What direct transfers are multiples of, less 1: the memory, and positions and lengths of reads and of writes. Bytes.
     var memoryMask: UInt64 = 0
     var readMask: UInt64 = 0
     var writeMask: UInt64 = 0
+    var gate = WriteGate()
+    /// Direct writes that are particular transactions and run.
+    var openDirect = 0
+    /// Whether what is cancelled was to be.
+    var isCancelling = false
     /// Transactions that wait for their turn on a stream, by slot: one reads at a time, and one writes.
     var readers: [Int] = []
     var writers: [Int] = []
+
+    /// What the steady path looks at: a direct file's alignments where it has a direct description.
+    var entryReadMask: UInt64 { !kind.hasPositions ? .max : direct == nil ? 0 : readMask | memoryMask }
+    var entryWriteMask: UInt64 { !kind.hasPositions ? .max : direct == nil ? 0 : writeMask | memoryMask }
 
     var isStream: Bool { !kind.hasPositions }
 }

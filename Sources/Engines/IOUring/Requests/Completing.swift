@@ -69,8 +69,15 @@ extension IOUringEngine {
         let request = unsafe request(slot)
         if unsafe UInt64(bitPattern: Int64(result)) == request.pointee.count {
             let tag = unsafe request.pointee.tag
-            unsafe files[Int(request.pointee.file)].inFlight &-= 1
+            let number = unsafe Int(request.pointee.file)
+            unsafe files[number].inFlight &-= 1
+            let wasWrite = unsafe request.pointee.state == .write
             release(slot)
+            // It was counted, if the gate is closed, as one that was under way when that happened.
+            if wasWrite, detours.contains(.gated), state.table.records[number]?.gate.isClosed ?? false {
+                state.table.records[number]?.openDirect += 1
+                endGate(number, .direct)
+            }
             return Completion(tag: tag)
         }
         let writes = unsafe request.pointee.state == .write
@@ -83,6 +90,13 @@ extension IOUringEngine {
         unsafe detail(slot).pointee.begin(descriptor, file: Int(request.pointee.file))
         unsafe detail(slot).pointee.phase = .running
         unsafe request.pointee.state = .particular
+        if let record = record(of: slot), record.direct != nil {
+            unsafe detail(slot).pointee.isDirect = true
+            if writes {
+                unsafe detail(slot).pointee.gate = .direct
+                state.table.records[Int(unsafe request.pointee.file)]?.openDirect += 1
+            }
+        }
         conclude(slot, result)
         return nil
     }
@@ -94,7 +108,9 @@ extension IOUringEngine {
             return
         }
         unsafe detail(slot).pointee.outstanding -= 1
-        conclude(slot, entry.result)
+        guard unsafe detail(slot).pointee.parts > 0 else { return conclude(slot, entry.result) }
+        if part >= 0, part < 4 { unsafe detail(slot).pointee.moved[part] = Int64(entry.result) }
+        if unsafe detail(slot).pointee.outstanding == 0 { conclude(slot, chainResult(slot)) }
     }
 
     /// Goes on after a request, or ends the transaction.
@@ -147,7 +163,13 @@ extension IOUringEngine {
             unsafe request(slot).pointee.count = detail.descriptor.count - min(detail.done, detail.descriptor.count)
             leave(slot)
         } else {
-            unsafe files[Int(request(slot).pointee.file)].inFlight &-= 1
+            let number = unsafe Int(request(slot).pointee.file)
+            let wasWrite = unsafe request(slot).pointee.state == .write
+            unsafe files[number].inFlight &-= 1
+            if wasWrite, state.table.records[number]?.gate.isClosed ?? false {
+                state.table.records[number]?.openDirect += 1
+                endGate(number, .direct)
+            }
         }
         release(slot)
     }
@@ -156,6 +178,10 @@ extension IOUringEngine {
     private mutating func leave(_ slot: Int) {
         endTurn(slot)
         let detail = unsafe detail(slot).pointee
+        if detail.file >= 0 {
+            state.table.records[detail.file]?.gate.forget(slot)
+            if let kind = detail.gate { endGate(detail.file, kind) }
+        }
         if detail.file >= 0 { unsafe files[detail.file].inFlight &-= 1 }
         if detail.second >= 0 { unsafe files[detail.second].inFlight &-= 1 }
         unsafe self.detail(slot).pointee.phase = .unused

@@ -34,12 +34,23 @@ struct Detail {
     var hasTurn = false
     /// Which way of several a command has come to.
     var step = 0
+    /// Whether its end was asked for, alone or with all of its file.
+    var isCancelled = false
+    /// How it stands to its file's gate, where it has passed it.
+    var gate: WriteGate.Kind?
+    /// Whether the request under way goes past the page cache, and whether none of the transaction may.
+    var isDirect = false
+    var avoidsDirect = false
+    /// What the parts of a chain were to move, and what they moved; a chain of none is a single request.
+    var chain: SIMD4<Int64> = .zero
+    var moved: SIMD4<Int64> = .zero
+    var parts = 0
     /// Room for the rest of a list: made when first needed, kept for the slot's next uses.
     var scratch: UnsafeMutablePointer<Segment>?
 
     init() {}
 
-    var writes: Bool { descriptor.sourceCount > 0 }
+    var writes: Bool { descriptor.writes }
 
     /// As new, for another transaction.
     mutating func begin(_ descriptor: Descriptor, file: Int) {

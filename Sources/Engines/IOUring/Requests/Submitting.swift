@@ -145,7 +145,72 @@ extension IOUringEngine {
         if isOrdered, unsafe !detail(slot).pointee.hasTurn {
             guard takeTurn(slot, writes: descriptor.sourceCount > 0) else { return }
         }
+        if descriptor.writes, record.direct != nil, unsafe detail(slot).pointee.gate == nil {
+            guard passGate(slot, record) else { return }
+        }
         moveOn(slot)
+    }
+
+    // MARK: The gate between direct and buffered writes
+
+    /// Enters a write at its file's gate; false where it waits there.
+    private mutating func passGate(_ slot: Int, _ record: FileRecord) -> Bool {
+        let number = unsafe detail(slot).pointee.file
+        let kind = gateKind(slot, record)
+        if !record.gate.isClosed {
+            // Plain direct writes that are under way were not counted.
+            var running = 0
+            for other in 0...Int(slotMask) where unsafe request(other).pointee.state == .write {
+                if unsafe Int(request(other).pointee.file) == number { running += 1 }
+            }
+            if kind == .direct {
+                // Nothing goes through the cache: no reason to close.
+                unsafe detail(slot).pointee.gate = .direct
+                state.table.records[number]?.openDirect += 1
+                return true
+            }
+            state.table.records[number]?.gate.close(running: running + record.openDirect)
+            unsafe files[number].writeMask = .max
+            detours.insert(.gated)
+        }
+        guard state.table.records[number]?.gate.enter(slot, kind) == true else {
+            unsafe detail(slot).pointee.phase = .waiting
+            return false
+        }
+        unsafe detail(slot).pointee.gate = kind
+        if kind == .direct { state.table.records[number]?.openDirect += 1 }
+        return true
+    }
+
+    /// A write of kind `kind` is over: those that waited for it start.
+    mutating func endGate(_ number: Int, _ kind: WriteGate.Kind) {
+        guard let isClosed = state.table.records[number]?.gate.isClosed else { return }
+        if kind == .direct { state.table.records[number]?.openDirect -= 1 }
+        guard isClosed else { return }
+        state.table.records[number]?.gate.leave(kind)
+        admitWaiting(number)
+    }
+
+    private mutating func admitWaiting(_ number: Int) {
+        guard var record = state.table.records[number] else { return }
+        while detours.isDisjoint(with: .terminating) {
+            var kinds: [Int: WriteGate.Kind] = [:]
+            if let first = record.gate.waiting.first { kinds[first] = gateKind(first, record) }
+            guard let next = record.gate.admit({ kinds[$0] ?? .mixed }) else { break }
+            let kind = kinds[next] ?? .mixed
+            unsafe detail(next).pointee.gate = kind
+            if kind == .direct { record.openDirect += 1 }
+            state.table.records[number] = record
+            goOn(next)
+            guard let now = state.table.records[number] else { return }
+            record = now
+        }
+        if record.gate.isIdle {
+            record.gate.open()
+            unsafe files[number].writeMask = record.entryWriteMask
+        }
+        state.table.records[number] = record
+        if !state.table.records.contains(where: { $0?.gate.isClosed ?? false }) { detours.remove(.gated) }
     }
 
     /// Enters a transaction in its stream's queue; true where it is the first.
