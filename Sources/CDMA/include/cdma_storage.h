@@ -108,6 +108,7 @@ static inline int cdma_status_flags(int fd) {
 static inline int cdma_set_status_flags(int fd, int flags) { return fcntl(fd, F_SETFL, flags) ? -errno : 0; }
 // An advisory lock on the whole file, or -EWOULDBLOCK where another process has one. It goes with the last descriptor.
 static inline int cdma_lock_file(int fd) { return flock(fd, LOCK_EX | LOCK_NB) ? -errno : 0; }
+static inline void cdma_unlock_file(int fd) { flock(fd, LOCK_UN); }
 
 // Reads and writes that go on after a signal and after a short count. A negative position means where the file stands. Returns the number of bytes moved, which is short at the end of the file alone.
 static inline int64_t cdma_read_all(int fd, void *bytes, size_t count, int64_t position) {

@@ -219,6 +219,7 @@ final class OpenTarget {
     func abandon(keepsPart: Bool) -> String? {
         guard !isPublished else { return nil }
         isPublished = true
+        if publishing == .resume, let file { cdma_unlock_file(file.descriptor) }
         if publishing == .append, let file {
             return cdma_truncate(file.descriptor, base) == 0 ? nil : "a part behind the old end"
         }

@@ -20,6 +20,7 @@ enum Fault: Sendable {
 struct FaultyEngine: ~Copyable, Engine {
     private var base: AnyEngine
     private let fault: Fault
+    private var queued: [Completion] = []
     private var failed: [Completion] = []
     private var hangs = 0
 
@@ -42,10 +43,10 @@ struct FaultyEngine: ~Copyable, Engine {
         let isRead = descriptor.destinationCount > 0
         switch fault {
         case .read(let place, let errno) where isRead && range.contains(place):
-            failed.append(Completion(tag: tag, status: .readFailed, residue: descriptor.count, value: UInt64(errno)))
+            queued.append(Completion(tag: tag, status: .readFailed, residue: descriptor.count, value: UInt64(errno)))
             return true
         case .write(let place, let errno) where !isRead && range.contains(place):
-            failed.append(Completion(tag: tag, status: .writeFailed, residue: descriptor.count, value: UInt64(errno)))
+            queued.append(Completion(tag: tag, status: .writeFailed, residue: descriptor.count, value: UInt64(errno)))
             return true
         case .hangs(let place) where range.contains(place):
             hangs += 1
@@ -54,7 +55,11 @@ struct FaultyEngine: ~Copyable, Engine {
         }
     }
 
-    mutating func issuePending() { base.issuePending() }
+    mutating func issuePending() {
+        failed += queued
+        queued = []
+        base.issuePending()
+    }
     mutating func next() -> Completion? { failed.popLast() ?? base.next() }
     mutating func terminate() { base.terminate() }
     mutating func quiesce(by deadline: Deadline) -> Bool { base.quiesce(by: deadline) }

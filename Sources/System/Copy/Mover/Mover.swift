@@ -97,6 +97,7 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
             }
         }
         stop()
+        letGo()
         if let checkpoint, order.done > checkpointPlace { try checkpoint(order.done, order.crc) }
         if let failure { throw failure }
         if let end = task.end { order.advance(to: end) }
@@ -271,6 +272,15 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
         do throws(CopyFailure) { try checkpoint(order.done, order.crc) } catch { failure = error }
         lastCheckpoint = CopyClock.now
         checkpointPlace = order.done
+    }
+
+    /// The engine's own descriptors end here: what a ring keeps of files it may give back only long after its own end, and a device
+    /// would be busy until then.
+    private mutating func letGo() {
+        if case .file(let number, _) = task.source { try? channel.detach(number) }
+        if case .stream(let number) = task.source { try? channel.detach(number) }
+        if case .file(let number, _) = task.target { try? channel.detach(number) }
+        if case .stream(let number) = task.target { try? channel.detach(number) }
     }
 
     /// What is in flight is taken back, or waited for by the channel's own end.
