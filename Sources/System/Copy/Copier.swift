@@ -60,11 +60,7 @@ public struct Copier: Sendable {
     }
 
     private func plan(_ source: CopySource, _ target: TargetSite, _ options: CopyOptions) throws(CopyFailure) -> CopyPlan {
-        let engine = system.engines.first { listing in
-            listing.offer.absence == nil && listing.offer.capabilities.operations.contains(.peripheral)
-                && listing.offer.capabilities.commands.contains(PeripheralCommandSet(.flush))
-        }
-        return try CopyPlanner.plan(try CopyFacts(source, target, engine: engine?.offer.name), options)
+        return try CopyPlanner.plan(try CopyFacts(source, target, engine: engine), options)
     }
 
     /// A plan from outside: within its ranges, and for endpoints like these.
@@ -165,30 +161,32 @@ public struct Copier: Sendable {
     }
 
     private func move(_ job: CopyJob) throws(CopyFailure) {
-        switch job.plan.path {
-        case .reflink:
+        if job.plan.path == .reflink {
             if try ReflinkPath(job: job).run() { return }
-            job.note("blocks not shared: the file system does not, between these files")
+            job.fall(to: .inKernel, because: "blocks not shared: the file system does not, between these files")
             if let size = job.source.size, let file = job.target.file { _ = cdma_truncate(file.descriptor, size) }
-            if try InKernelPath(job: job).run() { return fellTo(job, .inKernel) }
-            try ReadWritePath(job: job).run()
-            fellTo(job, .readWrite)
-        case .inKernel:
+        }
+        if job.plan.path == .inKernel {
             if try InKernelPath(job: job).run() { return }
-            job.note("not copied in the kernel: it does not, between these files")
-            try ReadWritePath(job: job).run()
-            fellTo(job, .readWrite)
-        case .splice:
+            job.fall(to: .readWrite, because: "not copied in the kernel: it does not, between these files")
+        }
+        if job.plan.path == .splice {
             if try SplicePath(job: job).run() { return }
-            job.note("not spliced: the kernel does not, with these files")
-            try ReadWritePath(job: job).run()
-            fellTo(job, .readWrite)
-        case .readWrite: try ReadWritePath(job: job).run()
+            job.fall(to: .engine, engine: engine ?? "", because: "not spliced: the kernel does not, with these files")
+        }
+        switch job.plan.path {
         case .engine, .memory: try EnginePath(job: job, system: system).run()
+        default: try ReadWritePath(job: job).run()
         }
     }
 
-    private func fellTo(_ job: CopyJob, _ path: CopyPlan.Path) { job.report.plan.path = path }
+    /// The first engine that reaches files.
+    private var engine: String? {
+        system.engines.first { listing in
+            listing.offer.absence == nil && listing.offer.capabilities.operations.contains(.peripheral)
+                && listing.offer.capabilities.commands.contains(PeripheralCommandSet(.flush))
+        }?.offer.name
+    }
 
     /// A source that changed while it was copied: shorter is a failure, longer is said.
     private func checkSource(_ job: CopyJob) throws(CopyFailure) {

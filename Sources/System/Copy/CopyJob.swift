@@ -8,7 +8,8 @@ final class CopyJob {
     let target: OpenTarget
     /// The target as it was named.
     let endpoint: Endpoint
-    let plan: CopyPlan
+    /// What is followed: the plan, changed where a file system refuses what was planned.
+    private(set) var plan: CopyPlan
     let options: CopyOptions
     let control: CopyControl
     /// Where the copy begins in the source: behind what an interrupted one brought.
@@ -28,6 +29,16 @@ final class CopyJob {
         self.options = options
         self.control = control
         report = CopyReport(plan: plan)
+    }
+
+    /// Another way, because the planned one was refused.
+    func fall(to path: CopyPlan.Path, engine: String = "", because reason: String) {
+        note(reason)
+        plan.path = path
+        plan.engine = engine
+        if path != .inKernel { plan.chunk = CopyPlanner.cacheChunk }
+        if path == .engine { plan.depth = 2 }
+        report.plan = plan
     }
 
     func note(_ text: String) {

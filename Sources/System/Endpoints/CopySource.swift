@@ -55,7 +55,9 @@ struct CopySource {
         case .regular:
             // Files of /proc and /sys say 0, or a page, whatever a read gives.
             let isGenerated = Self.generated.contains(Room(file)?.kind ?? 0)
-            size = facts.size == 0 || isGenerated ? nil : facts.size
+            // Standard input may stand somewhere in its file: then the rest is read from there, in order.
+            let isBehind = endpoint == .standard && cdma_seek(file.descriptor, 0, SEEK_CUR) != 0
+            size = facts.size == 0 || isGenerated || isBehind ? nil : facts.size
         case .block: size = try file.size(facts)
         default: size = nil
         }

@@ -46,7 +46,9 @@ extension CopyFacts.Side {
         self.init()
         switch target {
         case .local: break
-        case .stream(_, let facts): kind = facts.kind
+        case .stream(_, let facts):
+            // A file that standard output was led into is written where it stands: others may write it, too.
+            kind = facts.kind.hasPlaces ? .character : facts.kind
         case .device(let path, let facts):
             kind = .block
             let file = try OpenFile(path, O_RDONLY, for: "to look at the device")

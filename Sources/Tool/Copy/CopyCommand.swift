@@ -93,7 +93,6 @@ struct CopyCommand: ParsableCommand {
     }
 
     func run() throws {
-        // Before any thread is made, so that all of them leave the signals to the one that waits for them.
         let signals = CopySignals()
         do {
             try run(signals)

@@ -5,6 +5,9 @@ import DMACore
 import Glibc
 import Synchronization
 
+/// Where the handler writes. Set once, before there is a handler; a constant at first, so that reading it runs no initializer.
+private nonisolated(unsafe) var signalPipe: Int32 = -1
+
 /// Waits for signals on a thread of its own, and draws progress while it waits.
 ///
 /// SIGINT, SIGTERM and SIGHUP ask the copy to stop; a second one ends the process at once. SIGUSR1 asks how far it is.
@@ -18,21 +21,32 @@ final class CopySignals: Sendable {
     }
 
     private let state = Mutex(State())
+    /// Where the handler's bytes arrive: a signal may come to any thread.
+    private let arrivals: Int32
     let isTerminal = isatty(STDERR_FILENO) == 1
 
     init() {
         // A write to a closed pipe, or beyond a limit, is to fail and not to kill.
         _ = signal(SIGPIPE, SIG_IGN)
         _ = signal(SIGXFSZ, SIG_IGN)
-        var set = Self.set
-        unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
-    }
-
-    private static var set: sigset_t {
-        var set = sigset_t()
-        unsafe sigemptyset(&set)
-        for number in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] { unsafe sigaddset(&set, number) }
-        return set
+        var ends: [Int32] = [-1, -1]
+        guard unsafe pipe(&ends) == 0 else {
+            arrivals = -1
+            return
+        }
+        for end in ends {
+            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
+            _ = fcntl(end, F_SETFL, O_NONBLOCK)
+        }
+        arrivals = ends[0]
+        unsafe signalPipe = ends[1]
+        for number in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] {
+            // write(2) is all that the handler does: it is allowed there (signal-safety(7)).
+            _ = signal(number) { number in
+                var byte = UInt8(truncatingIfNeeded: number)
+                unsafe _ = Glibc.write(signalPipe, &byte, 1)
+            }
+        }
     }
 
     /// 128 and the signal that ended the copy, as shells count.
@@ -70,18 +84,21 @@ final class CopySignals: Sendable {
     }
 
     private func wait() {
-        var set = Self.set
         while state.withLock({ !$0.isOver }) {
-            var pause = timespec(tv_sec: 0, tv_nsec: 200_000_000)
-            let number = unsafe sigtimedwait(&set, nil, &pause)
-            if number == SIGUSR1 {
-                show(asLine: true)
-            } else if number > 0 {
-                if !stop(number) { Self.die(number) }
-            } else if isTerminal {
-                show(asLine: false)
+            switch next(milliseconds: 200) {
+            case SIGUSR1: show(asLine: true)
+            case .some(let number): if !stop(number) { Self.die(number) }
+            case nil: if isTerminal { show(asLine: false) }
             }
         }
+    }
+
+    /// The next signal, or nil after so long without one.
+    private func next(milliseconds: Int32) -> Int32? {
+        var waiting = pollfd(fd: arrivals, events: Int16(POLLIN), revents: 0)
+        guard unsafe poll(&waiting, 1, milliseconds) > 0 else { return nil }
+        var byte: UInt8 = 0
+        return unsafe read(arrivals, &byte, 1) == 1 ? Int32(byte) : nil
     }
 
     /// False for the second signal, which does not wait.
@@ -109,8 +126,6 @@ final class CopySignals: Sendable {
 
     private static func die(_ number: Int32) -> Never {
         _ = signal(number, SIG_DFL)
-        var set = set
-        unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
         _ = raise(number)
         _exit(128 + number)
     }

@@ -16,8 +16,22 @@ struct ReadWritePath {
         }
         var limit = RateLimit(job.options.rate)
         var order = MoverOrder(from: job.start, crc: job.startCRC, counts: job.plan.checksums)
-        var extents = ExtentWalk(job.holesOf, from: job.start, to: job.source.size ?? .max)
         var moved: UInt64 = 0
+        do throws(CopyFailure) { try move(from, to, &buffer, &limit, &order, &moved) } catch {
+            // How far it came is worth keeping, whatever ended it.
+            if job.plan.publishing == .resume, order.done > job.start { try? job.keepJournal(order.done, order.crc) }
+            throw error
+        }
+        if let size = job.source.size { order.advance(to: size) }
+        job.done(end: order.done, moved: moved, crc: job.plan.checksums ? order.crc : nil)
+    }
+
+    private func move(
+        _ from: OpenFile, _ to: OpenFile, _ buffer: inout Buffer, _ limit: inout RateLimit?, _ order: inout MoverOrder,
+        _ moved: inout UInt64
+    ) throws(CopyFailure) {
+        let chunk = buffer.count
+        var extents = ExtentWalk(job.holesOf, from: job.start, to: job.source.size ?? .max)
         var sequence: UInt64 = 0
         var lastJournal = CopyClock.now
         while let range = try extents.next(atMost: UInt64(chunk)) {
@@ -39,8 +53,6 @@ struct ReadWritePath {
                 lastJournal = CopyClock.now
             }
         }
-        if let size = job.source.size { order.advance(to: size) }
-        job.done(end: order.done, moved: moved, crc: job.plan.checksums ? order.crc : nil)
     }
 
     /// Returns how many bytes came: fewer than asked at the end of the source alone.
@@ -48,7 +60,7 @@ struct ReadWritePath {
         _ range: Range<UInt64>, _ from: OpenFile, _ to: OpenFile, _ buffer: inout Buffer
     ) throws(CopyFailure) -> Int {
         let position = job.source.hasPlaces ? Int64(clamping: range.lowerBound) : -1
-        let place = Int64(clamping: job.target.base + range.lowerBound)
+        let place = job.plan.target == .stream ? -1 : Int64(clamping: job.target.base + range.lowerBound)
         return try unsafe buffer.withUnsafeMutableBytes { (bytes) throws(CopyFailure) in
             guard let base = bytes.baseAddress else { return 0 }
             // The range is at most a chunk, which is the buffer's length.
