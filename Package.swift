@@ -52,7 +52,8 @@ let package = Package(
             name: "DMA", dependencies: ["CDMA", "DMACore", "DMACPUEngine", "DMAIOUringEngine"], path: "Sources/System",
             swiftSettings: house),
         .target(
-            name: "DMASelfTest", dependencies: ["CDMA", "DMA", "DMAConformance", "DMACore", "DMACPUEngine"],
+            name: "DMASelfTest",
+            dependencies: ["CDMA", "DMA", "DMAConformance", "DMACore", "DMACPUEngine", "DMAIOUringEngine"],
             path: "Sources/SelfTest", swiftSettings: house),
         .executableTarget(
             name: "dmactl",
@@ -62,7 +63,8 @@ let package = Package(
             ],
             path: "Sources/Tool", swiftSettings: house),
         .testTarget(
-            name: "DMASelfTestTests", dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMASelfTest"],
+            name: "DMASelfTestTests",
+            dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "DMASelfTest"],
             path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(
             name: "DMASystemTests", dependencies: ["CopySupport", "DMA", "DMACore"], path: "Tests/SystemTests", swiftSettings: house),

@@ -8,12 +8,12 @@ internal import CDMA
 /// with atomics that it sees, its reports mean something. And not the C library's, which costs a suspension ninety instructions.
 /// Source: U. Drepper, "Futexes Are Tricky", the second mutex: 0 free, 1 taken, 2 taken and somebody may sleep.
 @safe
-struct Locked<Value>: ~Copyable, @unchecked Sendable {
+package struct Locked<Value>: ~Copyable, @unchecked Sendable {
     // Both live at addresses of their own as long as this value, and `value` is touched between take and give alone.
     private let word: UnsafeMutablePointer<UInt32>
     private let value: UnsafeMutablePointer<Value>
 
-    init(_ initial: sending Value) {
+    package init(_ initial: sending Value) {
         unsafe word = .allocate(capacity: 1)
         unsafe word.initialize(to: 0)
         unsafe value = .allocate(capacity: 1)
@@ -28,7 +28,7 @@ struct Locked<Value>: ~Copyable, @unchecked Sendable {
 
     /// Runs `body` with the value. Not to be entered again from inside.
     @inline(__always)
-    func withLock<R: ~Copyable, Failure: Error>(
+    package func withLock<R: ~Copyable, Failure: Error>(
         _ body: (inout Value) throws(Failure) -> sending R
     ) throws(Failure) -> sending R {
         if unsafe !cdma_compare_exchange32(word, 0, 1) { takeSlowly() }

@@ -71,7 +71,7 @@ public final class DMASystem: Sendable {
                     }
                     // From here on the lease gives the name back, however this ends.
                     let lease = ChannelLease { [weak self] in self?.release(name) }
-                    let domain = domain(for: offer)
+                    let domain = domain(for: offer, of: provider)
                     let engine = LeasedEngine(try provider.open(offer, channel: number), lease)
                     return GrantedEngine(engine: AnyEngine(engine), domain: domain, info: info)
                 }
@@ -83,10 +83,10 @@ public final class DMASystem: Sendable {
     private func release(_ name: String) { state.withLock { _ = $0.taken.remove(name) } }
 
     /// The address space of an engine: one for all its channels.
-    private func domain(for offer: EngineOffer) -> Domain {
+    private func domain(for offer: EngineOffer, of provider: any EngineProvider) -> Domain {
         state.withLock { state in
             if let domain = state.domains[offer.name] { return domain }
-            let domain = Domain(name: offer.name, constraints: offer.constraints)
+            let domain = provider.domain(for: offer)
             state.domains[offer.name] = domain
             return domain
         }

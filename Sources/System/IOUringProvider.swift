@@ -19,8 +19,14 @@ public struct IOUringProvider: EngineProvider {
         var absence: EngineAbsence?
     }
 
+    private let registrar: IOUringRegistrar
+
     /// Offers the engine, after one was made to see whether it can be.
     public init(_ configuration: IOUringConfiguration = IOUringConfiguration()) {
+        let registrar = configuration.registrar ?? IOUringRegistrar()
+        var configuration = configuration
+        configuration.registrar = registrar
+        self.registrar = registrar
         self.configuration = configuration
         do throws(DMAError) {
             let engine = try IOUringEngine(configuration)
@@ -39,6 +45,10 @@ public struct IOUringProvider: EngineProvider {
             EngineOffer(
                 name: Self.name, channels: Self.channels, capabilities: answer.capabilities, absence: answer.absence)
         ]
+    }
+
+    public func domain(for offer: EngineOffer) -> Domain {
+        Domain(name: offer.name, constraints: offer.constraints, translation: .announced(registrar))
     }
 
     public func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine {

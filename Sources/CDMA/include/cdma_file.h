@@ -161,6 +161,11 @@ static inline int64_t cdma_socket_send(int fd, const void *bytes, size_t count, 
     return n < 0 ? -errno : n;
 }
 
+static inline int64_t cdma_socket_message(int fd, struct cdma_message message, int flags, bool sends) {
+    long n = syscall(sends ? SYS_sendmsg : SYS_recvmsg, fd, &message, flags | (sends ? CDMA_MSG_NOSIGNAL : 0));
+    return n < 0 ? -errno : n;
+}
+
 // struct pollfd and struct timespec of the kernel's.
 struct cdma_poll {
     int32_t fd;
@@ -178,9 +183,9 @@ static inline int cdma_file_await(int fd, short events, int other, int milliseco
     return (set[0].ready ? 1 : 0) | (set[1].ready ? 2 : 0);
 }
 
-static inline int cdma_event_make(void) {
+static inline int cdma_event_make(bool waits) {
     // EFD_CLOEXEC, EFD_NONBLOCK
-    long fd = syscall(SYS_eventfd2, 0, O_CLOEXEC | O_NONBLOCK);
+    long fd = syscall(SYS_eventfd2, 0, O_CLOEXEC | (waits ? 0 : O_NONBLOCK));
     return fd < 0 ? -errno : (int)fd;
 }
 static inline void cdma_event_signal(int fd) {

@@ -90,6 +90,24 @@ struct cdma_uring_resource_update {
 };
 
 // struct io_uring_probe, with room for every operation that its 8-bit numbers can name.
+// struct io_uring_buf_reg and struct io_uring_buf; the tail of a ring of buffers stands in the last two bytes of its first entry.
+struct cdma_uring_buffer_ring {
+    uint64_t address;
+    uint32_t entries;
+    uint16_t group, flags;
+    uint64_t reserved[3];
+};
+struct cdma_uring_buffer {
+    uint64_t address;
+    uint32_t length;
+    uint16_t number, tail;
+};
+_Static_assert(sizeof(struct cdma_uring_buffer_ring) == 40, "struct io_uring_buf_reg has 40 bytes");
+_Static_assert(sizeof(struct cdma_uring_buffer) == 16, "struct io_uring_buf has 16 bytes");
+static inline void cdma_uring_buffer_tail(void *ring, uint16_t tail) {
+    __atomic_store_n((uint16_t *)ring + 7, tail, __ATOMIC_RELEASE);
+}
+
 struct cdma_uring_probe_operation {
     uint8_t operation, reserved;
     uint16_t flags;

@@ -94,7 +94,10 @@ extension Bench where E: ~Copyable {
         var channel = try open()
         try perform(plan, on: &channel)
         guard let failNext = provisions.failNext else { return close(channel) }
-        for status in [TransactionStatus.readFailed, .writeFailed, .failed] {
+        for status in provisions.failures {
+            // With a peripheral, what fails is the direction that the status names.
+            let writes = status == .writeFailed && plan.stored != nil
+            let plan = writes ? planStorage(length(atMost: largest / 4), [], reads: false) : plan
             parameters = "\(status)"
             unsafe channel.withUnsafeEngine { failNext(&$0, status) }
             _ = try channel.submit(plan.operation, try freight(plan)).get()
@@ -104,6 +107,7 @@ extension Bench where E: ~Copyable {
             expect(finished.residue <= UInt64(plan.count), "a residue of \(finished.residue) of \(plan.count) bytes")
             // Whatever it moved before it failed, it said how much: all of it would be no failure.
             expect(finished.residue > 0, "failed with nothing left to move")
+            if let recover = provisions.recover { unsafe channel.withUnsafeEngine { recover(&$0) } }
             try perform(plan, on: &channel)
         }
         close(channel)

@@ -5,7 +5,10 @@ import DMACore
 /// Operations whose other side is no memory.
 extension Bench where E: ~Copyable {
     func peripheral() throws(DMAError) {
-        guard let provide = provisions.peripheral else { return skip("the maker gave no peripheral") }
+        if provisions.storage != nil { try plainOperation(.peripheral) }
+        guard let provide = provisions.peripheral else {
+            return provisions.storage == nil ? skip("the maker gave no peripheral") : ()
+        }
         var channel = try open()
         let device = unsafe channel.withUnsafeEngine { provide(&$0) }
         guard let line = device.lines.first else { return skip("the peripheral has no request line") }
@@ -68,7 +71,10 @@ extension Bench where E: ~Copyable {
 
     /// A flush ends by itself, with nothing left; a command that the engine does not have is refused.
     func command() throws(DMAError) {
-        guard let provide = provisions.peripheral else { return skip("the maker gave no peripheral") }
+        try storageCommands()
+        guard let provide = provisions.peripheral else {
+            return provisions.storage == nil ? skip("the maker gave no peripheral") : ()
+        }
         var channel = try open()
         let device = unsafe channel.withUnsafeEngine { provide(&$0) }
         guard let line = device.lines.first else { return skip("the peripheral has no request line") }

@@ -18,6 +18,8 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
     private(set) var capabilities = Capabilities(name: "", operations: [])
 
     var random: SeededRandom
+    /// From where on the storage is free for the next plan.
+    var storageCursor = 0
     /// How many sources XOR and PQ have; nil for any number.
     var sources: Int?
     private var check = ConformanceCheck.rule01

@@ -22,11 +22,14 @@ struct Plan: Sendable {
     var count: Int
     /// For the report.
     var text: String
+    /// What it reads of the storage, or writes there.
+    var stored: StoredPlace?
 }
 
 extension Plan {
     /// Allocates and maps what the plan names, with its contents.
     func freight(for domain: Domain) throws(DMAError) -> Freight {
+        if let stored { stored.storage.put(stored.before, at: stored.position) }
         var freight = Freight(capacity: places.count)
         for place in places {
             let mapped = try Plan.mapped(place.before, place.direction, for: domain)
@@ -47,7 +50,7 @@ extension Plan {
     }
 
     /// Bytes that are compared with what they must be.
-    var bytesCompared: Int { places.reduce(0) { $0 + $1.before.count } }
+    var bytesCompared: Int { places.reduce(0) { $0 + $1.before.count } + (stored?.after.count ?? 0) }
 
     /// Everything that is wrong with a completion and with what came back; empty where all is right.
     func findings(_ finished: borrowing Finished<Freight>) throws(DMAError) -> [String] {
@@ -66,6 +69,7 @@ extension Plan {
             }
             if let finding { findings.append("region \(index): \(finding)") }
         }
+        if let finding = stored?.finding { findings.append(finding) }
         return findings
     }
 

@@ -4,10 +4,11 @@ import DMACore
 
 /// Random transactions of each kind, with what must come of them.
 extension Bench where E: ~Copyable {
-    /// Kinds that can be planned without anything but memory.
+    /// Kinds that can be planned with nothing but memory and the storage.
     var plannable: [OperationKind] {
         capabilities.operations.kinds.filter {
-            ![.peripheral, .cyclic, .command].contains($0) && ($0 != .scatterGather || canScatter)
+            ![.cyclic, .command].contains($0) && ($0 != .scatterGather || canScatter)
+                && ($0 != .peripheral || provisions.storage != nil)
         }
     }
 
@@ -20,6 +21,7 @@ extension Bench where E: ~Copyable {
         where plannable.contains(kind) {
             return plan(kind, count: count, flags: flags)
         }
+        if plannable.contains(.peripheral) { return planStorage(count ?? length(), flags, reads: true) }
         return nil
     }
 
@@ -34,7 +36,8 @@ extension Bench where E: ~Copyable {
         case .pqValidate: planPQValidate(count ?? length(), flags, breaks: random.int(0...3))
         case .scatterGather: planScatter(count, flags)
         case .interleaved: planInterleaved(randomTemplate(count), flags)
-        case .null, .peripheral, .cyclic, .command:
+        case .peripheral: planStorage(count ?? length(), flags, reads: random.once(in: 2))
+        case .null, .cyclic, .command:
             Plan(places: [], operation: .null(flags: flags), value: nil, count: 0, text: "null")
         }
     }

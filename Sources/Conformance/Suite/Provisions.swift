@@ -32,12 +32,19 @@ public protocol ConformanceStream: AnyObject {
 public struct ConformanceProvisions<E: Engine & ~Copyable> {
     /// Whether the engine's rings run by themselves where there is no `stream`; where not, rings are not checked.
     public var ringsRunFreely = true
+    /// What the engines' configured peripheral is, where it has positions: then transfers with it are planned, like those between
+    /// memories, for every rule.
+    public var storage: (any ConformanceStorage)?
     /// For operations with a peripheral, and for rule 2.
     public var peripheral: ((inout E) -> any ConformancePeripheral)?
     /// For cyclic operations.
     public var stream: ((inout E) -> any ConformanceStream)?
     /// Makes the next transaction that the engine looks at fail with a status: for rule 13.
     public var failNext: ((inout E, TransactionStatus) -> Void)?
+    /// The failures that `failNext` can bring about.
+    public var failures: [TransactionStatus] = [.readFailed, .writeFailed, .failed]
+    /// Ends what `failNext` brought about, on engines where that does not end by itself with one transaction.
+    public var recover: ((inout E) -> Void)?
     /// What the engine makes of a descriptor's metadata: for rule 28.
     public var metadata: (([UInt8]) -> [UInt8])?
     /// How often an extension came too late and the chain was started again: for rule 24.

@@ -59,6 +59,23 @@ public final class InterruptLine: Sendable {
         if hasOthers { resumeOthers() }
     }
 
+    /// Resumes the tasks that are suspended, though there was no interrupt: for an engine that learns that it has something to look at
+    /// before it knows what. Whether there were any. Any thread may call it.
+    package func nudge() -> Bool {
+        guard unsafe cdma_load_ordered32(tasks) > 0 else { return false }
+        let first = state.withLock { state in
+            let first = state.first
+            state.first = nil
+            return first
+        }
+        if let first {
+            unsafe cdma_fetch_add32(tasks, .max)
+            unsafe first.continuation.resume()
+        }
+        resumeOthers()
+        return first != nil
+    }
+
     private func resumeOthers() {
         let others = state.withLock { state in
             let others = state.others

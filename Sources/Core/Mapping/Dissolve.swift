@@ -22,7 +22,12 @@ extension Domain {
     /// Takes back translations and addresses. Returns the first refusal of the backend; then the translations that it
     /// refused to end are left in `core`, and their addresses stay taken for good.
     func withdraw(_ core: inout MappingCore) -> DMAError? {
-        guard case .translated(let backend, _, _) = translation else { return nil }
+        let backend: any MappingBackend
+        switch translation {
+        case .identity: return nil
+        case .announced(let told): backend = told
+        case .translated(let translator, _, _): backend = translator
+        }
         var refusal: DMAError?
         var left: [BusRange] = []
         for range in core.translations.reversed() {

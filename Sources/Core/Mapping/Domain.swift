@@ -36,7 +36,7 @@ public final class Domain: Sendable {
         self.constraints = constraints.normalized
         self.translation = translation
         switch translation {
-        case .identity:
+        case .identity, .announced:
             granule = 1
             pageSizes = []
             book = DomainBook(id, name, IOVAAllocator(apertures: []))
@@ -63,6 +63,12 @@ public final class Domain: Sendable {
             }
         }
         Sanitizer.strike(id)
+    }
+
+    /// Whether bus addresses are not those of the CPU.
+    var isTranslated: Bool {
+        if case .translated = translation { return true }
+        return false
     }
 
     /// What has been done so far.

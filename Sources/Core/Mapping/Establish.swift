@@ -71,7 +71,7 @@ extension Domain {
         let count = UInt64(entry.count)
         let unit: UInt64
         switch translation {
-        case .identity:
+        case .identity, .announced:
             if !mask(kind).reaches(IOVA(address), count: count) {
                 return DMAError(.unreachableAddress, asked: address, limit: mask(kind).rawValue)
             }
@@ -110,7 +110,7 @@ extension Domain {
 
     private func bounceMemory(_ count: Int, instead reason: DMAError) throws(DMAError) -> Memory {
         var policy = AllocationPolicy()
-        if case .identity = translation { policy.below = constraints.streamingMask }
+        if !isTranslated { policy.below = constraints.streamingMask }
         let alignment = max(constraints.alignment, constraints.cacheLineSize, granule)
         // Whole pages of the IOMMU's size, which may be larger than the CPU's: nothing foreign shares one.
         let whole = padded(0, UInt64(count), to: granule)?.count ?? .max
@@ -134,6 +134,7 @@ extension Domain {
         let ranges =
             switch translation {
             case .identity: core.entries.map { BusRange(start: $0.deviceAddress, count: UInt64($0.count)) }
+            case .announced(let backend): try announce(&core, backend)
             case .translated(let backend, _, _): try translate(&core, backend)
             }
         let rules = SegmentRules(constraints)
@@ -148,6 +149,22 @@ extension Domain {
             // `segment` lies inside what was just mapped with this access, and the core keeps it so.
             unsafe Region(unsafeStart: IOVA(segment.start), count: segment.count, domain: id, access: core.direction.access)
         }
+    }
+
+    /// Tells the backend of each entry, at the address it has.
+    private func announce(_ core: inout MappingCore, _ backend: any MappingBackend) throws(DMAError) -> [BusRange] {
+        for entry in core.entries {
+            let range = BusRange(start: entry.deviceAddress, count: UInt64(entry.count))
+            do throws(DMAError) {
+                try backend.map(
+                    at: IOVA(range.start), address: UInt(range.start), count: range.count, access: core.direction.access)
+            } catch {
+                withdrawOrPark(&core)
+                throw error
+            }
+            core.translations.append(range)
+        }
+        return core.translations
     }
 
     /// A stretch of CPU addresses that is mapped by one call of the backend.

@@ -20,6 +20,11 @@ public protocol MappingBackend: AnyObject, Sendable {
 public enum Translation: Sendable {
     /// The device uses the CPU's virtual addresses: threads, io_uring, models in this process, shared virtual addressing.
     case identity
+    /// As ``identity``, and a backend is told of each mapping's beginning and end: an engine that registers memory with the kernel.
+    ///
+    /// Its `map` and `unmap` are called with the CPU's addresses as bus addresses, and with the bytes of the mapping, which need not
+    /// be whole pages.
+    case announced(any MappingBackend)
     /// A backend translates.
     ///
     /// - `apertures`: usable bus addresses, inclusive bounds in bytes, without the holes.

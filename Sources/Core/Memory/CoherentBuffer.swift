@@ -78,7 +78,7 @@ public struct CoherentBuffer: ~Copyable, Cargo {
         file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) {
         var policy = AllocationPolicy()
-        if case .identity = domain.translation { policy.below = domain.constraints.coherentMask }
+        if !domain.isTranslated { policy.below = domain.constraints.coherentMask }
         let memory = try Memory(count: count, alignment: alignment, backing: backing, policy: policy)
         let entry = MappedEntry(memory: memory, offset: 0, count: count)
         let core = try domain.establish(.coherent, [entry], .bidirectional, Origin(file: file, line: line))

@@ -25,7 +25,12 @@ struct ColdState: ~Copyable {
     var statistics = IOUringStatistics()
     /// What the carrier said last when it did not take what was issued.
     var lastRefusal: Int32 = 0
-    var line: InterruptLine?
+    let line = InterruptLine()
+    /// Wakes tasks; there from the first transaction that asks for an interrupt.
+    var watcher: Watcher?
+    let buffers: BufferTable?
+    /// Cyclic transactions that run, by slot.
+    var rings: [Int: CyclicRun] = [:]
     var capabilities: Capabilities
     /// Whether writes may say that a broken pipe is to send no signal (RWF_NOSIGNAL, Linux 6.18).
     var hasNoSignal: Bool
@@ -54,12 +59,18 @@ struct ColdState: ~Copyable {
         }
         ringRefusal = refusal
         depth = configuration.depth
+        if let ring, let registrar = configuration.registrar, configuration.buffers != .never {
+            let table = BufferTable(ring, configuration.buffers)
+            registrar.enroll(table)
+            buffers = table
+        } else {
+            buffers = nil
+        }
         table = FileTable(configuration.files)
         table.register(carrier)
         self.slots = slots
         unsafe details = .allocate(capacity: slots)
         unsafe details.initialize(repeating: Detail(), count: slots)
-        line = nil
         hasNoSignal = carrier.isKernel
         capabilities = configuration.capabilities
         capabilities.implementation = Self.implementation(configuration, ring, refusal)
@@ -69,9 +80,17 @@ struct ColdState: ~Copyable {
     }
 
     deinit {
+        watcher?.stop()
+        if let buffers {
+            configuration.registrar?.strike(buffers)
+            buffers.close()
+        }
         threads?.stop()
         for case let record? in table.records { record.close() }
-        for slot in 0..<slots { unsafe details[slot].scratch?.deallocate() }
+        for slot in 0..<slots {
+            unsafe details[slot].scratch?.deallocate()
+            unsafe details[slot].message?.deallocate()
+        }
         unsafe details.deinitialize(count: slots)
         unsafe details.deallocate()
     }
@@ -99,7 +118,7 @@ extension IOUringConfiguration {
     /// What an engine of this configuration can do, whatever carries it.
     public var capabilities: Capabilities {
         var capabilities = Capabilities(
-            name: "io_uring", implementation: "\(path)", operations: [.peripheral, .command, .null], depth: depth)
+            name: "io_uring", implementation: "\(path)", operations: [.peripheral, .command, .cyclic, .null], depth: depth)
         capabilities.commands = PeripheralCommandSet(PeripheralCommand.allCases)
         capabilities.flags = [.interrupt, .reuse]
         capabilities.maximumSegments = 256
@@ -108,6 +127,7 @@ extension IOUringConfiguration {
         // After each request that a transaction is made of, which may end at any byte.
         capabilities.residueGranularity = .burst
         capabilities.canPause = true
+        capabilities.hasInterrupts = true
         return capabilities
     }
 }

@@ -7,7 +7,15 @@ public import DMACore
 
 extension IOUringEngine {
     /// What was done, and where the engine had to fall back.
-    public var statistics: IOUringStatistics { state.statistics }
+    public var statistics: IOUringStatistics {
+        var statistics = state.statistics
+        statistics.fixedRequests = fixedRequests
+        if let counts = state.buffers?.counts {
+            statistics.registeredBuffers = counts.registered
+            statistics.refusedBuffers = counts.refused
+        }
+        return statistics
+    }
 
     public mutating func terminate() {
         detours.insert(.terminating)
@@ -43,6 +51,17 @@ extension IOUringEngine {
         detours.remove(.paused)
         submitIssued()
         if paused { detours.insert(.paused) }
+    }
+
+    /// Asks the kernel to give up one request.
+    mutating func cancelRequest(_ name: UInt64, _ slot: Int) {
+        var request = cdma_uring_sqe()
+        request.opcode = Opcode.cancel
+        request.fd = -1
+        request.address = name << 16 | UInt64(slot)
+        request.user_data = Self.ownName
+        push(request)
+        submitIssued()
     }
 
     public mutating func quiesce(by deadline: Deadline) -> Bool {

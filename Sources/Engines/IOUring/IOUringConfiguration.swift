@@ -51,6 +51,8 @@ public struct IOUringConfiguration: Equatable, Sendable {
     public var polledCompletions: Bool
     /// When memory is registered.
     public var buffers: Buffers
+    /// Who knows what memory is mapped; nil where none is to be registered. Its domain is the channel's.
+    public var registrar: IOUringRegistrar?
     /// Threads of the path `threads`; 1…256.
     public var workers: Int
     /// Sends of at least this many bytes to a socket go without a copy, where the kernel can (`IORING_OP_SEND_ZC`). Bytes.
@@ -66,6 +68,7 @@ public struct IOUringConfiguration: Equatable, Sendable {
         submissionIdle = 100
         polledCompletions = false
         buffers = .whenReused
+        registrar = nil
         workers = 4
         zeroCopyThreshold = 16 << 10
     }

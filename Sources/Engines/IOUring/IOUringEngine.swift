@@ -37,6 +37,15 @@ public struct IOUringEngine: ~Copyable, Engine {
     @usableFromInline var detours: RingDetour
     /// The file that `configure` chose.
     @usableFromInline var chosen: UInt64
+    /// The piece of registered memory that was used last, its number, and how many mappings had ended then. No bytes for none.
+    @usableFromInline var windowStart: UInt64
+    @usableFromInline var windowCount: UInt64
+    @usableFromInline var windowIndex: UInt16
+    @usableFromInline var windowEpoch: UInt32
+    @usableFromInline let mayRegister: Bool
+    /// How many mappings have ended.
+    @usableFromInline let epoch: UnsafeMutableRawPointer
+    @usableFromInline var fixedRequests: UInt64
     /// What the steady path does not touch.
     @usableFromInline let cold: UnsafeMutablePointer<ColdState>
 
@@ -68,6 +77,15 @@ public struct IOUringEngine: ~Copyable, Engine {
         head = unsafe cdma_load_acquire32(view.completionHead)
         detours = configuration.polledCompletions ? .polls : []
         chosen = 0
+        windowStart = 0
+        windowCount = 0
+        windowIndex = 0
+        windowEpoch = 0
+        fixedRequests = 0
+        let buffers = unsafe cold.pointee.buffers
+        mayRegister = buffers != nil
+        // Without a registrar any word does: the window has no bytes. The state keeps the registrar alive.
+        unsafe epoch = configuration.registrar?.epoch ?? view.submissionFlags
         unsafe cold.pointee.depth = depth
     }
 
@@ -84,6 +102,8 @@ public struct IOUringEngine: ~Copyable, Engine {
     public var capabilities: Capabilities { unsafe cold.pointee.capabilities }
 
     /// Where interrupts arrive.
+    ///
+    /// An interrupt is counted when the completion that asked for it is taken; a suspended task is woken to take it.
     public var interruptLine: InterruptLine? { unsafe cold.pointee.line }
 
     @inlinable @inline(__always)
@@ -100,6 +120,12 @@ public struct IOUringEngine: ~Copyable, Engine {
         let address = writes ? descriptor.source : descriptor.destination
         let mask = unsafe writes ? file.pointee.writeMask : file.pointee.readMask
         guard (address | position | descriptor.count) & mask == 0 else { return enqueueParticular(descriptor, tag: tag) }
+        let into = address &- windowStart
+        // A mapping that ended since may have left its address to another: then the window is looked up again.
+        let isFixed =
+            unsafe into < windowCount && descriptor.count <= windowCount &- into && cdma_load_acquire32(epoch) == windowEpoch
+            || mayRegister && findWindow(address, descriptor.count)
+        if isFixed { fixedRequests &+= 1 }
         freeCount &-= 1
         let slot = unsafe Int(free[freeCount])
         let request = unsafe requests + slot
@@ -112,9 +138,9 @@ public struct IOUringEngine: ~Copyable, Engine {
         unsafe file.pointee.inFlight &+= 1
         let entry = unsafe view.submission(tail)
         unsafe entry.pointee = cdma_uring_sqe(
-            opcode: writes ? 23 : 22, flags: file.pointee.flags, ioprio: 0, fd: file.pointee.descriptor, offset: position,
+            opcode: (writes ? 23 : 22) &- (isFixed ? 18 : 0), flags: file.pointee.flags, ioprio: 0, fd: file.pointee.descriptor, offset: position,
             address: address, length: UInt32(truncatingIfNeeded: descriptor.count), operation_flags: 0,
-            user_data: request.pointee.stamp << 16 | UInt64(slot), buffer: 0, personality: 0, file_index: 0, address3: 0,
+            user_data: request.pointee.stamp << 16 | UInt64(slot), buffer: isFixed ? windowIndex : 0, personality: 0, file_index: 0, address3: 0,
             reserved: 0)
         tail &+= 1
         return true

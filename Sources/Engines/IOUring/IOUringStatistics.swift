@@ -22,6 +22,14 @@ public struct IOUringStatistics: Equatable, Sendable {
     public internal(set) var misalignedTransactions: UInt64 = 0
     /// Files attached as direct that could not be opened so, or refused a direct transfer.
     public internal(set) var directRefusals: UInt64 = 0
+    /// Sends whose bytes the kernel took from the client's memory; and those of them that it copied all the same, as on a loopback.
+    public internal(set) var zeroCopySends: UInt64 = 0
+    /// Zero-copy sends that the kernel made with a copy.
+    public internal(set) var zeroCopyCopied: UInt64 = 0
+    /// Sends that had to be made with a copy, because the socket has no other.
+    public internal(set) var zeroCopyRefusals: UInt64 = 0
+    /// Requests that receive round a ring by themselves.
+    public internal(set) var multishotReceives: UInt64 = 0
     /// Completions that named no request of ours. A kernel makes none.
     public internal(set) var strangers: UInt64 = 0
     /// Times that the kernel could not take all that was issued at once.

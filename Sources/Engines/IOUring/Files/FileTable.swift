@@ -66,8 +66,8 @@ struct FileRecord {
     var gate = WriteGate()
     /// Direct writes that are particular transactions and run.
     var openDirect = 0
-    /// Whether what is cancelled was to be.
-    var isCancelling = false
+    /// Whether sends to a socket may go without a copy.
+    var sendsZeroCopy = true
     /// Transactions that wait for their turn on a stream, by slot: one reads at a time, and one writes.
     var readers: [Int] = []
     var writers: [Int] = []

@@ -14,6 +14,10 @@ extension IOUringEngine {
             return
         }
         switch command {
+        case .flush where record.kind == .pipe || record.kind == .socket,
+            .flushData where record.kind == .pipe || record.kind == .socket:
+            // There is no medium: what was written is where it goes.
+            push(entry(Opcode.nop, FileHandle(descriptor: -1, flags: 0), slot: slot), of: slot)
         case .flush, .flushData:
             var request = entry(Opcode.fsync, record.handle, slot: slot)
             // IORING_FSYNC_DATASYNC

@@ -107,7 +107,27 @@ extension IOUringEngine {
             state.statistics.strangers += 1
             return
         }
+        let more = entry.flags & CompletionFlags.more != 0
+        if unsafe detail(slot).pointee.descriptor.kind == .cyclic {
+            if !more { unsafe detail(slot).pointee.outstanding -= 1 }
+            if detours.contains(.terminating) {
+                if !more { drop(slot) }
+                return
+            }
+            return settleCyclic(slot, entry.result, flags: entry.flags, more: more)
+        }
+        if more {
+            // A zero-copy send: the bytes are on their way, and the memory is still read.
+            unsafe detail(slot).pointee.sent = entry.result
+            state.statistics.zeroCopySends += 1
+            return
+        }
         unsafe detail(slot).pointee.outstanding -= 1
+        if entry.flags & CompletionFlags.notification != 0 {
+            // IORING_NOTIF_USAGE_ZC_COPIED
+            if entry.result < 0 { state.statistics.zeroCopyCopied += 1 }
+            return conclude(slot, unsafe detail(slot).pointee.sent)
+        }
         guard unsafe detail(slot).pointee.parts > 0 else { return conclude(slot, entry.result) }
         if part >= 0, part < 4 { unsafe detail(slot).pointee.moved[part] = Int64(entry.result) }
         if unsafe detail(slot).pointee.outstanding == 0 { conclude(slot, chainResult(slot)) }
@@ -150,6 +170,7 @@ extension IOUringEngine {
         let detail = unsafe detail(slot).pointee
         let residue = detail.descriptor.count - min(detail.done, detail.descriptor.count)
         let tag = unsafe request(slot).pointee.tag
+        if detail.descriptor.flags.contains(.interrupt) { state.line.raise() }
         leave(slot)
         release(slot)
         state.reports.append(Completion(tag: tag, status: status, residue: residue, value: value))
@@ -185,6 +206,7 @@ extension IOUringEngine {
         if detail.file >= 0 { unsafe files[detail.file].inFlight &-= 1 }
         if detail.second >= 0 { unsafe files[detail.second].inFlight &-= 1 }
         unsafe self.detail(slot).pointee.phase = .unused
+        if detail.descriptor.kind == .cyclic { state.rings[slot] = nil }
     }
 
     /// Gives a slot back; names of its last use are known no more.

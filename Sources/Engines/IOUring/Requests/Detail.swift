@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CDMA
 internal import DMACore
 
 /// How far a particular transaction has come.
@@ -45,6 +46,10 @@ struct Detail {
     var chain: SIMD4<Int64> = .zero
     var moved: SIMD4<Int64> = .zero
     var parts = 0
+    /// What a zero-copy send came to, while its memory is still in use.
+    var sent: Int32 = 0
+    /// The header of a message with a list, made when first needed.
+    var message: UnsafeMutablePointer<cdma_message>?
     /// Room for the rest of a list: made when first needed, kept for the slot's next uses.
     var scratch: UnsafeMutablePointer<Segment>?
 
@@ -55,8 +60,10 @@ struct Detail {
     /// As new, for another transaction.
     mutating func begin(_ descriptor: Descriptor, file: Int) {
         let scratch = unsafe scratch
+        let message = unsafe message
         self = Detail()
         unsafe self.scratch = unsafe scratch
+        unsafe self.message = unsafe message
         self.descriptor = descriptor
         self.file = file
         phase = .queued

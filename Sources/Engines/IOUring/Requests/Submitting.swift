@@ -34,10 +34,17 @@ extension IOUringEngine {
                 unsafe files[Int(second)].inFlight &+= 1
             }
         }
+        if descriptor.flags.contains(.interrupt) { watch() }
         state.unissued.append(slot)
         state.statistics.particularTransactions += 1
         detours.insert(.unissued)
         return true
+    }
+
+    /// Sees to it that a task which waits for an interrupt is woken.
+    private func watch() {
+        guard state.watcher == nil, let watcher = Watcher(view, state.line) else { return }
+        if state.carrier.signal(watcher.event) { state.watcher = watcher } else { watcher.stop() }
     }
 
     /// `issuePending`, where there is more to do than to move an index.
@@ -124,6 +131,8 @@ extension IOUringEngine {
             startTransfer(slot)
         case .command:
             startCommand(slot)
+        case .cyclic:
+            startCyclic(slot)
         default:
             finish(slot, .failed, value: 22)
         }

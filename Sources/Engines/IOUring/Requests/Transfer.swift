@@ -48,20 +48,57 @@ extension IOUringEngine {
                 request.opcode = writes ? Opcode.send : Opcode.receive
                 // MSG_NOSIGNAL
                 request.operation_flags = writes ? 0x4000 : 0
+                if writes, sendsZeroCopy(piece, record) {
+                    request.opcode = Opcode.sendZeroCopy
+                    // IORING_SEND_ZC_REPORT_USAGE
+                    request.ioprio = 8
+                }
+            } else if !record.isStream, let window = window(request.address, UInt64(request.length)) {
+                request.opcode = writes ? Opcode.writeFixed : Opcode.readFixed
+                request.buffer = window
+                fixedRequests &+= 1
             }
         } else {
             request = entry(writes ? Opcode.writev : Opcode.readv, handle, slot: slot, part: UInt64(part))
             let (list, count) = unsafe list(slot, from: index, skip: skip, count: piece.count)
             request.address = UInt64(UInt(bitPattern: list))
             request.length = UInt32(count)
+            if record.kind == .socket { makeMessage(&request, slot, piece, record) }
         }
-        if request.opcode != Opcode.send, request.opcode != Opcode.receive {
+        if record.kind != .socket {
             request.offset = knowsPositions ? descriptor.place.position.map { $0 + piece.offset } ?? .max : .max
             // RWF_NOSIGNAL: a broken pipe is an error, and ends no process.
             if writes, record.kind == .pipe, state.hasNoSignal { request.operation_flags = 0x100 }
         }
         if state.threads != nil { request.personality = record.isStream ? ThreadOperation.mayWait : 0 }
         return request
+    }
+
+    // MARK: Sockets
+
+    /// Whether a send is large enough that notifying costs less than copying.
+    private func sendsZeroCopy(_ piece: Piece, _ record: FileRecord) -> Bool {
+        record.sendsZeroCopy && piece.count >= UInt64(state.configuration.zeroCopyThreshold)
+            && state.carrier.operations[Int(Opcode.sendZeroCopy)]
+    }
+
+    /// A list becomes a message: a plain vector could not say that a broken connection is to send no signal.
+    private func makeMessage(_ request: inout cdma_uring_sqe, _ slot: Int, _ piece: Piece, _ record: FileRecord) {
+        let writes = unsafe detail(slot).pointee.writes
+        let message = unsafe detail(slot).pointee.message ?? UnsafeMutablePointer<cdma_message>.allocate(capacity: 1)
+        unsafe detail(slot).pointee.message = unsafe message
+        var header = cdma_message()
+        header.segments = request.address
+        header.count = UInt64(request.length)
+        unsafe message.initialize(to: header)
+        request.opcode = writes ? Opcode.sendMessage : Opcode.receiveMessage
+        if writes, sendsZeroCopy(piece, record) {
+            request.opcode = Opcode.sendMessageZeroCopy
+            request.ioprio = 8
+        }
+        request.address = UInt64(UInt(bitPattern: message))
+        request.length = 1
+        request.operation_flags = writes ? 0x4000 : 0
     }
 
     /// The list from a place on, as the kernel takes it: the client's own where all of it is meant, else a copy.
@@ -222,6 +259,12 @@ extension IOUringEngine {
             finish(slot, .complete)
         case -95 where writes && state.hasNoSignal && record(of: slot)?.kind == .pipe:
             state.hasNoSignal = false
+            goOn(slot)
+        case -95 where writes && record(of: slot)?.sendsZeroCopy ?? false && record(of: slot)?.kind == .socket:
+            // A kind of socket that has no such send.
+            let number = unsafe detail(slot).pointee.file
+            state.table.records[number]?.sendsZeroCopy = false
+            state.statistics.zeroCopyRefusals += 1
             goOn(slot)
         case -22 where wasDirect, -95 where wasDirect:
             // A device that asks for more than it says, or a file system that only let itself be opened so.

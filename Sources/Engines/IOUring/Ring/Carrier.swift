@@ -14,6 +14,8 @@ protocol Carrier: AnyObject {
     func reap() -> Int32
     /// Starts `count` submissions and sleeps until there is a completion, at most so long.
     func wait(_ count: UInt32, nanoseconds: Int64) -> Int32
+    /// From now on signals an event for each completion. False where it cannot.
+    func signal(_ event: Int32) -> Bool
     /// io_uring_register(2), or -ENOSYS.
     func register(_ operation: UInt32, _ argument: UnsafeMutableRawPointer?, _ count: UInt32) -> Int32
 }

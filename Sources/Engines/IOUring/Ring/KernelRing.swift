@@ -163,6 +163,12 @@ final class KernelRing: Carrier {
         }
     }
 
+    func signal(_ event: Int32) -> Bool {
+        unsafe withUnsafePointer(to: event) {
+            unsafe register(RegisterOperation.eventFile, UnsafeMutableRawPointer(mutating: $0), 1) >= 0
+        }
+    }
+
     func register(_ operation: UInt32, _ argument: UnsafeMutableRawPointer?, _ count: UInt32) -> Int32 {
         unsafe cdma_uring_register(descriptor, operation, argument, count)
     }

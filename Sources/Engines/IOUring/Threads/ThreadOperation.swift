@@ -51,6 +51,12 @@ enum ThreadOperation {
             return attempt(true, fd, 4, ring) { _ in
                 unsafe cdma_socket_send(fd, list, Int(entry.length), Int32(bitPattern: entry.operation_flags) | 0x40)
             }
+        case Opcode.sendMessage, Opcode.receiveMessage:
+            guard let message = unsafe list?.assumingMemoryBound(to: cdma_message.self).pointee else { return -14 }
+            let sends = entry.opcode == Opcode.sendMessage
+            return attempt(true, fd, sends ? 4 : 1, ring) { _ in
+                cdma_socket_message(fd, message, Int32(bitPattern: entry.operation_flags) | 0x40, sends)
+            }
         case Opcode.pollAdd:
             return attempt(true, fd, Int16(truncatingIfNeeded: entry.operation_flags), ring) { _ in
                 Int64(entry.operation_flags)

@@ -26,7 +26,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     private var threads: [pthread_t] = []
 
     init(_ configuration: IOUringConfiguration, submissions count: Int) throws(DMAError) {
-        let event = cdma_event_make()
+        let event = cdma_event_make(false)
         guard event >= 0 else { throw DMAError(.kernelRefused, errno: -event) }
         cancelEvent = event
         unsafe words = .allocate(byteCount: 1024, alignment: 64)
@@ -73,6 +73,8 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     private var cancelWord: UnsafeMutableRawPointer { unsafe words + 576 }
     private var takeLock: UnsafeMutableRawPointer { unsafe words + 640 }
     private var giveLock: UnsafeMutableRawPointer { unsafe words + 704 }
+    /// An event to be signalled for each completion, less 1 a number of a file; 0 for none.
+    private var eventWord: UnsafeMutableRawPointer { unsafe words + 768 }
 
     var isStopping: Bool { unsafe cdma_load_acquire32(stopWord) != 0 }
     var isCancelling: Bool { unsafe cdma_load_acquire32(cancelWord) != 0 }
@@ -112,6 +114,11 @@ final class ThreadRing: Carrier, @unchecked Sendable {
         unsafe cdma_futex_wait(view.completionTail, seen, nanoseconds)
         unsafe cdma_fetch_add32(waiting, .max)
         return unsafe cdma_load_acquire32(view.completionTail) == seen ? -62 : 0
+    }
+
+    func signal(_ event: Int32) -> Bool {
+        unsafe cdma_store_release32(eventWord, UInt32(bitPattern: event) &+ 1)
+        return true
     }
 
     func register(_ operation: UInt32, _ argument: UnsafeMutableRawPointer?, _ count: UInt32) -> Int32 { -38 }
@@ -194,6 +201,8 @@ final class ThreadRing: Carrier, @unchecked Sendable {
         unsafe cdma_store_release32(view.completionTail, tail &+ 1)
         cdma_full_barrier()
         unsafe unlock(giveLock)
+        let event = unsafe cdma_load_acquire32(eventWord)
+        if event != 0 { cdma_event_signal(Int32(bitPattern: event &- 1)) }
         if unsafe cdma_load_ordered32(waiting) != 0 { unsafe cdma_futex_wake(view.completionTail, .max) }
     }
 

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#endif
+
+/// A thread that wakes suspended tasks when completions come: started by the first transaction that asks for an interrupt.
+///
+/// The carrier signals an event for each completion while somebody asks. The watcher does not judge completions, which only the engine
+/// can do: it resumes the task, whose engine then looks, and counts an interrupt where there is one. A task that looks a moment before
+/// the event and suspends a moment after it is found by looking again, until the engine has taken what there is.
+@safe
+final class Watcher: @unchecked Sendable {
+    /// Signalled for each completion.
+    let event: Int32
+    private let line: InterruptLine
+    private let view: RingView
+    private var thread: pthread_t?
+    /// Atomic: whether the thread is to end.
+    private let stopWord: UnsafeMutableRawPointer
+
+    /// Nil where the system has no event or no thread to give; then waiting polls.
+    init?(_ view: RingView, _ line: InterruptLine) {
+        let event = cdma_event_make(true)
+        guard event >= 0 else { return nil }
+        self.event = event
+        self.line = line
+        self.view = view
+        unsafe stopWord = .allocate(byteCount: 64, alignment: 64)
+        unsafe stopWord.initializeMemory(as: UInt8.self, repeating: 0, count: 64)
+        // Signals are the program's business, not a helper thread's: a thread inherits the mask it is made under.
+        var all = sigset_t()
+        var before = sigset_t()
+        unsafe sigfillset(&all)
+        unsafe pthread_sigmask(SIG_SETMASK, &all, &before)
+        defer { unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
+        // Unowned: `stop` joins the thread before this object goes.
+        let context = unsafe Unmanaged.passUnretained(self)
+        var thread = pthread_t()
+        let failure = unsafe pthread_create(
+            &thread, nil,
+            { pointer in
+                guard let pointer = unsafe pointer else { return nil }
+                unsafe Unmanaged<Watcher>.fromOpaque(pointer).takeUnretainedValue().watch()
+                return nil
+            }, unsafe context.toOpaque())
+        guard failure == 0 else { return nil }
+        self.thread = thread
+    }
+
+    deinit {
+        unsafe stopWord.deallocate()
+        cdma_close(event)
+    }
+
+    /// Ends the thread, before the ring goes.
+    func stop() {
+        guard let thread else { return }
+        unsafe cdma_store_release32(stopWord, 1)
+        cdma_event_signal(event)
+        pthread_join(thread, nil)
+        self.thread = nil
+    }
+
+    private var isStopping: Bool { unsafe cdma_load_acquire32(stopWord) != 0 }
+
+    private func watch() {
+        while true {
+            cdma_event_clear(event)
+            var pause: Int64 = 20_000
+            while !isStopping, !line.nudge(), hasCompletions {
+                cdma_sleep_until(cdma_monotonic_nanoseconds() + pause)
+                pause = min(pause * 2, 2_000_000)
+            }
+            if isStopping { return }
+        }
+    }
+
+    /// Whether there is something that the engine has not taken.
+    private var hasCompletions: Bool {
+        if unsafe cdma_load_acquire32(view.completionHead) != cdma_load_acquire32(view.completionTail) { return true }
+        return unsafe cdma_load_acquire32(view.submissionFlags) & (SubmissionFlags.taskRun | SubmissionFlags.overflow) != 0
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+
+/// The periods of a cyclic transfer as a ring of buffers that the kernel fills one after the other, each bit by bit
+/// (`IOU_PBUF_RING_INC`, Linux 6.12).
+///
+/// Source: io_uring_register(2), IORING_REGISTER_PBUF_RING; io_uring_setup_buf_ring(3).
+@safe
+final class BufferRing {
+    let group: UInt16
+    private let carrier: any Carrier
+    private let memory: UnsafeMutableRawPointer
+    private let bytes: Int
+    private let mask: UInt16
+    private var tail: UInt16 = 0
+
+    /// Nil where the kernel has no such rings, or none that are filled bit by bit.
+    init?(_ carrier: any Carrier, group: UInt16, periods: Int) {
+        guard carrier.isKernel, periods <= 1 << 14 else { return nil }
+        var entries = 2
+        while entries < periods + 1 { entries *= 2 }
+        bytes = max(entries * 16, cdma_page_size())
+        var start: UnsafeMutableRawPointer?
+        guard unsafe cdma_map_anonymous(0, bytes, 0, &start) == 0, let memory = unsafe start else { return nil }
+        unsafe self.memory = unsafe memory
+        self.carrier = carrier
+        self.group = group
+        mask = UInt16(entries - 1)
+        var request = cdma_uring_buffer_ring()
+        request.address = UInt64(UInt(bitPattern: memory))
+        request.entries = UInt32(entries)
+        request.group = group
+        // IOU_PBUF_RING_INC
+        request.flags = 2
+        let result = unsafe withUnsafeMutablePointer(to: &request) {
+            unsafe carrier.register(RegisterOperation.bufferRing, $0, 1)
+        }
+        isRegistered = result >= 0
+        if !isRegistered { return nil }
+    }
+
+    private let isRegistered: Bool
+
+    deinit {
+        if isRegistered {
+            var request = cdma_uring_buffer_ring()
+            request.group = group
+            unsafe withUnsafeMutablePointer(to: &request) {
+                unsafe _ = carrier.register(RegisterOperation.endBufferRing, $0, 1)
+            }
+        }
+        unsafe _ = cdma_unmap(memory, bytes)
+    }
+
+    /// Lends the kernel one more buffer.
+    func add(_ address: UInt64, count: UInt32, number: UInt16) {
+        // Not the whole entry: the first one's last word is the ring's tail.
+        let place = unsafe memory + Int(tail & mask) * 16
+        unsafe place.storeBytes(of: address, as: UInt64.self)
+        unsafe (place + 8).storeBytes(of: count, as: UInt32.self)
+        unsafe (place + 12).storeBytes(of: number, as: UInt16.self)
+        tail &+= 1
+        unsafe cdma_uring_buffer_tail(memory, tail)
+    }
+}

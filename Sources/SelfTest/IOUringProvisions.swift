@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+public import DMAConformance
+public import DMACore
+public import DMAIOUringEngine
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#endif
+
+/// What the conformance suite needs beside the io_uring engine: a file as storage, sockets as FIFOs, and somebody on their far side.
+public enum IOUringProvisions {
+    /// An engine that has `storage` as its configured peripheral, and the descriptors that make reads and writes fail behind it.
+    public static func engine(
+        _ configuration: IOUringConfiguration, _ storage: FileStorage, _ cache: PeripheralFile.Cache = .asOpened
+    ) throws(DMAError) -> IOUringEngine {
+        var engine = try IOUringEngine(configuration)
+        // Numbers 0, 1 and 2, in this order: the table is empty.
+        _ = try engine.attach(PeripheralFile(storage.descriptor, cache: cache))
+        _ = try engine.attach(PeripheralFile(storage.unreadable))
+        _ = try engine.attach(PeripheralFile(storage.unwritable))
+        return engine
+    }
+
+    /// For engines that were made with ``engine(_:_:_:)``.
+    public static func provisions(_ storage: FileStorage) -> ConformanceProvisions<IOUringEngine> {
+        var provisions = ConformanceProvisions<IOUringEngine>()
+        provisions.storage = storage
+        // A socket lets an engine run ahead of any clock; the rings have tests of their own.
+        provisions.ringsRunFreely = false
+        provisions.failures = [.readFailed, .writeFailed]
+        provisions.failNext = { engine, status in
+            // The numbers are those of attached files.
+            try? engine.configure(EngineConfiguration(peripheral: status == .writeFailed ? 2 : 1))
+        }
+        provisions.recover = { engine in try? engine.configure(EngineConfiguration(peripheral: 0)) }
+        provisions.peripheral = { engine in SocketWire(&engine) }
+        return provisions
+    }
+}
+
+/// A file that is storage for the suite: gone with this value, or with the process.
+public final class FileStorage: ConformanceStorage {
+    /// Open for reading and writing.
+    public let descriptor: Int32
+    let unreadable: Int32
+    let unwritable: Int32
+    public let count: Int
+
+    /// A file of `count` bytes, mostly holes, in `directory`.
+    ///
+    /// - Throws: `kernelRefused`.
+    public init(in directory: String, count: Int = 64 << 20) throws(DMAError) {
+        self.count = count
+        var template = Array("\(directory)/dma-storage-XXXXXX".utf8CString)
+        let descriptor = unsafe template.withUnsafeMutableBufferPointer { unsafe mkstemp($0.baseAddress.unsafelyUnwrapped) }
+        guard descriptor >= 0 else { throw DMAError(.kernelRefused, errno: errno) }
+        let opened = unsafe template.withUnsafeBufferPointer { path -> (Int32, Int32) in
+            unsafe (
+                open(path.baseAddress.unsafelyUnwrapped, O_WRONLY | O_CLOEXEC),
+                open(path.baseAddress.unsafelyUnwrapped, O_RDONLY | O_CLOEXEC)
+            )
+        }
+        unsafe template.withUnsafeBufferPointer { unsafe _ = unlink($0.baseAddress.unsafelyUnwrapped) }
+        self.descriptor = descriptor
+        (unreadable, unwritable) = opened
+        guard opened.0 >= 0, opened.1 >= 0, ftruncate(descriptor, off_t(count)) == 0 else {
+            throw DMAError(.kernelRefused, errno: errno)
+        }
+        // No reading ahead: pages that nobody asked for would join those of other transfers in one folio.
+        posix_fadvise(descriptor, 0, 0, POSIX_FADV_RANDOM)
+    }
+
+    deinit { for file in [descriptor, unreadable, unwritable] where file >= 0 { close(file) } }
+
+    public func put(_ bytes: [UInt8], at position: Int) {
+        unsafe bytes.withUnsafeBytes { buffer in
+            var done = 0
+            while done < buffer.count {
+                let moved = unsafe pwrite(descriptor, buffer.baseAddress.unsafelyUnwrapped + done, buffer.count - done, off_t(position + done))
+                if moved <= 0 { return }
+                done += moved
+            }
+        }
+    }
+
+    public func get(_ count: Int, at position: Int) -> [UInt8] {
+        unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            // What cannot be read is zero, which is not what anybody wrote.
+            unsafe buffer.initialize(repeating: 0)
+            filled = count
+            var done = 0
+            while done < count {
+                let moved = unsafe pread(descriptor, buffer.baseAddress.unsafelyUnwrapped + done, count - done, off_t(position + done))
+                if moved <= 0 { return }
+                done += moved
+            }
+        }
+    }
+}
+
+/// The far side of two sockets that an engine has as peripherals.
+final class SocketWire: ConformancePeripheral {
+    let lines: [UInt32]
+    private var ends: [UInt32: Int32] = [:]
+    var unit: Int { 1 }
+
+    init(_ engine: inout IOUringEngine) {
+        var lines: [UInt32] = []
+        for _ in 0..<2 {
+            var pair: [Int32] = [-1, -1]
+            guard unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &pair) == 0 else { continue }
+            var room: Int32 = 1 << 20
+            for end in pair { unsafe setsockopt(end, SOL_SOCKET, SO_SNDBUF, &room, 4) }
+            if let number = try? engine.attach(PeripheralFile(pair[0])) {
+                lines.append(number)
+                ends[number] = pair[1]
+            }
+            close(pair[0])
+        }
+        self.lines = lines
+    }
+
+    deinit { for end in ends.values { close(end) } }
+
+    func feed(_ bytes: [UInt8], line: UInt32) {
+        guard let end = ends[line] else { return }
+        // The socket has room for more than the suite's transfers.
+        unsafe _ = bytes.withUnsafeBytes { unsafe send(end, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT)) }
+    }
+
+    func drain(line: UInt32) -> [UInt8] {
+        guard let end = ends[line] else { return [] }
+        var result: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let moved = unsafe piece.withUnsafeMutableBytes { unsafe recv(end, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT)) }
+            if moved <= 0 { return result }
+            result += piece.prefix(moved)
+        }
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMAConformance
+import DMACore
+import DMAIOUringEngine
+import DMASelfTest
+import Foundation
+import Testing
+
+/// The conformance suite on the io_uring engine: each way it is carried, each kind of file system.
+@Suite("The contract on io_uring", .serialized)
+struct IOUringConformanceTests {
+    func run(
+        _ configuration: IOUringConfiguration, in directory: String, _ cache: PeripheralFile.Cache, _ name: String
+    ) async throws {
+        let storage = try FileStorage(in: directory)
+        let registrar = IOUringRegistrar()
+        var configuration = configuration
+        configuration.registrar = registrar
+        let complete = configuration
+        let domain = Domain(name: name, translation: .announced(registrar))
+        let suite = ConformanceSuite(
+            seed: RealEngineTests.seed, iterations: 8, maximumBytes: 32_768, domain: domain, duration: 600_000_000_000,
+            patience: 60_000_000_000)
+        let report = await suite.run(
+            name, makeEngine: { () throws(DMAError) in try IOUringProvisions.engine(complete, storage, cache) },
+            provisions: IOUringProvisions.provisions(storage))
+        print(report.table)
+        let (passed, number) = (report.passed, report.counts.passed)
+        #expect(passed, "\(report.engine): see the table above; DMA_SEED=\(report.seed) repeats it")
+        #expect(number >= 25)
+    }
+
+    @Test("in memory and on the disk, on the ring and on threads", arguments: [IOUringConfiguration.Path.ring, .threads])
+    func paths(_ path: IOUringConfiguration.Path) async throws {
+        var configuration = IOUringConfiguration(depth: 32, path: path)
+        try await run(configuration, in: "/dev/shm", .asOpened, "\(path), tmpfs")
+        configuration.buffers = .always
+        try await run(configuration, in: FileManager.default.temporaryDirectory.path, .direct, "\(path), disk, direct")
+    }
+}
