@@ -67,9 +67,11 @@ let package = Package(
             dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "DMASelfTest"],
             path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(
-            name: "DMASystemTests", dependencies: ["CopySupport", "DMA", "DMACore"], path: "Tests/SystemTests", swiftSettings: house),
+            name: "DMASystemTests", dependencies: ["CopySupport", "DMA", "DMACore"], path: "Tests/SystemTests",
+            swiftSettings: house),
         .target(name: "CopySupport", path: "Tests/CopySupport", swiftSettings: house),
-        .testTarget(name: "DMAToolTests", dependencies: ["CopySupport", "dmactl"], path: "Tests/ToolTests", swiftSettings: house),
+        .testTarget(
+            name: "DMAToolTests", dependencies: ["CopySupport", "dmactl"], path: "Tests/ToolTests", swiftSettings: house),
         .target(
             name: "ScriptedEngines", dependencies: ["CDMA", "DMACore"], path: "Tests/ScriptedEngines", swiftSettings: house),
         .target(name: "DMAConformance", dependencies: ["DMACore"], path: "Sources/Conformance", swiftSettings: house),

@@ -39,7 +39,8 @@ public struct Command: Sendable {
             let status = process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
             let answer = Answer(
                 status: status, output: (try? [UInt8](Data(contentsOf: output))) ?? [],
-                errors: (try? String(decoding: Data(contentsOf: errors), as: UTF8.self)) ?? "", seconds: -began.timeIntervalSinceNow)
+                errors: (try? String(decoding: Data(contentsOf: errors), as: UTF8.self)) ?? "",
+                seconds: -began.timeIntervalSinceNow)
             try? FileManager.default.removeItem(at: output)
             try? FileManager.default.removeItem(at: errors)
             return answer

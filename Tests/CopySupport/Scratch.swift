@@ -61,7 +61,8 @@ public final class Scratch {
 
     /// A file system of `kind` on a loop device, mounted at `name`.
     @discardableResult
-    public func mounted(_ kind: String, _ bytes: Int, _ name: String, make: [String] = [], options: String = "defaults") throws -> String
+    public func mounted(_ kind: String, _ bytes: Int, _ name: String, make: [String] = [], options: String = "defaults") throws
+        -> String
     {
         let device = try loop(bytes, name: name + ".disk")
         let made = try Command.run(["mkfs.\(kind)"] + make + [device])

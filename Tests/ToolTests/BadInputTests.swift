@@ -24,14 +24,17 @@ struct BadInputTests {
         #expect(left.isEmpty, "\(left)", sourceLocation: location)
     }
 
-    @Test("a disk that is full to 99 %", .enabled(if: Machine.hasLoops, "needs loop devices"), arguments: [
-        [], ["--engine", "io_uring"], ["--in-place"], ["--append"],
-    ])
+    @Test(
+        "a disk that is full to 99 %", .enabled(if: Machine.hasLoops, "needs loop devices"),
+        arguments: [
+            [], ["--engine", "io_uring"], ["--in-place"], ["--append"],
+        ])
     func fullDisk(way: [String]) throws {
         let scratch = try Scratch()
         try scratch.mounted("ext4", 64 << 20, "fs", make: ["-q", "-m", "0"])
         try scratch.write("fs/b", old)
-        try Command.shell("dd if=/dev/zero of=fs/fill bs=64K 2>/dev/null; sync; truncate -s -600K fs/fill; sync", folder: scratch.path)
+        try Command.shell(
+            "dd if=/dev/zero of=fs/fill bs=64K 2>/dev/null; sync; truncate -s -600K fs/fill; sync", folder: scratch.path)
         try Command.shell("head -c 30000000 /dev/urandom > a", folder: scratch.path)
         let answer = try Command.run([Command.dmactl, "copy", scratch.at("a"), scratch.at("fs/b")] + way)
         if way.contains("--in-place") {
@@ -57,10 +60,13 @@ struct BadInputTests {
         }
     }
 
-    @Test("a quota", .enabled(if: Machine.hasQuota, "needs a kernel with CONFIG_QFMT_V2 (ext4) or CONFIG_XFS_QUOTA, and setquota"))
+    @Test(
+        "a quota", .enabled(if: Machine.hasQuota, "needs a kernel with CONFIG_QFMT_V2 (ext4) or CONFIG_XFS_QUOTA, and setquota")
+    )
     func quota() throws {
         let scratch = try Scratch()
-        try scratch.mounted("ext4", 64 << 20, "fs", make: ["-q", "-O", "quota", "-E", "quotatype=usrquota"], options: "usrquota")
+        try scratch.mounted(
+            "ext4", 64 << 20, "fs", make: ["-q", "-O", "quota", "-E", "quotatype=usrquota"], options: "usrquota")
         try scratch.write("a", [UInt8](repeating: 7, count: 3 << 20))
         try scratch.write("fs/b", old)
         try Command.shell("chmod 777 . fs; chown 65534 fs/b; setquota -u 65534 1000 1000 100 100 fs", folder: scratch.path)
@@ -85,10 +91,13 @@ struct BadInputTests {
         try scratch.write("ro/b", old)
         try Command.run(["mount", "-o", "remount,ro", scratch.at("ro")])
         try expectFailure(try Command.copy(scratch.at("a"), scratch.at("ro/b")), "mounted read-only", folder: scratch, "ro")
-        try expectFailure(try Command.copy("--in-place", scratch.at("a"), scratch.at("ro/b")), "mounted read-only", folder: scratch, "ro")
+        try expectFailure(
+            try Command.copy("--in-place", scratch.at("a"), scratch.at("ro/b")), "mounted read-only", folder: scratch, "ro")
     }
 
-    @Test("a target that is a mount point of its own cannot be replaced, and --in-place is the cure", .enabled(if: Machine.canMount, "needs mounts"))
+    @Test(
+        "a target that is a mount point of its own cannot be replaced, and --in-place is the cure",
+        .enabled(if: Machine.canMount, "needs mounts"))
     func mountPoint() throws {
         let scratch = try Scratch()
         try scratch.write("a", [1, 2, 3])
@@ -96,12 +105,15 @@ struct BadInputTests {
         try scratch.tmpfs("other", "size=1m")
         try scratch.write("other/x", old)
         try scratch.bind(scratch.at("other/x"), on: scratch.at("b"))
-        try expectFailure(try Command.copy(scratch.at("a"), scratch.at("b")), "something is mounted on", "--in-place", folder: scratch)
+        try expectFailure(
+            try Command.copy(scratch.at("a"), scratch.at("b")), "something is mounted on", "--in-place", folder: scratch)
         #expect(try Command.copy("--in-place", scratch.at("a"), scratch.at("b")).status == 0)
         #expect(try scratch.read("other/x") == [1, 2, 3])
     }
 
-    @Test("larger and smaller targets become what the source is", arguments: [[], ["--in-place"], ["--resume"], ["--engine", "io_uring"]])
+    @Test(
+        "larger and smaller targets become what the source is",
+        arguments: [[], ["--in-place"], ["--resume"], ["--engine", "io_uring"]])
     func sizes(way: [String]) throws {
         let scratch = try Scratch()
         let source = [UInt8](repeating: 5, count: 100_001)
@@ -175,10 +187,14 @@ struct BadInputTests {
 
     static let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
 
-    @Test("64 KiB of memory that may be locked, as an ordinary user", .enabled(if: Machine.isRoot, "needs root, to become another"))
+    @Test(
+        "64 KiB of memory that may be locked, as an ordinary user",
+        .enabled(if: Machine.isRoot, "needs root, to become another"))
     func memlock() throws {
         let scratch = try Scratch()
-        try Command.shell("chmod 777 .; $D copy pattern:4:40MiB a; chmod 644 a; sync; echo 3 > /proc/sys/vm/drop_caches", folder: scratch.path)
+        try Command.shell(
+            "chmod 777 .; $D copy pattern:4:40MiB a; chmod 644 a; sync; echo 3 > /proc/sys/vm/drop_caches", folder: scratch.path
+        )
         let words = Self.nobody + ["prlimit", "--memlock=65536:65536", Command.dmactl, "copy"]
         let explained = try Command.run(words + ["--explain", scratch.at("a"), scratch.at("b")])
         #expect(explained.text.contains("RLIMIT_MEMLOCK leaves (64 KiB)"), "\(explained)")
@@ -187,7 +203,8 @@ struct BadInputTests {
         #expect(try Command.copy(scratch.at("b"), "pattern:4").status == 0)
     }
 
-    @Test("no permission: to read, to write beside, to overwrite", .enabled(if: Machine.isRoot, "needs root, to become another"))
+    @Test(
+        "no permission: to read, to write beside, to overwrite", .enabled(if: Machine.isRoot, "needs root, to become another"))
     func permissions() throws {
         let scratch = try Scratch()
         try scratch.write("a", [1])
@@ -195,7 +212,8 @@ struct BadInputTests {
         try Command.shell("chmod 755 .; chmod 600 a; chmod 666 b; echo x > open; chmod 644 open", folder: scratch.path)
         let words = Self.nobody + [Command.dmactl, "copy"]
         try expectFailure(try Command.run(words + [scratch.at("a"), scratch.at("b")]), "user 65534", folder: scratch)
-        try expectFailure(try Command.run(words + [scratch.at("open"), scratch.at("b")]), "overwrite it itself: --in-place", folder: scratch)
+        try expectFailure(
+            try Command.run(words + [scratch.at("open"), scratch.at("b")]), "overwrite it itself: --in-place", folder: scratch)
         #expect(try Command.run(words + ["--in-place", scratch.at("open"), scratch.at("b")]).status == 0)
         #expect(try scratch.read("b") == Array("x\n".utf8))
     }

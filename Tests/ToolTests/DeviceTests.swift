@@ -17,7 +17,8 @@ struct DeviceTests {
         for way in [[], ["--discard"]] {
             let answer = try Command.run([Command.dmactl, "copy", "--yes", "--verify", scratch.at("a"), device] + way)
             #expect(answer.status == 0, "\(answer)")
-            #expect(try Command.shell("head -c 20000001 \(device) | cmp - a && echo same", folder: scratch.path).text == "same\n")
+            #expect(
+                try Command.shell("head -c 20000001 \(device) | cmp - a && echo same", folder: scratch.path).text == "same\n")
         }
         // And back, the whole device.
         #expect(try Command.copy(device, scratch.at("c")).status == 0)
@@ -41,10 +42,13 @@ struct DeviceTests {
         let folder = try scratch.mounted("ext4", 16 << 20, "m", make: ["-q"])
         let device = try Command.shell("findmnt -n -o SOURCE \(folder)").text.trimmingCharacters(in: .whitespacesAndNewlines)
         let mounted = try Command.copy("--yes", scratch.at("a"), device)
-        #expect(mounted.status == 1 && mounted.errors.contains("mounted at \(folder)") && mounted.errors.contains("umount"), "\(mounted)")
+        #expect(
+            mounted.status == 1 && mounted.errors.contains("mounted at \(folder)") && mounted.errors.contains("umount"),
+            "\(mounted)")
         let other = try scratch.loop(1 << 20, name: "other")
         let held = try Command.shell(
-            "python3 -c 'import os,sys,time; f=os.open(\"\(other)\",os.O_RDWR|os.O_EXCL); print(flush=True); time.sleep(3)' & sleep 0.7; $D copy --yes a \(other); echo $?; wait", folder: scratch.path)
+            "python3 -c 'import os,sys,time; f=os.open(\"\(other)\",os.O_RDWR|os.O_EXCL); print(flush=True); time.sleep(3)' & sleep 0.7; $D copy --yes a \(other); echo $?; wait",
+            folder: scratch.path)
         #expect(held.text.contains("1\n") && held.errors.contains("holds it"), "\(held)")
         let used = try scratch.loop(4 << 20, name: "swap")
         let swap = try Command.shell("mkswap \(used) >/dev/null && swapon \(used)")
@@ -62,12 +66,15 @@ struct DeviceTests {
         try scratch.mounted("ext4", 20 << 20, "m", make: ["-q"])
         try Command.run(["umount", scratch.at("m")])
         for _ in 0..<5 {
-            let answer = try Command.shell("$D copy --yes m.disk \(device) && mount \(device) m && umount m && echo good", folder: scratch.path)
+            let answer = try Command.shell(
+                "$D copy --yes m.disk \(device) && mount \(device) m && umount m && echo good", folder: scratch.path)
             #expect(answer.text == "good\n", "\(answer)")
         }
     }
 
-    @Test("blocks are shared on a file system that can", .enabled(if: Machine.has("mkfs.btrfs") || Machine.has("mkfs.xfs"), "needs btrfs or xfs tools"))
+    @Test(
+        "blocks are shared on a file system that can",
+        .enabled(if: Machine.has("mkfs.btrfs") || Machine.has("mkfs.xfs"), "needs btrfs or xfs tools"))
     func reflink() throws {
         let scratch = try Scratch()
         for (kind, make) in [("btrfs", ["-q"]), ("xfs", ["-q"])] where Machine.has("mkfs." + kind) {

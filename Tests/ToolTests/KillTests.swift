@@ -90,13 +90,16 @@ struct KillTests {
     func asked() throws {
         let scratch = try Scratch()
         try Command.shell("head -c 3000000 /dev/zero > a", folder: scratch.path)
-        let running = try Command.start([Command.dmactl, "copy", "--rate", "2MB", "--chunk", "64KiB", scratch.at("a"), scratch.at("b")])
+        let running = try Command.start([
+            Command.dmactl, "copy", "--rate", "2MB", "--chunk", "64KiB", scratch.at("a"), scratch.at("b"),
+        ])
         usleep(600_000)
         running.signal(10)
         let answer = running.wait()
         #expect(answer.status == 0)
         let lines = answer.errors.split(separator: "\n")
-        #expect(lines.count == 1 && lines.first?.contains("copying, ") == true && lines.first?.contains("MiB") == true, "\(lines)")
+        #expect(
+            lines.count == 1 && lines.first?.contains("copying, ") == true && lines.first?.contains("MiB") == true, "\(lines)")
     }
 
     @Test("a pipe that waits for its other end, or for bytes, is stopped too")

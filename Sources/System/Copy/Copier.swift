@@ -51,7 +51,8 @@ public struct Copier: Sendable {
             let left = open.abandon(keepsPart: error.code != .badJournal)
             guard let left else { throw error }
             throw CopyFailure(
-                error.code, error.subject, asked: error.asked, possible: error.possible, cure: "\(error.cure); left behind: \(left)",
+                error.code, error.subject, asked: error.asked, possible: error.possible,
+                cure: "\(error.cure); left behind: \(left)",
                 errno: error.errno, engine: error.engine)
         }
         job.report.processorNanoseconds = CopyClock.processor - processor
@@ -60,14 +61,25 @@ public struct Copier: Sendable {
     }
 
     private func plan(_ source: CopySource, _ target: TargetSite, _ options: CopyOptions) throws(CopyFailure) -> CopyPlan {
-        return try CopyPlanner.plan(try CopyFacts(source, target, engine: engine), options)
+        // Looking for engines takes longer than many a copy: only a plan that needs one has them looked for.
+        var plan = try CopyPlanner.plan(try CopyFacts(source, target, engine: Self.anyEngine), options)
+        guard plan.path == .engine, plan.engine == Self.anyEngine else { return plan }
+        guard let engine else {
+            throw CopyFailure(
+                .notSupported, "--engine", asked: "an engine that reaches files", possible: "none here", cure: "see dmactl list"
+            )
+        }
+        plan.engine = engine
+        return plan
     }
 
     /// A plan from outside: within its ranges, and for endpoints like these.
     private static func fit(_ given: CopyPlan, to made: CopyPlan, _ source: CopySource) throws(CopyFailure) -> CopyPlan {
         try given.check()
         func refuse(_ field: String, _ value: String, _ possible: String) -> CopyFailure {
-            CopyFailure(.badPlan, field, asked: value, possible: possible, cure: "make a plan for these endpoints with --explain --json")
+            CopyFailure(
+                .badPlan, field, asked: value, possible: possible, cure: "make a plan for these endpoints with --explain --json"
+            )
         }
         func isFile(_ access: CopyPlan.Access) -> Bool { access == .direct || access == .buffered }
         guard isFile(given.source) == isFile(made.source), isFile(given.source) || given.source == made.source else {
@@ -79,7 +91,9 @@ public struct Copier: Sendable {
         guard given.publishing == made.publishing else {
             throw refuse("publishing", given.publishing.rawValue, "\(made.publishing.rawValue) with these options")
         }
-        guard given.path == .engine || given.path == made.path || isFile(given.source) && isFile(given.target) && given.path != .memory
+        guard
+            given.path == .engine || given.path == made.path
+                || isFile(given.source) && isFile(given.target) && given.path != .memory
         else { throw refuse("path", given.path.rawValue, "\(made.path.rawValue) or engine") }
         guard given.holes != .keep || made.holes == .keep || made.holes == .none && source.size != nil else {
             throw refuse("holes", given.holes.rawValue, "\(made.holes.rawValue) between these files")
@@ -92,10 +106,12 @@ public struct Copier: Sendable {
     private func run(_ job: CopyJob, _ began: Int64) throws(CopyFailure) {
         try prepare(job)
         job.enter(.copying, total: job.source.size)
+        job.began = CopyClock.now
         try move(job)
         try checkSource(job)
         let moved = CopyClock.now
-        job.report.copyNanoseconds = moved - began
+        job.report.setupNanoseconds = job.began - began
+        job.report.copyNanoseconds = moved - job.began
         if job.plan.verifies {
             try job.target.flush()
             try verify(job)
@@ -180,6 +196,9 @@ public struct Copier: Sendable {
         }
     }
 
+    /// Stands in a plan until it is known whether one is needed.
+    private static let anyEngine = "any"
+
     /// The first engine that reaches files.
     private var engine: String? {
         system.engines.first { listing in
@@ -190,7 +209,8 @@ public struct Copier: Sendable {
 
     /// A source that changed while it was copied: shorter is a failure, longer is said.
     private func checkSource(_ job: CopyJob) throws(CopyFailure) {
-        guard let file = job.source.file, let before = job.source.facts, before.kind == .regular, let size = job.source.size else {
+        guard let file = job.source.file, let before = job.source.facts, before.kind == .regular, let size = job.source.size
+        else {
             return
         }
         let now = try file.facts()

@@ -16,6 +16,8 @@ final class CopyJob {
     var start: UInt64 = 0
     /// CRC32C of what precedes `start`.
     var startCRC: UInt32 = 0
+    /// When the bytes began to move.
+    var began = CopyClock.now
     var report: CopyReport
 
     init(

@@ -51,7 +51,8 @@ public enum CopyList {
         var parts = path.split(separator: "/").filter { $0 != "." }
         guard !parts.contains(".."), let name = parts.popLast() else {
             throw CopyFailure(
-                .badList, path, asked: "to copy it below \(folder)", possible: "paths without ..", cure: "run find from the right place")
+                .badList, path, asked: "to copy it below \(folder)", possible: "paths without ..",
+                cure: "run find from the right place")
         }
         guard let facts = try FileFacts.at(folder), facts.kind == .directory else {
             throw CopyFailure(

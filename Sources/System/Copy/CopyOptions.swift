@@ -73,7 +73,8 @@ public struct CopyOptions: Equatable, Sendable {
         }
         if !(share > 0 && share <= 1) { throw refuse("--share", "\(share)", "above 0 and at most 1", "half the time is 0.5") }
         if let chunk, chunk < 512 || chunk > CopyPlan.largestChunk {
-            throw refuse("--chunk", "\(chunk) bytes", "512 B to \(ByteSize.text(CopyPlan.largestChunk))", "1MiB suits most disks")
+            throw refuse(
+                "--chunk", "\(chunk) bytes", "512 B to \(ByteSize.text(CopyPlan.largestChunk))", "1MiB suits most disks")
         }
         if let depth, depth < 1 || depth > CopyPlan.largestDepth {
             throw refuse("--depth", "\(depth)", "1 to \(CopyPlan.largestDepth)", "8 to 32 keep most disks busy")

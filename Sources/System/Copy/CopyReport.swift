@@ -12,7 +12,9 @@ public struct CopyReport: Equatable, Sendable, Codable {
     public var holes: UInt64 = 0
     /// Bytes that an earlier copy had brought, compared and kept.
     public var resumed: UInt64 = 0
-    /// Wall-clock nanoseconds: moving, and waiting for the medium.
+    /// Wall-clock nanoseconds of opening, planning, and making memory ready.
+    public var setupNanoseconds: Int64 = 0
+    /// Wall-clock nanoseconds of moving the bytes.
     public var copyNanoseconds: Int64 = 0
     /// Wall-clock nanoseconds of flushing and publishing.
     public var flushNanoseconds: Int64 = 0

@@ -11,7 +11,9 @@ struct Resume {
             return job.note("not resumable: the source has no size, so that nothing says what it was")
         }
         guard let journal = job.target.journal, journal.length > 0 else { return try startAnew(file, nil) }
-        guard journal.isOfSameSource(identity) else { return try startAnew(file, "the source is another, or was changed since") }
+        guard journal.isOfSameSource(identity) else {
+            return try startAnew(file, "the source is another, or was changed since")
+        }
         guard let facts = try? file.facts(), facts.size >= journal.length else {
             return try startAnew(file, "the part file is shorter than its journal says")
         }

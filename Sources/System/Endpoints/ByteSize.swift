@@ -24,14 +24,17 @@ public enum ByteSize {
         guard !digits.isEmpty else {
             throw refuse("a whole number and a unit: B, KiB, MiB, GiB, TiB or kB, MB, GB, TB", "write 64KiB, 10GB or 4096")
         }
-        guard let number = UInt64(digits) else { throw refuse("numbers below 2^64", "write a smaller number, or a larger unit") }
+        guard let number = UInt64(digits) else {
+            throw refuse("numbers below 2^64", "write a smaller number, or a larger unit")
+        }
         if unit.isEmpty { return number }
         guard let factor = units.first(where: { $0.name == unit })?.bytes else {
             let letter = unit.prefix(1).uppercased()
             if ["K", "M", "G", "T", "P"].contains(letter), unit.count <= 3 {
                 let decimal = (letter == "K" ? "k" : letter) + "B"
                 throw refuse(
-                    "\(letter)iB (powers of 1024) or \(decimal) (powers of 1000)", "write \(digits)\(letter)iB or \(digits)\(decimal)"
+                    "\(letter)iB (powers of 1024) or \(decimal) (powers of 1000)",
+                    "write \(digits)\(letter)iB or \(digits)\(decimal)"
                 )
             }
             throw refuse("the units B, KiB, MiB, GiB, TiB, PiB, kB, MB, GB, TB", "write 64KiB, 10GB or 4096")

@@ -31,7 +31,8 @@ struct CopySource {
                 cure: "write \(endpoint):1GiB")
         case .null:
             throw CopyFailure(
-                .badEndpoint, "null:", asked: "bytes from null:", possible: "it only takes them", cure: "use zero:SIZE for zeroes")
+                .badEndpoint, "null:", asked: "bytes from null:", possible: "it only takes them",
+                cure: "use zero:SIZE for zeroes")
         }
     }
 
@@ -50,7 +51,8 @@ struct CopySource {
         switch facts.kind {
         case .directory:
             throw CopyFailure(
-                .isDirectory, file.path, asked: "to copy a directory", possible: "single files: recursion is not this tool's job",
+                .isDirectory, file.path, asked: "to copy a directory",
+                possible: "single files: recursion is not this tool's job",
                 cure: "find \(file.path) -type f -print0 | dmactl copy --files-from - TARGET")
         case .regular:
             // Files of /proc and /sys say 0, or a page, whatever a read gives.

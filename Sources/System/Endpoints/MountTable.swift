@@ -28,7 +28,8 @@ struct MountTable: Sendable {
             guard numbers.count == 2, let major = UInt32(numbers[0]), let minor = UInt32(numbers[1]) else { continue }
             mounts.append(
                 Mount(
-                    device: cdma_device_number(major, minor), point: Self.unescape(fields[4]), fileSystem: String(fields[dash + 1]),
+                    device: cdma_device_number(major, minor), point: Self.unescape(fields[4]),
+                    fileSystem: String(fields[dash + 1]),
                     source: Self.unescape(fields[dash + 2])))
         }
         self.mounts = mounts

@@ -39,7 +39,8 @@ enum TargetSite {
             }
             if path.hasSuffix("/") {
                 throw CopyFailure(
-                    .notFound, path, asked: "a file in this directory", possible: "no such directory", cure: "mkdir -p it first",
+                    .notFound, path, asked: "a file in this directory", possible: "no such directory",
+                    cure: "mkdir -p it first",
                     errno: ENOENT)
             }
             self = .file(try FileSite(path, existing: nil))
@@ -51,7 +52,8 @@ enum TargetSite {
         case .directory:
             guard case .path(let sourcePath) = source.endpoint, let name = sourcePath.split(separator: "/").last else {
                 throw CopyFailure(
-                    .isDirectory, path, asked: "to write a directory", possible: "a file in it", cure: "name the file: \(path)/NAME")
+                    .isDirectory, path, asked: "to write a directory", possible: "a file in it",
+                    cure: "name the file: \(path)/NAME")
             }
             let inside = path + (path.hasSuffix("/") ? "" : "/") + name
             if let deeper = try FileFacts.at(inside), deeper.kind == .directory {
@@ -88,7 +90,8 @@ enum TargetSite {
     private static func refuseSame(_ source: CopySource, _ facts: FileFacts, _ path: String) throws(CopyFailure) {
         guard let other = source.facts, other.kind.hasPlaces, other.isSameFile(facts) else { return }
         throw CopyFailure(
-            .sameFile, path, asked: "to copy \(source.name) onto itself", possible: "two different files: these names lead to one",
+            .sameFile, path, asked: "to copy \(source.name) onto itself",
+            possible: "two different files: these names lead to one",
             cure: "name another target; ls -li shows the number that both have")
     }
 

@@ -113,7 +113,8 @@ public struct CopyPlan: Equatable, Sendable, Codable {
     /// - Throws: `badPlan`, which names the field.
     public func check() throws(CopyFailure) {
         func refuse(_ field: String, _ value: String, _ possible: String) -> CopyFailure {
-            CopyFailure(.badPlan, field, asked: value, possible: possible, cure: "let --explain --json write a plan, and change that")
+            CopyFailure(
+                .badPlan, field, asked: value, possible: possible, cure: "let --explain --json write a plan, and change that")
         }
         guard version == Self.currentVersion else {
             throw refuse("version", "\(version)", "version \(Self.currentVersion) of the format")

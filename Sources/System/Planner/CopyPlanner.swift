@@ -145,7 +145,8 @@ public struct CopyPlanner: Sendable {
         let mode = options.mode ?? (isStream ? .demand : .burst)
         if mode == .demand, !isStream {
             throw CopyFailure(
-                .badOption, "--mode", asked: "demand", possible: "burst or cycle-stealing: neither side asks for bytes by itself",
+                .badOption, "--mode", asked: "demand",
+                possible: "burst or cycle-stealing: neither side asks for bytes by itself",
                 cure: "use demand with pipes, sockets and terminals")
         }
         plan.mode = mode
@@ -153,7 +154,8 @@ public struct CopyPlanner: Sendable {
         because(
             "mode",
             options.mode != nil
-                ? "--mode" : isStream ? "what comes is passed on at once, as much as the other side takes" : "nobody asked for less")
+                ? "--mode"
+                : isStream ? "what comes is passed on at once, as much as the other side takes" : "nobody asked for less")
     }
 
     private mutating func decidePath() throws(CopyFailure) {
@@ -162,7 +164,8 @@ public struct CopyPlanner: Sendable {
         if options.reflink == .always {
             guard facts.source.kind == .regular, facts.target.kind == .regular, options.treatment == .replace else {
                 throw CopyFailure(
-                    .badOption, "--reflink", asked: "shared blocks", possible: "those of two regular files, the target a new one",
+                    .badOption, "--reflink", asked: "shared blocks",
+                    possible: "those of two regular files, the target a new one",
                     cure: "leave --reflink always out")
             }
             return choose(.reflink, "--reflink always")
@@ -222,7 +225,8 @@ public struct CopyPlanner: Sendable {
         let isDirect = plan.source == .direct || plan.target == .direct
         var chunk = isDirect ? Self.diskChunk : Self.cacheChunk
         var reason =
-            isDirect ? "large enough that a disk's requests are full, small enough to stop soon" : "stays in the processor's cache"
+            isDirect
+            ? "large enough that a disk's requests are full, small enough to stop soon" : "stays in the processor's cache"
         let limit = [facts.source.largestRequest, facts.target.largestRequest].filter { $0 > 0 }.min()
         if isDirect, let limit, limit < chunk {
             chunk = max(limit & ~(facts.page - 1), Self.cacheChunk)
@@ -296,7 +300,9 @@ public struct CopyPlanner: Sendable {
             because("holes", "shared like the blocks")
         } else if hasHoles {
             plan.holes = canKeep ? .keep : .write
-            because("holes", canKeep ? "SEEK_DATA finds them, and the target gets the same" : "the target has none: zeroes are written")
+            because(
+                "holes",
+                canKeep ? "SEEK_DATA finds them, and the target gets the same" : "the target has none: zeroes are written")
         } else {
             plan.holes = .none
             because("holes", "the source takes as much room as its size: it has none")

@@ -29,7 +29,8 @@ enum Attributes {
         guard let from, let file = source.file else { return }
         if preserves { keepExtended(file, on: target, note: note) }
         let times = cdma_change_times(
-            target.descriptor, from.accessed.seconds, from.accessed.nanoseconds, from.modified.seconds, from.modified.nanoseconds)
+            target.descriptor, from.accessed.seconds, from.accessed.nanoseconds, from.modified.seconds,
+            from.modified.nanoseconds)
         if times != 0 { note("times not kept: \(CopyFailure.sentence(-times))") }
     }
 

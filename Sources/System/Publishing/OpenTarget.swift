@@ -161,7 +161,9 @@ final class OpenTarget {
     }
 
     /// What was written becomes the target: attributes, flush, name, and the directory's flush.
-    func publish(_ source: CopySource, end: UInt64, _ plan: CopyPlan, preserves: Bool, note: (String) -> Void) throws(CopyFailure) {
+    func publish(_ source: CopySource, end: UInt64, _ plan: CopyPlan, preserves: Bool, note: (String) -> Void)
+        throws(CopyFailure)
+    {
         guard let file else { return }
         if facts?.kind == .regular, publishing != .none, publishing != .append {
             let result = cdma_truncate(file.descriptor, base + end)

@@ -41,7 +41,8 @@ struct ResumeJournal: Equatable {
     /// Reads a journal; nil for anything that is none, or not whole.
     init?(_ text: String) {
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-        guard text.utf8.count <= 1024, lines.count == 6, lines[0] == "dmactl-journal 1", lines[4] == "end", lines[5].isEmpty else {
+        guard text.utf8.count <= 1024, lines.count == 6, lines[0] == "dmactl-journal 1", lines[4] == "end", lines[5].isEmpty
+        else {
             return nil
         }
         let source = lines[1].split(separator: " ")

@@ -37,7 +37,8 @@ struct CopyCommand: ParsableCommand {
 
     @Argument(help: ArgumentHelp("Where bytes come from, and where they go.", valueName: "source> <target"))
     var endpoints: [String] = []
-    @Option(help: "How turns are taken: burst, cycle-stealing (a share of the time) or demand (what comes is passed on at once).")
+    @Option(
+        help: "How turns are taken: burst, cycle-stealing (a share of the time) or demand (what comes is passed on at once).")
     var mode: CopyMode?
     @Option(help: "Of the time at work, with --mode cycle-stealing: above 0, at most 1.")
     var share = 0.5
@@ -57,7 +58,10 @@ struct CopyCommand: ParsableCommand {
     var json = false
     @Option(help: "Do it as this plan says, a file that --explain --json wrote.")
     var plan: String?
-    @Option(help: "Copy the files of this list (- for standard input), separated by zero bytes or newlines, into the target directory.")
+    @Option(
+        help:
+            "Copy the files of this list (- for standard input), separated by zero bytes or newlines, into the target directory."
+    )
     var filesFrom: String?
     @Flag(help: "Keep owner, extended attributes and access control lists too.")
     var preserve = false

@@ -36,7 +36,8 @@ enum PlanFile {
         var bytes: [UInt8] = []
         guard let file = unsafe fopen(path, "re") else {
             throw CopyFailure(
-                .notFound, path, asked: "a plan", possible: "no file that can be read there", cure: "check the path", errno: errno)
+                .notFound, path, asked: "a plan", possible: "no file that can be read there", cure: "check the path",
+                errno: errno)
         }
         defer { unsafe _ = fclose(file) }
         bytes = unsafe [UInt8](unsafeUninitializedCapacity: 65_537) { buffer, filled in
@@ -85,7 +86,8 @@ enum CopyOutput {
         switch plan.path {
         case .reflink: return "blocks shared"
         case .engine, .memory:
-            return "\(report.engine), \(plan.source.rawValue) to \(plan.target.rawValue), \(plan.depth) × \(ByteSize.text(plan.chunk))"
+            return
+                "\(report.engine), \(plan.source.rawValue) to \(plan.target.rawValue), \(plan.depth) × \(ByteSize.text(plan.chunk))"
         case .inKernel: return "copied in the kernel"
         case .splice: return "spliced"
         case .readWrite: return "read and written"

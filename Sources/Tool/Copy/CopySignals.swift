@@ -68,7 +68,9 @@ final class CopySignals: Sendable {
             &thread, nil,
             { argument in
                 // The reference was retained for this thread.
-                if let argument = unsafe argument { unsafe Unmanaged<CopySignals>.fromOpaque(argument).takeRetainedValue().wait() }
+                if let argument = unsafe argument {
+                    unsafe Unmanaged<CopySignals>.fromOpaque(argument).takeRetainedValue().wait()
+                }
                 return nil
             }, argument)
         pthread_detach(thread)

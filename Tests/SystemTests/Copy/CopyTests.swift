@@ -51,7 +51,10 @@ struct CopyTests {
                 options.chunk = UInt64.random(in: 512...100_000, using: &random)
                 options.depth = Int.random(in: 1...16, using: &random)
             }
-            if way == 2 { options.mode = .cycleStealing; options.share = 0.9 }
+            if way == 2 {
+                options.mode = .cycleStealing
+                options.share = 0.9
+            }
             let report = try copier.copy(from: .path(scratch.at("a")), to: .path(scratch.at("b")), options)
             #expect(try scratch.read("b") == bytes, "\(options) \(report.plan.path)")
             #expect(report.bytes == UInt64(bytes.count))
@@ -61,7 +64,9 @@ struct CopyTests {
         }
     }
 
-    @Test("direct on both sides, with lengths that are no multiple of anything", .enabled(if: Machine.hasLoops, "needs loop devices"))
+    @Test(
+        "direct on both sides, with lengths that are no multiple of anything",
+        .enabled(if: Machine.hasLoops, "needs loop devices"))
     func direct() throws {
         let scratch = try Scratch()
         let folder = try scratch.mounted("ext4", 128 << 20, "fs", make: ["-q"])
@@ -81,7 +86,8 @@ struct CopyTests {
     @Test("holes stay holes, and zeroes do not become some")
     func holes() throws {
         let scratch = try Scratch()
-        try Command.shell("truncate -s 64M a; dd if=/dev/urandom of=a bs=1M count=1 seek=30 conv=notrunc 2>/dev/null", folder: scratch.path)
+        try Command.shell(
+            "truncate -s 64M a; dd if=/dev/urandom of=a bs=1M count=1 seek=30 conv=notrunc 2>/dev/null", folder: scratch.path)
         for engine in [nil, "io_uring"] {
             var options = CopyOptions()
             options.engine = engine
@@ -93,11 +99,14 @@ struct CopyTests {
         }
     }
 
-    @Test("20 TiB of holes are copied in under two seconds", .enabled(if: Machine.canMount, "needs a tmpfs: ext4 ends at 16 TiB"))
+    @Test(
+        "20 TiB of holes are copied in under two seconds", .enabled(if: Machine.canMount, "needs a tmpfs: ext4 ends at 16 TiB"))
     func twentyTiB() throws {
         let scratch = try Scratch()
         try scratch.tmpfs("t", "size=64m")
-        try Command.shell("truncate -s 20T a; printf end | dd of=a bs=1 seek=21990232555500 conv=notrunc 2>/dev/null", folder: scratch.at("t"))
+        try Command.shell(
+            "truncate -s 20T a; printf end | dd of=a bs=1 seek=21990232555500 conv=notrunc 2>/dev/null", folder: scratch.at("t")
+        )
         for verifies in [false, true] {
             var options = CopyOptions()
             options.verifies = verifies

@@ -40,7 +40,8 @@ struct FaultTests {
         let scratch = try files()
         for place: UInt64 in [0, 3_000_000, UInt64(size) - 1] {
             do throws(CopyFailure) {
-                _ = try faulty(.read(at: place, errno: 5)).copy(from: .path(scratch.at("a")), to: .path(scratch.at("b")), options())
+                _ = try faulty(.read(at: place, errno: 5)).copy(
+                    from: .path(scratch.at("a")), to: .path(scratch.at("b")), options())
                 Issue.record("copied over a read error")
             } catch {
                 #expect(error.code == .readFailed && error.errno == 5 && error.subject == scratch.at("a"), "\(error)")
@@ -50,8 +51,10 @@ struct FaultTests {
         }
     }
 
-    @Test("a write error: full, over quota, too large, broken", arguments: zip(
-        [Int32(28), 122, 27, 5, 30], [CopyFailure.Code.noSpace, .quotaExceeded, .fileTooLarge, .writeFailed, .readOnly]))
+    @Test(
+        "a write error: full, over quota, too large, broken",
+        arguments: zip(
+            [Int32(28), 122, 27, 5, 30], [CopyFailure.Code.noSpace, .quotaExceeded, .fileTooLarge, .writeFailed, .readOnly]))
     func writeError(errno: Int32, code: CopyFailure.Code) throws {
         let scratch = try files()
         expectCode(code) {
@@ -84,7 +87,8 @@ struct FaultTests {
         let scratch = try files()
         let resuming = options { $0.treatment = .resume }
         expectCode(.readFailed) {
-            _ = try faulty(.read(at: 5_000_000, errno: 5)).copy(from: .path(scratch.at("a")), to: .path(scratch.at("b")), resuming)
+            _ = try faulty(.read(at: 5_000_000, errno: 5)).copy(
+                from: .path(scratch.at("a")), to: .path(scratch.at("b")), resuming)
         }
         #expect(try scratch.read("b") == Array("old".utf8))
         #expect(try scratch.names() == [".b.dmactl-journal", ".b.dmactl-part", "a", "b"])
@@ -99,7 +103,8 @@ struct FaultTests {
         let scratch = try files()
         let resuming = options { $0.treatment = .resume }
         expectCode(.readFailed) {
-            _ = try faulty(.read(at: 5_000_000, errno: 5)).copy(from: .path(scratch.at("a")), to: .path(scratch.at("b")), resuming)
+            _ = try faulty(.read(at: 5_000_000, errno: 5)).copy(
+                from: .path(scratch.at("a")), to: .path(scratch.at("b")), resuming)
         }
         let line =
             switch what {

@@ -38,7 +38,9 @@ struct FaultyEngine: ~Copyable, Engine {
     var interruptLine: InterruptLine? { base.interruptLine }
 
     mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
-        guard descriptor.kind == .peripheral, let position = descriptor.place.position else { return base.enqueue(descriptor, tag: tag) }
+        guard descriptor.kind == .peripheral, let position = descriptor.place.position else {
+            return base.enqueue(descriptor, tag: tag)
+        }
         let range = position..<(position + descriptor.count)
         let isRead = descriptor.destinationCount > 0
         switch fault {

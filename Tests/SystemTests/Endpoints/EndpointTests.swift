@@ -9,15 +9,19 @@ struct EndpointTests {
     @Test("sizes with and without units")
     func sizes() throws {
         let cases: [(String, UInt64)] = [
-            ("0", 0), ("4096", 4096), ("1B", 1), ("64KiB", 65_536), ("64 KiB", 65_536), ("1MiB", 1 << 20), ("10GB", 10_000_000_000),
+            ("0", 0), ("4096", 4096), ("1B", 1), ("64KiB", 65_536), ("64 KiB", 65_536), ("1MiB", 1 << 20),
+            ("10GB", 10_000_000_000),
             ("3kB", 3000), ("2TiB", 2 << 40), ("7PiB", 7 << 50),
         ]
         for (text, bytes) in cases { #expect(try ByteSize.parse(text, for: "x") == bytes, "\(text)") }
     }
 
-    @Test("what is no size is refused, and says what is understood", arguments: [
-        "", "KiB", "-1", "1.5GiB", "1K", "1m", "1Gi", "12XB", "99999999999999999999", "8EiB", "9000PiB", "0x10", "1 KiB ", "１",
-    ])
+    @Test(
+        "what is no size is refused, and says what is understood",
+        arguments: [
+            "", "KiB", "-1", "1.5GiB", "1K", "1m", "1Gi", "12XB", "99999999999999999999", "8EiB", "9000PiB", "0x10", "1 KiB ",
+            "１",
+        ])
     func badSizes(text: String) {
         #expect { try ByteSize.parse(text, for: "--chunk") } throws: { error in
             guard let failure = error as? CopyFailure else { return false }
@@ -41,7 +45,8 @@ struct EndpointTests {
     func kinds() throws {
         let cases: [(String, Endpoint)] = [
             ("a/b c", .path("a/b c")), ("-", .standard), ("./-", .path("./-")), ("memory:1MiB", .memory(1 << 20)),
-            ("pattern:42", .pattern(seed: 42, size: nil)), ("pattern:42:1KiB", .pattern(seed: 42, size: 1024)), ("null:", .null),
+            ("pattern:42", .pattern(seed: 42, size: nil)), ("pattern:42:1KiB", .pattern(seed: 42, size: 1024)),
+            ("null:", .null),
             ("zero:3", .zero(3)), ("host:file", .path("host:file")), ("./null:", .path("./null:")), ("a\nb", .path("a\nb")),
         ]
         for (text, endpoint) in cases {
@@ -50,7 +55,9 @@ struct EndpointTests {
         }
     }
 
-    @Test("what is no endpoint is refused", arguments: ["", "memory:", "memory:x", "pattern:", "pattern:x", "pattern:1:", "null:x", "zero:", "a\0b"])
+    @Test(
+        "what is no endpoint is refused",
+        arguments: ["", "memory:", "memory:x", "pattern:", "pattern:x", "pattern:1:", "null:x", "zero:", "a\0b"])
     func badEndpoints(text: String) {
         #expect(throws: CopyFailure.self) { try Endpoint(text) }
     }

@@ -67,7 +67,8 @@ struct PatternTests {
             let zeros = [UInt8](repeating: 0, count: Int.random(in: 0..<5000, using: &random))
             let whole = a + zeros + b
             let expected = unsafe CRC32C.of(whole.span.bytes)
-            let first = CRC32C.joining(unsafe CRC32C.of(a.span.bytes), CRC32C.ofZeros(UInt64(zeros.count)), count: UInt64(zeros.count))
+            let first = CRC32C.joining(
+                unsafe CRC32C.of(a.span.bytes), CRC32C.ofZeros(UInt64(zeros.count)), count: UInt64(zeros.count))
             #expect(CRC32C.joining(first, unsafe CRC32C.of(b.span.bytes), count: UInt64(b.count)) == expected)
         }
     }
@@ -81,7 +82,9 @@ struct PatternTests {
         cuts = Array(Set(cuts)).sorted()
         let ranges = zip(cuts, cuts.dropFirst()).map { $0..<$1 }
         for (number, range) in ranges.enumerated() {
-            order.read(UInt64(number), UInt64(range.lowerBound)..<UInt64(range.upperBound), crc: unsafe CRC32C.of(Array(bytes[range]).span.bytes))
+            order.read(
+                UInt64(number), UInt64(range.lowerBound)..<UInt64(range.upperBound),
+                crc: unsafe CRC32C.of(Array(bytes[range]).span.bytes))
         }
         for number in ranges.indices.shuffled(using: &random) {
             order.written(UInt64(number))

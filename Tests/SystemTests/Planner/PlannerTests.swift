@@ -12,7 +12,8 @@ struct PlannerTests {
     private func files(_ size: UInt64, cached: UInt64 = 0, fileSystem: UInt64 = 0xef53) -> CopyFacts {
         var facts = CopyFacts()
         facts.source = CopyFacts.Side(
-            kind: .regular, size: size, data: size, cachedBytes: cached, directAlignment: 4096, device: 7, fileSystem: fileSystem,
+            kind: .regular, size: size, data: size, cachedBytes: cached, directAlignment: 4096, device: 7,
+            fileSystem: fileSystem,
             largestRequest: 4 << 20)
         facts.target = CopyFacts.Side(kind: .regular, directAlignment: 4096, device: 7, fileSystem: fileSystem)
         facts.freeMemory = 8 << 30
@@ -77,7 +78,8 @@ struct PlannerTests {
         var facts = files(4 << 30)
         facts.target = CopyFacts.Side(kind: .pipe)
         let pipe = try plan(facts)
-        #expect(pipe.path == .splice && pipe.mode == .demand && pipe.target == .stream && pipe.publishing == .none && !pipe.flushes)
+        #expect(
+            pipe.path == .splice && pipe.mode == .demand && pipe.target == .stream && pipe.publishing == .none && !pipe.flushes)
         facts.target.kind = .character
         #expect(try plan(facts).path == .engine)
         #expect(throws: CopyFailure.self) { try plan(files(10)) { $0.mode = .demand } }
@@ -109,7 +111,8 @@ struct PlannerTests {
                     kind: kinds.randomElement(using: &random) ?? nil, size: Bool.random(using: &random) ? size : nil,
                     data: Bool.random(using: &random) ? size / 2 : nil, cachedBytes: Bool.random(using: &random) ? size : nil,
                     directAlignment: [0, 512, 4096].randomElement(using: &random) ?? 0,
-                    device: UInt64.random(in: 0..<2, using: &random), fileSystem: [0xef53, 0x9123_683e].randomElement(using: &random) ?? 0,
+                    device: UInt64.random(in: 0..<2, using: &random),
+                    fileSystem: [0xef53, 0x9123_683e].randomElement(using: &random) ?? 0,
                     largestRequest: UInt64.random(in: 0..<(8 << 20), using: &random))
             }
             facts.source = side()
@@ -133,11 +136,26 @@ struct PlannerTests {
         let plan = try plan(files(4 << 30))
         #expect(try JSONDecoder().decode(CopyPlan.self, from: try JSONEncoder().encode(plan)) == plan)
         let changes: [(String, (inout CopyPlan) -> Void)] = [
-            ("version", { $0.version = 2 }), ("chunk", { $0.chunk = 0 }), ("chunk", { $0.chunk = .max }), ("depth", { $0.depth = -1 }),
-            ("depth", { $0.depth = .max }), ("depth", { $0.chunk = 64 << 20; $0.depth = 256 }), ("share", { $0.share = 0 }),
+            ("version", { $0.version = 2 }), ("chunk", { $0.chunk = 0 }), ("chunk", { $0.chunk = .max }),
+            ("depth", { $0.depth = -1 }),
+            ("depth", { $0.depth = .max }),
+            (
+                "depth",
+                {
+                    $0.chunk = 64 << 20
+                    $0.depth = 256
+                }
+            ), ("share", { $0.share = 0 }),
             ("share", { $0.share = .nan }), ("share", { $0.share = .infinity }),
             ("engine", { $0.engine = String(repeating: "x", count: 65) }), ("engine", { $0.path = .splice }),
-            ("checksums", { $0.path = .inKernel; $0.engine = ""; $0.checksums = true }),
+            (
+                "checksums",
+                {
+                    $0.path = .inKernel
+                    $0.engine = ""
+                    $0.checksums = true
+                }
+            ),
             ("checksums", { $0.publishing = .resume }), ("staging", { $0.staging = "disk" }),
             ("reasons", { $0.reasons["x"] = String(repeating: "y", count: 2000) }),
         ]

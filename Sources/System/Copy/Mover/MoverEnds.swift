@@ -70,7 +70,8 @@ enum MoverTarget {
             let found = unsafe bytes.unsafeLoad(fromByteOffset: index, as: UInt8.self)
             throw CopyFailure(
                 .patternMismatch, "pattern:\(stream.seed)", asked: "byte \(stream.byte(at: offset)) at offset \(offset)",
-                possible: "the source has \(found) there", cure: "see whether seed and offset are right; else the bytes are damaged")
+                possible: "the source has \(found) there",
+                cure: "see whether seed and offset are right; else the bytes are damaged")
         case .memory(let memory): try memory.write(bytes, at: position)
         }
     }

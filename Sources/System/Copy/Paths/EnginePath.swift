@@ -21,8 +21,10 @@ struct EnginePath {
         task.rate = job.options.rate
         task.isDemand = plan.mode == .demand
         let job = job
+        let ends = (try Self.source(job), try Self.target(job))
+        job.began = CopyClock.now
         let result = try EngineRun(plan, system, job.control).run(
-            from: Self.source(job), to: Self.target(job), task
+            from: ends.0, to: ends.1, task
         ) { (done, crc) throws(CopyFailure) in
             if plan.publishing == .resume { try job.keepJournal(done, crc) }
         }
@@ -94,7 +96,8 @@ struct EngineRun {
         do throws(DMAError) { granted = try system.grantEngine(request) } catch {
             throw .engine(plan.engine, error, while: "a channel")
         }
-        let domain = granted.domain
+        // Memory of an address space that the engine knows of is registered with it as it is mapped; of another one, it is not.
+        let domain = plan.registered || plan.path == .memory ? granted.domain : Domain(name: "unregistered")
         let info = granted.info
         let engine = granted.takeEngine()
         guard plan.mode == .cycleStealing else {
@@ -141,7 +144,8 @@ struct EngineRun {
                 count: size * depth, alignment: 4096, backing: .pages(transparentHuge: true),
                 policy: AllocationPolicy(prefault: size * depth <= 64 << 20))
             pool = try Pool(
-                try buffer.mapped(for: domain, direction: .bidirectional), blockSize: size, alignment: min(4096, 1 << size.trailingZeroBitCount))
+                try buffer.mapped(for: domain, direction: .bidirectional), blockSize: size,
+                alignment: min(4096, 1 << size.trailingZeroBitCount))
         } catch { throw .engine(task.targetName, error, while: "\(depth) blocks of \(ByteSize.text(task.chunk))") }
         var mover = Mover(channel, pool: pool, task, control, checkpoint: checkpoint)
         let moved = try mover.run()

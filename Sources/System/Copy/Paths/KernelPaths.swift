@@ -19,7 +19,8 @@ struct InKernelPath {
                 try job.checkCancelled(place)
                 let wanted = range.upperBound - place
                 try limit?.waitAndCharge(wanted, job.target.name, job.control)
-                let count = cdma_copy_range(from.descriptor, place, to.descriptor, job.target.base + place, Int(clamping: wanted))
+                let count = cdma_copy_range(
+                    from.descriptor, place, to.descriptor, job.target.base + place, Int(clamping: wanted))
                 if count == -Int64(EINTR) { continue }
                 if count < 0, moved == 0, Self.isRefusal(Int32(-count)) { return false }
                 guard count >= 0 else { throw try Self.failure(job, place, Int32(-count)) }

@@ -39,7 +39,8 @@ struct ReadWritePath {
             try limit?.waitAndCharge(UInt64(range.count), job.target.name, job.control)
             let count = try transfer(range, from, to, &buffer)
             let end = range.lowerBound + UInt64(count)
-            order.read(sequence, range.lowerBound..<end, crc: job.plan.checksums ? CRC32C.of(buffer.bytes.extracting(0..<count)) : 0)
+            order.read(
+                sequence, range.lowerBound..<end, crc: job.plan.checksums ? CRC32C.of(buffer.bytes.extracting(0..<count)) : 0)
             order.written(sequence)
             sequence += 1
             moved += UInt64(count)
