@@ -33,7 +33,9 @@ let package = Package(
         .default(enabledTraits: ["ISAL"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         .target(name: "CDMA", path: "Sources/CDMA"),
@@ -55,10 +57,24 @@ let package = Package(
             name: "DMASelfTest",
             dependencies: ["CDMA", "DMA", "DMAConformance", "DMACore", "DMACPUEngine", "DMAIOUringEngine"],
             path: "Sources/SelfTest", swiftSettings: house),
+        .target(
+            name: "DMABench",
+            dependencies: [
+                "CDMA", "DMA", "DMACore", .product(name: "Histogram", package: "hdrhistogram-swift"),
+                .product(name: "Yams", package: "Yams"),
+            ],
+            path: "Sources/Bench", swiftSettings: house),
+        .target(name: "DMAReport", dependencies: ["DMABench"], path: "Sources/Report", swiftSettings: house),
+        .testTarget(
+            name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore"], path: "Tests/BenchTests",
+            swiftSettings: house),
+        .testTarget(
+            name: "DMAReportTests", dependencies: ["DMABench", "DMAReport"], path: "Tests/ReportTests",
+            swiftSettings: house),
         .executableTarget(
             name: "dmactl",
             dependencies: [
-                "DMA", "DMAConformance", "DMACore", "DMASelfTest",
+                "DMA", "DMABench", "DMAConformance", "DMACore", "DMAReport", "DMASelfTest",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Tool", swiftSettings: house),

@@ -52,6 +52,13 @@ enum Figures {
         decimal(Double(nanoseconds) / 1000, nanoseconds < 100_000 ? 1 : 0)
     }
 
+    /// Nanoseconds with three digits: "850", "12.3k" would not do for a time, so "12.3 us", "1.20 ms".
+    static func nanoseconds(_ value: Int) -> String {
+        if value < 1000 { return "\(value)" }
+        if value < 1_000_000 { return decimal(Double(value) / 1e3, value < 100_000 ? 1 : 0) + " us" }
+        return decimal(Double(value) / 1e6, value < 100_000_000 ? 1 : 0) + " ms"
+    }
+
     static func count(_ value: Double) -> String {
         if value >= 1e6 { return decimal(value / 1e6, 2) + " M" }
         if value >= 1e4 { return decimal(value / 1e3, 1) + " k" }

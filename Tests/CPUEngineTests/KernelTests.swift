@@ -81,6 +81,24 @@ struct KernelTests {
         }
     }
 
+    @Test("every length about the ends of the 512-bit copies, at every distance from a line")
+    func cachedCopy() {
+        var random = Seeded.stream("cached copy")
+        let from = Self.bytes(17 << 10, &random)
+        let blank = [UInt8](repeating: 0xa5, count: 17 << 10)
+        for count in Array(500..<800) + Array((16 << 10) - 70..<(16 << 10) + 3) {
+            let (a, b) = (count * 7 % 67, count * 5 % 64)
+            var to = blank
+            unsafe from.withUnsafeBytes { source in
+                unsafe to.withUnsafeMutableBytes { target in
+                    unsafe Kernels.best.copy(to: target.baseAddress! + b, from: source.baseAddress! + a, count: count)
+                }
+            }
+            #expect(to[b..<b + count] == from[a..<a + count] && to[..<b] == blank[..<b], "\(count) bytes")
+            #expect(to[(b + count)...] == blank[(b + count)...], "beyond the end of \(count) bytes")
+        }
+    }
+
     @Test("rows with strides")
     func rows() {
         var random = Seeded.stream("rows")

@@ -32,7 +32,7 @@ func median(_ values: [Double]) -> Double {
 ///   - bytes: that one operation counts for.
 ///   - run: runs so many operations with contestant `index`, and says how many nanoseconds they took; negative where it cannot.
 func duel(
-    _ what: String, bytes: Int, _ names: [String], rounds: Int = 7, note: String = "",
+    _ what: String, bytes: Int, _ names: [String], rounds: Int = 15, note: String = "",
     run: (_ index: Int, _ operations: Int) -> Int64
 ) -> Duel {
     // So many operations that each turn takes about 12 ms.

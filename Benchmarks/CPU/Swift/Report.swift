@@ -45,7 +45,7 @@ struct Report: Codable {
 
             Kernels: \(kernels).
 
-            All contestants of a line ran in turn (A B A B), seven rounds: median, lowest and highest. The ratio is the
+            All contestants of a line ran in turn (A B A B), fifteen rounds: median, lowest and highest. The ratio is the
             median of the rounds' ratios; above 1 swift-dma is ahead. One thread, inline, through `Channel`, up to 32
             transactions in flight, by processor time of the thread, so that neighbours on the machine count less; where the
             line says so, by the time that passed. GB/s count the bytes copied or filled once, and all sources of XOR and PQ.

@@ -16,6 +16,43 @@ static inline __attribute__((always_inline)) void cdma_set(void *to, uint8_t val
     __builtin_memset(to, value, count);
 }
 
+// Copies that the second cache holds, 256 bytes and more. They are bounded by that cache's bandwidth, so what counts is to begin at
+// once, and to take few places in the store buffer: the work between two copies then overlaps with their stores.
+CDMA_BODY void cdma_copy_cached_body(void *to, const void *from, size_t count) {
+    uint8_t *d = (uint8_t *)to, *end = d + count;
+    const uint8_t *s = (const uint8_t *)from;
+    size_t skip = cdma_to_line(d);
+    if (skip > 0) {
+        CDMA_STORE(d, CDMA_LINE(s));
+        d += skip, s += skip;
+    }
+    for (; end - d >= 256; d += 256, s += 256) {
+        cdma_line p = CDMA_LINE(s), q = CDMA_LINE(s + 64), r = CDMA_LINE(s + 128), t = CDMA_LINE(s + 192);
+        CDMA_STORE(d, p);
+        CDMA_STORE(d + 64, q);
+        CDMA_STORE(d + 128, r);
+        CDMA_STORE(d + 192, t);
+    }
+    if (d == end) return;
+    for (; end - d >= 64; d += 64, s += 64) CDMA_STORE(d, CDMA_LINE(s));
+    // What is left ends where the whole ends; the lines before it were copied already.
+    CDMA_STORE(end - 64, CDMA_LINE(s + (end - d) - 64));
+}
+#if defined(__x86_64__)
+CDMA_FOR_AVX512 void cdma_copy_cached_avx512(void *to, const void *from, size_t count) {
+    cdma_copy_cached_body(to, from, count);
+}
+#endif
+
+// 256 bytes and more, between ranges that do not overlap. On x86-64 only where the processor has AVX-512; elsewhere it is memcpy.
+static inline __attribute__((always_inline)) void cdma_copy_cached(void *to, const void *from, size_t count) {
+#if defined(__x86_64__)
+    cdma_copy_cached_avx512(to, from, count);
+#else
+    __builtin_memcpy(to, from, count);
+#endif
+}
+
 // Copies with streaming stores: the destination's lines are not read first, and leave the cache alone. Several pages are
 // walked side by side, because the memory controller answers a few open pages faster than one.
 #define CDMA_STREAM_PAGE 4096u

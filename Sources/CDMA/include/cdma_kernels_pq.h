@@ -96,7 +96,19 @@ CDMA_FOR_AVX512 unsigned cdma_pq_avx512(const cdma_pq_plan *plan, uint8_t *p, ui
     return cdma_pq_body(plan, p, q, from, sources, count, flags);
 }
 
-// Two lines at a time, so that the latency of one multiplication hides behind the other.
+// One source's part of two lines of P and Q.
+#define CDMA_PQ_GFNI_ADD(k)                                                                                             \
+    do {                                                                                                                \
+        const uint8_t *s = from[k] + at;                                                                                \
+        cdma_line a = CDMA_LINE(s), b = CDMA_LINE(s + 64);                                                              \
+        __m512i matrix = _mm512_set1_epi64((long long)plan->matrix[k]);                                                 \
+        p0 ^= a, p1 ^= b;                                                                                               \
+        q0 ^= (cdma_line)_mm512_gf2p8affine_epi64_epi8((__m512i)a, matrix, 0);                                          \
+        q1 ^= (cdma_line)_mm512_gf2p8affine_epi64_epi8((__m512i)b, matrix, 0);                                          \
+    } while (0)
+
+// Two lines at a time, so that the latency of one multiplication hides behind the other; and four sources, because the compiler does
+// not unroll a loop whose length it does not know.
 static inline __attribute__((noinline, target("avx512f,avx512bw,avx512dq,avx512vl,gfni"))) unsigned
 cdma_pq_gfni(const cdma_pq_plan *plan, uint8_t *p, uint8_t *q, const uint8_t *const *from, unsigned sources, size_t count,
              unsigned flags) {
@@ -104,14 +116,14 @@ cdma_pq_gfni(const cdma_pq_plan *plan, uint8_t *p, uint8_t *q, const uint8_t *co
     size_t at = 0;
     for (; at + 128 <= count; at += 128) {
         cdma_line p0 = {0}, p1 = {0}, q0 = {0}, q1 = {0};
-        for (unsigned k = 0; k < sources; k++) {
-            const uint8_t *s = from[k] + at;
-            cdma_line a = CDMA_LINE(s), b = CDMA_LINE(s + 64);
-            __m512i matrix = _mm512_set1_epi64((long long)plan->matrix[k]);
-            p0 ^= a, p1 ^= b;
-            q0 ^= (cdma_line)_mm512_gf2p8affine_epi64_epi8((__m512i)a, matrix, 0);
-            q1 ^= (cdma_line)_mm512_gf2p8affine_epi64_epi8((__m512i)b, matrix, 0);
+        unsigned k = 0;
+        for (; k + 4 <= sources; k += 4) {
+            CDMA_PQ_GFNI_ADD(k);
+            CDMA_PQ_GFNI_ADD(k + 1);
+            CDMA_PQ_GFNI_ADD(k + 2);
+            CDMA_PQ_GFNI_ADD(k + 3);
         }
+        for (; k < sources; k++) CDMA_PQ_GFNI_ADD(k);
         CDMA_PQ_EMIT(CDMA_PQ_P, p + at, p0, wrong_p);
         CDMA_PQ_EMIT(CDMA_PQ_P, p + at + 64, p1, wrong_p);
         CDMA_PQ_EMIT(CDMA_PQ_Q, q + at, q0, wrong_q);

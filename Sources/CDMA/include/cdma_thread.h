@@ -29,4 +29,13 @@ static inline int cdma_get_affinity(uint64_t *mask, size_t words) {
     return syscall(SYS_sched_getaffinity, 0, words * sizeof *mask, mask) < 0 ? errno : 0;
 }
 
+// Pages that the calling thread touches first come from one NUMA node; below 0: as the kernel likes (set_mempolicy(2)). 0, or an errno.
+static inline int cdma_bind_memory(int node) {
+    uint64_t mask[16] = {0};
+    if (node >= 1024) return EINVAL;
+    if (node >= 0) mask[node / 64] = UINT64_C(1) << (node % 64);
+    // MPOL_DEFAULT 0, MPOL_BIND 2; the kernel wants one bit more than there are.
+    return syscall(SYS_set_mempolicy, node < 0 ? 0 : 2, node < 0 ? (uint64_t *)0 : mask, node < 0 ? 0 : 1025) < 0 ? errno : 0;
+}
+
 #endif

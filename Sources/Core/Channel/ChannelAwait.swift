@@ -23,32 +23,66 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     // Inlinable, so that the whole wait is compiled for the engine at hand: of what a suspension costs, the most is the runtime's.
     @inlinable @inline(never)
-    mutating func finishedLater(_ cookie: Cookie) async throws(DMAError) -> Finished<C> {
+    mutating func finishedLater(
+        _ cookie: Cookie, isolation: isolated (any Actor)? = #isolation
+    ) async throws(DMAError) -> Finished<C> {
         issuePending()
         let slot = Int(truncatingIfNeeded: cookie.rawValue & limits.indexMask)
         guard table.sequence(slot) == cookie.rawValue else { throw DMAError(.staleCookie, asked: cookie.rawValue) }
-        let line = table.asksInterrupt(slot) ? engine.interruptLine : nil
-        while true {
-            let seen = line?.count ?? 0
-            if detours.isSteady {
-                if let finished = next() {
-                    if finished.cookie == cookie { return finished }
-                    putBack(finished)
-                    continue
-                }
-            } else if let finished = try take(cookie) {
-                return finished
-            }
-            if Task.isCancelled { throw DMAError(.cancelled) }
-            // Its end comes with synchronize, for which the channel is needed that this wait holds.
-            if state == .terminating { throw DMAError(.terminating) }
-            // What a fence holds back is not in the engine: only a poll lets it go, so that no interrupt of its own can come.
-            if let line, !detours.contains(.fence) {
-                await line.wait(after: seen)
-            } else {
+        guard table.asksInterrupt(slot), let line = engine.interruptLine else {
+            while true {
+                if let finished = try look(for: cookie) { return finished }
+                if Task.isCancelled { throw DMAError(.cancelled) }
                 await Task.yield()
             }
         }
+        var result: Finished<C>?
+        let waiter = line.newWaiter()
+        // One handler around all of the wait: what it costs is the most of a suspension.
+        let failure: DMAError? = await withTaskCancellationHandler {
+            _ = isolation
+            do throws(DMAError) {
+                var wasWoken = false
+                while true {
+                    let seen = line.count
+                    result = try look(for: cookie)
+                    if result != nil { return nil }
+                    // A wait in a cancelled task ends at once, so that it is enough to ask after one that found nothing.
+                    if wasWoken, Task.isCancelled { return DMAError(.cancelled) }
+                    wasWoken = true
+                    // What a fence holds back is not in the engine: only a poll lets it go, so that no interrupt of its own can come.
+                    if detours.contains(.fence) {
+                        await Task.yield()
+                    } else {
+                        // Not through a function of the line's own: each one on the way costs two changes of executor.
+                        unsafe await withUnsafeContinuation { continuation in
+                            unsafe line.suspend(waiter, continuation, after: seen)
+                        }
+                    }
+                }
+            } catch {
+                return error
+            }
+        } onCancel: {
+            line.wake(waiter)
+        }
+        if let failure { throw failure }
+        guard let finished = result.take() else { throw DMAError(.staleCookie, asked: cookie.rawValue) }
+        return finished
+    }
+
+    /// The completion of one transaction if it is there; others stay, to be asked for.
+    @inlinable @inline(__always)
+    mutating func look(for cookie: Cookie) throws(DMAError) -> Finished<C>? {
+        while detours.isSteady {
+            guard let finished = next() else { return nil }
+            if finished.cookie == cookie { return finished }
+            putBack(finished)
+        }
+        if let finished = try take(cookie) { return finished }
+        // Its end comes with synchronize, for which the channel is needed that this wait holds.
+        if state == .terminating { throw DMAError(.terminating) }
+        return nil
     }
 
     /// Hands every completion to `body`, which may submit more, until it answers false: the loop of a long-lived task that serves the
@@ -86,7 +120,10 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                         await Task.yield()
                         continue
                     }
-                    await line.wait(after: seen, as: waiter)
+                    // Not through a function of the line's own: each one on the way costs two changes of executor.
+                    unsafe await withUnsafeContinuation { continuation in
+                        unsafe line.suspend(waiter, continuation, after: seen)
+                    }
                 }
             } catch {
                 return error

@@ -133,7 +133,8 @@ public final class InterruptLine: Sendable {
     func wake(_ id: UInt64) { unsafe remove(id)?.continuation.resume() }
 
     /// Enters a suspended task, or resumes it where there is no more to wait for. Resumes it exactly once, now or later.
-    private func suspend(_ id: UInt64, _ continuation: UnsafeContinuation<Void, Never>, after seen: UInt64) {
+    @usableFromInline
+    func suspend(_ id: UInt64, _ continuation: UnsafeContinuation<Void, Never>, after seen: UInt64) {
         let waiter = unsafe Waiter(id: id, continuation: continuation)
         state.withLock { state in
             if state.first == nil { state.first = waiter } else { state.others.append(waiter) }

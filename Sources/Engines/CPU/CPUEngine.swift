@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import CDMA
 public import DMACore
 
 /// The processor as a DMA engine.
@@ -27,7 +26,7 @@ public struct CPUEngine: ~Copyable, Engine {
     /// second number. Bytes.
     @usableFromInline let plainCount: UInt64
     @usableFromInline let plainSum: UInt64
-    let kernels: Kernels
+    @usableFromInline let kernels: Kernels
     /// What the steady path does not touch, out of the way: the compiler copies a channel's bytes, its engine's among them, to
     /// call a function that only borrows it.
     @usableFromInline let cold: UnsafeMutablePointer<ColdState>
@@ -79,7 +78,13 @@ public struct CPUEngine: ~Copyable, Engine {
     @inlinable @inline(__always)
     public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
         guard !detours.contains(.team), descriptor.kind.rawValue <= OperationKind.copyCRC32C.rawValue, tail &- head < depth
-        else { return enqueueParticular(descriptor, tag: tag) }
+        else {
+            // The fields one by one: handed over whole, the steady path would have to build the value in memory.
+            return unsafe enqueueParticular(
+                descriptor.kind, descriptor.flags, descriptor.sourceCount, descriptor.destinationCount, descriptor.source,
+                descriptor.destination, descriptor.count, descriptor.value, descriptor.detail, descriptor.operands,
+                descriptor.metadata, tag: tag)
+        }
         unsafe entries[Int(tail & mask)] = Entry(
             kind: descriptor.kind, flags: descriptor.flags, tag: tag, source: descriptor.source,
             destination: descriptor.destination, count: descriptor.count, value: descriptor.value)
@@ -105,7 +110,7 @@ public struct CPUEngine: ~Copyable, Engine {
             let to = unsafe UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.destination)),
             let from = unsafe UnsafeRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.source))
         else { return nextParticular() }
-        unsafe cdma_copy(to, from, Int(truncatingIfNeeded: entry.pointee.count))
+        unsafe kernels.copyCached(to: to, from: from, count: Int(truncatingIfNeeded: entry.pointee.count))
         head &+= 1
         return Completion(tag: unsafe entry.pointee.tag)
     }

@@ -57,7 +57,18 @@ extension CPUEngine {
 
     /// `enqueue`, where there are workers, or more to keep than an entry holds.
     @usableFromInline @inline(never)
-    mutating func enqueueParticular(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+    mutating func enqueueParticular(
+        _ kind: OperationKind, _ flags: DescriptorFlags, _ sourceCount: UInt16, _ destinationCount: UInt16, _ source: UInt64,
+        _ destination: UInt64, _ count: UInt64, _ value: UInt64, _ detail: SIMD4<UInt64>, _ operands: UnsafePointer<Segment>?,
+        _ metadata: UnsafeMutableRawPointer?, tag: UInt32
+    ) -> Bool {
+        var descriptor = Descriptor(
+            kind: kind, flags: flags, source: source, destination: destination, count: count, value: value)
+        descriptor.sourceCount = sourceCount
+        descriptor.destinationCount = destinationCount
+        descriptor.detail = detail
+        unsafe descriptor.operands = unsafe operands
+        unsafe descriptor.metadata = unsafe metadata
         if detours.contains(.team), goesToWorkers(descriptor) {
             return team?.enqueue(descriptor, tag: tag, inline.configuration) ?? false
         }

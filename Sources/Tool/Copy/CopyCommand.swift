@@ -103,7 +103,7 @@ struct CopyCommand: ParsableCommand {
         } catch let failure as CopyFailure {
             signals.end()
             if failure.code == .brokenPipe { CopySignals.dieOfBrokenPipe() }
-            StandardError.write("dmactl: \(failure)\n")
+            Terminal.note("dmactl: \(failure)\n")
             throw ExitCode(signals.exitCode ?? 1)
         }
         signals.end()

@@ -65,8 +65,8 @@ enum CopyOutput {
 
     /// What was other than expected, always; the sum of it all, on a terminal.
     static func say(_ report: CopyReport, _ target: String, isTerminal: Bool) {
-        for note in report.notes { StandardError.write("dmactl: \(CopyFailure.quoted(target)): \(note)\n") }
-        if isTerminal { StandardError.write(summary(report) + "\n") }
+        for note in report.notes { Terminal.note("dmactl: \(CopyFailure.quoted(target)): \(note)\n") }
+        if isTerminal { Terminal.note(summary(report) + "\n") }
     }
 
     static func summary(_ report: CopyReport) -> String {
@@ -132,13 +132,13 @@ struct CopyListRun {
             } catch {
                 if error.code == .cancelled { throw error }
                 document.failed.append(Document.Failed(source: path, code: error.code, message: error.description))
-                StandardError.write("dmactl: \(error)\n")
+                Terminal.note("dmactl: \(error)\n")
             }
         }
         signals.end()
         if json, !explain { print(try JSON.text(document)) }
         guard !document.failed.isEmpty else { return }
-        StandardError.write("dmactl: \(document.failed.count) of \(paths.count) files were not copied\n")
+        Terminal.note("dmactl: \(document.failed.count) of \(paths.count) files were not copied\n")
         throw CopyFailure(
             .badList, folder, asked: "all \(paths.count) files", possible: "\(paths.count - document.failed.count) of them",
             cure: "see the reasons above")

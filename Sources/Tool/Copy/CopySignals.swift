@@ -119,7 +119,7 @@ final class CopySignals: Sendable {
             let progress = control.progress
             if asLine {
                 if isTerminal { state.line.clear() }
-                StandardError.write(state.line.text(progress, name: state.name, width: 400) + "\n")
+                Terminal.note(state.line.text(progress, name: state.name, width: 400) + "\n")
             } else {
                 state.line.draw(progress, name: state.name)
             }
@@ -137,13 +137,5 @@ final class CopySignals: Sendable {
         _ = signal(SIGPIPE, SIG_DFL)
         _ = raise(SIGPIPE)
         _exit(141)
-    }
-}
-
-enum StandardError {
-    static func write(_ text: String) {
-        // What cannot be said on standard error can be said nowhere.
-        let bytes = Array(text.utf8)
-        _ = unsafe Glibc.write(STDERR_FILENO, bytes, bytes.count)
     }
 }

@@ -15,12 +15,12 @@ struct ProgressLine {
         var size = winsize()
         let known = unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
         let width = known ? Int(size.ws_col) : 80
-        StandardError.write("\r\u{1b}[K" + text(progress, name: name, width: width - 1))
+        Terminal.note("\r\u{1b}[K" + text(progress, name: name, width: width - 1))
         isDrawn = true
     }
 
     mutating func clear() {
-        if isDrawn { StandardError.write("\r\u{1b}[K") }
+        if isDrawn { Terminal.note("\r\u{1b}[K") }
         isDrawn = false
     }
 

@@ -11,7 +11,6 @@ let usage = """
            house-checks errors CHAPTER PRINTED
            house-checks snippets EXAMPLES DOCUMENT…
            house-checks libraries PACKAGE
-           house-checks races LOG
            house-checks counts LIMITS RUNS OPERATIONS
            house-checks hot-path DECLARATION RUNS OPERATIONS PROGRAM LISTING
            house-checks show VARIANT RUNS OPERATIONS
@@ -117,15 +116,6 @@ func check(_ words: [String]) throws(CannotCheck) -> [Finding]? {
                     region.file, region.line, "no chapter shows snippet \(region.name)", cure: "show it, or remove the marks"))
         }
         return findings
-    case ("races", 2):
-        let verdict = Races.check(try read(words[1])) { path, line in
-            guard let text = try? read(path) else { return nil }
-            return lines(of: text).dropFirst(line - 1).first.map(String.init)
-        }
-        if verdict.explained > 0 {
-            print("  \(verdict.explained) reports inside bodies of one and the same lock, which is contended")
-        }
-        return verdict.findings
     case ("libraries", 2):
         print(try Libraries.modules(words[1], read(words[1])).joined(separator: " "))
         return []

@@ -112,34 +112,3 @@ let listing = """
     #expect(!KernelNames.check("R.md", "none", read).isEmpty)
     #expect(throws: CannotCheck.self) { try SymbolGraph(folder: folder.path, modules: ["Other"]) }
 }
-
-@Test func racesAndLocks() {
-    func report(_ other: String) -> String {
-        """
-        WARNING: ThreadSanitizer: Swift access race (pid=1)
-          Read of size 8 at 0x1 by thread T4:
-            #0 $s1a /x/A.swift:5:13 (tests.xctest+0x34c73f) (BuildId: c5)
-            #1 $s1b /x/A.swift:4:9 (tests.xctest+0x34c73f) (BuildId: c5)
-
-          Previous modifying access of Swift variable at 0x1 by thread T2:
-            #0 $s1c \(other) (tests.xctest+0x34c73f) (BuildId: c5)
-            #1 $s1d \(other) (tests.xctest+0x34c73f) (BuildId: c5)
-
-          Location is heap block of size 200 at 0x1 allocated by thread T2:
-            #0 malloc /build/tsan.cpp:686:5 (tests.xctest+0xb38a0)
-
-          Thread T4 'q' (tid=3, running) created by thread T2 at:
-            #0 pthread_create /build/tsan.cpp:1094:3 (tests.xctest+0xa596a)
-
-        SUMMARY: ThreadSanitizer: Swift access race /x/A.swift:5:13 in a
-
-        """
-    }
-    let source = ["", "", "", "  let x = state.withLock { state in", "", "", "        other.withLock { $0 }", "  count += 1"]
-    let line = { (path: String, line: Int) in source.indices.contains(line - 1) ? source[line - 1] : nil }
-    #expect(Races.check(report("/x/A.swift:4:9"), source: line) == .init(findings: [], explained: 1))
-    #expect(Races.check(report("/x/A.swift:7:9"), source: line).findings.map(\.line) == [5])
-    #expect(Races.check(report("/x/A.swift:8:9"), source: line).findings.count == 1)
-    #expect(Races.check(report("/x/A.swift"), source: line).findings.count == 1)
-    #expect(Races.check("no report", source: line) == .init(findings: [], explained: 0))
-}

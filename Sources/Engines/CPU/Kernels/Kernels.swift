@@ -19,8 +19,17 @@ public struct Kernels: Sendable, Equatable {
     public var pq: KernelPath
     /// The code that sums CRC32C.
     public var crc32c: KernelPath
-    /// Copies of this many bytes and more go past the cache; below it, the C library's memcpy is the fastest. Bytes.
+    /// Copies of this many bytes and more go past the cache. Bytes.
     public var streamThreshold: Int
+
+    /// How many lengths, from ``cachedStart`` on, are copied by 512-bit vectors; none on a processor without them. There memcpy, and
+    /// from 16 KiB on everywhere, is as fast or faster.
+    @inlinable
+    var cachedLengths: Int { stream == .avx512 ? 16 << 10 &- Kernels.cachedStart : 0 }
+
+    /// The shortest copy for which that pays. Bytes.
+    @inlinable
+    static var cachedStart: Int { 512 }
 
     /// The paths chosen by name, for tests and comparisons. One that this processor or build lacks is replaced by the
     /// portable one, so that what runs is always what the properties say.
@@ -55,9 +64,19 @@ public struct Kernels: Sendable, Equatable {
     @unsafe @inlinable @inline(__always)
     public func copy(to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int) {
         if count < streamThreshold {
-            unsafe cdma_copy(to, from, count)
+            unsafe copyCached(to: to, from: from, count: count)
         } else {
             unsafe copyStreaming(to: to, from: from, count: count)
+        }
+    }
+
+    /// Copies through the cache, whatever the length.
+    @unsafe @inlinable @inline(__always)
+    func copyCached(to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int) {
+        if UInt(bitPattern: count &- Kernels.cachedStart) < UInt(bitPattern: cachedLengths) {
+            unsafe cdma_copy_cached(to, from, count)
+        } else {
+            unsafe cdma_copy(to, from, count)
         }
     }
 
@@ -105,7 +124,7 @@ public struct Kernels: Sendable, Equatable {
         if whole >= streamThreshold, count >= Kernels.shortest {
             unsafe copyStreaming(to: to, from: from, count: count)
         } else {
-            unsafe cdma_copy(to, from, count)
+            unsafe copyCached(to: to, from: from, count: count)
         }
     }
 
@@ -162,7 +181,7 @@ public struct Kernels: Sendable, Equatable {
 extension Kernels: CustomStringConvertible {
     /// One line for lists: which path runs for which work.
     public var description: String {
-        "copy libc, \(stream.name) from \(streamThreshold >> 10) KiB; fill \(fill.name); xor \(xor.name); pq \(pq.name); "
+        "copy \(cachedLengths > 0 ? "avx512 up to 16 KiB, " : "")libc, \(stream.name) from \(streamThreshold >> 10) KiB; fill \(fill.name); xor \(xor.name); pq \(pq.name); "
             + "crc32c \(crc32c.name)"
     }
 }

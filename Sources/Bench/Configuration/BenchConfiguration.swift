@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Yams
+
+/// A plan from a file, in YAML or in JSON, which is YAML too. Its schema is Schemas/bench-config.schema.json.
+///
+/// What DPDK's dpdk-test-dma-perf has in its file is here, mostly by another name: `type` (engines, memcpy), `mem_size`
+/// (memory), `buf_size` (sizes), `dma_ring_size` (depths), `kick_batch` (batch), `src_numa_node` and `dst_numa_node` (nodes),
+/// `cache_flush` (cache), `test_seconds` (seconds), `lcore` (processors), `lcore_dma` (engines and processors), `dma_src_sge`
+/// and `dma_dst_sge` (segments), `skip`, and a global section (defaults). Source:
+/// https://doc.dpdk.org/guides/tools/dmaperf.html.
+public enum BenchConfiguration {
+    /// The version that this program reads.
+    public static let version = 1
+
+    /// Reads a plan.
+    ///
+    /// - Parameters:
+    ///   - text: the file's contents; at most 256 KiB.
+    ///   - file: its name, for errors.
+    /// - Throws: the first thing that is wrong, with line and column.
+    public static func plan(_ text: String, file: String) throws(ConfigurationError) -> BenchPlan {
+        let node = try document(text, file)
+        let root = try ConfigurationNode(node, file, "the file").mapping([
+            "version", "defaults", "cases",
+        ])
+        guard let version = root["version"] else {
+            throw root.problem("version is missing", "version: \(self.version) as the first line")
+        }
+        guard try version.integer(1...1000) == self.version else {
+            throw version.problem("this program does not know this version", "\(self.version)")
+        }
+        var base = BenchCase()
+        if let defaults = root["defaults"] { try read(&base, try defaults.mapping(settingKeys)) }
+        guard let cases = root["cases"] else {
+            throw root.problem("cases is missing", "a list of cases, each with at least one key")
+        }
+        var plan = BenchPlan(cases: [])
+        for (number, node) in try cases.list().enumerated() {
+            var sweep = base
+            sweep.name = "case \(number + 1)"
+            try read(&sweep, try node.mapping(caseKeys + settingKeys))
+            plan.cases.append(sweep)
+        }
+        guard !plan.cases.isEmpty else { throw cases.problem("there is no case", "one or more") }
+        return plan
+    }
+
+    private static let caseKeys = ["name", "skip", "engines", "memcpy"]
+    private static let settingKeys = [
+        "operations", "sizes", "depths", "threads", "modes", "waits", "repeats", "seconds", "warmup", "batch", "memory",
+        "cache",
+        "processors", "nodes", "sources", "segments", "foreground",
+    ]
+
+    /// The limits of what may be asked for; the schema has the same.
+    static let byteRange = 1...(1 << 32)
+    static let depthRange = 1...32_768
+    static let threadRange = 1...1024
+
+    private static func read(_ sweep: inout BenchCase, _ keys: ConfigurationNode) throws(ConfigurationError) {
+        if let node = keys["name"] { sweep.name = try node.text() }
+        if let node = keys["skip"] { sweep.skip = try node.boolean() }
+        if let node = keys["memcpy"] { sweep.memcpy = try node.boolean() }
+        if let node = keys["engines"] { sweep.engines = try node.each { (item) throws(ConfigurationError) in try item.text() } }
+        if let node = keys["operations"] {
+            sweep.operations = try node.each { (item) throws(ConfigurationError) in try item.choice(BenchOperation.allCases) }
+        }
+        if let node = keys["waits"] {
+            sweep.waits = try node.each { (item) throws(ConfigurationError) in try item.choice(CompletionWait.allCases) }
+        }
+        if let node = keys["modes"] {
+            sweep.modes = try node.each { (item) throws(ConfigurationError) in
+                guard let mode = BenchMode(text: try item.text()) else {
+                    throw item.problem("\"\(try item.text())\" is no mode", BenchMode.allowed)
+                }
+                return mode
+            }
+        }
+        if let node = keys["sizes"] { sweep.sizes = try node.sweep(byteRange, isBytes: true) }
+        if let node = keys["depths"] { sweep.depths = try node.sweep(depthRange) }
+        if let node = keys["threads"] { sweep.threads = try node.sweep(threadRange) }
+        try read(&sweep.settings, keys)
+    }
+
+    private static func read(_ settings: inout BenchSettings, _ keys: ConfigurationNode) throws(ConfigurationError) {
+        if let node = keys["repeats"] { settings.repeats = try node.integer(1...1000) }
+        if let node = keys["seconds"] { settings.seconds = try node.number(0.001...3600) }
+        if let node = keys["warmup"] { settings.warmup = try node.number(0...60) }
+        if let node = keys["batch"] { settings.batch = try node.integer(depthRange) }
+        if let node = keys["memory"] { settings.memory = try node.bytes(4096...(1 << 40)) }
+        if let node = keys["cache"] { settings.cache = try node.choice(BenchSettings.Cache.allCases) }
+        if let node = keys["processors"] { settings.processors = try node.sweep(0...1023) }
+        if let node = keys["sources"] { settings.sources = try node.integer(1...32) }
+        if let node = keys["foreground"] { settings.foreground = try node.boolean() }
+        if let node = keys["nodes"] {
+            let sides = try node.mapping(["source", "destination"])
+            if let side = sides["source"] { settings.sourceNode = try side.integer(0...1023) }
+            if let side = sides["destination"] { settings.destinationNode = try side.integer(0...1023) }
+        }
+        if let node = keys["segments"] {
+            let sides = try node.mapping(["source", "destination"])
+            if let side = sides["source"] { settings.sourceSegments = try side.integer(1...256) }
+            if let side = sides["destination"] { settings.destinationSegments = try side.integer(1...256) }
+        }
+    }
+
+    /// The tree that the text stands for.
+    private static func document(_ text: String, _ file: String) throws(ConfigurationError) -> Node {
+        func failure(_ mark: Mark?, _ problem: String) -> ConfigurationError {
+            ConfigurationError(file: file, line: mark?.line ?? 1, column: mark?.column ?? 1, problem: problem, allowed: "")
+        }
+        guard text.utf8.count <= 256 << 10 else { throw failure(nil, "the file is larger than 256 KiB") }
+        // The reader calls itself for each level.
+        if let line = tooDeep(text) {
+            throw ConfigurationError(
+                file: file, line: line, column: 1, problem: "more than 32 levels of nesting", allowed: "")
+        }
+        do {
+            guard let node = try Yams.compose(yaml: text) else { throw failure(nil, "the file is empty") }
+            return node
+        } catch let error as ConfigurationError {
+            throw error
+        } catch let error as YamlError {
+            switch error {
+            case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+                .composer(_, let problem, let mark, _):
+                throw failure(mark, problem)
+            case .duplicatedKeysInMapping(let keys, let context):
+                throw failure(context.mark, "\(keys.sorted().joined(separator: ", ")) stands there twice")
+            case .reader(let problem, _, _, _): throw failure(nil, problem)
+            default: throw failure(nil, "\(error)")
+            }
+        } catch {
+            throw failure(nil, "\(error)")
+        }
+    }
+
+    /// The first line in which brackets or dashes are nested more than 32 levels deep.
+    private static func tooDeep(_ text: String) -> Int? {
+        var (depth, line, dashes) = (0, 1, 0)
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "\n"): (line, dashes) = (line + 1, 0)
+            case UInt8(ascii: "["), UInt8(ascii: "{"): depth += 1
+            case UInt8(ascii: "]"), UInt8(ascii: "}"): depth -= 1
+            case UInt8(ascii: "-"), UInt8(ascii: "?"): dashes += 1
+            case UInt8(ascii: " "): break
+            default: dashes = 0
+            }
+            if depth > 32 || dashes > 32 { return line }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A sweep: each engine with each operation, size, depth, number of threads, mode and way to wait.
+public struct BenchCase: Hashable, Sendable, Codable {
+    /// For the reports; may be empty.
+    public var name = ""
+    /// Engines by name; empty for all that the machine offers.
+    public var engines: [String] = []
+    /// Operations.
+    public var operations: [BenchOperation] = [.copy]
+    /// Bytes in one transaction.
+    public var sizes: [Int] = [64, 1 << 10, 16 << 10, 256 << 10, 4 << 20]
+    /// Transactions in flight on each channel.
+    public var depths: [Int] = [32]
+    /// Channels, each with a thread of its own.
+    public var threads: [Int] = [1]
+    /// Transfer modes.
+    public var modes: [BenchMode] = [.burst]
+    /// How completions are waited for.
+    public var waits: [CompletionWait] = [.poll]
+    /// Whether memcpy gets its rows.
+    public var memcpy = true
+    /// What each measurement of the case goes by.
+    public var settings = BenchSettings()
+    /// Whether the case is left out.
+    public var skip = false
+
+    public init() {}
+
+    /// Points in the order of the sweep; memcpy's stand before those that they are compared with.
+    ///
+    /// - Parameter available: the machine's engines, for cases that name none.
+    public func points(_ available: [String]) -> [BenchPoint] {
+        var points: [BenchPoint] = []
+        var seen: Set<BenchPoint> = []
+        func add(_ point: BenchPoint) {
+            if seen.insert(point).inserted { points.append(point) }
+        }
+        for operation in operations {
+            for bytes in sizes {
+                for depth in depths {
+                    for threads in threads {
+                        let base = BenchPoint(engine: "", operation: operation, bytes: bytes, depth: depth, threads: threads)
+                        if memcpy { add(base.besideMemcpy) }
+                        for engine in engines.isEmpty ? available : engines {
+                            for mode in modes {
+                                for wait in waits {
+                                    var point = base
+                                    (point.engine, point.mode, point.wait) = (engine, mode, wait)
+                                    add(point)
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        return points
+    }
+}
+
+/// What does not distinguish rows: how each is measured.
+public struct BenchSettings: Hashable, Sendable, Codable {
+    /// Whether each transaction meets memory that the last one left in the caches.
+    public enum Cache: String, Hashable, Sendable, Codable, CaseIterable {
+        /// The same memory again and again.
+        case warm
+        /// A walk through more memory than the last-level cache holds.
+        case cold
+    }
+
+    /// Measurements of each point, in turn with those of all others; 1 or more.
+    public var repeats = 5
+    /// Seconds of one measurement's throughput part; its latency part takes a third of that.
+    public var seconds = 0.1
+    /// Seconds of work before the clock starts, in each measurement.
+    public var warmup = 0.01
+    /// Submissions for each ring of the doorbell; nil for as many as are in flight.
+    public var batch: Int?
+    /// Bytes that sources and destinations of one channel may take together. It bounds the depth of large transactions, and
+    /// what is walked through where memory is cold.
+    public var memory = 1 << 30
+    public var cache = Cache.warm
+    /// Processors that the threads are pinned to, in turn; empty where the kernel chooses.
+    public var processors: [Int] = []
+    /// Nodes that the memory is taken from; nil where the kernel chooses.
+    public var sourceNode: Int?
+    public var destinationNode: Int?
+    /// Sources of XOR and PQ.
+    public var sources = 4
+    /// Segments on each side of scatter-gather.
+    public var sourceSegments = 4
+    public var destinationSegments = 1
+    /// Whether a foreground task runs beside paced transfers, on the same processor.
+    public var foreground = true
+
+    public init() {}
+}
+
+/// Everything that one run measures.
+public struct BenchPlan: Hashable, Sendable, Codable {
+    /// In the order of the file.
+    public var cases: [BenchCase]
+
+    public init(cases: [BenchCase]) { self.cases = cases }
+
+    /// What `dmactl bench` does without arguments: copies by size, and the modes beside a foreground task.
+    public static var standard: BenchPlan {
+        var sizes = BenchCase()
+        sizes.name = "Copies by size"
+        var modes = BenchCase()
+        modes.name = "Transfer modes"
+        modes.sizes = [1 << 20]
+        modes.depths = [4]
+        modes.engines = ["cpu"]
+        modes.modes = [.burst, .cycleStealing(0.5), .cycleStealing(0.25), .cycleStealing(0.1), .demand]
+        // A thread that polls has nothing to give to the task beside it.
+        modes.waits = [.wait]
+        modes.settings.seconds = 0.3
+        return BenchPlan(cases: [sizes, modes])
+    }
+}

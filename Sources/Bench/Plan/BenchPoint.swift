@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DMACore
+
+/// One point of a sweep: what one row of a benchmark measures.
+public struct BenchPoint: Hashable, Sendable, Codable {
+    /// The engine's name in the system's list, or ``memcpy``.
+    public var engine: String
+    /// What it does.
+    public var operation: BenchOperation
+    /// Bytes in one transaction; of each source, for XOR and PQ.
+    public var bytes: Int
+    /// Transactions in flight on each channel.
+    public var depth: Int
+    /// Channels, each with a thread (or, where completions are awaited, a task) of its own.
+    public var threads: Int
+    /// How the channels take their turns.
+    public var mode: BenchMode
+    /// How the client learns of completions.
+    public var wait: CompletionWait
+
+    /// The C library's memcpy, which stands beside the engines in every run.
+    public static let memcpy = "memcpy"
+
+    public init(
+        engine: String, operation: BenchOperation = .copy, bytes: Int, depth: Int = 32, threads: Int = 1,
+        mode: BenchMode = .burst, wait: CompletionWait = .poll
+    ) {
+        self.engine = engine
+        self.operation = operation
+        self.bytes = bytes
+        self.depth = depth
+        self.threads = threads
+        self.mode = mode
+        self.wait = wait
+    }
+
+    /// Whether the row is the C library's.
+    public var isMemcpy: Bool { engine == BenchPoint.memcpy }
+
+    /// The memcpy that this point is measured beside: as much memory, as many threads.
+    public var besideMemcpy: BenchPoint {
+        BenchPoint(engine: BenchPoint.memcpy, bytes: bytes, depth: depth, threads: threads)
+    }
+}
+
+/// The operations that a benchmark knows: those that need nothing but memory, by their names in ``DMACore/OperationKind``.
+public enum BenchOperation: String, Hashable, Sendable, Codable, CaseIterable {
+    case copy
+    case fill
+    case crc32c
+    case copyCRC32C
+    case xor
+    case xorValidate
+    case pq
+    case pqValidate
+    case scatterGather
+    case interleaved
+
+    /// The kind that the engine's capabilities must have.
+    public var kind: OperationKind {
+        switch self {
+        case .copy: .copy
+        case .fill: .fill
+        case .crc32c: .crc32c
+        case .copyCRC32C: .copyCRC32C
+        case .xor: .xor
+        case .xorValidate: .xorValidate
+        case .pq: .pq
+        case .pqValidate: .pqValidate
+        case .scatterGather: .scatterGather
+        case .interleaved: .interleaved
+        }
+    }
+}
+
+/// A transfer mode as it is asked for and reported: ``DMACore/TransferMode`` without the live request line.
+public enum BenchMode: Hashable, Sendable {
+    /// As fast as the engine goes.
+    case burst
+    /// At work for this share of the time: above 0, at most 1.
+    case cycleStealing(Double)
+    /// As much as the foreground task asks for after each piece of its own work.
+    case demand
+
+    /// Whether only the effect on a foreground task shows what the mode is for.
+    public var isPaced: Bool { self != .burst }
+
+    /// As the command line has it: "burst", "steal:0.25", "demand".
+    public var text: String {
+        switch self {
+        case .burst: "burst"
+        case .cycleStealing(let share): "steal:\(share)"
+        case .demand: "demand"
+        }
+    }
+
+    /// The mode of that text; nil where there is none.
+    public init?(text: String) {
+        switch text {
+        case "burst": self = .burst
+        case "demand": self = .demand
+        default:
+            guard text.hasPrefix("steal:"), let share = Double(text.dropFirst(6)), share > 0, share <= 1 else { return nil }
+            self = .cycleStealing(share)
+        }
+    }
+
+    /// What a text must look like.
+    public static let allowed = "burst, demand, or steal:SHARE with a share above 0 and at most 1, as in steal:0.25"
+}
+
+extension BenchMode: Codable {
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        let text = try container.decode(String.self)
+        guard let mode = BenchMode(text: text) else {
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "\(text): a mode is \(Self.allowed)")
+        }
+        self = mode
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(text)
+    }
+}
+
+/// How the client learns that a transaction is over.
+public enum CompletionWait: String, Hashable, Sendable, Codable, CaseIterable {
+    /// Looks again and again.
+    case poll
+    /// Looks, and sleeps until the next interrupt where nothing is there.
+    case wait
+    /// A task that is suspended meanwhile.
+    case await
+}

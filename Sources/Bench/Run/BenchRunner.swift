@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+public import DMA
+public import DMACore
+internal import Glibc
+
+/// Runs a plan on this machine's engines. Prints nothing.
+///
+/// All points take turns: each is measured once, then each a second time in the opposite order, and so on. What changes slowly,
+/// such as the clock rate or another guest's load, then falls on all of them alike.
+public struct BenchRunner: Sendable {
+    private let system: DMASystem
+    private let plan: BenchPlan
+
+    public init(_ plan: BenchPlan, on system: DMASystem) {
+        self.plan = plan
+        self.system = system
+    }
+
+    /// Something that has just been done.
+    public struct Step: Sendable {
+        public var point: BenchPoint
+        /// Measurements done, of how many.
+        public var done: Int
+        public var all: Int
+        /// Bytes in a second of this measurement.
+        public var bytesPerSecond: Double
+    }
+
+    /// One point of one case while it is being measured.
+    fileprivate struct Entry {
+        let sweep: BenchCase
+        let point: BenchPoint
+        let listing: EngineListing?
+        var row: BenchRow
+        var latencies = Latencies()
+    }
+
+    /// Measures everything. A point that fails has its reason in its row; the others go on.
+    ///
+    /// - Parameter command: for the result.
+    /// - Throws: `noSuchChannel` where the plan names an engine that the system does not have, or has none of its points.
+    public func run(command: [String] = [], progress: ((Step) -> Void)? = nil) async throws(DMAError) -> BenchResult {
+        let listings = system.engines
+        var skipped: [SkippedPoint] = []
+        var entries = try entries(listings, &skipped)
+        guard !entries.isEmpty else { throw DMAError(.noSuchChannel) }
+        let machine = MachineFacts()
+        let before = DisturbanceCounters(nanoseconds: cdma_monotonic_nanoseconds())
+        let all = entries.reduce(0) { $0 + $1.sweep.settings.repeats }
+        let rounds = entries.map(\.sweep.settings.repeats).max() ?? 0
+        var (done, waited, measured) = (0, Int64(0), Int64(0))
+        var crowded = false
+        for round in 0..<rounds {
+            for place in round % 2 == 0 ? Array(entries.indices) : entries.indices.reversed() {
+                let settings = entries[place].sweep.settings
+                guard round < settings.repeats else { continue }
+                done += 1
+                guard entries[place].row.failure == nil else { continue }
+                let turn = Turn(
+                    point: entries[place].point, settings: settings, listing: entries[place].listing,
+                    lastLevelCache: machine.lastLevelCache ?? 64 << 20,
+                    needsForeground: entries[place].sweep.modes.contains(where: \.isPaced))
+                let outcome = await turn.run()
+                entries[place].add(outcome)
+                crowded = crowded || entries[place].point.threads > machine.processorsAllowed
+                waited += outcome.runQueueWait?.waited ?? 0
+                measured += outcome.runQueueWait?.measured ?? 0
+                progress?(
+                    Step(point: entries[place].point, done: done, all: all, bytesPerSecond: outcome.bytesPerSecond))
+            }
+        }
+        let disturbance = DisturbanceCounters(nanoseconds: cdma_monotonic_nanoseconds()).since(
+            before, runQueueWait: measured > 0 ? (waited, measured) : nil)
+        var warnings = disturbance.warnings(ownLoad: crowded)
+        if !machine.isOptimized { warnings.insert("this is a debug build: its speeds say nothing", at: 0) }
+        return BenchResult(
+            began: BenchRunner.timestamp(secondsAgo: disturbance.seconds), seconds: disturbance.seconds, command: command,
+            machine: machine, plan: plan, rows: entries.map { $0.finished }, skipped: skipped, disturbance: disturbance,
+            warnings: warnings)
+    }
+
+    private func entries(_ listings: [EngineListing], _ skipped: inout [SkippedPoint]) throws(DMAError) -> [Entry] {
+        var entries: [Entry] = []
+        let present = listings.filter { $0.offer.absence == nil }
+        let names = present.filter { !$0.offer.capabilities.operations.isDisjoint(with: .ofBenchmarks) }.map(\.offer.name)
+        for sweep in plan.cases where !sweep.skip {
+            for point in sweep.points(names) {
+                guard !point.isMemcpy else {
+                    entries.append(Entry(sweep, point, nil))
+                    continue
+                }
+                guard let listing = listings.first(where: { $0.offer.name == point.engine }) else {
+                    throw DMAError(.noSuchChannel)
+                }
+                if let absence = listing.offer.absence {
+                    skipped.append(SkippedPoint(point: point, reason: "the engine is absent: \(absence.reason)"))
+                } else if !listing.offer.capabilities.operations.contains(OperationSet(point.operation.kind)) {
+                    skipped.append(SkippedPoint(point: point, reason: "the engine has no \(point.operation.rawValue)"))
+                } else if point.threads > listing.offer.channels {
+                    skipped.append(SkippedPoint(point: point, reason: "the engine has \(listing.offer.channels) channels"))
+                } else {
+                    entries.append(Entry(sweep, point, listing))
+                }
+            }
+        }
+        return entries
+    }
+
+    /// The moment some seconds ago, as ISO 8601 in UTC.
+    private static func timestamp(secondsAgo: Double) -> String {
+        var seconds = time(nil) - Int(secondsAgo)
+        var parts = unsafe tm()
+        guard unsafe gmtime_r(&seconds, &parts) != nil else { return "" }
+        func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
+        return
+            unsafe "\(Int(parts.tm_year) + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))T\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))Z"
+    }
+}
+
+extension BenchRunner.Entry {
+    fileprivate init(_ sweep: BenchCase, _ point: BenchPoint, _ listing: EngineListing?) {
+        self.sweep = sweep
+        self.point = point
+        self.listing = listing
+        row = BenchRow(
+            name: sweep.name, point: point, implementation: listing?.offer.capabilities.implementation ?? "the C library",
+            inFlight: 0, bytesPerSecond: [], cpuSecondsPerGB: [], submitNanoseconds: [], issueNanoseconds: [], latency: nil,
+            share: [], foreground: [], disturbedRepeats: 0, bytesVerified: 0, bytesWrong: 0, notes: [], failure: nil)
+        if point.wait != .poll, let listing, !listing.offer.capabilities.hasInterrupts {
+            row.notes.append("the engine has no interrupts: waiting polls")
+        }
+    }
+
+    fileprivate mutating func add(_ outcome: Turn.Outcome) {
+        if let failure = outcome.failure {
+            row.failure = "\(failure)"
+            return
+        }
+        row.bytesPerSecond.append(outcome.bytesPerSecond)
+        row.cpuSecondsPerGB.append(outcome.cpuSecondsPerGB)
+        if let cost = outcome.submitNanoseconds { row.submitNanoseconds.append(cost) }
+        if let cost = outcome.issueNanoseconds { row.issueNanoseconds.append(cost) }
+        if let share = outcome.share { row.share.append(share) }
+        if let effect = outcome.foreground { row.foreground.append(effect) }
+        row.inFlight = outcome.inFlight
+        row.bytesVerified += outcome.bytesVerified
+        row.bytesWrong += outcome.bytesWrong
+        if let wait = outcome.runQueueWait, Double(wait.waited) > 0.05 * Double(wait.measured) { row.disturbedRepeats += 1 }
+        for note in outcome.notes where !row.notes.contains(note) { row.notes.append(note) }
+        latencies.add(outcome.latencies)
+    }
+
+    fileprivate var finished: BenchRow {
+        var row = row
+        row.latency = latencies.summary
+        return row
+    }
+}
+
+extension OperationSet {
+    /// What a benchmark can measure.
+    static var ofBenchmarks: OperationSet { BenchOperation.allCases.reduce([]) { $0.union(OperationSet($1.kind)) } }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DMACore
+internal import Glibc
+
+/// A look at what the last transactions of a measurement wrote: a benchmark of an engine that moves nothing would be fast.
+enum Check {
+    /// Of copies into memory that is the same each time: each byte is compared. The rest is the test's business.
+    static func copied(_ cargo: borrowing Pair<Block, Block>, _ shape: LaneShape) throws(DMAError) -> (
+        verified: Int, wrong: Int
+    ) {
+        guard shape.operation != .interleaved, !shape.isCold else { return (0, 0) }
+        let wrong = try cargo.first.withBytes { source throws(DMAError) in
+            try cargo.second.withBytes { target throws(DMAError) in differing(source, target, shape.bytes) }
+        }
+        return (shape.bytes, wrong)
+    }
+
+    static func filled(_ cargo: borrowing Block, _ shape: LaneShape) throws(DMAError) -> (verified: Int, wrong: Int) {
+        guard shape.operation == .fill, !shape.isCold else { return (0, 0) }
+        let pattern = LaneShape.pattern
+        let wrong = try cargo.withBytes { bytes throws(DMAError) in
+            var wrong = 0
+            // Whole words, which are in range; a rest of less than one is left out.
+            for offset in stride(from: 0, to: shape.bytes - 7, by: 8)
+            where unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt64.self) != pattern {
+                wrong += 8
+            }
+            return wrong
+        }
+        return (shape.bytes, wrong)
+    }
+
+    private static func differing(_ left: RawSpan, _ right: RawSpan, _ count: Int) -> Int {
+        let count = min(count, left.byteCount, right.byteCount)
+        return unsafe left.withUnsafeBytes { left in
+            unsafe right.withUnsafeBytes { right in
+                // Mostly they are the same, which the C library sees faster.
+                guard let a = left.baseAddress, let b = right.baseAddress, unsafe memcmp(a, b, count) != 0 else { return 0 }
+                return (0..<count).reduce(0) { unsafe $0 + (left[$1] == right[$1] ? 0 : 1) }
+            }
+        }
+    }
+}

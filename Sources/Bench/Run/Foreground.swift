@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+
+/// What a task that works on the same processor feels of a transfer: the times of its pieces of work, alone and beside it.
+/// Nanoseconds.
+public struct ForegroundEffect: Hashable, Sendable, Codable {
+    public var aloneP50: Double
+    public var aloneP99: Double
+    public var besideP50: Double
+    public var besideP99: Double
+    /// Pieces done in a second, beside as a share of alone: 1 where the transfer costs the task nothing.
+    public var rate: Double
+
+    public init(aloneP50: Double, aloneP99: Double, besideP50: Double, besideP99: Double, rate: Double) {
+        self.aloneP50 = aloneP50
+        self.aloneP99 = aloneP99
+        self.besideP50 = besideP50
+        self.besideP99 = besideP99
+        self.rate = rate
+    }
+}
+
+/// A task that computes in pieces of about 50 µs, back to back.
+struct Foreground: Sendable {
+    /// Bytes that it asks for after each piece, in demand mode.
+    static let request: UInt64 = 256 << 10
+
+    let stage: Stage
+    let processor: Int
+    let aloneNanoseconds: Int64
+    let demand: DemandLine?
+
+    struct Tally: Sendable {
+        var effect: ForegroundEffect?
+        /// Processor time while the transfer ran.
+        var processorNanoseconds: Int64 = 0
+    }
+
+    /// On a thread of its own; the stage counts it as one lane.
+    func run() -> Tally {
+        var tally = Tally()
+        _ = Processors.pin(processor)
+        // The transfers are ready and asleep by then.
+        stage.waitForLanes(stage.lanes - 1)
+        let alone = pieces(until: Deadline.after(nanoseconds: aloneNanoseconds).nanoseconds, asks: false)
+        stage.arrive(for: .throughput)
+        let worked = cdma_thread_nanoseconds()
+        let beside = pieces(until: stage.end, asks: true)
+        tally.processorNanoseconds = cdma_thread_nanoseconds() - worked
+        // What waits for a request is to see that its time is over.
+        demand?.request(1)
+        stage.arrive(for: .latency)
+        _ = pieces(until: stage.end, asks: true)
+        demand?.request(1)
+        guard !alone.isEmpty, !beside.isEmpty else { return tally }
+        let rate = (Double(beside.count) / beside.reduce(0, +)) / (Double(alone.count) / alone.reduce(0, +))
+        tally.effect = ForegroundEffect(
+            aloneP50: Statistics.quantile(alone, 0.5), aloneP99: Statistics.quantile(alone, 0.99),
+            besideP50: Statistics.quantile(beside, 0.5), besideP99: Statistics.quantile(beside, 0.99), rate: rate)
+        return tally
+    }
+
+    private func pieces(until end: Int64, asks: Bool) -> [Double] {
+        var times: [Double] = []
+        times.reserveCapacity(16_384)
+        var began = cdma_monotonic_nanoseconds()
+        while began < end, !stage.isCalledOff {
+            Foreground.compute(Foreground.roundsInPiece)
+            if asks { demand?.request(Foreground.request) }
+            let over = cdma_monotonic_nanoseconds()
+            times.append(Double(over - began))
+            began = over
+        }
+        return times
+    }
+
+    private static let roundsInPiece: Int = {
+        let rounds = 200_000
+        compute(rounds / 10)
+        let began = cdma_monotonic_nanoseconds()
+        compute(rounds)
+        let each = Double(max(cdma_monotonic_nanoseconds() - began, 1)) / Double(rounds)
+        return max(Int(50_000 / each), 1)
+    }()
+
+    /// Each round needs the last one's result, so that nothing of it can be left out.
+    @inline(never) @discardableResult
+    private static func compute(_ rounds: Int) -> UInt64 {
+        var value: UInt64 = 1
+        for round in 0..<rounds { value = (value ^ UInt64(truncatingIfNeeded: round)) &* 0x9e37_79b9_7f4a_7c15 }
+        return value
+    }
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+
+/// What one lane, a channel with its thread, brings back from a measurement.
+struct LaneTally: Sendable {
+    /// Transactions of the throughput part, and when the last of them was over.
+    var operations = 0
+    var end: Int64 = 0
+    /// This thread's processor time in the throughput part. Nanoseconds.
+    var processorNanoseconds: Int64 = 0
+    /// How long this thread waited for a processor in the throughput part. Nanoseconds; nil where the kernel does not count.
+    var runQueueWait: Int64?
+    /// How long a paced engine was at work, of how long. Nanoseconds.
+    var duty: (busy: Int64, elapsed: Int64)?
+    var latencies = Latencies()
+    /// Nanoseconds in `submit` and in `issuePending`, and how many calls that were.
+    var submitNanoseconds: Int64 = 0
+    var submits = 0
+    var issueNanoseconds: Int64 = 0
+    var issues = 0
+    var bytesVerified: UInt64 = 0
+    var bytesWrong: UInt64 = 0
+    /// What was in flight.
+    var inFlight = 0
+    var notes: [String] = []
+    var failure: DMAError?
+}
+
+/// What two readings of the clock cost, one after the other: it is in every time that is measured, and taken out of short ones.
+enum ClockCost {
+    static let nanoseconds: Int64 = {
+        var shortest = Int64.max
+        for _ in 0..<200 {
+            let began = cdma_monotonic_nanoseconds()
+            for _ in 0..<100 { _ = cdma_monotonic_nanoseconds() }
+            shortest = min(shortest, (cdma_monotonic_nanoseconds() - began) / 101)
+        }
+        return shortest
+    }()
+}

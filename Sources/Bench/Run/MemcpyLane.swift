@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+internal import Glibc
+
+/// The C library's memcpy, going round as much memory as a channel with the same point would.
+struct MemcpyLane: Sendable {
+    let point: BenchPoint
+    let settings: BenchSettings
+    let stage: Stage
+    let lastLevelCache: Int
+    let processor: Int?
+
+    func run() -> LaneTally {
+        var tally = LaneTally()
+        if let processor, !Processors.pin(processor) { tally.notes.append("processor \(processor) is not allowed: not pinned") }
+        do throws(DMAError) {
+            try drive(&tally)
+        } catch {
+            tally.failure = error
+            stage.callOff()
+        }
+        return tally
+    }
+
+    private func drive(_ tally: inout LaneTally) throws(DMAError) {
+        // As many places as are in flight on the channel that stands beside it, from the caches or past them.
+        var places = max(min(point.depth, settings.memory / 2 / point.bytes), 1)
+        if settings.cache == .cold { places = max(places, min(2 * lastLevelCache, settings.memory) / 2 / point.bytes) }
+        let size = places * point.bytes
+        var source = try NodeMemory.buffer(size, node: settings.sourceNode)
+        var target = try NodeMemory.buffer(size, node: settings.destinationNode)
+        tally.inFlight = 1
+        let point = point
+        try unsafe source.withUnsafeMutableBytes { from throws(DMAError) in
+            try unsafe target.withUnsafeMutableBytes { to throws(DMAError) in
+                guard let from = from.baseAddress, let to = to.baseAddress else { throw DMAError(.zeroLength) }
+                var loop = unsafe MemcpyLoop(from: from, to: to, bytes: point.bytes, size: size)
+                unsafe loop.run(until: Deadline.after(nanoseconds: Int64(settings.warmup * 1e9)).nanoseconds)
+                stage.arrive(for: .throughput)
+                unsafe loop.operations = 0
+                let waitedBefore = DisturbanceCounters.runQueueWaitOfThread
+                let worked = cdma_thread_nanoseconds()
+                unsafe loop.run(until: stage.end)
+                tally.end = cdma_monotonic_nanoseconds()
+                tally.processorNanoseconds = cdma_thread_nanoseconds() - worked
+                tally.runQueueWait = DisturbanceCounters.runQueueWaitOfThread.flatMap { now in waitedBefore.map { now - $0 } }
+                unsafe tally.operations = loop.operations
+                stage.arrive(for: .latency)
+                unsafe loop.runStamped(until: stage.end, &tally.latencies)
+            }
+        }
+    }
+}
+
+/// Copies place after place. Its memory outlives it: it is used inside the closures that lend it.
+@unsafe
+private struct MemcpyLoop {
+    let from: UnsafeMutableRawPointer
+    let to: UnsafeMutableRawPointer
+    let bytes: Int
+    let size: Int
+    var offset = 0
+    var operations = 0
+
+    init(from: UnsafeMutableRawPointer, to: UnsafeMutableRawPointer, bytes: Int, size: Int) {
+        unsafe self.from = unsafe from
+        unsafe self.to = unsafe to
+        unsafe self.bytes = bytes
+        unsafe self.size = size
+    }
+
+    private mutating func one() {
+        unsafe memcpy(to + offset, from + offset, bytes)
+        unsafe offset = unsafe offset + bytes < size ? offset + bytes : 0
+        unsafe operations += 1
+    }
+
+    mutating func run(until end: Int64) {
+        let between = unsafe max(1, min(1024, (256 << 10) / bytes))
+        repeat {
+            for _ in 0..<between { unsafe one() }
+        } while cdma_monotonic_nanoseconds() < end
+    }
+
+    mutating func runStamped(until end: Int64, _ latencies: inout Latencies) {
+        let cost = ClockCost.nanoseconds
+        var began = cdma_monotonic_nanoseconds()
+        repeat {
+            unsafe one()
+            let over = cdma_monotonic_nanoseconds()
+            latencies.record(over - began - cost)
+            began = cdma_monotonic_nanoseconds()
+        } while began < end
+    }
+}
+
+extension NodeMemory {
+    /// Memory of a node whose pages are there and hold something.
+    static func buffer(_ count: Int, node: Int?) throws(DMAError) -> Buffer {
+        var buffer = try Buffer(count: count, alignment: 4096)
+        if let node { try prefer(node) }
+        unsafe buffer.withUnsafeMutableBytes { bytes in
+            if let base = bytes.baseAddress { unsafe memset(base, 0x5a, bytes.count) }
+        }
+        if node != nil { try prefer(nil) }
+        return buffer
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DMACore
+internal import Synchronization
+
+/// Where the threads of one measurement meet: each arrives, all wait, and the conductor lets them go on together.
+final class Stage: Sendable {
+    /// What a lane is let through for.
+    enum Phase: UInt64, CaseIterable {
+        case throughput = 1
+        case latency = 2
+    }
+
+    let lanes: Int
+    /// Nanoseconds of CLOCK_MONOTONIC at which the present phase ends.
+    private let ends = Atomic<Int64>(0)
+    private let arrivals = InterruptLine()
+    private let go = InterruptLine()
+    private let wasCalledOff = Atomic<Bool>(false)
+
+    init(lanes: Int) { self.lanes = lanes }
+
+    /// When the present phase ends.
+    var end: Int64 { ends.load(ordering: .acquiring) }
+    /// Whether a lane failed, so that the others need not go on.
+    var isCalledOff: Bool { wasCalledOff.load(ordering: .acquiring) }
+
+    // MARK: A lane
+
+    /// Says that this lane is ready for `phase` and sleeps until all are.
+    func arrive(for phase: Phase) {
+        arrivals.raise()
+        while go.count < phase.rawValue, !isCalledOff {
+            _ = go.wait(after: phase.rawValue - 1, until: .after(milliseconds: 100))
+        }
+    }
+
+    /// The same for a lane that is a task.
+    func arrive(for phase: Phase) async {
+        arrivals.raise()
+        while go.count < phase.rawValue, !isCalledOff { await go.wait(after: phase.rawValue - 1) }
+    }
+
+    /// A lane failed: nobody waits for it any more.
+    func callOff() {
+        wasCalledOff.store(true, ordering: .releasing)
+        for _ in Phase.allCases { go.raise() }
+        for _ in 0..<(lanes * Phase.allCases.count) { arrivals.raise() }
+    }
+
+    // MARK: The conductor
+
+    /// Waits until all lanes are ready for `phase`.
+    func gather(for phase: Phase) async {
+        let wanted = UInt64(lanes) * phase.rawValue
+        while arrivals.count < wanted { await arrivals.wait(after: arrivals.count) }
+    }
+
+    /// Sleeps until so many lanes are ready for the first phase: for one that has something to do before it is ready itself.
+    func waitForLanes(_ number: Int) {
+        while arrivals.count < UInt64(number), !isCalledOff {
+            _ = arrivals.wait(after: arrivals.count, until: .after(milliseconds: 100))
+        }
+    }
+
+    /// Lets all lanes into the next phase, which ends at `end`.
+    func release(until end: Int64) {
+        ends.store(end, ordering: .releasing)
+        go.raise()
+    }
+}

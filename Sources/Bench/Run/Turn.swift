@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMA
+internal import DMACore
+internal import Glibc
+internal import Synchronization
+
+/// One measurement of one point: all lanes together.
+struct Turn {
+    let point: BenchPoint
+    let settings: BenchSettings
+    let listing: EngineListing?
+    let lastLevelCache: Int
+
+    struct Outcome: Sendable {
+        var bytesPerSecond = 0.0
+        var cpuSecondsPerGB = 0.0
+        var submitNanoseconds: Double?
+        var issueNanoseconds: Double?
+        var latencies = Latencies()
+        var share: Double?
+        var foreground: ForegroundEffect?
+        var runQueueWait: (waited: Int64, measured: Int64)?
+        var bytesVerified: UInt64 = 0
+        var bytesWrong: UInt64 = 0
+        var inFlight = 0
+        var notes: [String] = []
+        var failure: DMAError?
+    }
+
+    private var hasForeground: Bool {
+        settings.foreground && listing != nil && (point.mode.isPaced || needsForeground)
+    }
+    /// A burst in a case with paced modes is what they are compared with.
+    let needsForeground: Bool
+
+    func run() async -> Outcome {
+        let demand = point.mode == .demand ? DemandLine() : nil
+        let stage = Stage(lanes: point.threads + (hasForeground ? 1 : 0))
+        // The foreground task is to share a processor with the transfer: the last one, where interrupts are rarest.
+        let shared = hasForeground ? settings.processors.first ?? Processors.allowed.last : nil
+        let hands = Hands()
+        let throughput = Int64(settings.seconds * 1e9)
+        var processorTime: Int64 = 0
+        var began: Int64 = 0
+        await withTaskGroup(of: LaneTally.self) { group in
+            for number in 0..<point.threads {
+                let processor =
+                    shared ?? (settings.processors.isEmpty ? nil : settings.processors[number % settings.processors.count])
+                guard let listing else {
+                    let lane = MemcpyLane(
+                        point: point, settings: settings, stage: stage, lastLevelCache: lastLevelCache, processor: processor)
+                    hands.start(stage) { hands.add(lane.run()) }
+                    continue
+                }
+                let lane = Lane(
+                    point: point, settings: settings, provider: listing.provider, offer: listing.offer, number: number,
+                    stage: stage, lastLevelCache: lastLevelCache, demand: demand, processor: processor)
+                if point.wait == .await {
+                    group.addTask { await lane.runAwaiting() }
+                } else {
+                    hands.start(stage) { hands.add(lane.run()) }
+                }
+            }
+            if hasForeground {
+                let task = Foreground(
+                    stage: stage, processor: shared ?? 0, aloneNanoseconds: throughput / 2, demand: demand)
+                hands.start(stage) { hands.set(task.run()) }
+            }
+            await stage.gather(for: .throughput)
+            processorTime = -cdma_process_nanoseconds()
+            began = cdma_monotonic_nanoseconds()
+            stage.release(until: began + throughput)
+            await stage.gather(for: .latency)
+            processorTime += cdma_process_nanoseconds()
+            stage.release(until: cdma_monotonic_nanoseconds() + throughput / 3)
+            for await tally in group { hands.add(tally) }
+        }
+        await hands.end()
+        let task = hands.foreground
+        return outcome(
+            hands.tallies, task, began: began, processorTime: processorTime - (task?.processorNanoseconds ?? 0))
+    }
+
+    private func outcome(
+        _ tallies: [LaneTally], _ task: Foreground.Tally?, began: Int64, processorTime: Int64
+    ) -> Outcome {
+        var outcome = Outcome()
+        outcome.failure = tallies.compactMap(\.failure).first
+        let operations = tallies.reduce(0) { $0 + $1.operations }
+        let elapsed = max((tallies.map(\.end).max() ?? 0) - began, 1)
+        let bytes = Double(operations) * Double(point.bytes)
+        outcome.bytesPerSecond = bytes / (Double(elapsed) / 1e9)
+        outcome.cpuSecondsPerGB = bytes > 0 ? Double(processorTime) / bytes : 0
+        for tally in tallies {
+            outcome.latencies.add(tally.latencies)
+            outcome.bytesVerified += tally.bytesVerified
+            outcome.bytesWrong += tally.bytesWrong
+            for note in tally.notes where !outcome.notes.contains(note) { outcome.notes.append(note) }
+        }
+        outcome.inFlight = tallies.map(\.inFlight).min() ?? 0
+        let submits = tallies.reduce(0) { $0 + $1.submits }
+        if submits > 0 {
+            outcome.submitNanoseconds = max(Double(tallies.reduce(0) { $0 + $1.submitNanoseconds }) / Double(submits), 0)
+        }
+        let issues = tallies.reduce(0) { $0 + $1.issues }
+        if issues > 0 {
+            outcome.issueNanoseconds = max(Double(tallies.reduce(0) { $0 + $1.issueNanoseconds }) / Double(issues), 0)
+        }
+        if point.mode.isPaced || needsForeground {
+            let worked = tallies.reduce(0) { $0 + $1.processorNanoseconds }
+            let duty = tallies.compactMap(\.duty).reduce((busy: Int64(0), elapsed: Int64(0))) {
+                ($0.busy + $1.busy, $0.elapsed + $1.elapsed)
+            }
+            // A paced engine counts for itself, and leaves out the time in which its thread had to wait for the processor.
+            outcome.share =
+                duty.elapsed > 0
+                ? Double(duty.busy) / Double(duty.elapsed) : Double(worked) / Double(elapsed) / Double(point.threads)
+        }
+        outcome.foreground = task?.effect
+        if !hasForeground {
+            let waits = tallies.compactMap(\.runQueueWait)
+            if !waits.isEmpty { outcome.runQueueWait = (waits.reduce(0, +), elapsed * Int64(waits.count)) }
+        }
+        return outcome
+    }
+}
+
+/// The threads of one measurement, and what they brought back.
+private final class Hands: Sendable {
+    private let state = Mutex<(tallies: [LaneTally], foreground: Foreground.Tally?, started: UInt64)>(([], nil, 0))
+    private let over = InterruptLine()
+
+    /// Runs `body` on a thread of its own.
+    func start(_ stage: Stage, _ body: @escaping @Sendable () -> Void) {
+        let thread = BenchThread { [self] in
+            body()
+            over.raise()
+        }
+        guard let thread else {
+            var tally = LaneTally()
+            tally.failure = DMAError(.outOfMemory, errno: EAGAIN)
+            add(tally)
+            stage.callOff()
+            return
+        }
+        thread.leave()
+        state.withLock { $0.started += 1 }
+    }
+
+    func add(_ tally: LaneTally) { state.withLock { $0.tallies.append(tally) } }
+    func set(_ tally: Foreground.Tally) { state.withLock { $0.foreground = tally } }
+    var tallies: [LaneTally] { state.withLock { $0.tallies } }
+    var foreground: Foreground.Tally? { state.withLock { $0.foreground } }
+
+    /// Waits for all that were started.
+    func end() async {
+        let started = state.withLock { $0.started }
+        while over.count < started { await over.wait(after: over.count) }
+    }
+}

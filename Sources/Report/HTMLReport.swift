@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DMABench
+
+/// A benchmark's result as one HTML file, to be opened offline: charts as SVG, a table behind each, light and dark, print; no
+/// script, and nothing that is fetched from anywhere, which its content security policy states.
+public struct HTMLReport: Sendable {
+    private let result: BenchResult
+    private let comparison: Comparison?
+
+    public init(_ result: BenchResult, comparison: Comparison? = nil) {
+        self.result = result
+        self.comparison = comparison
+    }
+
+    /// The file's contents, in UTF-8.
+    public var text: String {
+        let title = "dmactl bench · \(result.machine.processor ?? result.machine.architecture)"
+        var sections: [(id: String, heading: String, body: String)] = []
+        let groups = RowGroup.groups(result).enumerated().map { GroupFigures(group: $1, number: $0) }
+        var modes = ModeFigures(result).figures
+        var modesHeading = "Transfer modes"
+        for figures in groups {
+            let group = figures.group
+            let name = group.rows.first?.name ?? ""
+            if !modes.isEmpty, group.sizes.count == 1, group.rows.contains(where: { !$0.foreground.isEmpty }) {
+                // What the modes do to a foreground task says more than bars of speed.
+                modes += figures.curves
+                modesHeading = name.isEmpty ? modesHeading : name
+                continue
+            }
+            sections.append(
+                (
+                    "g\(figures.number)", name.isEmpty ? group.heading : name,
+                    "<p class=\"lead\">\(Markup.escape(group.heading))</p>" + grid(figures.figures + figures.curves)
+                ))
+        }
+        if !modes.isEmpty {
+            sections.append(("modes", modesHeading, "<p class=\"lead\">beside a foreground task</p>" + grid(modes)))
+        }
+        if let comparison { sections.append(("compared", "Compared with the earlier run", compared(comparison))) }
+        sections.append(("rows", "All rows", allRows))
+        sections.append(("machine", "Machine and run", machine))
+        let navigation = sections.map { "<a href=\"#\($0.id)\">\(Markup.escape($0.heading))</a>" }.joined()
+        let body = sections.map {
+            "<section id=\"\($0.id)\"><h2>\(Markup.escape($0.heading))</h2>\($0.body)</section>"
+        }.joined()
+        return """
+            <!DOCTYPE html>
+            <html lang="en"><head><meta charset="utf-8">\
+            <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">\
+            <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">\
+            <meta name="generator" content="dmactl bench"><meta name="referrer" content="no-referrer">\
+            <title>\(Markup.escape(title))</title><style>\(Style.sheet)</style></head>
+            <body><header><p class="kicker">dmactl bench</p><h1>\(Markup.escape(result.machine.processor ?? result.machine.architecture))</h1>\
+            <p class="facts">\(Markup.escape(facts))</p>\(warnings)<div class="tiles">\(tiles)</div><nav>\(navigation)</nav></header>
+            <main>\(body)</main>
+            <footer>One file, no script, nothing fetched. GB/s are 10⁹ bytes a second; KiB, MiB and GiB are powers of 1024.</footer>
+            </body></html>
+
+            """
+    }
+
+    private func grid(_ figures: [Figure]) -> String { "<div class=\"grid2\">\(figures.map(\.html).joined())</div>" }
+
+    private var facts: String {
+        let machine = result.machine
+        var facts = ["\(machine.processorsAllowed) of \(machine.processors) processors"]
+        if machine.isVirtual { facts.append("virtual machine") }
+        if let caches = machine.caches { facts.append(caches) }
+        facts += [machine.kernel, machine.compiler]
+        if let revision = machine.revision { facts.append("revision \(revision.prefix(12))") }
+        facts.append(result.began)
+        return facts.joined(separator: " · ")
+    }
+
+    private var warnings: String {
+        let failed = result.rows.filter(\.hasFailed).map {
+            "\(words($0.point)): \($0.failure ?? "\($0.bytesWrong) bytes wrong")"
+        }
+        guard !result.warnings.isEmpty || !failed.isEmpty else { return "" }
+        let items =
+            failed.map { "<li class=\"bad\"><strong>Failed.</strong> \(Markup.escape($0))</li>" }
+            + result.warnings.map { "<li><strong>Warning.</strong> \(Markup.escape($0))</li>" }
+        return "<ul class=\"warnings\">\(items.joined())</ul>"
+    }
+
+    // MARK: Tiles
+
+    private var tiles: String {
+        func tile(_ value: String, _ label: String, _ what: String) -> String {
+            "<div class=\"tile\"><b>\(Markup.escape(value))</b><span>\(Markup.escape(label))</span><small>\(Markup.escape(what))</small></div>"
+        }
+        let engines = result.rows.filter { !$0.point.isMemcpy && !$0.bytesPerSecond.isEmpty && $0.foreground.isEmpty }
+        var tiles: [String] = []
+        if let best = engines.max(by: { $0.speed < $1.speed }) {
+            tiles.append(tile("\(Quantity.rate(best.speed)) GB/s", "fastest engine", words(best.point)))
+        }
+        let memcpy = Dictionary(
+            result.rows.filter(\.point.isMemcpy).map { ("\($0.name) \($0.point)", $0.speed) },
+            uniquingKeysWith: { first, _ in first })
+        let ratios = engines.filter { $0.point.operation == .copy }.compactMap { row in
+            memcpy["\(row.name) \(row.point.besideMemcpy)"].map { (row: row, ratio: row.speed / $0) }
+        }
+        if let best = ratios.max(by: { $0.ratio < $1.ratio }) {
+            tiles.append(tile("× \(Quantity.decimal(best.ratio, 2))", "best copy beside memcpy", words(best.row.point)))
+        }
+        if let most = engines.filter({ $0.operationsPerSecond.isFinite }).max(by: {
+            $0.operationsPerSecond < $1.operationsPerSecond
+        }) {
+            tiles.append(tile("\(Quantity.count(most.operationsPerSecond)) op/s", "most operations", words(most.point)))
+        }
+        let cheap = engines.filter { $0.submitCost.isFinite }
+        if !cheap.isEmpty {
+            tiles.append(
+                tile(
+                    Quantity.time(Statistics.median(cheap.map(\.submitCost))), "to submit",
+                    "median of all rows, apart from the transfer"))
+        }
+        return tiles.joined()
+    }
+
+    private func words(_ point: BenchPoint) -> String {
+        var words = ["\(point.engine) \(point.operation.rawValue) \(SizeText.text(point.bytes))", "\(point.depth) in flight"]
+        if point.threads > 1 { words.append("\(point.threads) threads") }
+        if point.mode != .burst { words.append(point.mode.words) }
+        if point.wait != .poll { words.append(point.wait.words) }
+        return words.joined(separator: ", ")
+    }
+
+    // MARK: Tables
+
+    private var allRows: String {
+        var table = DataTable(
+            header: [
+                "engine", "operation", "size", "depth", "threads", "mode", "wait", "GB/s", "±", "op/s", "p50", "p99", "p99.9",
+                "submit",
+                "doorbell", "CPU s/GB", "disturbed", "verified", "notes",
+            ], leading: 2)
+        for row in result.rows {
+            let point = row.point
+            let latency = [row.latency?.p50, row.latency?.p99, row.latency?.p999].map {
+                Quantity.time($0.map(Double.init) ?? .nan)
+            }
+            table.rows.append(
+                [
+                    point.engine, point.operation.rawValue, SizeText.text(point.bytes), "\(point.depth)", "\(point.threads)",
+                    point.mode.words, point.isMemcpy ? "–" : point.wait.words, Quantity.rate(row.speed),
+                    Quantity.percent(row.spread),
+                    Quantity.count(row.operationsPerSecond),
+                ] + latency + [
+                    Quantity.time(row.submitCost), Quantity.time(row.issueCost), Quantity.decimal(row.cpuCost, 4),
+                    "\(row.disturbedRepeats)/\(row.bytesPerSecond.count)", Quantity.count(Double(row.bytesVerified)) + "B",
+                    (row.notes + [row.failure].compactMap { $0 }).joined(separator: "; "),
+                ])
+        }
+        var text = "<div class=\"card\">\(table.html)</div>"
+        if !result.skipped.isEmpty {
+            let items = result.skipped.map { "<li>\(Markup.escape(words($0.point))): \(Markup.escape($0.reason))</li>" }
+            text += "<details class=\"card\"><summary>Left out (\(items.count))</summary><ul>\(items.joined())</ul></details>"
+        }
+        return text
+    }
+
+    private func compared(_ comparison: Comparison) -> String {
+        var table = DataTable(header: ["point", "verdict", "before GB/s", "now GB/s", "ratio", "p"], leading: 2)
+        for row in comparison.rows {
+            let verdict = row.verdict == .tooFewRepeats ? "too few repeats" : row.verdict.rawValue
+            table.rows.append([
+                words(row.point), verdict, row.before.map(Quantity.rate) ?? "–", row.after.map(Quantity.rate) ?? "–",
+                row.ratio.map { Quantity.decimal($0, 3) } ?? "–", row.probability.map { Quantity.decimal($0, 3) } ?? "–",
+            ])
+        }
+        let cautions = comparison.cautions.map { "<li>\(Markup.escape($0))</li>" }.joined()
+        return """
+            <div class="card"><p>p: test of Mann and Whitney over the repeats, two-sided. A verdict wants p below 0.05 and 2 % of difference.</p>\
+            \(cautions.isEmpty ? "" : "<ul>\(cautions)</ul>")\(table.html)</div>
+            """
+    }
+
+    private var machine: String {
+        let facts = result.machine
+        let busy = result.disturbance
+        func percent(_ share: Double?) -> String { share.map { Quantity.percent($0) } ?? "not known" }
+        let rows: [(String, String)] = [
+            ("Processor", facts.processor ?? "not known"), ("Architecture", facts.architecture),
+            ("Processors", "\(facts.processorsAllowed) of \(facts.processors)" + (facts.isVirtual ? ", virtual" : "")),
+            ("Caches", facts.caches ?? "not known"),
+            ("Memory", facts.memory.map { "\(Quantity.decimal(Double($0) / 1_073_741_824, 1)) GiB" } ?? "not known"),
+            ("Frequency governor", facts.governor ?? "not known"), ("Kernel", facts.kernel), ("Compiler", facts.compiler),
+            ("Revision", facts.revision ?? "not known"), ("Began", result.began),
+            ("Took", "\(Quantity.decimal(result.seconds, 1)) s"), ("Steal", percent(busy.steal)),
+            ("Wait on run queues", percent(busy.runQueueWait)), ("CPU pressure", percent(busy.pressure)),
+        ]
+        let list = rows.map { "<div><dt>\(Markup.escape($0.0))</dt><dd>\(Markup.escape($0.1))</dd></div>" }.joined()
+        let cases = result.plan.cases.map { sweep in
+            let settings = sweep.settings
+            return """
+                <li>\(Markup.escape(sweep.name)): \(settings.repeats) repeats of \(Quantity.short(settings.seconds)) s, \
+                \(settings.cache.rawValue) caches, \(settings.batch.map { "\($0) submissions" } ?? "half the depth") for each ring of the doorbell</li>
+                """
+        }.joined()
+        let command = result.command.map(shellQuoted).joined(separator: " ")
+        return """
+            <div class="card"><dl>\(list)</dl><h3>Command</h3><pre><code>\(Markup.escape(command))</code></pre><h3>Cases</h3><ul>\(cases)</ul>\
+            <p>Points are measured in turn, in alternating order, beside memcpy over as much memory. Latencies are those of a client that keeps the \
+            depth in flight (a closed loop), of all repeats together.</p></div>
+            """
+    }
+
+    /// An argument as a shell takes it.
+    private func shellQuoted(_ argument: String) -> String {
+        let plain = argument.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_./:=+,@%".contains($0)) }
+        if plain, !argument.isEmpty { return argument }
+        return "'" + argument.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    }
+}

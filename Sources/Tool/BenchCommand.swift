@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import DMA
+import DMABench
+import DMACore
+import DMAReport
+import FoundationEssentials
+import Glibc
+
+struct BenchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench",
+        abstract: "Measure speed, latency and processor time over sizes, depths, threads, engines, operations and modes.",
+        discussion: """
+            Every option may be given several times; all combinations are measured, in turn with each other, and beside memcpy. Without
+            options: copies of five sizes on every engine, and the transfer modes beside a foreground task.
+
+            EXAMPLES
+              dmactl bench
+              dmactl bench --engine cpu --size 4KiB --size 1MiB --depth 1 --depth 32
+              dmactl bench --operation xor --operation pq --size 64KiB --threads 1 --threads 2
+              dmactl bench --mode burst --mode steal:0.25 --size 1MiB --wait wait
+              dmactl bench --html report.html
+              dmactl bench --json > before.json; …; dmactl bench --compare before.json
+              dmactl bench --config sweep.yaml
+              dmactl bench --from before.json --html report.html
+
+            EXIT CODES
+              0   measured
+              1   a measurement failed, or wrote a wrong byte; with --compare and --fail-on-slower also: a row got slower
+              64  the command line or the configuration is wrong
+              66  a file cannot be read
+              73  a file cannot be written
+            """)
+
+    @Option(help: "Engine by name, from dmactl list. All by default.")
+    var engine: [String] = []
+    @Option(help: "Operation by name, from dmactl list. copy by default.")
+    var operation: [String] = []
+    @Option(help: "Bytes in a transaction: 64, 4KiB, 1MiB …")
+    var size: [String] = []
+    @Option(help: "Transactions in flight on each channel.")
+    var depth: [Int] = []
+    @Option(help: "Channels, each with a thread of its own.")
+    var threads: [Int] = []
+    @Option(help: "burst, demand, or steal:SHARE: cycle stealing with a share of the time.")
+    var mode: [String] = []
+    @Option(help: "How completions are waited for: poll, wait (an interrupt) or await (a suspended task).")
+    var wait: [String] = []
+    @Option(help: "Measurements of each point.")
+    var repeats: Int?
+    @Option(help: "Seconds of each measurement.")
+    var seconds: Double?
+    @Option(help: "Submissions for each ring of the doorbell; half of the depth by default.")
+    var batch: Int?
+    @Option(help: "warm, or cold: walk through more memory than the last-level cache holds.")
+    var cache: String?
+    @Option(help: "Processor to pin the threads to; several take turns.")
+    var processor: [Int] = []
+    @Option(help: "Read the plan from a YAML or JSON file instead.", completion: .file(extensions: ["yaml", "yml", "json"]))
+    var config: String?
+    @Option(help: "Measure nothing: show an earlier run's JSON.", completion: .file(extensions: ["json"]))
+    var from: String?
+    @Option(help: "Compare with an earlier run's JSON.", completion: .file(extensions: ["json"]))
+    var compare: String?
+    @Flag(help: "With --compare: exit 1 where a row got slower.")
+    var failOnSlower = false
+    @Flag(help: "Print JSON; its schema is Schemas/bench-result.schema.json.")
+    var json = false
+    @Flag(help: "Print CSV, one line a row.")
+    var csv = false
+    @Option(help: "Write an HTML report: one file, to be opened offline.", completion: .file(extensions: ["html"]))
+    var html: String?
+
+    private var hasSweep: Bool {
+        !(engine.isEmpty && operation.isEmpty && size.isEmpty && depth.isEmpty && threads.isEmpty && mode.isEmpty
+            && wait.isEmpty
+            && processor.isEmpty) || batch != nil || cache != nil
+    }
+
+    func validate() throws {
+        if json && csv { throw ValidationError("--json or --csv, not both") }
+        if config != nil && (hasSweep || repeats != nil || seconds != nil) {
+            throw ValidationError("--config has the whole plan: no other option of the plan beside it")
+        }
+        if from != nil && (hasSweep || config != nil || repeats != nil || seconds != nil) {
+            throw ValidationError("--from measures nothing: no option of the plan beside it")
+        }
+        if failOnSlower && compare == nil { throw ValidationError("--fail-on-slower wants --compare FILE") }
+        if let repeats, !(1...1000).contains(repeats) { throw ValidationError("--repeats is 1 to 1000") }
+        if let seconds, !(0.001...3600).contains(seconds) { throw ValidationError("--seconds is 0.001 to 3600") }
+        if let batch, !(1...32_768).contains(batch) { throw ValidationError("--batch is 1 to 32768") }
+        for number in depth where !(1...32_768).contains(number) { throw ValidationError("--depth is 1 to 32768") }
+        for number in threads where !(1...1024).contains(number) { throw ValidationError("--threads is 1 to 1024") }
+        for number in processor where !(0...1023).contains(number) { throw ValidationError("--processor is 0 to 1023") }
+        if config == nil { _ = try asked() }
+        try Names.checkEngines(engine)
+    }
+
+    /// The plan that the options ask for.
+    private func asked() throws -> BenchPlan {
+        var plan = BenchPlan.standard
+        if hasSweep {
+            var sweep = BenchCase()
+            sweep.name = "command line"
+            sweep.engines = engine
+            if !operation.isEmpty {
+                sweep.operations = try operation.map { try choice($0, "operation", BenchOperation.allCases) }
+            }
+            if !wait.isEmpty { sweep.waits = try wait.map { try choice($0, "way to wait", CompletionWait.allCases) } }
+            if !depth.isEmpty { sweep.depths = depth }
+            if !threads.isEmpty { sweep.threads = threads }
+            if !size.isEmpty {
+                sweep.sizes = try size.map { text in
+                    guard let bytes = SizeText.bytes(text), (1...(1 << 32)).contains(bytes) else {
+                        throw ValidationError("--size \(text): 1 B to 4 GiB, as \(SizeText.allowed)")
+                    }
+                    return bytes
+                }
+            }
+            if !mode.isEmpty {
+                sweep.modes = try mode.map { text in
+                    guard let mode = BenchMode(text: text) else {
+                        throw ValidationError("--mode \(text): \(BenchMode.allowed)")
+                    }
+                    return mode
+                }
+            }
+            sweep.settings.batch = batch
+            sweep.settings.processors = processor
+            if let cache { sweep.settings.cache = try choice(cache, "cache", BenchSettings.Cache.allCases) }
+            if sweep.modes.contains(where: \.isPaced) {
+                sweep.settings.seconds = 0.3
+                // A thread that polls has nothing to give to the task beside it.
+                if wait.isEmpty { sweep.waits = [.wait] }
+            }
+            plan = BenchPlan(cases: [sweep])
+        }
+        for index in plan.cases.indices {
+            if let repeats { plan.cases[index].settings.repeats = repeats }
+            if let seconds { plan.cases[index].settings.seconds = seconds }
+        }
+        return plan
+    }
+
+    private func choice<Value: RawRepresentable>(_ text: String, _ what: String, _ values: [Value]) throws -> Value
+    where Value.RawValue == String {
+        guard let value = Value(rawValue: text) else {
+            throw ValidationError(
+                "no \(what) is called \"\(text)\"; there are \(values.map(\.rawValue).joined(separator: ", "))")
+        }
+        return value
+    }
+
+    func run() async throws {
+        let earlier = try compare.map { try File.result($0) }
+        // A report that cannot be written is worth knowing before the measurement.
+        if let html { try File.checkWritable(html) }
+        let result = if let from { try File.result(from) } else { try await measured() }
+        let comparison = earlier.map { Comparison(result, since: $0) }
+        if json {
+            print(try JSON.text(BenchDocument(result: result, comparison: comparison)))
+        } else if csv {
+            print(result.csv, terminator: "")
+        } else {
+            print(BenchTables.text(result, comparison))
+        }
+        if let html {
+            try File.write(HTMLReport(result, comparison: comparison).text, to: html)
+            if !json && !csv { print("\nreport: \(html)") }
+        }
+        if result.rows.contains(where: \.hasFailed) || (failOnSlower && comparison?.hasRegressed ?? false) { throw ExitCode(1) }
+    }
+}
+
+extension BenchCommand {
+    private func measured() async throws -> BenchResult {
+        let plan: BenchPlan
+        if let config {
+            do {
+                plan = try BenchConfiguration.plan(try File.text(config), file: config)
+            } catch let error as ConfigurationError {
+                throw CommandFailure("\(error)", code: 64)
+            }
+            try Names.checkEngines(plan.cases.flatMap(\.engines))
+        } else {
+            plan = try asked()
+        }
+        let status = StatusLine()
+        defer { status.clear() }
+        return try await BenchRunner(plan, on: DMASystem()).run(command: CommandLine.shown) { step in
+            status.show(
+                "\(step.done)/\(step.all)  \(BenchTables.name(step.point)): \(Figures.rate(step.bytesPerSecond)) GB/s")
+        }
+    }
+}
+
+/// What `dmactl bench --json` prints: the result, and beside it the comparison where one was asked for.
+struct BenchDocument: Encodable {
+    let result: BenchResult
+    let comparison: Comparison?
+
+    private enum Key: String, CodingKey {
+        case comparison
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        try result.encode(to: encoder)
+        guard let comparison else { return }
+        var container = encoder.container(keyedBy: Key.self)
+        try container.encode(comparison, forKey: .comparison)
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMABench
+
+/// A benchmark's result as people read it.
+enum BenchTables {
+    static func text(_ result: BenchResult, _ comparison: Comparison?) -> String {
+        var parts: [String] = [heading(result)]
+        for (name, rows) in cases(result) { parts.append(speeds(name, rows, result)) }
+        let modes = result.rows.filter { !$0.foreground.isEmpty }
+        if !modes.isEmpty { parts.append(foreground(modes)) }
+        if let comparison { parts.append(compared(comparison)) }
+        var ends: [String] = []
+        for row in result.rows {
+            for note in row.notes { ends.append("note: \(BenchTables.name(row.point)): \(note)") }
+            if let failure = row.failure {
+                ends.append(Terminal.styled("FAILED: \(BenchTables.name(row.point)): \(failure)", .bad))
+            }
+            if row.bytesWrong > 0 {
+                ends.append(Terminal.styled("WRONG: \(BenchTables.name(row.point)): \(row.bytesWrong) bytes", .bad))
+            }
+        }
+        for skipped in result.skipped { ends.append("left out: \(name(skipped.point)): \(skipped.reason)") }
+        for warning in result.warnings { ends.append(Terminal.styled("warning: \(warning)", .warning)) }
+        if !ends.isEmpty { parts.append(ends.joined(separator: "\n")) }
+        parts.append(
+            """
+            GB/s: median of the repeats, 1 GB = 10^9 bytes; +-: half the distance of their quartiles. Latency, submit and issue: ns,
+            with the depth in flight, of all repeats together. CPU s/GB: processor time of all threads. !: repeats that had to wait
+            for a processor.
+            """)
+        return parts.joined(separator: "\n\n")
+    }
+
+    private static func heading(_ result: BenchResult) -> String {
+        let machine = result.machine
+        var line = machine.processor ?? machine.architecture
+        line += ", \(machine.processorsAllowed) of \(machine.processors) processors"
+        if let caches = machine.caches { line += ", \(caches)" }
+        line += "; \(machine.kernel); \(machine.compiler)"
+        if let revision = machine.revision { line += "; revision \(revision.prefix(12))" }
+        let busy = result.disturbance
+        func percent(_ share: Double?) -> String { share.map { Figures.decimal($0 * 100, 1) + " %" } ?? "not known" }
+        line +=
+            "\n\(Figures.decimal(result.seconds, 0)) s; steal \(percent(busy.steal)), run-queue wait \(percent(busy.runQueueWait)), "
+            + "CPU pressure \(percent(busy.pressure))"
+        return line
+    }
+
+    /// Rows by case, in order.
+    private static func cases(_ result: BenchResult) -> [(String, [BenchRow])] {
+        var groups: [(String, [BenchRow])] = []
+        for row in result.rows {
+            if groups.last?.0 == row.name { groups[groups.count - 1].1.append(row) } else { groups.append((row.name, [row])) }
+        }
+        return groups
+    }
+
+    private static func speeds(_ name: String, _ rows: [BenchRow], _ result: BenchResult) -> String {
+        // A column in which all rows say the same is left out, and said above.
+        func differs<Value: Hashable>(_ value: (BenchPoint) -> Value) -> Bool { Set(rows.map { value($0.point) }).count > 1 }
+        let first = rows.first?.point ?? BenchPoint(engine: "", bytes: 0)
+        var columns = ["engine"]
+        var common: [String] = []
+        let shows = (
+            operation: differs(\.operation), depth: differs(\.depth), threads: differs(\.threads), mode: differs(\.mode),
+            wait: differs(\.wait)
+        )
+        if shows.operation { columns.append("operation") } else { common.append(first.operation.rawValue) }
+        if shows.mode { columns.append("mode") } else { common.append(first.mode.text) }
+        if shows.wait { columns.append("wait") } else { common.append("by \(first.wait.rawValue)") }
+        let leading = columns.count
+        columns.append("each")
+        if shows.depth { columns.append("depth") } else { common.append("\(first.depth) in flight") }
+        if shows.threads {
+            columns.append("threads")
+        } else {
+            common.append(first.threads == 1 ? "1 thread" : "\(first.threads) threads")
+        }
+        columns += ["GB/s", "+-", "x memcpy", "op/s", "p50", "p99", "p99.9", "submit", "issue", "CPU s/GB", ""]
+        var table = Table(columns, leading: leading)
+        let memcpy = Dictionary(
+            rows.filter { $0.point.isMemcpy }.map { ($0.point, $0.speed) }, uniquingKeysWith: { first, _ in first })
+        for row in rows {
+            let point = row.point
+            var cells = [point.engine]
+            if shows.operation { cells.append(point.operation.rawValue) }
+            if shows.mode { cells.append(point.mode.text) }
+            if shows.wait { cells.append(point.isMemcpy ? "" : point.wait.rawValue) }
+            cells.append(SizeText.text(point.bytes))
+            if shows.depth { cells.append("\(point.depth)") }
+            if shows.threads { cells.append("\(point.threads)") }
+            let ratio = memcpy[point.besideMemcpy].map { row.speed / $0 } ?? .nan
+            func time(_ nanoseconds: Int?) -> String { nanoseconds.map(Figures.nanoseconds) ?? "-" }
+            cells += [
+                Figures.rate(row.speed), Figures.decimal(row.spread * 100, 1) + " %",
+                point.isMemcpy ? "" : Figures.decimal(ratio, 2), Figures.count(row.operationsPerSecond),
+                time(row.latency?.p50), time(row.latency?.p99), time(row.latency?.p999),
+                point.isMemcpy ? "" : Figures.decimal(row.submitCost, 0),
+                point.isMemcpy ? "" : Figures.decimal(row.issueCost, 0), Figures.decimal(row.cpuCost, 3),
+                row.hasFailed ? "FAILED" : String(repeating: "!", count: min(row.disturbedRepeats, 5)),
+            ]
+            table.add(cells)
+        }
+        return "\(name): \(common.joined(separator: ", "))\n\(table.text)"
+    }
+
+    private static func foreground(_ rows: [BenchRow]) -> String {
+        var table = Table(
+            ["foreground", "beside", "share", "GB/s", "p50 alone us", "beside", "p99 alone us", "beside", "its speed"],
+            leading: 2)
+        for row in rows {
+            func median(_ value: (ForegroundEffect) -> Double) -> Double { Statistics.median(row.foreground.map(value)) }
+            func micro(_ value: Double) -> String { Figures.decimal(value / 1000, 1) }
+            table.add([
+                row.point.engine, row.point.mode.text, Figures.decimal(Statistics.median(row.share) * 100, 1) + " %",
+                Figures.rate(row.speed), micro(median(\.aloneP50)), micro(median(\.besideP50)), micro(median(\.aloneP99)),
+                micro(median(\.besideP99)), Figures.decimal(median(\.rate) * 100, 0) + " %",
+            ])
+        }
+        return "a task with pieces of 50 us on the same processor\n" + table.text
+    }
+
+    private static func compared(_ comparison: Comparison) -> String {
+        var table = Table(["engine", "point", "before GB/s", "now", "ratio", "p", "verdict"], leading: 2)
+        for row in comparison.rows {
+            let verdict =
+                switch row.verdict {
+                case .faster, .slower, .same, .new, .failed: row.verdict.rawValue
+                case .tooFewRepeats: "too few repeats"
+                }
+            table.add([
+                row.point.engine, name(row.point, engine: false), row.before.map(Figures.rate) ?? "-",
+                row.after.map(Figures.rate) ?? "-", row.ratio.map { Figures.decimal($0, 3) } ?? "-",
+                row.probability.map { Figures.decimal($0, 3) } ?? "-", verdict,
+            ])
+        }
+        var text = "compared with the earlier run\n" + table.text
+        text += "\np: Mann-Whitney U over the repeats, two-sided; a verdict wants p below 0.05 and 2 % of difference"
+        for point in comparison.gone { text += "\ngone: \(name(point))" }
+        for caution in comparison.cautions { text += "\n" + Terminal.styled("caution: \(caution)", .warning) }
+        return text
+    }
+
+    /// A point in words.
+    static func name(_ point: BenchPoint, engine: Bool = true) -> String {
+        var words = engine ? [point.engine] : []
+        words += [point.operation.rawValue, SizeText.text(point.bytes), "x \(point.depth)"]
+        if point.threads > 1 { words.append("\(point.threads) threads") }
+        if point.mode != .burst { words.append(point.mode.text) }
+        if point.wait != .poll { words.append(point.wait.rawValue) }
+        return words.joined(separator: " ")
+    }
+}

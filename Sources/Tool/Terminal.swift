@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FoundationEssentials
+import Glibc
+import Synchronization
+
+/// What the output goes to, and what it can show.
+enum Terminal {
+    private static func variable(_ name: String) -> String? { unsafe getenv(name).map { unsafe String(cString: $0) } }
+
+    /// Columns that a line of output may have: COLUMNS, or the terminal's width; nil where the output is a file or a pipe.
+    static var width: Int? {
+        if let text = variable("COLUMNS"), let columns = Int(text), columns > 0 { return columns }
+        var size = winsize()
+        guard unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
+        return Int(size.ws_col)
+    }
+
+    /// Whether to use colour: on a terminal that has it, unless NO_COLOR is set and not empty (no-color.org).
+    static let hasColor: Bool = {
+        if let text = variable("NO_COLOR"), !text.isEmpty { return false }
+        return isatty(STDOUT_FILENO) == 1 && variable("TERM") != "dumb"
+    }()
+
+    enum Style: String {
+        case good = "32"
+        case bad = "1;31"
+        case warning = "33"
+        case faint = "2"
+    }
+
+    static func styled(_ text: String, _ style: Style) -> String {
+        hasColor ? "\u{1b}[\(style.rawValue)m\(text)\u{1b}[0m" : text
+    }
+
+    /// Writes bytes to standard error; what cannot be written is left out.
+    static func note(_ text: String) {
+        let bytes = Array(text.utf8)
+        _ = unsafe Glibc.write(STDERR_FILENO, bytes, bytes.count)
+    }
+}
+
+/// One line on the terminal that is written over and over, on standard error; nothing where that is no terminal.
+final class StatusLine: Sendable {
+    private let isShown = isatty(STDERR_FILENO) == 1
+
+    func show(_ text: String) {
+        if isShown { Terminal.note("\r\u{1b}[K" + String(text.prefix(max((Terminal.width ?? 80) - 1, 20)))) }
+    }
+
+    func clear() {
+        if isShown { Terminal.note("\r\u{1b}[K") }
+    }
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMABench
+import Foundation
+import Testing
+
+@Suite("Configuration files")
+struct ConfigurationTests {
+    /// The root of the package, which this file lies in.
+    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+
+    static let full = """
+        version: 1
+        defaults:
+          repeats: 3
+          seconds: 0.25
+          warmup: 0
+          cache: cold
+        cases:
+          - name: all keys
+            skip: true
+            engines: [cpu, cpu-threads]
+            operations: [copy, xor]
+            memcpy: false
+            sizes: {from: 64, to: 8KiB, times: 2}
+            depths: {from: 1, to: 7, plus: 3}
+            threads: [1, 2]
+            modes: [burst, steal:0.25, demand]
+            waits: [poll, wait, await]
+            repeats: 9
+            batch: 32
+            memory: 10MiB
+            processors: [0, 1]
+            nodes: {source: 0, destination: 1}
+            sources: 8
+            segments: {source: 4, destination: 2}
+            foreground: false
+          - sizes: 1.5KiB
+            engines: cpu
+        """
+
+    @Test("every key is read, defaults hold where a case says nothing")
+    func everyKey() throws {
+        let plan = try BenchConfiguration.plan(Self.full, file: "sweep.yaml")
+        #expect(plan.cases.count == 2)
+        let first = plan.cases[0]
+        #expect(first.name == "all keys")
+        #expect(first.skip)
+        #expect(first.engines == ["cpu", "cpu-threads"])
+        #expect(first.operations == [.copy, .xor])
+        #expect(!first.memcpy)
+        #expect(first.sizes == [64, 128, 256, 512, 1024, 2048, 4096, 8192])
+        #expect(first.depths == [1, 4, 7])
+        #expect(first.threads == [1, 2])
+        #expect(first.modes == [.burst, .cycleStealing(0.25), .demand])
+        #expect(first.waits == [.poll, .wait, .await])
+        let settings = first.settings
+        #expect(settings.repeats == 9)
+        #expect(settings.seconds == 0.25)
+        #expect(settings.warmup == 0)
+        #expect(settings.cache == .cold)
+        #expect(settings.batch == 32)
+        #expect(settings.memory == 10 << 20)
+        #expect(settings.processors == [0, 1])
+        #expect(settings.sourceNode == 0)
+        #expect(settings.destinationNode == 1)
+        #expect(settings.sources == 8)
+        #expect(settings.sourceSegments == 4)
+        #expect(settings.destinationSegments == 2)
+        #expect(!settings.foreground)
+        let second = plan.cases[1]
+        #expect(second.name == "case 2")
+        #expect(second.sizes == [1536])
+        #expect(second.engines == ["cpu"])
+        #expect(second.settings.repeats == 3)
+        #expect(second.settings.cache == .cold)
+    }
+
+    @Test("JSON is read as well")
+    func json() throws {
+        let text = #"{"version": 1, "cases": [{"name": "one", "sizes": ["4KiB", 65536], "modes": ["steal:0.5"]}]}"#
+        let plan = try BenchConfiguration.plan(text, file: "sweep.json")
+        #expect(plan.cases[0].sizes == [4096, 65_536])
+        #expect(plan.cases[0].modes == [.cycleStealing(0.5)])
+    }
+
+    struct Wrong: Sendable, CustomTestStringConvertible {
+        let text: String
+        let place: String
+        let says: String
+        var testDescription: String { says }
+    }
+
+    static let wrongs: [Wrong] = [
+        Wrong(text: "", place: "f:1:1", says: "the file is empty"),
+        Wrong(text: "version: 2\ncases: []", place: "f:1:10", says: "does not know this version; allowed: 1"),
+        Wrong(text: "cases: []", place: "f:1:1", says: "version is missing"),
+        Wrong(text: "version: 1", place: "f:1:1", says: "cases is missing"),
+        Wrong(text: "version: 1\ncases: []", place: "f:2:8", says: "there is no case"),
+        Wrong(text: "version: 1\ncases:\n  - size: 64", place: "f:3:5", says: "has no key \"size\"; allowed: name, skip"),
+        Wrong(text: "version: 1\ncases:\n  - sizes: 64KB5", place: "f:3:12", says: "sizes is \"64KB5\"; allowed: 1 B to 4 GiB"),
+        Wrong(text: "version: 1\ncases:\n  - sizes: [64, 0]", place: "f:3:17", says: "sizes is \"0\""),
+        Wrong(text: "version: 1\ncases:\n  - depths: 40000", place: "f:3:13", says: "allowed: 1 to 32768"),
+        Wrong(text: "version: 1\ncases:\n  - operations: [copy, move]", place: "f:3:24", says: "allowed: copy, fill, crc32c"),
+        Wrong(text: "version: 1\ncases:\n  - modes: steal:2", place: "f:3:12", says: "is no mode; allowed: burst, demand"),
+        Wrong(text: "version: 1\ncases:\n  - waits: spin", place: "f:3:12", says: "allowed: poll, wait, await"),
+        Wrong(text: "version: 1\ncases:\n  - cache: hot", place: "f:3:12", says: "allowed: warm, cold"),
+        Wrong(text: "version: 1\ncases:\n  - skip: maybe", place: "f:3:11", says: "allowed: true or false"),
+        Wrong(text: "version: 1\ncases:\n  - sizes: {from: 8, to: 4, times: 2}", place: "f:3:19", says: "from lies above to"),
+        Wrong(text: "version: 1\ncases:\n  - sizes: {from: 8, to: 64}", place: "f:3:12", says: "has no step, or two"),
+        Wrong(
+            text: "version: 1\ncases:\n  - sizes: {from: 1, to: 4GiB, plus: 1}", place: "f:3:12", says: "more than 1000 values"),
+        Wrong(text: "version: 1\ncases:\n  - threads: [1, 1]", place: "f:3:18", says: "twice"),
+        Wrong(text: "version: 1\ncases:\n  - engines: []", place: "f:3:14", says: "is an empty list"),
+        Wrong(text: "version: 1\ncases:\n  - nodes: {from: 1}", place: "f:3:13", says: "allowed: source, destination"),
+        Wrong(text: "version: 1\ncases:\n  - name: a\n    name: b", place: "f:3:5", says: "name stands there twice"),
+        Wrong(text: "version: 1\ncases: {", place: "f:3:1", says: "did not find expected node content"),
+        Wrong(text: "version: 1\ncases: 5", place: "f:2:8", says: "cases is \"5\"; allowed: a list"),
+        Wrong(text: String(repeating: "[", count: 100_000), place: "f:1:1", says: "levels of nesting"),
+        Wrong(text: String(repeating: "- ", count: 100_000), place: "f:1:1", says: "levels of nesting"),
+        Wrong(text: String(repeating: "#", count: 300_000), place: "f:1:1", says: "larger than 256 KiB"),
+    ]
+
+    @Test("an error names its line, its column and what is allowed", arguments: wrongs)
+    func wrong(_ wrong: Wrong) {
+        do throws(ConfigurationError) {
+            _ = try BenchConfiguration.plan(wrong.text, file: "f")
+            Issue.record("was accepted")
+        } catch {
+            #expect(error.description.hasPrefix(wrong.place + ": "), "\(error)")
+            #expect(error.description.contains(wrong.says), "\(error)")
+        }
+    }
+
+    @Test("whatever is done to a file, the answer is a plan or an error")
+    func mutations() {
+        var random = Seeded("configuration")
+        let scraps = [
+            "[", "{", ":", "-", " ", "\n", "&a", "*a", "!!", "\"", "1e999", "\u{0}", "- ", "? ", "%", "99999999999999999999",
+        ]
+        for _ in 0..<1500 {
+            var text = Array(Self.full)
+            for _ in 0..<Int.random(in: 1...4, using: &random) {
+                let place = Int.random(in: 0..<text.count, using: &random)
+                if Bool.random(using: &random) {
+                    text.remove(at: place)
+                } else {
+                    text.insert(contentsOf: scraps.randomElement(using: &random) ?? "", at: place)
+                }
+            }
+            do throws(ConfigurationError) {
+                let plan = try BenchConfiguration.plan(String(text), file: "f")
+                #expect(plan.cases.allSatisfy { !$0.sizes.isEmpty && $0.settings.repeats > 0 })
+            } catch {
+                #expect(error.line >= 1)
+                #expect(!error.problem.isEmpty)
+            }
+        }
+    }
+
+    @Test("sizes as people write them")
+    func sizes() {
+        let known: [(String, Int?)] = [
+            ("64", 64), ("4KiB", 4096), ("4 kib", 4096), ("1.5MiB", 1_572_864), ("1kB", 1000), ("2GB", 2_000_000_000),
+            ("1GiB", 1 << 30),
+            ("", nil), ("KiB", nil), ("1.0001KiB", nil), ("-1", nil), ("1TiB", nil), ("9999999999999GiB", nil), ("1e3", nil),
+        ]
+        for (text, bytes) in known { #expect(SizeText.bytes(text) == bytes, "\(text)") }
+        for bytes in [0, 1, 64, 1000, 1024, 1536, 1 << 20, 3 << 20, 1 << 30] {
+            #expect(SizeText.bytes(SizeText.text(bytes)) == bytes)
+        }
+    }
+
+    @Test("the example in the repository is a plan")
+    func example() throws {
+        let file = Self.root.appending(path: "Examples/bench.yaml")
+        let plan = try BenchConfiguration.plan(try String(contentsOf: file, encoding: .utf8), file: "bench.yaml")
+        #expect(plan.cases.count >= 3)
+    }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMABench
+import Foundation
+import Testing
+
+@Suite("Results")
+struct ResultTests {
+    /// A result without a machine behind it.
+    static func result(_ speeds: [String: [Double]], repeats: Int = 5) -> BenchResult {
+        var sweep = BenchCase()
+        sweep.name = "test"
+        let rows = speeds.sorted { $0.key < $1.key }.map { engine, speeds in
+            BenchRow(
+                name: "test", point: BenchPoint(engine: engine, bytes: 4096), implementation: "test", inFlight: 32,
+                bytesPerSecond: speeds, cpuSecondsPerGB: speeds.map { _ in 0.1 }, submitNanoseconds: [20],
+                issueNanoseconds: [5],
+                latency: nil, share: [], foreground: [], disturbedRepeats: 0, bytesVerified: 1, bytesWrong: 0, notes: [],
+                failure: nil)
+        }
+        return BenchResult(
+            began: "2026-01-01T00:00:00Z", seconds: 1, command: ["dmactl"], machine: MachineFacts(),
+            plan: BenchPlan(cases: [sweep]), rows: rows, skipped: [], disturbance: Disturbance(seconds: 1), warnings: [])
+    }
+
+    @Test("a difference counts where it is more than chance, and more than a trifle")
+    func verdicts() {
+        let before = Self.result([
+            "faster": [10, 11, 12, 13, 14], "slower": [20, 21, 22, 23, 24], "noise": [10, 20, 30, 40, 50],
+            "trifle": [100, 100.1, 100.2, 100.3, 100.4], "few": [10, 11, 12], "gone": [1, 2, 3, 4, 5],
+        ])
+        let after = Self.result([
+            "faster": [20, 21, 22, 23, 24], "slower": [10, 11, 12, 13, 14], "noise": [15, 25, 35, 45, 12],
+            "trifle": [100.5, 100.6, 100.7, 100.8, 100.9], "few": [20, 21, 22], "new": [1, 2, 3, 4, 5],
+        ])
+        let comparison = Comparison(after, since: before)
+        let verdicts = Dictionary(uniqueKeysWithValues: comparison.rows.map { ($0.point.engine, $0.verdict) })
+        #expect(verdicts["faster"] == .faster)
+        #expect(verdicts["slower"] == .slower)
+        #expect(verdicts["noise"] == .same)
+        #expect(verdicts["trifle"] == .same)
+        #expect(verdicts["few"] == .tooFewRepeats)
+        #expect(verdicts["new"] == .new)
+        #expect(comparison.gone.map(\.engine) == ["gone"])
+        #expect(comparison.hasRegressed)
+        #expect(comparison.rows.first { $0.point.engine == "faster" }?.probability.map { $0 < 0.01 } == true)
+        #expect(!Comparison(before, since: before).hasRegressed)
+    }
+
+    @Test("what makes two runs hard to compare is said")
+    func cautions() {
+        var before = Self.result(["a": [1]])
+        var after = before
+        before.machine.kernel = "Linux 1.0"
+        before.warnings = ["busy"]
+        after.plan.cases[0].settings.seconds = 2
+        let cautions = Comparison(after, since: before).cautions
+        #expect(cautions.contains { $0.hasPrefix("another kernel: Linux 1.0 then") })
+        #expect(cautions.contains("\"test\" was measured with other settings"))
+        #expect(cautions.contains("then: busy"))
+    }
+
+    @Test("JSON gives the same result back")
+    func roundTrip() throws {
+        var result = Self.result(["a": [1, 2], "b": []])
+        result.rows[0].point.mode = .cycleStealing(0.1)
+        let data = try JSONEncoder().encode(result)
+        #expect(try JSONDecoder().decode(BenchResult.self, from: data) == result)
+    }
+
+    @Test("CSV has one line a row, and quotes what it must")
+    func csv() {
+        var result = Self.result(["a": [1e9, 3e9], "=cmd|' /C calc'!A0": []])
+        result.rows[1].notes = ["a \"quoted\" note", "two\nlines"]
+        let lines = result.csv.components(separatedBy: "\r\n")
+        #expect(lines.count == 4)
+        #expect(lines[0].hasPrefix("case,engine,operation,bytes,"))
+        let columns = lines[0].split(separator: ",").count
+        // No spreadsheet takes it for a formula.
+        #expect(lines[1].hasPrefix("test,'=cmd|"))
+        let row = lines[2]
+        #expect(row.contains("\"a \"\"quoted\"\" note; two\nlines\""))
+        #expect(row.contains("2000000000.0"))
+        #expect(lines[1].split(separator: ",", omittingEmptySubsequences: false).count == columns)
+    }
+
+    @Test("points of a sweep: each once, memcpy beside each size")
+    func points() {
+        var sweep = BenchCase()
+        sweep.sizes = [64, 128]
+        sweep.operations = [.copy, .fill]
+        sweep.waits = [.poll, .wait]
+        let points = sweep.points(["x", "y"])
+        #expect(points.count == 2 + 2 * 2 * 2 * 2)
+        #expect(Set(points).count == points.count)
+        #expect(points.count(where: \.isMemcpy) == 2)
+        #expect(points.allSatisfy { $0.isMemcpy || points.contains($0.besideMemcpy) })
+        sweep.memcpy = false
+        #expect(sweep.points(["x"]).count(where: \.isMemcpy) == 0)
+    }
+
+    @Test("this machine's facts")
+    func facts() {
+        let facts = MachineFacts()
+        #expect(facts.processorsAllowed >= 1 && facts.processorsAllowed <= facts.processors)
+        #expect(facts.kernel.hasPrefix("Linux "))
+        #expect(facts.compiler.hasPrefix("Swift 6."))
+        #expect((facts.memory ?? 1 << 30) > 1 << 20)
+        #if DEBUG
+            #expect(!facts.isOptimized)
+        #endif
+    }
+
+    @Test("a quiet machine earns no warning; each kind of disturbance earns one")
+    func disturbances() {
+        #expect(Disturbance(seconds: 1, steal: 0.001, runQueueWait: 0.001, pressure: 0.01).warnings().isEmpty)
+        #expect(Disturbance(seconds: 1).warnings().isEmpty)
+        #expect(
+            Disturbance(seconds: 1, steal: 0.05).warnings() == [
+                "other guests of this host had 5.0 % of the processors' time (steal)"
+            ])
+        #expect(Disturbance(seconds: 1, runQueueWait: 0.3).warnings().count == 1)
+        #expect(Disturbance(seconds: 1, pressure: 0.5).warnings(ownLoad: true).first?.contains("more threads") == true)
+    }
+}

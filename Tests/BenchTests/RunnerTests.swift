@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMA
+import DMABench
+import DMACore
+import Testing
+
+/// An engine that answers at once and moves nothing, or fails: what a benchmark must not call fast.
+struct IdleEngine: ~Copyable, Engine {
+    let fails: Bool
+    private var waiting: [UInt32] = []
+
+    init(fails: Bool) { self.fails = fails }
+
+    var capabilities: Capabilities {
+        Capabilities(name: "idle", implementation: "none", operations: [.copy, .fill], depth: 64)
+    }
+    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+        waiting.append(tag)
+        return true
+    }
+    mutating func issuePending() {}
+    mutating func next() -> Completion? {
+        guard !waiting.isEmpty else { return nil }
+        return Completion(tag: waiting.removeFirst(), status: fails ? .failed : .complete)
+    }
+    mutating func terminate() { waiting.removeAll() }
+    mutating func quiesce(by deadline: Deadline) -> Bool { true }
+}
+
+struct IdleProvider: EngineProvider {
+    let fails: Bool
+    func probe() -> [EngineOffer] {
+        let can = IdleEngine(fails: fails).capabilities
+        return [
+            EngineOffer(name: "idle", channels: 2, capabilities: can),
+            EngineOffer(
+                name: "gone", channels: 1, capabilities: can, absence: EngineAbsence(reason: "no device", cure: "add one")),
+        ]
+    }
+    func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine { AnyEngine(IdleEngine(fails: fails)) }
+}
+
+@Suite("Running benchmarks", .serialized)
+struct RunnerTests {
+    /// A case of short measurements.
+    func sweep(_ change: (inout BenchCase) -> Void) -> BenchPlan {
+        var sweep = BenchCase()
+        sweep.name = "test"
+        sweep.sizes = [4096]
+        sweep.depths = [4]
+        sweep.settings.repeats = 2
+        sweep.settings.seconds = 0.005
+        sweep.settings.warmup = 0
+        change(&sweep)
+        return BenchPlan(cases: [sweep])
+    }
+
+    @Test("each operation of the CPU's engines is measured", arguments: BenchOperation.allCases)
+    func operations(_ operation: BenchOperation) async throws {
+        let plan = sweep { $0.operations = [operation] }
+        let result = try await BenchRunner(plan, on: DMASystem()).run(command: ["dmactl", "bench"])
+        #expect(Set(result.rows.map(\.point.engine)).isSuperset(of: ["memcpy", "cpu", "cpu-threads"]))
+        for row in result.rows where ["memcpy", "cpu", "cpu-threads"].contains(row.point.engine) {
+            #expect(!row.hasFailed, "\(row.point) \(row.failure ?? "")")
+            #expect(row.bytesPerSecond.count == 2)
+            #expect(row.bytesPerSecond.allSatisfy { $0 > 0 })
+            #expect(row.cpuSecondsPerGB.allSatisfy { $0 >= 0 })
+            let latency = try #require(row.latency)
+            #expect(latency.minimum <= latency.p50 && latency.p50 <= latency.p99 && latency.p99 <= latency.maximum)
+            #expect(row.point.isMemcpy == row.submitNanoseconds.isEmpty)
+            // What is copied or filled is looked at.
+            if !row.point.isMemcpy, [.copy, .fill, .copyCRC32C].contains(operation) { #expect(row.bytesVerified > 0) }
+        }
+        #expect(result.version == 1)
+        #expect(result.command == ["dmactl", "bench"])
+        #expect(result.disturbance.seconds > 0)
+    }
+
+    @Test("each way to wait, each mode, cold memory, two threads")
+    func ways() async throws {
+        let waits = sweep {
+            $0.waits = CompletionWait.allCases
+            $0.threads = [1, 2]
+            $0.settings.cache = .cold
+            $0.settings.memory = 1 << 20
+        }
+        let first = try await BenchRunner(waits, on: DMASystem()).run()
+        #expect(first.rows.count(where: { $0.point.engine == "cpu-threads" }) == 6)
+        for row in first.rows { #expect(!row.hasFailed, "\(row.point) \(row.failure ?? "")") }
+        let modes = sweep {
+            $0.engines = ["cpu", "cpu-threads"]
+            $0.sizes = [1 << 20]
+            $0.modes = [.burst, .cycleStealing(0.25), .demand]
+            $0.waits = [.wait]
+            $0.settings.seconds = 0.05
+        }
+        let second = try await BenchRunner(modes, on: DMASystem()).run()
+        for row in second.rows where !row.point.isMemcpy {
+            #expect(!row.hasFailed, "\(row.point) \(row.failure ?? "")")
+            // Beside each stands a foreground task.
+            #expect(row.foreground.count == 2)
+            #expect(row.foreground.allSatisfy { $0.aloneP50 > 0 && $0.besideP50 > 0 && $0.aloneP99 >= $0.aloneP50 })
+            #expect(row.share.count == 2)
+        }
+    }
+
+    @Test("an engine that moves nothing is found out")
+    func movesNothing() async throws {
+        let system = DMASystem(providers: [IdleProvider(fails: false)])
+        let result = try await BenchRunner(sweep { $0.operations = [.copy, .fill] }, on: system).run()
+        for row in result.rows where row.point.engine == "idle" {
+            #expect(row.bytesWrong > 0)
+            #expect(row.hasFailed)
+        }
+        #expect(result.rows.count(where: { $0.point.engine == "idle" }) == 2)
+    }
+
+    @Test("an engine that fails has its reason in its row, and the others go on")
+    func fails() async throws {
+        let system = DMASystem(providers: [IdleProvider(fails: true), CPUProvider()])
+        let plan = sweep {
+            $0.waits = [.poll, .await]
+            $0.threads = [2]
+        }
+        let result = try await BenchRunner(plan, on: system).run()
+        for row in result.rows {
+            if row.point.engine == "idle" {
+                #expect(row.failure?.contains("engineFailed") == true)
+                #expect(row.bytesPerSecond.isEmpty)
+            } else {
+                #expect(!row.hasFailed)
+            }
+        }
+    }
+
+    @Test("what the machine cannot do is left out, with the reason")
+    func leftOut() async throws {
+        let system = DMASystem(providers: [IdleProvider(fails: false)])
+        let plan = sweep {
+            $0.engines = ["idle", "gone"]
+            $0.operations = [.copy, .xor]
+            $0.threads = [1, 3]
+        }
+        let result = try await BenchRunner(plan, on: system).run()
+        let reasons = Set(result.skipped.map(\.reason))
+        #expect(reasons == ["the engine is absent: no device", "the engine has no xor", "the engine has 2 channels"])
+        #expect(result.rows.count(where: { $0.point.engine == "idle" }) == 1)
+        await #expect(throws: DMAError(.noSuchChannel)) {
+            try await BenchRunner(sweep { $0.engines = ["nobody"] }, on: system).run()
+        }
+    }
+
+    @Test("memory bounds what is in flight, and the row says so")
+    func memory() async throws {
+        let plan = sweep {
+            $0.engines = ["cpu"]
+            $0.depths = [1, 1000]
+            $0.settings.memory = 32_768
+        }
+        let result = try await BenchRunner(plan, on: DMASystem()).run()
+        let row = try #require(result.rows.first { $0.point.engine == "cpu" && $0.point.depth == 1000 })
+        #expect(row.inFlight == 4)
+        #expect(row.notes.contains("4 in flight: 32 KiB of memory"))
+        #expect(row.notes.contains("64 in flight: the engine takes no more"))
+    }
+
+    @Test("segments that the bytes do not divide into are an error of their row")
+    func segments() async throws {
+        let plan = sweep {
+            $0.engines = ["cpu"]
+            $0.operations = [.scatterGather]
+            $0.settings.sourceSegments = 3
+        }
+        let result = try await BenchRunner(plan, on: DMASystem()).run()
+        #expect(result.rows.first { $0.point.engine == "cpu" }?.failure?.contains("lengthMismatch") == true)
+    }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMABench
+import DMAReport
+import Foundation
+import Testing
+
+/// Debian's chromium without a window. Everything it writes stays in a folder of its own.
+struct Browser {
+    static let path = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/snap/bin/chromium", "/usr/bin/google-chrome"].first {
+        FileManager.default.isExecutableFile(atPath: $0)
+    }
+
+    let folder: URL
+
+    init() throws {
+        folder = FileManager.default.temporaryDirectory.appending(path: "dma-report-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    }
+
+    func end() { try? FileManager.default.removeItem(at: folder) }
+
+    struct Answer {
+        let output: String
+        let log: String
+        let status: Int32
+    }
+
+    /// Opens a page; at most a minute.
+    func open(_ page: URL, _ arguments: [String]) throws -> Answer {
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/timeout")
+        process.arguments =
+            [
+                "60", try #require(Self.path), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
+                "--enable-logging=stderr", "--user-data-dir=\(folder.path)/profile",
+            ] + arguments + [page.absoluteString]
+        let output = folder.appending(path: "output")
+        let log = folder.appending(path: "log")
+        for file in [output, log] { _ = FileManager.default.createFile(atPath: file.path, contents: nil) }
+        process.standardOutput = try FileHandle(forWritingTo: output)
+        process.standardError = try FileHandle(forWritingTo: log)
+        try process.run()
+        process.waitUntilExit()
+        return Answer(
+            output: try String(contentsOf: output, encoding: .utf8),
+            log: String(decoding: try Data(contentsOf: log), as: UTF8.self),
+            status: process.terminationStatus)
+    }
+}
+
+@Suite(
+    "The report in a browser", .serialized,
+    .enabled(if: Browser.path != nil, "chromium is not installed: Scripts/setup --tests"))
+struct BrowserTests {
+    func matches(_ pattern: String, _ text: String) -> [String] {
+        guard let expression = try? NSRegularExpression(pattern: pattern, options: [.dotMatchesLineSeparators]) else {
+            return []
+        }
+        let whole = NSRange(text.startIndex..., in: text)
+        return expression.matches(in: text, range: whole).compactMap {
+            Range($0.range(at: $0.numberOfRanges - 1), in: text).map { String(text[$0]) }
+        }
+    }
+
+    @Test("the browser finds every chart, each point and each table row, says nothing and fetches nothing")
+    func elements() throws {
+        let browser = try Browser()
+        defer { browser.end() }
+        let page = browser.folder.appending(path: "report.html")
+        let result = Sample.result()
+        try HTMLReport(result, comparison: Comparison(result, since: result)).text.write(
+            to: page, atomically: true, encoding: .utf8)
+        let netLog = browser.folder.appending(path: "net.json")
+        let answer = try browser.open(page, ["--dump-dom", "--log-net-log=\(netLog.path)", "--window-size=1280,2000"])
+        #expect(answer.status == 0)
+        let dom = answer.output
+        // What the parser made of it: had it found an error in our nesting, these would not fit.
+        #expect(matches("<figure class=\"card\">", dom).count == 10)
+        let figures = matches("<figure class=\"card\">(.*?)</figure>", dom)
+        for figure in figures.prefix(3) {
+            #expect(matches("<svg class=\"chart (wide|narrow)\"", figure) == ["wide", "narrow"])
+            let points = matches("<g class=\"point\"><title>([^<]*)</title>", figure)
+            let rows = matches("<tr><th scope=\"row\">(.*?)</tr>", figure)
+            #expect(rows.count == 15)
+            #expect(points.count == 2 * rows.count)
+            // The table says what the points say.
+            for row in rows {
+                let cells = matches("<td[^>]*>([^<]*)</td>", row)
+                let name = row.components(separatedBy: "<")[0]
+                #expect(points.contains { $0.hasPrefix("\(name), \(cells[0]): ") && $0.contains(cells[1]) }, "\(row)")
+            }
+        }
+        let speeds = matches("<figure class=\"card\">(.*?)</figure>", dom)[0]
+        let cpu = try #require(result.rows.first { $0.point.engine == "cpu" && $0.point.bytes == 16_384 })
+        #expect(speeds.contains("cpu, 16 KiB: \(String(format: "%.2f", cpu.speed / 1e9)) GB/s"))
+        #expect(
+            matches("<tr><th scope=\"row\">", matches("<section id=\"rows\">(.*?)</section>", dom).first ?? "").count
+                == result.rows.count)
+        #expect(
+            matches("<tr><th scope=\"row\">", matches("<section id=\"compared\">(.*?)</section>", dom).first ?? "").count
+                == result.rows.count)
+        #expect(!answer.log.contains("CONSOLE"), "\(answer.log)")
+        #expect(try requests(netLog, of: page).isEmpty)
+    }
+
+    /// What a page asked for beside itself; the browser's own calls home, which a distribution may not have turned off, are not
+    /// the page's.
+    func requests(_ netLog: URL, of page: URL) throws -> [String] {
+        let log = try String(contentsOf: netLog, encoding: .utf8)
+        let own = ["google.com", "googleapis.com", "gvt1.com", "gstatic.com"]
+        return matches("\"url\":\"([^\"]*)\"", log).filter { address in
+            let host = URL(string: address)?.host() ?? ""
+            return address != page.absoluteString && !address.hasPrefix("data:") && !address.hasPrefix("chrome")
+                && !own.contains { host == $0 || host.hasSuffix("." + $0) }
+        }
+    }
+
+    @Test("a page that does fetch is noticed: the check above can fail")
+    func counterexample() throws {
+        let browser = try Browser()
+        defer { browser.end() }
+        let page = browser.folder.appending(path: "bad.html")
+        let address = "http://127.0.0.1:9/picture.png"
+        try "<!DOCTYPE html><script>console.log('spoken')</script><img src='\(address)'>".write(
+            to: page, atomically: true, encoding: .utf8)
+        let netLog = browser.folder.appending(path: "net.json")
+        let answer = try browser.open(page, ["--dump-dom", "--log-net-log=\(netLog.path)"])
+        #expect(answer.log.contains("CONSOLE"))
+        #expect(try requests(netLog, of: page).contains(address))
+        // The report's own policy stops a script that somebody smuggled in, and the browser says so.
+        let report = HTMLReport(Sample.result()).text.replacingOccurrences(
+            of: "</body>", with: "<script>console.log('in')</script><img src=\"http://127.0.0.1:9/x\"></body>")
+        try report.write(to: page, atomically: true, encoding: .utf8)
+        let second = try browser.open(page, ["--dump-dom"])
+        #expect(second.log.contains("Content Security Policy"))
+        #expect(!second.log.contains("\"in\""))
+    }
+
+    @Test(
+        "it prints: a page or more, text that can be searched",
+        .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/pdftotext"), "pdftotext is not installed"))
+    func prints() throws {
+        let browser = try Browser()
+        defer { browser.end() }
+        let page = browser.folder.appending(path: "report.html")
+        try HTMLReport(Sample.result()).text.write(to: page, atomically: true, encoding: .utf8)
+        let pdf = browser.folder.appending(path: "report.pdf")
+        _ = try browser.open(page, ["--print-to-pdf=\(pdf.path)", "--no-pdf-header-footer"])
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/pdftotext")
+        process.arguments = ["-layout", pdf.path, "-"]
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        try process.run()
+        let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(text.contains("Throughput by size"))
+        // The tables behind the charts are on paper too.
+        #expect(text.contains("contestant"))
+        let pages = text.filter { $0 == "\u{c}" }.count
+        #expect((2...12).contains(pages))
+    }
+}
