@@ -51,7 +51,7 @@ let package = Package(
         .target(
             name: "DMAIOUringEngine", dependencies: ["CDMA", "DMACore"], path: "Sources/Engines/IOUring", swiftSettings: house),
         .target(
-            name: "DMA", dependencies: ["DMACore", "DMACPUEngine", "DMAIOUringEngine"], path: "Sources/System",
+            name: "DMA", dependencies: ["CDMA", "DMACore", "DMACPUEngine", "DMAIOUringEngine"], path: "Sources/System",
             swiftSettings: house),
         .target(
             name: "DMASelfTest",
@@ -82,7 +82,12 @@ let package = Package(
             name: "DMASelfTestTests",
             dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "DMASelfTest"],
             path: "Tests/SelfTestTests", swiftSettings: house),
-        .testTarget(name: "DMASystemTests", dependencies: ["DMA", "DMACore"], path: "Tests/SystemTests", swiftSettings: house),
+        .testTarget(
+            name: "DMASystemTests", dependencies: ["CopySupport", "DMA", "DMACore"], path: "Tests/SystemTests",
+            swiftSettings: house),
+        .target(name: "CopySupport", path: "Tests/CopySupport", swiftSettings: house),
+        .testTarget(
+            name: "DMAToolTests", dependencies: ["CopySupport", "dmactl"], path: "Tests/ToolTests", swiftSettings: house),
         .target(
             name: "ScriptedEngines", dependencies: ["CDMA", "DMACore"], path: "Tests/ScriptedEngines", swiftSettings: house),
         .target(name: "DMAConformance", dependencies: ["DMACore"], path: "Sources/Conformance", swiftSettings: house),
