@@ -27,6 +27,9 @@ let package = Package(
         .library(name: "DMACPUEngine", targets: ["DMACPUEngine"]),
         .library(name: "DMAIOUringEngine", targets: ["DMAIOUringEngine"]),
         .library(name: "DMAConformance", targets: ["DMAConformance"]),
+        .library(name: "DMALogging", targets: ["DMALogging"]),
+        .library(name: "DMAMetrics", targets: ["DMAMetrics"]),
+        .library(name: "DMAServiceLifecycle", targets: ["DMAServiceLifecycle"]),
     ],
     traits: [
         .trait(name: "ISAL", description: "XOR, PQ and CRC32C by Intel's ISA-L (Debian: libisal-dev)"),
@@ -36,6 +39,10 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        // For the adapters alone, which nothing else of the package imports.
+        .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
     ],
     targets: [
         .target(name: "CDMA", path: "Sources/CDMA"),
@@ -65,6 +72,28 @@ let package = Package(
             ],
             path: "Sources/Bench", swiftSettings: house),
         .target(name: "DMAReport", dependencies: ["DMABench"], path: "Sources/Report", swiftSettings: house),
+        .target(
+            name: "DMALogging", dependencies: ["DMACore", .product(name: "Logging", package: "swift-log")],
+            path: "Sources/Adapters/Logging", swiftSettings: house),
+        .target(
+            name: "DMAMetrics", dependencies: ["DMACore", .product(name: "CoreMetrics", package: "swift-metrics")],
+            path: "Sources/Adapters/Metrics", swiftSettings: house),
+        .target(
+            name: "DMAServiceLifecycle",
+            dependencies: ["DMACore", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")],
+            path: "Sources/Adapters/ServiceLifecycle", swiftSettings: house),
+        .testTarget(
+            name: "DMAAdapterTests",
+            dependencies: [
+                "DMACore", "DMACPUEngine", "DMALogging", "DMAMetrics", "DMAServiceLifecycle", "ScriptedEngines",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Tests/AdapterTests", swiftSettings: house),
+        .testTarget(
+            name: "DMAToolTests", dependencies: ["CopySupport", "DMA", "DMABench", "DMACore", "ScriptedEngines", "dmactl"],
+            path: "Tests/ToolTests", swiftSettings: house),
         .testTarget(
             name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore"], path: "Tests/BenchTests",
             swiftSettings: house),
@@ -86,8 +115,6 @@ let package = Package(
             name: "DMASystemTests", dependencies: ["CopySupport", "DMA", "DMACore"], path: "Tests/SystemTests",
             swiftSettings: house),
         .target(name: "CopySupport", path: "Tests/CopySupport", swiftSettings: house),
-        .testTarget(
-            name: "DMAToolTests", dependencies: ["CopySupport", "dmactl"], path: "Tests/ToolTests", swiftSettings: house),
         .target(
             name: "ScriptedEngines", dependencies: ["CDMA", "DMACore"], path: "Tests/ScriptedEngines", swiftSettings: house),
         .target(name: "DMAConformance", dependencies: ["DMACore"], path: "Sources/Conformance", swiftSettings: house),

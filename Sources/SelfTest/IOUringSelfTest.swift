@@ -24,13 +24,14 @@ extension IOUringProvider: SelfTestedProvider {
             try IOUringProvisions.engine(complete, storage)
         }
         let provisions = IOUringProvisions.provisions(storage)
-        report.contracts.append(
-            await test.suite(domain).run(name, makeEngine: make, provisions: provisions) {
-                progress?(.contract(engine: name, $0))
-            })
-        let survey = Survey(seed: test.seed, bytes: test.bytes, depth: test.depth, duration: test.duration, domain: domain)
-        report.speeds += survey.run(name, kinds: test.operations, makeEngine: make, provisions: provisions) {
-            progress?(.speed($0))
+        if test.choice.verifies {
+            report.contracts.append(
+                await test.suite(domain).run(name, makeEngine: make, provisions: provisions) {
+                    progress?(.contract(engine: name, $0))
+                })
         }
+        report.speeds += await test.survey(domain).run(
+            name, kinds: test.operations, makeEngine: make, provisions: provisions
+        ) { progress?(.speed($0)) }
     }
 }

@@ -20,8 +20,6 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
     var random: SeededRandom
     /// From where on the storage is free for the next plan.
     var storageCursor = 0
-    /// How many sources XOR and PQ have; nil for any number.
-    var sources: Int?
     private var check = ConformanceCheck.rule01
     private var iteration = 0
     /// Of the transaction under test; shown with failures.

@@ -26,6 +26,8 @@ public struct ConformanceSuite: Sendable {
     public let patience: Int64
     /// The checks to do; nil for all.
     public let only: Set<ConformanceCheck>?
+    /// What of the data is chosen and not left to chance.
+    public var choice = DataChoice()
 
     /// - Parameters: as the properties; numbers out of range are brought to the nearest bound.
     public init(

@@ -132,9 +132,6 @@ extension Bench where E: ~Copyable {
 
     // MARK: Random numbers that fit the engine
 
-    /// Addresses and lengths are multiples of this.
-    var unit: Int { max(Int(clamping: capabilities.alignment), Int(clamping: suite.domain.constraints.alignment)) }
-
     /// The largest transfer that engine, domain and suite allow. Bytes.
     var largest: Int {
         var limit = min(UInt64(suite.maximumBytes), capabilities.maximumCount)
@@ -144,18 +141,6 @@ extension Bench where E: ~Copyable {
         if constraints.segmentBoundary != 0 { limit = min(limit, constraints.segmentBoundary / 4) }
         return max(Int(clamping: limit) / unit * unit, unit)
     }
-
-    /// A length whose logarithm is evenly spread, a multiple of the unit.
-    func length(atMost limit: Int? = nil) -> Int {
-        let limit = max(limit ?? largest, unit)
-        let bits = Int.bitWidth - limit.leadingZeroBitCount
-        let ceiling = min(1 << random.int(0...bits), limit)
-        let value = random.int(1...ceiling)
-        return max(value / unit, 1) * unit
-    }
-
-    /// An offset into a region: often 0, sometimes anything.
-    func offset() -> Int { random.once(in: 3) ? 0 : random.int(0...max(255 / unit, 1)) * unit }
 
     /// What of the flags the engine offers; a fence and an interrupt every channel takes.
     func someFlags() -> DescriptorFlags {

@@ -102,15 +102,8 @@ extension Bench where E: ~Copyable {
 
     // MARK: Parity
 
-    /// How many sources the engine takes, beside the destination's own contents.
-    func sourceNumber(continuing: Bool, atMost limit: Int = 32) -> Int {
-        if let number = sources { return min(max(capabilities.maximumSources, 1), limit, number) }
-        let most = min(max(capabilities.maximumSources, 1), limit) - (continuing ? 1 : 0)
-        return random.int(1...max(most, 1))
-    }
-
     func planXOR(_ count: Int, _ flags: DescriptorFlags, inPlace: Bool = false) -> Plan {
-        let number = sourceNumber(continuing: flags.contains(.continue))
+        let number = sourceNumber(.xor, continuing: flags.contains(.continue))
         // In place, source and destination are one range.
         let from = offset()
         let to = inPlace ? from : offset()
@@ -139,7 +132,7 @@ extension Bench where E: ~Copyable {
 
     func planXORValidate(_ count: Int, _ flags: DescriptorFlags, breaks: Bool) -> Plan {
         let from = offset()
-        let number = max(sourceNumber(continuing: false), min(2, capabilities.maximumSources))
+        let number = max(sourceNumber(.xorValidate, continuing: false), min(2, capabilities.maximumSources))
         var images = (0..<number).map { _ in random.bytes(size(from, count)) }
         let others = images.dropLast().map { Array($0[from..<from + count]) }
         // The last source makes the sum zero; a single one has to be zero itself.
@@ -169,7 +162,7 @@ extension Bench where E: ~Copyable {
 
     func planPQ(_ count: Int, _ flags: DescriptorFlags) -> Plan {
         let continues = flags.contains(.continue)
-        let number = sourceNumber(continuing: continues)
+        let number = sourceNumber(.pq, continuing: continues)
         let (from, to) = (offset(), offset())
         let (coefficients, list) = coefficients(number)
         var places = (0..<number).map { _ in source(random.bytes(size(from, count))) }
@@ -201,7 +194,7 @@ extension Bench where E: ~Copyable {
 
     /// - Parameter breaks: bit 0 breaks P, bit 1 breaks Q.
     func planPQValidate(_ count: Int, _ flags: DescriptorFlags, breaks: Int) -> Plan {
-        let number = sourceNumber(continuing: false)
+        let number = sourceNumber(.pqValidate, continuing: false)
         let (from, to) = (offset(), offset())
         let (coefficients, list) = coefficients(number)
         var places = (0..<number).map { _ in source(random.bytes(size(from, count))) }

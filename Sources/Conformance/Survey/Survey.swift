@@ -18,6 +18,12 @@ public struct Survey: Sendable {
     public let duration: Int64
     /// What the engine's memory is mapped for.
     public let domain: Domain
+    /// What of the data is chosen. Without a choice, XOR and PQ have ``sources`` sources, so that their rates can be compared.
+    public var choice: DataChoice
+    /// Channels at work at the same time, each with an engine and a task of its own; 1 or more.
+    public var channels = 1
+    /// Nanoseconds to wait for a completion, before that counts as a failure.
+    public var patience: Int64 = 10_000_000_000
 
     /// - Parameters: as the properties; numbers out of range are brought to the nearest bound.
     public init(seed: UInt64, bytes: Int = 65_536, depth: Int = 32, duration: Int64 = 1_000_000_000, domain: Domain) {
@@ -26,6 +32,9 @@ public struct Survey: Sendable {
         self.depth = min(max(depth, 1), 4096)
         self.duration = max(duration, 0)
         self.domain = domain
+        choice = DataChoice()
+        choice.xorSources = Survey.sources
+        choice.pqSources = Survey.sources
     }
 
     /// Sources of XOR and PQ. Their rates count the bytes of one.
@@ -62,33 +71,24 @@ public struct Survey: Sendable {
         public var passed: Bool { faults.isEmpty }
     }
 
-    /// Measures the kinds of operation that need nothing but memory.
+    /// Measures the kinds of operation that need nothing but memory; with a storage among the provisions, peripheral transfers too, each
+    /// direction for itself and on one channel.
     ///
     /// - Parameters:
     ///   - kinds: which; nil for all that the engine has.
-    ///   - provisions: with a storage, transfers from and to it are measured too.
+    ///   - provisions: what the suite would be given; nothing but its storage is used.
     ///   - progress: called after each operation with its row.
     public func run<E: Engine & ~Copyable & SendableMetatype>(
         _ name: String, kinds: Set<OperationKind>? = nil, makeEngine: @escaping @Sendable () throws(DMAError) -> E,
         provisions: ConformanceProvisions<E> = ConformanceProvisions<E>(), progress: ((Row) -> Void)? = nil
-    ) -> [Row] {
-        let suite = ConformanceSuite(seed: seed, maximumBytes: bytes, domain: domain)
-        let bench = Bench(suite, end: .max, make: makeEngine, provisions: provisions)
-        _ = bench.survey()
-        bench.sources = Survey.sources
+    ) async -> [Row] {
+        let bench = newBench(makeEngine, provisions, part: "survey")
         var rows: [Row] = []
         for kind in bench.plannable where kind != .null && kinds?.contains(kind) ?? true {
-            // With a storage, the two directions are two measurements.
             for reads in kind == .peripheral ? [true, false] : [nil] {
-                let operation = reads.map { $0 ? "fromPeripheral" : "toPeripheral" } ?? "\(kind)"
-                bench.random = SeededRandom(seed: seed, part: "survey \(operation)")
-                var tally = Tally()
-                do throws(DMAError) {
-                    try measure(kind, reads, bench, &tally)
-                } catch {
-                    tally.faults.append("unexpected: \(error)")
-                }
-                let row = tally.row(name, operation, self)
+                let work = SurveyWork(kind: kind, reads: reads)
+                let tally = await measure(work, makeEngine, provisions)
+                let row = tally.row(name, work, self)
                 rows.append(row)
                 progress?(row)
             }
@@ -96,59 +96,28 @@ public struct Survey: Sendable {
         return rows
     }
 
-    private func measure<E: Engine & ~Copyable & SendableMetatype>(
-        _ kind: OperationKind, _ reads: Bool?, _ bench: Bench<E>, _ tally: inout Tally
-    ) throws(DMAError) {
-        let end = Deadline.after(nanoseconds: duration)
-        let inFlight = min(depth, bench.capabilities.depth)
-        var channel = try bench.open()
-        repeat {
-            let plans = (0..<inFlight).map { _ in
-                reads.map { bench.planStorage(bytes, [], reads: $0) } ?? bench.plan(kind, count: bytes)
-            }
-            try alone(Array(plans.prefix(8)), &channel, bench, &tally)
-            try together(plans, &channel, bench, &tally)
-        } while Deadline.now < end && tally.faults.isEmpty
-    }
-
-    /// One transaction at a time: latency.
-    private func alone<E: Engine & ~Copyable & SendableMetatype>(
-        _ plans: [Plan], _ channel: inout Channel<E, Freight>, _ bench: Bench<E>, _ tally: inout Tally
-    ) throws(DMAError) {
-        for plan in plans {
-            _ = try channel.submit(plan.operation, try bench.freight(plan)).get()
-            let began = Deadline.now.nanoseconds
-            channel.issuePending()
-            let finished = try bench.nextFinished(&channel)
-            tally.latencies.append(Deadline.now.nanoseconds - began)
-            try tally.judge(plan, finished)
-        }
-    }
-
-    /// As many as the depth allows: throughput.
-    private func together<E: Engine & ~Copyable & SendableMetatype>(
-        _ plans: [Plan], _ channel: inout Channel<E, Freight>, _ bench: Bench<E>, _ tally: inout Tally
-    ) throws(DMAError) {
-        var planOf: [Cookie: Plan] = [:]
-        for plan in plans { planOf[try channel.submit(plan.operation, try bench.freight(plan)).get()] = plan }
-        var finished = FixedArray<Finished<Freight>>(capacity: plans.count)
-        let processor = cdma_process_nanoseconds()
-        let began = Deadline.now.nanoseconds
-        channel.issuePending()
-        for _ in plans { _ = finished.append(try bench.nextFinished(&channel)) }
-        tally.nanoseconds += Deadline.now.nanoseconds - began
-        tally.processorNanoseconds += cdma_process_nanoseconds() - processor
-        while let one = finished.popLast() {
-            guard let plan = planOf[one.cookie] else { continue }
-            tally.timedTransactions += 1
-            tally.timedBytes += UInt64(plan.count)
-            try tally.judge(plan, one)
-        }
+    func newBench<E: Engine & ~Copyable & SendableMetatype>(
+        _ make: @escaping @Sendable () throws(DMAError) -> E, _ provisions: ConformanceProvisions<E>, part: String
+    ) -> Bench<E> {
+        var suite = ConformanceSuite(seed: seed, maximumBytes: bytes, domain: domain, patience: patience)
+        suite.choice = choice
+        let bench = Bench(suite, end: .max, make: make, provisions: provisions)
+        _ = bench.survey()
+        bench.random = SeededRandom(seed: seed, part: part)
+        return bench
     }
 }
 
+/// What is measured for one row.
+struct SurveyWork: Sendable {
+    let kind: OperationKind
+    /// Of a peripheral transfer, whether it comes from there.
+    let reads: Bool?
+    var name: String { reads.map { $0 ? "fromPeripheral" : "toPeripheral" } ?? "\(kind)" }
+}
+
 /// The sums of one operation's rounds.
-private struct Tally {
+struct SurveyTally: Sendable {
     var transactions = 0
     var timedTransactions = 0
     var timedBytes: UInt64 = 0
@@ -158,20 +127,37 @@ private struct Tally {
     var latencies: [Int64] = []
     var faults: [String] = []
 
-    mutating func judge(_ plan: Plan, _ finished: borrowing Finished<Freight>) throws(DMAError) {
+    /// Takes in what another channel did beside this one. Time passed for both at once, and the processor's time was counted once.
+    mutating func add(_ other: SurveyTally) {
+        transactions += other.transactions
+        timedTransactions += other.timedTransactions
+        timedBytes += other.timedBytes
+        bytesVerified += other.bytesVerified
+        nanoseconds = max(nanoseconds, other.nanoseconds)
+        processorNanoseconds += other.processorNanoseconds
+        latencies += other.latencies
+        faults += other.faults
+    }
+
+    mutating func judge(_ plan: Plan, _ finished: borrowing Finished<Freight>, _ choice: DataChoice) throws(DMAError) {
         transactions += 1
+        guard choice.verifies else {
+            if finished.status != .complete, faults.count < 8 { faults.append("\(plan.text): ended as \(finished.status)") }
+            return
+        }
         bytesVerified += UInt64(plan.bytesCompared)
         for finding in try plan.findings(finished) where faults.count < 8 { faults.append("\(plan.text): \(finding)") }
     }
 
-    func row(_ engine: String, _ operation: String, _ survey: Survey) -> Survey.Row {
+    func row(_ engine: String, _ work: SurveyWork, _ survey: Survey) -> Survey.Row {
         let seconds = Double(max(nanoseconds, 1)) / 1e9
         let sorted = latencies.sorted()
         func percentile(_ share: Double) -> Int64 {
             sorted.isEmpty ? 0 : sorted[min(Int(Double(sorted.count) * share), sorted.count - 1)]
         }
         return Survey.Row(
-            engine: engine, operation: operation, bytesEach: survey.bytes, depth: survey.depth, transactions: transactions,
+            engine: engine, operation: work.name, bytesEach: survey.choice.transferBytes ?? survey.bytes,
+            depth: survey.depth, transactions: transactions,
             bytesVerified: bytesVerified, faults: faults, bytesPerSecond: Double(timedBytes) / seconds,
             operationsPerSecond: Double(timedTransactions) / seconds, latencyP50: percentile(0.5), latencyP99: percentile(0.99),
             cpuSecondsPerGB: timedBytes == 0 ? 0 : Double(processorNanoseconds) / Double(timedBytes))

@@ -38,7 +38,7 @@ struct BenchCommand: AsyncParsableCommand {
     var engine: [String] = []
     @Option(help: "Operation by name, from dmactl list. copy by default.")
     var operation: [String] = []
-    @Option(help: "Bytes in a transaction: 64, 4KiB, 1MiB …")
+    @Option(help: "Bytes in a transaction: 64, 4KiB, 1MiB.")
     var size: [String] = []
     @Option(help: "Transactions in flight on each channel.")
     var depth: [Int] = []

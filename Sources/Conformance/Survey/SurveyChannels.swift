@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CDMA
+import DMACore
+import Synchronization
+
+/// Where the channels of a survey meet, so that none verifies while another's transfers are timed.
+private final class Meeting: Sendable {
+    private let parties: UInt64
+    private let arrivals = Atomic<UInt64>(0)
+    private let go = InterruptLine()
+    private let over = Atomic<Bool>(false)
+
+    init(_ parties: Int) { self.parties = UInt64(parties) }
+
+    /// Suspends until all are here.
+    func meet() async {
+        let before = arrivals.wrappingAdd(1, ordering: .acquiringAndReleasing).oldValue
+        let turn = before / parties
+        if (before + 1).isMultiple(of: parties) { go.raise() }
+        while go.count <= turn { await go.wait(after: turn) }
+    }
+
+    /// Whether the round that all have just ended was the last. Said before a meeting, heard after it: all hear the same.
+    var isOver: Bool { over.load(ordering: .acquiring) }
+    func end() { over.store(true, ordering: .releasing) }
+}
+
+extension Survey {
+    /// Rounds of one operation on all channels at once.
+    func measure<E: Engine & ~Copyable & SendableMetatype>(
+        _ work: SurveyWork, _ make: @escaping @Sendable () throws(DMAError) -> E, _ provisions: ConformanceProvisions<E>
+    ) async -> SurveyTally {
+        // A storage is one, and places on it are given out by one bench.
+        if channels <= 1 || work.reads != nil { return await rounds(work, 0, make, provisions, Meeting(1)) }
+        let meeting = Meeting(channels)
+        return await withTaskGroup(of: SurveyTally.self) { group in
+            for number in 0..<channels {
+                group.addTask { await rounds(work, number, make, ConformanceProvisions<E>(), meeting) }
+            }
+            var sum = SurveyTally()
+            for await tally in group { sum.add(tally) }
+            return sum
+        }
+    }
+
+    /// What one channel does.
+    private func rounds<E: Engine & ~Copyable & SendableMetatype>(
+        _ work: SurveyWork, _ number: Int, _ make: @escaping @Sendable () throws(DMAError) -> E,
+        _ provisions: ConformanceProvisions<E>, _ meeting: Meeting
+    ) async -> SurveyTally {
+        var tally = SurveyTally()
+        // The first channel's data is the same however many there are.
+        let bench = newBench(make, provisions, part: "survey \(work.name)" + (number == 0 ? "" : " \(number)"))
+        do throws(DMAError) {
+            var channel = try bench.open()
+            let end = Deadline.after(nanoseconds: duration)
+            repeat {
+                let inFlight = min(depth, bench.capabilities.depth)
+                let plans = (0..<inFlight).map { _ in plan(work, bench) }
+                await round(plans, number, &channel, bench, &tally, meeting)
+                if Deadline.now >= end || !tally.faults.isEmpty { meeting.end() }
+                await meeting.meet()
+            } while !meeting.isOver
+        } catch {
+            tally.faults.append("unexpected: \(error)")
+            // The others meet this one in the middle of each round and at its end, until they hear.
+            meeting.end()
+            for _ in 0..<3 { await meeting.meet() }
+        }
+        return tally
+    }
+
+    private func plan<E: Engine & ~Copyable & SendableMetatype>(_ work: SurveyWork, _ bench: Bench<E>) -> Plan {
+        let flags: DescriptorFlags = !choice.polls && bench.capabilities.hasInterrupts ? .interrupt : []
+        let count = choice.transferBytes == nil ? bytes : bench.length()
+        return work.reads.map { bench.planStorage(count, flags, reads: $0) } ?? bench.plan(work.kind, count: count, flags: flags)
+    }
+
+    /// One round: latency, all channels together, throughput, all together again, and the comparison of every byte.
+    private func round<E: Engine & ~Copyable & SendableMetatype>(
+        _ plans: [Plan], _ number: Int, _ channel: inout Channel<E, Freight>, _ bench: Bench<E>, _ tally: inout SurveyTally,
+        _ meeting: Meeting
+    ) async {
+        var finished = FixedArray<Finished<Freight>>(capacity: plans.count)
+        var planOf: [Cookie: Plan] = [:]
+        var failure: DMAError?
+        do throws(DMAError) {
+            try alone(Array(plans.prefix(8)), &channel, bench, &tally)
+            for plan in plans { planOf[try channel.submit(plan.operation, try bench.freight(plan)).get()] = plan }
+        } catch {
+            failure = error
+        }
+        await meeting.meet()
+        let processor = cdma_process_nanoseconds()
+        let began = Deadline.now.nanoseconds
+        do throws(DMAError) {
+            if failure == nil {
+                channel.issuePending()
+                for _ in plans { _ = finished.append(try next(&channel, bench)) }
+            }
+        } catch {
+            failure = error
+        }
+        tally.nanoseconds += Deadline.now.nanoseconds - began
+        await meeting.meet()
+        // The whole process's time, which one channel counts for all.
+        if number == 0 { tally.processorNanoseconds += cdma_process_nanoseconds() - processor }
+        do throws(DMAError) {
+            if let failure { throw failure }
+            while let one = finished.popLast() {
+                guard let plan = planOf[one.cookie] else { continue }
+                tally.timedTransactions += 1
+                tally.timedBytes += UInt64(plan.count)
+                try tally.judge(plan, one, choice)
+            }
+        } catch {
+            tally.faults.append("unexpected: \(error)")
+        }
+    }
+
+    /// One transaction at a time: latency.
+    private func alone<E: Engine & ~Copyable & SendableMetatype>(
+        _ plans: [Plan], _ channel: inout Channel<E, Freight>, _ bench: Bench<E>, _ tally: inout SurveyTally
+    ) throws(DMAError) {
+        for plan in plans {
+            _ = try channel.submit(plan.operation, try bench.freight(plan)).get()
+            let began = Deadline.now.nanoseconds
+            channel.issuePending()
+            let finished = try next(&channel, bench)
+            tally.latencies.append(Deadline.now.nanoseconds - began)
+            try tally.judge(plan, finished, choice)
+        }
+    }
+
+    /// The next completion: looked for, and after 50 µs in vain slept for, where the engine has interrupts and nobody chose to poll.
+    private func next<E: Engine & ~Copyable & SendableMetatype>(
+        _ channel: inout Channel<E, Freight>, _ bench: Bench<E>
+    ) throws(DMAError) -> Finished<Freight> {
+        guard !choice.polls, bench.capabilities.hasInterrupts else { return try bench.nextFinished(&channel) }
+        let limit = Deadline.after(nanoseconds: patience)
+        var sleepsFrom = Deadline.after(nanoseconds: 50_000)
+        while true {
+            if let finished = channel.next() { return finished }
+            guard Deadline.now >= sleepsFrom else { continue }
+            guard Deadline.now < limit else { throw DMAError(.deadlinePassed) }
+            // In slices: an interrupt that an engine owes and never raises is found by looking.
+            _ = channel.wait(until: .after(milliseconds: 100))
+            sleepsFrom = .after(nanoseconds: 50_000)
+        }
+    }
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DMA
+internal import DMAConformance
+internal import DMACore
+internal import Synchronization
+
+// What holds for every engine, whoever provides it.
+
+extension SelfTest {
+    /// The suite as this test asks for it; with operations, those alone.
+    func suite(_ domain: Domain) -> ConformanceSuite {
+        var only: Set<ConformanceCheck>?
+        if let operations {
+            only = Set(ConformanceCheck.allCases.filter { $0.operation.map(operations.contains) ?? false })
+        }
+        var suite = ConformanceSuite(
+            seed: seed, iterations: iterations, maximumBytes: bytes, domain: domain, duration: contractDuration,
+            patience: patience, only: only)
+        suite.choice = choice
+        return suite
+    }
+
+    func survey(_ domain: Domain) -> Survey {
+        var survey = Survey(seed: seed, bytes: bytes, depth: depth, duration: duration, domain: domain)
+        let chosen = (xor: choice.xorSources ?? Survey.sources, pq: choice.pqSources ?? Survey.sources)
+        survey.choice = choice
+        (survey.choice.xorSources, survey.choice.pqSources) = (chosen.xor, chosen.pq)
+        survey.channels = channels
+        survey.patience = patience
+        return survey
+    }
+
+    /// The contract and the speeds of an engine of which nothing is known but what it offers.
+    func run(_ listing: EngineListing, _ report: inout Report, _ progress: ((Step) -> Void)?) async {
+        let offer = listing.offer
+        let provider = listing.provider
+        let domain = Domain(name: offer.name, constraints: offer.constraints)
+        let turn = Turn()
+        let only = channel
+        let make: @Sendable () throws(DMAError) -> AnyEngine = { () throws(DMAError) in
+            let next = turn.next()
+            return try provider.open(offer, channel: only ?? next % max(offer.channels, 1))
+        }
+        if choice.verifies {
+            var provisions = ConformanceProvisions<AnyEngine>()
+            provisions.ringsRunFreely = false
+            report.contracts.append(
+                await suite(domain).run(offer.name, makeEngine: make, provisions: provisions) {
+                    progress?(.contract(engine: offer.name, $0))
+                })
+        }
+        var survey = survey(domain)
+        survey.channels = min(channels, only == nil ? max(offer.channels, 1) : 1)
+        report.speeds += await survey.run(offer.name, kinds: operations, makeEngine: make) { progress?(.speed($0)) }
+    }
+
+    /// Each kind of fault, on copies through this engine; nothing where it has none.
+    func injectFaults(
+        _ listing: EngineListing, _ report: inout Report, _ progress: ((Step) -> Void)?
+    ) throws(DMAError) {
+        let offer = listing.offer
+        guard offer.capabilities.operations.contains(.copy), operations?.contains(.copy) ?? true else { return }
+        for fault in InjectedFault.allCases {
+            let domain = Domain(name: offer.name, constraints: offer.constraints)
+            let row = try FaultRow.run(offer.name, fault, seed: seed, patience: patience, domain) { () throws(DMAError) in
+                try listing.provider.open(offer, channel: channel ?? 0)
+            }
+            report.faults.append(row)
+            progress?(.fault(row))
+        }
+    }
+}
+
+/// Counts from 0, on whatever thread.
+private final class Turn: Sendable {
+    private let count = Atomic<Int>(0)
+    func next() -> Int { count.wrappingAdd(1, ordering: .relaxed).oldValue }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DMACore
+
+/// What a device may do wrong that an engine hands on: each is injected between a real engine and the channel above it.
+public enum InjectedFault: String, Hashable, Sendable, Codable, CaseIterable {
+    /// A transfer is reported as failed.
+    case failure
+    /// A completion bears a tag that nobody gave out.
+    case unknownTag
+    /// A completion is reported twice.
+    case twice
+    /// A status that does not exist.
+    case badStatus
+    /// More left to move than there was.
+    case badResidue
+    /// The queue says that it is full, and is not.
+    case refusal
+    /// A completion never comes.
+    case lost
+    /// A completion overtakes the one before it.
+    case overtaken
+
+    /// In words, for a table.
+    public var title: String {
+        switch self {
+        case .failure: "transfer reported as failed"
+        case .unknownTag: "completion of nothing"
+        case .twice: "completion repeated"
+        case .badStatus: "status that does not exist"
+        case .badResidue: "residue beyond the length"
+        case .refusal: "queue refuses"
+        case .lost: "completion lost"
+        case .overtaken: "completion overtaken"
+        }
+    }
+}
+
+/// A real engine whose reports are spoilt, about one in four, as a seed has it. The data is moved all the same.
+struct InjectingEngine: ~Copyable, Engine {
+    private var base: AnyEngine
+    private let fault: InjectedFault
+    private var state: UInt64
+    /// Reports that come next, before anything of the engine's.
+    private var pending: [Completion] = []
+    private var kept: Completion?
+    /// How often the fault was injected.
+    private(set) var injected = 0
+
+    init(_ base: consuming AnyEngine, _ fault: InjectedFault, seed: UInt64) {
+        self.base = base
+        self.fault = fault
+        state = seed
+    }
+
+    /// SplitMix64.
+    private mutating func strikes() -> Bool {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
+        guard (z ^ z >> 31) & 3 == 0 else { return false }
+        injected += 1
+        return true
+    }
+
+    var capabilities: Capabilities { base.capabilities }
+    var interruptLine: InterruptLine? { base.interruptLine }
+
+    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+        if fault == .refusal, strikes() { return false }
+        return base.enqueue(descriptor, tag: tag)
+    }
+
+    mutating func issuePending() { base.issuePending() }
+
+    mutating func next() -> Completion? {
+        if !pending.isEmpty { return pending.removeFirst() }
+        guard var completion = base.next() else {
+            // Nothing overtakes the last one.
+            return kept.take()
+        }
+        if let before = kept.take() {
+            pending.append(before)
+            return completion
+        }
+        guard fault != .refusal, strikes() else { return completion }
+        switch fault {
+        case .failure:
+            completion.status = TransactionStatus.writeFailed.rawValue
+        case .unknownTag:
+            pending.append(completion)
+            completion.tag ^= 0x5555_0000
+        case .twice:
+            pending.append(completion)
+        case .badStatus:
+            completion.status = 200
+        case .badResidue:
+            completion.residue = .max
+        case .lost:
+            return next()
+        case .overtaken:
+            kept = completion
+            return next()
+        case .refusal:
+            break
+        }
+        return completion
+    }
+
+    mutating func terminate() { base.terminate() }
+    mutating func quiesce(by deadline: Deadline) -> Bool { base.quiesce(by: deadline) }
+    mutating func pause() -> Bool { base.pause() }
+    mutating func resume() -> Bool { base.resume() }
+    mutating func residue(of tag: UInt32) -> UInt64? { base.residue(of: tag) }
+    mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) { try base.configure(configuration) }
+    mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try base.attach(file) }
+    mutating func detach(_ number: UInt32) throws(DMAError) { try base.detach(number) }
+    mutating func wait(until deadline: Deadline) -> Bool { base.wait(until: deadline) }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import DMA
+import DMACore
+
+struct ListCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list",
+        abstract: "Show the engines of this machine, and what each can do.",
+        discussion: """
+            An engine that is absent is listed with the reason, and with what to change.
+
+            EXAMPLES
+              dmactl list
+              dmactl list --verbose
+              dmactl list --json | jq '.engines[] | select(.absence == null) | .name'
+
+            EXIT CODES
+              0   listed, also where engines are absent
+              64  the command line is wrong
+            """)
+
+    @Flag(help: "Print JSON; its schema is Schemas/list.schema.json.")
+    var json = false
+    @Flag(help: "Limits and memory constraints too.")
+    var verbose = false
+
+    func run() throws { print(try text(DMASystem().engines)) }
+
+    func text(_ engines: [EngineListing]) throws -> String {
+        json ? try JSON.text(ListDocument(engines)) : ListTables.text(engines, verbose: verbose)
+    }
+}
+
+/// Engines as people read them.
+enum ListTables {
+    static func text(_ engines: [EngineListing], verbose: Bool) -> String {
+        let present = engines.filter { $0.offer.absence == nil }
+        var parts = [present.isEmpty ? "no engine can be used" : overview(present)]
+        if !present.isEmpty { parts.append(present.map(abilities).joined(separator: "\n")) }
+        let absent = engines.compactMap { engine in
+            engine.offer.absence.map { "\(engine.offer.name): absent: \($0.reason). Cure: \($0.cure)" }
+        }
+        if !absent.isEmpty { parts.append(absent.map { Terminal.styled($0, .warning) }.joined(separator: "\n")) }
+        if verbose { parts += present.map(details) }
+        return parts.joined(separator: "\n\n")
+    }
+
+    private static func overview(_ engines: [EngineListing]) -> String {
+        var table = Table(
+            [
+                "engine", "channels", "in use", "depth", "order", "interrupts", "pause", "residue", "sources", "segments",
+                "largest",
+            ],
+            leading: 1, optional: ["segments", "sources", "largest", "residue", "pause", "in use", "order"])
+        for engine in engines {
+            let can = engine.offer.capabilities
+            table.add([
+                engine.offer.name, String(engine.offer.channels), String(engine.channelsInUse), String(can.depth),
+                can.completesInOrder ? "kept" : "free", can.hasInterrupts ? "yes" : "polled", can.canPause ? "yes" : "no",
+                "\(can.residueGranularity)", limit(UInt64(can.maximumSources)), limit(UInt64(can.maximumSegments)),
+                bytes(can.maximumCount),
+            ])
+        }
+        return table.text
+    }
+
+    private static func abilities(_ engine: EngineListing) -> String {
+        let can = engine.offer.capabilities
+        var words = can.operations.kinds.map { "\($0)" }
+        let commands = can.commands.commands.map { "\($0)" }
+        if !commands.isEmpty { words.append("(commands: \(commands.joined(separator: " ")))") }
+        return "\(engine.offer.name), by \(can.implementation.isEmpty ? "code of its own" : can.implementation):\n"
+            + wrapped(words, indent: 2)
+    }
+
+    /// Words in lines that fit.
+    private static func wrapped(_ words: [String], indent: Int) -> String {
+        let width = max((Terminal.width ?? 100) - 1, 20)
+        var lines: [String] = []
+        for word in words {
+            if let last = lines.last, last.count + 1 + word.count <= width {
+                lines[lines.count - 1] = last + " " + word
+            } else {
+                lines.append(String(repeating: " ", count: indent) + word)
+            }
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    private static func details(_ engine: EngineListing) -> String {
+        let can = engine.offer.capabilities
+        let asks = engine.offer.constraints
+        func yes(_ value: Bool) -> String { value ? "yes" : "no" }
+        let flags = flagNames(can.flags)
+        let facts: [(String, String)] = [
+            ("most sources, segments", "\(limit(UInt64(can.maximumSources))), \(limit(UInt64(can.maximumSegments)))"),
+            ("largest transfer", bytes(can.maximumCount)), ("alignment", "\(can.alignment) B"),
+            ("residue", "by \(can.residueGranularity)" + (can.quantum > 0 ? ", steps of \(bytes(can.quantum))" : "")),
+            ("pause, interrupts", "\(yes(can.canPause)), \(can.hasInterrupts ? "yes" : "no (polled)")"),
+            ("extends while running", yes(can.extendsWhileRunning)), ("works in the poll", yes(can.worksInPoll)),
+            ("flags", flags.isEmpty ? "none of its own" : flags.joined(separator: " ")),
+            ("metadata, priorities", "\(can.metadataCount) B, \(can.priorities)"),
+            (
+                "DMA mask",
+                "streaming \(hexadecimal(asks.streamingMask.rawValue)), coherent \(hexadecimal(asks.coherentMask.rawValue))"
+            ),
+            (
+                "memory alignment",
+                "\(asks.alignment) B, cache line \(asks.cacheLineSize) B, \(asks.isCoherent ? "" : "not ")coherent"
+            ),
+            (
+                "largest segment",
+                "\(bytes(asks.maximumSegmentSize)), boundary \(asks.segmentBoundary == 0 ? "none" : bytes(asks.segmentBoundary))"
+            ),
+            ("largest mapping", "\(bytes(asks.maximumMappingSize)), bounced where they must be: \(yes(asks.allowsBounce))"),
+            (
+                "channels",
+                engine.channelNames.count > 4
+                    ? "\(engine.channelNames[0]) … \(engine.channelNames[engine.channelNames.count - 1])"
+                    : engine.channelNames.joined(separator: " ")
+            ),
+        ]
+        return engine.offer.name
+            + facts.map { "\n  " + $0.0 + String(repeating: " ", count: max(24 - $0.0.count, 1)) + $0.1 }.joined()
+            + engine.offer.features.map { "\n  \($0.isAvailable ? "has" : "lacks")  \($0.name): \($0.note)" }.joined()
+    }
+
+    private static func limit(_ value: UInt64) -> String { value > 1 << 31 ? "any" : String(value) }
+    private static func bytes(_ value: UInt64) -> String { value > 1 << 60 ? "any" : Figures.bytes(value) }
+    private static func hexadecimal(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
+}
+
+/// The names of a set of flags, as the API has them.
+func flagNames(_ flags: DescriptorFlags) -> [String] {
+    let all: [(DescriptorFlags, String)] = [
+        (.fence, "fence"), (.interrupt, "interrupt"), (.reuse, "reuse"), (.continue, "continue"), (.disableP, "disableP"),
+        (.disableQ, "disableQ"),
+    ]
+    return all.filter { flags.contains($0.0) }.map(\.1)
+}

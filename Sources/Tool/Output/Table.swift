@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Rows of text in columns: the first `leading` to the left, the others to the right, as numbers are read.
+///
+/// On a terminal that is too narrow, columns are set closer, then optional ones are left out, which a line below says; then the first
+/// column is cut.
+struct Table {
+    /// A text, and its colour where there is colour.
+    struct Cell {
+        let text: String
+        let style: Terminal.Style?
+
+        init(_ text: String, _ style: Terminal.Style? = nil) {
+            self.text = text
+            self.style = style
+        }
+    }
+
+    let header: [String]
+    let leading: Int
+    /// Columns that may be left out, the first one first.
+    let optional: [String]
+    private(set) var rows: [[Cell]] = []
+
+    init(_ header: [String], leading: Int, optional: [String] = []) {
+        self.header = header
+        self.leading = leading
+        self.optional = optional
+    }
+
+    mutating func add(_ row: [String]) { rows.append(row.map { Cell($0) }) }
+    mutating func add(_ row: [Cell]) { rows.append(row) }
+
+    /// For the terminal at hand; as wide as it needs, where the output is a file.
+    var text: String { text(width: Terminal.width) }
+
+    func text(width: Int?) -> String {
+        var columns = Array(header.indices)
+        var left: [String] = []
+        var gap = 2
+        if let width {
+            if needs(columns, gap) > width { gap = 1 }
+            for name in optional where needs(columns, gap) > width {
+                guard let place = columns.firstIndex(where: { header[$0] == name }) else { continue }
+                columns.remove(at: place)
+                left.append(name)
+            }
+        }
+        let over = width.map { max(needs(columns, gap) - $0, 0) } ?? 0
+        var text = lines(columns, gap, firstWidth: max((columns.first.map(width(of:)) ?? 0) - over, 4))
+        if !left.isEmpty { text += "\nleft out for want of room: " + left.joined(separator: ", ") }
+        return text
+    }
+
+    private func width(of column: Int) -> Int {
+        rows.reduce(header[column].count) { max($0, $1.count > column ? $1[column].text.count : 0) }
+    }
+
+    private func needs(_ columns: [Int], _ gap: Int) -> Int {
+        columns.reduce(0) { $0 + width(of: $1) } + gap * max(columns.count - 1, 0)
+    }
+
+    private func lines(_ columns: [Int], _ gap: Int, firstWidth: Int) -> String {
+        var widths = columns.map(width(of:))
+        if !widths.isEmpty { widths[0] = min(widths[0], firstWidth) }
+        let space = String(repeating: " ", count: gap)
+        func line(_ row: [Cell]) -> String {
+            var cells: [String] = []
+            for (place, column) in columns.enumerated() {
+                let cell = column < row.count ? row[column] : Cell("")
+                let text =
+                    cell.text.count > widths[place] ? String(cell.text.prefix(max(widths[place] - 1, 0))) + "…" : cell.text
+                let fill = String(repeating: " ", count: max(widths[place] - text.count, 0))
+                let shown = cell.style.map { Terminal.styled(text, $0) } ?? text
+                // Nothing behind the last word.
+                let isLast = place == columns.count - 1
+                cells.append(column < leading ? (isLast ? shown : shown + fill) : fill + shown)
+            }
+            var text = cells.joined(separator: space)
+            while text.last == " " { text.removeLast() }
+            return text
+        }
+        let rule = widths.map { String(repeating: "-", count: $0) }.joined(separator: space)
+        return ([line(header.map { Cell($0) }), rule] + rows.map(line)).joined(separator: "\n")
+    }
+}
+
+/// Numbers as people read them.
+enum Figures {
+    /// Bytes per second in GB/s: 10⁹.
+    static func rate(_ bytesPerSecond: Double) -> String { decimal(bytesPerSecond / 1e9, 2) }
+
+    /// A number of bytes in the binary unit that leaves it at least 1.
+    static func bytes(_ count: UInt64) -> String {
+        let units = ["B", "KiB", "MiB", "GiB", "TiB"]
+        var value = Double(count)
+        var unit = 0
+        while value >= 1024, unit < units.count - 1 {
+            value /= 1024
+            unit += 1
+        }
+        return (unit == 0 || value == value.rounded() ? String(Int(value.rounded())) : decimal(value, 1)) + " " + units[unit]
+    }
+
+    static func microseconds(_ nanoseconds: Int64) -> String {
+        decimal(Double(nanoseconds) / 1000, nanoseconds < 100_000 ? 1 : 0)
+    }
+
+    /// Nanoseconds with three digits: "850", "12.3k" would not do for a time, so "12.3 us", "1.20 ms".
+    static func nanoseconds(_ value: Int) -> String {
+        if value < 1000 { return "\(value)" }
+        if value < 1_000_000 { return decimal(Double(value) / 1e3, value < 100_000 ? 1 : 0) + " us" }
+        return decimal(Double(value) / 1e6, value < 100_000_000 ? 1 : 0) + " ms"
+    }
+
+    static func count(_ value: Double) -> String {
+        if value >= 1e6 { return decimal(value / 1e6, 2) + " M" }
+        if value >= 1e4 { return decimal(value / 1e3, 1) + " k" }
+        return decimal(value, 0)
+    }
+
+    static func decimal(_ value: Double, _ places: Int) -> String {
+        guard value.isFinite else { return "-" }
+        var scale = 1.0
+        for _ in 0..<places { scale *= 10 }
+        let scaled = Int64((abs(value) * scale).rounded())
+        var digits = String(scaled)
+        while digits.count <= places { digits = "0" + digits }
+        if places > 0 { digits.insert(".", at: digits.index(digits.endIndex, offsetBy: -places)) }
+        return (value < 0 ? "-" : "") + digits
+    }
+}

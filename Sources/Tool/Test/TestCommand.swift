@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import DMA
+import DMAConformance
+import DMACore
+import DMASelfTest
+
+struct TestCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "test",
+        abstract: "Move data through every engine in every way, verify each byte, show speed, latency and processor time.",
+        discussion: """
+            Without options: everything, in about a minute. Options have the names and meanings of the kernel's dmatest, where it has
+            them. A failure prints the command that repeats it.
+
+            EXAMPLES
+              dmactl test
+              dmactl test --engine cpu --operation copy --operation xor
+              dmactl test --seed 42 --iterations 200
+              dmactl test --norandom --transfer-size 4096 --xor-sources 8 --max-channels 2
+              dmactl test --faults
+              dmactl test --tap > result.tap
+              dmactl test --json > result.json
+
+            EXIT CODES
+              0   every check passed
+              1   a check failed
+              64  the command line is wrong
+            """)
+
+    @Option(help: "Seed of all random numbers; one is chosen and shown where it is not given.")
+    var seed: UInt64?
+    @Option(
+        name: [.customLong("engine"), .customLong("device")],
+        help: "Engine to test, dmatest's device; may be given several times. All by default.")
+    var engine: [String] = []
+    @Option(help: "Only this channel, by its name: cpu/0.")
+    var channel: String?
+    @Option(help: "Operation to test, by its name in dmactl list; may be given several times. All by default.")
+    var operation: [String] = []
+    @Option(name: [.customLong("test-buf-size"), .customLong("buffer-size")], help: "Bytes of the largest transfer.")
+    var testBufSize = 65_536
+    @Option(help: "Bytes of every transfer; random, up to --test-buf-size, where it is not given.")
+    var transferSize: Int?
+    @Option(help: "Offsets and lengths are multiples of 2 to this power.")
+    var alignment: Int?
+    @Flag(help: "No random offsets and lengths: all begin at 0 and are as long as they can be.")
+    var norandom = false
+    @Flag(help: "Compare no data: speeds alone, and no contract.")
+    var noverify = false
+    @Option(help: "Sources of XOR; random in the checks, 4 in the tables, where it is not given.")
+    var xorSources: Int?
+    @Option(help: "Sources of P and Q; as with XOR.")
+    var pqSources: Int?
+    @Option(help: "Iterations of each check of the contract.")
+    var iterations = 20
+    @Option(help: "Channels of an engine at work at the same time, while throughput is measured.")
+    var maxChannels = 1
+    @Option(
+        name: [.customLong("threads-per-chan"), .customLong("depth")],
+        help: "Transactions in flight on a channel. dmatest has a thread for each; a channel here belongs to one thread.")
+    var threadsPerChan = 32
+    @Flag(help: "Look for completions without ever sleeping; otherwise sleep for the interrupt after 50 us in vain.")
+    var polled = false
+    @Option(help: "Milliseconds to wait for a completion, before that counts as a failure; -1 for ever.")
+    var timeout = 10_000
+    @Flag(help: "Spoil what engines report, and see that nothing is lost by it.")
+    var faults = false
+    @Option(help: "Seconds for everything, about.")
+    var duration = 60.0
+    @Flag(help: "Each check of the contract, and why some do not apply.")
+    var verbose = false
+    @Flag(help: "Print JSON and nothing else; its schema is Schemas/test.schema.json.")
+    var json = false
+    @Flag(help: "Print TAP version 14 and nothing else.")
+    var tap = false
+
+    func validate() throws {
+        func check(_ name: String, _ value: Int?, _ range: ClosedRange<Int>) throws {
+            guard let value, !range.contains(value) else { return }
+            throw ValidationError("--\(name) is \(range.lowerBound) to \(range.upperBound)")
+        }
+        try check("test-buf-size", testBufSize, 64...(1 << 30))
+        try check("transfer-size", transferSize, 1...testBufSize)
+        try check("alignment", alignment, 0...12)
+        try check("xor-sources", xorSources, 1...255)
+        try check("pq-sources", pqSources, 1...32)
+        try check("iterations", iterations, 1...1_000_000)
+        try check("max-channels", maxChannels, 1...1024)
+        try check("threads-per-chan", threadsPerChan, 1...4096)
+        if timeout != -1 { try check("timeout", timeout, 1...86_400_000) }
+        guard duration > 0, duration <= 86_400 else { throw ValidationError("--duration is above 0 and at most 86400 seconds") }
+        if json && tap { throw ValidationError("--json or --tap, not both") }
+        try Names.checkOperations(operation)
+    }
+
+    func run() async throws {
+        let status = StatusLine()
+        let outcome = try await outcome(on: DMASystem()) { status.show(TestProgress.text($0)) }
+        status.clear()
+        print(outcome.text, terminator: outcome.text.hasSuffix("\n") ? "" : "\n")
+        if !outcome.passed { throw ExitCode(1) }
+    }
+
+    /// Runs the test on a system, and says what to print.
+    func outcome(
+        on system: DMASystem, progress: ((SelfTest.Step) -> Void)? = nil
+    ) async throws -> (passed: Bool, text: String) {
+        let asked = try engines(system)
+        let test = selfTest(asked, on: system)
+        let report = try await test.run(on: system, progress: progress)
+        let again = "dmactl " + arguments(seed: report.seed).joined(separator: " ")
+        if json { return (report.passed, try JSON.text(TestDocument(report, again: again))) }
+        if tap { return (report.passed, TAP.text(report, again: again)) }
+        let text = TestTables.text(report, verbose: verbose)
+        return (report.passed, report.passed ? text : text + "\n\nto repeat: \(again)")
+    }
+
+    /// The names asked for; nil for all.
+    private func engines(_ system: DMASystem) throws -> Set<String>? {
+        let listings = system.engines
+        for name in engine where !listings.contains(where: { $0.offer.name == name }) {
+            let names = listings.map(\.offer.name).joined(separator: ", ")
+            throw ValidationError("no engine is called \"\(name)\"; there are \(names)")
+        }
+        guard let channel else { return engine.isEmpty ? nil : Set(engine) }
+        guard let listing = listings.first(where: { $0.channelNames.contains(channel) }) else {
+            let names = listings.compactMap(\.channelNames.first).joined(separator: ", ")
+            throw ValidationError("no channel is called \"\(channel)\"; there are \(names) …")
+        }
+        return [listing.offer.name]
+    }
+
+    private func selfTest(_ engines: Set<String>?, on system: DMASystem) -> SelfTest {
+        var test = SelfTest(seed: seed ?? UInt64.random(in: 1...999_999_999))
+        test.iterations = iterations
+        test.bytes = testBufSize
+        test.depth = threadsPerChan
+        test.engines = engines
+        test.operations = operation.isEmpty ? nil : Set(operation.compactMap(Names.operation))
+        test.choice.xorSources = xorSources
+        test.choice.pqSources = pqSources
+        test.choice.transferBytes = transferSize
+        test.choice.alignment = alignment.map { 1 << $0 }
+        test.choice.isRandom = !norandom
+        test.choice.verifies = !noverify
+        test.choice.polls = polled
+        test.channels = maxChannels
+        test.channel = channel.flatMap { $0.split(separator: "/").last.flatMap { Int($0) } }
+        test.patience = timeout == -1 ? .max / 4 : Int64(timeout) * 1_000_000
+        test.injectsFaults = faults
+        // Half of the time is for the measurements, each of which gets as much; the contract takes what it takes, up to the rest.
+        let listings = system.engines.filter { $0.offer.absence == nil && engines?.contains($0.offer.name) ?? true }
+        let measured = listings.reduce(0) { sum, listing in
+            let kinds = listing.offer.capabilities.operations.kinds
+            return sum + kinds.count { test.operations?.contains($0) ?? true } + 3
+        }
+        test.duration = Int64(duration * 0.5e9) / Int64(max(measured, 1))
+        test.contractDuration = Int64(max(duration, 20) * 1e9) / Int64(max(listings.count, 1))
+        return test
+    }
+
+    /// The arguments of a run that does the same again.
+    func arguments(seed: UInt64) -> [String] {
+        var words = ["test", "--seed", "\(seed)"]
+        func add<Value: Equatable>(_ name: String, _ value: Value?, unless usual: Value? = nil) {
+            if let value, value != usual { words += ["--\(name)", "\(value)"] }
+        }
+        for name in engine { add("engine", name) }
+        add("channel", channel)
+        for name in operation { add("operation", name) }
+        add("test-buf-size", testBufSize, unless: 65_536)
+        add("transfer-size", transferSize)
+        add("alignment", alignment)
+        add("xor-sources", xorSources)
+        add("pq-sources", pqSources)
+        add("iterations", iterations, unless: 20)
+        add("max-channels", maxChannels, unless: 1)
+        add("threads-per-chan", threadsPerChan, unless: 32)
+        add("timeout", timeout, unless: 10_000)
+        add("duration", duration, unless: 60)
+        for (name, isSet) in [("norandom", norandom), ("noverify", noverify), ("polled", polled), ("faults", faults)]
+        where isSet {
+            words.append("--\(name)")
+        }
+        return words
+    }
+}
+
+/// What a step of a test is called while it goes on.
+enum TestProgress {
+    static func text(_ step: SelfTest.Step) -> String {
+        switch step {
+        case .contract(let engine, let row): "\(engine): \(row.check.rawValue): \(row.check.title)"
+        case .speed(let row): "\(row.engine): measured \(row.operation)"
+        case .stream(let row): "\(row.engine): \(row.direction) through a ring"
+        case .mode(let row): "\(row.engine): measured \(row.mode)"
+        case .fault(let row): "\(row.engine): \(row.fault.title)"
+        }
+    }
+}
+
+/// What `dmactl test --json` prints. `version` rises when a field changes its meaning or goes; its schema is Schemas/test.schema.json.
+struct TestDocument: Encodable {
+    let version = 1
+    let passed: Bool
+    let bytesVerified: UInt64
+    /// The command that does the same again.
+    let `repeat`: String
+    let report: SelfTest.Report
+
+    init(_ report: SelfTest.Report, again: String) {
+        passed = report.passed
+        bytesVerified = report.bytesVerified
+        self.repeat = again
+        self.report = report
+    }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMAConformance
+import DMASelfTest
+
+/// A self-test's report as people read it: the contract, what was made to go wrong, modes and rings, and last the one table of all engines and
+/// operations.
+enum TestTables {
+    static func text(_ report: SelfTest.Report, verbose: Bool) -> String {
+        var parts: [String] = []
+        if !report.contracts.isEmpty { parts.append(contract(report, verbose: verbose)) }
+        if !report.faults.isEmpty { parts.append(faults(report)) }
+        if !report.modes.isEmpty { parts.append(modes(report)) }
+        if !report.streams.isEmpty { parts.append(streams(report)) }
+        if !report.speeds.isEmpty { parts.append(speeds(report)) }
+        let failures = failures(report)
+        if !failures.isEmpty { parts.append(failures.map { Terminal.styled($0, .bad) }.joined(separator: "\n")) }
+        let verified = report.bytesVerified == 0 ? "nothing verified" : "\(Figures.bytes(report.bytesVerified)) verified"
+        let verdict =
+            report.passed
+            ? Terminal.styled(report.bytesVerified == 0 ? "nothing failed" : "every byte right", .good)
+            : Terminal.styled("FAILED", .bad)
+        parts.append("\(verified), \(verdict); seed \(report.seed)")
+        return parts.joined(separator: "\n\n")
+    }
+
+    private static func verdict(_ passed: Bool) -> Table.Cell { passed ? Table.Cell("ok", .good) : Table.Cell("WRONG", .bad) }
+
+    private static func speeds(_ report: SelfTest.Report) -> String {
+        var table = Table(
+            ["engine", "operation", "each", "verified", "GB/s", "op/s", "p50 us", "p99 us", "CPU s/GB", ""], leading: 2,
+            optional: ["each", "op/s", "CPU s/GB", "verified"])
+        for row in report.speeds {
+            table.add(
+                [
+                    row.engine, row.operation, Figures.bytes(UInt64(row.bytesEach)), Figures.bytes(row.bytesVerified),
+                    Figures.rate(row.bytesPerSecond), Figures.count(row.operationsPerSecond),
+                    Figures.microseconds(row.latencyP50),
+                    Figures.microseconds(row.latencyP99), Figures.decimal(row.cpuSecondsPerGB, 3),
+                ].map { Table.Cell($0) } + [verdict(row.passed)])
+        }
+        let depth = report.speeds.first?.depth ?? 0
+        return table.text + """
+
+            GB/s and op/s with \(depth) in flight; p50 and p99 of one alone; 1 GB = 10^9 bytes;
+            XOR and PQ count the bytes of one source
+            """
+    }
+
+    private static func modes(_ report: SelfTest.Report) -> String {
+        var table = Table(["engine", "mode", "asked", "measured", "GB/s", "verified", ""], leading: 2, optional: ["verified"])
+        for row in report.modes {
+            table.add(
+                [
+                    row.engine, row.mode, Figures.decimal(row.askedShare * 100, 0) + " %",
+                    Figures.decimal(row.measuredShare * 100, 1) + " %", Figures.rate(row.bytesPerSecond),
+                    Figures.bytes(row.bytesVerified),
+                ].map { Table.Cell($0) } + [verdict(row.passed)])
+        }
+        return table.text
+    }
+
+    private static func streams(_ report: SelfTest.Report) -> String {
+        var table = Table(["engine", "ring", "periods", "each", "lost", "verified", ""], leading: 2, optional: ["each"])
+        for row in report.streams {
+            table.add(
+                [
+                    row.engine, row.direction, String(row.periods), Figures.bytes(UInt64(row.periodBytes)), String(row.lost),
+                    Figures.bytes(row.bytesVerified),
+                ].map { Table.Cell($0) } + [verdict(row.passed)])
+        }
+        return table.text
+    }
+
+    private static func faults(_ report: SelfTest.Report) -> String {
+        var table = Table(
+            ["engine", "injected", "times", "noticed", "memory back", "verified", ""], leading: 2, optional: ["verified"])
+        for row in report.faults {
+            table.add(
+                [
+                    row.engine, row.fault.title, String(row.injected), String(row.noticed),
+                    "\(row.cargoBack)/\(row.transactions)", Figures.bytes(row.bytesVerified),
+                ].map { Table.Cell($0) } + [verdict(row.passed)])
+        }
+        return table.text
+    }
+
+    private static func contract(_ report: SelfTest.Report, verbose: Bool) -> String {
+        var table = Table(
+            ["contract", "passed", "failed", "not applicable", "not run", "questions", "verified"], leading: 1,
+            optional: ["questions", "verified"])
+        for contract in report.contracts {
+            let counts = contract.counts
+            table.add(
+                [
+                    contract.engine, String(counts.passed), String(counts.failed), String(counts.notApplicable),
+                    String(counts.notRun), String(contract.rows.reduce(0) { $0 + $1.questions }),
+                    Figures.bytes(contract.rows.reduce(0) { $0 + $1.bytesVerified }),
+                ].map { Table.Cell($0) })
+        }
+        guard verbose else { return table.text }
+        var text = table.text
+        for contract in report.contracts {
+            for row in contract.rows {
+                let outcome =
+                    switch row.outcome {
+                    case .passed: "passed, \(row.questions) questions"
+                    case .failed(let count): "FAILED, \(count)"
+                    case .notApplicable(let reason): "not applicable: \(reason)"
+                    case .notRun(let reason): "not run: \(reason)"
+                    }
+                text += "\n\(contract.engine) \(row.check.rawValue) (\(row.check.title)): \(outcome)"
+            }
+        }
+        return text
+    }
+
+    private static func failures(_ report: SelfTest.Report) -> [String] {
+        var lines: [String] = []
+        for row in report.speeds { lines += row.faults.map { "\(row.engine) \(row.operation): \($0)" } }
+        for row in report.faults { lines += row.findings.map { "\(row.engine) \(row.fault.title): \($0)" } }
+        for row in report.modes where !row.passed { lines.append("\(row.engine) \(row.mode): \(row.bytesWrong) bytes wrong") }
+        for row in report.streams where !row.passed {
+            lines.append("\(row.engine) \(row.direction): \(row.bytesWrong) bytes wrong, \(row.lost) periods lost")
+        }
+        for contract in report.contracts {
+            lines += contract.failures.map { failure in
+                "\(contract.engine) \(failure.check.rawValue) #\(failure.iteration): \(failure.message)"
+                    + (failure.parameters.isEmpty ? "" : " {\(failure.parameters)}")
+            }
+        }
+        return lines
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMABench
+import Foundation
+import Testing
+
+@testable import dmactl
+
+/// The schemas are held against what the program really prints by somebody else's validator, Debian's python3-jsonschema.
+@Suite(
+    "Schemas", .serialized,
+    .enabled(if: Program.hasValidator, "python3-jsonschema and python3-yaml are not installed: Scripts/setup --tests"))
+struct SchemaTests {
+    private static let program = """
+        import sys, json, jsonschema, yaml
+        schema = json.load(open(sys.argv[1]))
+        jsonschema.Draft202012Validator.check_schema(schema)
+        text = sys.stdin.read()
+        document = yaml.safe_load(text) if sys.argv[2] == "yaml" else json.loads(text)
+        found = [e.json_path + ": " + e.message for e in jsonschema.Draft202012Validator(schema).iter_errors(document)]
+        print("\\n".join(found[:5]))
+        """
+
+    /// What the validator finds wrong; empty where nothing is.
+    func findings(_ schema: String, _ text: String, yaml: Bool = false) throws -> String {
+        let path = Program.root.appending(path: "Schemas/\(schema).schema.json").path
+        let ran = try Ran("/usr/bin/python3", ["-c", Self.program, path, yaml ? "yaml" : "json"], input: text)
+        #expect(ran.status == 0, "\(ran.errors)")
+        return ran.output.trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    @Test("list --json")
+    func list() throws {
+        let ran = try Program.run(["list", "--json"])
+        #expect(ran.status == 0)
+        #expect(try findings("list", ran.output) == "")
+        // The validator can say no.
+        let broken = ran.output.replacingOccurrences(of: "\"version\" : 1", with: "\"version\" : 2")
+        #expect(try findings("list", broken).contains("version"))
+    }
+
+    @Test("test --json, with faults")
+    func test() throws {
+        let ran = try Program.run([
+            "test", "--json", "--faults", "--operation", "copy", "--operation", "cyclic", "--duration", "2", "--iterations",
+            "1",
+            "--seed", "7",
+        ])
+        #expect(ran.status == 0, "\(ran.errors)")
+        #expect(try findings("test", ran.output) == "")
+        let document = try #require(try JSONSerialization.jsonObject(with: Data(ran.output.utf8)) as? [String: Any])
+        #expect(
+            document["repeat"] as? String
+                == "dmactl test --seed 7 --operation copy --operation cyclic --iterations 1 --duration 2.0 --faults")
+        #expect(document["passed"] as? Bool == true)
+    }
+
+    @Test("bench --json, with modes and a comparison")
+    func bench() throws {
+        let file = FileManager.default.temporaryDirectory.appending(path: "dma-bench-\(UUID().uuidString).json")
+        defer { try? FileManager.default.removeItem(at: file) }
+        let sweep = [
+            "--engine", "cpu", "--size", "4KiB", "--mode", "burst", "--mode", "steal:0.5", "--seconds", "0.01", "--repeats",
+            "2",
+        ]
+        let first = try Program.run(["bench", "--json"] + sweep)
+        #expect(first.status == 0, "\(first.errors)")
+        #expect(try findings("bench-result", first.output) == "")
+        try first.output.write(to: file, atomically: true, encoding: .utf8)
+        let second = try Program.run(["bench", "--json", "--compare", file.path] + sweep)
+        #expect(second.status == 0, "\(second.errors)")
+        #expect(second.output.contains("\"comparison\""))
+        #expect(try findings("bench-result", second.output) == "")
+        // An earlier result can be shown without a measurement, and be read although it has a comparison in it.
+        try second.output.write(to: file, atomically: true, encoding: .utf8)
+        let shown = try Program.run(["bench", "--from", file.path])
+        #expect(shown.status == 0 && shown.output.contains("4 KiB"), "\(shown.errors)")
+    }
+
+    @Test("bench --config: what the reader takes and refuses, the schema takes and refuses")
+    func configuration() throws {
+        #expect(try findings("bench-config", try Program.text("Examples/bench.yaml"), yaml: true) == "")
+        let refused = [
+            "version: 2\ncases: [{}]", "cases: [{}]", "version: 1", "version: 1\ncases: []", "version: 1\ncases: [{size: 64}]",
+            "version: 1\ncases: [{sizes: 64KB5}]", "version: 1\ncases: [{sizes: [0]}]", "version: 1\ncases: [{depths: 40000}]",
+            "version: 1\ncases: [{operations: move}]", "version: 1\ncases: [{modes: 'steal:2'}]",
+            "version: 1\ncases: [{waits: spin}]",
+            "version: 1\ncases: [{cache: hot}]", "version: 1\ncases: [{skip: maybe}]", "version: 1\ncases: [{threads: [1, 1]}]",
+            "version: 1\ncases: [{engines: []}]", "version: 1\ncases: [{nodes: {from: 1}}]",
+            "version: 1\ncases: [{sizes: {from: 1, to: 2}}]",
+        ]
+        for text in refused {
+            #expect(throws: ConfigurationError.self, "\(text)") { try BenchConfiguration.plan(text, file: "f") }
+            #expect(try findings("bench-config", text, yaml: true) != "", "\(text)")
+        }
+        let taken = [
+            "version: 1\ncases: [{}]",
+            "version: 1\ndefaults: {repeats: 2, cache: cold}\ncases: [{sizes: 64}, {sizes: [1KiB, 2 MiB]}]",
+            "version: 1\ncases: [{sizes: {from: 64, to: 1MiB, times: 2}, depths: {from: 1, to: 9, plus: 4}, modes: [burst, 'steal:0.25', 'steal:1', demand]}]",
+            "version: 1\ncases: [{nodes: {source: 0}, segments: {destination: 2}, processors: [0], engines: cpu, memory: 1GiB}]",
+        ]
+        for text in taken {
+            #expect(throws: Never.self, "\(text)") { try BenchConfiguration.plan(text, file: "f") }
+            #expect(try findings("bench-config", text, yaml: true) == "", "\(text)")
+        }
+    }
+}
