@@ -38,7 +38,7 @@ struct Browser {
             ] + arguments + [page.absoluteString]
         let output = folder.appending(path: "output")
         let log = folder.appending(path: "log")
-        for file in [output, log] { FileManager.default.createFile(atPath: file.path, contents: nil) }
+        for file in [output, log] { _ = FileManager.default.createFile(atPath: file.path, contents: nil) }
         process.standardOutput = try FileHandle(forWritingTo: output)
         process.standardError = try FileHandle(forWritingTo: log)
         try process.run()
