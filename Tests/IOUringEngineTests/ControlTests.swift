@@ -90,6 +90,35 @@ struct ControlTests {
         #expect(got == [1, 2, 3, 4])
     }
 
+    @Test("a resume starts what was issued during the pause, and nothing else", arguments: Carrying.allCases)
+    func resume(_ carrying: Carrying) throws {
+        let scratch = try Scratch(Scratch.memory)
+        scratch.fill([1, 2, 3, 4])
+        var channel = try Channel<IOUringEngine, Freight>.make(carrying.configuration())
+        let number = try channel.attach(PeripheralFile(scratch.descriptor))
+        let place = PeripheralPlace(number: number, position: 0)
+        // Plain ones, and one that is not.
+        func submit(_ channel: inout Channel<IOUringEngine, Freight>, _ flags: DescriptorFlags) throws -> Cookie {
+            try channel.submit(.fromPeripheral(0..<1, at: place, flags: flags), try freight([[0, 0, 0, 0]], .fromDevice)).get()
+        }
+        try channel.pause()
+        let issued = [try submit(&channel, []), try submit(&channel, .interrupt)]
+        channel.issuePending()
+        let queued = [try submit(&channel, []), try submit(&channel, .interrupt)]
+        try channel.resume()
+        var over: Set<UInt64> = []
+        for _ in issued { over.insert(try channel.await().cookie.rawValue) }
+        #expect(over == Set(issued.map(\.rawValue)))
+        for _ in 0..<1000 { channel.poll() }
+        for cookie in queued {
+            let status = try channel.status(of: cookie)
+            #expect(status == .queued)
+        }
+        channel.issuePending()
+        for _ in queued { over.insert(try channel.await().cookie.rawValue) }
+        #expect(over == Set((issued + queued).map(\.rawValue)))
+    }
+
     @Test("bytes go from file to file through a pipe, and are doubled on the way", arguments: Carrying.allCases)
     func between(_ carrying: Carrying) throws {
         var random = Seeded.stream("between")

@@ -146,6 +146,12 @@ static inline int cdma_file_sync(int fd, bool data_only) {
 static inline int cdma_file_allocate(int fd, int mode, uint64_t offset, uint64_t count) {
     return syscall(SYS_fallocate, fd, mode, offset, count) ? -errno : 0;
 }
+// BLOCK_URING_CMD_DISCARD and BLKDISCARD, include/uapi/linux/blkdev.h and fs.h.
+static inline uint32_t cdma_uring_discard_operation(void) { return (uint32_t)_IO(0x12, 0); }
+static inline int cdma_block_discard(int fd, uint64_t start, uint64_t count) {
+    uint64_t range[2] = {start, count};
+    return ioctl(fd, _IO(0x12, 119), range) ? -errno : 0;
+}
 static inline int64_t cdma_file_splice(int from, int64_t from_offset, int to, int64_t to_offset, size_t count, uint32_t flags) {
     int64_t in = from_offset, out = to_offset;
     long n = syscall(SYS_splice, from, in < 0 ? (int64_t *)0 : &in, to, out < 0 ? (int64_t *)0 : &out, count, flags);

@@ -18,6 +18,8 @@ struct ColdState: ~Copyable {
     private let slots: Int
     /// Slots of particular transactions that were not issued, in order.
     var unissued: [Int] = []
+    /// How many of the queued plain requests were issued during the pause.
+    var granted: UInt32 = 0
     /// Those that are issued and wait for the end of a pause.
     var held: [Int] = []
     var reports: [Completion] = []

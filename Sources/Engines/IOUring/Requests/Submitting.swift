@@ -54,6 +54,7 @@ extension IOUringEngine {
             issued = tail
             unsafe cdma_store_release32(view.submissionTail, tail)
         }
+        if detours.contains(.paused) { state.granted = tail &- issued }
         // Terminated work is dropped by `quiesce`; what is queued during a pause starts at its end.
         guard !detours.contains(.terminating) else { return }
         detours.remove(.unissued)

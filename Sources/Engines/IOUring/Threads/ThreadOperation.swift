@@ -10,6 +10,7 @@ enum ThreadOperation {
         for opcode in [
             Opcode.nop, Opcode.readv, Opcode.writev, Opcode.fsync, Opcode.pollAdd, Opcode.sendMessage, Opcode.receiveMessage,
             Opcode.cancel, Opcode.fallocate, Opcode.read, Opcode.write, Opcode.send, Opcode.receive, Opcode.splice, Opcode.tee,
+            Opcode.command,
         ] { list[Int(opcode)] = true }
         return list
     }()
@@ -65,6 +66,8 @@ enum ThreadOperation {
             return cdma_file_sync(fd, entry.operation_flags & 1 != 0)
         case Opcode.fallocate:
             return cdma_file_allocate(fd, Int32(entry.length), entry.offset, entry.address)
+        case Opcode.command where entry.offset == UInt64(cdma_uring_discard_operation()):
+            return cdma_block_discard(fd, entry.address, entry.address3)
         case Opcode.splice:
             // POLLIN on the first: what stands still there, must not stand still in a system call. SPLICE_F_NONBLOCK.
             return attempt(true, entry.file_index, 1, ring, entry.user_data) { _ in
