@@ -93,8 +93,11 @@ let package = Package(
         .target(name: "DMAConformance", dependencies: ["DMACore"], path: "Sources/Conformance", swiftSettings: house),
         .target(name: "CountedRing", path: "Benchmarks/Counted/C"),
         .executableTarget(
-            name: "dma-counted", dependencies: ["CountedRing", "DMACPUEngine", "DMACore", "ScriptedEngines"],
+            name: "dma-counted", dependencies: ["CountedRing", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "ScriptedEngines"],
             path: "Benchmarks/Counted/Swift", swiftSettings: house),
+        .executableTarget(
+            name: "dma-benchmark-storage", dependencies: ["DMACore", "DMAIOUringEngine"], path: "Benchmarks/storage/Swift",
+            swiftSettings: house),
         .target(name: "BenchmarkPeers", path: "Benchmarks/CPU/Peers"),
         .executableTarget(
             name: "dma-benchmark-cpu", dependencies: ["BenchmarkPeers", "DMACPUEngine", "DMACore"],
@@ -112,8 +115,10 @@ let package = Package(
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(
             name: "DMACompileFailTests", dependencies: ["DMACore"], path: "Tests/CompileFailTests", swiftSettings: house),
+        // Takes io_uring away from a test's process.
+        .target(name: "ForbiddenSystemCalls", path: "Tests/ForbiddenSystemCalls"),
         .testTarget(
-            name: "DMAIOUringEngineTests", dependencies: ["DMACore", "DMAIOUringEngine"], path: "Tests/IOUringEngineTests",
+            name: "DMAIOUringEngineTests", dependencies: ["ForbiddenSystemCalls", "CDMA", "DMACore", "DMAIOUringEngine"], path: "Tests/IOUringEngineTests",
             swiftSettings: house),
         .testTarget(
             name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine"], path: "Tests/CPUEngineTests",

@@ -59,35 +59,50 @@ public struct SelfTest: Sendable {
         var report = Report(seed: seed)
         var isKnown = false
         for listing in system.engines where listing.offer.absence == nil && engines?.contains(listing.offer.name) ?? true {
-            guard let provider = listing.provider as? CPUProvider else { continue }
+            guard let provider = listing.provider as? any SelfTestedProvider else { continue }
             isKnown = true
-            try await run(listing.offer.name, provider.configuration(listing.offer.name), &report, progress)
+            try await provider.run(self, listing.offer.name, &report, progress)
         }
         guard isKnown else { throw DMAError(.noSuchChannel) }
         return report
     }
 
-    private func run(
-        _ name: String, _ configuration: CPUConfiguration, _ report: inout Report, _ progress: ((Step) -> Void)?
+    /// The suite for an engine, with what the options leave of it.
+    func suite(_ domain: Domain) -> ConformanceSuite {
+        guard let operations else {
+            return ConformanceSuite(seed: seed, iterations: iterations, maximumBytes: bytes, domain: domain)
+        }
+        let only = ConformanceCheck.allCases.filter { $0.operation.map(operations.contains) ?? false }
+        return ConformanceSuite(seed: seed, iterations: iterations, maximumBytes: bytes, domain: domain, only: Set(only))
+    }
+}
+
+/// A provider whose engines the self-test knows how to test: what is on the far side of their peripherals, and which rows they have.
+protocol SelfTestedProvider: EngineProvider {
+    /// Tests the engine `name`, and adds to the report.
+    func run(
+        _ test: SelfTest, _ name: String, _ report: inout SelfTest.Report, _ progress: ((SelfTest.Step) -> Void)?
+    ) async throws(DMAError)
+}
+
+extension CPUProvider: SelfTestedProvider {
+    func run(
+        _ test: SelfTest, _ name: String, _ report: inout SelfTest.Report, _ progress: ((SelfTest.Step) -> Void)?
     ) async throws(DMAError) {
+        let (seed, operations, duration) = (test.seed, test.operations, test.duration)
         let peripherals = try CPUProvisions.peripherals()
-        var configuration = configuration
+        var configuration = configuration(name)
         configuration.peripherals = peripherals
         let complete = configuration
         let domain = Domain(name: name)
-        var suite = ConformanceSuite(seed: seed, iterations: iterations, maximumBytes: bytes, domain: domain)
-        if let operations {
-            let only = ConformanceCheck.allCases.filter { $0.operation.map(operations.contains) ?? false }
-            suite = ConformanceSuite(
-                seed: seed, iterations: iterations, maximumBytes: bytes, domain: domain, only: Set(only))
-        }
+        let suite = test.suite(domain)
         let make: @Sendable () throws(DMAError) -> CPUEngine = { () throws(DMAError) in try CPUEngine(complete) }
         report.contracts.append(
             await suite.run(
                 name, makeEngine: make,
                 provisions: CPUProvisions.provisions(peripherals)
             ) { progress?(.contract(engine: name, $0)) })
-        let survey = Survey(seed: seed, bytes: bytes, depth: depth, duration: duration, domain: domain)
+        let survey = Survey(seed: seed, bytes: test.bytes, depth: test.depth, duration: duration, domain: domain)
         report.speeds += survey.run(name, kinds: operations, makeEngine: make) { progress?(.speed($0)) }
         if operations?.contains(.cyclic) ?? true {
             let small = try FIFOPeripheral(depth: 512, width: 4)

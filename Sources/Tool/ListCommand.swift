@@ -60,6 +60,9 @@ struct ListCommand: ParsableCommand {
                   memory alignment       \(asks.alignment) B, cache line \(asks.cacheLineSize) B, \
                 \(asks.isCoherent ? "coherent" : "not coherent")
                 """)
+            for feature in engine.offer.features {
+                print("  \(feature.isAvailable ? "has" : "lacks")  \(feature.name): \(feature.note)")
+            }
         }
     }
 }
@@ -92,6 +95,7 @@ struct ListDocument: Encodable {
         let canPause: Bool
         let hasInterrupts: Bool
         let absence: EngineAbsence?
+        let features: [EngineFeature]
     }
 
     let version = 1
@@ -107,7 +111,7 @@ struct ListDocument: Encodable {
                 depth: can.depth, maximumSources: can.maximumSources, maximumSegments: can.maximumSegments,
                 maximumBytes: can.maximumCount, alignmentBytes: can.alignment, completesInOrder: can.completesInOrder,
                 residueGranularity: "\(can.residueGranularity)", canPause: can.canPause, hasInterrupts: can.hasInterrupts,
-                absence: listing.offer.absence)
+                absence: listing.offer.absence, features: listing.offer.features)
         }
     }
 }

@@ -56,6 +56,7 @@ struct cdma_file_facts {
     uint32_t memory_alignment;
     uint32_t offset_alignment;
     int32_t socket_type;
+    uint32_t device_major, device_minor;
     uint64_t size;
 };
 
@@ -86,6 +87,8 @@ static inline int cdma_file_examine(int fd, struct cdma_file_facts *facts) {
     facts->flags = flags;
     facts->size = x.size;
     facts->socket_type = 0;
+    facts->device_major = x.devices[0];
+    facts->device_minor = x.devices[1];
     facts->memory_alignment = x.mask & direct ? x.memory_alignment : 0;
     facts->offset_alignment = x.mask & direct ? x.offset_alignment : 0;
     if (facts->format == 0060000) {

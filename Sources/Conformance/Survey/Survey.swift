@@ -66,39 +66,46 @@ public struct Survey: Sendable {
     ///
     /// - Parameters:
     ///   - kinds: which; nil for all that the engine has.
+    ///   - provisions: with a storage, transfers from and to it are measured too.
     ///   - progress: called after each operation with its row.
     public func run<E: Engine & ~Copyable & SendableMetatype>(
         _ name: String, kinds: Set<OperationKind>? = nil, makeEngine: @escaping @Sendable () throws(DMAError) -> E,
-        progress: ((Row) -> Void)? = nil
+        provisions: ConformanceProvisions<E> = ConformanceProvisions<E>(), progress: ((Row) -> Void)? = nil
     ) -> [Row] {
         let suite = ConformanceSuite(seed: seed, maximumBytes: bytes, domain: domain)
-        let bench = Bench(suite, end: .max, make: makeEngine, provisions: ConformanceProvisions<E>())
+        let bench = Bench(suite, end: .max, make: makeEngine, provisions: provisions)
         _ = bench.survey()
         bench.sources = Survey.sources
         var rows: [Row] = []
         for kind in bench.plannable where kind != .null && kinds?.contains(kind) ?? true {
-            bench.random = SeededRandom(seed: seed, part: "survey \(kind)")
-            var tally = Tally()
-            do throws(DMAError) {
-                try measure(kind, bench, &tally)
-            } catch {
-                tally.faults.append("unexpected: \(error)")
+            // With a storage, the two directions are two measurements.
+            for reads in kind == .peripheral ? [true, false] : [nil] {
+                let operation = reads.map { $0 ? "fromPeripheral" : "toPeripheral" } ?? "\(kind)"
+                bench.random = SeededRandom(seed: seed, part: "survey \(operation)")
+                var tally = Tally()
+                do throws(DMAError) {
+                    try measure(kind, reads, bench, &tally)
+                } catch {
+                    tally.faults.append("unexpected: \(error)")
+                }
+                let row = tally.row(name, operation, self)
+                rows.append(row)
+                progress?(row)
             }
-            let row = tally.row(name, kind, self)
-            rows.append(row)
-            progress?(row)
         }
         return rows
     }
 
     private func measure<E: Engine & ~Copyable & SendableMetatype>(
-        _ kind: OperationKind, _ bench: Bench<E>, _ tally: inout Tally
+        _ kind: OperationKind, _ reads: Bool?, _ bench: Bench<E>, _ tally: inout Tally
     ) throws(DMAError) {
         let end = Deadline.after(nanoseconds: duration)
         let inFlight = min(depth, bench.capabilities.depth)
         var channel = try bench.open()
         repeat {
-            let plans = (0..<inFlight).map { _ in bench.plan(kind, count: bytes) }
+            let plans = (0..<inFlight).map { _ in
+                reads.map { bench.planStorage(bytes, [], reads: $0) } ?? bench.plan(kind, count: bytes)
+            }
             try alone(Array(plans.prefix(8)), &channel, bench, &tally)
             try together(plans, &channel, bench, &tally)
         } while Deadline.now < end && tally.faults.isEmpty
@@ -157,14 +164,14 @@ private struct Tally {
         for finding in try plan.findings(finished) where faults.count < 8 { faults.append("\(plan.text): \(finding)") }
     }
 
-    func row(_ engine: String, _ kind: OperationKind, _ survey: Survey) -> Survey.Row {
+    func row(_ engine: String, _ operation: String, _ survey: Survey) -> Survey.Row {
         let seconds = Double(max(nanoseconds, 1)) / 1e9
         let sorted = latencies.sorted()
         func percentile(_ share: Double) -> Int64 {
             sorted.isEmpty ? 0 : sorted[min(Int(Double(sorted.count) * share), sorted.count - 1)]
         }
         return Survey.Row(
-            engine: engine, operation: "\(kind)", bytesEach: survey.bytes, depth: survey.depth, transactions: transactions,
+            engine: engine, operation: operation, bytesEach: survey.bytes, depth: survey.depth, transactions: transactions,
             bytesVerified: bytesVerified, faults: faults, bytesPerSecond: Double(timedBytes) / seconds,
             operationsPerSecond: Double(timedTransactions) / seconds, latencyP50: percentile(0.5), latencyP99: percentile(0.99),
             cpuSecondsPerGB: timedBytes == 0 ? 0 : Double(processorNanoseconds) / Double(timedBytes))

@@ -13,6 +13,10 @@ extension IOUringEngine {
             finish(slot, .failed, value: 9)
             return
         }
+        if let namespace = record.namespace {
+            guard command == .flush || command == .flushData else { return finish(slot, .writeFailed, value: 95) }
+            return push(namespace.flush, of: slot, record)
+        }
         switch command {
         case .flush where record.kind == .pipe || record.kind == .socket,
             .flushData where record.kind == .pipe || record.kind == .socket:

@@ -30,6 +30,10 @@ struct EnginePath {
         }
         job.report.engine = result.engine
         for note in result.notes { job.note(note) }
+        job.report.figures = result.moved.figures
+        func count(_ name: String) -> UInt64 { result.moved.figures.first { $0.name == name }?.value ?? 0 }
+        if plan.registered, count("refusedBuffers") > 0 { job.note("memory not registered: the kernel refused to lock it") }
+        if count("directRefusals") > 0 { job.note("through the page cache, not past it: the file system refused direct I/O") }
         job.done(end: result.moved.end, moved: result.moved.moved, crc: plan.checksums ? result.moved.crc : nil)
     }
 
