@@ -83,7 +83,8 @@ let package = Package(
             dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "DMASelfTest"],
             path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(
-            name: "DMASystemTests", dependencies: ["CopySupport", "DMA", "DMACore"], path: "Tests/SystemTests",
+            name: "DMASystemTests", dependencies: ["CopySupport", "DMA", "DMACore", "DMAIOUringEngine"],
+            path: "Tests/SystemTests",
             swiftSettings: house),
         .target(name: "CopySupport", path: "Tests/CopySupport", swiftSettings: house),
         .testTarget(
@@ -93,7 +94,8 @@ let package = Package(
         .target(name: "DMAConformance", dependencies: ["DMACore"], path: "Sources/Conformance", swiftSettings: house),
         .target(name: "CountedRing", path: "Benchmarks/Counted/C"),
         .executableTarget(
-            name: "dma-counted", dependencies: ["CountedRing", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "ScriptedEngines"],
+            name: "dma-counted",
+            dependencies: ["CountedRing", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "ScriptedEngines"],
             path: "Benchmarks/Counted/Swift", swiftSettings: house),
         .executableTarget(
             name: "dma-benchmark-storage", dependencies: ["DMACore", "DMAIOUringEngine"], path: "Benchmarks/storage/Swift",
@@ -118,7 +120,8 @@ let package = Package(
         // Takes io_uring away from a test's process.
         .target(name: "ForbiddenSystemCalls", path: "Tests/ForbiddenSystemCalls"),
         .testTarget(
-            name: "DMAIOUringEngineTests", dependencies: ["ForbiddenSystemCalls", "CDMA", "DMACore", "DMAIOUringEngine"], path: "Tests/IOUringEngineTests",
+            name: "DMAIOUringEngineTests", dependencies: ["ForbiddenSystemCalls", "CDMA", "DMACore", "DMAIOUringEngine"],
+            path: "Tests/IOUringEngineTests",
             swiftSettings: house),
         .testTarget(
             name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine"], path: "Tests/CPUEngineTests",

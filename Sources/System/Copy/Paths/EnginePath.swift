@@ -143,13 +143,12 @@ struct EngineRun {
         }
         let pool: Pool
         do throws(DMAError) {
-            let size = Int(task.chunk)
+            // Whole pages, so that direct I/O finds every block aligned.
+            let size = (Int(task.chunk) + 4095) & ~4095
             let buffer = try Buffer(
                 count: size * depth, alignment: 4096, backing: .pages(transparentHuge: true),
                 policy: AllocationPolicy(prefault: size * depth <= 64 << 20))
-            pool = try Pool(
-                try buffer.mapped(for: domain, direction: .bidirectional), blockSize: size,
-                alignment: min(4096, 1 << size.trailingZeroBitCount))
+            pool = try Pool(try buffer.mapped(for: domain, direction: .bidirectional), blockSize: size, alignment: 4096)
         } catch { throw .engine(task.targetName, error, while: "\(depth) blocks of \(ByteSize.text(task.chunk))") }
         var mover = Mover(channel, pool: pool, task, control, checkpoint: checkpoint)
         let moved = try mover.run()
