@@ -109,6 +109,7 @@ struct LeasedEngine: ~Copyable, Engine {
 
     var capabilities: Capabilities { engine.capabilities }
     var interruptLine: InterruptLine? { engine.interruptLine }
+    var figures: [EngineFigure] { engine.figures }
     mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool { engine.enqueue(descriptor, tag: tag) }
     mutating func issuePending() { engine.issuePending() }
     mutating func next() -> Completion? { engine.next() }

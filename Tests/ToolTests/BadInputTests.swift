@@ -277,12 +277,14 @@ struct BadInputTests {
             for bad in '' '{}' '[1' '{"version":2,"plan":{}}' "$(sed 's/4096/-1/' plan)" "$(sed 's/4096/1e99/' plan)" \
                 "$(sed 's/"path" : "engine"/"path" : "fly"/' plan)" "$(sed 's/"rename"/"none"/' plan)"; do
                 printf '%s' "$bad" > p; $D copy --plan p a c 2> err; echo -n "$? "; grep -c 'cure: ' err; done
-            head -c 100000 /dev/zero | tr '\\0' '[' > p; $D copy --plan p a c 2> err; echo $?
+            head -c 100000 /dev/zero | tr '\\0' '[' > p; $D copy --plan p a c 2> err; echo $?; rm p
             $D copy a 2>/dev/null; echo $?; $D copy --resume --append a c 2>/dev/null; echo $?; $D copy --mode fast a c 2>/dev/null; echo $?
             $D copy --chunk 4K a c 2>/dev/null; echo $?
+            mkfifo p q; $D copy --explain p q | grep -c splice; $D copy --engine nope a c 2> err; echo $?; grep -c 'dmactl list' err
             """, folder: scratch.path)
         #expect(
-            answer.text == "none\n1 4096 engine\n" + String(repeating: "1 1\n", count: 8) + "1\n64\n64\n64\n1\n", "\(answer)")
+            answer.text == "none\n1 4096 engine\n" + String(repeating: "1 1\n", count: 8) + "1\n64\n64\n64\n1\n1\n1\n1\n",
+            "\(answer)")
         #expect(!scratch.exists("c"))
     }
 }

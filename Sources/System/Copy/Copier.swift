@@ -16,11 +16,11 @@ public struct Copier: Sendable {
     ///
     /// - Throws: what keeps the endpoints from being copied.
     public func plan(
-        from source: Endpoint, to target: Endpoint, _ options: CopyOptions = CopyOptions(), control: CopyControl = CopyControl()
+        from source: Endpoint, to target: Endpoint, _ options: CopyOptions = CopyOptions()
     ) throws(CopyFailure) -> CopyPlan {
         try options.check()
-        let opened = try CopySource(opening: source, control)
-        return try plan(opened, try TargetSite(target, source: opened, options, control), options)
+        let opened = try CopySource(opening: source)
+        return try plan(opened, try TargetSite(target, source: opened), options)
     }
 
     /// Copies, and says what was done.
@@ -39,11 +39,11 @@ public struct Copier: Sendable {
         try options.check()
         let began = CopyClock.now
         let processor = CopyClock.processor
-        let opened = try CopySource(opening: source, control)
-        let site = try TargetSite(target, source: opened, options, control)
+        let opened = try CopySource(opening: source)
+        let site = try TargetSite(target, source: opened)
         var plan = try self.plan(opened, site, options)
         if let given { plan = try Self.fit(given, to: plan, opened) }
-        let open = try OpenTarget.open(site, plan, options, size: opened.size)
+        let open = try OpenTarget.open(site, plan, options, size: opened.size, control)
         let job = CopyJob(opened, open, target, plan, options, control)
         do throws(CopyFailure) {
             try run(job, began)
@@ -105,6 +105,8 @@ public struct Copier: Sendable {
 
     private func run(_ job: CopyJob, _ began: Int64) throws(CopyFailure) {
         try prepare(job)
+        // A pipe that nobody writes to yet looks as if it had ended.
+        if let file = job.source.file, job.source.facts?.kind == .pipe { try file.waitUntilReady(toWrite: false, job.control) }
         job.enter(.copying, total: job.source.size)
         job.began = CopyClock.now
         try move(job)

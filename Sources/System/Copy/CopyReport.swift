@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import DMACore
+
 /// What a copy did: figures, and which way it really went.
 public struct CopyReport: Equatable, Sendable, Codable {
     /// The plan that was followed in the end, after what the file systems refused.
@@ -28,6 +30,8 @@ public struct CopyReport: Equatable, Sendable, Codable {
     public var verified = false
     /// What moved the bytes, in the engine's own words.
     public var engine = ""
+    /// What the engine counted: bytes past the cache and through it, memory registered or refused.
+    public var figures: [EngineFigure] = []
     /// What was other than planned, and why.
     public var notes: [String] = []
 

@@ -16,13 +16,13 @@ struct CopySource {
     /// Whether bytes are read by place; where not, in order and once.
     var hasPlaces: Bool { file == nil || facts?.kind.hasPlaces == true && size != nil }
 
-    init(opening endpoint: Endpoint, _ control: CopyControl) throws(CopyFailure) {
+    init(opening endpoint: Endpoint) throws(CopyFailure) {
         switch endpoint {
         case .path(let path):
             // Not blocking, so that a pipe that nobody writes to yet can be waited for in steps.
             let file = try OpenFile(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, for: "to read it")
-            try self.init(endpoint, file, control)
-        case .standard: try self.init(endpoint, OpenFile(0, path: "-", isOwned: false), control)
+            try self.init(endpoint, file)
+        case .standard: try self.init(endpoint, OpenFile(0, path: "-", isOwned: false))
         case .memory(let size), .zero(let size): self.init(endpoint, makes: size)
         case .pattern(_, .some(let size)): self.init(endpoint, makes: size)
         case .pattern(_, nil):
@@ -43,7 +43,7 @@ struct CopySource {
         self.size = size
     }
 
-    private init(_ endpoint: Endpoint, _ file: OpenFile, _ control: CopyControl) throws(CopyFailure) {
+    private init(_ endpoint: Endpoint, _ file: OpenFile) throws(CopyFailure) {
         self.endpoint = endpoint
         self.file = file
         let facts = try file.facts()
@@ -63,7 +63,6 @@ struct CopySource {
         case .block: size = try file.size(facts)
         default: size = nil
         }
-        if facts.kind == .pipe { try file.waitUntilReady(toWrite: false, control) }
         if case .path = endpoint, !facts.kind.hasPlaces { file.makeBlocking() }
     }
 

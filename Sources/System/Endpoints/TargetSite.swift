@@ -6,14 +6,14 @@ internal import CDMA
 enum TargetSite {
     /// This process takes the bytes.
     case local(Endpoint)
-    /// Written in order, once.
-    case stream(OpenFile, FileFacts)
+    /// Written in order, once; open already where it is standard output.
+    case stream(OpenFile?, String, FileFacts)
     /// A block device, not yet open.
     case device(String, FileFacts)
     /// A regular file, there or not.
     case file(FileSite)
 
-    init(_ endpoint: Endpoint, source: CopySource, _ options: CopyOptions, _ control: CopyControl) throws(CopyFailure) {
+    init(_ endpoint: Endpoint, source: CopySource) throws(CopyFailure) {
         switch endpoint {
         case .memory, .null, .pattern: self = .local(endpoint)
         case .zero:
@@ -24,13 +24,13 @@ enum TargetSite {
             let file = OpenFile(1, path: "-", isOwned: false)
             let facts = try file.facts()
             try Self.refuseSame(source, facts, "-")
-            self = .stream(file, facts)
+            self = .stream(file, "-", facts)
         case .path(let path):
-            try self.init(path: path, source: source, options, control)
+            try self.init(path: path, source: source)
         }
     }
 
-    private init(path: String, source: CopySource, _ options: CopyOptions, _ control: CopyControl) throws(CopyFailure) {
+    private init(path: String, source: CopySource) throws(CopyFailure) {
         guard let facts = try FileFacts.at(path) else {
             if let link = try FileFacts.at(path, follow: false), link.kind == .other {
                 throw CopyFailure(
@@ -60,11 +60,11 @@ enum TargetSite {
                 throw CopyFailure(
                     .isDirectory, inside, asked: "to write a directory", possible: "a file in it", cure: "name the file")
             }
-            try self.init(path: inside, source: source, options, control)
+            try self.init(path: inside, source: source)
         case .block:
             self = .device(path, facts)
         case .pipe, .character, .socket:
-            self = .stream(try Self.openStream(path, facts, control), facts)
+            self = .stream(nil, path, facts)
         case .other:
             throw CopyFailure(
                 .notSupported, path, asked: "to write it", possible: "files, devices, pipes", cure: "name one of those")
@@ -72,7 +72,7 @@ enum TargetSite {
     }
 
     /// A pipe without a reader is waited for, in steps.
-    private static func openStream(_ path: String, _ facts: FileFacts, _ control: CopyControl) throws(CopyFailure) -> OpenFile {
+    static func openStream(_ path: String, _ facts: FileFacts, _ control: CopyControl) throws(CopyFailure) -> OpenFile {
         while true {
             let result = unsafe cdma_open(AT_FDCWD, path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0)
             if result == -ENXIO, facts.kind == .pipe {
@@ -99,7 +99,7 @@ enum TargetSite {
     var name: String {
         switch self {
         case .local(let endpoint): endpoint.description
-        case .stream(let file, _): file.path
+        case .stream(_, let path, _): path
         case .device(let path, _): path
         case .file(let site): site.path
         }

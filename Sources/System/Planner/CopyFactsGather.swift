@@ -46,7 +46,7 @@ extension CopyFacts.Side {
         self.init()
         switch target {
         case .local: break
-        case .stream(_, let facts):
+        case .stream(_, _, let facts):
             // A file that standard output was led into is written where it stands: others may write it, too.
             kind = facts.kind.hasPlaces ? .character : facts.kind
         case .device(let path, let facts):

@@ -38,11 +38,13 @@ final class OpenTarget {
     }
 
     static func open(
-        _ target: TargetSite, _ plan: CopyPlan, _ options: CopyOptions, size: UInt64?
+        _ target: TargetSite, _ plan: CopyPlan, _ options: CopyOptions, size: UInt64?, _ control: CopyControl
     ) throws(CopyFailure) -> OpenTarget {
         switch target {
         case .local(let endpoint): return OpenTarget(nil, name: endpoint.description, .none, facts: nil)
-        case .stream(let file, let facts): return OpenTarget(file, name: file.path, .none, facts: facts)
+        case .stream(let file, let path, let facts):
+            if let file { return OpenTarget(file, name: path, .none, facts: facts) }
+            return OpenTarget(try TargetSite.openStream(path, facts, control), name: path, .none, facts: facts)
         case .device(let path, let facts): return try openDevice(path, facts, options, size: size)
         case .file(let site):
             switch plan.publishing {

@@ -2,6 +2,7 @@
 
 import CopySupport
 import DMACore
+import DMAIOUringEngine
 import Foundation
 import Testing
 
@@ -80,6 +81,24 @@ struct CopyTests {
             let report = try Copier().copy(from: .path(folder + "/a"), to: .path(folder + "/b"), options)
             #expect(report.plan.source == .direct && report.plan.target == .direct && report.plan.path == .engine)
             #expect(try scratch.read("fs/b") == bytes && report.verified)
+        }
+    }
+
+    @Test("where io_uring is forbidden, threads carry the same copies, and the report says so")
+    func threads() throws {
+        let scratch = try Scratch()
+        var random = CopyRandom("threads")
+        let provider = IOUringProvider(IOUringConfiguration(path: .threads))
+        let copier = Copier(system: DMASystem(providers: [provider]))
+        for _ in 0..<10 {
+            let bytes = try layout(scratch.at("a"), &random, largest: 400_000)
+            var options = CopyOptions()
+            options.engine = "io_uring"
+            options.chunk = 30_000
+            options.verifies = true
+            let report = try copier.copy(from: .path(scratch.at("a")), to: .path(scratch.at("b")), options)
+            #expect(try scratch.read("b") == bytes)
+            #expect(bytes.isEmpty || report.engine.contains("threads"), "\(report.engine)")
         }
     }
 

@@ -36,6 +36,7 @@ struct FaultyEngine: ~Copyable, Engine {
         return capabilities
     }
     var interruptLine: InterruptLine? { base.interruptLine }
+    var figures: [EngineFigure] { base.figures }
 
     mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
         guard descriptor.kind == .peripheral, let position = descriptor.place.position else {

@@ -9,7 +9,7 @@ import Testing
 struct JournalTests {
     private func journal() throws -> ResumeJournal {
         let scratch = try Scratch()
-        let source = try CopySource(opening: .path(try scratch.write("a", [1, 2, 3, 4])), CopyControl())
+        let source = try CopySource(opening: .path(try scratch.write("a", [1, 2, 3, 4])))
         var journal = try #require(ResumeJournal(of: source))
         journal.length = 3
         journal.crc = 0xdead_beef

@@ -29,6 +29,7 @@ struct MoverResult {
     var end: UInt64
     var moved: UInt64
     var crc: UInt32
+    var figures: [EngineFigure]
 }
 
 /// Moves the bytes of one copy over a channel: several blocks in flight, each read and then written.
@@ -102,7 +103,7 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
         if let failure { throw failure }
         if let end = task.end { order.advance(to: end) }
         control.update { $0.bytes = order.done }
-        return MoverResult(end: order.done, moved: moved, crc: order.crc)
+        return MoverResult(end: order.done, moved: moved, crc: order.crc, figures: channel.withEngine { $0.figures })
     }
 
     // MARK: Reading

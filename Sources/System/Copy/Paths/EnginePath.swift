@@ -30,6 +30,10 @@ struct EnginePath {
         }
         job.report.engine = result.engine
         for note in result.notes { job.note(note) }
+        job.report.figures = result.moved.figures
+        func count(_ name: String) -> UInt64 { result.moved.figures.first { $0.name == name }?.value ?? 0 }
+        if plan.registered, count("refusedBuffers") > 0 { job.note("memory not registered: the kernel refused to lock it") }
+        if count("directRefusals") > 0 { job.note("through the page cache, not past it: the file system refused direct I/O") }
         job.done(end: result.moved.end, moved: result.moved.moved, crc: plan.checksums ? result.moved.crc : nil)
     }
 
@@ -139,13 +143,12 @@ struct EngineRun {
         }
         let pool: Pool
         do throws(DMAError) {
-            let size = Int(task.chunk)
+            // Whole pages, so that direct I/O finds every block aligned.
+            let size = (Int(task.chunk) + 4095) & ~4095
             let buffer = try Buffer(
                 count: size * depth, alignment: 4096, backing: .pages(transparentHuge: true),
                 policy: AllocationPolicy(prefault: size * depth <= 64 << 20))
-            pool = try Pool(
-                try buffer.mapped(for: domain, direction: .bidirectional), blockSize: size,
-                alignment: min(4096, 1 << size.trailingZeroBitCount))
+            pool = try Pool(try buffer.mapped(for: domain, direction: .bidirectional), blockSize: size, alignment: 4096)
         } catch { throw .engine(task.targetName, error, while: "\(depth) blocks of \(ByteSize.text(task.chunk))") }
         var mover = Mover(channel, pool: pool, task, control, checkpoint: checkpoint)
         let moved = try mover.run()
