@@ -208,10 +208,6 @@ static inline int cdma_block_sector(int fd, uint32_t *bytes) {
     *bytes = (uint32_t)size;
     return 0;
 }
-static inline int cdma_block_discard(int fd, uint64_t offset, uint64_t count) {
-    uint64_t range[2] = {offset, count};
-    return ioctl(fd, _IO(0x12, 119), range) ? -errno : 0;
-}
 
 // Of the file system that holds `fd`: bytes a user may still take, and its kind (the magic number of statfs(2)).
 struct cdma_room {
