@@ -58,7 +58,7 @@ let package = Package(
         .target(
             name: "DMAIOUringEngine", dependencies: ["CDMA", "DMACore"], path: "Sources/Engines/IOUring", swiftSettings: house),
         .target(
-            name: "DMA", dependencies: ["DMACore", "DMACPUEngine", "DMAIOUringEngine"], path: "Sources/System",
+            name: "DMA", dependencies: ["CDMA", "DMACore", "DMACPUEngine", "DMAIOUringEngine"], path: "Sources/System",
             swiftSettings: house),
         .target(
             name: "DMASelfTest",
@@ -92,7 +92,7 @@ let package = Package(
             ],
             path: "Tests/AdapterTests", swiftSettings: house),
         .testTarget(
-            name: "DMAToolTests", dependencies: ["DMA", "DMABench", "DMACore", "ScriptedEngines", "dmactl"],
+            name: "DMAToolTests", dependencies: ["CopySupport", "DMA", "DMABench", "DMACore", "ScriptedEngines", "dmactl"],
             path: "Tests/ToolTests", swiftSettings: house),
         .testTarget(
             name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore"], path: "Tests/BenchTests",
@@ -109,16 +109,24 @@ let package = Package(
             path: "Sources/Tool", swiftSettings: house),
         .testTarget(
             name: "DMASelfTestTests",
-            dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "DMASelfTest"],
+            dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "DMASelfTest", "LoopDisks"],
             path: "Tests/SelfTestTests", swiftSettings: house),
-        .testTarget(name: "DMASystemTests", dependencies: ["DMA", "DMACore"], path: "Tests/SystemTests", swiftSettings: house),
+        .testTarget(
+            name: "DMASystemTests", dependencies: ["CopySupport", "DMA", "DMACore", "DMAIOUringEngine"],
+            path: "Tests/SystemTests",
+            swiftSettings: house),
+        .target(name: "CopySupport", path: "Tests/CopySupport", swiftSettings: house),
         .target(
             name: "ScriptedEngines", dependencies: ["CDMA", "DMACore"], path: "Tests/ScriptedEngines", swiftSettings: house),
         .target(name: "DMAConformance", dependencies: ["DMACore"], path: "Sources/Conformance", swiftSettings: house),
         .target(name: "CountedRing", path: "Benchmarks/Counted/C"),
         .executableTarget(
-            name: "dma-counted", dependencies: ["CountedRing", "DMACPUEngine", "DMACore", "ScriptedEngines"],
+            name: "dma-counted",
+            dependencies: ["CountedRing", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "ScriptedEngines"],
             path: "Benchmarks/Counted/Swift", swiftSettings: house),
+        .executableTarget(
+            name: "dma-benchmark-storage", dependencies: ["DMACore", "DMAIOUringEngine"], path: "Benchmarks/storage/Swift",
+            swiftSettings: house),
         .target(name: "BenchmarkPeers", path: "Benchmarks/CPU/Peers"),
         .executableTarget(
             name: "dma-benchmark-cpu", dependencies: ["BenchmarkPeers", "DMACPUEngine", "DMACore"],
@@ -136,8 +144,13 @@ let package = Package(
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(
             name: "DMACompileFailTests", dependencies: ["DMACore"], path: "Tests/CompileFailTests", swiftSettings: house),
+        .target(name: "LoopDisks", path: "Tests/LoopDisks", swiftSettings: house),
+        // Takes io_uring away from a test's process.
+        .target(name: "ForbiddenSystemCalls", path: "Tests/ForbiddenSystemCalls"),
         .testTarget(
-            name: "DMAIOUringEngineTests", dependencies: ["DMACore", "DMAIOUringEngine"], path: "Tests/IOUringEngineTests",
+            name: "DMAIOUringEngineTests",
+            dependencies: ["CDMA", "DMACore", "DMAIOUringEngine", "ForbiddenSystemCalls", "LoopDisks"],
+            path: "Tests/IOUringEngineTests",
             swiftSettings: house),
         .testTarget(
             name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine"], path: "Tests/CPUEngineTests",

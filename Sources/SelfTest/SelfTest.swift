@@ -75,8 +75,8 @@ public struct SelfTest: Sendable {
         var isKnown = false
         for listing in system.engines where listing.offer.absence == nil && engines?.contains(listing.offer.name) ?? true {
             isKnown = true
-            if let provider = listing.provider as? CPUProvider {
-                try await run(listing.offer.name, provider.configuration(listing.offer.name), &report, progress)
+            if let provider = listing.provider as? any SelfTestedProvider {
+                try await provider.run(self, listing.offer.name, &report, progress)
             } else {
                 await run(listing, &report, progress)
             }
@@ -85,25 +85,36 @@ public struct SelfTest: Sendable {
         guard isKnown else { throw DMAError(.noSuchChannel) }
         return report
     }
+}
 
-    private func run(
-        _ name: String, _ configuration: CPUConfiguration, _ report: inout Report, _ progress: ((Step) -> Void)?
+/// A provider whose engines the self-test knows how to test: what is on the far side of their peripherals, and which rows they have.
+protocol SelfTestedProvider: EngineProvider {
+    /// Tests the engine `name`, and adds to the report.
+    func run(
+        _ test: SelfTest, _ name: String, _ report: inout SelfTest.Report, _ progress: ((SelfTest.Step) -> Void)?
+    ) async throws(DMAError)
+}
+
+extension CPUProvider: SelfTestedProvider {
+    func run(
+        _ test: SelfTest, _ name: String, _ report: inout SelfTest.Report, _ progress: ((SelfTest.Step) -> Void)?
     ) async throws(DMAError) {
+        let (seed, operations, duration) = (test.seed, test.operations, test.duration)
         let peripherals = try CPUProvisions.peripherals()
-        var configuration = configuration
+        var configuration = configuration(name)
         configuration.peripherals = peripherals
         let complete = configuration
         let domain = Domain(name: name)
-        let suite = suite(domain)
+        let suite = test.suite(domain)
         let make: @Sendable () throws(DMAError) -> CPUEngine = { () throws(DMAError) in try CPUEngine(complete) }
-        if choice.verifies {
+        if test.choice.verifies {
             report.contracts.append(
                 await suite.run(
                     name, makeEngine: make,
                     provisions: CPUProvisions.provisions(peripherals)
                 ) { progress?(.contract(engine: name, $0)) })
         }
-        report.speeds += await survey(domain).run(name, kinds: operations, makeEngine: make) { progress?(.speed($0)) }
+        report.speeds += await test.survey(domain).run(name, kinds: operations, makeEngine: make) { progress?(.speed($0)) }
         if operations?.contains(.cyclic) ?? true {
             let small = try FIFOPeripheral(depth: 512, width: 4)
             let ringConfiguration = {

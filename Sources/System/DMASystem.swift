@@ -49,6 +49,15 @@ public final class DMASystem: Sendable {
     public func requestChannel<C: Cargo & ~Copyable>(
         _ request: ChannelRequest = ChannelRequest(), of cargo: C.Type = C.self
     ) throws(DMAError) -> GrantedChannel<C> {
+        let granted = try grantEngine(request)
+        let domain = granted.domain
+        let info = granted.info
+        return GrantedChannel(
+            channel: try Channel(granted.takeEngine(), domain: domain.id, of: C.self), domain: domain, info: info)
+    }
+
+    /// The engine of the first free channel that fits, for who builds the channel.
+    func grantEngine(_ request: ChannelRequest) throws(DMAError) -> GrantedEngine {
         let providers = state.withLock { $0.providers }
         var isBusy = false
         for provider in providers {
@@ -64,8 +73,7 @@ public final class DMASystem: Sendable {
                     let lease = ChannelLease { [weak self] in self?.release(name) }
                     let domain = domain(for: offer, of: provider)
                     let engine = LeasedEngine(try provider.open(offer, channel: number), lease)
-                    return GrantedChannel(
-                        channel: try Channel(AnyEngine(engine), domain: domain.id, of: C.self), domain: domain, info: info)
+                    return GrantedEngine(engine: AnyEngine(engine), domain: domain, info: info)
                 }
             }
         }
@@ -96,6 +104,21 @@ public struct GrantedChannel<C: Cargo & ~Copyable>: ~Copyable {
 
     /// The channel alone.
     public consuming func takeChannel() -> Channel<AnyEngine, C> { channel }
+}
+
+/// An engine that holds its channel's name, before there is a channel over it.
+struct GrantedEngine: ~Copyable {
+    private var engine: AnyEngine
+    let domain: Domain
+    let info: ChannelInfo
+
+    init(engine: consuming AnyEngine, domain: Domain, info: ChannelInfo) {
+        self.engine = engine
+        self.domain = domain
+        self.info = info
+    }
+
+    consuming func takeEngine() -> AnyEngine { engine }
 }
 
 /// What a client asks of a channel.

@@ -33,6 +33,8 @@ public struct EngineOffer: Equatable, Sendable {
     public var constraints: DeviceConstraints
     /// Why it cannot be used; nil where it can.
     public var absence: EngineAbsence?
+    /// What of the machine it could use, and whether that is there: what lies behind its implementation's name.
+    public var features: [EngineFeature] = []
 
     /// An engine that can be used, unless `absence` says why not.
     public init(
@@ -44,6 +46,22 @@ public struct EngineOffer: Equatable, Sendable {
         self.capabilities = capabilities
         self.constraints = constraints
         self.absence = absence
+    }
+}
+
+/// Something that an engine uses where the machine has it.
+public struct EngineFeature: Equatable, Sendable, Codable {
+    /// What it is called where it comes from.
+    public let name: String
+    /// Whether it is there.
+    public let isAvailable: Bool
+    /// Why it is not, or what it is good for.
+    public let note: String
+    /// A feature, and what is known of it.
+    public init(name: String, isAvailable: Bool, note: String) {
+        self.name = name
+        self.isAvailable = isAvailable
+        self.note = note
     }
 }
 
@@ -91,6 +109,7 @@ struct LeasedEngine: ~Copyable, Engine {
 
     var capabilities: Capabilities { engine.capabilities }
     var interruptLine: InterruptLine? { engine.interruptLine }
+    var figures: [EngineFigure] { engine.figures }
     mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool { engine.enqueue(descriptor, tag: tag) }
     mutating func issuePending() { engine.issuePending() }
     mutating func next() -> Completion? { engine.next() }

@@ -17,6 +17,7 @@ public struct IOUringProvider: EngineProvider {
     private struct Answer: Sendable {
         var capabilities: Capabilities
         var absence: EngineAbsence?
+        var features: [EngineFeature]
     }
 
     private let registrar: IOUringRegistrar
@@ -28,23 +29,27 @@ public struct IOUringProvider: EngineProvider {
         configuration.registrar = registrar
         self.registrar = registrar
         self.configuration = configuration
+        let features = IOUringFeatures.probe().list.map {
+            EngineFeature(name: $0.name, isAvailable: $0.isAvailable, note: $0.note)
+        }
         do throws(DMAError) {
             let engine = try IOUringEngine(configuration)
-            answer = Answer(capabilities: engine.capabilities)
+            answer = Answer(capabilities: engine.capabilities, features: features)
         } catch {
             answer = Answer(
                 capabilities: configuration.capabilities,
                 absence: EngineAbsence(
                     reason: "neither a ring nor threads: \(error.ability) [errno \(error.errno)]",
-                    cure: "write 0 to /proc/sys/kernel/io_uring_disabled, or raise the limits of threads and open files"))
+                    cure: "write 0 to /proc/sys/kernel/io_uring_disabled, or raise the limits of threads and open files"),
+                features: features)
         }
     }
 
     public func probe() -> [EngineOffer] {
-        [
-            EngineOffer(
-                name: Self.name, channels: Self.channels, capabilities: answer.capabilities, absence: answer.absence)
-        ]
+        var offer = EngineOffer(
+            name: Self.name, channels: Self.channels, capabilities: answer.capabilities, absence: answer.absence)
+        offer.features = answer.features
+        return [offer]
     }
 
     public func domain(for offer: EngineOffer) -> Domain {

@@ -13,6 +13,7 @@ struct DMACtl: AsyncParsableCommand {
             EXAMPLES
               dmactl test               every engine, every operation, each byte verified: a minute
               dmactl list               the engines, and what each can do
+              dmactl copy SOURCE TARGET a file, a disk or a stream, by the fastest way (dmactl help copy)
               dmactl bench --html report.html
               dmactl help test          what a command takes
 
@@ -28,7 +29,8 @@ struct DMACtl: AsyncParsableCommand {
               66  a file cannot be read
               73  a file cannot be written
             """,
-        version: "0.1.0", subcommands: [ListCommand.self, TestCommand.self, BenchCommand.self, ManualCommand.self])
+        version: "0.1.0",
+        subcommands: [CopyCommand.self, ListCommand.self, TestCommand.self, BenchCommand.self, ManualCommand.self])
 
     static func main() async {
         do {

@@ -5,6 +5,7 @@ import DMACore
 import DMAIOUringEngine
 import DMASelfTest
 import Foundation
+import LoopDisks
 import Testing
 
 /// The conformance suite on the io_uring engine: each way it is carried, each kind of file system.
@@ -37,5 +38,24 @@ struct IOUringConformanceTests {
         try await run(configuration, in: "/dev/shm", .asOpened, "\(path), tmpfs")
         configuration.buffers = .always
         try await run(configuration, in: FileManager.default.temporaryDirectory.path, .direct, "\(path), disk, direct")
+    }
+
+    @Test("with a thread of the kernel's that submits")
+    func submissionThread() async throws {
+        var configuration = IOUringConfiguration(depth: 32, path: .ring)
+        configuration.submissionThread = true
+        try await run(configuration, in: "/dev/shm", .asOpened, "submission thread")
+    }
+
+    @Test(
+        "on ext4 of a disk made of a file, buffered and direct",
+        .enabled(if: LoopDisk.isPossible, Comment(rawValue: LoopDisk.reason)),
+        arguments: [IOUringConfiguration.Path.ring, .threads])
+    func ext4(_ path: IOUringConfiguration.Path) async throws {
+        let disk = try LoopDisk(count: 256 << 20, fileSystem: "ext4")
+        defer { disk.end() }
+        let configuration = IOUringConfiguration(depth: 32, path: path)
+        try await run(configuration, in: disk.directory, .buffered, "\(path), ext4")
+        try await run(configuration, in: disk.directory, .direct, "\(path), ext4, direct")
     }
 }

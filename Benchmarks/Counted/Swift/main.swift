@@ -5,6 +5,7 @@
 import CountedRing
 import DMACPUEngine
 import DMACore
+import DMAIOUringEngine
 import ScriptedEngines
 
 /// Transactions in flight at once, as in the ring of the C version.
@@ -132,6 +133,26 @@ func run(_ variant: String, _ operations: UInt64) async throws(DMAError) -> UInt
     case "await":
         var channel = try Channel(RingEngine(entries: Int(depth)), domain: domain.id, of: Block.self)
         return try await hotAwait(&channel, pool, operations)
+    case "uring", "uring-fixed":
+        // Pinned, as fio's ring is; with the memory registered, or not.
+        let registrar = IOUringRegistrar()
+        let home = Domain(name: "counted", translation: .announced(registrar))
+        let memory = try Buffer(count: Int(depth) * 4096, alignment: 4096).mapped(for: home, direction: .fromDevice)
+        var configuration = IOUringConfiguration(depth: Int(depth), path: .ring)
+        configuration.threading = .pinnedToThread
+        if variant == "uring-fixed" {
+            configuration.registrar = registrar
+            configuration.buffers = .always
+        }
+        var engine = try IOUringEngine(configuration)
+        _ = try engine.attach(PeripheralFile(memoryFile()))
+        return hotIOUring(&engine, memory.region(at: 0).start.rawValue, operations)
+    case "uring-channel":
+        var configuration = IOUringConfiguration(depth: Int(depth), path: .ring)
+        configuration.threading = .pinnedToThread
+        var channel = try Channel(try IOUringEngine(configuration), domain: domain.id, of: Block.self)
+        _ = try channel.attach(PeripheralFile(memoryFile()))
+        return hotIOUringChannel(&channel, pool, operations)
     case "suspend": return runSuspending(operations, serving: true)
     case "suspend-each": return runSuspending(operations, serving: false)
     default: return runCounterexample(variant, operations)
@@ -139,7 +160,8 @@ func run(_ variant: String, _ operations: UInt64) async throws(DMAError) -> UInt
 }
 
 let variants =
-    "c|swift|channel|channel-copy|cpu-copy|any|await|suspend|suspend-each|counter-retain|counter-allocate|counter-lock"
+    "c|swift|channel|channel-copy|cpu-copy|any|await|suspend|suspend-each|uring|uring-fixed|uring-channel|counter-retain"
+    + "|counter-allocate|counter-lock"
 let arguments = CommandLine.arguments
 guard arguments.count == 3, let operations = UInt64(arguments[2]), let sum = try await run(arguments[1], operations) else {
     print("usage: dma-counted \(variants) OPERATIONS")

@@ -7,6 +7,8 @@
 #include "cdma_file.h"
 #include "cdma_kernels.h"
 #include "cdma_memory.h"
+#include "cdma_nvme_passthrough.h"
+#include "cdma_storage.h"
 #include "cdma_thread.h"
 #include "cdma_uring.h"
 

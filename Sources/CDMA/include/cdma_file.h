@@ -56,6 +56,7 @@ struct cdma_file_facts {
     uint32_t memory_alignment;
     uint32_t offset_alignment;
     int32_t socket_type;
+    uint32_t device_major, device_minor;
     uint64_t size;
 };
 
@@ -86,6 +87,8 @@ static inline int cdma_file_examine(int fd, struct cdma_file_facts *facts) {
     facts->flags = flags;
     facts->size = x.size;
     facts->socket_type = 0;
+    facts->device_major = x.devices[0];
+    facts->device_minor = x.devices[1];
     facts->memory_alignment = x.mask & direct ? x.memory_alignment : 0;
     facts->offset_alignment = x.mask & direct ? x.offset_alignment : 0;
     if (facts->format == 0060000) {
@@ -142,6 +145,12 @@ static inline int cdma_file_sync(int fd, bool data_only) {
 }
 static inline int cdma_file_allocate(int fd, int mode, uint64_t offset, uint64_t count) {
     return syscall(SYS_fallocate, fd, mode, offset, count) ? -errno : 0;
+}
+// BLOCK_URING_CMD_DISCARD and BLKDISCARD, include/uapi/linux/blkdev.h and fs.h.
+static inline uint32_t cdma_uring_discard_operation(void) { return (uint32_t)_IO(0x12, 0); }
+static inline int cdma_block_discard(int fd, uint64_t start, uint64_t count) {
+    uint64_t range[2] = {start, count};
+    return ioctl(fd, _IO(0x12, 119), range) ? -errno : 0;
 }
 static inline int64_t cdma_file_splice(int from, int64_t from_offset, int to, int64_t to_offset, size_t count, uint32_t flags) {
     int64_t in = from_offset, out = to_offset;

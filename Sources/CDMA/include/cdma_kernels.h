@@ -10,6 +10,7 @@
 #include "cdma_kernels_copy.h"
 #include "cdma_kernels_cpu.h"
 #include "cdma_kernels_crc.h"
+#include "cdma_kernels_pattern.h"
 #include "cdma_kernels_pq.h"
 #include "cdma_kernels_xor.h"
 

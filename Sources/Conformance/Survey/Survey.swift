@@ -71,36 +71,49 @@ public struct Survey: Sendable {
         public var passed: Bool { faults.isEmpty }
     }
 
-    /// Measures the kinds of operation that need nothing but memory.
+    /// Measures the kinds of operation that need nothing but memory; with a storage among the provisions, peripheral transfers too, each
+    /// direction for itself and on one channel.
     ///
     /// - Parameters:
     ///   - kinds: which; nil for all that the engine has.
+    ///   - provisions: what the suite would be given; nothing but its storage is used.
     ///   - progress: called after each operation with its row.
     public func run<E: Engine & ~Copyable & SendableMetatype>(
         _ name: String, kinds: Set<OperationKind>? = nil, makeEngine: @escaping @Sendable () throws(DMAError) -> E,
-        progress: ((Row) -> Void)? = nil
+        provisions: ConformanceProvisions<E> = ConformanceProvisions<E>(), progress: ((Row) -> Void)? = nil
     ) async -> [Row] {
-        let bench = newBench(makeEngine, part: "survey")
+        let bench = newBench(makeEngine, provisions, part: "survey")
         var rows: [Row] = []
         for kind in bench.plannable where kind != .null && kinds?.contains(kind) ?? true {
-            let tally = await measure(kind, makeEngine)
-            let row = tally.row(name, kind, self)
-            rows.append(row)
-            progress?(row)
+            for reads in kind == .peripheral ? [true, false] : [nil] {
+                let work = SurveyWork(kind: kind, reads: reads)
+                let tally = await measure(work, makeEngine, provisions)
+                let row = tally.row(name, work, self)
+                rows.append(row)
+                progress?(row)
+            }
         }
         return rows
     }
 
     func newBench<E: Engine & ~Copyable & SendableMetatype>(
-        _ make: @escaping @Sendable () throws(DMAError) -> E, part: String
+        _ make: @escaping @Sendable () throws(DMAError) -> E, _ provisions: ConformanceProvisions<E>, part: String
     ) -> Bench<E> {
         var suite = ConformanceSuite(seed: seed, maximumBytes: bytes, domain: domain, patience: patience)
         suite.choice = choice
-        let bench = Bench(suite, end: .max, make: make, provisions: ConformanceProvisions<E>())
+        let bench = Bench(suite, end: .max, make: make, provisions: provisions)
         _ = bench.survey()
         bench.random = SeededRandom(seed: seed, part: part)
         return bench
     }
+}
+
+/// What is measured for one row.
+struct SurveyWork: Sendable {
+    let kind: OperationKind
+    /// Of a peripheral transfer, whether it comes from there.
+    let reads: Bool?
+    var name: String { reads.map { $0 ? "fromPeripheral" : "toPeripheral" } ?? "\(kind)" }
 }
 
 /// The sums of one operation's rounds.
@@ -136,14 +149,14 @@ struct SurveyTally: Sendable {
         for finding in try plan.findings(finished) where faults.count < 8 { faults.append("\(plan.text): \(finding)") }
     }
 
-    func row(_ engine: String, _ kind: OperationKind, _ survey: Survey) -> Survey.Row {
+    func row(_ engine: String, _ work: SurveyWork, _ survey: Survey) -> Survey.Row {
         let seconds = Double(max(nanoseconds, 1)) / 1e9
         let sorted = latencies.sorted()
         func percentile(_ share: Double) -> Int64 {
             sorted.isEmpty ? 0 : sorted[min(Int(Double(sorted.count) * share), sorted.count - 1)]
         }
         return Survey.Row(
-            engine: engine, operation: "\(kind)", bytesEach: survey.choice.transferBytes ?? survey.bytes,
+            engine: engine, operation: work.name, bytesEach: survey.choice.transferBytes ?? survey.bytes,
             depth: survey.depth, transactions: transactions,
             bytesVerified: bytesVerified, faults: faults, bytesPerSecond: Double(timedBytes) / seconds,
             operationsPerSecond: Double(timedTransactions) / seconds, latencyP50: percentile(0.5), latencyP99: percentile(0.99),

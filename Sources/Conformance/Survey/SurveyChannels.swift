@@ -29,12 +29,14 @@ private final class Meeting: Sendable {
 extension Survey {
     /// Rounds of one operation on all channels at once.
     func measure<E: Engine & ~Copyable & SendableMetatype>(
-        _ kind: OperationKind, _ make: @escaping @Sendable () throws(DMAError) -> E
+        _ work: SurveyWork, _ make: @escaping @Sendable () throws(DMAError) -> E, _ provisions: ConformanceProvisions<E>
     ) async -> SurveyTally {
-        let meeting = Meeting(max(channels, 1))
+        // A storage is one, and places on it are given out by one bench.
+        if channels <= 1 || work.reads != nil { return await rounds(work, 0, make, provisions, Meeting(1)) }
+        let meeting = Meeting(channels)
         return await withTaskGroup(of: SurveyTally.self) { group in
-            for number in 0..<max(channels, 1) {
-                group.addTask { await rounds(kind, number, make, meeting) }
+            for number in 0..<channels {
+                group.addTask { await rounds(work, number, make, ConformanceProvisions<E>(), meeting) }
             }
             var sum = SurveyTally()
             for await tally in group { sum.add(tally) }
@@ -44,17 +46,18 @@ extension Survey {
 
     /// What one channel does.
     private func rounds<E: Engine & ~Copyable & SendableMetatype>(
-        _ kind: OperationKind, _ number: Int, _ make: @escaping @Sendable () throws(DMAError) -> E, _ meeting: Meeting
+        _ work: SurveyWork, _ number: Int, _ make: @escaping @Sendable () throws(DMAError) -> E,
+        _ provisions: ConformanceProvisions<E>, _ meeting: Meeting
     ) async -> SurveyTally {
         var tally = SurveyTally()
         // The first channel's data is the same however many there are.
-        let bench = newBench(make, part: "survey \(kind)" + (number == 0 ? "" : " \(number)"))
+        let bench = newBench(make, provisions, part: "survey \(work.name)" + (number == 0 ? "" : " \(number)"))
         do throws(DMAError) {
             var channel = try bench.open()
             let end = Deadline.after(nanoseconds: duration)
             repeat {
                 let inFlight = min(depth, bench.capabilities.depth)
-                let plans = (0..<inFlight).map { _ in plan(kind, bench) }
+                let plans = (0..<inFlight).map { _ in plan(work, bench) }
                 await round(plans, number, &channel, bench, &tally, meeting)
                 if Deadline.now >= end || !tally.faults.isEmpty { meeting.end() }
                 await meeting.meet()
@@ -68,9 +71,10 @@ extension Survey {
         return tally
     }
 
-    private func plan<E: Engine & ~Copyable & SendableMetatype>(_ kind: OperationKind, _ bench: Bench<E>) -> Plan {
-        let sleeps = !choice.polls && bench.capabilities.hasInterrupts
-        return bench.plan(kind, count: choice.transferBytes == nil ? bytes : bench.length(), flags: sleeps ? .interrupt : [])
+    private func plan<E: Engine & ~Copyable & SendableMetatype>(_ work: SurveyWork, _ bench: Bench<E>) -> Plan {
+        let flags: DescriptorFlags = !choice.polls && bench.capabilities.hasInterrupts ? .interrupt : []
+        let count = choice.transferBytes == nil ? bytes : bench.length()
+        return work.reads.map { bench.planStorage(count, flags, reads: $0) } ?? bench.plan(work.kind, count: count, flags: flags)
     }
 
     /// One round: latency, all channels together, throughput, all together again, and the comparison of every byte.

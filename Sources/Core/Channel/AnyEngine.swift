@@ -40,6 +40,7 @@ public struct AnyEngine: ~Copyable, Engine {
 
     public var capabilities: Capabilities { table.capabilities }
     public var interruptLine: InterruptLine? { table.interruptLine }
+    public var figures: [EngineFigure] { table.figures }
 
     @inlinable @inline(__always)
     public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
@@ -69,6 +70,7 @@ class EngineTable {
     @usableFromInline init() {}
     var capabilities: Capabilities { Capabilities(name: "none", operations: []) }
     var interruptLine: InterruptLine? { nil }
+    var figures: [EngineFigure] { [] }
     func terminate() {}
     func quiesce(by deadline: Deadline) -> Bool { true }
     func pause() -> Bool { false }
@@ -98,6 +100,7 @@ final class TypedEngineTable<E: Engine & ~Copyable>: EngineTable {
 
     override var capabilities: Capabilities { unsafe engine.pointee.capabilities }
     override var interruptLine: InterruptLine? { unsafe engine.pointee.interruptLine }
+    override var figures: [EngineFigure] { unsafe engine.pointee.figures }
     override func terminate() { unsafe engine.pointee.terminate() }
     override func quiesce(by deadline: Deadline) -> Bool { unsafe engine.pointee.quiesce(by: deadline) }
     override func pause() -> Bool { unsafe engine.pointee.pause() }

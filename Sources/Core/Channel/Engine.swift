@@ -111,6 +111,23 @@ public protocol Engine: ~Copyable {
 
     /// Where this engine's interrupts arrive, or nil on one that has none.
     var interruptLine: InterruptLine? { get }
+
+    /// What the engine has done and what it fell back to, counted since it was made: for reports that say what ran.
+    var figures: [EngineFigure] { get }
+}
+
+/// One thing that an engine counts.
+public struct EngineFigure: Hashable, Sendable, Codable {
+    /// What is counted, as a stable identifier: "directBytes".
+    public let name: String
+    /// How many, or how many bytes, as the name says.
+    public let value: UInt64
+
+    /// So many of `name`.
+    public init(_ name: String, _ value: UInt64) {
+        self.name = name
+        self.value = value
+    }
 }
 
 extension Engine where Self: ~Copyable {
@@ -127,6 +144,7 @@ extension Engine where Self: ~Copyable {
     @inlinable public mutating func detach(_ number: UInt32) throws(DMAError) { throw DMAError(.notPeripheral) }
     @inlinable public mutating func wait(until deadline: Deadline) -> Bool { true }
     @inlinable public var interruptLine: InterruptLine? { nil }
+    @inlinable public var figures: [EngineFigure] { [] }
 }
 
 /// What may be changed on a channel at run time: the kernel's `struct dma_slave_config`, and what it lacks.

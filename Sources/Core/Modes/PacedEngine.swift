@@ -65,6 +65,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         return capabilities
     }
     public var interruptLine: InterruptLine? { base.interruptLine }
+    public var figures: [EngineFigure] { base.figures }
 
     /// Changes the mode; the next quantum follows it.
     ///

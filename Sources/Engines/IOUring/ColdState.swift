@@ -18,6 +18,8 @@ struct ColdState: ~Copyable {
     private let slots: Int
     /// Slots of particular transactions that were not issued, in order.
     var unissued: [Int] = []
+    /// How many of the queued plain requests were issued during the pause.
+    var granted: UInt32 = 0
     /// Those that are issued and wait for the end of a pause.
     var held: [Int] = []
     var reports: [Completion] = []
@@ -29,6 +31,10 @@ struct ColdState: ~Copyable {
     /// Wakes tasks; there from the first transaction that asks for an interrupt.
     var watcher: Watcher?
     let buffers: BufferTable?
+    /// Whether the ring has room for commands.
+    let takesCommands: Bool
+    /// Plain transactions whose end was asked for: the use of their slot.
+    var cancelled: [Int: UInt64] = [:]
     /// Cyclic transactions that run, by slot.
     var rings: [Int: CyclicRun] = [:]
     var capabilities: Capabilities
@@ -43,7 +49,7 @@ struct ColdState: ~Copyable {
         var ring: KernelRing?
         if configuration.path != .threads {
             do throws(DMAError) {
-                ring = try KernelRing(configuration, submissions: submissions)
+                ring = try KernelRing(configuration, submissions: submissions, wide: configuration.passthrough)
             } catch {
                 guard configuration.path == .automatic else { throw error }
                 refusal = error.errno
@@ -58,6 +64,7 @@ struct ColdState: ~Copyable {
             self.threads = threads
         }
         ringRefusal = refusal
+        takesCommands = ring.map { $0.setup & SetupFlags.entries128 != 0 && $0.operations[Int(Opcode.command)] } ?? false
         depth = configuration.depth
         if let ring, let registrar = configuration.registrar, configuration.buffers != .never {
             let table = BufferTable(ring, configuration.buffers)

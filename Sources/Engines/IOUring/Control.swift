@@ -19,7 +19,13 @@ extension IOUringEngine {
 
     public mutating func terminate() {
         detours.insert(.terminating)
-        // What was queued and not issued never reaches the kernel.
+        dropQueued()
+        cancelAll()
+    }
+
+    /// What was queued and is not with the kernel never gets there. Also at the end of `quiesce`: a channel that keeps fences itself may
+    /// have let go of transactions meanwhile.
+    private mutating func dropQueued() {
         while tail != issued {
             tail &-= 1
             let name = unsafe view.submission(tail).pointee.user_data
@@ -31,7 +37,7 @@ extension IOUringEngine {
         for slot in state.held { drop(slot) }
         state.held.removeAll(keepingCapacity: true)
         for slot in 0...Int(slotMask) where unsafe detail(slot).pointee.phase == .waiting { drop(slot) }
-        cancelAll()
+        state.granted = 0
     }
 
     /// Asks the carrier to give up whatever can be given up.
@@ -65,7 +71,9 @@ extension IOUringEngine {
     }
 
     public mutating func quiesce(by deadline: Deadline) -> Bool {
+        dropQueued()
         guard settleAll(by: deadline) else { return false }
+        dropQueued()
         state.threads?.cancel(false)
         detours.remove([.terminating, .paused])
         return true
@@ -151,8 +159,11 @@ extension IOUringEngine {
         detours.remove(.paused)
         let held = state.held
         state.held.removeAll(keepingCapacity: true)
+        // Of what is queued, only what was issued during the pause starts (rule 5).
+        issued &+= min(state.granted, tail &- issued)
+        state.granted = 0
+        unsafe cdma_store_release32(view.submissionTail, issued)
         for slot in held { start(slot) }
-        issuePending()
         submitIssued()
         return true
     }

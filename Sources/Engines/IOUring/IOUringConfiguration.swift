@@ -49,6 +49,8 @@ public struct IOUringConfiguration: Equatable, Sendable {
     /// Whether completions are polled for in the device's queue instead of waiting for its interrupt (`IORING_SETUP_IOPOLL`): for
     /// direct transfers on devices with poll queues alone.
     public var polledCompletions: Bool
+    /// Whether the ring's entries have room for commands to NVMe namespaces; then each takes twice the memory.
+    public var passthrough: Bool
     /// When memory is registered.
     public var buffers: Buffers
     /// Who knows what memory is mapped; nil where none is to be registered. Its domain is the channel's.
@@ -67,6 +69,7 @@ public struct IOUringConfiguration: Equatable, Sendable {
         submissionThread = false
         submissionIdle = 100
         polledCompletions = false
+        passthrough = false
         buffers = .whenReused
         registrar = nil
         workers = 4

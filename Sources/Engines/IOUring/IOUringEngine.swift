@@ -35,6 +35,7 @@ public struct IOUringEngine: ~Copyable, Engine {
     @usableFromInline var head: UInt32
     /// Any bit sends `issuePending` and `next` off the steady path.
     @usableFromInline var detours: RingDetour
+    @usableFromInline var door: Door
     /// The file that `configure` chose.
     @usableFromInline var chosen: UInt64
     /// The piece of registered memory that was used last, its number, and how many mappings had ended then. No bytes for none.
@@ -77,6 +78,7 @@ public struct IOUringEngine: ~Copyable, Engine {
         head = unsafe cdma_load_acquire32(view.completionHead)
         detours = configuration.polledCompletions ? .polls : []
         chosen = 0
+        door = unsafe cold.pointee.carrier.door
         windowStart = 0
         windowCount = 0
         windowIndex = 0

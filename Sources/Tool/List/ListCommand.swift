@@ -124,6 +124,7 @@ enum ListTables {
         ]
         return engine.offer.name
             + facts.map { "\n  " + $0.0 + String(repeating: " ", count: max(24 - $0.0.count, 1)) + $0.1 }.joined()
+            + engine.offer.features.map { "\n  \($0.isAvailable ? "has" : "lacks")  \($0.name): \($0.note)" }.joined()
     }
 
     private static func limit(_ value: UInt64) -> String { value > 1 << 31 ? "any" : String(value) }

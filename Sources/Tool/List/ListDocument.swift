@@ -32,6 +32,7 @@ struct ListDocument: Encodable {
         let constraints: Constraints
         /// Why it cannot be used; null where it can.
         let absence: EngineAbsence?
+        let features: [EngineFeature]
     }
 
     struct Constraints: Encodable {
@@ -64,7 +65,7 @@ struct ListDocument: Encodable {
                 completesInOrder: can.completesInOrder, residueGranularity: "\(can.residueGranularity)",
                 canPause: can.canPause, hasInterrupts: can.hasInterrupts, extendsWhileRunning: can.extendsWhileRunning,
                 worksInPoll: can.worksInPoll, constraints: ListDocument.constraints(listing.offer.constraints),
-                absence: listing.offer.absence)
+                absence: listing.offer.absence, features: listing.offer.features)
         }
     }
 

@@ -20,7 +20,11 @@ extension FileRecord {
 extension IOUringEngine {
     /// Takes a file, a block device, a pipe, a socket or a character device. The engine keeps a descriptor of its own.
     ///
-    /// - Throws: `tooManyPeripherals`; `kernelRefused` where the descriptor is none.
+    /// The generic node of an NVMe namespace (/dev/ngXnY) is driven by commands, past the block layer: in whole blocks, on an engine
+    /// whose configuration says ``IOUringConfiguration/passthrough``.
+    ///
+    /// - Throws: `tooManyPeripherals`; `kernelRefused` where the descriptor is none, or with EOPNOTSUPP for a namespace on an engine
+    ///   whose ring does not take commands.
     public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 {
         guard let number = state.table.records.firstIndex(where: { $0 == nil }) else {
             throw DMAError(.tooManyPeripherals, limit: fileLimit)
@@ -50,7 +54,19 @@ extension IOUringEngine {
         let owned = isOther ? cdma_file_reopen(file.descriptor, false) : cdma_file_duplicate(file.descriptor)
         guard owned >= 0 else { throw DMAError(.kernelRefused, errno: -owned) }
         let handle = state.table.handle(owned, at: number * 2, state.carrier)
-        return FileRecord(file: file, kind: kind, owned: owned, handle: handle)
+        var record = FileRecord(file: file, kind: kind, owned: owned, handle: handle)
+        switch NVMeNamespace.examine(owned, facts) {
+        case .none: break
+        case .success(let namespace) where state.takesCommands: record.namespace = namespace
+        case .success:
+            // Its requests are twice as long as this ring's: EOPNOTSUPP.
+            record.close()
+            throw DMAError(.kernelRefused, errno: 95)
+        case .failure(let refusal):
+            record.close()
+            throw DMAError(.kernelRefused, errno: refusal.errno)
+        }
+        return record
     }
 
     /// A second description, past the page cache. Where there is none to be had, everything goes through the cache, and is counted.

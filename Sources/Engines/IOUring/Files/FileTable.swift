@@ -59,6 +59,8 @@ struct FileRecord {
     var ownedDirect: Int32 = -1
     var handle: FileHandle
     var direct: FileHandle?
+    /// Where the file is the generic node of an NVMe namespace.
+    var namespace: NVMeNamespace?
     /// What direct transfers are multiples of, less 1: the memory, and positions and lengths of reads and of writes. Bytes.
     var memoryMask: UInt64 = 0
     var readMask: UInt64 = 0
@@ -76,7 +78,7 @@ struct FileRecord {
     var entryReadMask: UInt64 { !kind.hasPositions ? .max : direct == nil ? 0 : readMask | memoryMask }
     var entryWriteMask: UInt64 { !kind.hasPositions ? .max : direct == nil ? 0 : writeMask | memoryMask }
 
-    var isStream: Bool { !kind.hasPositions }
+    var isStream: Bool { namespace == nil && !kind.hasPositions }
 }
 
 /// The files that an engine has, and their places in the kernel's table.

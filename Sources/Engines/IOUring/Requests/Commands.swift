@@ -13,6 +13,10 @@ extension IOUringEngine {
             finish(slot, .failed, value: 9)
             return
         }
+        if let namespace = record.namespace {
+            guard command == .flush || command == .flushData else { return finish(slot, .writeFailed, value: 95) }
+            return push(namespace.flush, of: slot, record)
+        }
         switch command {
         case .flush where record.kind == .pipe || record.kind == .socket,
             .flushData where record.kind == .pipe || record.kind == .socket:
@@ -24,26 +28,44 @@ extension IOUringEngine {
             request.operation_flags = command == .flushData ? 1 : 0
             push(request, of: slot)
         case .allocate, .zero, .discard:
-            let steps = Self.modes(command)
-            let step = unsafe min(detail(slot).pointee.step, steps.count - 1)
+            let steps = ways(command, record)
+            let start = descriptor.place.position ?? 0
             var request = entry(Opcode.fallocate, record.handle, slot: slot)
-            request.offset = descriptor.place.position ?? 0
-            request.address = descriptor.count
-            request.length = steps[step]
+            switch steps[unsafe min(detail(slot).pointee.step, steps.count - 1)] {
+            case .fallocate(let mode):
+                request.offset = start
+                request.address = descriptor.count
+                request.length = mode
+            case .discard:
+                request.opcode = Opcode.command
+                request.offset = UInt64(cdma_uring_discard_operation())
+                request.address = start
+                request.address3 = descriptor.count
+            }
             push(request, of: slot)
         case .move, .duplicate:
             startBetween(slot, from: record, duplicates: command == .duplicate)
         }
     }
 
-    /// fallocate(2)'s modes for a command: each is tried where the one before is not supported.
-    private static func modes(_ command: PeripheralCommand) -> [UInt32] {
+    /// A way to do what a command asks.
+    private enum Way {
+        /// fallocate(2) with a mode.
+        case fallocate(UInt32)
+        /// A block device's own discard, by BLOCK_URING_CMD_DISCARD (Linux 6.12) or, on threads, BLKDISCARD.
+        case discard
+    }
+
+    /// The ways of a command: each is tried where the one before is not supported.
+    private func ways(_ command: PeripheralCommand, _ record: FileRecord) -> [Way] {
         switch command {
         // FALLOC_FL_ZERO_RANGE; or a hole, which reads as zeroes.
-        case .zero: [0x10, 0x03]
+        case .zero: [.fallocate(0x10), .fallocate(0x03)]
         // FALLOC_FL_PUNCH_HOLE with FALLOC_FL_KEEP_SIZE.
-        case .discard: [0x03]
-        default: [0]
+        case .discard where record.kind == .block && state.carrier.operations[Int(Opcode.command)]:
+            [.discard, .fallocate(0x03)]
+        case .discard: [.fallocate(0x03)]
+        default: [.fallocate(0)]
         }
     }
 
@@ -78,7 +100,10 @@ extension IOUringEngine {
         let command = descriptor.command ?? .flush
         let isTransfer = command == .move || command == .duplicate
         if result < 0 {
-            if !isTransfer, result == -95, unsafe detail(slot).pointee.step + 1 < Self.modes(command).count {
+            let isUnknown = result == -95 || result == -22 || result == -25
+            if !isTransfer, isUnknown, let record = record(of: slot),
+                unsafe detail(slot).pointee.step + 1 < ways(command, record).count
+            {
                 unsafe detail(slot).pointee.step += 1
                 return goOn(slot)
             }

@@ -80,6 +80,15 @@ extension IOUringEngine {
             }
             return Completion(tag: tag)
         }
+        promote(slot)
+        unsafe detail(slot).pointee.phase = .running
+        conclude(slot, result)
+        return nil
+    }
+
+    /// A plain transaction becomes a particular one, which has more to be said of it.
+    mutating func promote(_ slot: Int) {
+        let request = unsafe request(slot)
         let writes = unsafe request.pointee.state == .write
         var descriptor = unsafe Descriptor(
             kind: .peripheral, source: writes ? request.pointee.address : 0, destination: writes ? 0 : request.pointee.address,
@@ -88,8 +97,8 @@ extension IOUringEngine {
         descriptor.destinationCount = writes ? 0 : 1
         unsafe descriptor.detail[0] = UInt64(request.pointee.file) + 1
         unsafe detail(slot).pointee.begin(descriptor, file: Int(request.pointee.file))
-        unsafe detail(slot).pointee.phase = .running
         unsafe request.pointee.state = .particular
+        if wasCancelled(slot) { unsafe detail(slot).pointee.isCancelled = true }
         if let record = record(of: slot), record.direct != nil {
             unsafe detail(slot).pointee.isDirect = true
             if writes {
@@ -97,8 +106,6 @@ extension IOUringEngine {
                 state.table.records[Int(unsafe request.pointee.file)]?.openDirect += 1
             }
         }
-        conclude(slot, result)
-        return nil
     }
 
     /// One of a particular transaction's requests is over.

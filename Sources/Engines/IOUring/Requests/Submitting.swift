@@ -54,6 +54,7 @@ extension IOUringEngine {
             issued = tail
             unsafe cdma_store_release32(view.submissionTail, tail)
         }
+        if detours.contains(.paused) { state.granted = tail &- issued }
         // Terminated work is dropped by `quiesce`; what is queued during a pause starts at its end.
         guard !detours.contains(.terminating) else { return }
         detours.remove(.unissued)
@@ -68,12 +69,28 @@ extension IOUringEngine {
         guard !detours.contains(.paused) else { return }
         let waiting = issued &- (unsafe cdma_load_acquire32(view.submissionHead))
         guard waiting > 0 else { return }
-        let result = state.carrier.submit(waiting)
+        let result: Int32
+        switch door.kind {
+        case .kernel:
+            result = cdma_uring_enter(door.descriptor, waiting, 0, door.flags, nil, 0)
+        case .thread:
+            // The kernel says that it sleeps before it looks at the ring for the last time.
+            cdma_full_barrier()
+            let isAsleep = unsafe cdma_load_acquire32(view.submissionFlags) & SubmissionFlags.needWakeUp != 0
+            guard isAsleep else { return }
+            result = cdma_uring_enter(door.descriptor, waiting, 0, door.flags | EnterFlags.wakeUp, nil, 0)
+        case .carrier:
+            result = state.carrier.submit(waiting)
+            door = state.carrier.door
+        }
         if result < 0 || UInt32(result) < waiting { delay(result) } else { detours.remove(.unsubmitted) }
     }
 
     /// The kernel did not take everything: EAGAIN, EBUSY and EINTR pass, so `next` and `wait` try again.
     mutating func delay(_ result: Int32) {
+        // EEXIST: the ring belongs to another thread. A registered descriptor is that thread's too, and here it is EINVAL or EBADF.
+        let isRegistered = door.flags & EnterFlags.registeredRing != 0
+        if result == -17 || isRegistered && (result == -22 || result == -9) { return refuseIssued() }
         detours.insert(.unsubmitted)
         state.statistics.delayedSubmissions += 1
         if result < 0 { state.lastRefusal = result }
@@ -86,8 +103,9 @@ extension IOUringEngine {
         // What waits for `issuePending` moves up by one.
         var index = tail
         while index != issued {
-            let from = unsafe view.submission(index &- 1).pointee
-            unsafe view.submission(index).pointee = from
+            let size = 1 << Int(view.submissionShift)
+            unsafe UnsafeMutableRawPointer(view.submission(index)).copyMemory(
+                from: view.submission(index &- 1), byteCount: size)
             index &-= 1
         }
         unsafe view.submission(issued).pointee = entry

@@ -23,6 +23,7 @@ extension IOUringEngine {
             finish(slot, .failed, value: 9)
             return
         }
+        if let namespace = record.namespace { return moveOnNamespace(slot, namespace, record) }
         if unsafe detail(slot).pointee.done == 0, record.direct != nil, startChain(slot, record) { return }
         let piece = piece(slot, at: unsafe detail(slot).pointee.done, record)
         unsafe detail(slot).pointee.isDirect = piece.isDirect
@@ -210,6 +211,7 @@ extension IOUringEngine {
 
     /// What a request of a transfer came to.
     mutating func settleTransfer(_ slot: Int, _ result: Int32) {
+        if record(of: slot)?.namespace != nil { return settleNamespace(slot, result) }
         guard result > 0 else { return settleStop(slot, result) }
         let count = unsafe detail(slot).pointee.descriptor.count
         let moved = min(UInt64(result), count - (unsafe detail(slot).pointee.done))

@@ -9,12 +9,16 @@ internal import DMACore
 /// Source: io_uring_register(2), IORING_REGISTER_PBUF_RING; io_uring_setup_buf_ring(3).
 @safe
 final class BufferRing {
+    /// IOU_PBUF_RING_INC
+    static let incremental: UInt16 = 2
+
     let group: UInt16
     private let carrier: any Carrier
     private let memory: UnsafeMutableRawPointer
     private let bytes: Int
     private let mask: UInt16
     private var tail: UInt16 = 0
+    private let isRegistered: Bool
 
     /// Nil where the kernel has no such rings, or none that are filled bit by bit.
     init?(_ carrier: any Carrier, group: UInt16, periods: Int) {
@@ -32,16 +36,13 @@ final class BufferRing {
         request.address = UInt64(UInt(bitPattern: memory))
         request.entries = UInt32(entries)
         request.group = group
-        // IOU_PBUF_RING_INC
-        request.flags = 2
+        request.flags = Self.incremental
         let result = unsafe withUnsafeMutablePointer(to: &request) {
             unsafe carrier.register(RegisterOperation.bufferRing, $0, 1)
         }
         isRegistered = result >= 0
         if !isRegistered { return nil }
     }
-
-    private let isRegistered: Bool
 
     deinit {
         if isRegistered {

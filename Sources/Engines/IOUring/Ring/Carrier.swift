@@ -8,6 +8,8 @@ protocol Carrier: AnyObject {
     var isKernel: Bool { get }
     /// Which operations it has, by opcode.
     var operations: [Bool] { get }
+    /// How submissions are started without asking the carrier.
+    var door: Door { get }
     /// Starts `count` submissions, which are in the ring.
     func submit(_ count: UInt32) -> Int32
     /// Lets what is done, and has not been put into the ring, be put there.

@@ -18,6 +18,9 @@ final class KernelRing: Carrier {
     private let entries: UnsafeMutableRawPointer
     private let entryBytes: Int
     private var isDisabled: Bool
+    /// What io_uring_enter(2) is given: the descriptor, or its number among the thread's registered ones.
+    private var number: Int32
+    private var numberFlags: UInt32 = 0
 
     /// Tries the setups that suit the configuration, the best first.
     ///
@@ -43,6 +46,7 @@ final class KernelRing: Carrier {
             throw DMAError(.kernelRefused, errno: 38)
         }
         descriptor = result
+        number = result
         setup = params.flags
         features = params.features
         isDisabled = setup & SetupFlags.disabled != 0
@@ -108,7 +112,7 @@ final class KernelRing: Carrier {
         return list
     }
 
-    private static func probe(_ descriptor: Int32) -> [Bool] {
+    static func probe(_ descriptor: Int32) -> [Bool] {
         var probe = cdma_uring_probe()
         let result = unsafe withUnsafeMutablePointer(to: &probe) {
             unsafe cdma_uring_register(descriptor, RegisterOperation.probe, $0, 256)
@@ -128,28 +132,28 @@ final class KernelRing: Carrier {
 
     var isKernel: Bool { true }
 
+    var door: Door {
+        if isDisabled { return Door(kind: .carrier, descriptor: -1, flags: 0) }
+        let kind: Door.Kind = setup & SetupFlags.submissionThread != 0 ? .thread : .kernel
+        return Door(kind: kind, descriptor: number, flags: numberFlags)
+    }
+
     func submit(_ count: UInt32) -> Int32 {
         if isDisabled { enable() }
-        if setup & SetupFlags.submissionThread != 0 {
-            cdma_full_barrier()
-            guard unsafe cdma_load_acquire32(view.submissionFlags) & SubmissionFlags.needWakeUp != 0 else {
-                return Int32(count)
-            }
-            return cdma_uring_enter(descriptor, count, 0, EnterFlags.wakeUp, nil, 0)
-        }
-        return cdma_uring_enter(descriptor, count, 0, 0, nil, 0)
+        let wakes = setup & SetupFlags.submissionThread != 0 ? EnterFlags.wakeUp : 0
+        return cdma_uring_enter(number, count, 0, numberFlags | wakes, nil, 0)
     }
 
     func reap() -> Int32 {
         if isDisabled { enable() }
-        return cdma_uring_enter(descriptor, 0, 0, EnterFlags.getEvents, nil, 0)
+        return cdma_uring_enter(number, 0, 0, numberFlags | EnterFlags.getEvents, nil, 0)
     }
 
     func wait(_ count: UInt32, nanoseconds: Int64) -> Int32 {
         if isDisabled { enable() }
         var time = cdma_uring_timespec(seconds: nanoseconds / 1_000_000_000, nanoseconds: nanoseconds % 1_000_000_000)
         var submitting: UInt32 = count
-        var flags = EnterFlags.getEvents | EnterFlags.argument
+        var flags = numberFlags | EnterFlags.getEvents | EnterFlags.argument
         if setup & SetupFlags.submissionThread != 0 {
             submitting = 0
             cdma_full_barrier()
@@ -159,7 +163,7 @@ final class KernelRing: Carrier {
             var argument = cdma_uring_wait()
             argument.timeout = UInt64(UInt(bitPattern: time))
             return unsafe cdma_uring_enter(
-                descriptor, submitting, 1, flags, &argument, MemoryLayout<cdma_uring_wait>.size)
+                number, submitting, 1, flags, &argument, MemoryLayout<cdma_uring_wait>.size)
         }
     }
 
@@ -177,5 +181,15 @@ final class KernelRing: Carrier {
     private func enable() {
         isDisabled = false
         _ = cdma_uring_register(descriptor, RegisterOperation.enable, nil, 0)
+        // The ring belongs to one thread: then its descriptor can be registered with that thread, and costs no look-up.
+        var update = cdma_uring_resource_update()
+        update.offset = .max
+        update.data = UInt64(descriptor)
+        let result = unsafe withUnsafeMutablePointer(to: &update) {
+            unsafe cdma_uring_register(descriptor, RegisterOperation.ringFile, $0, 1)
+        }
+        guard result == 1 else { return }
+        number = Int32(bitPattern: update.offset)
+        numberFlags = EnterFlags.registeredRing
     }
 }

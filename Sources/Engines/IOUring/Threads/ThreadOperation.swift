@@ -10,6 +10,7 @@ enum ThreadOperation {
         for opcode in [
             Opcode.nop, Opcode.readv, Opcode.writev, Opcode.fsync, Opcode.pollAdd, Opcode.sendMessage, Opcode.receiveMessage,
             Opcode.cancel, Opcode.fallocate, Opcode.read, Opcode.write, Opcode.send, Opcode.receive, Opcode.splice, Opcode.tee,
+            Opcode.command,
         ] { list[Int(opcode)] = true }
         return list
     }()
@@ -28,49 +29,54 @@ enum ThreadOperation {
         case Opcode.nop:
             return 0
         case Opcode.read:
-            return attempt(waits, fd, 1, ring) { flags in
+            return attempt(waits, fd, 1, ring, entry.user_data) { flags in
                 unsafe cdma_file_read(fd, &single, 1, position, flags)
             }
         case Opcode.write:
-            return attempt(waits, fd, 4, ring) { flags in
+            return attempt(waits, fd, 4, ring, entry.user_data) { flags in
                 unsafe cdma_file_write(fd, &single, 1, position, flags)
             }
         case Opcode.readv:
-            return attempt(waits, fd, 1, ring) { flags in
+            return attempt(waits, fd, 1, ring, entry.user_data) { flags in
                 unsafe cdma_file_read(fd, list, Int32(entry.length), position, flags)
             }
         case Opcode.writev:
-            return attempt(waits, fd, 4, ring) { flags in
+            return attempt(waits, fd, 4, ring, entry.user_data) { flags in
                 unsafe cdma_file_write(fd, list, Int32(entry.length), position, flags)
             }
         case Opcode.receive:
-            return attempt(true, fd, 1, ring) { _ in
+            return attempt(true, fd, 1, ring, entry.user_data) { _ in
                 unsafe cdma_socket_receive(fd, list, Int(entry.length), Int32(bitPattern: entry.operation_flags) | 0x40)
             }
         case Opcode.send:
-            return attempt(true, fd, 4, ring) { _ in
+            return attempt(true, fd, 4, ring, entry.user_data) { _ in
                 unsafe cdma_socket_send(fd, list, Int(entry.length), Int32(bitPattern: entry.operation_flags) | 0x40)
             }
         case Opcode.sendMessage, Opcode.receiveMessage:
             guard let message = unsafe list?.assumingMemoryBound(to: cdma_message.self).pointee else { return -14 }
             let sends = entry.opcode == Opcode.sendMessage
-            return attempt(true, fd, sends ? 4 : 1, ring) { _ in
+            return attempt(true, fd, sends ? 4 : 1, ring, entry.user_data) { _ in
                 cdma_socket_message(fd, message, Int32(bitPattern: entry.operation_flags) | 0x40, sends)
             }
         case Opcode.pollAdd:
-            return attempt(true, fd, Int16(truncatingIfNeeded: entry.operation_flags), ring) { _ in
+            return attempt(true, fd, Int16(truncatingIfNeeded: entry.operation_flags), ring, entry.user_data) { _ in
                 Int64(entry.operation_flags)
             }
         case Opcode.fsync:
             return cdma_file_sync(fd, entry.operation_flags & 1 != 0)
         case Opcode.fallocate:
             return cdma_file_allocate(fd, Int32(entry.length), entry.offset, entry.address)
+        case Opcode.command where entry.offset == UInt64(cdma_uring_discard_operation()):
+            return cdma_block_discard(fd, entry.address, entry.address3)
         case Opcode.splice:
-            return Int32(
-                clamping: cdma_file_splice(
-                    entry.file_index, Int64(bitPattern: entry.address), fd, position, Int(entry.length), 0))
+            // POLLIN on the first: what stands still there, must not stand still in a system call. SPLICE_F_NONBLOCK.
+            return attempt(true, entry.file_index, 1, ring, entry.user_data) { _ in
+                cdma_file_splice(entry.file_index, Int64(bitPattern: entry.address), fd, position, Int(entry.length), 2)
+            }
         case Opcode.tee:
-            return Int32(clamping: cdma_file_tee(entry.file_index, fd, Int(entry.length), 0))
+            return attempt(true, entry.file_index, 1, ring, entry.user_data) { _ in
+                cdma_file_tee(entry.file_index, fd, Int(entry.length), 2)
+            }
         default:
             return -22
         }
@@ -79,18 +85,21 @@ enum ThreadOperation {
     /// Makes a call; on a file that makes it wait, waits for the file and for a cancellation at the same time, and calls without
     /// waiting.
     private static func attempt(
-        _ waits: Bool, _ fd: Int32, _ events: Int16, _ ring: ThreadRing, _ call: (Int32) -> Int64
+        _ waits: Bool, _ fd: Int32, _ events: Int16, _ ring: ThreadRing, _ name: UInt64, _ call: (Int32) -> Int64
     ) -> Int32 {
         guard waits else { return Int32(clamping: call(0)) }
         while true {
             let ready = cdma_file_await(fd, events, ring.cancelEvent, 1000)
-            if ring.isCancelling { return -125 }
+            if ring.isCancelling || ring.isCancelled(name) { return -125 }
             if ready == -4 || ready == 0 { continue }
             if ready < 0 { return ready }
             guard ready & 1 != 0 else { continue }
             let result = call(RWF_NOWAIT)
-            // Somebody else was quicker.
-            if result == -11 { continue }
+            // Somebody else was quicker, or the other side of a splice is not ready.
+            if result == -11 {
+                cdma_sleep_until(cdma_monotonic_nanoseconds() + 100_000)
+                continue
+            }
             // A file that cannot be told not to wait; it is ready.
             if result == -95 { return Int32(clamping: call(0)) }
             return Int32(clamping: result)

@@ -73,11 +73,29 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     private var cancelWord: UnsafeMutableRawPointer { unsafe words + 576 }
     private var takeLock: UnsafeMutableRawPointer { unsafe words + 640 }
     private var giveLock: UnsafeMutableRawPointer { unsafe words + 704 }
+    /// The name of a submission whose end was asked for.
+    private var cancelName: UnsafeMutableRawPointer { unsafe words + 832 }
     /// An event to be signalled for each completion, less 1 a number of a file; 0 for none.
     private var eventWord: UnsafeMutableRawPointer { unsafe words + 768 }
 
     var isStopping: Bool { unsafe cdma_load_acquire32(stopWord) != 0 }
     var isCancelling: Bool { unsafe cdma_load_acquire32(cancelWord) != 0 }
+
+    /// Asks for the end of one submission: now, if it waits for its file.
+    func cancel(name: UInt64) {
+        // One at a time: the one before is heard within a few microseconds, or was over.
+        let limit = cdma_monotonic_nanoseconds() + 10_000_000
+        while unsafe cdma_load_acquire64(cancelName) != 0, cdma_monotonic_nanoseconds() < limit { cdma_relax() }
+        unsafe cdma_store_release64(cancelName, name)
+        cdma_event_signal(cancelEvent)
+    }
+    /// Whether the end of a submission was asked for. The question clears the event, so that nobody else is disturbed for long.
+    func isCancelled(_ name: UInt64) -> Bool {
+        guard unsafe cdma_load_acquire64(cancelName) == name else { return false }
+        unsafe cdma_store_release64(cancelName, 0)
+        if !isCancelling { cdma_event_clear(cancelEvent) }
+        return true
+    }
 
     /// Whether everything that waits comes back with ECANCELED, and nothing new begins.
     func cancel(_ on: Bool) {
@@ -98,6 +116,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     // MARK: Carrier
 
     var isKernel: Bool { false }
+    var door: Door { Door(kind: .carrier, descriptor: -1, flags: 0) }
 
     func submit(_ count: UInt32) -> Int32 {
         ring(Int32(clamping: count))
@@ -194,6 +213,8 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     }
 
     private func give(_ userData: UInt64, _ result: Int32) {
+        // It may be over before anybody heard that its end was asked for.
+        _ = isCancelled(userData)
         unsafe lock(giveLock)
         let tail = unsafe cdma_load_acquire32(view.completionTail)
         // There is room: the ring is twice as long as the one that submissions come from.

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DMA
+internal import DMAConformance
+internal import DMACore
+internal import DMAIOUringEngine
+internal import Glibc
+
+extension IOUringProvider: SelfTestedProvider {
+    /// The contract and the speeds, on a file in the directory for temporary ones. What is measured goes through the page cache: it says
+    /// what the engine costs, not what the disk does.
+    func run(
+        _ test: SelfTest, _ name: String, _ report: inout SelfTest.Report, _ progress: ((SelfTest.Step) -> Void)?
+    ) async throws(DMAError) {
+        let directory = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? "/tmp"
+        // Room for all that is under way at once, several times.
+        let storage = try FileStorage(in: directory, count: max(64 << 20, (test.bytes + 65_536) * test.depth * 4))
+        let registrar = IOUringRegistrar()
+        var configuration = configuration
+        configuration.registrar = registrar
+        let complete = configuration
+        let domain = Domain(name: name, translation: .announced(registrar))
+        let make: @Sendable () throws(DMAError) -> IOUringEngine = { () throws(DMAError) in
+            try IOUringProvisions.engine(complete, storage)
+        }
+        let provisions = IOUringProvisions.provisions(storage)
+        if test.choice.verifies {
+            report.contracts.append(
+                await test.suite(domain).run(name, makeEngine: make, provisions: provisions) {
+                    progress?(.contract(engine: name, $0))
+                })
+        }
+        report.speeds += await test.survey(domain).run(
+            name, kinds: test.operations, makeEngine: make, provisions: provisions
+        ) { progress?(.speed($0)) }
+    }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DMACore
+
+/// One copy under way: what every path needs, and what it leaves in the report.
+final class CopyJob {
+    let source: CopySource
+    let target: OpenTarget
+    /// The target as it was named.
+    let endpoint: Endpoint
+    /// What is followed: the plan, changed where a file system refuses what was planned.
+    private(set) var plan: CopyPlan
+    let options: CopyOptions
+    let control: CopyControl
+    /// Where the copy begins in the source: behind what an interrupted one brought.
+    var start: UInt64 = 0
+    /// CRC32C of what precedes `start`.
+    var startCRC: UInt32 = 0
+    /// When the bytes began to move.
+    var began = CopyClock.now
+    var report: CopyReport
+
+    init(
+        _ source: CopySource, _ target: OpenTarget, _ endpoint: Endpoint, _ plan: CopyPlan, _ options: CopyOptions,
+        _ control: CopyControl
+    ) {
+        self.endpoint = endpoint
+        self.source = source
+        self.target = target
+        self.plan = plan
+        self.options = options
+        self.control = control
+        report = CopyReport(plan: plan)
+    }
+
+    /// Another way, because the planned one was refused.
+    func fall(to path: CopyPlan.Path, engine: String = "", because reason: String) {
+        note(reason)
+        plan.path = path
+        plan.engine = engine
+        if path != .inKernel { plan.chunk = CopyPlanner.cacheChunk }
+        if path == .engine { plan.depth = 2 }
+        report.plan = plan
+    }
+
+    func note(_ text: String) {
+        if report.notes.count < 100, !report.notes.contains(text) { report.notes.append(text) }
+    }
+
+    /// Writes down how far a copy that may be resumed has come.
+    func keepJournal(_ place: UInt64, _ crc: UInt32) throws(CopyFailure) {
+        guard var journal = ResumeJournal(of: source) else { return }
+        journal.length = place
+        journal.crc = crc
+        try target.keepJournal(journal)
+    }
+
+    /// The source's file, where holes are looked for.
+    var holesOf: OpenFile? { plan.holes == .keep ? source.file : nil }
+
+    /// - Throws: `cancelled`, where somebody asked for the end.
+    func checkCancelled(_ bytes: UInt64) throws(CopyFailure) {
+        if control.isCancelled { throw .cancelled(target.name, after: bytes) }
+    }
+
+    /// What a path has done: everything up to `end`, of which `moved` bytes are data.
+    func done(end: UInt64, moved: UInt64, crc: UInt32?) {
+        report.bytes = end
+        report.moved = moved
+        report.resumed = start
+        report.holes = end - min(end, start + moved)
+        report.crc32c = crc
+    }
+
+    func enter(_ phase: CopyProgress.Phase, total: UInt64?) {
+        control.update {
+            $0.phase = phase
+            $0.total = total
+            $0.began = .now
+        }
+    }
+}

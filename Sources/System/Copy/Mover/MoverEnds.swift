@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+
+/// Where a mover takes bytes from.
+enum MoverSource {
+    /// A file of the engine's, by place, from `base` on.
+    case file(number: UInt32, base: UInt64)
+    /// A file of the engine's that is read in order.
+    case stream(number: UInt32)
+    case pattern(PatternStream)
+    case zero
+    case memory(MemoryEnd)
+
+    /// Whether the bytes are made here, at once.
+    var isLocal: Bool {
+        switch self {
+        case .file, .stream: false
+        case .pattern, .zero, .memory: true
+        }
+    }
+
+    var isStream: Bool { if case .stream = self { true } else { false } }
+
+    /// Makes the bytes of a local source.
+    func make(_ bytes: inout MutableRawSpan, at position: UInt64) {
+        switch self {
+        case .file, .stream: break
+        case .pattern(let stream): stream.fill(&bytes, at: position)
+        case .zero:
+            unsafe bytes.withUnsafeMutableBytes { buffer in
+                // Writes exactly the span.
+                if let base = buffer.baseAddress { unsafe cdma_set(base, 0, buffer.count) }
+            }
+        case .memory(let memory): memory.read(into: &bytes, at: position)
+        }
+    }
+}
+
+/// Where a mover brings bytes to.
+enum MoverTarget {
+    /// A file of the engine's, by place, from `base` on.
+    case file(number: UInt32, base: UInt64)
+    /// A file of the engine's that is written in order.
+    case stream(number: UInt32)
+    case null
+    /// Compared, not kept.
+    case pattern(PatternStream)
+    case memory(MemoryEnd)
+
+    var isLocal: Bool {
+        switch self {
+        case .file, .stream: false
+        case .null, .pattern, .memory: true
+        }
+    }
+
+    var isStream: Bool { if case .stream = self { true } else { false } }
+
+    /// Takes bytes into a local target.
+    ///
+    /// - Throws: `patternMismatch`, `targetTooSmall`.
+    func take(_ bytes: RawSpan, at position: UInt64) throws(CopyFailure) {
+        switch self {
+        case .file, .stream, .null: break
+        case .pattern(let stream):
+            guard let index = stream.firstMismatch(in: bytes, at: position) else { return }
+            let offset = position + UInt64(index)
+            let found = unsafe bytes.unsafeLoad(fromByteOffset: index, as: UInt8.self)
+            throw CopyFailure(
+                .patternMismatch, "pattern:\(stream.seed)", asked: "byte \(stream.byte(at: offset)) at offset \(offset)",
+                possible: "the source has \(found) there",
+                cure: "see whether seed and offset are right; else the bytes are damaged")
+        case .memory(let memory): try memory.write(bytes, at: position)
+        }
+    }
+}
+
+/// Memory of this process as an end of a copy.
+final class MemoryEnd {
+    private var buffer: Buffer
+    let name: String
+
+    init(_ count: UInt64, name: String) throws(CopyFailure) {
+        self.name = name
+        do throws(DMAError) {
+            buffer = try Buffer(
+                count: Int(clamping: max(count, 1)), backing: .pages(transparentHuge: true),
+                policy: AllocationPolicy(prefault: true))
+        } catch { throw .engine(name, error, while: "\(ByteSize.text(count)) of memory") }
+    }
+
+    func read(into bytes: inout MutableRawSpan, at position: UInt64) {
+        let offset = Int(clamping: position)
+        guard offset <= buffer.count, bytes.byteCount <= buffer.count - offset else { return }
+        unsafe buffer.withUnsafeMutableBytes { from in
+            unsafe bytes.withUnsafeMutableBytes { to in
+                // The range was checked to lie inside the buffer.
+                if let start = from.baseAddress, let target = to.baseAddress {
+                    unsafe cdma_copy(target, start + offset, to.count)
+                }
+            }
+        }
+    }
+
+    func write(_ bytes: RawSpan, at position: UInt64) throws(CopyFailure) {
+        let offset = Int(clamping: position)
+        guard offset <= buffer.count, bytes.byteCount <= buffer.count - offset else {
+            throw CopyFailure(
+                .targetTooSmall, name, asked: "to write \(bytes.byteCount) bytes at offset \(position)",
+                possible: "\(buffer.count) bytes", cure: "make it larger")
+        }
+        unsafe buffer.withUnsafeMutableBytes { to in
+            unsafe bytes.withUnsafeBytes { from in
+                // The range was checked to lie inside the buffer.
+                if let start = from.baseAddress, let target = to.baseAddress {
+                    unsafe cdma_copy(target + offset, start, from.count)
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Puts what is finished in any order back into the order of the reads: how far everything is done, and the CRC up to there.
+struct MoverOrder {
+    private struct Piece {
+        var range: Range<UInt64>
+        var crc: UInt32
+        var isDone = false
+    }
+
+    private let counts: Bool
+    private var pieces: [UInt64: Piece] = [:]
+    private var first: UInt64 = 0
+    /// Everything of the source before this place is at the target, holes counted.
+    private(set) var done: UInt64
+    /// CRC32C of the source up to `done`, where it is counted.
+    private(set) var crc: UInt32
+
+    /// - Parameters:
+    ///   - start: where the copy begins in the source.
+    ///   - crc: of what precedes.
+    ///   - counts: whether CRCs are counted.
+    init(from start: UInt64, crc: UInt32, counts: Bool) {
+        done = start
+        self.crc = crc
+        self.counts = counts
+    }
+
+    /// A piece came.
+    mutating func read(_ sequence: UInt64, _ range: Range<UInt64>, crc: UInt32) {
+        pieces[sequence] = Piece(range: range, crc: crc)
+    }
+
+    /// A piece is at the target.
+    mutating func written(_ sequence: UInt64) {
+        pieces[sequence]?.isDone = true
+        while let piece = pieces[first], piece.isDone {
+            advance(to: piece.range.lowerBound)
+            if counts { crc = CRC32C.joining(crc, piece.crc, count: UInt64(piece.range.count)) }
+            done = piece.range.upperBound
+            pieces[first] = nil
+            first += 1
+        }
+    }
+
+    /// A hole, or the end, up to `place`.
+    mutating func advance(to place: UInt64) {
+        guard place > done else { return }
+        if counts { crc = CRC32C.joining(crc, CRC32C.ofZeros(place - done), count: place - done) }
+        done = place
+    }
+}

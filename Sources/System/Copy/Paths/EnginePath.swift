@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+
+/// A channel of an engine, with transfers in flight.
+struct EnginePath {
+    let job: CopyJob
+    let system: DMASystem
+
+    func run() throws(CopyFailure) {
+        let plan = job.plan
+        var task = MoverTask(
+            source: .zero, target: .null, sourceName: job.source.name, targetName: job.target.name, chunk: plan.chunk,
+            depth: plan.depth)
+        task.start = job.start
+        task.end = job.source.size
+        task.holesOf = job.holesOf
+        task.counts = plan.checksums
+        task.crc = job.startCRC
+        task.rate = job.options.rate
+        task.isDemand = plan.mode == .demand
+        let job = job
+        let ends = (try Self.source(job), try Self.target(job))
+        job.began = CopyClock.now
+        let result = try EngineRun(plan, system, job.control).run(
+            from: ends.0, to: ends.1, task
+        ) { (done, crc) throws(CopyFailure) in
+            if plan.publishing == .resume { try job.keepJournal(done, crc) }
+        }
+        job.report.engine = result.engine
+        for note in result.notes { job.note(note) }
+        job.report.figures = result.moved.figures
+        func count(_ name: String) -> UInt64 { result.moved.figures.first { $0.name == name }?.value ?? 0 }
+        if plan.registered, count("refusedBuffers") > 0 { job.note("memory not registered: the kernel refused to lock it") }
+        if count("directRefusals") > 0 { job.note("through the page cache, not past it: the file system refused direct I/O") }
+        job.done(end: result.moved.end, moved: result.moved.moved, crc: plan.checksums ? result.moved.crc : nil)
+    }
+
+    private static func source(_ job: CopyJob) throws(CopyFailure) -> EngineEnd<MoverSource> {
+        switch job.source.endpoint {
+        case .pattern(let seed, _): return .local(.pattern(PatternStream(seed: seed)))
+        case .zero, .null: return .local(.zero)
+        case .memory(let size): return .local(.memory(try MemoryEnd(size, name: job.source.name)))
+        case .path, .standard:
+            guard let file = job.source.file else { return .local(.zero) }
+            return .file(file, isDirect: job.plan.source == .direct, isStream: !job.source.hasPlaces, base: 0)
+        }
+    }
+
+    private static func target(_ job: CopyJob) throws(CopyFailure) -> EngineEnd<MoverTarget> {
+        try localTarget(job.target, job.endpoint).map { .local($0) }
+            ?? .file(
+                job.target.file, isDirect: job.plan.target == .direct, isStream: job.plan.target == .stream,
+                base: job.target.base)
+    }
+
+    /// What a target that this process takes is; nil for a file.
+    static func localTarget(_ target: OpenTarget, _ endpoint: Endpoint) throws(CopyFailure) -> MoverTarget? {
+        switch endpoint {
+        case .pattern(let seed, _): .pattern(PatternStream(seed: seed))
+        case .memory(let size): .memory(try MemoryEnd(size, name: target.name))
+        case .null, .zero: .null
+        case .path, .standard: nil
+        }
+    }
+}
+
+/// One end of a mover, before an engine knows it.
+enum EngineEnd<Local> {
+    case local(Local)
+    case file(OpenFile?, isDirect: Bool, isStream: Bool, base: UInt64)
+}
+
+/// Opens a channel as the plan says, and runs a mover on it.
+struct EngineRun {
+    struct Result {
+        var moved: MoverResult
+        var engine: String
+        var notes: [String]
+    }
+
+    private let plan: CopyPlan
+    private let system: DMASystem
+    private let control: CopyControl
+
+    init(_ plan: CopyPlan, _ system: DMASystem, _ control: CopyControl) {
+        self.plan = plan
+        self.system = system
+        self.control = control
+    }
+
+    func run(
+        from source: EngineEnd<MoverSource>, to target: EngineEnd<MoverTarget>, _ task: MoverTask,
+        checkpoint: ((UInt64, UInt32) throws(CopyFailure) -> Void)? = nil
+    ) throws(CopyFailure) -> Result {
+        var request = ChannelRequest(plan.path == .memory ? .copy : .peripheral)
+        if plan.path == .engine { request.name = plan.engine }
+        let granted: GrantedEngine
+        do throws(DMAError) { granted = try system.grantEngine(request) } catch {
+            throw .engine(plan.engine, error, while: "a channel")
+        }
+        // Memory of an address space that the engine knows of is registered with it as it is mapped; of another one, it is not.
+        let domain = plan.registered || plan.path == .memory ? granted.domain : Domain(name: "unregistered")
+        let info = granted.info
+        let engine = granted.takeEngine()
+        guard plan.mode == .cycleStealing else {
+            let channel: Channel<AnyEngine, CopyChunk>
+            do throws(DMAError) { channel = try Channel(engine, domain: domain.id) } catch { throw refused(error) }
+            return try run(channel, domain, info, source, target, task, checkpoint)
+        }
+        let channel: Channel<PacedEngine<AnyEngine>, CopyChunk>
+        do throws(DMAError) {
+            let quantum = min(plan.chunk, 262_144)
+            let paced = try PacedEngine(engine, mode: .cycleStealing(share: plan.share), quantum: quantum)
+            channel = try Channel(paced, domain: domain.id)
+        } catch { throw refused(error) }
+        return try run(channel, domain, info, source, target, task, checkpoint)
+    }
+
+    private func refused(_ error: DMAError) -> CopyFailure { .engine(plan.engine, error, while: "a channel") }
+
+    private func run<E: Engine & ~Copyable>(
+        _ channel: consuming Channel<E, CopyChunk>, _ domain: Domain, _ info: ChannelInfo, _ source: EngineEnd<MoverSource>,
+        _ target: EngineEnd<MoverTarget>, _ task: MoverTask, _ checkpoint: ((UInt64, UInt32) throws(CopyFailure) -> Void)?
+    ) throws(CopyFailure) -> Result {
+        var task = task
+        var notes: [String] = []
+        let depth = min(task.depth, info.capabilities.depth)
+        if depth < task.depth { notes.append("\(depth) transfers in flight, not \(task.depth): the engine takes no more") }
+        task.depth = depth
+        switch source {
+        case .local(let end): task.source = end
+        case .file(let file, let isDirect, let isStream, let base):
+            let number = try attach(file, to: &channel, task.sourceName, isDirect, endsShort: isStream && task.isDemand)
+            task.source = isStream ? .stream(number: number) : .file(number: number, base: base)
+        }
+        switch target {
+        case .local(let end): task.target = end
+        case .file(let file, let isDirect, let isStream, let base):
+            let number = try attach(file, to: &channel, task.targetName, isDirect, endsShort: false)
+            task.target = isStream ? .stream(number: number) : .file(number: number, base: base)
+        }
+        let pool: Pool
+        do throws(DMAError) {
+            // Whole pages, so that direct I/O finds every block aligned.
+            let size = (Int(task.chunk) + 4095) & ~4095
+            let buffer = try Buffer(
+                count: size * depth, alignment: 4096, backing: .pages(transparentHuge: true),
+                policy: AllocationPolicy(prefault: size * depth <= 64 << 20))
+            pool = try Pool(try buffer.mapped(for: domain, direction: .bidirectional), blockSize: size, alignment: 4096)
+        } catch { throw .engine(task.targetName, error, while: "\(depth) blocks of \(ByteSize.text(task.chunk))") }
+        var mover = Mover(channel, pool: pool, task, control, checkpoint: checkpoint)
+        let moved = try mover.run()
+        let words = info.capabilities.implementation
+        return Result(moved: moved, engine: words.isEmpty ? info.engine : "\(info.engine): \(words)", notes: notes)
+    }
+
+    private func attach<E: Engine & ~Copyable>(
+        _ file: OpenFile?, to channel: inout Channel<E, CopyChunk>, _ name: String, _ isDirect: Bool, endsShort: Bool
+    ) throws(CopyFailure) -> UInt32 {
+        guard let file else {
+            throw CopyFailure(.badEndpoint, name, asked: "a file", possible: "an end in this process", cure: "name a file")
+        }
+        do throws(DMAError) {
+            return try channel.attach(
+                PeripheralFile(file.descriptor, cache: isDirect ? .direct : .buffered, endsShort: endsShort))
+        } catch { throw .engine(name, error, while: "to reach the file") }
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+
+/// read(2) and write(2), one after the other: small files, files without a size, and what is in the cache anyway.
+struct ReadWritePath {
+    let job: CopyJob
+
+    func run() throws(CopyFailure) {
+        guard let from = job.source.file, let to = job.target.file else { return }
+        let chunk = Int(job.plan.chunk)
+        var buffer: Buffer
+        do throws(DMAError) { buffer = try Buffer(count: chunk, alignment: 4096) } catch {
+            throw .engine(job.target.name, error, while: "a block of memory")
+        }
+        var limit = RateLimit(job.options.rate)
+        var order = MoverOrder(from: job.start, crc: job.startCRC, counts: job.plan.checksums)
+        var moved: UInt64 = 0
+        do throws(CopyFailure) { try move(from, to, &buffer, &limit, &order, &moved) } catch {
+            // How far it came is worth keeping, whatever ended it.
+            if job.plan.publishing == .resume, order.done > job.start { try? job.keepJournal(order.done, order.crc) }
+            throw error
+        }
+        if let size = job.source.size { order.advance(to: size) }
+        job.done(end: order.done, moved: moved, crc: job.plan.checksums ? order.crc : nil)
+    }
+
+    private func move(
+        _ from: OpenFile, _ to: OpenFile, _ buffer: inout Buffer, _ limit: inout RateLimit?, _ order: inout MoverOrder,
+        _ moved: inout UInt64
+    ) throws(CopyFailure) {
+        let chunk = buffer.count
+        var extents = ExtentWalk(job.holesOf, from: job.start, to: job.source.size ?? .max)
+        var sequence: UInt64 = 0
+        var lastJournal = CopyClock.now
+        while let range = try extents.next(atMost: UInt64(chunk)) {
+            try job.checkCancelled(order.done)
+            try limit?.waitAndCharge(UInt64(range.count), job.target.name, job.control)
+            let count = try transfer(range, from, to, &buffer)
+            let end = range.lowerBound + UInt64(count)
+            order.read(
+                sequence, range.lowerBound..<end, crc: job.plan.checksums ? CRC32C.of(buffer.bytes.extracting(0..<count)) : 0)
+            order.written(sequence)
+            sequence += 1
+            moved += UInt64(count)
+            job.control.update { $0.bytes = order.done }
+            if count < range.count {
+                guard job.source.size == nil else { throw Self.shrank(job.source.name, end) }
+                break
+            }
+            if job.plan.publishing == .resume, CopyClock.now - lastJournal > 2_000_000_000 {
+                try job.keepJournal(order.done, order.crc)
+                lastJournal = CopyClock.now
+            }
+        }
+    }
+
+    /// Returns how many bytes came: fewer than asked at the end of the source alone.
+    private func transfer(
+        _ range: Range<UInt64>, _ from: OpenFile, _ to: OpenFile, _ buffer: inout Buffer
+    ) throws(CopyFailure) -> Int {
+        let position = job.source.hasPlaces ? Int64(clamping: range.lowerBound) : -1
+        let place = job.plan.target == .stream ? -1 : Int64(clamping: job.target.base + range.lowerBound)
+        return try unsafe buffer.withUnsafeMutableBytes { (bytes) throws(CopyFailure) in
+            guard let base = bytes.baseAddress else { return 0 }
+            // The range is at most a chunk, which is the buffer's length.
+            let count = unsafe cdma_read_all(from.descriptor, base, range.count, position)
+            guard count >= 0 else { throw .reading(job.source.name, at: range.lowerBound, errno: Int32(-count)) }
+            let written = unsafe cdma_write_all(to.descriptor, base, Int(count), place)
+            guard written >= 0 else { throw .writing(job.target.name, at: range.lowerBound, errno: Int32(-written)) }
+            return Int(count)
+        }
+    }
+
+    static func shrank(_ name: String, _ end: UInt64) -> CopyFailure {
+        CopyFailure(
+            .sourceShrank, name, asked: "as many bytes as its size promised", possible: "\(end): it became shorter meanwhile",
+            cure: "stop who writes it, and copy again")
+    }
+}

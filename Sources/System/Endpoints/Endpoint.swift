@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One end of a copy, as it is named: a path, a stream of this process, or something that makes or takes bytes by itself.
+public enum Endpoint: Hashable, Sendable {
+    /// A file, a block device, a pipe with a name, a character device.
+    case path(String)
+    /// `-`: standard input as a source, standard output as a target.
+    case standard
+    /// `memory:SIZE`: so many bytes of this process's memory, zero at first.
+    case memory(UInt64)
+    /// `pattern:SEED[:SIZE]`: a reproducible stream. As a target, what arrives is compared with it.
+    case pattern(seed: UInt64, size: UInt64?)
+    /// `null:`: takes everything, and is no source.
+    case null
+    /// `zero:SIZE`: so many zero bytes; no target.
+    case zero(UInt64)
+
+    /// Reads an endpoint as it is written on a command line. A file whose name looks like another kind is written `./null:`.
+    ///
+    /// - Throws: `badEndpoint`, `badSize`.
+    public init(_ text: String) throws(CopyFailure) {
+        func refuse(_ possible: String, _ cure: String) -> CopyFailure {
+            CopyFailure(.badEndpoint, text, asked: "this endpoint", possible: possible, cure: cure)
+        }
+        if text.isEmpty { throw refuse("a path, -, memory:SIZE, pattern:SEED[:SIZE], null:, zero:SIZE", "name one") }
+        if text.utf8.contains(0) { throw refuse("a path without a zero byte", "leave the zero out") }
+        if text == "-" {
+            self = .standard
+            return
+        }
+        guard let colon = text.firstIndex(of: ":") else {
+            self = .path(text)
+            return
+        }
+        let rest = String(text[text.index(after: colon)...])
+        switch text[..<colon] {
+        case "memory":
+            if rest.isEmpty { throw refuse("memory:SIZE", "write memory:1GiB; a file of that name is ./\(text)") }
+            self = .memory(try ByteSize.parse(rest, for: text))
+        case "zero":
+            if rest.isEmpty { throw refuse("zero:SIZE", "write zero:1GiB; a file of that name is ./\(text)") }
+            self = .zero(try ByteSize.parse(rest, for: text))
+        case "null":
+            guard rest.isEmpty else { throw refuse("null: alone", "write null:; a file of that name is ./\(text)") }
+            self = .null
+        case "pattern":
+            let parts = rest.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            guard let first = parts.first, let seed = UInt64(first) else {
+                throw refuse("pattern:SEED or pattern:SEED:SIZE, with a whole number as the seed", "write pattern:42:1GiB")
+            }
+            self = .pattern(seed: seed, size: parts.count > 1 ? try ByteSize.parse(String(parts[1]), for: text) : nil)
+        default:
+            self = .path(text)
+        }
+    }
+}
+
+extension Endpoint: CustomStringConvertible {
+    /// As it is written on a command line.
+    public var description: String {
+        switch self {
+        case .path(let path): path
+        case .standard: "-"
+        case .memory(let size): "memory:\(size)"
+        case .pattern(let seed, let size): "pattern:\(seed)" + (size.map { ":\($0)" } ?? "")
+        case .null: "null:"
+        case .zero(let size): "zero:\(size)"
+        }
+    }
+}

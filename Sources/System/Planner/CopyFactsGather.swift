@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+
+// Facts are taken from the endpoints and the machine here, and judged in CopyPlanner.
+
+extension CopyFacts {
+    init(_ source: CopySource, _ target: TargetSite, engine: String?) throws(CopyFailure) {
+        self.init()
+        self.source = Side(source)
+        self.target = try Side(target)
+        self.engine = engine
+        page = UInt64(cdma_page_size())
+        freeMemory = Self.memoryAvailable
+        // Root may lock what it likes: CAP_IPC_LOCK.
+        lockable = cdma_effective_user() == 0 ? .max : LockBudget.current.remaining
+    }
+
+    /// The line MemAvailable of /proc/meminfo, in bytes; 256 MiB where it is not there.
+    private static var memoryAvailable: UInt64 {
+        let text = KernelText.read("/proc/meminfo", atMost: 16_384) ?? ""
+        for line in text.split(separator: "\n") where line.hasPrefix("MemAvailable:") {
+            let digits = line.filter { $0 >= "0" && $0 <= "9" }
+            if let kilobytes = UInt64(digits), kilobytes < 1 << 50 { return kilobytes << 10 }
+        }
+        return 256 << 20
+    }
+}
+
+extension CopyFacts.Side {
+    init(_ source: CopySource) {
+        self.init(size: source.size)
+        guard let file = source.file, let facts = source.facts else { return }
+        kind = facts.kind
+        device = facts.device
+        fileSystem = Room(file)?.kind ?? 0
+        directAlignment = Self.directAlignment(file, facts, fileSystem)
+        largestRequest = Self.largestRequest(facts)
+        guard let size, facts.kind.hasPlaces else { return }
+        data = facts.kind == .block ? size : min(size, facts.allocated)
+        cachedBytes = Self.cached(file, size)
+    }
+
+    init(_ target: TargetSite) throws(CopyFailure) {
+        self.init()
+        switch target {
+        case .local: break
+        case .stream(_, _, let facts):
+            // A file that standard output was led into is written where it stands: others may write it, too.
+            kind = facts.kind.hasPlaces ? .character : facts.kind
+        case .device(let path, let facts):
+            kind = .block
+            let file = try OpenFile(path, O_RDONLY, for: "to look at the device")
+            device = facts.special
+            size = try file.size(facts)
+            directAlignment = Self.directAlignment(file, facts, 0)
+            largestRequest = Self.largestRequest(facts)
+        case .file(let site):
+            kind = .regular
+            let folder = try OpenFile(site.directory, O_RDONLY | O_DIRECTORY, for: "the target's directory")
+            let facts = try folder.facts()
+            device = facts.device
+            fileSystem = Room(folder)?.kind ?? 0
+            size = site.existing?.size
+            largestRequest = Self.largestRequest(facts)
+            // A directory has no direct I/O of its own; a file of the same file system speaks for it.
+            if let existing = site.existing, existing.directOffsetAlignment > 0 {
+                directAlignment = existing.directOffsetAlignment
+            } else {
+                directAlignment = Self.assumedAlignment(fileSystem)
+            }
+        }
+    }
+
+    /// Positions and lengths of direct I/O must be multiples of this; 0 where there is none. Kernels before 6.1 do not say.
+    private static func directAlignment(_ file: OpenFile, _ facts: FileFacts, _ fileSystem: UInt64) -> UInt32 {
+        if facts.directOffsetAlignment > 0 { return facts.directOffsetAlignment }
+        if facts.kind == .block {
+            var sector: UInt32 = 0
+            return unsafe cdma_block_sector(file.descriptor, &sector) == 0 ? sector : 0
+        }
+        return facts.kind == .regular ? assumedAlignment(fileSystem) : 0
+    }
+
+    /// ext4 and xfs have direct I/O in whole blocks wherever a disk is below them. Source: linux/magic.h; open(2), O_DIRECT.
+    private static func assumedAlignment(_ fileSystem: UInt64) -> UInt32 {
+        fileSystem == 0xef53 || fileSystem == 0x5846_5342 ? 4096 : 0
+    }
+
+    private static func largestRequest(_ facts: FileFacts) -> UInt64 {
+        let device = facts.kind == .block ? facts.special : facts.device
+        let folder = "/sys/dev/block/" + BlockDevice.number(device)
+        // A partition's queue is its disk's.
+        let kilobytes =
+            KernelText.number(folder + "/queue/max_sectors_kb") ?? KernelText.number(folder + "/../queue/max_sectors_kb") ?? 0
+        return kilobytes < 1 << 40 ? kilobytes << 10 : 0
+    }
+
+    /// Bytes of the file that are in the page cache, or nil: cachestat(2), and mincore(2) before Linux 6.5.
+    private static func cached(_ file: OpenFile, _ size: UInt64) -> UInt64? {
+        let page = UInt64(cdma_page_size())
+        var pages: UInt64 = 0
+        var dirty: UInt64 = 0
+        if unsafe cdma_cache_state(file.descriptor, 0, size, &pages, &dirty) == 0 {
+            return pages.multipliedReportingOverflow(by: page).partialValue
+        }
+        // Sixteen samples at most, evenly spread.
+        let window: UInt64 = 64 << 20
+        let count = min((size - 1) / window + 1, 16)
+        var seen: UInt64 = 0
+        var resident: UInt64 = 0
+        for sample in 0..<count {
+            let offset = (size - 1) / window * sample / count * window
+            let length = min(window, size - offset)
+            let found = cdma_cached_pages(file.descriptor, offset, Int(length))
+            guard found >= 0 else { return nil }
+            seen += length
+            resident += min(UInt64(found) * page, length)
+        }
+        return seen == 0 ? nil : UInt64(Double(size) * Double(resident) / Double(seen))
+    }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import DMA
+import Glibc
+
+struct CopyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "copy",
+        abstract: "Copy a file, a disk or a stream by the fastest way that this machine offers.",
+        discussion: """
+            An endpoint is a path (file, block device, pipe), - for standard input or output, memory:SIZE, pattern:SEED[:SIZE], null:
+            or zero:SIZE. Sizes: 4096, 64KiB, 1GiB, 10GB. A file whose name looks like another kind is written ./NAME.
+
+            A regular file is written under another name beside the target, flushed, and renamed when it is whole: a copy that fails or
+            is stopped leaves the old target as it was. Mode and times are kept. Holes stay holes.
+
+            A source that shrinks meanwhile is an error. One that grows is copied as long as it was at the start, and that is said.
+
+            EXAMPLES
+              dmactl copy disk.img backup.img                  as fast as the disk
+              dmactl copy --explain disk.img backup.img        how, and why; copies nothing
+              dmactl copy --resume big.iso /mnt/usb/big.iso    and again after an interruption
+              dmactl copy --verify --yes image.raw /dev/sdX    write a stick, and read it back
+              find . -type f -print0 | dmactl copy --files-from - /mnt/backup
+              dmactl copy pattern:7:1GiB /dev/null             a reproducible stream
+              dmactl copy test.bin pattern:7                   compare a file with it
+              dmactl copy --mode cycle-stealing --share 0.2 a b   leave the machine to others
+
+            EXIT CODES
+              0    copied
+              1    failed or refused; the reason and the cure are on standard error
+              64   the command line is wrong
+              130  stopped by ^C (143 by SIGTERM): what was unfinished is removed, or kept for --resume
+              141  nobody reads the output any more (as cat: by SIGPIPE)
+            """)
+
+    @Argument(help: ArgumentHelp("Where bytes come from, and where they go.", valueName: "source> <target"))
+    var endpoints: [String] = []
+    @Option(
+        help: "How turns are taken: burst, cycle-stealing (a share of the time) or demand (what comes is passed on at once).")
+    var mode: CopyMode?
+    @Option(help: "Of the time at work, with --mode cycle-stealing: above 0, at most 1.")
+    var share = 0.5
+    @Option(help: "Bytes a second at most.")
+    var rate: String?
+    @Option(help: "Bytes of one transfer.")
+    var chunk: String?
+    @Option(help: "Transfers in flight.")
+    var depth: Int?
+    @Option(help: "The engine that moves the bytes, by its name in dmactl list.")
+    var engine: String?
+    @Flag(help: "Read the target back from the medium and compare its CRC32C, before it gets its name.")
+    var verify = false
+    @Flag(help: "Show how it would be done, and why; copy nothing. With --json, a plan for --plan.")
+    var explain = false
+    @Flag(help: "Print what was done as JSON.")
+    var json = false
+    @Option(help: "Do it as this plan says, a file that --explain --json wrote.")
+    var plan: String?
+    @Option(
+        help:
+            "Copy the files of this list (- for standard input), separated by zero bytes or newlines, into the target directory."
+    )
+    var filesFrom: String?
+    @Flag(help: "Keep owner, extended attributes and access control lists too.")
+    var preserve = false
+    @Option(help: "Share the source's blocks instead of copying them: auto, never, always.")
+    var reflink = ReflinkChoice.auto
+    @Flag(help: "Go on with an interrupted copy, after what it left has been read back and compared.")
+    var resume = false
+    @Flag(help: "Write behind the end of the target.")
+    var append = false
+    @Flag(help: "Overwrite the target file itself; what fails half way leaves a mixture.")
+    var inPlace = false
+    @Flag(help: "Do not wait until the medium has it.")
+    var noSync = false
+    @Flag(help: "Discard a block device's contents before it is written.")
+    var discard = false
+    @Flag(help: "Yes, overwrite this block device.")
+    var yes = false
+
+    func validate() throws {
+        let wanted = filesFrom == nil ? 2 : 1
+        guard endpoints.count == wanted else {
+            throw ValidationError(
+                filesFrom == nil
+                    ? "a source and a target are needed, and \(endpoints.count) given; many files: --files-from"
+                    : "with --files-from, the target directory alone is named")
+        }
+        guard [resume, append, inPlace].count(where: { $0 }) <= 1 else {
+            throw ValidationError("--resume, --append and --in-place exclude each other")
+        }
+        guard !(json && !explain && endpoints.last == "-") else {
+            throw ValidationError("--json prints to standard output, which is the target")
+        }
+    }
+
+    func run() throws {
+        let signals = CopySignals()
+        do {
+            try run(signals)
+        } catch let failure as CopyFailure {
+            signals.end()
+            if failure.code == .brokenPipe { CopySignals.dieOfBrokenPipe() }
+            Terminal.note("dmactl: \(failure)\n")
+            throw ExitCode(signals.exitCode ?? 1)
+        }
+        signals.end()
+        if let code = signals.exitCode { throw ExitCode(code) }
+    }
+
+    private func run(_ signals: CopySignals) throws {
+        let options = try options()
+        let copier = Copier()
+        if let filesFrom {
+            return try CopyListRun(copier: copier, options: options, folder: endpoints[0], json: json, explain: explain)
+                .run(try CopyList.read(filesFrom), signals)
+        }
+        let source = try Endpoint(endpoints[0])
+        let target = try Endpoint(endpoints[1])
+        let given = try plan.map { try PlanFile.read($0) }
+        if explain {
+            let plan = try given ?? copier.plan(from: source, to: target, options)
+            return print(try CopyOutput.explain(plan, json: json))
+        }
+        let control = CopyControl()
+        signals.watch(control, name: endpoints[1])
+        let report = try copier.copy(from: source, to: target, options, plan: given, control: control)
+        signals.end()
+        if json { print(try JSON.text(CopyDocument(endpoints[0], endpoints[1], report))) }
+        CopyOutput.say(report, endpoints[1], isTerminal: signals.isTerminal && !json)
+    }
+
+    private func options() throws -> CopyOptions {
+        var options = CopyOptions()
+        options.mode = mode
+        options.share = share
+        options.rate = try rate.map { try ByteSize.parse($0, for: "--rate") }
+        options.chunk = try chunk.map { try ByteSize.parse($0, for: "--chunk") }
+        options.depth = depth
+        options.engine = engine
+        options.verifies = verify
+        options.preserves = preserve
+        options.reflink = reflink
+        options.treatment = resume ? .resume : append ? .append : inPlace ? .inPlace : .replace
+        options.flushes = !noSync
+        options.discards = discard
+        options.overwritesDevices = yes
+        return options
+    }
+}

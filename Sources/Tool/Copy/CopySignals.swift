@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMA
+import DMACore
+import Glibc
+import Synchronization
+
+/// Where the handler writes. Set once, before there is a handler; a constant at first, so that reading it runs no initializer.
+private nonisolated(unsafe) var signalPipe: Int32 = -1
+
+/// Waits for signals on a thread of its own, and draws progress while it waits.
+///
+/// SIGINT, SIGTERM and SIGHUP ask the copy to stop; a second one ends the process at once. SIGUSR1 asks how far it is.
+final class CopySignals: Sendable {
+    private struct State {
+        var control: CopyControl?
+        var name = ""
+        var caught: Int32?
+        var isOver = false
+        var line = ProgressLine()
+    }
+
+    private let state = Mutex(State())
+    /// Where the handler's bytes arrive: a signal may come to any thread.
+    private let arrivals: Int32
+    let isTerminal = isatty(STDERR_FILENO) == 1
+
+    init() {
+        // A write to a closed pipe, or beyond a limit, is to fail and not to kill.
+        _ = signal(SIGPIPE, SIG_IGN)
+        _ = signal(SIGXFSZ, SIG_IGN)
+        var ends: [Int32] = [-1, -1]
+        guard unsafe pipe(&ends) == 0 else {
+            arrivals = -1
+            return
+        }
+        for end in ends {
+            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
+            _ = fcntl(end, F_SETFL, O_NONBLOCK)
+        }
+        arrivals = ends[0]
+        unsafe signalPipe = ends[1]
+        for number in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] {
+            // write(2) is all that the handler does: it is allowed there (signal-safety(7)).
+            _ = signal(number) { number in
+                var byte = UInt8(truncatingIfNeeded: number)
+                unsafe _ = Glibc.write(signalPipe, &byte, 1)
+            }
+        }
+    }
+
+    /// 128 and the signal that ended the copy, as shells count.
+    var exitCode: Int32? { state.withLock { $0.caught.map { 128 + $0 } } }
+
+    /// From now on signals stop this copy.
+    func watch(_ control: CopyControl, name: String) {
+        let isFirst = state.withLock { state in
+            let isFirst = state.control == nil
+            state.control = control
+            state.name = name
+            if state.caught != nil { control.cancel() }
+            return isFirst
+        }
+        guard isFirst else { return }
+        var thread = pthread_t()
+        let argument = unsafe Unmanaged.passRetained(self).toOpaque()
+        unsafe _ = pthread_create(
+            &thread, nil,
+            { argument in
+                // The reference was retained for this thread.
+                if let argument = unsafe argument {
+                    unsafe Unmanaged<CopySignals>.fromOpaque(argument).takeRetainedValue().wait()
+                }
+                return nil
+            }, argument)
+        pthread_detach(thread)
+    }
+
+    /// The copy is over: nothing is drawn any more.
+    func end() {
+        state.withLock { state in
+            guard !state.isOver else { return }
+            state.isOver = true
+            if isTerminal { state.line.clear() }
+        }
+    }
+
+    private func wait() {
+        while state.withLock({ !$0.isOver }) {
+            switch next(milliseconds: 200) {
+            case SIGUSR1: show(asLine: true)
+            case .some(let number): if !stop(number) { Self.die(number) }
+            case nil: if isTerminal { show(asLine: false) }
+            }
+        }
+    }
+
+    /// The next signal, or nil after so long without one.
+    private func next(milliseconds: Int32) -> Int32? {
+        var waiting = pollfd(fd: arrivals, events: Int16(POLLIN), revents: 0)
+        guard unsafe poll(&waiting, 1, milliseconds) > 0 else { return nil }
+        var byte: UInt8 = 0
+        return unsafe read(arrivals, &byte, 1) == 1 ? Int32(byte) : nil
+    }
+
+    /// False for the second signal, which does not wait.
+    private func stop(_ number: Int32) -> Bool {
+        state.withLock { state in
+            guard state.caught == nil else { return false }
+            state.caught = number
+            state.control?.cancel()
+            return true
+        }
+    }
+
+    private func show(asLine: Bool) {
+        state.withLock { state in
+            guard !state.isOver, let control = state.control else { return }
+            let progress = control.progress
+            if asLine {
+                if isTerminal { state.line.clear() }
+                Terminal.note(state.line.text(progress, name: state.name, width: 400) + "\n")
+            } else {
+                state.line.draw(progress, name: state.name)
+            }
+        }
+    }
+
+    private static func die(_ number: Int32) -> Never {
+        _ = signal(number, SIG_DFL)
+        _ = raise(number)
+        _exit(128 + number)
+    }
+
+    /// As cat and cp end when nobody reads what they write.
+    static func dieOfBrokenPipe() -> Never {
+        _ = signal(SIGPIPE, SIG_DFL)
+        _ = raise(SIGPIPE)
+        _exit(141)
+    }
+}

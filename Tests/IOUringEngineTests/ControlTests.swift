@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CDMA
+import DMACore
+import ForbiddenSystemCalls
+import Foundation
+import Testing
+
+@testable import DMAIOUringEngine
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+@Suite("Cancelling, pausing, falling back", .serialized)
+struct ControlTests {
+    @Test("one transaction is given up; the others of its file and of other files go on", arguments: Carrying.allCases)
+    func one(_ carrying: Carrying) throws {
+        let ends = StreamTests.ends(socket: false)
+        defer { for end in ends { close(end) } }
+        var channel = try Channel<IOUringEngine, Freight>.make(carrying.configuration())
+        let number = try channel.attach(PeripheralFile(ends[0]))
+        let read = DMACore.Operation.fromPeripheral(0..<1, at: PeripheralPlace(number: number))
+        var cookies: [Cookie] = []
+        for _ in 0..<3 { cookies.append(try channel.submit(read, try freight([[9, 9]], .fromDevice)).get()) }
+        channel.issuePending()
+        // The second waits for its turn; the first is with the kernel.
+        for index in [1, 0] {
+            let tag = UInt32(truncatingIfNeeded: cookies[index].rawValue)
+            let isKnown = unsafe channel.withUnsafeEngine { $0.cancel(tag: tag) }
+            #expect(isKnown)
+            let finished = try channel.await()
+            let (cookie, status, residue) = (finished.cookie, finished.status, finished.residue)
+            #expect(cookie == cookies[index] && status == .aborted && residue == 2)
+        }
+        #expect(unsafe write(ends[1], [1, 2] as [UInt8], 2) == 2)
+        let last = try channel.await()
+        let got = try bytes(last.cargo)
+        #expect(got == [1, 2])
+        let unknown = unsafe channel.withUnsafeEngine { $0.cancel(tag: 77_777) }
+        #expect(!unknown)
+    }
+
+    @Test("all of a file is given up, and the file can go", arguments: Carrying.allCases)
+    func file(_ carrying: Carrying) throws {
+        let ends = StreamTests.ends(socket: true)
+        let others = StreamTests.ends(socket: true)
+        defer { for end in ends + others { close(end) } }
+        var channel = try Channel<IOUringEngine, Freight>.make(carrying.configuration())
+        let (number, other) = (try channel.attach(PeripheralFile(ends[0])), try channel.attach(PeripheralFile(others[0])))
+        for file in [number, number, other] {
+            let read = DMACore.Operation.fromPeripheral(0..<1, at: PeripheralPlace(number: file))
+            _ = try channel.submit(read, try freight([[9, 9]], .fromDevice)).get()
+        }
+        channel.issuePending()
+        try unsafe channel.withUnsafeEngine { engine throws(DMAError) in try engine.cancel(transactionsOf: number) }
+        for _ in 0..<2 {
+            let finished = try channel.await()
+            let status = finished.status
+            #expect(status == .aborted)
+        }
+        try channel.detach(number)
+        #expect(unsafe write(others[1], [3, 4] as [UInt8], 2) == 2)
+        let finished = try channel.await()
+        let got = try bytes(finished.cargo)
+        #expect(got == [3, 4])
+    }
+
+    @Test("a pause takes back what waits for a stream, and loses nothing", arguments: Carrying.allCases)
+    func pause(_ carrying: Carrying) throws {
+        let ends = StreamTests.ends(socket: true)
+        defer { for end in ends { close(end) } }
+        var channel = try Channel<IOUringEngine, Freight>.make(carrying.configuration())
+        let number = try channel.attach(PeripheralFile(ends[0]))
+        let read = DMACore.Operation.fromPeripheral(0..<1, at: PeripheralPlace(number: number))
+        let cookie = try channel.submit(read, try freight([[0, 0, 0, 0]], .fromDevice)).get()
+        channel.issuePending()
+        #expect(unsafe write(ends[1], [1, 2] as [UInt8], 2) == 2)
+        for _ in 0..<100 { channel.poll() }
+        try channel.pause()
+        #expect(unsafe write(ends[1], [3, 4] as [UInt8], 2) == 2)
+        for _ in 0..<200 { channel.poll() }
+        let status = try channel.status(of: cookie)
+        #expect(status == .paused)
+        try channel.resume()
+        let finished = try channel.await()
+        let got = try bytes(finished.cargo)
+        #expect(got == [1, 2, 3, 4])
+    }
+
+    @Test("a resume starts what was issued during the pause, and nothing else", arguments: Carrying.allCases)
+    func resume(_ carrying: Carrying) throws {
+        let scratch = try Scratch(Scratch.memory)
+        scratch.fill([1, 2, 3, 4])
+        var channel = try Channel<IOUringEngine, Freight>.make(carrying.configuration())
+        let number = try channel.attach(PeripheralFile(scratch.descriptor))
+        let place = PeripheralPlace(number: number, position: 0)
+        // Plain ones, and one that is not.
+        func submit(_ channel: inout Channel<IOUringEngine, Freight>, _ flags: DescriptorFlags) throws -> Cookie {
+            try channel.submit(.fromPeripheral(0..<1, at: place, flags: flags), try freight([[0, 0, 0, 0]], .fromDevice)).get()
+        }
+        try channel.pause()
+        let issued = [try submit(&channel, []), try submit(&channel, .interrupt)]
+        channel.issuePending()
+        let queued = [try submit(&channel, []), try submit(&channel, .interrupt)]
+        try channel.resume()
+        var over: Set<UInt64> = []
+        for _ in issued { over.insert(try channel.await().cookie.rawValue) }
+        #expect(over == Set(issued.map(\.rawValue)))
+        for _ in 0..<1000 { channel.poll() }
+        for cookie in queued {
+            let status = try channel.status(of: cookie)
+            #expect(status == .queued)
+        }
+        channel.issuePending()
+        for _ in queued { over.insert(try channel.await().cookie.rawValue) }
+        #expect(over == Set((issued + queued).map(\.rawValue)))
+    }
+
+    @Test("bytes go from file to file through a pipe, and are doubled on the way", arguments: Carrying.allCases)
+    func between(_ carrying: Carrying) throws {
+        var random = Seeded.stream("between")
+        let image = random.bytes(40_000)
+        let (source, target) = (try Scratch(Scratch.memory, "a"), try Scratch(Scratch.memory, "b"))
+        source.fill(image)
+        let (first, second) = (StreamTests.ends(socket: false), StreamTests.ends(socket: false))
+        defer { for end in first + second { close(end) } }
+        var channel = try Channel<IOUringEngine, Freight>.make(carrying.configuration())
+        var numbers: [UInt32] = []
+        for file in [source.descriptor, target.descriptor] + first + second {
+            numbers.append(try channel.attach(PeripheralFile(file)))
+        }
+        func place(_ index: Int, _ position: UInt64? = nil) -> PeripheralPlace {
+            PeripheralPlace(number: numbers[index], position: position)
+        }
+        let steps: [DMACore.Operation] = [
+            .betweenPeripherals(from: place(0, 0), to: place(3), count: 40_000),
+            .betweenPeripherals(from: place(2), to: place(5), count: 40_000, duplicates: true),
+            .betweenPeripherals(from: place(2), to: place(1, 100), count: 40_000),
+        ]
+        for (index, step) in steps.enumerated() {
+            let finished = try channel.perform(step)
+            let (status, residue, value) = (finished.status, finished.residue, finished.value)
+            #expect(status == .complete && residue == 0, "step \(index): errno \(value)")
+        }
+        #expect(target.contents == [UInt8](repeating: 0, count: 100) + image)
+        let double = try channel.perform(
+            .fromPeripheral(0..<1, at: place(4)), try freight([[UInt8](repeating: 0, count: 40_000)], .fromDevice))
+        let got = try bytes(double.cargo)
+        #expect(got == image)
+        // Without a pipe on either side there is no such call.
+        let refused = try channel.perform(.betweenPeripherals(from: place(0, 0), to: place(1, 0), count: 10))
+        let (status, value) = (refused.status, refused.value)
+        #expect(status == .failed && value == UInt64(EINVAL))
+    }
+
+    @Test("on a ring of one thread another one is refused, and told so")
+    func otherThread() throws {
+        let scratch = try Scratch(Scratch.memory)
+        scratch.fill([1, 2, 3])
+        var engine: IOUringEngine? = try IOUringEngine(Carrying.pinned.configuration())
+        let number = try engine!.attach(PeripheralFile(scratch.descriptor))
+        var memory: [UInt8] = [0, 0, 0]
+        unsafe memory.withUnsafeMutableBytes { buffer in
+            let address = UInt64(UInt(bitPattern: buffer.baseAddress))
+            var descriptor = Descriptor(kind: .peripheral, destination: address, count: 3, value: 0)
+            descriptor.destinationCount = 1
+            descriptor.detail[0] = UInt64(number) + 1
+            let read = descriptor
+            let isQueued = engine!.enqueue(read, tag: 1)
+            #expect(isQueued)
+            engine!.issuePending()
+            _ = engine!.wait(until: .after(milliseconds: 60_000))
+            let first = engine!.next()
+            #expect(first == Completion(tag: 1))
+            // Moved there and back; the thread is joined before anything else touches it.
+            nonisolated(unsafe) var moved = engine.take()
+            nonisolated(unsafe) var answer: Completion?
+            let thread = Thread {
+                guard var there = unsafe moved.take() else { return }
+                _ = there.enqueue(read, tag: 2)
+                there.issuePending()
+                unsafe answer = there.next()
+                unsafe moved = consume there
+            }
+            thread.start()
+            while !thread.isFinished { usleep(1000) }
+            engine = unsafe moved.take()
+            let refused = unsafe answer
+            #expect(refused == Completion(tag: 2, status: .readFailed, residue: 3, value: UInt64(EEXIST)))
+            let isQueuedAgain = engine!.enqueue(read, tag: 3)
+            #expect(isQueuedAgain)
+            engine!.issuePending()
+            _ = engine!.wait(until: .after(milliseconds: 60_000))
+            let third = engine!.next()
+            #expect(third == Completion(tag: 3))
+        }
+        #expect(memory == [1, 2, 3])
+    }
+
+    @Test("where io_uring is forbidden the same engine runs on threads, and says so")
+    func forbidden() async {
+        await #expect(processExitsWith: .exitCode(0)) {
+            guard forbid_io_uring() == 0 else { exit(1) }
+            let engine = try IOUringEngine()
+            guard engine.capabilities.implementation == "threads (io_uring: Operation not permitted)" else { exit(2) }
+            do throws(DMAError) {
+                _ = try IOUringEngine(IOUringConfiguration(path: .ring))
+                exit(3)
+            } catch {
+                guard error.code == .kernelRefused, error.errno == EPERM else { exit(4) }
+            }
+            guard IOUringFeatures.probe().list.first?.isAvailable == false else { exit(5) }
+            try StorageTests().model(IOUringConfiguration(depth: 32), "/dev/shm", .asOpened, "forbidden")
+            exit(0)
+        }
+    }
+
+    @Test("completions that lie name no memory: ignored, and counted")
+    func hostile() throws {
+        var random = Seeded.stream("hostile")
+        var engine = try IOUringEngine(Carrying.threads.configuration(depth: 8))
+        let ends = StreamTests.ends(socket: false)
+        defer { for end in ends { close(end) } }
+        let number = try engine.attach(PeripheralFile(ends[0]))
+        var memory: [UInt8] = [0, 0]
+        unsafe memory.withUnsafeMutableBytes { buffer in
+            var descriptor = Descriptor(
+                kind: .peripheral, destination: UInt64(UInt(bitPattern: buffer.baseAddress)), count: 2, value: .max)
+            descriptor.destinationCount = 1
+            descriptor.detail[0] = UInt64(number) + 1
+            let isQueued = engine.enqueue(descriptor, tag: 5)
+            #expect(isQueued)
+            engine.issuePending()
+            let rounds = 20_000
+            for _ in 0..<rounds {
+                // What a kernel that lies would write: any name, any result.
+                let view = engine.view
+                let tail = unsafe cdma_load_acquire32(view.completionTail)
+                let name =
+                    switch Int.random(in: 0..<3, using: &random) {
+                    case 0: random.next()
+                    case 1: random.next() & 0xffff
+                    default: random.next() & 0xffff_0000_0000_ffff
+                    }
+                unsafe view.completion(tail).pointee = cdma_uring_cqe(
+                    user_data: name, result: Int32(truncatingIfNeeded: random.next()), flags: UInt32(random.next() & 0xf))
+                unsafe cdma_store_release32(view.completionTail, tail &+ 1)
+                let completion = engine.next()
+                if completion != nil { #expect(completion == nil) }
+            }
+            let strangers = engine.statistics.strangers
+            #expect(strangers == UInt64(rounds))
+            #expect(unsafe write(ends[1], [7, 8] as [UInt8], 2) == 2)
+            let limit = Deadline.after(milliseconds: 60_000)
+            var answer: Completion?
+            while answer == nil, Deadline.now < limit {
+                _ = engine.wait(until: .after(milliseconds: 100))
+                answer = engine.next()
+            }
+            #expect(answer == Completion(tag: 5))
+        }
+        #expect(memory == [7, 8])
+    }
+
+    @Test("more completions than the ring holds: none is lost")
+    func overflow() throws {
+        let ends = StreamTests.ends(socket: true)
+        defer { for end in ends { close(end) } }
+        var engine = try IOUringEngine(Carrying.ring.configuration(depth: 2))
+        let number = try engine.attach(PeripheralFile(ends[0]))
+        try engine.configure(EngineConfiguration(peripheral: number))
+        let channel = try Channel(engine, domain: home.id, of: MappedBuffer.self)
+        let memory = try Buffer(count: 4096).mapped(for: home, direction: .fromDevice)
+        var ring = try CyclicRing(channel, ring: memory, period: 64)
+        // One byte at a time makes a completion each; the ring has room for 32.
+        for step in 0..<3000 {
+            #expect(unsafe write(ends[1], [CyclicTests.byte(step)], 1) == 1)
+            if step % 1000 == 999 { try CyclicTests.reach((step + 1) / 64, &ring) }
+            while ring.taken < ring.completed(), step % 1000 == 999 {
+                let outcome = ring.withNextPeriod { view in
+                    (0..<64).allSatisfy { view[$0] == CyclicTests.byte(Int(view.index) * 64 + $0) }
+                }
+                #expect(outcome == .intact(true))
+            }
+        }
+        #expect(ring.lost == 0)
+    }
+
+    @Test("values out of range are refused before anything is made")
+    func ranges() {
+        func refusal(_ change: (inout IOUringConfiguration) -> Void) -> DMAError.Code? {
+            var configuration = IOUringConfiguration()
+            change(&configuration)
+            do throws(DMAError) {
+                _ = try IOUringEngine(configuration)
+                return nil
+            } catch { return error.code }
+        }
+        #expect(refusal { $0.depth = 0 } == .badConfiguration)
+        #expect(refusal { $0.depth = 32_769 } == .badConfiguration)
+        #expect(refusal { $0.files = 5000 } == .badConfiguration)
+        #expect(refusal { $0.workers = 0 } == .badConfiguration)
+        #expect(refusal { $0.submissionIdle = 0 } == .badConfiguration)
+        #expect(refusal { $0.depth = 32_768 } == nil)
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMACore
+import Synchronization
+
+@testable import DMA
+
+/// What a faulty engine does wrong.
+enum Fault: Sendable {
+    /// Reads that touch this place of a file fail with this error number.
+    case read(at: UInt64, errno: Int32)
+    /// Writes that touch this place.
+    case write(at: UInt64, errno: Int32)
+    /// From this place on nothing is ever finished.
+    case hangs(at: UInt64)
+    case none
+}
+
+/// The io_uring engine, with a fault: what a failing disk would be, on a kernel without a device mapper.
+struct FaultyEngine: ~Copyable, Engine {
+    private var base: AnyEngine
+    private let fault: Fault
+    private var queued: [Completion] = []
+    private var failed: [Completion] = []
+    private var hangs = 0
+
+    init(_ base: consuming AnyEngine, _ fault: Fault) {
+        self.base = base
+        self.fault = fault
+    }
+
+    var capabilities: Capabilities {
+        var capabilities = base.capabilities
+        capabilities.completesInOrder = false
+        capabilities.name = "faulty"
+        return capabilities
+    }
+    var interruptLine: InterruptLine? { base.interruptLine }
+    var figures: [EngineFigure] { base.figures }
+
+    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+        guard descriptor.kind == .peripheral, let position = descriptor.place.position else {
+            return base.enqueue(descriptor, tag: tag)
+        }
+        let range = position..<(position + descriptor.count)
+        let isRead = descriptor.destinationCount > 0
+        switch fault {
+        case .read(let place, let errno) where isRead && range.contains(place):
+            queued.append(Completion(tag: tag, status: .readFailed, residue: descriptor.count, value: UInt64(errno)))
+            return true
+        case .write(let place, let errno) where !isRead && range.contains(place):
+            queued.append(Completion(tag: tag, status: .writeFailed, residue: descriptor.count, value: UInt64(errno)))
+            return true
+        case .hangs(let place) where range.contains(place):
+            hangs += 1
+            return true
+        default: return base.enqueue(descriptor, tag: tag)
+        }
+    }
+
+    mutating func issuePending() {
+        failed += queued
+        queued = []
+        base.issuePending()
+    }
+    mutating func next() -> Completion? { failed.popLast() ?? base.next() }
+    mutating func terminate() { base.terminate() }
+    mutating func quiesce(by deadline: Deadline) -> Bool { base.quiesce(by: deadline) }
+    mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try base.attach(file) }
+    mutating func detach(_ number: UInt32) throws(DMAError) { try base.detach(number) }
+    mutating func wait(until deadline: Deadline) -> Bool { failed.isEmpty ? base.wait(until: deadline) : true }
+}
+
+/// Offers one faulty engine, and no other.
+struct FaultyProvider: EngineProvider {
+    let base: any EngineProvider
+    let fault: Fault
+
+    init(_ fault: Fault) {
+        base = IOUringProvider()
+        self.fault = fault
+    }
+
+    func probe() -> [EngineOffer] {
+        base.probe().map { offer in
+            var offer = offer
+            offer.name = "faulty"
+            offer.capabilities.completesInOrder = false
+            return offer
+        }
+    }
+
+    func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine {
+        guard let real = base.probe().first else { throw DMAError(.noSuchChannel) }
+        return AnyEngine(FaultyEngine(try base.open(real, channel: channel), fault))
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+
+@testable import DMA
+
+@Suite("Endpoints and sizes, as they are written")
+struct EndpointTests {
+    @Test("sizes with and without units")
+    func sizes() throws {
+        let cases: [(String, UInt64)] = [
+            ("0", 0), ("4096", 4096), ("1B", 1), ("64KiB", 65_536), ("64 KiB", 65_536), ("1MiB", 1 << 20),
+            ("10GB", 10_000_000_000),
+            ("3kB", 3000), ("2TiB", 2 << 40), ("7PiB", 7 << 50),
+        ]
+        for (text, bytes) in cases { #expect(try ByteSize.parse(text, for: "x") == bytes, "\(text)") }
+    }
+
+    @Test(
+        "what is no size is refused, and says what is understood",
+        arguments: [
+            "", "KiB", "-1", "1.5GiB", "1K", "1m", "1Gi", "12XB", "99999999999999999999", "8EiB", "9000PiB", "0x10", "1 KiB ",
+            "１",
+        ])
+    func badSizes(text: String) {
+        #expect { try ByteSize.parse(text, for: "--chunk") } throws: { error in
+            guard let failure = error as? CopyFailure else { return false }
+            return failure.code == .badSize && !failure.cure.isEmpty && failure.subject == "--chunk"
+        }
+    }
+
+    @Test("a bare letter is answered with both readings")
+    func bareLetter() {
+        #expect { try ByteSize.parse("4K", for: "x") } throws: { "\($0)".contains("write 4KiB or 4kB") }
+    }
+
+    @Test("sizes as text")
+    func texts() {
+        #expect(ByteSize.text(0) == "0 B" && ByteSize.text(1023) == "1023 B" && ByteSize.text(1024) == "1 KiB")
+        #expect(ByteSize.text(1536) == "1.5 KiB" && ByteSize.text(20 << 40) == "20 TiB")
+        #expect(ByteSize.text(.max) == "16384.0 PiB")
+    }
+
+    @Test("every kind of endpoint, and back to text")
+    func kinds() throws {
+        let cases: [(String, Endpoint)] = [
+            ("a/b c", .path("a/b c")), ("-", .standard), ("./-", .path("./-")), ("memory:1MiB", .memory(1 << 20)),
+            ("pattern:42", .pattern(seed: 42, size: nil)), ("pattern:42:1KiB", .pattern(seed: 42, size: 1024)),
+            ("null:", .null),
+            ("zero:3", .zero(3)), ("host:file", .path("host:file")), ("./null:", .path("./null:")), ("a\nb", .path("a\nb")),
+        ]
+        for (text, endpoint) in cases {
+            #expect(try Endpoint(text) == endpoint, "\(text)")
+            #expect(try Endpoint(endpoint.description) == endpoint)
+        }
+    }
+
+    @Test(
+        "what is no endpoint is refused",
+        arguments: ["", "memory:", "memory:x", "pattern:", "pattern:x", "pattern:1:", "null:x", "zero:", "a\0b"])
+    func badEndpoints(text: String) {
+        #expect(throws: CopyFailure.self) { try Endpoint(text) }
+    }
+
+    @Test("a failure is one line, whatever the path")
+    func oneLine() {
+        let failure = CopyFailure(.notFound, "a\nb\u{1b}[2J", asked: "x", possible: "y", cure: "z", errno: 2)
+        #expect(!failure.description.contains("\n") && failure.description.hasPrefix("a\\nb\\x1b[2J: asked: x"))
+        #expect(failure.description.contains("No such file"))
+    }
+
+    @Test("mountinfo: escapes are undone, and broken lines left out")
+    func mounts() {
+        let text = """
+            36 35 98:0 /mnt1 /mnt/a\\040b\\012c rw,noatime master:1 - ext3 /dev/root\\134x rw
+            broken
+            1 2 x:y / / rw - a b
+            37 35 8:1 / /m rw - ext4 /dev/sda1 rw
+            38 35 8:2 / /n rw shared:1 tag:2 - ext4
+            """
+        let table = MountTable(parsing: text)
+        #expect(table.mounts.count == 2)
+        #expect(table.mounts.first?.point == "/mnt/a b\nc" && table.mounts.first?.source == "/dev/root\\x")
+        #expect(table.isPoint("/m") && !table.isPoint("/n"))
+        #expect(MountTable.unescape("\\04") == "\\04" && MountTable.unescape("\\999") == "\\999")
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CopySupport
+import Foundation
+import Testing
+
+@Suite("dmactl copy, ended from outside", .serialized)
+struct KillTests {
+    @Test("kill -9 at a random moment, 200 times: the old file or the new one, never a mixture")
+    func killed() throws {
+        let scratch = try Scratch()
+        var random = CopyRandom("kill")
+        let size = 300_000
+        var old = random.bytes(size)
+        try scratch.write("b", old)
+        // How long a whole run takes here, so that the moments are spread over it; corrected on the way, for the machine is shared.
+        try scratch.write("a", random.bytes(size))
+        let whole = try Command.copy(scratch.at("a"), scratch.at("c"))
+        #expect(whole.status == 0, "\(whole.errors)")
+        var span = max(whole.seconds, 0.005) * 1.2
+        var survived = 0
+        var replaced = 0
+        for round in 0..<200 {
+            let new = random.bytes(size)
+            try scratch.write("a", new)
+            let way = [["--chunk", "4096"], ["--resume"], ["--engine", "io_uring", "--chunk", "8KiB"]][round % 3]
+            let running = try Command.start([Command.dmactl, "copy", scratch.at("a"), scratch.at("b")] + way)
+            usleep(UInt32(Double.random(in: 0...span, using: &random) * 1e6))
+            running.signal(9)
+            _ = running.wait(limit: 30)
+            let found = try scratch.read("b")
+            if found == old {
+                survived += 1
+                span = min(span * 1.05, 1)
+            } else if found == new {
+                replaced += 1
+                span *= 0.95
+                old = new
+            } else {
+                Issue.record("round \(round): a mixture of \(found.count) bytes")
+                return
+            }
+        }
+        print("kill -9: \(survived) times the old file, \(replaced) times the new one")
+        #expect(survived + replaced == 200 && survived > 0)
+        // What was left does not keep the next copy from its work.
+        let last = try Command.copy("--resume", scratch.at("a"), scratch.at("b"))
+        #expect(last.status == 0, "\(last.errors)")
+        #expect(try scratch.read("b") == scratch.read("a"))
+    }
+
+    @Test("^C stops within a second, removes what was begun, and says how far it was", arguments: [2, 15])
+    func interrupted(number: Int32) throws {
+        for way in [[], ["--engine", "io_uring"]] {
+            let scratch = try Scratch()
+            try scratch.write("b", Array("old".utf8))
+            try Command.shell("head -c 20000000 /dev/zero > a", folder: scratch.path)
+            let running = try Command.start(
+                [Command.dmactl, "copy", "--rate", "1MB", "--chunk", "64KiB", scratch.at("a"), scratch.at("b")] + way)
+            usleep(700_000)
+            #expect(running.isRunning)
+            let began = Date()
+            running.signal(number)
+            let answer = running.wait()
+            #expect(-began.timeIntervalSinceNow < 1)
+            #expect(answer.status == 128 + number && answer.errors.contains("stopped after"), "\(answer)")
+            #expect(try scratch.read("b") == Array("old".utf8))
+            #expect(try scratch.names() == ["a", "b"])
+        }
+    }
+
+    @Test("^C with --resume keeps the part, and the next run goes on behind it")
+    func resumed() throws {
+        let scratch = try Scratch()
+        try Command.shell("$D copy pattern:3:4000000 a", folder: scratch.path)
+        let running = try Command.start(
+            [Command.dmactl, "copy", "--resume", "--rate", "2MB", "--chunk", "64KiB", scratch.at("a"), scratch.at("b")])
+        usleep(900_000)
+        running.signal(2)
+        let answer = running.wait()
+        #expect(answer.status == 130 && answer.errors.contains("for --resume"), "\(answer.errors)")
+        #expect(!scratch.exists("b") && scratch.exists(".b.dmactl-journal"))
+        let again = try Command.copy("--resume", scratch.at("a"), scratch.at("b"))
+        #expect(again.status == 0 && again.errors.contains("resumed at"), "\(again.errors)")
+        #expect(try scratch.read("a") == scratch.read("b"))
+        #expect(try scratch.names() == ["a", "b"])
+    }
+
+    @Test("SIGUSR1 asks how far it is; in a pipe nothing else is said")
+    func asked() throws {
+        let scratch = try Scratch()
+        try Command.shell("head -c 3000000 /dev/zero > a", folder: scratch.path)
+        let running = try Command.start([
+            Command.dmactl, "copy", "--rate", "2MB", "--chunk", "64KiB", scratch.at("a"), scratch.at("b"),
+        ])
+        usleep(600_000)
+        running.signal(10)
+        let answer = running.wait()
+        #expect(answer.status == 0)
+        let lines = answer.errors.split(separator: "\n")
+        #expect(
+            lines.count == 1 && lines.first?.contains("copying, ") == true && lines.first?.contains("MiB") == true, "\(lines)")
+    }
+
+    @Test("a pipe that waits for its other end, or for bytes, is stopped too")
+    func waiting() throws {
+        let scratch = try Scratch()
+        try Command.shell("mkfifo p; echo x > a", folder: scratch.path)
+        for words in [[scratch.at("p"), scratch.at("b")], [scratch.at("a"), scratch.at("p")]] {
+            let running = try Command.start([Command.dmactl, "copy"] + words)
+            usleep(400_000)
+            running.signal(2)
+            let answer = running.wait(limit: 5)
+            #expect(answer.status == 130 && answer.seconds < 2, "\(answer)")
+        }
+    }
+}
