@@ -166,3 +166,14 @@ package.targets += ["FirstCopy", "Buffers", "Channels", "Modes", "Errors"].map {
     return .executableTarget(
         name: name, dependencies: ["DMA", "DMACore", "DMACPUEngine"], path: "Examples/\(folder)", swiftSettings: house)
 }
+
+// Scripts/test builds the package again under each sanitizer and without its traits, for the tests of these rooms alone: everything else
+// would cost minutes each time, and is not looked at.
+if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
+    let rooms: Set = ["CDMA", "CISAL", "DMACore", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests"]
+    package.targets.removeAll { !rooms.contains($0.name) }
+    package.products.removeAll { product in
+        !((product as? Product.Library)?.targets.allSatisfy(rooms.contains) ?? false)
+    }
+    package.dependencies = []
+}
