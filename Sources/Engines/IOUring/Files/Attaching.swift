@@ -23,6 +23,9 @@ extension IOUringEngine {
     /// The generic node of an NVMe namespace (/dev/ngXnY) is driven by commands, past the block layer: in whole blocks, on an engine
     /// whose configuration says ``IOUringConfiguration/passthrough``.
     ///
+    /// On an engine that polls for completions, every file has to be attached as direct and on a device that can be polled, and what is not
+    /// aligned fails with EOPNOTSUPP.
+    ///
     /// - Throws: `tooManyPeripherals`; `kernelRefused` where the descriptor is none, or with EOPNOTSUPP for a namespace on an engine
     ///   whose ring does not take commands.
     public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 {
@@ -34,6 +37,15 @@ extension IOUringEngine {
         guard refusal == 0 else { throw DMAError(.kernelRefused, errno: -refusal) }
         var record = try open(file, facts, number)
         if file.cache == .direct, record.kind.hasPositions { openDirect(&record, facts, number) }
+        if state.configuration.polledCompletions, state.carrier.isKernel {
+            let refusal = record.ownedDirect >= 0 ? PolledProbe.run(record.ownedDirect, alignment: record.readMask + 1) : -95
+            guard refusal == 0 else {
+                state.table.set(-1, at: number * 2, state.carrier)
+                state.table.set(-1, at: number * 2 + 1, state.carrier)
+                record.close()
+                throw DMAError(.kernelRefused, errno: -refusal)
+            }
+        }
         state.table.records[number] = record
         var entry = FileEntry()
         entry.descriptor = (record.direct ?? record.handle).descriptor
