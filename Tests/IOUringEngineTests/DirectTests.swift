@@ -13,8 +13,8 @@ import Testing
 
 @Suite("Direct transfers", .serialized)
 struct DirectTests {
-    /// Cuts a file at random places, writes all the pieces at once in random order, reads them back at once, again and again: pieces
-    /// share pages, and some are whole pages.
+    /// Cuts a file at random places, writes all the pieces at once in random order, reads them back at once, again and again:
+    /// pieces share pages, and some are whole pages.
     func pieces(_ carrying: Carrying, _ directory: String, rounds: Int) throws -> IOUringStatistics {
         var random = Seeded.stream("pieces \(carrying)")
         let size = 512 << 10

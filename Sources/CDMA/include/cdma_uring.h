@@ -90,7 +90,8 @@ struct cdma_uring_resource_update {
 };
 
 // struct io_uring_probe, with room for every operation that its 8-bit numbers can name.
-// struct io_uring_buf_reg and struct io_uring_buf; the tail of a ring of buffers stands in the last two bytes of its first entry.
+// struct io_uring_buf_reg and struct io_uring_buf; the tail of a ring of buffers stands in the last two bytes of its first
+// entry.
 struct cdma_uring_buffer_ring {
     uint64_t address;
     uint32_t entries;
@@ -134,7 +135,8 @@ static inline __attribute__((always_inline)) int cdma_uring_enter(int fd, uint32
     register size_t a6 __asm__("r9") = size;
     __asm__ volatile("syscall"
                      : "=a"(result)
-                     : "0"((long)SYS_io_uring_enter), "D"((long)fd), "S"((long)submit), "d"((long)complete), "r"(a4), "r"(a5), "r"(a6)
+                     : "0"((long)SYS_io_uring_enter), "D"((long)fd), "S"((long)submit), "d"((long)complete), "r"(a4),
+                       "r"(a5), "r"(a6)
                      : "rcx", "r11", "memory");
     return (int)result;
 #elif defined(__aarch64__) && defined(__LP64__)

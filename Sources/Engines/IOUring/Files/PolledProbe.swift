@@ -5,8 +5,8 @@ internal import DMACore
 
 /// Whether a file's device can be polled for completions: found out by one read.
 ///
-/// On a ring with `IORING_SETUP_IOPOLL` everything else is refused by the kernel, transfers through the page cache too; so a file that
-/// cannot be polled has no place on such an engine.
+/// On a ring with `IORING_SETUP_IOPOLL` everything else is refused by the kernel, transfers through the page cache too; so a
+/// file that cannot be polled has no place on such an engine.
 enum PolledProbe {
     /// 0, or a negative errno: EOPNOTSUPP where the device or its driver has no polling.
     static func run(_ descriptor: Int32, alignment: UInt64) -> Int32 {

@@ -101,7 +101,8 @@ extension IOUringEngine {
     /// The kernel did not take everything: EAGAIN, EBUSY and EINTR pass, so `next` and `wait` try again.
     @inline(never)
     mutating func delay(_ result: Int32) {
-        // EEXIST: the ring belongs to another thread. A registered descriptor is that thread's too, and here it is EINVAL or EBADF.
+        // EEXIST: the ring belongs to another thread. A registered descriptor is that thread's too, and here it is EINVAL or
+        // EBADF.
         let isRegistered = door.flags & EnterFlags.registeredRing != 0
         if result == -17 || isRegistered && (result == -22 || result == -9) { return refuseIssued() }
         detours.insert(.unsubmitted)
