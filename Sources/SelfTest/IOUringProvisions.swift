@@ -11,9 +11,11 @@ public import DMAIOUringEngine
     internal import Musl
 #endif
 
-/// What the conformance suite needs beside the io_uring engine: a file as storage, sockets as FIFOs, and somebody on their far side.
+/// What the conformance suite needs beside the io_uring engine: a file as storage, sockets as FIFOs, and somebody on their far
+/// side.
 public enum IOUringProvisions {
-    /// An engine that has `storage` as its configured peripheral, and the descriptors that make reads and writes fail behind it.
+    /// An engine that has `storage` as its configured peripheral, and the descriptors that make reads and writes fail behind
+    /// it.
     public static func engine(
         _ configuration: IOUringConfiguration, _ storage: FileStorage, _ cache: PeripheralFile.Cache = .asOpened
     ) throws(DMAError) -> IOUringEngine {
@@ -80,7 +82,8 @@ public final class FileStorage: ConformanceStorage {
         unsafe bytes.withUnsafeBytes { buffer in
             var done = 0
             while done < buffer.count {
-                let moved = unsafe pwrite(descriptor, buffer.baseAddress.unsafelyUnwrapped + done, buffer.count - done, off_t(position + done))
+                let moved = unsafe pwrite(
+                    descriptor, buffer.baseAddress.unsafelyUnwrapped + done, buffer.count - done, off_t(position + done))
                 if moved <= 0 { return }
                 done += moved
             }
@@ -94,7 +97,8 @@ public final class FileStorage: ConformanceStorage {
             filled = count
             var done = 0
             while done < count {
-                let moved = unsafe pread(descriptor, buffer.baseAddress.unsafelyUnwrapped + done, count - done, off_t(position + done))
+                let moved = unsafe pread(
+                    descriptor, buffer.baseAddress.unsafelyUnwrapped + done, count - done, off_t(position + done))
                 if moved <= 0 { return }
                 done += moved
             }

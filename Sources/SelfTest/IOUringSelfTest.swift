@@ -7,8 +7,8 @@ internal import DMAIOUringEngine
 internal import Glibc
 
 extension IOUringProvider: SelfTestedProvider {
-    /// The contract and the speeds, on a file in the directory for temporary ones. What is measured goes through the page cache: it says
-    /// what the engine costs, not what the disk does.
+    /// The contract and the speeds, on a file in the directory for temporary ones. What is measured goes through the page
+    /// cache: it says what the engine costs, not what the disk does.
     func run(
         _ test: SelfTest, _ name: String, _ report: inout SelfTest.Report, _ progress: ((SelfTest.Step) -> Void)?
     ) async throws(DMAError) {

@@ -5,7 +5,8 @@ internal import DMACPUEngine
 public import DMAConformance
 public import DMACore
 
-/// The main job: every engine of this machine, every operation it has, every byte verified, with speed, latency and processor time.
+/// The main job: every engine of this machine, every operation it has, every byte verified, with speed, latency and processor
+/// time.
 public struct SelfTest: Sendable {
     /// Of all random numbers; a run with the same one does the same.
     public var seed: UInt64
@@ -87,7 +88,8 @@ public struct SelfTest: Sendable {
     }
 }
 
-/// A provider whose engines the self-test knows how to test: what is on the far side of their peripherals, and which rows they have.
+/// A provider whose engines the self-test knows how to test: what is on the far side of their peripherals, and which rows they
+/// have.
 protocol SelfTestedProvider: EngineProvider {
     /// Tests the engine `name`, and adds to the report.
     func run(

@@ -12,7 +12,8 @@ public protocol EngineProvider: Sendable {
     /// Opens channel `channel` of an offer, counted from 0.
     func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine
 
-    /// The address space that all channels of an offer share; asked for once. Where a provider has no opinion, addresses are the CPU's.
+    /// The address space that all channels of an offer share; asked for once. Where a provider has no opinion, addresses are
+    /// the CPU's.
     func domain(for offer: EngineOffer) -> Domain
 }
 

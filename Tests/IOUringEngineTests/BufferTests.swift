@@ -43,7 +43,9 @@ struct BufferTests {
             let status = finished.status
             #expect(status == .complete)
             let block2 = finished.takeCargo()
-            let got = try block2.withBytes { span in (0..<span.byteCount).map { unsafe span.unsafeLoad(fromByteOffset: $0, as: UInt8.self) } }
+            let got = try block2.withBytes { span in
+                (0..<span.byteCount).map { unsafe span.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
+            }
             #expect(got == Array(image[round * 4096..<round * 4096 + 4096]))
         }
         let statistics = channel.withEngine { $0.statistics }
@@ -71,7 +73,9 @@ struct BufferTests {
             var cargo: MappedBuffer? = mapped
             for _ in 0..<3 {
                 guard let buffer = cargo.take() else { throw Late() }
-                let cookie = try channel.submit(.fromPeripheral(0..<1, at: PeripheralPlace(number: number, position: 0)), buffer).get()
+                let cookie = try channel.submit(
+                    .fromPeripheral(0..<1, at: PeripheralPlace(number: number, position: 0)), buffer
+                ).get()
                 channel.issuePending()
                 _ = channel.wait(until: .after(milliseconds: 60_000))
                 guard let finished = try channel.take(cookie) else { throw Late() }

@@ -13,8 +13,8 @@ import Testing
 
 @Suite("Direct transfers", .serialized)
 struct DirectTests {
-    /// Cuts a file at random places, writes all the pieces at once in random order, reads them back at once, again and again: pieces
-    /// share pages, and some are whole pages.
+    /// Cuts a file at random places, writes all the pieces at once in random order, reads them back at once, again and again:
+    /// pieces share pages, and some are whole pages.
     func pieces(_ carrying: Carrying, _ directory: String, rounds: Int) throws -> IOUringStatistics {
         var random = Seeded.stream("pieces \(carrying)")
         let size = 512 << 10
@@ -107,6 +107,38 @@ struct DirectTests {
         let statistics = try pieces(carrying, Scratch.memory, rounds: 4)
         #expect(statistics.strangers == 0)
         print("\(carrying): \(statistics)")
+    }
+
+    @Test("polled completions: on a device that has them, or refused with the kernel's number")
+    func polled() throws {
+        var configuration = Carrying.ring.configuration()
+        configuration.polledCompletions = true
+        var random = Seeded.stream("polled")
+        let image = random.bytes(64 << 10)
+        for directory in [Scratch.disk, Scratch.memory] {
+            let scratch = try Scratch(directory)
+            scratch.fill(image)
+            var channel = try Channel<IOUringEngine, Freight>.make(configuration)
+            do throws(DMAError) {
+                let number = try channel.attach(PeripheralFile(scratch.descriptor, cache: .direct))
+                let place = PeripheralPlace(number: number, position: 0)
+                var isRight = false
+                do {
+                    let target = try freight([[UInt8](repeating: 0, count: 64 << 10)], .fromDevice, alignment: 4096)
+                    let finished = try channel.perform(.fromPeripheral(0..<1, at: place), target)
+                    isRight = try bytes(finished.cargo) == image
+                } catch {}
+                #expect(isRight)
+                print("polled completions in \(directory)")
+            } catch {
+                #expect(error.code == .kernelRefused && error.errno == EOPNOTSUPP, "\(error)")
+                print("no polled completions in \(directory)")
+            }
+            // Buffered, there is no device to poll.
+            var refusal: DMAError?
+            do throws(DMAError) { _ = try channel.attach(PeripheralFile(scratch.descriptor)) } catch { refusal = error }
+            #expect(refusal?.errno == EOPNOTSUPP)
+        }
     }
 
     @Test("aligned transfers leave nothing in the page cache")

@@ -43,9 +43,11 @@ struct SocketTests {
         let to = try channel.attach(PeripheralFile(ends[1]))
         for round in 0..<6 {
             // One piece, then a list.
-            let parts = round % 2 == 0 ? [random.bytes(300_000)] : [random.bytes(100_000), random.bytes(1), random.bytes(200_000)]
+            let parts =
+                round % 2 == 0 ? [random.bytes(300_000)] : [random.bytes(100_000), random.bytes(1), random.bytes(200_000)]
             let range = 0..<UInt16(parts.count)
-            let send = try channel.submit(.toPeripheral(range, at: PeripheralPlace(number: to)), try freight(parts, .toDevice)).get()
+            let send = try channel.submit(.toPeripheral(range, at: PeripheralPlace(number: to)), try freight(parts, .toDevice))
+                .get()
             let target = try freight(parts.map { [UInt8](repeating: 0, count: $0.count) }, .fromDevice)
             _ = try channel.submit(.fromPeripheral(range, at: PeripheralPlace(number: from)), target).get()
             channel.issuePending()
@@ -107,7 +109,9 @@ struct CyclicTests {
         while ring.completed() < UInt64(periods) { if Deadline.now >= limit { throw Late() } }
     }
 
-    @Test("capture: every period is what was sent, in order; a client that falls behind is told", arguments: Carrying.allCases, [true, false])
+    @Test(
+        "capture: every period is what was sent, in order; a client that falls behind is told", arguments: Carrying.allCases,
+        [true, false])
     func capture(_ carrying: Carrying, _ isSocket: Bool) throws {
         var random = Seeded.stream("capture \(isSocket)")
         let ends = StreamTests.ends(socket: isSocket)
@@ -152,9 +156,12 @@ struct CyclicTests {
         #expect(residue >= exact)
         let back = try ring.stop(by: .after(milliseconds: 10_000))
         // Nothing writes to it any more.
-        let before = try back.withCPUAccess { span throws(DMAError) in unsafe span.unsafeLoad(fromByteOffset: 0, as: UInt64.self) }
+        let before = try back.withCPUAccess { span throws(DMAError) in
+            unsafe span.unsafeLoad(fromByteOffset: 0, as: UInt64.self)
+        }
         send(periods * period)
-        let after = try back.withCPUAccess { span throws(DMAError) in unsafe span.unsafeLoad(fromByteOffset: 0, as: UInt64.self) }
+        let after = try back.withCPUAccess { span throws(DMAError) in unsafe span.unsafeLoad(fromByteOffset: 0, as: UInt64.self)
+        }
         #expect(before == after)
     }
 

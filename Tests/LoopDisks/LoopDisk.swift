@@ -43,8 +43,8 @@ public final class LoopDisk: Sendable {
         }
     }
 
-    /// Takes the disk down, as soon as nobody has a file of it open any more. To be deferred right after the disk was made: that is what
-    /// keeps it up until then.
+    /// Takes the disk down, as soon as nobody has a file of it open any more. To be deferred right after the disk was made:
+    /// that is what keeps it up until then.
     public func end() {
         if !directory.isEmpty {
             _ = Self.output(["umount", "--lazy", directory])

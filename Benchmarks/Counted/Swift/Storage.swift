@@ -18,7 +18,9 @@ func memoryFile() -> Int32 {
         unsafe _ = unlink(start)
         return file
     }
-    _ = ftruncate(file, 4 << 20)
+    // Written, so that no read has to wait for a page to be made.
+    let bytes = [UInt8](repeating: 1, count: 4 << 20)
+    _ = unsafe write(file, bytes, bytes.count)
     return file
 }
 

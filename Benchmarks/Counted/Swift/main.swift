@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs one variant of submit + device step + poll for a number of operations. Under a tool that counts instructions, the difference
-// between two numbers is the cost of one operation; Benchmarks/count does that.
+// Runs one variant of submit + device step + poll for a number of operations. Under a tool that counts instructions, the
+// difference between two numbers is the cost of one operation; Benchmarks/count does that.
 
 import CountedRing
 import DMACPUEngine

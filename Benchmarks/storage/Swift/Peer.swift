@@ -28,7 +28,8 @@ struct Peer {
             let start = output.firstIndex(of: "{"),
             let parsed = try? JSONSerialization.jsonObject(with: Data(output[start...].utf8)),
             let job = ((parsed as? [String: Any])?["jobs"] as? [[String: Any]])?.first,
-            let read = job["read"] as? [String: Any], let rate = read["bw_bytes"] as? Double, let reads = read["iops"] as? Double,
+            let read = job["read"] as? [String: Any], let rate = read["bw_bytes"] as? Double,
+            let reads = read["iops"] as? Double,
             let user = job["usr_cpu"] as? Double, let system = job["sys_cpu"] as? Double
         else { return nil }
         return Rates(bytesPerSecond: rate, readsPerSecond: reads, processor: (user + system) / 100)

@@ -65,7 +65,9 @@ func read(_ path: String, _ bytes: UInt64, _ workload: Workload, seconds: Int) t
         channel.issuePending()
         var took = false
         while let finished = channel.next() {
-            guard finished.status == .complete, finished.residue == 0 else { throw DMAError(.engineFailed, errno: finished.errno) }
+            guard finished.status == .complete, finished.residue == 0 else {
+                throw DMAError(.engineFailed, errno: finished.errno)
+            }
             reads += 1
             took = true
         }

@@ -51,18 +51,19 @@ for workload in Workload.all {
         if let rates = peer?.read(path, bytes, workload, seconds: seconds) { line.peer.append(rates) }
     }
     lines.append(line)
-    print("\(workload.name): engine \(spread(line.engine.map(\.readsPerSecond), 1)), peer \(spread(line.peer.map(\.readsPerSecond), 1)) reads/s")
+    let (ours, theirs) = (line.engine.map(\.readsPerSecond), line.peer.map(\.readsPerSecond))
+    print("\(workload.name): engine \(spread(ours, 1)), peer \(spread(theirs, 1)) reads/s")
 }
 
 var text = """
     <!-- SPDX-License-Identifier: Apache-2.0 -->
     # The io_uring engine beside fio
 
-    Made by `Benchmarks/storage/run`: one file of \(mebibytes) MiB, direct reads, registered memory and file, one thread; \(rounds) runs of
-    \(seconds) s each, in turn. Median, lowest and highest. Peer: \(peer?.version ?? "fio, not installed"). A virtual machine whose disk is
-    shared: the spread is the neighbours'.
+    Made by `Benchmarks/storage/run`: one file of \(mebibytes) MiB, direct reads, registered memory and file, one thread;
+    \(rounds) runs of \(seconds) s each, in turn. Median, lowest and highest. Peer: \(peer?.version ?? "fio, not installed").
+    A virtual machine whose disk is shared: the spread is the neighbours'.
 
-    | what | depth | swift-dma MiB/s | fio MiB/s | ratio | swift-dma reads/s | fio reads/s | ratio | processor, swift-dma and fio |
+    | what | depth | swift-dma MiB/s | fio MiB/s | ratio | swift-dma reads/s | fio reads/s | ratio | processor, both |
     |---|---|---|---|---|---|---|---|---|
 
     """
@@ -71,7 +72,9 @@ for (line, workload) in zip(lines, Workload.all) {
     let reads = zip(line.engine, line.peer).map { $0.readsPerSecond / $1.readsPerSecond }
     let ratio = ratios.isEmpty ? "–" : String(format: "**%.2f**", median(ratios))
     let readRatio = reads.isEmpty ? "–" : String(format: "**%.2f**", median(reads))
-    let processor = [line.engine, line.peer].map { $0.isEmpty ? "–" : String(format: "%.0f %%", median($0.map(\.processor)) * 100) }
+    let processor = [line.engine, line.peer].map {
+        $0.isEmpty ? "–" : String(format: "%.0f %%", median($0.map(\.processor)) * 100)
+    }
     text += "| \(line.workload) | \(workload.depth) | \(spread(line.engine.map(\.bytesPerSecond), 1_048_576)) "
     text += "| \(spread(line.peer.map(\.bytesPerSecond), 1_048_576)) | \(ratio) "
     text += "| \(spread(line.engine.map(\.readsPerSecond), 1)) | \(spread(line.peer.map(\.readsPerSecond), 1)) | \(readRatio) "

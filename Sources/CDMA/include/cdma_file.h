@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files as peripherals: the system calls of storage, pipes and sockets that Swift's overlay does not carry, or carries with another
-// signature on each C library. Every function returns a negative errno on failure.
+// Files as peripherals: the system calls of storage, pipes and sockets that Swift's overlay does not carry, or carries with
+// another signature on each C library. Every function returns a negative errno on failure.
 #ifndef CDMA_FILE_H
 #define CDMA_FILE_H
 
@@ -48,7 +48,8 @@ struct cdma_message {
     uint32_t flags, reserved2;
 };
 
-// What kind of file it is (the format bits of its mode), and what direct transfers with it are multiples of; 0 where nobody says.
+// What kind of file it is (the format bits of its mode), and what direct transfers with it are multiples of; 0 where nobody
+// says.
 struct cdma_file_facts {
     uint32_t format;
     uint32_t block;

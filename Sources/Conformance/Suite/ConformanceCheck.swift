@@ -10,6 +10,7 @@ public enum ConformanceCheck: String, Hashable, Sendable, Codable, CaseIterable 
     case rule21, rule22, rule23, rule24, rule25, rule26, rule27, rule28, rule29, rule30
     case rule31, rule32, rule33, rule34, rule35, rule36, rule37, rule38, rule39
     case copy, fill, crc32c, copyCRC32C, xor, xorValidate, pq, pqValidate, scatterGather, peripheral, interleaved, cyclic, null
+    /// Commands to a peripheral, and what they leave behind.
     case command
     case batches, deadlines, awaiting, cancellation, cargoes, erased
 

@@ -5,8 +5,9 @@ public import DMACore
 
 /// How fast an engine moves bytes that are then verified: throughput at depth, latency alone, and what it costs the processor.
 ///
-/// Each operation runs in rounds. A round's transactions are random in content and alignment; only their transfer is timed; afterwards
-/// every byte of every region is compared, as the conformance suite does. Times are this machine's and this moment's.
+/// Each operation runs in rounds. A round's transactions are random in content and alignment; only their transfer is timed;
+/// afterwards every byte of every region is compared, as the conformance suite does. Times are this machine's and this
+/// moment's.
 public struct Survey: Sendable {
     /// What the data and its alignment follow from.
     public let seed: UInt64

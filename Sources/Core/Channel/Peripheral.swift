@@ -113,6 +113,7 @@ extension Operation {
     ///   - command: what; among the capabilities' ``Capabilities/commands``.
     ///   - place: where it begins.
     ///   - count: bytes of the range; 0 where the command takes none, as a flush.
+    ///   - flags: a fence, an interrupt.
     @inlinable @inline(__always)
     public static func command(
         _ command: PeripheralCommand, at place: PeripheralPlace = .configured, count: UInt64 = 0,
@@ -125,7 +126,12 @@ extension Operation {
 
     /// Moves bytes from one peripheral to another without the client's memory: `DMA_DEV_TO_DEV`.
     ///
-    /// - Parameter duplicates: whether the bytes stay in the first peripheral too (tee(2)).
+    /// - Parameters:
+    ///   - source: where they come from.
+    ///   - target: where they go.
+    ///   - count: bytes.
+    ///   - duplicates: whether the bytes stay in the first peripheral too (tee(2)).
+    ///   - flags: a fence, an interrupt.
     @inlinable @inline(__always)
     public static func betweenPeripherals(
         from source: PeripheralPlace, to target: PeripheralPlace, count: UInt64, duplicates: Bool = false,

@@ -23,8 +23,8 @@ extension IOUringEngine {
         cancelAll()
     }
 
-    /// What was queued and is not with the kernel never gets there. Also at the end of `quiesce`: a channel that keeps fences itself may
-    /// have let go of transactions meanwhile.
+    /// What was queued and is not with the kernel never gets there. Also at the end of `quiesce`: a channel that keeps fences
+    /// itself may have let go of transactions meanwhile.
     private mutating func dropQueued() {
         while tail != issued {
             tail &-= 1
@@ -144,7 +144,8 @@ extension IOUringEngine {
         if detours.contains(.paused) { return true }
         submitIssued()
         detours.insert(.paused)
-        // Most requests are over in this time; those that wait for a stream are cancelled, and made again at the end of the pause.
+        // Most requests are over in this time; those that wait for a stream are cancelled, and made again at the end of the
+        // pause.
         if settleAll(by: .after(milliseconds: 1000)) {
             state.threads?.cancel(false)
             return true

@@ -19,8 +19,8 @@ public struct IOUringConfiguration: Equatable, Sendable {
         /// Any, as the tasks of Swift do that move from one to another.
         case any
         /// The one that issues first, for the engine's whole life: the kernel then saves locks and wake-ups
-        /// (`IORING_SETUP_SINGLE_ISSUER`, `IORING_SETUP_DEFER_TASKRUN`). From another thread nothing can be started, and the engine's
-        /// memory is quarantined where it ends there with work in flight.
+        /// (`IORING_SETUP_SINGLE_ISSUER`, `IORING_SETUP_DEFER_TASKRUN`). From another thread nothing can be started, and the
+        /// engine's memory is quarantined where it ends there with work in flight.
         case pinnedToThread
     }
 
@@ -46,8 +46,8 @@ public struct IOUringConfiguration: Equatable, Sendable {
     public var submissionThread: Bool
     /// How long that thread looks for work before it sleeps. Milliseconds, 1…60,000.
     public var submissionIdle: Int
-    /// Whether completions are polled for in the device's queue instead of waiting for its interrupt (`IORING_SETUP_IOPOLL`): for
-    /// direct transfers on devices with poll queues alone.
+    /// Whether completions are polled for in the device's queue instead of waiting for its interrupt (`IORING_SETUP_IOPOLL`):
+    /// for direct transfers on devices with poll queues alone.
     public var polledCompletions: Bool
     /// Whether the ring's entries have room for commands to NVMe namespaces; then each takes twice the memory.
     public var passthrough: Bool

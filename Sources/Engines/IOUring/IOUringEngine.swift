@@ -3,19 +3,21 @@
 public import CDMA
 public import DMACore
 
-/// The kernel's storage, pipes and sockets as peripherals, through io_uring; or through threads, where io_uring is not to be had.
+/// The kernel's storage, pipes and sockets as peripherals, through io_uring; or through threads, where io_uring is not to be
+/// had.
 ///
-/// It moves nothing between two places in memory: its operations are transfers with attached files, commands to them, and streams.
-/// Addresses are this process's own. Positions are bytes of the file. Completions come in whatever order the kernel takes; on a
-/// stream (a transfer without a position) one transaction reads at a time and one writes, in the order in which they were issued.
+/// It moves nothing between two places in memory: its operations are transfers with attached files, commands to them, and
+/// streams. Addresses are this process's own. Positions are bytes of the file. Completions come in whatever order the kernel
+/// takes; on a stream (a transfer without a position) one transaction reads at a time and one writes, in the order in which
+/// they were issued.
 ///
-/// A transfer is continued until it is whole or the file ends; one that ends early is `complete` with what is left as residue. A
-/// failed one carries the kernel's error number in its value and says by its residue how far it came.
+/// A transfer is continued until it is whole or the file ends; one that ends early is `complete` with what is left as residue.
+/// A failed one carries the kernel's error number in its value and says by its residue how far it came.
 ///
 /// A flush covers the writes that were complete when it was issued: a fence before it makes that all of them.
 ///
-/// The steady path — `enqueue`, `issuePending`, `next` — allocates nothing, counts no references and takes no lock; its one system
-/// call is io_uring_enter(2).
+/// The steady path — `enqueue`, `issuePending`, `next` — allocates nothing, counts no references and takes no lock; its one
+/// system call is io_uring_enter(2).
 ///
 /// Source: io_uring(7), io_uring_enter(2); include/uapi/linux/io_uring.h.
 @frozen @safe
@@ -52,8 +54,8 @@ public struct IOUringEngine: ~Copyable, Engine {
 
     /// Makes the ring, or starts the threads.
     ///
-    /// - Throws: `badConfiguration` for a value out of range; `kernelRefused` with the error number where the path `ring` was asked
-    ///   for and is not to be had; `engineFailed` where the system has no threads for the other one.
+    /// - Throws: `badConfiguration` for a value out of range; `kernelRefused` with the error number where the path `ring` was
+    ///   asked for and is not to be had; `engineFailed` where the system has no threads for the other one.
     public init(_ configuration: IOUringConfiguration = IOUringConfiguration()) throws(DMAError) {
         let configuration = try configuration.checked()
         var slots = 1
@@ -140,10 +142,13 @@ public struct IOUringEngine: ~Copyable, Engine {
         unsafe file.pointee.inFlight &+= 1
         let entry = unsafe view.submission(tail)
         unsafe entry.pointee = cdma_uring_sqe(
-            opcode: (writes ? 23 : 22) &- (isFixed ? 18 : 0), flags: file.pointee.flags, ioprio: 0, fd: file.pointee.descriptor, offset: position,
-            address: address, length: UInt32(truncatingIfNeeded: descriptor.count), operation_flags: 0,
-            user_data: request.pointee.stamp << 16 | UInt64(slot), buffer: isFixed ? windowIndex : 0, personality: 0, file_index: 0, address3: 0,
-            reserved: 0)
+            opcode: isFixed
+                ? writes ? Opcode.writeFixed : Opcode.readFixed
+                : writes ? Opcode.write : Opcode.read,
+            flags: file.pointee.flags, ioprio: 0, fd: file.pointee.descriptor, offset: position, address: address,
+            length: UInt32(truncatingIfNeeded: descriptor.count), operation_flags: 0,
+            user_data: request.pointee.stamp << 16 | UInt64(slot), buffer: isFixed ? windowIndex : 0, personality: 0,
+            file_index: 0, address3: 0, reserved: 0)
         tail &+= 1
         return true
     }
@@ -195,8 +200,8 @@ struct Request {
         /// There is a ``Detail``.
         case particular
     }
-    /// The use of the slot: the upper 48 bits of the names of its requests. The low 16 bits are 0; a name that has any of them set
-    /// is a particular request's.
+    /// The use of the slot: the upper 48 bits of the names of its requests. The low 16 bits are 0; a name that has any of them
+    /// set is a particular request's.
     @usableFromInline var stamp: UInt64
     @usableFromInline var count: UInt64
     @usableFromInline var address: UInt64

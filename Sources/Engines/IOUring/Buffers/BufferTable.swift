@@ -26,6 +26,8 @@ final class BufferTable: Sendable {
         /// Mappings that were met, and not registered for it.
         var met: Set<Key> = []
         var free: [UInt16] = []
+        /// Mappings that the kernel would not register: it is not asked again for each transfer.
+        var unwanted: Set<Key> = []
         /// Windows whose mapping has ended while only the ring's own thread could say so to the kernel.
         var stale: [UInt16] = []
         var registered: UInt64 = 0
@@ -57,17 +59,19 @@ final class BufferTable: Sendable {
         let key = Key(serial: mapped.serial, piece: piece)
         return state.withLock { state -> Window? in
             if let window = state.windows[key] { return window }
-            guard !state.isRefused, !state.isClosed else { return nil }
+            guard !state.isRefused, !state.isClosed, !state.unwanted.contains(key) else { return nil }
             if policy == .whenReused, state.met.insert(key).inserted { return nil }
             if !state.hasTable { makeTable(&state) }
             for index in state.stale where update(index, 0, 0) >= 0 { state.free.append(index) }
             state.stale.removeAll()
             guard let index = state.free.popLast() else { return nil }
             let start = mapped.start + piece << Self.pieceShift
-            let window = Window(start: start, count: min(mapped.count - piece << Self.pieceShift, 1 << Self.pieceShift), index: index)
+            let window = Window(
+                start: start, count: min(mapped.count - piece << Self.pieceShift, 1 << Self.pieceShift), index: index)
             guard update(index, start, window.count) >= 0 else {
                 state.free.append(index)
                 state.refused += 1
+                state.unwanted.insert(key)
                 return nil
             }
             state.registered += 1
@@ -85,6 +89,7 @@ final class BufferTable: Sendable {
                 if update(window.index, 0, 0) >= 0 { state.free.append(window.index) } else { state.stale.append(window.index) }
             }
             state.met = state.met.filter { $0.serial != serial }
+            state.unwanted = state.unwanted.filter { $0.serial != serial }
         }
     }
 

@@ -20,11 +20,14 @@ extension FileRecord {
 extension IOUringEngine {
     /// Takes a file, a block device, a pipe, a socket or a character device. The engine keeps a descriptor of its own.
     ///
-    /// The generic node of an NVMe namespace (/dev/ngXnY) is driven by commands, past the block layer: in whole blocks, on an engine
-    /// whose configuration says ``IOUringConfiguration/passthrough``.
+    /// The generic node of an NVMe namespace (/dev/ngXnY) is driven by commands, past the block layer: in whole blocks, on an
+    /// engine whose configuration says ``IOUringConfiguration/passthrough``.
     ///
-    /// - Throws: `tooManyPeripherals`; `kernelRefused` where the descriptor is none, or with EOPNOTSUPP for a namespace on an engine
-    ///   whose ring does not take commands.
+    /// On an engine that polls for completions, every file has to be attached as direct and on a device that can be polled, and
+    /// what is not aligned fails with EOPNOTSUPP.
+    ///
+    /// - Throws: `tooManyPeripherals`; `kernelRefused` where the descriptor is none, or with EOPNOTSUPP for a namespace on an
+    ///   engine whose ring does not take commands.
     public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 {
         guard let number = state.table.records.firstIndex(where: { $0 == nil }) else {
             throw DMAError(.tooManyPeripherals, limit: fileLimit)
@@ -34,6 +37,15 @@ extension IOUringEngine {
         guard refusal == 0 else { throw DMAError(.kernelRefused, errno: -refusal) }
         var record = try open(file, facts, number)
         if file.cache == .direct, record.kind.hasPositions { openDirect(&record, facts, number) }
+        if state.configuration.polledCompletions, state.carrier.isKernel {
+            let refusal = record.ownedDirect >= 0 ? PolledProbe.run(record.ownedDirect, alignment: record.readMask + 1) : -95
+            guard refusal == 0 else {
+                state.table.set(-1, at: number * 2, state.carrier)
+                state.table.set(-1, at: number * 2 + 1, state.carrier)
+                record.close()
+                throw DMAError(.kernelRefused, errno: -refusal)
+            }
+        }
         state.table.records[number] = record
         var entry = FileEntry()
         entry.descriptor = (record.direct ?? record.handle).descriptor
@@ -69,7 +81,8 @@ extension IOUringEngine {
         return record
     }
 
-    /// A second description, past the page cache. Where there is none to be had, everything goes through the cache, and is counted.
+    /// A second description, past the page cache. Where there is none to be had, everything goes through the cache, and is
+    /// counted.
     private mutating func openDirect(_ record: inout FileRecord, _ facts: cdma_file_facts, _ number: Int) {
         let owned = cdma_file_reopen(record.file.descriptor, true)
         guard owned >= 0 else {
@@ -89,8 +102,8 @@ extension IOUringEngine {
         record.writeMask = max(record.readMask, UInt64(cdma_page_size()) - 1)
     }
 
-    /// How files attached as direct are aligned for direct transfers: of memory, and of positions and lengths of reads and of writes.
-    /// Bytes; nil for a file that is not there or has no direct description.
+    /// How files attached as direct are aligned for direct transfers: of memory, and of positions and lengths of reads and of
+    /// writes. Bytes; nil for a file that is not there or has no direct description.
     public func directAlignment(of number: UInt32) -> (memory: UInt64, read: UInt64, write: UInt64)? {
         guard UInt64(number) < fileLimit, let record = state.table.records[Int(number)], record.direct != nil else {
             return nil

@@ -6,8 +6,8 @@ internal import DMACore
 /// What the steady path looks at of a file.
 @usableFromInline @frozen
 struct FileEntry {
-    /// Address, position and length have none of these bits: then a read, or a write, goes as one plain request. All ones where none
-    /// does.
+    /// Address, position and length have none of these bits: then a read, or a write, goes as one plain request. All ones where
+    /// none does.
     @usableFromInline var readMask: UInt64
     @usableFromInline var writeMask: UInt64
     /// What requests name, and with which of their flags.

@@ -43,8 +43,8 @@ struct NVMeNamespace: Equatable {
         }
     }
 
-    /// The command for a transfer, or nil where its place is not of whole blocks inside the namespace, or its memory is not of whole
-    /// words.
+    /// The command for a transfer, or nil where its place is not of whole blocks inside the namespace, or its memory is not of
+    /// whole words.
     func transfer(writes: Bool, at position: UInt64, address: UInt64, count: UInt64) -> cdma_nvme_command? {
         guard count > 0, count <= Self.largest, (position | count) & mask == 0, address & 3 == 0 else { return nil }
         let (first, number) = (position >> blockShift, count >> blockShift)

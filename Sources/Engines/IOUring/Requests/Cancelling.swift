@@ -8,21 +8,26 @@ public import DMACore
 extension IOUringEngine {
     /// Asks for the end of the transaction that was queued under `tag`: the low bits of its cookie. False where there is none.
     ///
-    /// It does not wait. The transaction ends as `aborted` with what is left as residue, or as it would have ended where the kernel was
-    /// faster; its memory is in use until then. Reach it through ``Channel/withUnsafeEngine(_:)``.
+    /// It does not wait. The transaction ends as `aborted` with what is left as residue, or as it would have ended where the
+    /// kernel was faster; its memory is in use until then. Reach it through ``Channel/withUnsafeEngine(_:)``.
     public mutating func cancel(tag: UInt32) -> Bool {
         for slot in 0...Int(slotMask) where unsafe request(slot).pointee.tag == tag {
             guard unsafe request(slot).pointee.state != .free else { continue }
             let names = mark(slot)
             for name in names {
-                if let threads = state.threads { threads.cancel(name: name << 16 | UInt64(slot)) } else { cancelRequest(name, slot) }
+                if let threads = state.threads {
+                    threads.cancel(name: name << 16 | UInt64(slot))
+                } else {
+                    cancelRequest(name, slot)
+                }
             }
             return true
         }
         return false
     }
 
-    /// Asks for the end of every transaction that names file `number`, so that it can be detached. Does not wait, as ``cancel(tag:)``.
+    /// Asks for the end of every transaction that names file `number`, so that it can be detached. Does not wait, as
+    /// ``cancel(tag:)``.
     ///
     /// - Throws: `noSuchPeripheral`.
     public mutating func cancel(transactionsOf number: UInt32) throws(DMAError) {
@@ -35,7 +40,8 @@ extension IOUringEngine {
             case .read, .write:
                 guard unsafe request(slot).pointee.file == number else { continue }
             case .particular:
-                guard unsafe detail(slot).pointee.file == Int(number) || detail(slot).pointee.second == Int(number) else { continue }
+                let detail = unsafe detail(slot).pointee
+                guard detail.file == Int(number) || detail.second == Int(number) else { continue }
             }
             let names = mark(slot)
             if let threads = state.threads { for name in names { threads.cancel(name: name << 16 | UInt64(slot)) } }
@@ -53,8 +59,8 @@ extension IOUringEngine {
         submitIssued()
     }
 
-    /// Remembers that a transaction's end was asked for, and ends it where nothing of it is with the carrier. Returns the names of what
-    /// is, without the slot.
+    /// Remembers that a transaction's end was asked for, and ends it where nothing of it is with the carrier. Returns the names
+    /// of what is, without the slot.
     private mutating func mark(_ slot: Int) -> [UInt64] {
         let stamp = unsafe request(slot).pointee.stamp
         guard unsafe request(slot).pointee.state == .particular else {

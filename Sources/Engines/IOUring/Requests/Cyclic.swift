@@ -19,11 +19,14 @@ extension IOUringEngine {
         let descriptor = unsafe detail(slot).pointee.descriptor
         let period = descriptor.value
         guard let record = record(of: slot) else { return finish(slot, .failed, value: 9) }
-        guard period > 0, period <= requestLimit, descriptor.count % period == 0 else { return finish(slot, .failed, value: 22) }
+        guard period > 0, period <= requestLimit, descriptor.count % period == 0 else {
+            return finish(slot, .failed, value: 22)
+        }
         if state.rings[slot] == nil {
             var run = CyclicRun()
             let periods = descriptor.count / period
-            if record.kind == .socket, !descriptor.cyclicWrites, state.carrier.operations[Int(Opcode.receive)], periods <= 1 << 14,
+            if record.kind == .socket, !descriptor.cyclicWrites, state.carrier.operations[Int(Opcode.receive)],
+                periods <= 1 << 14,
                 let ring = BufferRing(state.carrier, group: UInt16(truncatingIfNeeded: slot), periods: Int(periods))
             {
                 for index in 0..<periods {
@@ -103,7 +106,8 @@ extension IOUringEngine {
         let moved = min(UInt64(result), room)
         if let buffers = run.buffers {
             let number = UInt64(flags >> 16)
-            guard flags & CompletionFlags.buffer != 0, number == before % (descriptor.count / period), UInt64(result) <= room else {
+            guard flags & CompletionFlags.buffer != 0, number == before % (descriptor.count / period), UInt64(result) <= room
+            else {
                 // The kernel wrote elsewhere than in the stream's next place: EPROTO.
                 unsafe detail(slot).pointee.step = 71
                 guard more else { return finish(slot, .readFailed, value: 71) }

@@ -74,21 +74,35 @@ extension IOUringEngine {
         case .kernel:
             result = cdma_uring_enter(door.descriptor, waiting, 0, door.flags, nil, 0)
         case .thread:
-            // The kernel says that it sleeps before it looks at the ring for the last time.
-            cdma_full_barrier()
-            let isAsleep = unsafe cdma_load_acquire32(view.submissionFlags) & SubmissionFlags.needWakeUp != 0
-            guard isAsleep else { return }
-            result = cdma_uring_enter(door.descriptor, waiting, 0, door.flags | EnterFlags.wakeUp, nil, 0)
+            return wakeThread(waiting)
         case .carrier:
-            result = state.carrier.submit(waiting)
-            door = state.carrier.door
+            result = submitByCarrier(waiting)
         }
         if result < 0 || UInt32(result) < waiting { delay(result) } else { detours.remove(.unsubmitted) }
     }
 
+    /// Wakes the kernel's thread where it sleeps.
+    @inline(never)
+    private mutating func wakeThread(_ count: UInt32) {
+        // It says that it sleeps before it looks at the ring for the last time.
+        cdma_full_barrier()
+        guard unsafe cdma_load_acquire32(view.submissionFlags) & SubmissionFlags.needWakeUp != 0 else { return }
+        _ = cdma_uring_enter(door.descriptor, count, 0, door.flags | EnterFlags.wakeUp, nil, 0)
+    }
+
+    /// Threads, and a ring that has yet to be enabled.
+    @inline(never)
+    private mutating func submitByCarrier(_ count: UInt32) -> Int32 {
+        let result = state.carrier.submit(count)
+        door = state.carrier.door
+        return result
+    }
+
     /// The kernel did not take everything: EAGAIN, EBUSY and EINTR pass, so `next` and `wait` try again.
+    @inline(never)
     mutating func delay(_ result: Int32) {
-        // EEXIST: the ring belongs to another thread. A registered descriptor is that thread's too, and here it is EINVAL or EBADF.
+        // EEXIST: the ring belongs to another thread. A registered descriptor is that thread's too, and here it is EINVAL or
+        // EBADF.
         let isRegistered = door.flags & EnterFlags.registeredRing != 0
         if result == -17 || isRegistered && (result == -22 || result == -9) { return refuseIssued() }
         detours.insert(.unsubmitted)

@@ -3,8 +3,8 @@
 internal import CDMA
 internal import DMACore
 
-// Transfers between memory and a file that take more than one plain request: lists, streams, unaligned ones of direct files, the rest
-// of a short one.
+// Transfers between memory and a file that take more than one plain request: lists, streams, unaligned ones of direct files,
+// the rest of a short one.
 
 /// The most that one request moves: the kernel's MAX_RW_COUNT on pages of 4 KiB. Bytes.
 let requestLimit: UInt64 = 0x7fff_f000
@@ -168,8 +168,8 @@ extension IOUringEngine {
         return rest.isDirect ? .mixed : .buffered
     }
 
-    /// Head, middle and tail of a contiguous transfer go to the kernel at once, linked so that they run one after the other. False where
-    /// there is but one part, or it is not so simple.
+    /// Head, middle and tail of a contiguous transfer go to the kernel at once, linked so that they run one after the other.
+    /// False where there is but one part, or it is not so simple.
     private mutating func startChain(_ slot: Int, _ record: FileRecord) -> Bool {
         let descriptor = unsafe detail(slot).pointee.descriptor
         guard descriptor.segments == 1, descriptor.count <= requestLimit else { return false }
@@ -193,8 +193,8 @@ extension IOUringEngine {
         return true
     }
 
-    /// What a chain whose requests are all over came to, as if it had been one: the bytes up to the first that is missing, or why there
-    /// are none.
+    /// What a chain whose requests are all over came to, as if it had been one: the bytes up to the first that is missing, or
+    /// why there are none.
     func chainResult(_ slot: Int) -> Int32 {
         let detail = unsafe detail(slot).pointee
         var sum: Int64 = 0

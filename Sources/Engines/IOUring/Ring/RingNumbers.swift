@@ -7,15 +7,16 @@ enum Opcode {
     static let readv: UInt8 = 1
     static let writev: UInt8 = 2
     static let fsync: UInt8 = 3
-    @usableFromInline static let readFixed: UInt8 = 4
-    static let writeFixed: UInt8 = 5
+    // Those of the steady path are computed: what is inlined elsewhere must not ask for a global.
+    @inlinable static var readFixed: UInt8 { 4 }
+    @inlinable static var writeFixed: UInt8 { 5 }
     static let pollAdd: UInt8 = 6
     static let sendMessage: UInt8 = 9
     static let receiveMessage: UInt8 = 10
     static let cancel: UInt8 = 14
     static let fallocate: UInt8 = 17
-    @usableFromInline static let read: UInt8 = 22
-    static let write: UInt8 = 23
+    @inlinable static var read: UInt8 { 22 }
+    @inlinable static var write: UInt8 { 23 }
     static let send: UInt8 = 26
     static let receive: UInt8 = 27
     static let splice: UInt8 = 30

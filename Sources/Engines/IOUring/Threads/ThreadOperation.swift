@@ -82,8 +82,8 @@ enum ThreadOperation {
         }
     }
 
-    /// Makes a call; on a file that makes it wait, waits for the file and for a cancellation at the same time, and calls without
-    /// waiting.
+    /// Makes a call; on a file that makes it wait, waits for the file and for a cancellation at the same time, and calls
+    /// without waiting.
     private static func attempt(
         _ waits: Bool, _ fd: Int32, _ events: Int16, _ ring: ThreadRing, _ name: UInt64, _ call: (Int32) -> Int64
     ) -> Int32 {

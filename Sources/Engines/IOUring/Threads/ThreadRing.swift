@@ -9,8 +9,8 @@ internal import DMACore
     internal import Musl
 #endif
 
-/// A ring of our own in front of threads: for machines where io_uring is absent or forbidden. It has the kernel's shape, so that the
-/// engine above does not know the difference.
+/// A ring of our own in front of threads: for machines where io_uring is absent or forbidden. It has the kernel's shape, so
+/// that the engine above does not know the difference.
 ///
 /// The engine gives submissions and takes completions without a lock; the workers take turns by a lock of their own.
 @safe
