@@ -134,6 +134,9 @@ struct CopyTests {
             #expect(-began.timeIntervalSinceNow < 2)
             #expect(report.bytes == 20 << 40 && report.moved <= 65_536 && report.verified == verifies)
         }
+        // The largest file there is, all hole: figures of it must not leave their range.
+        let whole = try Command.shell("truncate -s 8191P c; $D copy c d; stat -c %s d", folder: scratch.at("t"))
+        #expect(whole.text == "9222246136947933184\n", "\(whole)")
         #expect(try Command.shell("tail -c 20 b | tr -d '\\0'", folder: scratch.at("t")).text == "end")
     }
 
