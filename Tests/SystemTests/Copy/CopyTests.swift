@@ -84,6 +84,23 @@ struct CopyTests {
         }
     }
 
+    @Test("copied in the kernel, as a plan says: every size and layout")
+    func inKernel() throws {
+        let scratch = try Scratch()
+        var random = CopyRandom("in-kernel")
+        let copier = Copier()
+        for _ in 0..<10 {
+            let bytes = try layout(scratch.at("a"), &random, largest: 400_000)
+            let (source, target) = (Endpoint.path(scratch.at("a")), Endpoint.path(scratch.at("b")))
+            var plan = try copier.plan(from: source, to: target)
+            if bytes.isEmpty { continue }
+            plan.path = .inKernel
+            plan.chunk = 65_536
+            let report = try copier.copy(from: source, to: target, plan: plan)
+            #expect(try scratch.read("b") == bytes && report.plan.path == .inKernel && report.bytes == UInt64(bytes.count))
+        }
+    }
+
     @Test("where io_uring is forbidden, threads carry the same copies, and the report says so")
     func threads() throws {
         let scratch = try Scratch()
