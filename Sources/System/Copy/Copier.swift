@@ -139,8 +139,9 @@ public struct Copier: Sendable {
         }
         guard let size = job.source.size, job.plan.path != .reflink else { return }
         let (end, overflow) = job.target.base.addingReportingOverflow(size)
+        guard !overflow, end <= UInt64(Int64.max) else { throw .writing(job.target.name, at: size, errno: EFBIG) }
         if job.plan.publishing != .append {
-            let result = overflow ? -EFBIG : cdma_truncate(file.descriptor, end)
+            let result = cdma_truncate(file.descriptor, end)
             guard result == 0 else { throw .writing(job.target.name, at: size, errno: -result) }
         }
         if job.plan.preallocates { try allocate(file, job, size) }

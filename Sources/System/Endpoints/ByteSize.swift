@@ -44,6 +44,9 @@ public enum ByteSize {
         return bytes
     }
 
+    /// A rate in bytes a second, whatever came of a division: a hole of exabytes is skipped in no time.
+    public static func text(rate: Double) -> String { text(rate > 0 ? UInt64(min(rate, 1e18)) : 0) + "/s" }
+
     /// In the binary unit that leaves it at least 1, with one decimal where it is not whole.
     public static func text(_ bytes: UInt64) -> String {
         var unit = 0

@@ -99,6 +99,7 @@ extension CopyFacts.Side {
 
     /// Bytes of the file that are in the page cache, or nil: cachestat(2), and mincore(2) before Linux 6.5.
     private static func cached(_ file: OpenFile, _ size: UInt64) -> UInt64? {
+        guard size > 0 else { return 0 }
         let page = UInt64(cdma_page_size())
         var pages: UInt64 = 0
         var dirty: UInt64 = 0

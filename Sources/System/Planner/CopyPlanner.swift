@@ -4,7 +4,8 @@
 public struct CopyPlanner: Sendable {
     /// Below this a file is copied before a disk's queue is full, and stays useful in the cache. Bytes.
     static let worthDirect: UInt64 = 16 << 20
-    /// A third of a common second-level cache: what one step brings in, the next finds there. Bytes.
+    /// A third of a common second-level cache: what one step brings in, the next finds there. And no larger: for longer writes the
+    /// page cache looks for folios as long, which cost eight times as much where memory is in pieces. Bytes.
     static let cacheChunk: UInt64 = 256 << 10
     /// Beyond this a larger request makes no disk faster, and a stop takes longer. Bytes.
     static let diskChunk: UInt64 = 1 << 20
@@ -196,10 +197,15 @@ public struct CopyPlanner: Sendable {
         }
         let areFiles = facts.source.kind == .regular && facts.target.kind == .regular
         if areFiles, facts.source.size == nil { return choose(.readWrite, "a file without a size is read until its end") }
-        if areFiles, !plan.checksums, facts.isSameFileSystem, (data ?? 0) > Self.cacheChunk, plan.publishing != .append {
-            return choose(.inKernel, "both are in the cache of one file system: from page to page")
+        if areFiles, !plan.checksums, facts.isSameFileSystem, options.reflink != .never, plan.publishing != .append,
+            let name = Self.copying[facts.source.fileSystem]
+        {
+            return choose(.inKernel, "\(name): who serves the files copies them, and the bytes do not travel")
         }
-        if areFiles { return choose(.readWrite, "through the cache nothing is waited for: one transfer at a time") }
+        if areFiles {
+            return choose(
+                .readWrite, "through the cache nothing is waited for, and the kernel's own copy saves no time on a local disk")
+        }
         try chooseEngine("neither side is a regular file", nil)
     }
 
@@ -310,6 +316,11 @@ public struct CopyPlanner: Sendable {
     }
 
     private func percent(_ share: Double) -> String { "\(Int((share * 100).rounded())) %" }
+
+    /// File systems whose server copies by itself when it is asked to by copy_file_range(2). Source: linux/magic.h; nfs(5), mount.cifs(8).
+    static let copying: [UInt64: String] = [
+        0x6969: "nfs", 0xff53_4d42: "cifs", 0xfe53_4d42: "smb", 0x00c3_6400: "ceph", 0x6573_5546: "fuse",
+    ]
 
     /// File systems whose files can share blocks, by the magic number of statfs(2). Source: linux/magic.h; the documentation of
     /// each for FICLONE.

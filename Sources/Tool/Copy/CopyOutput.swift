@@ -73,7 +73,7 @@ enum CopyOutput {
         var text = ByteSize.text(report.bytes)
         if report.holes > 0 { text += " (\(ByteSize.text(report.holes)) of it holes)" }
         let seconds = Double(report.copyNanoseconds + report.flushNanoseconds) / 1e9
-        text += " in \(Figures.decimal(seconds, 2)) s, \(ByteSize.text(UInt64(report.bytesPerSecond)))/s, "
+        text += " in \(Figures.decimal(seconds, 2)) s, \(ByteSize.text(rate: report.bytesPerSecond)), "
         text += "\(Figures.decimal(Double(report.processorNanoseconds) / 1e9, 2)) s of processor; "
         text += way(report)
         if report.verified { text += "; verified" }

@@ -31,7 +31,7 @@ struct ProgressLine {
             parts[1] += " of \(ByteSize.text(total)), \(Int(Double(progress.bytes) / Double(total) * 100)) %"
         }
         if rate > 0 {
-            parts.append(ByteSize.text(UInt64(rate)) + "/s")
+            parts.append(ByteSize.text(rate: rate))
             if let total = progress.total, total > progress.bytes {
                 parts.append(Self.duration(Double(total - progress.bytes) / rate) + " left")
             }

@@ -84,6 +84,23 @@ struct CopyTests {
         }
     }
 
+    @Test("copied in the kernel, as a plan says: every size and layout")
+    func inKernel() throws {
+        let scratch = try Scratch()
+        var random = CopyRandom("in-kernel")
+        let copier = Copier()
+        for _ in 0..<10 {
+            let bytes = try layout(scratch.at("a"), &random, largest: 400_000)
+            let (source, target) = (Endpoint.path(scratch.at("a")), Endpoint.path(scratch.at("b")))
+            var plan = try copier.plan(from: source, to: target)
+            if bytes.isEmpty { continue }
+            plan.path = .inKernel
+            plan.chunk = 65_536
+            let report = try copier.copy(from: source, to: target, plan: plan)
+            #expect(try scratch.read("b") == bytes && report.plan.path == .inKernel && report.bytes == UInt64(bytes.count))
+        }
+    }
+
     @Test("where io_uring is forbidden, threads carry the same copies, and the report says so")
     func threads() throws {
         let scratch = try Scratch()
@@ -134,6 +151,9 @@ struct CopyTests {
             #expect(-began.timeIntervalSinceNow < 2)
             #expect(report.bytes == 20 << 40 && report.moved <= 65_536 && report.verified == verifies)
         }
+        // The largest file there is, all hole: figures of it must not leave their range.
+        let whole = try Command.shell("truncate -s 8191P c; $D copy c d; stat -c %s d", folder: scratch.at("t"))
+        #expect(whole.text == "9222246136947933184\n", "\(whole)")
         #expect(try Command.shell("tail -c 20 b | tr -d '\\0'", folder: scratch.at("t")).text == "end")
     }
 

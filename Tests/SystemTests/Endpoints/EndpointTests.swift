@@ -39,6 +39,7 @@ struct EndpointTests {
         #expect(ByteSize.text(0) == "0 B" && ByteSize.text(1023) == "1023 B" && ByteSize.text(1024) == "1 KiB")
         #expect(ByteSize.text(1536) == "1.5 KiB" && ByteSize.text(20 << 40) == "20 TiB")
         #expect(ByteSize.text(.max) == "16384.0 PiB")
+        for rate in [Double.infinity, .nan, -1, 1e30, 0, 5] { #expect(ByteSize.text(rate: rate).hasSuffix("/s")) }
     }
 
     @Test("every kind of endpoint, and back to text")

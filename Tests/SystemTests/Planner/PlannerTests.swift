@@ -40,13 +40,15 @@ struct PlannerTests {
         let plan = try plan(files(4 << 30, cached: 4 << 30))
         #expect(plan.source == .buffered && plan.target == .direct && plan.path == .engine)
         let loose = try self.plan(files(1 << 30, cached: 1 << 30)) { $0.flushes = false }
-        #expect(loose.source == .buffered && loose.target == .buffered && loose.path == .inKernel && !loose.flushes)
+        #expect(loose.source == .buffered && loose.target == .buffered && loose.path == .readWrite && !loose.flushes)
     }
 
-    @Test("small files are read and written, larger ones copied by the kernel")
+    @Test("what is in the cache is read and written; a server copies by itself")
     func small() throws {
         #expect(try plan(files(1000)).path == .readWrite)
-        #expect(try plan(files(5 << 20)).path == .inKernel)
+        #expect(try plan(files(5 << 20)).path == .readWrite)
+        #expect(try plan(files(5 << 20, fileSystem: 0x6969)).path == .inKernel)
+        #expect(try plan(files(5 << 20, fileSystem: 0x6969)) { $0.reflink = .never }.path == .readWrite)
         var facts = files(5 << 20)
         facts.target.device = 8
         #expect(try plan(facts).path == .readWrite)
