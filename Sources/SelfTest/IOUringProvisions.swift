@@ -80,7 +80,8 @@ public final class FileStorage: ConformanceStorage {
         unsafe bytes.withUnsafeBytes { buffer in
             var done = 0
             while done < buffer.count {
-                let moved = unsafe pwrite(descriptor, buffer.baseAddress.unsafelyUnwrapped + done, buffer.count - done, off_t(position + done))
+                let moved = unsafe pwrite(
+                    descriptor, buffer.baseAddress.unsafelyUnwrapped + done, buffer.count - done, off_t(position + done))
                 if moved <= 0 { return }
                 done += moved
             }
@@ -94,7 +95,8 @@ public final class FileStorage: ConformanceStorage {
             filled = count
             var done = 0
             while done < count {
-                let moved = unsafe pread(descriptor, buffer.baseAddress.unsafelyUnwrapped + done, count - done, off_t(position + done))
+                let moved = unsafe pread(
+                    descriptor, buffer.baseAddress.unsafelyUnwrapped + done, count - done, off_t(position + done))
                 if moved <= 0 { return }
                 done += moved
             }

@@ -27,7 +27,8 @@ struct StoredPlace: Sendable {
         let found = storage.get(after.count, at: position)
         guard let first = found.indices.first(where: { found[$0] != after[$0] }) else { return nil }
         let number = found.indices.count { found[$0] != after[$0] }
-        let what = found[first] == before[first] ? "not written" : after[first] == before[first] ? "written outside" : "mismatch"
+        let what =
+            found[first] == before[first] ? "not written" : after[first] == before[first] ? "written outside" : "mismatch"
         return "storage: \(number) bytes wrong, the first at position \(position + first): \(what)"
     }
 }
