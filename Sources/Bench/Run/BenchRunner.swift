@@ -98,6 +98,9 @@ public struct BenchRunner: Sendable {
                     skipped.append(SkippedPoint(point: point, reason: "the engine is absent: \(absence.reason)"))
                 } else if !listing.offer.capabilities.operations.contains(OperationSet(point.operation.kind)) {
                     skipped.append(SkippedPoint(point: point, reason: "the engine has no \(point.operation.rawValue)"))
+                } else if point.wait == .await, point.mode.isPaced, listing.offer.capabilities.hasInterrupts {
+                    // Between quanta no interrupt comes: only a look at the engine, or a wait on it, starts the next one.
+                    skipped.append(SkippedPoint(point: point, reason: "a task asleep until an interrupt starts no quantum"))
                 } else if point.threads > listing.offer.channels {
                     skipped.append(SkippedPoint(point: point, reason: "the engine has \(listing.offer.channels) channels"))
                 } else {

@@ -74,7 +74,8 @@ extension Survey {
     private func plan<E: Engine & ~Copyable & SendableMetatype>(_ work: SurveyWork, _ bench: Bench<E>) -> Plan {
         let flags: DescriptorFlags = !choice.polls && bench.capabilities.hasInterrupts ? .interrupt : []
         let count = choice.transferBytes == nil ? bytes : bench.length()
-        return work.reads.map { bench.planStorage(count, flags, reads: $0) } ?? bench.plan(work.kind, count: count, flags: flags)
+        return work.reads.map { bench.planStorage(count, flags, reads: $0) }
+            ?? bench.plan(work.kind, count: count, flags: flags)
     }
 
     /// One round: latency, all channels together, throughput, all together again, and the comparison of every byte.
