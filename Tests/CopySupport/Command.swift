@@ -28,6 +28,20 @@ public struct Command: Sendable {
             self.errors = errors
         }
 
+        /// Waits until the program handles the signal: before, it would kill it, or where it was started with the signal ignored, be lost.
+        public func listens(to number: Int32, limit: Double = 30) -> Bool {
+            let end = Date() + limit
+            while Date() < end {
+                let status = (try? String(contentsOfFile: "/proc/\(identifier)/status", encoding: .utf8)) ?? ""
+                for line in status.split(separator: "\n") where line.hasPrefix("SigCgt:") {
+                    let mask = UInt64(line.dropFirst(7).trimmingCharacters(in: .whitespaces), radix: 16) ?? 0
+                    if mask >> UInt64(number - 1) & 1 == 1 { return true }
+                }
+                usleep(2000)
+            }
+            return false
+        }
+
         public func signal(_ number: Int32) { kill(process.processIdentifier, number) }
 
         /// Waits for the end; a program that takes longer than `limit` seconds is killed, and answers 137.

@@ -31,6 +31,17 @@ public final class Scratch {
 
     public func exists(_ name: String) -> Bool { FileManager.default.fileExists(atPath: at(name)) }
 
+    /// Waits until a file has so many bytes; false after half a minute without.
+    public func waits(until name: String, has bytes: Int) -> Bool {
+        let end = Date() + 30
+        while Date() < end {
+            let size = (try? FileManager.default.attributesOfItem(atPath: at(name))[.size] as? Int) ?? 0
+            if size >= bytes { return true }
+            usleep(2000)
+        }
+        return false
+    }
+
     /// Names in the folder, or one below it.
     public func names(_ folder: String = "") throws -> [String] {
         try FileManager.default.contentsOfDirectory(atPath: folder.isEmpty ? path : at(folder)).sorted()

@@ -57,13 +57,14 @@ struct KillTests {
             try Command.shell("head -c 20000000 /dev/zero > a", folder: scratch.path)
             let running = try Command.start(
                 [Command.dmactl, "copy", "--rate", "1MB", "--chunk", "64KiB", scratch.at("a"), scratch.at("b")] + way)
-            usleep(700_000)
+            #expect(running.listens(to: number))
+            usleep(500_000)
             #expect(running.isRunning)
             let began = Date()
             running.signal(number)
             let answer = running.wait()
             #expect(-began.timeIntervalSinceNow < 1)
-            #expect(answer.status == 128 + number && answer.errors.contains("stopped after"), "\(answer)")
+            #expect(answer.status == 128 + number && answer.errors.contains("stopped after"), "\(answer.status) \(answer.errors)")
             #expect(try scratch.read("b") == Array("old".utf8))
             #expect(try scratch.names() == ["a", "b"])
         }
@@ -75,7 +76,7 @@ struct KillTests {
         try Command.shell("$D copy pattern:3:4000000 a", folder: scratch.path)
         let running = try Command.start(
             [Command.dmactl, "copy", "--resume", "--rate", "2MB", "--chunk", "64KiB", scratch.at("a"), scratch.at("b")])
-        usleep(900_000)
+        #expect(running.listens(to: 2) && scratch.waits(until: ".b.dmactl-part", has: 256 << 10))
         running.signal(2)
         let answer = running.wait()
         #expect(answer.status == 130 && answer.errors.contains("for --resume"), "\(answer.errors)")
@@ -93,7 +94,8 @@ struct KillTests {
         let running = try Command.start([
             Command.dmactl, "copy", "--rate", "2MB", "--chunk", "64KiB", scratch.at("a"), scratch.at("b"),
         ])
-        usleep(600_000)
+        #expect(running.listens(to: 10))
+        usleep(400_000)
         running.signal(10)
         let answer = running.wait()
         #expect(answer.status == 0)
@@ -108,10 +110,12 @@ struct KillTests {
         try Command.shell("mkfifo p; echo x > a", folder: scratch.path)
         for words in [[scratch.at("p"), scratch.at("b")], [scratch.at("a"), scratch.at("p")]] {
             let running = try Command.start([Command.dmactl, "copy"] + words)
-            usleep(400_000)
+            #expect(running.listens(to: 2))
+            usleep(200_000)
+            let began = Date()
             running.signal(2)
-            let answer = running.wait(limit: 5)
-            #expect(answer.status == 130 && answer.seconds < 2, "\(answer)")
+            let answer = running.wait(limit: 30)
+            #expect(answer.status == 130 && -began.timeIntervalSinceNow < 1, "\(answer)")
         }
     }
 }

@@ -62,9 +62,14 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         capabilities.canPause = true
         capabilities.quantum = quantum
         if capabilities.residueGranularity == .descriptor { capabilities.residueGranularity = .segment }
+        if case .burst = mode {} else { capabilities.hasInterrupts = false }
         return capabilities
     }
-    public var interruptLine: InterruptLine? { base.interruptLine }
+    /// The line of the engine below, in burst mode. In the others the next quantum starts when somebody polls, and no interrupt comes in the
+    /// rest between two: whoever awaits has to look.
+    public var interruptLine: InterruptLine? {
+        if case .burst = mode { base.interruptLine } else { nil }
+    }
     public var figures: [EngineFigure] { base.figures }
 
     /// Changes the mode; the next quantum follows it.

@@ -40,7 +40,13 @@ final class CopySignals: Sendable {
         }
         arrivals = ends[0]
         unsafe signalPipe = ends[1]
-        for number in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] {
+        let heard = [SIGINT, SIGTERM, SIGHUP, SIGUSR1]
+        // Whoever started this program from a thread that blocks them has handed that on.
+        var mask = sigset_t()
+        unsafe sigemptyset(&mask)
+        for number in heard { unsafe sigaddset(&mask, number) }
+        unsafe pthread_sigmask(SIG_UNBLOCK, &mask, nil)
+        for number in heard {
             // write(2) is all that the handler does: it is allowed there (signal-safety(7)).
             _ = signal(number) { number in
                 var byte = UInt8(truncatingIfNeeded: number)
