@@ -64,7 +64,8 @@ struct KillTests {
             running.signal(number)
             let answer = running.wait()
             #expect(-began.timeIntervalSinceNow < 1)
-            #expect(answer.status == 128 + number && answer.errors.contains("stopped after"), "\(answer.status) \(answer.errors)")
+            #expect(
+                answer.status == 128 + number && answer.errors.contains("stopped after"), "\(answer.status) \(answer.errors)")
             #expect(try scratch.read("b") == Array("old".utf8))
             #expect(try scratch.names() == ["a", "b"])
         }
