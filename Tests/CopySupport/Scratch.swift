@@ -101,6 +101,12 @@ public final class Scratch {
 public enum Machine {
     public static let isRoot = geteuid() == 0
 
+    // Why a test is left out, and what makes it run.
+    public static let withoutRoot = "not root, who alone can become another user; run as root"
+    public static let withoutLoops =
+        "no loop device to be had; run as root, with losetup and free loop devices (a container needs --privileged)"
+    public static let withoutMounts = "no file system may be mounted; run as root (a container needs --privileged)"
+
     public static func has(_ program: String) -> Bool {
         (try? Command.run(["which", program]).status) == 0
     }

@@ -63,7 +63,10 @@ struct NVMeTests {
 
     @Test(
         "reads a real namespace by commands as through its block device",
-        .enabled(if: NVMeTests.node != nil, "no generic NVMe node (/dev/ng0n1) on this machine, or no right to it"))
+        .enabled(
+            if: NVMeTests.node != nil,
+            "no generic NVMe node (/dev/ng0n1), or no right to it; run as root on a machine with an NVMe disk and Linux 5.13 or later"
+        ))
     func real() throws {
         let found = Self.node
         let node = try #require(found)

@@ -22,7 +22,8 @@ public final class LoopDisk: Sendable {
         return output(["losetup", "-f"]) != nil
     }()
     /// Why not, where not.
-    public static let reason = "needs root and losetup, to make a disk of a file"
+    public static let reason =
+        "no disk of a file to be had; run as root, with losetup and free loop devices (a container needs --privileged)"
 
     /// A disk of `count` bytes; with `fileSystem`, such as "ext4", mounted.
     public init(count: Int, fileSystem: String? = nil) throws {

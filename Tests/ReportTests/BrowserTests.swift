@@ -52,7 +52,7 @@ struct Browser {
 
 @Suite(
     "The report in a browser", .serialized,
-    .enabled(if: Browser.path != nil, "chromium is not installed: Scripts/setup --tests"))
+    .enabled(if: Browser.path != nil, "chromium is not installed; run Scripts/setup --tests"))
 struct BrowserTests {
     func matches(_ pattern: String, _ text: String) -> [String] {
         guard let expression = try? NSRegularExpression(pattern: pattern, options: [.dotMatchesLineSeparators]) else {
@@ -140,7 +140,9 @@ struct BrowserTests {
 
     @Test(
         "it prints: a page or more, text that can be searched",
-        .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/pdftotext"), "pdftotext is not installed"))
+        .enabled(
+            if: FileManager.default.isExecutableFile(atPath: "/usr/bin/pdftotext"),
+            "pdftotext is not installed; run Scripts/setup --tests"))
     func prints() throws {
         let browser = try Browser()
         defer { browser.end() }

@@ -25,7 +25,7 @@ struct BadInputTests {
     }
 
     @Test(
-        "a disk that is full to 99 %", .enabled(if: Machine.hasLoops, "needs loop devices"),
+        "a disk that is full to 99 %", .enabled(if: Machine.hasLoops, Comment(rawValue: Machine.withoutLoops)),
         arguments: [
             [], ["--engine", "io_uring"], ["--in-place"], ["--append"],
         ])
@@ -45,7 +45,7 @@ struct BadInputTests {
         }
     }
 
-    @Test("no inode left, and a tmpfs at its limit", .enabled(if: Machine.canMount, "needs mounts"))
+    @Test("no inode left, and a tmpfs at its limit", .enabled(if: Machine.canMount, Comment(rawValue: Machine.withoutMounts)))
     func limits() throws {
         let scratch = try Scratch()
         try scratch.write("a", [UInt8](repeating: 7, count: 3 << 20))
@@ -61,7 +61,11 @@ struct BadInputTests {
     }
 
     /// This machine's kernel has no ext4 quota (CONFIG_QFMT_V2), so that btrfs and its quota groups answer: EDQUOT is the same.
-    @Test("a quota", .enabled(if: Machine.hasLoops && Machine.has("mkfs.btrfs"), "needs loop devices and btrfs-progs"))
+    @Test(
+        "a quota",
+        .enabled(
+            if: Machine.hasLoops && Machine.has("mkfs.btrfs"),
+            "no loop device, or no mkfs.btrfs; run as root, after Scripts/setup --tests"))
     func quota() throws {
         let scratch = try Scratch()
         try scratch.mounted("btrfs", 200 << 20, "fs", make: ["-q"])
@@ -84,7 +88,7 @@ struct BadInputTests {
         try expectFailure(answer, "ulimit -f", "errno 27", folder: scratch)
     }
 
-    @Test("a target that is read-only", .enabled(if: Machine.canMount, "needs mounts"))
+    @Test("a target that is read-only", .enabled(if: Machine.canMount, Comment(rawValue: Machine.withoutMounts)))
     func readOnly() throws {
         let scratch = try Scratch()
         try scratch.write("a", [1, 2])
@@ -98,7 +102,7 @@ struct BadInputTests {
 
     @Test(
         "a target that is a mount point of its own cannot be replaced, and --in-place is the cure",
-        .enabled(if: Machine.canMount, "needs mounts"))
+        .enabled(if: Machine.canMount, Comment(rawValue: Machine.withoutMounts)))
     func mountPoint() throws {
         let scratch = try Scratch()
         try scratch.write("a", [1, 2, 3])
@@ -184,7 +188,7 @@ struct BadInputTests {
 
     @Test(
         "on a terminal one line is redrawn, as wide as the terminal, and the sum is said",
-        .enabled(if: Machine.has("script"), "needs script(1)"))
+        .enabled(if: Machine.has("script"), "no script(1); install bsdutils (Debian: apt-get install bsdutils)"))
     func terminal() throws {
         let scratch = try Scratch()
         let answer = try Command.shell(
@@ -236,7 +240,7 @@ struct BadInputTests {
 
     @Test(
         "64 KiB of memory that may be locked, as an ordinary user",
-        .enabled(if: Machine.isRoot, "needs root, to become another"))
+        .enabled(if: Machine.isRoot, Comment(rawValue: Machine.withoutRoot)))
     func memlock() throws {
         let scratch = try Scratch()
         try Command.shell(
@@ -251,7 +255,8 @@ struct BadInputTests {
     }
 
     @Test(
-        "no permission: to read, to write beside, to overwrite", .enabled(if: Machine.isRoot, "needs root, to become another"))
+        "no permission: to read, to write beside, to overwrite",
+        .enabled(if: Machine.isRoot, Comment(rawValue: Machine.withoutRoot)))
     func permissions() throws {
         let scratch = try Scratch()
         try scratch.write("a", [1])

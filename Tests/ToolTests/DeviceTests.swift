@@ -4,7 +4,7 @@ import CopySupport
 import Foundation
 import Testing
 
-@Suite("dmactl copy and block devices", .serialized, .enabled(if: Machine.hasLoops, "needs root and loop devices"))
+@Suite("dmactl copy and block devices", .serialized, .enabled(if: Machine.hasLoops, Comment(rawValue: Machine.withoutLoops)))
 struct DeviceTests {
     @Test("written only when it is confirmed, whole, and read back")
     func written() throws {
@@ -74,7 +74,9 @@ struct DeviceTests {
 
     @Test(
         "blocks are shared on a file system that can",
-        .enabled(if: Machine.has("mkfs.btrfs") || Machine.has("mkfs.xfs"), "needs btrfs or xfs tools"))
+        .enabled(
+            if: Machine.has("mkfs.btrfs") || Machine.has("mkfs.xfs"),
+            "neither mkfs.btrfs nor mkfs.xfs; run Scripts/setup --tests"))
     func reflink() throws {
         let scratch = try Scratch()
         for (kind, make) in [("btrfs", ["-q"]), ("xfs", ["-q"])] where Machine.has("mkfs." + kind) {

@@ -49,7 +49,7 @@ struct MannersTests {
 
     @Test(
         "colour on a terminal, none with NO_COLOR, none in a file",
-        .enabled(if: Program.has("/usr/bin/script"), "script(1) is not installed"))
+        .enabled(if: Program.has("/usr/bin/script"), "script(1) is not installed; Debian: apt-get install bsdutils"))
     func color() throws {
         func onTerminal(_ environment: String) throws -> String {
             try Ran(
@@ -124,7 +124,7 @@ struct MannersTests {
 
     @Test(
         "the man pages are without a fault",
-        .enabled(if: Program.has("/usr/bin/mandoc"), "mandoc is not installed: Scripts/setup --tests"))
+        .enabled(if: Program.has("/usr/bin/mandoc"), "mandoc is not installed; run Scripts/setup --tests"))
     func manual() throws {
         for page in try ManualPage.all() {
             let file = FileManager.default.temporaryDirectory.appending(path: "\(page.name).1")
@@ -143,7 +143,10 @@ struct MannersTests {
 
     @Test(
         "without /sys, without privileges",
-        .enabled(if: Program.canUnshare, "unshare(1) is not allowed here"))
+        .enabled(
+            if: Program.canUnshare,
+            "unshare(1) may make no user and mount namespace; run as root, or allow user namespaces (kernel.unprivileged_userns_clone=1)"
+        ))
     func container() throws {
         let ran = try Ran(
             "/usr/bin/unshare",
@@ -165,7 +168,9 @@ struct MannersTests {
         #expect(test.status == 0 && test.output.contains("every byte right"), "\(test.errors)")
     }
 
-    @Test("TAP is what prove reads", .enabled(if: Program.has("/usr/bin/prove"), "prove(1) is not installed"))
+    @Test(
+        "TAP is what prove reads",
+        .enabled(if: Program.has("/usr/bin/prove"), "prove(1) is not installed; Debian: apt-get install perl"))
     func tap() throws {
         let ran = try Program.run([
             "test", "--engine", "cpu", "--tap", "--operation", "copy", "--operation", "cyclic", "--duration", "0.5",

@@ -9,7 +9,7 @@ import Testing
 /// The schemas are held against what the program really prints by somebody else's validator, Debian's python3-jsonschema.
 @Suite(
     "Schemas", .serialized,
-    .enabled(if: Program.hasValidator, "python3-jsonschema and python3-yaml are not installed: Scripts/setup --tests"))
+    .enabled(if: Program.hasValidator, "python3-jsonschema and python3-yaml are not installed; run Scripts/setup --tests"))
 struct SchemaTests {
     private static let program = """
         import sys, json, jsonschema, yaml

@@ -67,7 +67,7 @@ struct CopyTests {
 
     @Test(
         "direct on both sides, with lengths that are no multiple of anything",
-        .enabled(if: Machine.hasLoops, "needs loop devices"))
+        .enabled(if: Machine.hasLoops, Comment(rawValue: Machine.withoutLoops)))
     func direct() throws {
         let scratch = try Scratch()
         let folder = try scratch.mounted("ext4", 128 << 20, "fs", make: ["-q"])
@@ -136,7 +136,10 @@ struct CopyTests {
     }
 
     @Test(
-        "20 TiB of holes are copied in under two seconds", .enabled(if: Machine.canMount, "needs a tmpfs: ext4 ends at 16 TiB"))
+        "20 TiB of holes are copied in under two seconds",
+        .enabled(
+            if: Machine.canMount,
+            "no tmpfs may be mounted, and ext4 ends at 16 TiB; run as root (a container needs --privileged)"))
     func twentyTiB() throws {
         let scratch = try Scratch()
         try scratch.tmpfs("t", "size=64m")
