@@ -32,8 +32,7 @@ struct Report: Codable {
         encoder.nonConformingFloatEncodingStrategy = .convertToString(
             positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
         try encoder.encode(self).write(to: URL(fileURLWithPath: folder + "/cpu.json"))
-        let text = "<!-- SPDX-License-Identifier: Apache-2.0 -->\n" + markdown
-        try text.write(toFile: folder + "/cpu.md", atomically: true, encoding: .utf8)
+        try markdown.write(toFile: folder + "/cpu.md", atomically: true, encoding: .utf8)
     }
 
     var markdown: String {
