@@ -48,15 +48,19 @@ let package = Package(
         .target(name: "CDMA", path: "Sources/CDMA"),
         .systemLibrary(name: "CISAL", path: "Sources/CISAL", providers: [.apt(["libisal-dev"])]),
         .target(name: "DMACore", dependencies: ["CDMA"], path: "Sources/Core", swiftSettings: house),
+        .target(name: "DMAThreads", dependencies: ["DMACore"], path: "Sources/Threads", swiftSettings: house),
+        .testTarget(
+            name: "DMAThreadsTests", dependencies: ["DMACore", "DMAThreads"], path: "Tests/ThreadsTests", swiftSettings: house),
         .target(
             name: "DMACPUEngine",
             dependencies: [
-                "CDMA", "DMACore",
+                "CDMA", "DMACore", "DMAThreads",
                 .target(name: "CISAL", condition: .when(traits: ["ISAL"])),
             ],
             path: "Sources/Engines/CPU", swiftSettings: house),
         .target(
-            name: "DMAIOUringEngine", dependencies: ["CDMA", "DMACore"], path: "Sources/Engines/IOUring", swiftSettings: house),
+            name: "DMAIOUringEngine", dependencies: ["CDMA", "DMACore", "DMAThreads"], path: "Sources/Engines/IOUring",
+            swiftSettings: house),
         .target(
             name: "DMA", dependencies: ["CDMA", "DMACore", "DMACPUEngine", "DMAIOUringEngine"], path: "Sources/System",
             swiftSettings: house),
@@ -67,7 +71,7 @@ let package = Package(
         .target(
             name: "DMABench",
             dependencies: [
-                "CDMA", "DMA", "DMACore", .product(name: "Histogram", package: "hdrhistogram-swift"),
+                "CDMA", "DMA", "DMACore", "DMAThreads", .product(name: "Histogram", package: "hdrhistogram-swift"),
                 .product(name: "Yams", package: "Yams"),
             ],
             path: "Sources/Bench", swiftSettings: house),
@@ -103,7 +107,7 @@ let package = Package(
         .executableTarget(
             name: "dmactl",
             dependencies: [
-                "DMA", "DMABench", "DMAConformance", "DMACore", "DMAReport", "DMASelfTest",
+                "DMA", "DMABench", "DMAConformance", "DMACore", "DMAReport", "DMASelfTest", "DMAThreads",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Tool", swiftSettings: house),
@@ -117,7 +121,8 @@ let package = Package(
             swiftSettings: house),
         .target(name: "CopySupport", path: "Tests/CopySupport", swiftSettings: house),
         .target(
-            name: "ScriptedEngines", dependencies: ["CDMA", "DMACore"], path: "Tests/ScriptedEngines", swiftSettings: house),
+            name: "ScriptedEngines", dependencies: ["CDMA", "DMACore", "DMAThreads"], path: "Tests/ScriptedEngines",
+            swiftSettings: house),
         .target(name: "DMAConformance", dependencies: ["DMACore"], path: "Sources/Conformance", swiftSettings: house),
         .target(name: "CountedRing", path: "Benchmarks/Counted/C"),
         .executableTarget(
@@ -170,7 +175,9 @@ package.targets += ["FirstCopy", "Buffers", "Channels", "Modes", "Errors"].map {
 // Scripts/test builds the package again under each sanitizer and without its traits, for the tests of these rooms alone: everything else
 // would cost minutes each time, and is not looked at.
 if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
-    let rooms: Set = ["CDMA", "CISAL", "DMACore", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests"]
+    let rooms: Set = [
+        "CDMA", "CISAL", "DMACore", "DMAThreads", "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests",
+    ]
     package.targets.removeAll { !rooms.contains($0.name) }
     package.products.removeAll { product in
         !((product as? Product.Library)?.targets.allSatisfy(rooms.contains) ?? false)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CDMA
+import DMAThreads
 import Synchronization
 
 /// A thread that drives a scripted device while somebody waits for its interrupt; without one a device moves with its polls
-/// alone,
-/// and is as reproducible as its seed.
+/// alone, and is as reproducible as its seed.
 @safe
 final class DeviceClock: Sendable {
     /// What the thread needs; it outlives the clock until the thread has ended.
@@ -35,7 +35,7 @@ final class DeviceClock: Sendable {
     }
 
     private let gear: Gear
-    private let thread = Mutex<pthread_t?>(nil)
+    private let thread = Mutex<NativeThread?>(nil)
 
     /// - Parameter tick: does a little; true while there is more that somebody may wait for.
     init(tick: @escaping @Sendable () -> Bool) { gear = Gear(tick) }
@@ -46,16 +46,8 @@ final class DeviceClock: Sendable {
         unsafe cdma_futex_wake(gear.words, 1)
         thread.withLock { thread in
             guard thread == nil else { return }
-            var started = pthread_t()
-            let gear = unsafe Unmanaged.passRetained(gear).toOpaque()
-            let result = unsafe pthread_create(
-                &started, nil,
-                { argument in
-                    // The reference that was retained for the thread.
-                    if let argument = unsafe argument { unsafe Unmanaged<Gear>.fromOpaque(argument).takeRetainedValue().run() }
-                    return nil
-                }, gear)
-            if result == 0 { thread = started } else { unsafe Unmanaged<Gear>.fromOpaque(gear).release() }
+            let gear = gear
+            thread = try? NativeThread { gear.run() }
         }
     }
 
@@ -64,6 +56,6 @@ final class DeviceClock: Sendable {
         unsafe cdma_store_release32(gear.words + 1, 1)
         unsafe cdma_fetch_add32(gear.words, 1)
         unsafe cdma_futex_wake(gear.words, 1)
-        if let thread = thread.withLock({ $0.take() }) { _ = pthread_join(thread, nil) }
+        thread.withLock { $0.take() }?.join()
     }
 }

@@ -3,6 +3,7 @@
 internal import CDMA
 internal import DMA
 internal import DMACore
+internal import DMAThreads
 internal import Glibc
 internal import Synchronization
 
@@ -135,19 +136,19 @@ private final class Hands: Sendable {
 
     /// Runs `body` on a thread of its own.
     func start(_ stage: Stage, _ body: @escaping @Sendable () -> Void) {
-        let thread = BenchThread { [self] in
-            body()
-            over.raise()
-        }
-        guard let thread else {
+        do throws(DMAError) {
+            // It says when it is over; nobody waits for the thread itself.
+            _ = try NativeThread { [self] in
+                body()
+                over.raise()
+            }
+            state.withLock { $0.started += 1 }
+        } catch {
             var tally = LaneTally()
-            tally.failure = DMAError(.outOfMemory, errno: EAGAIN)
+            tally.failure = error
             add(tally)
             stage.callOff()
-            return
         }
-        thread.leave()
-        state.withLock { $0.started += 1 }
     }
 
     func add(_ tally: LaneTally) { state.withLock { $0.tallies.append(tally) } }

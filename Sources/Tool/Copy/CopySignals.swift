@@ -2,6 +2,7 @@
 
 import DMA
 import DMACore
+import DMAThreads
 import Glibc
 import Synchronization
 
@@ -19,6 +20,8 @@ final class CopySignals: Sendable {
         var isOver = false
         var line = ProgressLine()
     }
+
+    private static let heard = [SIGINT, SIGTERM, SIGHUP, SIGUSR1]
 
     private let state = Mutex(State())
     /// Where the handler's bytes arrive: a signal may come to any thread.
@@ -40,13 +43,12 @@ final class CopySignals: Sendable {
         }
         arrivals = ends[0]
         unsafe signalPipe = ends[1]
-        let heard = [SIGINT, SIGTERM, SIGHUP, SIGUSR1]
         // Whoever started this program from a thread that blocks them has handed that on.
         var mask = sigset_t()
         unsafe sigemptyset(&mask)
-        for number in heard { unsafe sigaddset(&mask, number) }
+        for number in Self.heard { unsafe sigaddset(&mask, number) }
         unsafe pthread_sigmask(SIG_UNBLOCK, &mask, nil)
-        for number in heard {
+        for number in Self.heard {
             // write(2) is all that the handler does: it is allowed there (signal-safety(7)).
             _ = signal(number) { number in
                 var byte = UInt8(truncatingIfNeeded: number)
@@ -68,18 +70,13 @@ final class CopySignals: Sendable {
             return isFirst
         }
         guard isFirst else { return }
-        var thread = pthread_t()
-        let argument = unsafe Unmanaged.passRetained(self).toOpaque()
-        unsafe _ = pthread_create(
-            &thread, nil,
-            { argument in
-                // The reference was retained for this thread.
-                if let argument = unsafe argument {
-                    unsafe Unmanaged<CopySignals>.fromOpaque(argument).takeRetainedValue().wait()
-                }
-                return nil
-            }, argument)
-        pthread_detach(thread)
+        do throws(DMAError) {
+            // It ends by itself, after `end`.
+            _ = try NativeThread { [self] in wait() }
+        } catch {
+            // Nobody would hear a signal: each then does what it does without us.
+            for number in Self.heard { _ = signal(number, SIG_DFL) }
+        }
     }
 
     /// The copy is over: nothing is drawn any more.

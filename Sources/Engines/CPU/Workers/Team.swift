@@ -2,18 +2,13 @@
 
 internal import CDMA
 internal import DMACore
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#endif
+internal import DMAThreads
 
 /// The engine's side of its workers: hands out jobs, collects what is done. One thread at a time, like the engine.
 @usableFromInline @safe
 struct Team: ~Copyable {
     let board: Board
-    private let threads: [pthread_t]
+    private let threads: [NativeThread]
     private let depth: Int
 
     /// Where a slot stands.
@@ -52,7 +47,7 @@ struct Team: ~Copyable {
         // A worker that was put to sleep inside a finished job keeps its slot for a while: one each, at most.
         let slots = configuration.depth + configuration.workers
         let board = Board(configuration, slots: slots, placement: placement)
-        var threads: [pthread_t] = []
+        var threads: [NativeThread] = []
         var failure: DMAError?
         for index in 0..<configuration.workers where failure == nil {
             do throws(DMAError) { threads.append(try Worker.start(board, index)) } catch { failure = error }
@@ -73,9 +68,9 @@ struct Team: ~Copyable {
     deinit { Team.stop(board, threads) }
 
     /// Bounded: a worker looks at the command after each piece.
-    private static func stop(_ board: Board, _ threads: [pthread_t]) {
+    private static func stop(_ board: Board, _ threads: [NativeThread]) {
         board.setCommand(Command.stop)
-        for thread in threads { pthread_join(thread, nil) }
+        for thread in threads { thread.join() }
     }
 
     /// Whether later work has to wait for a fence.

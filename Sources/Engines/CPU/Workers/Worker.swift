@@ -2,12 +2,7 @@
 
 internal import CDMA
 internal import DMACore
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#endif
+internal import DMAThreads
 
 /// One thread of an engine: takes jobs from its ring, helps with those that can be divided, sleeps when there are none.
 final class Worker: Sendable {
@@ -22,28 +17,9 @@ final class Worker: Sendable {
     /// Starts a thread, which ends after ``Command/stop``.
     ///
     /// - Throws: `engineFailed` with the error number, where the system has no thread to give.
-    static func start(_ board: Board, _ index: Int) throws(DMAError) -> pthread_t {
-        // Signals are the program's business, not a helper thread's: a thread inherits the mask it is made under.
-        var all = sigset_t()
-        var before = sigset_t()
-        unsafe sigfillset(&all)
-        unsafe pthread_sigmask(SIG_SETMASK, &all, &before)
-        defer { unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
-        let context = unsafe Unmanaged.passRetained(Worker(board, index))
-        var thread = pthread_t()
-        let failed = unsafe pthread_create(
-            &thread, nil,
-            { pointer in
-                // The reference that was passed in; the thread is its owner now.
-                guard let pointer = unsafe pointer else { return nil }
-                unsafe Unmanaged<Worker>.fromOpaque(pointer).takeRetainedValue().work()
-                return nil
-            }, unsafe context.toOpaque())
-        guard failed == 0 else {
-            unsafe context.release()
-            throw DMAError(.engineFailed, errno: failed)
-        }
-        return thread
+    static func start(_ board: Board, _ index: Int) throws(DMAError) -> NativeThread {
+        let worker = Worker(board, index)
+        return try NativeThread { worker.work() }
     }
 
     private func work() {

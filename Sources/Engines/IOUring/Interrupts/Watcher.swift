@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAThreads
 
 #if canImport(Glibc)
     internal import Glibc
@@ -20,7 +21,7 @@ final class Watcher: @unchecked Sendable {
     let event: Int32
     private let line: InterruptLine
     private let view: RingView
-    private var thread: pthread_t?
+    private var thread: NativeThread?
     /// Atomic: whether the thread is to end.
     private let stopWord: UnsafeMutableRawPointer
 
@@ -33,23 +34,7 @@ final class Watcher: @unchecked Sendable {
         self.view = view
         unsafe stopWord = .allocate(byteCount: 64, alignment: 64)
         unsafe stopWord.initializeMemory(as: UInt8.self, repeating: 0, count: 64)
-        // Signals are the program's business, not a helper thread's: a thread inherits the mask it is made under.
-        var all = sigset_t()
-        var before = sigset_t()
-        unsafe sigfillset(&all)
-        unsafe pthread_sigmask(SIG_SETMASK, &all, &before)
-        defer { unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
-        // Unowned: `stop` joins the thread before this object goes.
-        let context = unsafe Unmanaged.passUnretained(self)
-        var thread = pthread_t()
-        let failure = unsafe pthread_create(
-            &thread, nil,
-            { pointer in
-                guard let pointer = unsafe pointer else { return nil }
-                unsafe Unmanaged<Watcher>.fromOpaque(pointer).takeUnretainedValue().watch()
-                return nil
-            }, unsafe context.toOpaque())
-        guard failure == 0 else { return nil }
+        guard let thread = try? NativeThread({ [self] in watch() }) else { return nil }
         self.thread = thread
     }
 
@@ -63,7 +48,7 @@ final class Watcher: @unchecked Sendable {
         guard let thread else { return }
         unsafe cdma_store_release32(stopWord, 1)
         cdma_event_signal(event)
-        pthread_join(thread, nil)
+        thread.join()
         self.thread = nil
     }
 

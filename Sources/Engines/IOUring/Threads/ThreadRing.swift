@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAThreads
 
 #if canImport(Glibc)
     internal import Glibc
@@ -23,7 +24,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     private let completions: UnsafeMutableRawPointer
     /// Can be read while whatever runs is to be cancelled.
     let cancelEvent: Int32
-    private var threads: [pthread_t] = []
+    private var threads: [NativeThread] = []
 
     init(_ configuration: IOUringConfiguration, submissions count: Int) throws(DMAError) {
         let event = cdma_event_make(false)
@@ -41,9 +42,12 @@ final class ThreadRing: Carrier, @unchecked Sendable {
             submissionMask: UInt32(count - 1), completionMask: UInt32(count * 2 - 1), submissionShift: 6, completionShift: 4)
         operations = ThreadOperation.supported
         for _ in 0..<configuration.workers {
-            let failure = start()
-            // Fewer threads than wished are enough; none are not.
-            if failure != 0, threads.isEmpty { throw DMAError(.engineFailed, errno: failure) }
+            do throws(DMAError) {
+                threads.append(try NativeThread { [self] in work() })
+            } catch {
+                // Fewer threads than wished are enough; none are not.
+                if threads.isEmpty { throw error }
+            }
         }
     }
 
@@ -58,7 +62,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     func stop() {
         unsafe cdma_store_release32(stopWord, 1)
         cancel(true)
-        for thread in threads { pthread_join(thread, nil) }
+        for thread in threads { thread.join() }
         threads = []
     }
 
@@ -143,27 +147,6 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     func register(_ operation: UInt32, _ argument: UnsafeMutableRawPointer?, _ count: UInt32) -> Int32 { -38 }
 
     // MARK: Workers
-
-    private func start() -> Int32 {
-        // Signals are the program's business, not a helper thread's: a thread inherits the mask it is made under.
-        var all = sigset_t()
-        var before = sigset_t()
-        unsafe sigfillset(&all)
-        unsafe pthread_sigmask(SIG_SETMASK, &all, &before)
-        defer { unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
-        // Unowned: `stop` joins every thread before the ring goes.
-        let context = unsafe Unmanaged.passUnretained(self)
-        var thread = pthread_t()
-        let failure = unsafe pthread_create(
-            &thread, nil,
-            { pointer in
-                guard let pointer = unsafe pointer else { return nil }
-                unsafe Unmanaged<ThreadRing>.fromOpaque(pointer).takeUnretainedValue().work()
-                return nil
-            }, unsafe context.toOpaque())
-        if failure == 0 { threads.append(thread) }
-        return failure
-    }
 
     private func work() {
         while !isStopping {
