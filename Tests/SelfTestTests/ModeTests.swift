@@ -3,6 +3,7 @@
 import DMACPUEngine
 import DMACore
 import DMASelfTest
+import Glibc
 import Testing
 
 @Suite("Transfer modes", .serialized)
@@ -72,11 +73,55 @@ struct ModeTests {
                 if channel.next() != nil { isFinished = true } else { _ = channel.wait(until: limit) }
             }
             #expect(isFinished)
-            let duty = channel.withEngine { $0.dutyCycle }
+            let duty = channel.withEngine { $0.totalDuty }
             let measured = Double(duty.busy) / Double(duty.elapsed)
             #expect(measured < share + 0.1)
             #expect(measured > share * 0.3)
         }
+    }
+
+    @Test("a look in a rest costs the transfer nothing")
+    func looksAreFree() throws {
+        var channel = try channel(.cycleStealing(share: 0.01), quantum: 8 << 20)
+        let cookie = try channel.submit(.copy(), try cargo(16 << 20)).get()
+        channel.issuePending()
+        // The first quantum, after which the rest is 99 times as long.
+        let end = Deadline.after(milliseconds: 10_000)
+        while try channel.residue(of: cookie) > 8 << 20, Deadline.now < end { channel.poll() }
+        let duty = channel.withEngine { $0.totalDuty }
+        #expect(duty.busy > 0)
+        let restEnds = Deadline.now.nanoseconds + 99 * duty.busy - duty.elapsed
+        var looks = 0
+        while looks < 10_000 {
+            channel.poll()
+            // Whoever is kept from the processor until the rest is over sees the next quantum.
+            guard Deadline.now.nanoseconds < restEnds else { break }
+            looks += 1
+            let busy = channel.withEngine { $0.totalDuty.busy }
+            #expect(busy == duty.busy)
+        }
+        #expect(looks > 0)
+    }
+
+    @Test("time in which nobody looks is not saved up")
+    func noCredit() throws {
+        var channel = try channel(.cycleStealing(share: 0.1), quantum: 65_536)
+        _ = try channel.submit(.copy(), try cargo(256 << 20)).get()
+        channel.issuePending()
+        channel.poll()
+        usleep(200_000)
+        let before = channel.withEngine { $0.totalDuty }
+        let began = Deadline.now.nanoseconds
+        let end = Deadline.after(milliseconds: 50)
+        while Deadline.now < end {
+            _ = channel.wait(until: end)
+            channel.poll()
+        }
+        let elapsed = Double(Deadline.now.nanoseconds - began)
+        let busy = Double(channel.withEngine { $0.totalDuty.busy } - before.busy)
+        #expect(busy > 0)
+        // A tenth of the time in which it was looked at, and no more than two turns; saved up, it were 20 ms and that.
+        #expect(busy < 0.1 * elapsed + 5e6)
     }
 
     @Test("the mode changes in the middle of a transfer")

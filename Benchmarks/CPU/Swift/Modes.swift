@@ -133,7 +133,7 @@ enum Modes {
                 if case .burst = mode { continue }
                 _ = channel.wait(until: .after(milliseconds: 20))
             }
-            let duty = channel.withEngine { $0.dutyCycle }
+            let duty = channel.withEngine { $0.totalDuty }
             shared.duty.store(Int(duty.elapsed > 0 ? duty.busy * 1_000_000 / duty.elapsed : 0), ordering: .releasing)
             shared.elapsed.store(Deadline.now.nanoseconds - begin, ordering: .releasing)
             shared.busy.store(peer_processor_time() - worked, ordering: .releasing)

@@ -137,10 +137,10 @@ struct Lane: Sendable {
         var client = LaneClient(
             shape, settings, flags: flags, depth: channel.capabilities.depth, mayIdle: point.mode.isPaced)
         for _ in 0..<shape.inFlight { try client.begin(&channel, try cargo()) }
-        client.issue(&channel)
         let sleeps = point.wait == .wait
         // Nobody asks for anything yet in demand mode, and a share is not to be used up before it counts.
         if !point.mode.isPaced {
+            client.issue(&channel)
             client.end = Deadline.after(nanoseconds: Int64(settings.warmup * 1e9)).nanoseconds
             client.operations = 0
             try client.run(&channel, sleeps: sleeps, stamped: false)
@@ -149,6 +149,7 @@ struct Lane: Sendable {
         stage.arrive(for: .throughput)
         begin(&client, &tally)
         let dutyBefore = channel.withEngine { duty($0) }
+        client.issue(&channel)
         try client.run(&channel, sleeps: sleeps, stamped: false)
         end(client, &tally)
         if let after = channel.withEngine({ duty($0) }), let before = dutyBefore {

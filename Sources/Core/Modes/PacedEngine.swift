@@ -27,6 +27,9 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     /// A rest was slept to its end: the next quantum starts, although waking up has cost something of its own. Without that, a small
     /// share would be used up by going to sleep and waking.
     private var isRested = false
+    /// What the last rest cost, and how much of the turn it brought is left, by `workClock`.
+    private var restCost: Int64 = 0
+    private var turn: Int64 = 0
     private var issued = 0
     private var isPaused = false
     private var wasTerminated = false
@@ -78,16 +81,20 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     public mutating func setMode(_ mode: TransferMode) throws(DMAError) {
         try mode.check()
         self.mode = mode
+        (turn, restCost, isRested) = (0, 0, false)
         duty = DutyClock()
         pastBusy = 0
         pastElapsed = 0
     }
 
-    /// How long the engine was at work since the present run of transfers began, and how long that is ago. Nanoseconds.
-    public var dutyCycle: (busy: Int64, elapsed: Int64) { (duty.busy, duty.elapsed) }
-
-    /// The same over all runs of transfers, since the mode was last set. Nanoseconds.
-    public var totalDuty: (busy: Int64, elapsed: Int64) { (pastBusy + duty.busy, pastElapsed + duty.elapsed) }
+    /// How long the engine was at work since the mode was last set, and of how long: time with nothing to do, or in which nobody looked,
+    /// does not count. Nanoseconds.
+    public var totalDuty: (busy: Int64, elapsed: Int64) {
+        guard case .cycleStealing(let share) = mode, duty.isStale(share) else {
+            return (pastBusy + duty.busy, pastElapsed + duty.elapsed)
+        }
+        return (pastBusy + duty.busy, pastElapsed + duty.charged(share))
+    }
 
     public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
         if wasTerminated {
@@ -105,26 +112,30 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     }
 
     public mutating func issuePending() {
-        if issued == 0, !waiting.isEmpty { beginRun() }
         issued = waiting.count
         base.issuePending()
         startQuantum()
     }
 
-    /// A run begins: time in which there was nothing to do earns no credit. Runs that follow each other closely go on as one, so that
-    /// what the last one owes, or overslept, is settled.
+    /// A turn that is long overdue begins a run: time in which there was nothing to do, or nobody looked, earns no credit. Turns that follow
+    /// each other closely are one run, so that what the last one owes, or overslept, is settled.
     private mutating func beginRun() {
         guard case .cycleStealing(let share) = mode, duty.isStale(share) else { return }
         pastBusy += duty.busy
         // What went by after the last turn's rest was over belongs to no run.
         pastElapsed += duty.charged(share)
         duty = DutyClock()
+        turn = 0
     }
 
     public mutating func next() -> Completion? {
-        // Bounded: each round but the last finishes a quantum, and a turn of the caller's is a few quanta long at most.
         let charges = worksInPoll && !mode.isBurst && issued > 0
-        if charges { mark = workClock }
+        if charges {
+            // A look in a rest is the client's own affair: charged to the transfer, looks alone would use a small share up.
+            guard isDue || quantumCount != nil || through > 0 else { return nil }
+            mark = workClock
+        }
+        // Bounded: each round but the last finishes a quantum, and a turn of the caller's is a few quanta long at most.
         defer { if charges { charge() } }
         for _ in 0..<8 {
             startQuantum()
@@ -146,9 +157,13 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         switch mode {
         case .burst:
             allowed = .max
-        case .cycleStealing(let share):
-            guard isRested || duty.isDue(share) else { return }
-            isRested = false
+        case .cycleStealing:
+            guard isDue else { return }
+            if turn <= 0 {
+                beginRun()
+                isRested = false
+                turn = min(turnsPerRest * restCost, longestTurn)
+            }
         case .demand(let line):
             guard waiting[0].descriptor.kind.canBeCut else { break }
             let grain = waiting[0].grain(alignment)
@@ -166,11 +181,23 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         base.issuePending()
     }
 
+    /// Whether the mode lets a quantum start now, as far as the clock decides that.
+    private var isDue: Bool {
+        guard case .cycleStealing(let share) = mode else { return true }
+        return turn > 0 || isRested || duty.isDue(share)
+    }
+
+    /// A turn is so many times as long as the rest before it cost: going to sleep and waking then use a fifth of the share, and not most
+    /// of a small one. It has an end, because whoever the turns are taken from waits for it: nanoseconds.
+    private var turnsPerRest: Int64 { 4 }
+    private var longestTurn: Int64 { 500_000 }
+
     /// Where the poll does the work, all that the thread does in here is the transfer's cost: polling, and going to sleep and waking
     /// too. Elsewhere it is the time from a quantum's start to its end.
     private mutating func charge() {
         let now = workClock
         duty.add(now - mark)
+        turn -= now - mark
         mark = now
     }
 
@@ -237,14 +264,19 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         case .burst:
             return true
         case .cycleStealing(let share):
+            guard turn <= 0 else { return true }
             let due = duty.due(share)
             guard due <= deadline.nanoseconds else {
                 cdma_sleep_until(deadline.nanoseconds)
                 return false
             }
             if worksInPoll { mark = workClock }
+            let asleep = mark
             cdma_sleep_until(due)
-            if worksInPoll { charge() }
+            if worksInPoll {
+                charge()
+                restCost = mark - asleep
+            }
             isRested = true
             return true
         case .demand(let line):
