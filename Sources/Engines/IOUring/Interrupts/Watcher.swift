@@ -4,12 +4,6 @@ internal import CDMA
 internal import DMACore
 internal import DMAThreads
 
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#endif
-
 /// A thread that wakes suspended tasks when completions come: started by the first transaction that asks for an interrupt.
 ///
 /// The carrier signals an event for each completion while somebody asks. The watcher does not judge completions, which only the engine

@@ -4,12 +4,6 @@ internal import CDMA
 internal import DMACore
 internal import DMAThreads
 
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#endif
-
 /// A ring of our own in front of threads: for machines where io_uring is absent or forbidden. It has the kernel's shape, so
 /// that the engine above does not know the difference.
 ///
