@@ -99,7 +99,7 @@ let package = Package(
             name: "DMAToolTests", dependencies: ["CopySupport", "DMA", "DMABench", "DMACore", "ScriptedEngines", "dmactl"],
             path: "Tests/ToolTests", swiftSettings: house),
         .testTarget(
-            name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore"], path: "Tests/BenchTests",
+            name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore", "Seeds"], path: "Tests/BenchTests",
             swiftSettings: house),
         .testTarget(
             name: "DMAReportTests", dependencies: ["DMABench", "DMAReport"], path: "Tests/ReportTests",
@@ -119,6 +119,7 @@ let package = Package(
             name: "DMASystemTests", dependencies: ["CopySupport", "DMA", "DMACore", "DMAIOUringEngine"],
             path: "Tests/SystemTests",
             swiftSettings: house),
+        .target(name: "Seeds", path: "Tests/Seeds", swiftSettings: house),
         .target(name: "CopySupport", path: "Tests/CopySupport", swiftSettings: house),
         .target(
             name: "ScriptedEngines", dependencies: ["CDMA", "DMACore", "DMAThreads"], path: "Tests/ScriptedEngines",
@@ -137,7 +138,7 @@ let package = Package(
             name: "dma-benchmark-cpu", dependencies: ["BenchmarkPeers", "DMACPUEngine", "DMACore"],
             path: "Benchmarks/CPU/Swift", swiftSettings: house),
         .testTarget(
-            name: "DMACoreTests", dependencies: ["CDMA", "DMACore"], path: "Tests/CoreTests", exclude: ["Channel"],
+            name: "DMACoreTests", dependencies: ["CDMA", "DMACore", "Seeds"], path: "Tests/CoreTests", exclude: ["Channel"],
             swiftSettings: house),
         // Apart, because the scripted engines' module brings CDMA's view of the C library with it.
         .testTarget(
@@ -154,11 +155,11 @@ let package = Package(
         .target(name: "ForbiddenSystemCalls", path: "Tests/ForbiddenSystemCalls"),
         .testTarget(
             name: "DMAIOUringEngineTests",
-            dependencies: ["CDMA", "DMACore", "DMAIOUringEngine", "ForbiddenSystemCalls", "LoopDisks"],
+            dependencies: ["CDMA", "DMACore", "DMAIOUringEngine", "ForbiddenSystemCalls", "LoopDisks", "Seeds"],
             path: "Tests/IOUringEngineTests",
             swiftSettings: house),
         .testTarget(
-            name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine"], path: "Tests/CPUEngineTests",
+            name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine", "Seeds"], path: "Tests/CPUEngineTests",
             swiftSettings: house),
     ]
 )
@@ -177,6 +178,7 @@ package.targets += ["FirstCopy", "Buffers", "Channels", "Modes", "Errors"].map {
 if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
     let rooms: Set = [
         "CDMA", "CISAL", "DMACore", "DMAThreads", "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests",
+        "Seeds",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }
     package.products.removeAll { product in

@@ -2,6 +2,7 @@
 
 import DMABench
 import Foundation
+import Seeds
 import Testing
 
 @Suite("Configuration files")

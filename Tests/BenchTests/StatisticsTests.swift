@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMABench
+import Seeds
 import Testing
 
 @Suite("Statistics")

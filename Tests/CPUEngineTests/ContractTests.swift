@@ -2,6 +2,7 @@
 
 import DMACPUEngine
 import DMACore
+import Seeds
 import Testing
 
 #if canImport(Glibc)
@@ -27,7 +28,7 @@ struct ContractTests {
 
     @Test("rules 5 and 7: submit starts nothing, issuePending does", arguments: Setup.allCases)
     func rule05_rule07_submitOnlyQueues(setup: Setup) throws {
-        var random = Seeded.stream("rule05")
+        var random = Seeded("rule05")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         let cookie = try channel.submit(.copy(), Self.copyArena(20_000, &random)).get()
         for _ in 0..<1000 {
@@ -43,7 +44,7 @@ struct ContractTests {
 
     @Test("rule 9: the engine says whether it keeps the order, and inline it does")
     func rule09_order() throws {
-        var random = Seeded.stream("rule09")
+        var random = Seeded("rule09")
         try check(CPUEngine(Setup.workers.configuration).capabilities.completesInOrder == false)
         try check(CPUEngine(Setup.inline.configuration).capabilities.completesInOrder)
         var channel = try Channel<CPUEngine, Arena>.make(Setup.inline.configuration)
@@ -62,7 +63,7 @@ struct ContractTests {
 
     @Test("rule 14: a waiter wakes only for what asked for an interrupt; polling sees the rest")
     func rule14_interrupts() throws {
-        var random = Seeded.stream("rule14")
+        var random = Seeded("rule14")
         var channel = try Channel<CPUEngine, Arena>.make(Setup.workers.configuration)
         check(channel.capabilities.hasInterrupts)
         let quiet = try channel.submit(.copy(), Self.copyArena(100_000, &random)).get()
@@ -83,7 +84,7 @@ struct ContractTests {
 
     @Test("rule 14, inline: wait does the work and stops at what asked for an interrupt")
     func rule14_inline() throws {
-        var random = Seeded.stream("rule14 inline")
+        var random = Seeded("rule14 inline")
         var channel = try Channel<CPUEngine, Arena>.make(Setup.inline.configuration)
         check(!channel.capabilities.hasInterrupts)
         let first = try channel.submit(.copy(), Self.copyArena(9000, &random)).get()
@@ -99,7 +100,7 @@ struct ContractTests {
 
     @Test("await: a task is resumed by the worker's interrupt")
     func await_interrupt() async throws {
-        var random = Seeded.stream("await")
+        var random = Seeded("await")
         var channel = try Channel<CPUEngine, Arena>.make(Setup.workers.configuration)
         for _ in 0..<50 {
             let cookie = try channel.submit(.copy(flags: .interrupt), Self.copyArena(30_000, &random)).get()
@@ -110,7 +111,7 @@ struct ContractTests {
 
     @Test("rules 16 and 18: a terminated large copy stops within a quantum, and is aborted once", arguments: Setup.allCases)
     func rule16_rule18_terminate(setup: Setup) throws {
-        var random = Seeded.stream("rule16")
+        var random = Seeded("rule16")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         let count = 4 << 20
         let large = try channel.submit(Self.slowCopy(count), Self.copyArena(count, &random)).get()
@@ -145,7 +146,7 @@ struct ContractTests {
 
     @Test("rule 19: a pause loses nothing and moves nothing", arguments: Setup.allCases)
     func rule19_pause(setup: Setup) throws {
-        var random = Seeded.stream("rule19")
+        var random = Seeded("rule19")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         #expect(throws: DMAError.self) { try channel.resume() }
         let count = 4 << 20
@@ -168,7 +169,7 @@ struct ContractTests {
 
     @Test("rule 18: a termination while paused", arguments: Setup.allCases)
     func rule18_terminateWhilePaused(setup: Setup) throws {
-        var random = Seeded.stream("rule18")
+        var random = Seeded("rule18")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         let cookie = try channel.submit(Self.slowCopy(4 << 20), Self.copyArena(4 << 20, &random)).get()
         channel.issuePending()
@@ -182,7 +183,7 @@ struct ContractTests {
 
     @Test("rule 20: the residue falls by quanta, to zero", arguments: Setup.allCases)
     func rule20_residue(setup: Setup) throws {
-        var random = Seeded.stream("rule20")
+        var random = Seeded("rule20")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         let count = (2 << 20) + 100
         let cookie = try channel.submit(Self.slowCopy(count), Self.copyArena(count, &random)).get()
@@ -203,7 +204,7 @@ struct ContractTests {
 
     @Test("rule 24: a chain that is extended while it runs, and after it has run dry", arguments: Setup.allCases)
     func rule24_extension(setup: Setup) throws {
-        var random = Seeded.stream("rule24")
+        var random = Seeded("rule24")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         check(channel.capabilities.extendsWhileRunning)
         var seen: Set<UInt64> = []
@@ -231,7 +232,7 @@ struct ContractTests {
 
     @Test("a worker that sleeps through finished jobs neither stops the others nor runs a job twice")
     func lateWorkers() throws {
-        var random = Seeded.stream("late workers")
+        var random = Seeded("late workers")
         // More workers than processors: some are always late. Each job is shared, and the depth is small.
         var configuration = CPUConfiguration(depth: 2, workers: 6)
         configuration.quantum = 4096
@@ -255,7 +256,7 @@ struct ContractTests {
 
     @Test("rule 26: what comes after a fence starts after it, and nobody need poll for that", arguments: Setup.allCases)
     func rule26_fence(setup: Setup) throws {
-        var random = Seeded.stream("rule26")
+        var random = Seeded("rule26")
         var channel = try Channel<CPUEngine, Window>.make(setup.configuration)
         for _ in 0..<20 {
             // Two regions of one memory, through two transactions: the second overwrites what the first wrote.
@@ -274,7 +275,7 @@ struct ContractTests {
 
     @Test("rule 1 and 18: a channel that ends with work in flight stops it first", arguments: Setup.allCases)
     func rule18_end(setup: Setup) throws {
-        var random = Seeded.stream("end")
+        var random = Seeded("end")
         for _ in 0..<10 {
             var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
             for _ in 0..<8 { _ = try channel.submit(.copy(), Self.copyArena(300_000, &random)).get() }
@@ -287,7 +288,7 @@ struct ContractTests {
     func idleThreadsSleep() async {
         // In a process of its own: here, other tests use processor time too.
         await #expect(processExitsWith: .success) {
-            var random = Seeded.stream("idle")
+            var random = Seeded("idle")
             var channel = try Channel<CPUEngine, Arena>.make(Setup.workers.configuration)
             guard try channel.run(.copy(), ContractTests.copyArena(100_000, &random)).cargo.difference == nil else { exit(2) }
             func spent() -> Int {
@@ -310,7 +311,7 @@ struct ContractTests {
 
     @Test("workers stay on the CPUs they were given; what cannot be had is refused")
     func placement() throws {
-        var random = Seeded.stream("placement")
+        var random = Seeded("placement")
         var configuration = Setup.workers.configuration
         configuration.cpus = [0]
         var channel = try Channel<CPUEngine, Arena>.make(configuration)

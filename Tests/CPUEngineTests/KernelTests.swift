@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACPUEngine
+import Seeds
 import Testing
 
 /// Each kernel on each path that this processor and build have, against a model that goes byte by byte.
@@ -63,7 +64,7 @@ struct KernelTests {
 
     @Test("copies, through and past the cache", arguments: KernelWork.stream.paths)
     func copy(path: KernelPath) {
-        var random = Seeded.stream("copy")
+        var random = Seeded("copy")
         for round in 0..<120 {
             let kernels = Self.kernels(.stream, path, threshold: round % 2 == 0 ? 1 << 40 : 0)
             let count = Self.length(&random)
@@ -83,7 +84,7 @@ struct KernelTests {
 
     @Test("every length about the ends of the 512-bit copies, at every distance from a line")
     func cachedCopy() {
-        var random = Seeded.stream("cached copy")
+        var random = Seeded("cached copy")
         let from = Self.bytes(17 << 10, &random)
         let blank = [UInt8](repeating: 0xa5, count: 17 << 10)
         for count in Array(500..<800) + Array((16 << 10) - 70..<(16 << 10) + 3) {
@@ -101,7 +102,7 @@ struct KernelTests {
 
     @Test("rows with strides")
     func rows() {
-        var random = Seeded.stream("rows")
+        var random = Seeded("rows")
         for _ in 0..<100 {
             let (count, rows) = (Int.random(in: 0..<200, using: &random), Int.random(in: 0..<20, using: &random))
             let (i, j) = (Int.random(in: 0..<50, using: &random), Int.random(in: 0..<50, using: &random))
@@ -124,7 +125,7 @@ struct KernelTests {
 
     @Test("fills with patterns of 1, 2, 4 and 8 bytes", arguments: KernelWork.fill.paths)
     func fill(path: KernelPath) {
-        var random = Seeded.stream("fill")
+        var random = Seeded("fill")
         for round in 0..<160 {
             let kernels = Self.kernels(.fill, path, threshold: round % 2 == 0 ? 1 << 40 : 0)
             let count = Self.length(&random)
@@ -166,7 +167,7 @@ struct KernelTests {
 
     @Test("XOR of 1 to 32 sources, in place too, and its validation", arguments: KernelWork.xor.paths)
     func xor(path: KernelPath) {
-        var random = Seeded.stream("xor")
+        var random = Seeded("xor")
         for round in 0..<96 {
             let kernels = Self.kernels(.xor, path, threshold: round % 2 == 0 ? 1 << 40 : 0)
             let count = Self.length(&random) / 4
@@ -205,7 +206,7 @@ struct KernelTests {
 
     @Test("PQ with any coefficients; continue; P or Q alone; each failure told apart", arguments: KernelWork.pq.paths)
     func pq(path: KernelPath) {
-        var random = Seeded.stream("pq")
+        var random = Seeded("pq")
         var kernels = Self.kernels(.pq, path)
         let wanted: [ParityOptions] = [[.p, .q], .p, .q, [.p, .q, .continue], [.p, .continue], [.q, .continue]]
         for round in 0..<72 {
@@ -271,7 +272,7 @@ struct KernelTests {
 
     @Test("CRC32C: the published value, any length, in pieces, and while copying", arguments: KernelWork.crc32c.paths)
     func crc32c(path: KernelPath) {
-        var random = Seeded.stream("crc")
+        var random = Seeded("crc")
         let kernels = Self.kernels(.crc32c, path)
         let digits = Array("123456789".utf8)
         #expect(unsafe digits.withUnsafeBytes { unsafe kernels.crc32c($0.baseAddress!, count: 9) } == 0xe306_9283)

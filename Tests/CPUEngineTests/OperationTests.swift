@@ -2,6 +2,7 @@
 
 import DMACPUEngine
 import DMACore
+import Seeds
 import Testing
 
 /// Every operation through a channel, inline and by workers, against a model.
@@ -17,7 +18,7 @@ struct OperationTests {
 
     @Test("copy", arguments: Setup.allCases)
     func copy(setup: Setup) throws {
-        var random = Seeded.stream("op copy")
+        var random = Seeded("op copy")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         for _ in 0..<40 {
             let count = Self.length(&random)
@@ -32,7 +33,7 @@ struct OperationTests {
 
     @Test("fill with a pattern, lowest byte first", arguments: Setup.allCases)
     func fill(setup: Setup) throws {
-        var random = Seeded.stream("op fill")
+        var random = Seeded("op fill")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         for _ in 0..<40 {
             let count = Self.length(&random)
@@ -49,7 +50,7 @@ struct OperationTests {
 
     @Test("CRC32C with a seed, alone and with a copy", arguments: Setup.allCases)
     func crc(setup: Setup) throws {
-        var random = Seeded.stream("op crc")
+        var random = Seeded("op crc")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         for round in 0..<30 {
             let count = Self.length(&random)
@@ -69,7 +70,7 @@ struct OperationTests {
 
     @Test("rule 27: XOR, in place, continued; and whether sources cancel out", arguments: Setup.allCases)
     func rule27_xor(setup: Setup) throws {
-        var random = Seeded.stream("op xor")
+        var random = Seeded("op xor")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         for round in 0..<24 {
             let n = Int.random(in: 2...16, using: &random)
@@ -97,7 +98,7 @@ struct OperationTests {
 
     @Test("rule 27: PQ with continue and without P or Q; the validation tells P from Q", arguments: Setup.allCases)
     func rule27_pq(setup: Setup) throws {
-        var random = Seeded.stream("op pq")
+        var random = Seeded("op pq")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         let flags: [DescriptorFlags] = [[], .disableP, .disableQ, .continue, [.continue, .disableP]]
         for round in 0..<20 {
@@ -143,7 +144,7 @@ struct OperationTests {
 
     @Test("memory scatter-gather between lists that do not match", arguments: Setup.allCases)
     func scatterGather(setup: Setup) throws {
-        var random = Seeded.stream("op sg")
+        var random = Seeded("op sg")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         for _ in 0..<30 {
             let total = Self.length(&random) + 20
@@ -167,7 +168,7 @@ struct OperationTests {
 
     @Test("rule 23: frames with gaps, and sides that do not advance", arguments: Setup.allCases)
     func rule23_interleaved(setup: Setup) throws {
-        var random = Seeded.stream("op interleaved")
+        var random = Seeded("op interleaved")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         for round in 0..<30 {
             var template = InterleavedTemplate(
@@ -193,7 +194,7 @@ struct OperationTests {
 
     @Test("a queue full of different operations, many times", arguments: Setup.allCases)
     func mixture(setup: Setup) throws {
-        var random = Seeded.stream("op mixture")
+        var random = Seeded("op mixture")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
         var done = 0
         var submitted = 0

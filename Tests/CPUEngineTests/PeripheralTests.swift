@@ -2,6 +2,7 @@
 
 import DMACPUEngine
 import DMACore
+import Seeds
 import Testing
 
 #if canImport(Glibc)
@@ -26,7 +27,7 @@ struct PeripheralTests {
 
     @Test("from memory to the wire: a list of segments, no faster than the FIFO empties", arguments: Setup.allCases)
     func toPeripheral(setup: Setup) throws {
-        var random = Seeded.stream("to peripheral")
+        var random = Seeded("to peripheral")
         let fifo = try FIFOPeripheral(depth: 256, width: 4)
         var channel = try Channel<CPUEngine, Arena>.make(Self.configuration(setup, fifo))
         try channel.configure(EngineConfiguration(peripheral: 0, width: 4, burst: 8))
@@ -53,7 +54,7 @@ struct PeripheralTests {
 
     @Test("demand: from the wire into memory, only what has arrived, burst by burst", arguments: Setup.allCases)
     func fromPeripheral(setup: Setup) throws {
-        var random = Seeded.stream("from peripheral")
+        var random = Seeded("from peripheral")
         let fifo = try FIFOPeripheral(depth: 1024, width: 2)
         var channel = try Channel<CPUEngine, Arena>.make(Self.configuration(setup, fifo))
         try channel.configure(EngineConfiguration(peripheral: 0, burst: 16))
@@ -97,7 +98,7 @@ struct PeripheralTests {
 
     @Test("rule 18: a transfer that waits for ever is terminated at once, by workers that sleep", arguments: Setup.allCases)
     func rule18_terminateWaiting(setup: Setup) throws {
-        var random = Seeded.stream("terminate waiting")
+        var random = Seeded("terminate waiting")
         let fifo = try FIFOPeripheral()
         var channel = try Channel<CPUEngine, Arena>.make(Self.configuration(setup, fifo))
         let cookie = try channel.submit(.fromPeripheral(0..<1), try Arena([4000], &random)).get()
@@ -115,7 +116,7 @@ struct PeripheralTests {
 
     @Test("rule 2: configuration is for later transactions; what the peripheral is not is refused")
     func rule02_configuration() throws {
-        var random = Seeded.stream("rule02")
+        var random = Seeded("rule02")
         let (first, second) = (try FIFOPeripheral(width: 4), try FIFOPeripheral(width: 8))
         var channel = try Channel<CPUEngine, Arena>.make(Self.configuration(.inline, first, second))
         let a = try channel.submit(.toPeripheral(0..<1), try Arena([64], &random)).get()
@@ -142,7 +143,7 @@ struct PeripheralTests {
 
     @Test("a peripheral looped back gives memory what memory gave it")
     func loopback() throws {
-        var random = Seeded.stream("loopback")
+        var random = Seeded("loopback")
         let fifo = try FIFOPeripheral(depth: 512, width: 8, loopback: true)
         var channel = try Channel<CPUEngine, Arena>.make(Self.configuration(.workers, fifo))
         let source = try Arena([80_000], &random)
@@ -161,7 +162,7 @@ struct PeripheralTests {
 
     @Test("rules 21 and 22: capture into a ring, every period intact and in order", arguments: Setup.allCases)
     func rule22_capture(setup: Setup) throws {
-        var random = Seeded.stream("rule22")
+        var random = Seeded("rule22")
         let fifo = try FIFOPeripheral(depth: 1024, width: 4)
         let buffer = try Self.ring(4096, .fromDevice)
         let channel = try Channel<CPUEngine, MappedBuffer>(

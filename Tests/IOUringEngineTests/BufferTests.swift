@@ -3,6 +3,7 @@
 import DMACore
 import DMAIOUringEngine
 import Foundation
+import Seeds
 import Testing
 
 #if canImport(Glibc)
@@ -25,7 +26,7 @@ struct BufferTests {
         let registrar = IOUringRegistrar()
         let domain = Domain(name: "registered", translation: .announced(registrar))
         let scratch = try Scratch(Scratch.disk)
-        var random = Seeded.stream("pool")
+        var random = Seeded("pool")
         let image = random.bytes(64 << 10)
         scratch.fill(image)
         let engine = try IOUringEngine(Self.configuration(.whenReused, registrar))
@@ -58,7 +59,7 @@ struct BufferTests {
         let registrar = IOUringRegistrar()
         let domain = Domain(name: "registered", translation: .announced(registrar))
         let scratch = try Scratch(Scratch.memory)
-        var random = Seeded.stream("same address")
+        var random = Seeded("same address")
         let image = random.bytes(8192)
         scratch.fill(image)
         let engine = try IOUringEngine(Self.configuration(always ? .always : .whenReused, registrar))

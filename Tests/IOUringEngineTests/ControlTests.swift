@@ -4,6 +4,7 @@ import CDMA
 import DMACore
 import ForbiddenSystemCalls
 import Foundation
+import Seeds
 import Testing
 
 @testable import DMAIOUringEngine
@@ -121,7 +122,7 @@ struct ControlTests {
 
     @Test("bytes go from file to file through a pipe, and are doubled on the way", arguments: Carrying.allCases)
     func between(_ carrying: Carrying) throws {
-        var random = Seeded.stream("between")
+        var random = Seeded("between")
         let image = random.bytes(40_000)
         let (source, target) = (try Scratch(Scratch.memory, "a"), try Scratch(Scratch.memory, "b"))
         source.fill(image)
@@ -220,7 +221,7 @@ struct ControlTests {
 
     @Test("completions that lie name no memory: ignored, and counted")
     func hostile() throws {
-        var random = Seeded.stream("hostile")
+        var random = Seeded("hostile")
         var engine = try IOUringEngine(Carrying.threads.configuration(depth: 8))
         let ends = StreamTests.ends(socket: false)
         defer { for end in ends { close(end) } }

@@ -3,6 +3,7 @@
 import DMACore
 import DMAIOUringEngine
 import Foundation
+import Seeds
 import Testing
 
 #if canImport(Glibc)
@@ -16,7 +17,7 @@ struct DirectTests {
     /// Cuts a file at random places, writes all the pieces at once in random order, reads them back at once, again and again:
     /// pieces share pages, and some are whole pages.
     func pieces(_ carrying: Carrying, _ directory: String, rounds: Int) throws -> IOUringStatistics {
-        var random = Seeded.stream("pieces \(carrying)")
+        var random = Seeded("pieces \(carrying)")
         let size = 512 << 10
         let scratch = try Scratch(directory)
         var model = random.bytes(size)
@@ -113,7 +114,7 @@ struct DirectTests {
     func polled() throws {
         var configuration = Carrying.ring.configuration()
         configuration.polledCompletions = true
-        var random = Seeded.stream("polled")
+        var random = Seeded("polled")
         let image = random.bytes(64 << 10)
         for directory in [Scratch.disk, Scratch.memory] {
             let scratch = try Scratch(directory)
@@ -144,7 +145,7 @@ struct DirectTests {
     @Test("aligned transfers leave nothing in the page cache")
     func cache() throws {
         let scratch = try Scratch(Scratch.disk)
-        var random = Seeded.stream("cache")
+        var random = Seeded("cache")
         let image = random.bytes(1 << 20)
         var channel = try Channel<IOUringEngine, Freight>.make(Carrying.ring.configuration())
         let number = try channel.attach(PeripheralFile(scratch.descriptor, cache: .direct))

@@ -4,6 +4,7 @@ import DMACore
 import DMAIOUringEngine
 import Foundation
 import LoopDisks
+import Seeds
 import Testing
 
 #if canImport(Glibc)
@@ -26,7 +27,7 @@ struct DiskTests {
     func block(_ carrying: Carrying) throws {
         let disk = try LoopDisk(count: 16 << 20)
         defer { disk.end() }
-        var random = Seeded.stream("block")
+        var random = Seeded("block")
         let file = unsafe open(disk.device, O_RDWR | O_CLOEXEC)
         defer { close(file) }
         var channel = try Channel<IOUringEngine, Freight>.make(carrying.configuration())

@@ -3,6 +3,7 @@
 import DMACore
 import DMAIOUringEngine
 import Foundation
+import Seeds
 import Testing
 
 #if canImport(Glibc)
@@ -35,7 +36,7 @@ struct SocketTests {
 
     @Test("large sends without a copy: whole, in order, and over only when the memory is free", arguments: Carrying.allCases)
     func zeroCopy(_ carrying: Carrying) throws {
-        var random = Seeded.stream("zero copy")
+        var random = Seeded("zero copy")
         let ends = try Self.connection()
         defer { for end in ends { close(end) } }
         var channel = try Channel<IOUringEngine, Freight>.make(carrying.configuration())
@@ -113,7 +114,7 @@ struct CyclicTests {
         "capture: every period is what was sent, in order; a client that falls behind is told", arguments: Carrying.allCases,
         [true, false])
     func capture(_ carrying: Carrying, _ isSocket: Bool) throws {
-        var random = Seeded.stream("capture \(isSocket)")
+        var random = Seeded("capture \(isSocket)")
         let ends = StreamTests.ends(socket: isSocket)
         defer { for end in ends { close(end) } }
         var engine = try IOUringEngine(carrying.configuration())

@@ -3,6 +3,7 @@
 import DMACore
 import DMAIOUringEngine
 import Foundation
+import Seeds
 import Testing
 
 #if canImport(Glibc)
@@ -16,7 +17,7 @@ struct StorageTests {
     /// Reads and writes at random places against a model, many in flight on ranges that do not meet.
     func model(_ configuration: IOUringConfiguration, _ directory: String, _ cache: PeripheralFile.Cache, _ name: String) throws
     {
-        var random = Seeded.stream("model \(name)")
+        var random = Seeded("model \(name)")
         let size = 1 << 20
         let scratch = try Scratch(directory)
         var model = random.bytes(size)

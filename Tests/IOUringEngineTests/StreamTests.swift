@@ -3,6 +3,7 @@
 import DMACore
 import DMAIOUringEngine
 import Foundation
+import Seeds
 import Testing
 
 #if canImport(Glibc)
@@ -23,7 +24,7 @@ struct StreamTests {
 
     @Test("transactions on a stream keep their order, whatever their sizes", arguments: Carrying.allCases, [false, true])
     func order(_ carrying: Carrying, _ isSocket: Bool) throws {
-        var random = Seeded.stream("order \(isSocket)")
+        var random = Seeded("order \(isSocket)")
         let ends = Self.ends(socket: isSocket)
         defer { for end in ends { close(end) } }
         var channel = try Channel<IOUringEngine, Freight>.make(carrying.configuration())

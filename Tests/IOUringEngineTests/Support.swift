@@ -26,42 +26,6 @@ enum Carrying: String, CaseIterable, CustomTestStringConvertible, Sendable {
     }
 }
 
-/// Random numbers that follow from DMA_SEED and a name.
-struct Seeded: RandomNumberGenerator {
-    static let seed: UInt64 = {
-        let given = ProcessInfo.processInfo.environment["DMA_SEED"].flatMap { UInt64($0) }
-        let seed = given ?? UInt64.random(in: 1...999_999_999)
-        print("DMA_SEED=\(seed)")
-        return seed
-    }()
-    private var state: UInt64
-
-    static func stream(_ name: String) -> Seeded {
-        var state = seed
-        for byte in name.utf8 { state = (state ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        return Seeded(state: state)
-    }
-
-    mutating func next() -> UInt64 {
-        // SplitMix64
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-
-    mutating func bytes(_ count: Int) -> [UInt8] {
-        var result = [UInt8](repeating: 0, count: count)
-        var word: UInt64 = 0
-        for index in 0..<count {
-            if index % 8 == 0 { word = next() }
-            result[index] = UInt8(truncatingIfNeeded: word >> (UInt64(index % 8) * 8))
-        }
-        return result
-    }
-}
-
 /// A file that goes with the value: on the disk below the temporary directory, in memory, or wherever a path says.
 final class Scratch {
     let path: String

@@ -1,42 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import CDMA
+import Seeds
 import Testing
 
 @testable import DMACore
-
-/// A small generator whose seed can be given in DMA_SEED, so that a failure can be repeated.
-struct SeededGenerator: RandomNumberGenerator {
-    let seed: UInt64
-    private var state: UInt64
-
-    init(_ purpose: String) {
-        var seed = UInt64.random(in: 1...UInt64(UInt32.max))
-        if let text = ProcessFile.environment("DMA_SEED"), let given = UInt64(text) { seed = given }
-        self.seed = seed
-        state = seed
-        print("\(purpose): DMA_SEED=\(seed)")
-    }
-
-    /// SplitMix64.
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
-
-extension ProcessFile {
-    /// A variable of this process's environment.
-    static func environment(_ name: String) -> String? {
-        for entry in (read("/proc/self/environ", capacity: 1 << 20) ?? []).split(separator: 0) {
-            let text = String(decoding: entry, as: UTF8.self)
-            if text.hasPrefix(name + "=") { return String(text.dropFirst(name.count + 1)) }
-        }
-        return nil
-    }
-}
 
 @Suite("IOVA allocator")
 struct IOVAAllocatorTests {
@@ -120,7 +87,7 @@ struct IOVAAllocatorTests {
     /// A plain model: one flag for each page.
     @Test("random sequences agree with a table of pages", arguments: [IOVAAllocator.Order.topDown, .bottomUp])
     func random(order: IOVAAllocator.Order) throws {
-        var random = SeededGenerator("IOVA allocator")
+        var random = Seeded("IOVA allocator")
         let pages = 2048
         let hole = 700..<716
         var used = [Bool](repeating: false, count: pages)
@@ -149,7 +116,7 @@ struct IOVAAllocatorTests {
                     limit: UInt64(limit) * 4096 - 1)
                 guard found?.rawValue == expected.map({ UInt64($0) * 4096 }) else {
                     Issue.record(
-                        "step \(step), seed \(random.seed): \(String(describing: found)), not \(String(describing: expected))")
+                        "step \(step), seed \(Seeded.seed): \(String(describing: found)), not \(String(describing: expected))")
                     return
                 }
                 if let expected {
@@ -162,7 +129,7 @@ struct IOVAAllocatorTests {
                 for page in gone.start..<gone.start + gone.count { used[page] = false }
             }
             guard allocator.count == live.count else {
-                Issue.record("step \(step), seed \(random.seed): \(allocator.count) ranges, not \(live.count)")
+                Issue.record("step \(step), seed \(Seeded.seed): \(allocator.count) ranges, not \(live.count)")
                 return
             }
         }

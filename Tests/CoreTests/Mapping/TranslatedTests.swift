@@ -1,3 +1,4 @@
+import Seeds
 // SPDX-License-Identifier: Apache-2.0
 import Synchronization
 import Testing
@@ -262,7 +263,7 @@ struct TranslatedTests {
 
     @Test("random lists: no byte is lost, no segment breaks a limit")
     func random() throws {
-        var random = SeededGenerator("scatter lists")
+        var random = Seeded("scatter lists")
         for round in 0..<300 {
             var constraints = DeviceConstraints()
             constraints.maximumSegmentSize = 512 << UInt64.random(in: 0...8, using: &random)
@@ -300,7 +301,7 @@ struct TranslatedTests {
                     region.start.rawValue % constraints.alignment == 0,
                     wall == 0 || region.start.rawValue / wall == (region.start.rawValue + region.count - 1) / wall
                 else {
-                    Issue.record("round \(round), seed \(random.seed): \(region) breaks \(constraints)")
+                    Issue.record("round \(round), seed \(Seeded.seed): \(region) breaks \(constraints)")
                     return
                 }
                 for offset in 0..<region.count {
@@ -309,7 +310,7 @@ struct TranslatedTests {
             }
             guard seen == expected else {
                 Issue.record(
-                    "round \(round), seed \(random.seed): \(seen.count) bytes seen, \(expected.count) expected, or others")
+                    "round \(round), seed \(Seeded.seed): \(seen.count) bytes seen, \(expected.count) expected, or others")
                 return
             }
             _ = try mapped.unmap()
