@@ -159,7 +159,7 @@ let package = Package(
 )
 
 // The guide's programs, which Scripts/test builds, runs and compares with the text.
-package.targets += ["FirstCopy", "Buffers", "Channels", "Modes", "Errors"].map { folder in
+package.targets += ["FirstCopy", "Copies", "Buffers", "Channels", "Modes", "Errors"].map { folder in
     let name = folder.reduce(into: "example") { name, letter in
         name += letter.isUppercase ? "-" + letter.lowercased() : String(letter)
     }
