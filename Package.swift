@@ -92,7 +92,7 @@ let package = Package(
             ],
             path: "Tests/AdapterTests", swiftSettings: house),
         .testTarget(
-            name: "DMAToolTests", dependencies: ["CopySupport", "DMA", "DMABench", "DMACore", "ScriptedEngines", "dmactl"],
+            name: "DMAToolTests", dependencies: ["DMATestSupport", "DMA", "DMABench", "DMACore", "ScriptedEngines", "dmactl"],
             path: "Tests/ToolTests", swiftSettings: house),
         .testTarget(
             name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore"], path: "Tests/BenchTests",
@@ -109,13 +109,14 @@ let package = Package(
             path: "Sources/Tool", swiftSettings: house),
         .testTarget(
             name: "DMASelfTestTests",
-            dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "DMASelfTest", "LoopDisks"],
+            dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "DMASelfTest", "DMATestSupport"],
             path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(
-            name: "DMASystemTests", dependencies: ["CopySupport", "DMA", "DMACore", "DMAIOUringEngine"],
+            name: "DMASystemTests", dependencies: ["DMATestSupport", "DMA", "DMACore", "DMAIOUringEngine"],
             path: "Tests/SystemTests",
             swiftSettings: house),
-        .target(name: "CopySupport", path: "Tests/CopySupport", swiftSettings: house),
+        // Programs, loop disks and folders for tests.
+        .target(name: "DMATestSupport", path: "Tests/Support", swiftSettings: house),
         .target(
             name: "ScriptedEngines", dependencies: ["CDMA", "DMACore"], path: "Tests/ScriptedEngines", swiftSettings: house),
         .target(name: "DMAConformance", dependencies: ["DMACore"], path: "Sources/Conformance", swiftSettings: house),
@@ -144,12 +145,11 @@ let package = Package(
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(
             name: "DMACompileFailTests", dependencies: ["DMACore"], path: "Tests/CompileFailTests", swiftSettings: house),
-        .target(name: "LoopDisks", path: "Tests/LoopDisks", swiftSettings: house),
         // Takes io_uring away from a test's process.
         .target(name: "ForbiddenSystemCalls", path: "Tests/ForbiddenSystemCalls"),
         .testTarget(
             name: "DMAIOUringEngineTests",
-            dependencies: ["CDMA", "DMACore", "DMAIOUringEngine", "ForbiddenSystemCalls", "LoopDisks"],
+            dependencies: ["CDMA", "DMACore", "DMAIOUringEngine", "ForbiddenSystemCalls", "DMATestSupport"],
             path: "Tests/IOUringEngineTests",
             swiftSettings: house),
         .testTarget(

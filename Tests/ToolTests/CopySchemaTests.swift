@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CopySupport
 import DMA
+import DMATestSupport
 import Foundation
 import Testing
 
 @Suite(
     "Schemas of dmactl copy", .serialized,
-    .enabled(if: Program.hasValidator, "python3-jsonschema and python3-yaml are not installed; run Scripts/setup --tests"))
+    .enabled(if: hasValidator, "python3-jsonschema and python3-yaml are not installed; run Scripts/setup --tests"))
 struct CopySchemaTests {
     /// The output fits the schema, and as this definition of it: `oneOf` alone would let a failure pass for a copy.
     private func expect(
         _ answer: Command.Answer, _ status: Int32, as kind: String, at location: SourceLocation = #_sourceLocation
     ) throws -> [String: Any] {
         #expect(answer.status == status, "\(answer)", sourceLocation: location)
-        #expect(try SchemaTests().findings("copy", answer.text) == "", "\(answer.text)", sourceLocation: location)
-        let found = try JSONSerialization.jsonObject(with: Data(answer.output)) as? [String: Any]
+        #expect(try SchemaTests().findings("copy", answer.output) == "", "\(answer.output)", sourceLocation: location)
+        let found = try JSONSerialization.jsonObject(with: Data(answer.bytes)) as? [String: Any]
         let document = try #require(found, sourceLocation: location)
-        #expect(document["version"] as? Int == 1 && document[kind] != nil, "\(answer.text)", sourceLocation: location)
+        #expect(document["version"] as? Int == 1 && document[kind] != nil, "\(answer.output)", sourceLocation: location)
         return document
     }
 
@@ -33,9 +33,9 @@ struct CopySchemaTests {
         #expect(
             second["verified"] as? Bool == true && second["crc32c"] != nil && (second["figures"] as? [Any])?.isEmpty == false)
         // The validator can say no: to a field that is not there, and to one too many.
-        #expect(try SchemaTests().findings("copy", plain.text.replacing("\"moved\"", with: "\"other\"")) != "")
+        #expect(try SchemaTests().findings("copy", plain.output.replacing("\"moved\"", with: "\"other\"")) != "")
         #expect(
-            try SchemaTests().findings("copy", plain.text.replacing("\"source\" : \"/", with: "\"x\": 1, \"source\" : \"/"))
+            try SchemaTests().findings("copy", plain.output.replacing("\"source\" : \"/", with: "\"x\": 1, \"source\" : \"/"))
                 != "")
 
         let running = try Command.start([
@@ -56,7 +56,7 @@ struct CopySchemaTests {
         try scratch.write("a", [1, 2, 3])
         let explained = try Command.copy("--explain", "--json", scratch.at("a"), scratch.at("b"))
         _ = try expect(explained, 0, as: "plan")
-        try scratch.write("plan", explained.output)
+        try scratch.write("plan", explained.bytes)
         #expect(!scratch.exists("b"))
         _ = try expect(
             try Command.copy("--json", "--plan", scratch.at("plan"), scratch.at("a"), scratch.at("b")), 0, as: "report")

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CopySupport
 import DMACore
 import DMAIOUringEngine
+import DMATestSupport
 import Foundation
 import Testing
 
@@ -156,8 +156,8 @@ struct CopyTests {
         }
         // The largest file there is, all hole: figures of it must not leave their range.
         let whole = try Command.shell("truncate -s 8191P c; $D copy c d; stat -c %s d", folder: scratch.at("t"))
-        #expect(whole.text == "9222246136947933184\n", "\(whole)")
-        #expect(try Command.shell("tail -c 20 b | tr -d '\\0'", folder: scratch.at("t")).text == "end")
+        #expect(whole.output == "9222246136947933184\n", "\(whole)")
+        #expect(try Command.shell("tail -c 20 b | tr -d '\\0'", folder: scratch.at("t")).output == "end")
     }
 
     @Test("mode and times are kept; with preserve, attributes too")
@@ -175,7 +175,7 @@ struct CopyTests {
         #expect(b.mode == 0o640 && b.modified == a.modified)
         if set.status == 0 {
             let value = try Command.shell("python3 -c 'import os; print(os.getxattr(\"b\",\"user.x\"))'", folder: scratch.path)
-            #expect(value.text == "b'y'\n")
+            #expect(value.output == "b'y'\n")
         }
     }
 
