@@ -96,10 +96,10 @@ let package = Package(
             ],
             path: "Tests/AdapterTests", swiftSettings: house),
         .testTarget(
-            name: "DMAToolTests", dependencies: ["CopySupport", "DMA", "DMABench", "DMACore", "ScriptedEngines", "dmactl"],
+            name: "DMAToolTests", dependencies: ["DMATestSupport", "DMA", "DMABench", "DMACore", "ScriptedEngines", "dmactl"],
             path: "Tests/ToolTests", swiftSettings: house),
         .testTarget(
-            name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore", "Seeds"], path: "Tests/BenchTests",
+            name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore", "DMATestSupport"], path: "Tests/BenchTests",
             swiftSettings: house),
         .testTarget(
             name: "DMAReportTests", dependencies: ["DMABench", "DMAReport"], path: "Tests/ReportTests",
@@ -113,14 +113,14 @@ let package = Package(
             path: "Sources/Tool", swiftSettings: house),
         .testTarget(
             name: "DMASelfTestTests",
-            dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "DMASelfTest", "LoopDisks"],
+            dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "DMASelfTest", "DMATestSupport"],
             path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(
-            name: "DMASystemTests", dependencies: ["CopySupport", "DMA", "DMACore", "DMAIOUringEngine"],
+            name: "DMASystemTests", dependencies: ["DMATestSupport", "DMA", "DMACore", "DMAIOUringEngine"],
             path: "Tests/SystemTests",
             swiftSettings: house),
-        .target(name: "Seeds", path: "Tests/Seeds", swiftSettings: house),
-        .target(name: "CopySupport", path: "Tests/CopySupport", swiftSettings: house),
+        // Programs, loop disks, folders and seeds for tests.
+        .target(name: "DMATestSupport", path: "Tests/Support", swiftSettings: house),
         .target(
             name: "ScriptedEngines", dependencies: ["CDMA", "DMACore", "DMAThreads"], path: "Tests/ScriptedEngines",
             swiftSettings: house),
@@ -138,7 +138,8 @@ let package = Package(
             name: "dma-benchmark-cpu", dependencies: ["BenchmarkPeers", "DMACPUEngine", "DMACore"],
             path: "Benchmarks/CPU/Swift", swiftSettings: house),
         .testTarget(
-            name: "DMACoreTests", dependencies: ["CDMA", "DMACore", "Seeds"], path: "Tests/CoreTests", exclude: ["Channel"],
+            name: "DMACoreTests", dependencies: ["CDMA", "DMACore", "DMATestSupport"], path: "Tests/CoreTests",
+            exclude: ["Channel"],
             swiftSettings: house),
         // Apart, because the scripted engines' module brings CDMA's view of the C library with it.
         .testTarget(
@@ -150,22 +151,22 @@ let package = Package(
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(
             name: "DMACompileFailTests", dependencies: ["DMACore"], path: "Tests/CompileFailTests", swiftSettings: house),
-        .target(name: "LoopDisks", path: "Tests/LoopDisks", swiftSettings: house),
         // Takes io_uring away from a test's process.
         .target(name: "ForbiddenSystemCalls", path: "Tests/ForbiddenSystemCalls"),
         .testTarget(
             name: "DMAIOUringEngineTests",
-            dependencies: ["CDMA", "DMACore", "DMAIOUringEngine", "ForbiddenSystemCalls", "LoopDisks", "Seeds"],
+            dependencies: ["CDMA", "DMACore", "DMAIOUringEngine", "ForbiddenSystemCalls", "DMATestSupport"],
             path: "Tests/IOUringEngineTests",
             swiftSettings: house),
         .testTarget(
-            name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine", "Seeds"], path: "Tests/CPUEngineTests",
+            name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine", "DMATestSupport"],
+            path: "Tests/CPUEngineTests",
             swiftSettings: house),
     ]
 )
 
 // The guide's programs, which Scripts/test builds, runs and compares with the text.
-package.targets += ["FirstCopy", "Buffers", "Channels", "Modes", "Errors"].map { folder in
+package.targets += ["FirstCopy", "Copies", "Buffers", "Channels", "Modes", "Errors"].map { folder in
     let name = folder.reduce(into: "example") { name, letter in
         name += letter.isUppercase ? "-" + letter.lowercased() : String(letter)
     }
@@ -178,7 +179,7 @@ package.targets += ["FirstCopy", "Buffers", "Channels", "Modes", "Errors"].map {
 if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
     let rooms: Set = [
         "CDMA", "CISAL", "DMACore", "DMAThreads", "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests",
-        "Seeds",
+        "DMATestSupport",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }
     package.products.removeAll { product in

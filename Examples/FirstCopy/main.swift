@@ -3,7 +3,6 @@
 
 // snippet: first-copy
 import DMA
-import DMACore
 
 func firstCopy(on system: DMASystem) async throws(DMAError) {
     var granted = try system.requestChannel(ChannelRequest(.copy), of: Pair<MappedBuffer, MappedBuffer>.self)

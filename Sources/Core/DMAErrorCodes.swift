@@ -17,7 +17,7 @@ extension DMAError {
             calledFromCallback, quiesceTimeout, staleCookie, notReusable, noMetadata, metadataInUse, cancelled, notPeripheral,
             badConfiguration,
             notCyclic, deadlinePassed, engineFailed, badPeriod, badShare, unsupportedCommand,
-            noSuchPeripheral, tooManyPeripherals, peripheralBusy, kernelRefused
+            noSuchPeripheral, tooManyPeripherals, peripheralBusy, kernelRefused, needsPipe
     }
 
     /// What the code means, once for every reader: messages, the guide's table and the tests. In the texts `@` stands for
@@ -188,6 +188,11 @@ extension DMAError.Code {
             facts(2, "the end of peripheral @", "no transaction that names it", "take its completions first, or terminate")
         case .kernelRefused:
             facts(nil, "a system call", "not that: the kernel refused", "see errno")
+        case .needsPipe:
+            facts(
+                3, "bytes from peripheral @ to peripheral % without this process's memory",
+                "the kernel's splice(2), which has a pipe on one side, and tee(2), which has one on both",
+                "attach a pipe(2), and move into it and out of it; or go through memory: .fromPeripheral, .toPeripheral")
         case .badShare:
             facts(nil, "a share of @ per mille", "1 to 1000", "choose a share above 0 and at most 1")
         }

@@ -120,6 +120,7 @@ struct LeasedEngine: ~Copyable, Engine {
     mutating func resume() -> Bool { engine.resume() }
     mutating func residue(of tag: UInt32) -> UInt64? { engine.residue(of: tag) }
     mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) { try engine.configure(configuration) }
+    mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) { try engine.checkCommand(descriptor) }
     mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try engine.attach(file) }
     mutating func detach(_ number: UInt32) throws(DMAError) { try engine.detach(number) }
     mutating func wait(until deadline: Deadline) -> Bool { engine.wait(until: deadline) }

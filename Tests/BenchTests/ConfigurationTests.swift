@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMABench
+import DMATestSupport
 import Foundation
-import Seeds
 import Testing
 
 @Suite("Configuration files")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMABench
-import Seeds
+import DMATestSupport
 import Testing
 
 @Suite("Statistics")

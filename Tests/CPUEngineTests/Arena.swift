@@ -2,7 +2,7 @@
 
 import DMACPUEngine
 import DMACore
-import Seeds
+import DMATestSupport
 import Testing
 
 /// Memory with regions cut out of it, and a copy of what should be in it.

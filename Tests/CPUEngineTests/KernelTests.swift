@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACPUEngine
-import Seeds
+import DMATestSupport
 import Testing
 
 /// Each kernel on each path that this processor and build have, against a model that goes byte by byte.

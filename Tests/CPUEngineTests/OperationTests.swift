@@ -2,7 +2,7 @@
 
 import DMACPUEngine
 import DMACore
-import Seeds
+import DMATestSupport
 import Testing
 
 /// Every operation through a channel, inline and by workers, against a model.

@@ -2,7 +2,7 @@
 
 import DMACPUEngine
 import DMACore
-import Seeds
+import DMATestSupport
 import Testing
 
 #if canImport(Glibc)

@@ -2,9 +2,9 @@
 
 import CDMA
 import DMACore
+import DMATestSupport
 import ForbiddenSystemCalls
 import Foundation
-import Seeds
 import Testing
 
 @testable import DMAIOUringEngine
@@ -151,10 +151,31 @@ struct ControlTests {
             .fromPeripheral(0..<1, at: place(4)), try freight([[UInt8](repeating: 0, count: 40_000)], .fromDevice))
         let got = try bytes(double.cargo)
         #expect(got == image)
-        // Without a pipe on either side there is no such call.
-        let refused = try channel.perform(.betweenPeripherals(from: place(0, 0), to: place(1, 0), count: 10))
-        let (status, value) = (refused.status, refused.value)
-        #expect(status == .failed && value == UInt64(EINVAL))
+        // Without a pipe there is no such call; the refusal names both sides, and the way round.
+        for (operation, sides) in [
+            (DMACore.Operation.betweenPeripherals(from: place(0, 0), to: place(1, 0), count: 10), (0, 1)),
+            (.betweenPeripherals(from: place(0, 0), to: place(3), count: 10, duplicates: true), (0, 3)),
+            (.betweenPeripherals(from: place(2), to: place(1, 0), count: 10, duplicates: true), (2, 1)),
+        ] {
+            let error = refusal(&channel, operation)
+            #expect(error?.code == .needsPipe)
+            #expect(error?.asked == UInt64(numbers[sides.0]) && error?.limit == UInt64(numbers[sides.1]))
+            #expect(error?.ability.contains("splice(2)") == true && error?.cure.contains("pipe(2)") == true)
+        }
+        let nobody = PeripheralPlace(number: 999)
+        #expect(refusal(&channel, .betweenPeripherals(from: place(2), to: nobody, count: 1))?.code == .noSuchPeripheral)
+        #expect(refusal(&channel, .betweenPeripherals(from: nobody, to: place(3), count: 1))?.code == .noSuchPeripheral)
+        // Nothing was left in flight, nor in a pipe.
+        #expect(channel.inFlight == 0)
+        try channel.detach(numbers[0])
+    }
+
+    /// What a submission is refused with; nil where it is not.
+    private func refusal(_ channel: inout Channel<IOUringEngine, Freight>, _ operation: DMACore.Operation) -> DMAError? {
+        switch channel.submit(operation, Freight(capacity: 1)) {
+        case .queued: nil
+        case .refused(let error, _): error
+        }
     }
 
     @Test("on a ring of one thread another one is refused, and told so")

@@ -2,9 +2,8 @@
 
 import DMACore
 import DMAIOUringEngine
+import DMATestSupport
 import Foundation
-import LoopDisks
-import Seeds
 import Testing
 
 #if canImport(Glibc)
@@ -13,7 +12,7 @@ import Testing
     import Musl
 #endif
 
-@Suite("Disks", .serialized, .enabled(if: LoopDisk.isPossible, Comment(rawValue: LoopDisk.reason)))
+@Suite("Disks", .serialized, .enabled(if: Machine.hasLoops, Comment(rawValue: Machine.withoutLoops)))
 struct DiskTests {
     @Test("direct transfers on ext4 agree with a model of bytes", arguments: [Carrying.ring, .threads])
     func ext4(_ carrying: Carrying) throws {

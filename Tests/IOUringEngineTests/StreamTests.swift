@@ -2,8 +2,8 @@
 
 import DMACore
 import DMAIOUringEngine
+import DMATestSupport
 import Foundation
-import Seeds
 import Testing
 
 #if canImport(Glibc)

@@ -4,8 +4,8 @@ import DMAConformance
 import DMACore
 import DMAIOUringEngine
 import DMASelfTest
+import DMATestSupport
 import Foundation
-import LoopDisks
 import Testing
 
 /// The conformance suite on the io_uring engine: each way it is carried, each kind of file system.
@@ -49,7 +49,7 @@ struct IOUringConformanceTests {
 
     @Test(
         "on ext4 of a disk made of a file, buffered and direct",
-        .enabled(if: LoopDisk.isPossible, Comment(rawValue: LoopDisk.reason)),
+        .enabled(if: Machine.hasLoops, Comment(rawValue: Machine.withoutLoops)),
         arguments: [IOUringConfiguration.Path.ring, .threads])
     func ext4(_ path: IOUringConfiguration.Path) async throws {
         let disk = try LoopDisk(count: 256 << 20, fileSystem: "ext4")

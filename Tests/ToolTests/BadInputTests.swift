@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CopySupport
+import DMATestSupport
 import Foundation
 import Testing
 
@@ -155,7 +155,7 @@ struct BadInputTests {
             $D copy /dev/null r; [ ! -s r ]
             echo fine
             """, folder: scratch.path)
-        #expect(answer.text == "fine\n" && answer.status == 0, "\(answer)")
+        #expect(answer.output == "fine\n" && answer.status == 0, "\(answer)")
     }
 
     @Test("sockets, both ways")
@@ -183,7 +183,7 @@ struct BadInputTests {
             """
         try scratch.write("s.py", Array(program.utf8))
         let answer = try Command.run(["D=\(Command.dmactl)", "python3", "s.py"], folder: scratch.path)
-        #expect(answer.text == "0 True\n0 True\n", "\(answer)")
+        #expect(answer.output == "0 True\n0 True\n", "\(answer)")
     }
 
     @Test(
@@ -196,12 +196,12 @@ struct BadInputTests {
             head -c 2000000 /dev/zero > a
             script -qec "stty cols 66; $D copy --rate 2MB --chunk 64KiB a $PWD/b" /dev/null < /dev/null
             """, folder: scratch.path)
-        let lines = answer.text.split(separator: "\r").filter { $0.hasPrefix("\u{1b}[K") && $0.contains(" left") }
+        let lines = answer.output.split(separator: "\r").filter { $0.hasPrefix("\u{1b}[K") && $0.contains(" left") }
         #expect(answer.status == 0 && lines.count >= 2, "\(answer)")
         #expect(lines.allSatisfy { $0.dropFirst(3).count <= 65 && $0.contains("…") }, "\(lines)")
         #expect(
-            answer.text.contains(" s of processor") && answer.text.contains("read and written")
-                || answer.text.contains("copied in the kernel"))
+            answer.output.contains(" s of processor") && answer.output.contains("read and written")
+                || answer.output.contains("copied in the kernel"))
     }
 
     @Test("nobody reads any more: the end is as quiet as cat's")
@@ -214,7 +214,7 @@ struct BadInputTests {
             cat a | $D copy --mode burst --chunk 64KiB - - | head -c 1 > /dev/null; echo ${PIPESTATUS[1]}
             $D copy pattern:1:100MB - | head -c 1 > /dev/null; echo ${PIPESTATUS[0]}
             """, folder: scratch.path)
-        #expect(answer.text == "141\n141\n141\n" && answer.errors.isEmpty, "\(answer)")
+        #expect(answer.output == "141\n141\n141\n" && answer.errors.isEmpty, "\(answer)")
     }
 
     @Test("path names with newlines, by a list of find's, under their folders")
@@ -230,7 +230,7 @@ struct BadInputTests {
             python3 -c 'import json; d=json.load(open("json")); print(d["version"],len(d["copied"]),len(d["failed"]))'
             printf '../x\\n' | $D copy --files-from - t || echo $?
             """, folder: scratch.path)
-        #expect(answer.text == "same\n1\n1 1 1\n1\n", "\(answer)")
+        #expect(answer.output == "same\n1\n1 1 1\n1\n", "\(answer)")
         #expect(answer.errors.contains("nope") && answer.errors.contains("paths without .."), "\(answer.errors)")
         let directory = try Command.copy(scratch.at("s"), scratch.at("w"))
         #expect(directory.status == 1 && directory.errors.contains("-print0 | dmactl copy --files-from - TARGET"))
@@ -248,7 +248,7 @@ struct BadInputTests {
         )
         let words = Self.nobody + ["prlimit", "--memlock=65536:65536", Command.dmactl, "copy"]
         let explained = try Command.run(words + ["--explain", scratch.at("a"), scratch.at("b")])
-        #expect(explained.text.contains("RLIMIT_MEMLOCK leaves (64 KiB)"), "\(explained)")
+        #expect(explained.output.contains("RLIMIT_MEMLOCK leaves (64 KiB)"), "\(explained)")
         let answer = try Command.run(words + ["--engine", "io_uring", "--verify", scratch.at("a"), scratch.at("b")])
         #expect(answer.status == 0 && answer.errors.isEmpty, "\(answer)")
         #expect(try Command.copy(scratch.at("b"), "pattern:4").status == 0)
@@ -288,7 +288,7 @@ struct BadInputTests {
             mkfifo p q; $D copy --explain p q | grep -c splice; $D copy --engine nope a c 2> err; echo $?; grep -c 'dmactl list' err
             """, folder: scratch.path)
         #expect(
-            answer.text == "none\n1 4096 engine\n" + String(repeating: "1 1\n", count: 8) + "1\n64\n64\n64\n1\n1\n1\n1\n",
+            answer.output == "none\n1 4096 engine\n" + String(repeating: "1 1\n", count: 8) + "1\n64\n64\n64\n1\n1\n1\n1\n",
             "\(answer)")
         #expect(!scratch.exists("c"))
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CopySupport
+import DMATestSupport
 import Foundation
 import Testing
 
@@ -13,16 +13,16 @@ struct DeviceTests {
         try Command.shell("$D copy pattern:8:20000001 a", folder: scratch.path)
         let asked = try Command.copy(scratch.at("a"), device)
         #expect(asked.status == 1 && asked.errors.contains("add --yes"), "\(asked)")
-        #expect(try Command.shell("head -c 100 \(device) | tr -d '\\0' | wc -c").text == "0\n")
+        #expect(try Command.shell("head -c 100 \(device) | tr -d '\\0' | wc -c").output == "0\n")
         for way in [[], ["--discard"]] {
             let answer = try Command.run([Command.dmactl, "copy", "--yes", "--verify", scratch.at("a"), device] + way)
             #expect(answer.status == 0, "\(answer)")
             #expect(
-                try Command.shell("head -c 20000001 \(device) | cmp - a && echo same", folder: scratch.path).text == "same\n")
+                try Command.shell("head -c 20000001 \(device) | cmp - a && echo same", folder: scratch.path).output == "same\n")
         }
         // And back, the whole device.
         #expect(try Command.copy(device, scratch.at("c")).status == 0)
-        #expect(try Command.shell("cmp -n 20000001 a c && stat -c %s c", folder: scratch.path).text == "\(24 << 20)\n")
+        #expect(try Command.shell("cmp -n 20000001 a c && stat -c %s c", folder: scratch.path).output == "\(24 << 20)\n")
     }
 
     @Test("too small a device is refused before a byte is written")
@@ -32,7 +32,7 @@ struct DeviceTests {
         try scratch.write("a", [UInt8](repeating: 1, count: 1 << 20 + 1))
         let answer = try Command.copy("--yes", scratch.at("a"), device)
         #expect(answer.status == 1 && answer.errors.contains("the device is smaller"), "\(answer)")
-        #expect(try Command.shell("tr -d '\\0' < \(device) | wc -c").text == "0\n")
+        #expect(try Command.shell("tr -d '\\0' < \(device) | wc -c").output == "0\n")
     }
 
     @Test("a device that is mounted, or that somebody holds, is refused by name")
@@ -40,7 +40,7 @@ struct DeviceTests {
         let scratch = try Scratch()
         try scratch.write("a", [1, 2, 3])
         let folder = try scratch.mounted("ext4", 16 << 20, "m", make: ["-q"])
-        let device = try Command.shell("findmnt -n -o SOURCE \(folder)").text.trimmingCharacters(in: .whitespacesAndNewlines)
+        let device = try Command.shell("findmnt -n -o SOURCE \(folder)").output.trimmingCharacters(in: .whitespacesAndNewlines)
         let mounted = try Command.copy("--yes", scratch.at("a"), device)
         #expect(
             mounted.status == 1 && mounted.errors.contains("mounted at \(folder)") && mounted.errors.contains("umount"),
@@ -49,7 +49,7 @@ struct DeviceTests {
         let held = try Command.shell(
             "python3 -c 'import os,sys,time; f=os.open(\"\(other)\",os.O_RDWR|os.O_EXCL); print(flush=True); time.sleep(3)' & sleep 0.7; $D copy --yes a \(other); echo $?; wait",
             folder: scratch.path)
-        #expect(held.text.contains("1\n") && held.errors.contains("holds it"), "\(held)")
+        #expect(held.output.contains("1\n") && held.errors.contains("holds it"), "\(held)")
         let used = try scratch.loop(4 << 20, name: "swap")
         let swap = try Command.shell("mkswap \(used) >/dev/null && swapon \(used)")
         if swap.status == 0 {
@@ -68,7 +68,7 @@ struct DeviceTests {
         for _ in 0..<5 {
             let answer = try Command.shell(
                 "$D copy --yes m.disk \(device) && mount \(device) m && umount m && echo good", folder: scratch.path)
-            #expect(answer.text == "good\n", "\(answer)")
+            #expect(answer.output == "good\n", "\(answer)")
         }
     }
 
@@ -88,7 +88,7 @@ struct DeviceTests {
                 $D copy --reflink always a c && cmp a c; $D copy --reflink never --json a d > ../json; cmp a d
                 python3 -c 'import json; r=json.load(open("../json"))["report"]; print(r["moved"])'
                 """, folder: scratch.path)
-            #expect(answer.text == "reflink 0 62914560\n62914560\n", "\(kind): \(answer)")
+            #expect(answer.output == "reflink 0 62914560\n62914560\n", "\(kind): \(answer)")
         }
         let refused = try Command.shell("echo x > a; $D copy --reflink always a b", folder: scratch.path)
         #expect(refused.status == 1 && refused.errors.contains("leave --reflink always out") && !scratch.exists("b"))

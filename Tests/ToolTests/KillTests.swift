@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CopySupport
+import DMATestSupport
 import Foundation
 import Testing
 
@@ -9,7 +9,7 @@ struct KillTests {
     @Test("kill -9 at a random moment, 200 times: the old file or the new one, never a mixture")
     func killed() throws {
         let scratch = try Scratch()
-        var random = CopyRandom("kill")
+        var random = Seeded("kill")
         let size = 300_000
         var old = random.bytes(size)
         try scratch.write("b", old)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DMATestSupport
 import Foundation
 import Testing
 
@@ -49,24 +50,24 @@ struct MannersTests {
 
     @Test(
         "colour on a terminal, none with NO_COLOR, none in a file",
-        .enabled(if: Program.has("/usr/bin/script"), "script(1) is not installed; Debian: apt-get install bsdutils"))
+        .enabled(if: Machine.has("/usr/bin/script"), "script(1) is not installed; Debian: apt-get install bsdutils"))
     func color() throws {
         func onTerminal(_ environment: String) throws -> String {
-            try Ran(
-                "/usr/bin/script",
+            try Command.run(
                 [
-                    "-qec", "env \(environment) \(Program.dmactl) test --operation fill --iterations 1 --duration 0.1",
+                    "script", "-qec",
+                    "env \(environment) \(Program.dmactl) test --operation fill --iterations 1 --duration 0.1",
                     "/dev/null",
-                ]
+                ], limit: 120
             ).output
         }
         #expect(try onTerminal("-u NO_COLOR TERM=xterm").contains("\u{1b}[32m"))
         #expect(try !onTerminal("NO_COLOR=1 TERM=xterm").contains("\u{1b}[32m"))
         #expect(try onTerminal("NO_COLOR= TERM=xterm").contains("\u{1b}[32m"))
         #expect(try !onTerminal("-u NO_COLOR TERM=dumb").contains("\u{1b}[32m"))
-        let piped = try Ran(
-            Program.dmactl, ["test", "--operation", "fill", "--iterations", "1", "--duration", "0.1"],
-            environment: ["TERM": "xterm"])
+        let piped = try Command.run(
+            [Program.dmactl, "test", "--operation", "fill", "--iterations", "1", "--duration", "0.1"],
+            environment: ["TERM": "xterm"], limit: 120)
         #expect(!piped.output.contains("\u{1b}") && !piped.errors.contains("\u{1b}"))
     }
 
@@ -109,12 +110,12 @@ struct MannersTests {
             let script = try Program.run(["--generate-completion-script", shell])
             #expect(script.status == 0)
             for word in ["bench", "list", "test", "max-channels"] { #expect(script.output.contains(word), "\(shell)") }
-            guard Program.has("/usr/bin/\(shell)") || Program.has("/bin/\(shell)") else { continue }
-            let path = Program.has("/usr/bin/\(shell)") ? "/usr/bin/\(shell)" : "/bin/\(shell)"
+            guard Machine.has("/usr/bin/\(shell)") || Machine.has("/bin/\(shell)") else { continue }
+            let path = Machine.has("/usr/bin/\(shell)") ? "/usr/bin/\(shell)" : "/bin/\(shell)"
             let file = FileManager.default.temporaryDirectory.appending(path: "dma-\(UUID().uuidString)")
             defer { try? FileManager.default.removeItem(at: file) }
             try script.output.write(to: file, atomically: true, encoding: .utf8)
-            let ran = try Ran(path, arguments + [file.path])
+            let ran = try Command.run([path] + arguments + [file.path])
             #expect(ran.status == 0 && ran.errors.isEmpty, "\(shell): \(ran.errors)")
             read += 1
         }
@@ -124,15 +125,15 @@ struct MannersTests {
 
     @Test(
         "the man pages are without a fault",
-        .enabled(if: Program.has("/usr/bin/mandoc"), "mandoc is not installed; run Scripts/setup --tests"))
+        .enabled(if: Machine.has("/usr/bin/mandoc"), "mandoc is not installed; run Scripts/setup --tests"))
     func manual() throws {
         for page in try ManualPage.all() {
             let file = FileManager.default.temporaryDirectory.appending(path: "\(page.name).1")
             defer { try? FileManager.default.removeItem(at: file) }
             try page.text.write(to: file, atomically: true, encoding: .utf8)
-            let lint = try Ran("/usr/bin/mandoc", ["-T", "lint", "-W", "warning", file.path])
+            let lint = try Command.run(["mandoc", "-T", "lint", "-W", "warning", file.path])
             #expect(lint.status == 0 && lint.output.isEmpty, "\(lint.output)")
-            let shown = try Ran("/usr/bin/mandoc", ["-T", "ascii", file.path]).output
+            let shown = try Command.run(["mandoc", "-T", "ascii", file.path]).output
             for word in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES", "EXIT CODES", "SEE ALSO"] {
                 let plain = shown.replacingOccurrences(of: ".\u{8}", with: "", options: .regularExpression)
                 #expect(plain.contains(word), "\(page.name) has no \(word)")
@@ -144,33 +145,31 @@ struct MannersTests {
     @Test(
         "without /sys, without privileges",
         .enabled(
-            if: Program.canUnshare,
+            if: Machine.canUnshare,
             "unshare(1) may make no user and mount namespace; run as root, or allow user namespaces (kernel.unprivileged_userns_clone=1)"
         ))
     func container() throws {
-        let ran = try Ran(
-            "/usr/bin/unshare",
+        let ran = try Command.run(
             [
-                "-rm", "sh", "-c",
+                "unshare", "-rm", "sh", "-c",
                 "mount -t tmpfs none /sys && test -z \"$(ls /sys)\" && exec \(Program.dmactl) bench --engine cpu --size 4KiB --seconds 0.01 --repeats 1 && exec \(Program.dmactl) list",
             ],
-            environment: ["NO_COLOR": "1", "COLUMNS": ""])
+            environment: ["NO_COLOR": "1", "COLUMNS": ""], limit: 120)
         #expect(ran.status == 0, "\(ran.errors)")
         #expect(ran.output.contains("4 KiB"))
         // What /sys would have said is not there.
         #expect(!ran.output.contains("L1d"))
-        let test = try Ran(
-            "/usr/bin/unshare",
+        let test = try Command.run(
             [
-                "-rm", "sh", "-c",
+                "unshare", "-rm", "sh", "-c",
                 "mount -t tmpfs none /sys && exec \(Program.dmactl) test --operation copy --iterations 2 --duration 0.2",
-            ])
+            ], limit: 120)
         #expect(test.status == 0 && test.output.contains("every byte right"), "\(test.errors)")
     }
 
     @Test(
         "TAP is what prove reads",
-        .enabled(if: Program.has("/usr/bin/prove"), "prove(1) is not installed; Debian: apt-get install perl"))
+        .enabled(if: Machine.has("/usr/bin/prove"), "prove(1) is not installed; Debian: apt-get install perl"))
     func tap() throws {
         let ran = try Program.run([
             "test", "--engine", "cpu", "--tap", "--operation", "copy", "--operation", "cyclic", "--duration", "0.5",
@@ -181,7 +180,7 @@ struct MannersTests {
         // Perl's reader knows versions up to 13, of which 14 is a superset.
         let older = ran.output.replacingOccurrences(of: "TAP version 14", with: "TAP version 13")
         try older.write(to: file, atomically: true, encoding: .utf8)
-        let proved = try Ran("/usr/bin/prove", ["-e", "cat", file.path])
+        let proved = try Command.run(["prove", "-e", "cat", file.path])
         #expect(proved.status == 0 && proved.output.contains("Result: PASS"), "\(proved.output) \(proved.errors)")
         #expect(ran.output.contains("# SKIP"))
     }

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMABench
+import DMATestSupport
 import Foundation
 import Testing
 
 @testable import dmactl
 
+let hasValidator = (try? Command.run(["python3", "-c", "import jsonschema, yaml"]).status) == 0
+
 /// The schemas are held against what the program really prints by somebody else's validator, Debian's python3-jsonschema.
 @Suite(
     "Schemas", .serialized,
-    .enabled(if: Program.hasValidator, "python3-jsonschema and python3-yaml are not installed; run Scripts/setup --tests"))
+    .enabled(if: hasValidator, "python3-jsonschema and python3-yaml are not installed; run Scripts/setup --tests"))
 struct SchemaTests {
     private static let program = """
         import sys, json, jsonschema, yaml
@@ -24,7 +27,7 @@ struct SchemaTests {
     /// What the validator finds wrong; empty where nothing is.
     func findings(_ schema: String, _ text: String, yaml: Bool = false) throws -> String {
         let path = Program.root.appending(path: "Schemas/\(schema).schema.json").path
-        let ran = try Ran("/usr/bin/python3", ["-c", Self.program, path, yaml ? "yaml" : "json"], input: text)
+        let ran = try Command.run(["python3", "-c", Self.program, path, yaml ? "yaml" : "json"], input: text)
         #expect(ran.status == 0, "\(ran.errors)")
         return ran.output.trimmingCharacters(in: .whitespacesAndNewlines)
     }

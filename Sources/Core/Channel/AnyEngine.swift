@@ -59,6 +59,7 @@ public struct AnyEngine: ~Copyable, Engine {
     public mutating func resume() -> Bool { table.resume() }
     public mutating func residue(of tag: UInt32) -> UInt64? { table.residue(of: tag) }
     public mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) { try table.configure(configuration) }
+    public mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) { try table.checkCommand(descriptor) }
     public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try table.attach(file) }
     public mutating func detach(_ number: UInt32) throws(DMAError) { try table.detach(number) }
     public mutating func wait(until deadline: Deadline) -> Bool { table.wait(until: deadline) }
@@ -77,6 +78,7 @@ class EngineTable {
     func resume() -> Bool { false }
     func residue(of tag: UInt32) -> UInt64? { nil }
     func configure(_ configuration: EngineConfiguration) throws(DMAError) { throw DMAError(.notPeripheral) }
+    func checkCommand(_ descriptor: Descriptor) throws(DMAError) {}
     func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { throw DMAError(.notPeripheral) }
     func detach(_ number: UInt32) throws(DMAError) { throw DMAError(.notPeripheral) }
     func wait(until deadline: Deadline) -> Bool { true }
@@ -108,6 +110,9 @@ final class TypedEngineTable<E: Engine & ~Copyable>: EngineTable {
     override func residue(of tag: UInt32) -> UInt64? { unsafe engine.pointee.residue(of: tag) }
     override func configure(_ configuration: EngineConfiguration) throws(DMAError) {
         try unsafe engine.pointee.configure(configuration)
+    }
+    override func checkCommand(_ descriptor: Descriptor) throws(DMAError) {
+        try unsafe engine.pointee.checkCommand(descriptor)
     }
     override func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try unsafe engine.pointee.attach(file) }
     override func detach(_ number: UInt32) throws(DMAError) { try unsafe engine.pointee.detach(number) }

@@ -71,6 +71,12 @@ public protocol Engine: ~Copyable {
     /// A channel has at most `depth` transactions in flight, rounded up to a power of two: a ring of that size need not count.
     mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool
 
+    /// Judges a command by what the engine alone knows of its peripherals. The channel asks before it enqueues one, and for no other
+    /// operation.
+    ///
+    /// - Throws: `noSuchPeripheral`; `needsPipe`.
+    mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError)
+
     /// Starts what is queued: the doorbell (rule 7).
     mutating func issuePending()
 
@@ -132,6 +138,7 @@ public struct EngineFigure: Hashable, Sendable, Codable {
 
 extension Engine where Self: ~Copyable {
     // What an engine without the feature answers; its capabilities say so too.
+    @inlinable public mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) {}
     @inlinable public mutating func pause() -> Bool { false }
     @inlinable public mutating func resume() -> Bool { false }
     @inlinable public mutating func residue(of tag: UInt32) -> UInt64? { nil }

@@ -178,6 +178,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             descriptor.count = operation.count
             try checkPosition(descriptor.value, descriptor.count)
             try checkPosition(descriptor.detail[3], descriptor.count)
+            try engine.checkCommand(descriptor)
         default:
             throw DMAError(.unsupportedOperation)
         }

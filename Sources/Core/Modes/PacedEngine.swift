@@ -220,6 +220,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         return whole
     }
 
+    public mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) { try base.checkCommand(descriptor) }
     public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try base.attach(file) }
     public mutating func detach(_ number: UInt32) throws(DMAError) { try base.detach(number) }
 

@@ -4,6 +4,8 @@ internal import DMACPUEngine
 
 /// A CRC32C over pieces that are finished in any order: each piece's own, put together without the bytes.
 ///
+/// The bytes are counted by the CPU engine's kernels. Joining is the copy's own business, since no engine sees a piece beside another.
+///
 /// The register is linear over GF(2), so that the CRC of A followed by B is that of A, moved on by the length of B, plus that of B.
 /// Source: M. Adler's crc32_combine in zlib describes the method; this is polynomial arithmetic modulo 0x1edc6f41, reflected.
 public enum CRC32C {

@@ -29,7 +29,7 @@ public struct Copier: Sendable {
     ///   - source: where bytes come from.
     ///   - target: where they go.
     ///   - options: what is wanted.
-    ///   - plan: how, where it was made before; checked against the endpoints. nil makes one.
+    ///   - given: how, where it was made before; checked against the endpoints. nil makes one.
     ///   - control: for progress, and for a stop.
     /// - Throws: ``CopyFailure``. Unless the target is a device or a stream, or is overwritten in place, it is then what it was.
     public func copy(
@@ -107,7 +107,7 @@ public struct Copier: Sendable {
         try prepare(job)
         // A pipe that nobody writes to yet looks as if it had ended.
         if let file = job.source.file, job.source.facts?.kind == .pipe { try file.waitUntilReady(toWrite: false, job.control) }
-        job.enter(.copying, total: job.source.size)
+        job.enter(.copying, bytes: job.start, total: job.source.size)
         job.began = CopyClock.now
         try move(job)
         try checkSource(job)
@@ -120,7 +120,7 @@ public struct Copier: Sendable {
             job.report.verifyNanoseconds = CopyClock.now - moved
         }
         let verified = CopyClock.now
-        job.enter(.flushing, total: job.source.size)
+        job.enter(.flushing, bytes: job.report.bytes, total: job.source.size)
         try job.checkCancelled(job.report.bytes)
         try job.target.publish(
             job.source, end: job.report.bytes, job.plan, preserves: job.options.preserves, note: { job.note($0) })

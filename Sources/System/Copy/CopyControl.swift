@@ -7,11 +7,21 @@ internal import Synchronization
 ///
 /// Any thread may use it.
 public final class CopyControl: Sendable {
+    private struct State {
+        var progress = CopyProgress()
+        /// When somebody was last told.
+        var told: Int64 = 0
+    }
+
     private let stop = Atomic<Bool>(false)
-    private let state = Mutex(CopyProgress())
+    private let state = Mutex(State())
+    private let watcher: (@Sendable (CopyProgress) -> Void)?
 
     /// For one copy.
-    public init() {}
+    ///
+    /// - Parameter progress: told how far the copy is: at the beginning of each phase, and ten times a second at most. On the copy's thread,
+    ///   which goes on when it returns.
+    public init(progress: (@Sendable (CopyProgress) -> Void)? = nil) { watcher = progress }
 
     /// Asks the copy to stop. It does so within a second, puts away what is unfinished, and throws `cancelled`.
     public func cancel() { stop.store(true, ordering: .relaxed) }
@@ -20,9 +30,20 @@ public final class CopyControl: Sendable {
     public var isCancelled: Bool { stop.load(ordering: .relaxed) }
 
     /// How far it is.
-    public var progress: CopyProgress { state.withLock { $0 } }
+    public var progress: CopyProgress { state.withLock { $0.progress } }
 
-    func update(_ body: (inout CopyProgress) -> Void) { state.withLock { body(&$0) } }
+    func update(_ body: (inout CopyProgress) -> Void) {
+        let news = state.withLock { state -> CopyProgress? in
+            let phase = state.progress.phase
+            body(&state.progress)
+            guard watcher != nil else { return nil }
+            let now = CopyClock.now
+            guard state.progress.phase != phase || now - state.told >= 100_000_000 else { return nil }
+            state.told = now
+            return state.progress
+        }
+        if let news { watcher?(news) }
+    }
 }
 
 /// How far a copy is, at one moment.
@@ -49,6 +70,8 @@ public struct CopyProgress: Equatable, Sendable {
     public var bytes: UInt64 = 0
     /// Of how many; nil where the source has no size.
     public var total: UInt64?
+    /// Of the whole, 0 to 1; nil where the source has no size.
+    public var fraction: Double? { total.map { $0 == 0 ? 1 : min(Double(bytes) / Double($0), 1) } }
     /// When the phase began.
     public var began = Deadline.now
 

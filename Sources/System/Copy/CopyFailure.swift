@@ -5,7 +5,7 @@ public import DMACore
 
 /// Why a copy was refused or failed: which endpoint, what was asked of it, what is possible, and the cure.
 ///
-/// ``DMAError`` is a trivial value with numbers alone; a copy fails at paths and with the kernel's words, so that it has an error of its
+/// `DMAError` is a trivial value with numbers alone; a copy fails at paths and with the kernel's words, so that it has an error of its
 /// own, which carries the engine's where that is the cause. `code` is stable across releases: match on it, never on the text.
 public struct CopyFailure: Error, Equatable, Sendable {
     /// What went wrong, as a stable identifier.

@@ -72,9 +72,11 @@ final class CopyJob {
         report.crc32c = crc
     }
 
-    func enter(_ phase: CopyProgress.Phase, total: UInt64?) {
+    /// Begins a phase, in which `bytes` are done already.
+    func enter(_ phase: CopyProgress.Phase, bytes: UInt64 = 0, total: UInt64?) {
         control.update {
             $0.phase = phase
+            $0.bytes = bytes
             $0.total = total
             $0.began = .now
         }

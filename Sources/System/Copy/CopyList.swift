@@ -46,8 +46,42 @@ public enum CopyList {
 
     /// Where a file of the list goes below `folder`: under its own path, without what leads out of it. Makes the folders between.
     ///
-    /// - Throws: `badList` for a path with `..`; `isDirectory` where `folder` is none; what keeps a folder from being made.
+    /// - Throws: `badList` for a path with `..`; `notFound` where `folder` is none; what keeps a folder from being made.
     public static func place(_ path: String, below folder: String) throws(CopyFailure) -> String {
+        let (folders, name) = try parts(path, below: folder)
+        var place = folder
+        for part in folders {
+            place = joined(place, part)
+            let result = unsafe cdma_make_folder(place)
+            guard result == 0 || result == -EEXIST else { throw .opening(place, result, for: "a directory") }
+        }
+        return joined(place, name)
+    }
+
+    /// Where ``place(_:below:)`` would put a file, and makes nothing: for plans.
+    ///
+    /// - Returns: the path; and one to plan with. That is the first folder on the way that is missing, where one is: what will be made
+    ///   there is of the same file system, and a plan asks for no more.
+    /// - Throws: as ``place(_:below:)``.
+    public static func planned(_ path: String, below folder: String) throws(CopyFailure) -> (path: String, standIn: String) {
+        let (folders, name) = try parts(path, below: folder)
+        var place = folder
+        var missing: String?
+        for part in folders {
+            place = joined(place, part)
+            if missing == nil, try FileFacts.at(place) == nil { missing = place }
+        }
+        place = joined(place, name)
+        return (place, missing ?? place)
+    }
+
+    private static func joined(_ folder: String, _ name: Substring) -> String {
+        folder + (folder.hasSuffix("/") ? "" : "/") + name
+    }
+
+    private static func parts(_ path: String, below folder: String) throws(CopyFailure) -> (
+        folders: [Substring], name: Substring
+    ) {
         var parts = path.split(separator: "/").filter { $0 != "." }
         guard !parts.contains(".."), let name = parts.popLast() else {
             throw CopyFailure(
@@ -59,12 +93,6 @@ public enum CopyList {
                 .notFound, folder, asked: "a directory for the files of the list", possible: "not this: there is none",
                 cure: "mkdir -p it, or name another")
         }
-        var place = folder
-        for part in parts {
-            place += (place.hasSuffix("/") ? "" : "/") + part
-            let result = unsafe cdma_make_folder(place)
-            guard result == 0 || result == -EEXIST else { throw .opening(place, result, for: "a directory") }
-        }
-        return place + (place.hasSuffix("/") ? "" : "/") + name
+        return (parts, name)
     }
 }

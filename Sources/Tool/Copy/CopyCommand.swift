@@ -54,7 +54,7 @@ struct CopyCommand: ParsableCommand {
     var verify = false
     @Flag(help: "Show how it would be done, and why; copy nothing. With --json, a plan for --plan.")
     var explain = false
-    @Flag(help: "Print what was done as JSON.")
+    @Flag(help: "Print what was done, or why it failed, as JSON (Schemas/copy.schema.json).")
     var json = false
     @Option(help: "Do it as this plan says, a file that --explain --json wrote.")
     var plan: String?
@@ -111,24 +111,40 @@ struct CopyCommand: ParsableCommand {
     }
 
     private func run(_ signals: CopySignals) throws {
+        let control = CopyControl()
+        if let filesFrom {
+            let (paths, options) = try telling(filesFrom, endpoints[0], control) {
+                (try CopyList.read(filesFrom), try self.options())
+            }
+            let list = CopyListRun(copier: Copier(), options: options, folder: endpoints[0], json: json)
+            return try explain ? list.explain(paths) : list.copy(paths, signals)
+        }
+        try telling(endpoints[0], endpoints[1], control) { try copy(signals, control) }
+    }
+
+    /// Where a document is asked for, a failure is one too; its sentence stands on standard error as always.
+    private func telling<R>(_ source: String, _ target: String, _ control: CopyControl, _ body: () throws -> R) throws -> R {
+        do { return try body() } catch let failure as CopyFailure {
+            if json { print(try JSON.text(FailureDocument(source, target, failure, control.progress))) }
+            throw failure
+        }
+    }
+
+    private func copy(_ signals: CopySignals, _ control: CopyControl) throws {
         let options = try options()
         let copier = Copier()
-        if let filesFrom {
-            return try CopyListRun(copier: copier, options: options, folder: endpoints[0], json: json, explain: explain)
-                .run(try CopyList.read(filesFrom), signals)
-        }
         let source = try Endpoint(endpoints[0])
         let target = try Endpoint(endpoints[1])
         let given = try plan.map { try PlanFile.read($0) }
         if explain {
             let plan = try given ?? copier.plan(from: source, to: target, options)
-            return print(try CopyOutput.explain(plan, json: json))
+            let document = PlanDocument(source: endpoints[0], target: endpoints[1], plan: plan)
+            return print(json ? try JSON.text(document) : CopyOutput.explain(plan))
         }
-        let control = CopyControl()
         signals.watch(control, name: endpoints[1])
         let report = try copier.copy(from: source, to: target, options, plan: given, control: control)
         signals.end()
-        if json { print(try JSON.text(CopyDocument(endpoints[0], endpoints[1], report))) }
+        if json { print(try JSON.text(CopyDocument(source: endpoints[0], target: endpoints[1], report: report))) }
         CopyOutput.say(report, endpoints[1], isTerminal: signals.isTerminal && !json)
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import CDMA
-import Seeds
+import DMATestSupport
 import Testing
 
 @testable import DMACore

@@ -1,4 +1,4 @@
-import Seeds
+import DMATestSupport
 // SPDX-License-Identifier: Apache-2.0
 import Synchronization
 import Testing

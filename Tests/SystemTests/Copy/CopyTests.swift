@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CopySupport
 import DMACore
 import DMAIOUringEngine
+import DMATestSupport
 import Foundation
 import Testing
 
@@ -11,7 +11,7 @@ import Testing
 @Suite("Copies of files against a model of bytes", .serialized)
 struct CopyTests {
     /// A file of data and holes, and its bytes.
-    private func layout(_ path: String, _ random: inout CopyRandom, largest: Int) throws -> [UInt8] {
+    private func layout(_ path: String, _ random: inout Seeded, largest: Int) throws -> [UInt8] {
         var bytes: [UInt8] = []
         _ = FileManager.default.createFile(atPath: path, contents: nil)
         let handle = try FileHandle(forWritingTo: URL(filePath: path))
@@ -36,7 +36,7 @@ struct CopyTests {
     @Test("any size and layout of holes, by every path, arrives byte for byte; the CRC is that of the whole")
     func model() throws {
         let scratch = try Scratch()
-        var random = CopyRandom("model")
+        var random = Seeded("model")
         let copier = Copier()
         for round in 0..<60 {
             let bytes = try layout(scratch.at("a"), &random, largest: 200_000)
@@ -71,7 +71,7 @@ struct CopyTests {
     func direct() throws {
         let scratch = try Scratch()
         let folder = try scratch.mounted("ext4", 128 << 20, "fs", make: ["-q"])
-        var random = CopyRandom("direct")
+        var random = Seeded("direct")
         for extra in [0, 1, 511, 4095, 70_001] {
             let bytes = random.bytes((17 << 20) + extra)
             try scratch.write("fs/a", bytes)
@@ -87,7 +87,7 @@ struct CopyTests {
     @Test("copied in the kernel, as a plan says: every size and layout")
     func inKernel() throws {
         let scratch = try Scratch()
-        var random = CopyRandom("in-kernel")
+        var random = Seeded("in-kernel")
         let copier = Copier()
         for _ in 0..<10 {
             let bytes = try layout(scratch.at("a"), &random, largest: 400_000)
@@ -104,7 +104,7 @@ struct CopyTests {
     @Test("where io_uring is forbidden, threads carry the same copies, and the report says so")
     func threads() throws {
         let scratch = try Scratch()
-        var random = CopyRandom("threads")
+        var random = Seeded("threads")
         let provider = IOUringProvider(IOUringConfiguration(path: .threads))
         let copier = Copier(system: DMASystem(providers: [provider]))
         for _ in 0..<10 {
@@ -156,8 +156,8 @@ struct CopyTests {
         }
         // The largest file there is, all hole: figures of it must not leave their range.
         let whole = try Command.shell("truncate -s 8191P c; $D copy c d; stat -c %s d", folder: scratch.at("t"))
-        #expect(whole.text == "9222246136947933184\n", "\(whole)")
-        #expect(try Command.shell("tail -c 20 b | tr -d '\\0'", folder: scratch.at("t")).text == "end")
+        #expect(whole.output == "9222246136947933184\n", "\(whole)")
+        #expect(try Command.shell("tail -c 20 b | tr -d '\\0'", folder: scratch.at("t")).output == "end")
     }
 
     @Test("mode and times are kept; with preserve, attributes too")
@@ -175,7 +175,7 @@ struct CopyTests {
         #expect(b.mode == 0o640 && b.modified == a.modified)
         if set.status == 0 {
             let value = try Command.shell("python3 -c 'import os; print(os.getxattr(\"b\",\"user.x\"))'", folder: scratch.path)
-            #expect(value.text == "b'y'\n")
+            #expect(value.output == "b'y'\n")
         }
     }
 

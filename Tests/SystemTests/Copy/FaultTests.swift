@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CopySupport
 import DMACore
+import DMATestSupport
 import Foundation
 import Testing
 

@@ -66,6 +66,7 @@ struct FaultyEngine: ~Copyable, Engine {
     mutating func next() -> Completion? { failed.popLast() ?? base.next() }
     mutating func terminate() { base.terminate() }
     mutating func quiesce(by deadline: Deadline) -> Bool { base.quiesce(by: deadline) }
+    mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) { try base.checkCommand(descriptor) }
     mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try base.attach(file) }
     mutating func detach(_ number: UInt32) throws(DMAError) { try base.detach(number) }
     mutating func wait(until deadline: Deadline) -> Bool { failed.isEmpty ? base.wait(until: deadline) : true }

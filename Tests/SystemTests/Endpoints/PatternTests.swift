@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CopySupport
+import DMATestSupport
 import Testing
 
 @testable import DMA
@@ -20,7 +20,7 @@ struct PatternTests {
     func parts() {
         let stream = PatternStream(seed: 9)
         let whole = made(stream, 0, 20_000)
-        var random = CopyRandom("pattern")
+        var random = Seeded("pattern")
         for _ in 0..<500 {
             let offset = Int.random(in: 0..<whole.count, using: &random)
             let count = Int.random(in: 0...(whole.count - offset), using: &random)
@@ -45,7 +45,7 @@ struct PatternTests {
     @Test("the first wrong byte is found, at every place")
     func mismatch() {
         let stream = PatternStream(seed: 3)
-        var random = CopyRandom("mismatch")
+        var random = Seeded("mismatch")
         for _ in 0..<300 {
             let offset = UInt64.random(in: 0..<(1 << 40), using: &random)
             var bytes = made(stream, offset, Int.random(in: 1..<9000, using: &random))
@@ -60,7 +60,7 @@ struct PatternTests {
     func joining() {
         let digits = Array("123456789".utf8)
         #expect(unsafe CRC32C.of(digits.span.bytes) == 0xe306_9283)
-        var random = CopyRandom("crc")
+        var random = Seeded("crc")
         for _ in 0..<200 {
             let a = random.bytes(Int.random(in: 0..<3000, using: &random))
             let b = random.bytes(Int.random(in: 0..<3000, using: &random))
@@ -75,7 +75,7 @@ struct PatternTests {
 
     @Test("pieces that are finished in any order give the CRC and the place of the row")
     func order() {
-        var random = CopyRandom("order")
+        var random = Seeded("order")
         let bytes = random.bytes(10_000)
         var order = MoverOrder(from: 0, crc: 0, counts: true)
         var cuts = [0, 10_000] + (0..<20).map { _ in Int.random(in: 0...10_000, using: &random) }

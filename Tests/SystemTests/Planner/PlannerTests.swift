@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CopySupport
+import DMATestSupport
 import Foundation
 import Testing
 
@@ -103,7 +103,7 @@ struct PlannerTests {
 
     @Test("every choice of every plan has a reason")
     func reasons() throws {
-        var random = CopyRandom("reasons")
+        var random = Seeded("reasons")
         let kinds: [FileKind?] = [nil, .regular, .block, .character, .pipe, .socket]
         for _ in 0..<3000 {
             var facts = CopyFacts()

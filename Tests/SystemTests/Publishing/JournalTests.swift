@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CopySupport
+import DMATestSupport
 import Testing
 
 @testable import DMA
@@ -31,7 +31,7 @@ struct JournalTests {
     func hostile() throws {
         let text = try journal().text
         for count in 0..<text.utf8.count { #expect(ResumeJournal(String(text.prefix(count))) == nil) }
-        var random = CopyRandom("journal")
+        var random = Seeded("journal")
         for _ in 0..<2000 {
             var bytes = Array(text.utf8)
             bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0..<255, using: &random)

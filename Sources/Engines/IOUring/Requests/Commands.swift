@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
-internal import DMACore
+public import DMACore
 
 // Commands to a file, and from one file to another.
 
@@ -69,14 +69,29 @@ extension IOUringEngine {
         }
     }
 
+    /// splice(2) wants a pipe on one side, tee(2) on both.
+    public mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) {
+        guard descriptor.command == .move || descriptor.command == .duplicate else { return }
+        let (source, target) = (try number(of: descriptor.place), try number(of: descriptor.secondPlace))
+        let pipes = [source, target].count { state.table.records[Int($0)]?.kind == .pipe }
+        guard pipes >= (descriptor.command == .duplicate ? 2 : 1) else {
+            throw DMAError(.needsPipe, asked: source, limit: target)
+        }
+    }
+
+    private func number(of place: PeripheralPlace) throws(DMAError) -> UInt64 {
+        let number = place.number.map(UInt64.init) ?? chosen
+        guard number < fileLimit, state.table.records[Int(number)] != nil else {
+            throw DMAError(.noSuchPeripheral, asked: number)
+        }
+        return number
+    }
+
     private mutating func startBetween(_ slot: Int, from source: FileRecord, duplicates: Bool) {
         let descriptor = unsafe detail(slot).pointee.descriptor
         let second = unsafe detail(slot).pointee.second
         let done = unsafe detail(slot).pointee.done
-        // splice(2) wants a pipe on one side, tee(2) on both.
         guard second >= 0, let target = state.table.records[second] else { return finish(slot, .failed, value: 9) }
-        let pipes = (source.kind == .pipe ? 1 : 0) + (target.kind == .pipe ? 1 : 0)
-        guard pipes >= (duplicates ? 2 : 1) else { return finish(slot, .failed, value: 22) }
         var request = entry(duplicates ? Opcode.tee : Opcode.splice, target.handle, slot: slot)
         request.length = UInt32(min(descriptor.count - done, requestLimit))
         request.file_index = source.handle.descriptor

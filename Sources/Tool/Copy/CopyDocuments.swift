@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMA
+import DMACore
+
+// What `dmactl copy --json` prints: Schemas/copy.schema.json. `version` rises when a field changes its meaning or goes.
+
+/// One copy that is done.
+struct CopyDocument: Encodable {
+    let version = 1
+    let source: String
+    let target: String
+    let report: CopyReport
+}
+
+/// One plan, of `--explain --json`; `--plan` reads it.
+struct PlanDocument: Codable {
+    var version = 1
+    var source: String?
+    var target: String?
+    var plan: CopyPlan
+}
+
+/// One copy, or one plan, that was refused, failed or was stopped.
+struct FailureDocument: Encodable {
+    struct Failure: Encodable {
+        let code: CopyFailure.Code
+        let subject: String
+        let asked: String
+        let possible: String
+        let cure: String
+        let errno: Int32
+        let engine: String?
+        let phase: CopyProgress.Phase
+        let bytes: UInt64
+    }
+    let version = 1
+    let source: String
+    let target: String
+    let failure: Failure
+
+    init(_ source: String, _ target: String, _ failure: CopyFailure, _ progress: CopyProgress) {
+        self.source = source
+        self.target = target
+        self.failure = Failure(
+            code: failure.code, subject: failure.subject, asked: failure.asked, possible: failure.possible, cure: failure.cure,
+            errno: failure.errno, engine: failure.engine.map { "\($0.code)" }, phase: progress.phase, bytes: progress.bytes)
+    }
+}
+
+/// The files of a list: what became of each.
+struct CopyListDocument: Encodable {
+    let version = 1
+    let folder: String
+    var copied: [CopyDocument] = []
+    var failed: [FailureDocument] = []
+}
+
+/// The files of a list, and how each would be copied.
+struct CopyPlanListDocument: Encodable {
+    let version = 1
+    let folder: String
+    var plans: [PlanDocument] = []
+    var failed: [FailureDocument] = []
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMA
+import FoundationEssentials
+import Glibc
+
+/// A plan in a file, which anybody may have written.
+enum PlanFile {
+    static func read(_ path: String) throws -> CopyPlan {
+        func refuse(_ possible: String) -> CopyFailure {
+            CopyFailure(
+                .badPlan, path, asked: "to follow this plan", possible: possible,
+                cure: "write one with dmactl copy --explain --json SOURCE TARGET")
+        }
+        var bytes: [UInt8] = []
+        guard let file = unsafe fopen(path, "re") else {
+            throw CopyFailure(
+                .notFound, path, asked: "a plan", possible: "no file that can be read there", cure: "check the path",
+                errno: errno)
+        }
+        defer { unsafe _ = fclose(file) }
+        bytes = unsafe [UInt8](unsafeUninitializedCapacity: 65_537) { buffer, filled in
+            // fread writes at most the capacity, and says how many.
+            filled = unsafe fread(buffer.baseAddress, 1, buffer.count, file)
+        }
+        guard bytes.count <= 65_536 else { throw refuse("plans of 64 KiB at most") }
+        let document: PlanDocument
+        do { document = try JSONDecoder().decode(PlanDocument.self, from: Data(bytes)) } catch {
+            throw refuse("a plan's JSON, with every field: \(error)".split(separator: "\n").joined(separator: " "))
+        }
+        guard document.version == 1 else { throw refuse("version 1 of the format") }
+        try document.plan.check()
+        return document.plan
+    }
+}

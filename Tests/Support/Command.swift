@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+
+/// Runs programs for tests, each with a limit of time.
+public struct Command: Sendable {
+    public struct Answer: Sendable {
+        /// The exit status, or 128 and the signal, as shells count.
+        public var status: Int32
+        public var bytes: [UInt8]
+        public var errors: String
+        public var seconds: Double
+        public var output: String { String(decoding: bytes, as: UTF8.self) }
+    }
+
+    /// A program that was started and not waited for. It ends with this value, and so does whatever it has started.
+    public final class Running {
+        private let process: Process
+        private let folder: URL
+        private let began = Date()
+        public var identifier: Int32 { process.processIdentifier }
+        public var isRunning: Bool { process.isRunning }
+
+        fileprivate init(_ process: Process, _ folder: URL) {
+            self.process = process
+            self.folder = folder
+        }
+
+        deinit {
+            end()
+            try? FileManager.default.removeItem(at: folder)
+        }
+
+        /// Waits until the program handles the signal: before, it would kill it, or where it was started with the signal ignored, be lost.
+        public func listens(to number: Int32, limit: Double = 30) -> Bool {
+            let end = Date() + limit
+            while Date() < end {
+                let status = (try? String(contentsOfFile: "/proc/\(identifier)/status", encoding: .utf8)) ?? ""
+                for line in status.split(separator: "\n") where line.hasPrefix("SigCgt:") {
+                    let mask = UInt64(line.dropFirst(7).trimmingCharacters(in: .whitespaces), radix: 16) ?? 0
+                    if mask >> UInt64(number - 1) & 1 == 1 { return true }
+                }
+                usleep(2000)
+            }
+            return false
+        }
+
+        public func signal(_ number: Int32) { kill(process.processIdentifier, number) }
+
+        /// Waits for the end; a program that takes longer than `limit` seconds is killed, and answers 137.
+        public func wait(limit: Double = 60) -> Answer {
+            let end = Date() + limit
+            while process.isRunning, Date() < end { usleep(2000) }
+            self.end()
+            let status = process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
+            func text(_ name: String) -> Data { (try? Data(contentsOf: folder.appending(path: name))) ?? Data() }
+            return Answer(
+                status: status, bytes: [UInt8](text("out")), errors: String(decoding: text("err"), as: UTF8.self),
+                seconds: -began.timeIntervalSinceNow)
+        }
+
+        private func end() {
+            // Foundation makes each program the leader of a group of its own.
+            if process.isRunning { kill(-process.processIdentifier, SIGKILL) }
+            process.waitUntilExit()
+        }
+    }
+
+    /// Starts a program that is found by PATH or by its path. Both outputs go to files, so that neither can fill up and stop it.
+    ///
+    /// - Parameters:
+    ///   - input: what it reads from standard input; nil for nothing.
+    ///   - environment: beside that of the test.
+    ///   - folder: the working directory; nil for that of the test.
+    public static func start(
+        _ words: [String], input: String? = nil, environment: [String: String] = [:], folder: String? = nil
+    ) throws -> Running {
+        let own = FileManager.default.temporaryDirectory.appending(path: "dma-command-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: own, withIntermediateDirectories: false)
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = words
+        // mkfs and losetup are root's.
+        let path = (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin") + ":/usr/sbin:/sbin"
+        process.environment = ProcessInfo.processInfo.environment.merging(["PATH": path]) { $1 }.merging(environment) { $1 }
+        if let folder { process.currentDirectoryURL = URL(filePath: folder) }
+        do {
+            func file(_ name: String, _ text: String = "") throws -> URL {
+                let file = own.appending(path: name)
+                try Data(text.utf8).write(to: file)
+                return file
+            }
+            process.standardOutput = try FileHandle(forWritingTo: file("out"))
+            process.standardError = try FileHandle(forWritingTo: file("err"))
+            process.standardInput = try input.map { try FileHandle(forReadingFrom: file("in", $0)) } ?? FileHandle.nullDevice
+            try process.run()
+        } catch {
+            try? FileManager.default.removeItem(at: own)
+            throw error
+        }
+        return Running(process, own)
+    }
+
+    @discardableResult
+    public static func run(
+        _ words: [String], input: String? = nil, environment: [String: String] = [:], folder: String? = nil,
+        limit: Double = 60
+    ) throws -> Answer {
+        try start(words, input: input, environment: environment, folder: folder).wait(limit: limit)
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Synchronization
+
+/// A disk made of a file, with a file system on it where one is wished. Needs root; see ``Machine/hasLoops``.
+public final class LoopDisk: Sendable {
+    /// The block device.
+    public let device: String
+    /// Where its file system is mounted, or "".
+    public let directory: String
+    private let image: String
+    private let isUp = Mutex(true)
+
+    /// - Parameters:
+    ///   - count: bytes.
+    ///   - fileSystem: such as "ext4", made and mounted; nil for none.
+    ///   - path: the mount point, which is made; its image lies beside it, as `.disk`. nil: somewhere of its own.
+    ///   - make: options of mkfs.
+    ///   - options: of the mount.
+    public init(
+        count: Int, fileSystem: String? = nil, at path: String? = nil, make: [String] = ["-q"], options: String = "defaults"
+    ) throws {
+        let path = path ?? FileManager.default.temporaryDirectory.appending(path: "dma-loop-\(UUID().uuidString)").path
+        image = path + ".disk"
+        directory = fileSystem == nil ? "" : path
+        guard FileManager.default.createFile(atPath: image, contents: nil), unsafe truncate(image, count) == 0 else {
+            throw Machine.Missing("no file of \(count) bytes")
+        }
+        do {
+            device = try Self.must(["losetup", "--show", "-f", image]).trimmingCharacters(in: .whitespacesAndNewlines)
+        } catch {
+            _ = unsafe unlink(image)
+            throw error
+        }
+        // From here on what is thrown ends the disk.
+        guard let fileSystem else { return }
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        try Self.must(["mkfs.\(fileSystem)"] + make + [device])
+        try Self.must(["mount", "-o", options, device, directory])
+    }
+
+    deinit { end() }
+
+    /// Takes the disk down, as soon as nobody has a file of it open any more. To be deferred right after the disk was made:
+    /// that is what keeps it up until then.
+    public func end() {
+        guard isUp.withLock({ exchange(&$0, with: false) }) else { return }
+        if !directory.isEmpty {
+            _ = try? Command.run(["umount", "--lazy", directory])
+            _ = unsafe rmdir(directory)
+        }
+        _ = try? Command.run(["losetup", "-d", device])
+        _ = unsafe unlink(image)
+    }
+
+    @discardableResult
+    private static func must(_ words: [String]) throws -> String {
+        let answer = try Command.run(words)
+        guard answer.status == 0 else { throw Machine.Missing("\(words[0]): \(answer.errors)") }
+        return answer.output
+    }
+}

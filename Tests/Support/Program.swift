@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Foundation
+
+/// The package under test: its files, and its program.
+public enum Program {
+    /// The root of the package.
+    public static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+
+    public static func text(_ path: String) throws -> String {
+        try String(contentsOf: root.appending(path: path), encoding: .utf8)
+    }
+
+    /// dmactl, which lies where the tests were built.
+    public static let dmactl: String = {
+        let own = URL(
+            filePath: (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+        )
+        let candidates = [own.deletingLastPathComponent(), URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()]
+        let paths = candidates.map { $0.appending(path: "dmactl").path } + bundles
+        return paths.first { FileManager.default.isExecutableFile(atPath: $0) } ?? "dmactl"
+    }()
+
+    /// The bundle that the testing library's helper was told to load is an argument.
+    private static let bundles = CommandLine.arguments.filter { $0.hasSuffix(".xctest") }.map {
+        URL(filePath: $0).deletingLastPathComponent().appending(path: "dmactl").path
+    }
+
+    /// Runs dmactl, two minutes at most: without colour and with no terminal's width, whatever this test was started from.
+    public static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Command.Answer {
+        try Command.run(
+            [dmactl] + arguments, environment: ["NO_COLOR": "1", "COLUMNS": ""].merging(environment) { $1 }, limit: 120)
+    }
+}
+
+extension Command {
+    public static let dmactl = Program.dmactl
+
+    /// A line for the shell, with the build's dmactl as `$D`.
+    @discardableResult
+    public static func shell(_ line: String, folder: String? = nil, limit: Double = 60) throws -> Answer {
+        try run(["bash", "-c", line], environment: ["D": dmactl], folder: folder, limit: limit)
+    }
+
+    public static func copy(_ words: String..., folder: String? = nil, limit: Double = 60) throws -> Answer {
+        try run([dmactl, "copy"] + words, folder: folder, limit: limit)
+    }
+}
