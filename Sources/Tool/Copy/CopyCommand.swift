@@ -12,8 +12,9 @@ struct CopyCommand: ParsableCommand {
             An endpoint is a path (file, block device, pipe), - for standard input or output, memory:SIZE, pattern:SEED[:SIZE], null:
             or zero:SIZE. Sizes: 4096, 64KiB, 1GiB, 10GB. A file whose name looks like another kind is written ./NAME.
 
-            A regular file is written under another name beside the target, flushed, and renamed when it is whole: a copy that fails or
-            is stopped leaves the old target as it was. Mode and times are kept. Holes stay holes.
+            A regular file is written without a name, or under another one beside the target, flushed, and renamed when it is whole: a copy
+            that fails or is stopped leaves the old target as it was. What a killed one leaves where every file has a name, the next copy to
+            the target removes. Mode and times are kept. Holes stay holes.
 
             A source that shrinks meanwhile is an error. One that grows is copied as long as it was at the start, and that is said.
 
