@@ -192,4 +192,37 @@ struct KillTests {
             #expect(answer.status == 130 && -began.timeIntervalSinceNow < 1, "\(answer)")
         }
     }
+
+    @Test("before the copy and after it a signal ends the program as any other", .timeLimit(.minutes(2)))
+    func unheard() throws {
+        let scratch = try Scratch()
+        try Command.shell("mkfifo list; mkdir t; echo x > a", folder: scratch.path)
+        let reading = try Command.start([Command.dmactl, "copy", "--files-from", scratch.at("list"), scratch.at("t")])
+        let name = "/proc/\(reading.identifier)/comm"
+        for _ in 0..<5000 where (try? String(contentsOfFile: name, encoding: .utf8)) != "dmactl\n" { usleep(2000) }
+        usleep(300_000)
+        reading.signal(15)
+        #expect(reading.wait(limit: 20).status == 143)
+        // The answer goes to a pipe that is full already.
+        let answer = try Command.shell(
+            """
+            mkfifo p; exec 3<>p; head -c 65536 /dev/zero >&3
+            timeout -s KILL 20 $D copy --json a b >&3 & until [ -e b ]; do sleep 0.05; done; sleep 0.5
+            pkill -TERM -P $! ; wait $!; echo $?
+            """, folder: scratch.path)
+        #expect(answer.output == "143\n", "\(answer)")
+    }
+
+    @Test("nohup is honoured: a copy outlives its terminal")
+    func hangUp() throws {
+        let scratch = try Scratch()
+        try Command.shell("head -c 1000000 /dev/urandom > a", folder: scratch.path)
+        let running = try Command.start([
+            "nohup", Command.dmactl, "copy", "--rate", "1MB", "--chunk", "64KiB", scratch.at("a"), scratch.at("b"),
+        ])
+        #expect(running.listens(to: 10))
+        running.signal(1)
+        #expect(running.wait().status == 0)
+        #expect(try scratch.read("a") == scratch.read("b"))
+    }
 }
