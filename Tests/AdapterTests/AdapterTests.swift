@@ -138,6 +138,10 @@ struct AdapterTests {
         let aborted = try test.expectCounter("dma_transactions", [("channel", "cpu/0"), ("status", "aborted")])
         #expect(aborted.totalValue == 1)
         #expect(try test.expectCounter("dma_bytes", [("channel", "cpu/0")]).totalValue == 3000)
+        // Nothing ends as queued.
+        #expect(throws: (any Error).self) {
+            _ = try test.expectCounter("dma_transactions", [("channel", "cpu/0"), ("status", "queued")])
+        }
         let times = try test.expectTimer("dma_latency", [("channel", "cpu/0")]).values
         #expect(times.count == 3 && times.allSatisfy { $0 >= 0 })
         #expect(try test.expectGauge("dma_in_flight", [("channel", "cpu/0")]).lastValue == 0)
@@ -191,6 +195,56 @@ struct AdapterTests {
         try await service.run()
         #expect(box.restAborted.load(ordering: .relaxed) == 3)
         #expect(box.restComplete.load(ordering: .relaxed) == 0)
+    }
+
+    @Test("a cancellation does not wait for what would never end", .timeLimit(.minutes(1)))
+    func cancelledWhileEnding() async throws {
+        let domain = Domain(name: "cancelled")
+        let box = Counts()
+        let service = ChannelService<PacedEngine<CPUEngine>, Copies>(
+            patience: 3_600_000_000_000,
+            open: { () throws(DMAError) in
+                let paced = try PacedEngine(try CPUEngine(CPUConfiguration(depth: 8)), mode: .demand(DemandLine()))
+                return try Channel(paced, domain: domain.id, of: Copies.self)
+            },
+            turn: { channel in
+                _ = try channel.submit(.copy(), try Self.cargo(domain)).get()
+                box.turns.store(1, ordering: .relaxed)
+                return false
+            },
+            rest: { finished in box.note(finished.status) })
+        let running = Task { try await service.run() }
+        let limit = Deadline.after(milliseconds: 30_000)
+        while box.turns.load(ordering: .relaxed) == 0, Deadline.now < limit { try await Task.sleep(for: .milliseconds(1)) }
+        // It waits for the transfer now, an hour if need be.
+        try await Task.sleep(for: .milliseconds(50))
+        running.cancel()
+        try await running.value
+        #expect(box.restAborted.load(ordering: .relaxed) == 1)
+    }
+
+    @Test("bytes that moved before a failure count")
+    func partial() throws {
+        let test = TestMetrics()
+        let domain = Domain(name: "partial")
+        let metrics = ChannelMetrics("paced/0", factory: test)
+        let line = DemandLine()
+        let paced = try PacedEngine(try CPUEngine(CPUConfiguration(depth: 8)), mode: .demand(line), quantum: 1024)
+        var channel = try Channel(paced, domain: domain.id, of: Copies.self)
+        let cookie = try channel.submit(.copy(), try Self.cargo(domain)).get()
+        channel.issuePending()
+        line.request(1024)
+        let limit = Deadline.after(milliseconds: 30_000)
+        while try channel.residue(of: cookie) == 4096, Deadline.now < limit { channel.poll() }
+        try channel.terminateSync()
+        guard let finished = channel.next() else {
+            Issue.record("nothing came back")
+            return
+        }
+        metrics.note(finished, count: 4096)
+        let status = finished.status
+        #expect(status == .aborted)
+        #expect(try test.expectCounter("dma_bytes", [("channel", "paced/0")]).totalValue == 1024)
     }
 
     @Test("what a turn throws comes out, after everything has come back")

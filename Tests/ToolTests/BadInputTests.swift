@@ -292,4 +292,64 @@ struct BadInputTests {
             "\(answer)")
         #expect(!scratch.exists("c"))
     }
+
+    @Test("an answer that cannot be printed is a failure; a failure that cannot be printed stays one")
+    func unprintable() throws {
+        let scratch = try Scratch()
+        try scratch.write("a", [1])
+        for words in ["a b", "--explain a b", "none b"] {
+            let answer = try Command.shell("$D copy --json \(words) > /dev/full", folder: scratch.path)
+            #expect(answer.status == 1 && answer.errors.contains("to print the answer"), "\(words): \(answer)")
+            if words.hasPrefix("none") { #expect(answer.errors.contains("no such file")) }
+        }
+    }
+
+    @Test("what a path or a plan contains does not reach the terminal as it is, nor a second line")
+    func controls() throws {
+        let scratch = try Scratch()
+        let answer = try Command.shell(
+            """
+            printf x > $'e\\nv\\x1b[2Jil'; $D copy $'e\\nv\\x1b[2Jil' $'e\\nv\\x1b[2Jil'
+            printf x > a; $D copy --explain --json a b > plan
+            sed 's/"staging" : "[a-z]*"/"staging" : "\\\\u001b[2J\\\\u009b2J\\\\nx"/' plan > p; $D copy --plan p a b
+            sed 's/"depth" : "[^"]*"/"depth" : "\\\\u001b[2J\\\\u009b2J\\\\nx"/' plan > p; $D copy --explain --plan p a b
+            """, folder: scratch.path)
+        #expect(answer.errors.split(separator: "\n").count == 2, "\(answer.errors)")
+        for text in [answer.errors, answer.output] {
+            #expect(text.contains("\\x1b[2J"), "\(text)")
+            #expect(!text.unicodeScalars.contains { $0.value < 32 && $0 != "\n" || (127..<160).contains($0.value) })
+        }
+        #expect(answer.output.split(separator: "\n").count == 18, "\(answer.output)")
+    }
+
+    @Test("two files of a list with one place: the second is refused, and nothing is lost")
+    func onePlace() throws {
+        let scratch = try Scratch()
+        let answer = try Command.shell(
+            """
+            mkdir -p s t; echo 1 > s/a; echo 2 > /$PWD/s/b
+            cp s/a first; mkdir -p .$PWD; echo 3 > .$PWD/x; echo 4 > x
+            printf '%s\\n' s/a s/a ".$PWD/x" "$PWD/x" | $D copy --files-from - t; echo $?
+            cat t/s/a "t$PWD/x"
+            """, folder: scratch.path)
+        #expect(answer.output == "1\n1\n3\n", "\(answer)")
+        #expect(answer.errors.contains("of the same list") && answer.errors.contains("1 of 4 files"), "\(answer.errors)")
+    }
+
+    @Test("an option that would change nothing is refused")
+    func idle() throws {
+        let scratch = try Scratch()
+        try scratch.write("a", [1])
+        try scratch.write("plan", try Command.copy("--explain", "--json", scratch.at("a"), scratch.at("b")).bytes)
+        let planned = ["--plan", scratch.at("plan"), scratch.at("a"), scratch.at("b")]
+        for words in [
+            ["--verify"], ["--mode", "burst"], ["--chunk", "4KiB"], ["--depth", "1"], ["--engine", "cpu"], ["--no-sync"],
+        ] {
+            let answer = try Command.run([Command.dmactl, "copy"] + words + planned)
+            #expect(answer.status == 64 && answer.errors.contains("leave \(words[0]) out"), "\(answer)")
+        }
+        #expect(try Command.copy("--share", "0.2", scratch.at("a"), scratch.at("b")).status == 64)
+        #expect(!scratch.exists("b"))
+        #expect(try Command.run([Command.dmactl, "copy"] + planned).status == 0)
+    }
 }

@@ -47,8 +47,10 @@ struct DeviceTests {
             "\(mounted)")
         let other = try scratch.loop(1 << 20, name: "other")
         let held = try Command.shell(
-            "python3 -c 'import os,sys,time; f=os.open(\"\(other)\",os.O_RDWR|os.O_EXCL); print(flush=True); time.sleep(3)' & sleep 0.7; $D copy --yes a \(other); echo $?; wait",
-            folder: scratch.path)
+            """
+            exec 3< <(exec python3 -c 'import os, time; f = os.open("\(other)", os.O_RDWR | os.O_EXCL); print(flush=True); time.sleep(60)')
+            read -u 3; $D copy --yes a \(other); echo $?; kill $!
+            """, folder: scratch.path)
         #expect(held.output.contains("1\n") && held.errors.contains("holds it"), "\(held)")
         let used = try scratch.loop(4 << 20, name: "swap")
         let swap = try Command.shell("mkswap \(used) >/dev/null && swapon \(used)")

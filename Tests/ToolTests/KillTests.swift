@@ -6,6 +6,9 @@ import Testing
 
 @Suite("dmactl copy, ended from outside", .serialized)
 struct KillTests {
+    private static let hidesDescriptors =
+        (try? Command.run(["unshare", "-rm", "sh", "-c", "mount -t tmpfs none /proc/$$/fd"]).status) == 0
+
     @Test("kill -9 at a random moment, 200 times: the old file or the new one, never a mixture")
     func killed() throws {
         let scratch = try Scratch()
@@ -43,10 +46,80 @@ struct KillTests {
         }
         print("kill -9: \(survived) times the old file, \(replaced) times the new one")
         #expect(survived + replaced == 200 && survived > 0)
-        // What was left does not keep the next copy from its work.
+        // What was left does not keep the next copies from their work, and goes with it.
+        let plain = try Command.copy(scratch.at("a"), scratch.at("b"))
+        #expect(plain.status == 0, "\(plain.errors)")
         let last = try Command.copy("--resume", scratch.at("a"), scratch.at("b"))
         #expect(last.status == 0, "\(last.errors)")
         #expect(try scratch.read("b") == scratch.read("a"))
+        #expect(try scratch.names() == ["a", "b", "c"])
+    }
+
+    /// Starts a slow copy from a to b that sees no /proc/self/fd where `isBlind`, and kills it on the way.
+    private func killed(_ scratch: Scratch, _ way: [String], isBlind: Bool = false) throws {
+        let words = [Command.dmactl, "copy", "--rate", "1MB", "--chunk", "64KiB", scratch.at("a"), scratch.at("b")] + way
+        let blind = ["unshare", "-rm", "sh", "-c", "mount -t tmpfs none /proc/$$/fd && exec \"$@\"", "sh"]
+        let running = try Command.start((isBlind ? blind : []) + words)
+        #expect(running.listens(to: 2))
+        // What it writes has no name to be waited for; it is at work once it has read something.
+        usleep(500_000)
+        #expect(running.isRunning)
+        running.signal(9)
+        #expect(running.wait(limit: 30).status == 137)
+    }
+
+    @Test("kill -9 leaves nothing where files can be without a name", arguments: [[], ["--engine", "io_uring"], ["--verify"]])
+    func nothingLeft(way: [String]) throws {
+        let scratch = try Scratch()
+        try #require(
+            try Command.shell("python3 -c 'import os; os.open(\".\", os.O_TMPFILE | os.O_RDWR)'", folder: scratch.path).status
+                == 0)
+        try Command.shell("head -c 20000000 /dev/urandom > a", folder: scratch.path)
+        try scratch.write("b", Array("old".utf8))
+        try killed(scratch, way)
+        #expect(try scratch.names() == ["a", "b"])
+        #expect(try scratch.read("b") == Array("old".utf8))
+    }
+
+    @Test(
+        "where every file has a name, the next copy says what a killed one left, and removes it",
+        .enabled(
+            if: Self.hidesDescriptors,
+            "no name space in which /proc/self/fd is hidden; run as root, or allow user namespaces (kernel.unprivileged_userns_clone=1)"
+        ))
+    func leftovers() throws {
+        let scratch = try Scratch()
+        try Command.shell("head -c 20000000 /dev/urandom > a; echo old > b", folder: scratch.path)
+        // Without /proc/self/fd there is no way to give a name to a file that has none.
+        try killed(scratch, [], isBlind: true)
+        #expect(try scratch.names() == [".b.dmactl-new-0", "a", "b"])
+        // One that is at work is no leftover: its name is held, by the lock that it has.
+        let other = try Command.start(["flock", "-F", scratch.at(".b.dmactl-new-1"), "sleep", "60"])
+        let held = "until [ -e .b.dmactl-new-1 ] && ! flock -n .b.dmactl-new-1 true; do sleep 0.05; done"
+        #expect(try Command.shell(held, folder: scratch.path).status == 0)
+        let answer = try Command.copy(scratch.at("a"), scratch.at("b"))
+        #expect(answer.status == 0 && answer.errors.split(separator: "\n").count == 1, "\(answer.errors)")
+        #expect(
+            answer.errors.contains("removed what an earlier copy had left when it was killed: \(scratch.at(".b.dmactl-new-0"))")
+        )
+        #expect(try scratch.read("a") == scratch.read("b"))
+        #expect(try scratch.names() == [".b.dmactl-new-1", "a", "b"])
+        other.signal(9)
+        _ = other.wait()
+        let last = try Command.copy(scratch.at("a"), scratch.at("b"))
+        #expect(last.status == 0 && last.errors.contains(".b.dmactl-new-1"), "\(last.errors)")
+        #expect(try scratch.names() == ["a", "b"])
+    }
+
+    @Test("what is in the way of a part file, and is none, is left alone")
+    func strangers() throws {
+        let scratch = try Scratch()
+        try scratch.write("a", [1, 2, 3])
+        try Command.shell("mkdir .b.dmactl-new-0; ln -s a .b.dmactl-new-1; mkfifo .b.dmactl-new-2", folder: scratch.path)
+        let answer = try Command.copy(scratch.at("a"), scratch.at("b"))
+        #expect(answer.status == 0 && answer.errors.components(separatedBy: "is in the way").count == 4, "\(answer.errors)")
+        #expect(try scratch.read("b") == [1, 2, 3])
+        #expect(try scratch.names() == [".b.dmactl-new-0", ".b.dmactl-new-1", ".b.dmactl-new-2", "a", "b"])
     }
 
     @Test("^C stops within a second, removes what was begun, and says how far it was", arguments: [2, 15])
@@ -118,5 +191,38 @@ struct KillTests {
             let answer = running.wait(limit: 30)
             #expect(answer.status == 130 && -began.timeIntervalSinceNow < 1, "\(answer)")
         }
+    }
+
+    @Test("before the copy and after it a signal ends the program as any other", .timeLimit(.minutes(2)))
+    func unheard() throws {
+        let scratch = try Scratch()
+        try Command.shell("mkfifo list; mkdir t; echo x > a", folder: scratch.path)
+        let reading = try Command.start([Command.dmactl, "copy", "--files-from", scratch.at("list"), scratch.at("t")])
+        let name = "/proc/\(reading.identifier)/comm"
+        for _ in 0..<5000 where (try? String(contentsOfFile: name, encoding: .utf8)) != "dmactl\n" { usleep(2000) }
+        usleep(300_000)
+        reading.signal(15)
+        #expect(reading.wait(limit: 20).status == 143)
+        // The answer goes to a pipe that is full already.
+        let answer = try Command.shell(
+            """
+            mkfifo p; exec 3<>p; head -c 65536 /dev/zero >&3
+            timeout -s KILL 20 $D copy --json a b >&3 & until [ -e b ]; do sleep 0.05; done; sleep 0.5
+            pkill -TERM -P $! ; wait $!; echo $?
+            """, folder: scratch.path)
+        #expect(answer.output == "143\n", "\(answer)")
+    }
+
+    @Test("nohup is honoured: a copy outlives its terminal")
+    func hangUp() throws {
+        let scratch = try Scratch()
+        try Command.shell("head -c 1000000 /dev/urandom > a", folder: scratch.path)
+        let running = try Command.start([
+            "nohup", Command.dmactl, "copy", "--rate", "1MB", "--chunk", "64KiB", scratch.at("a"), scratch.at("b"),
+        ])
+        #expect(running.listens(to: 10))
+        running.signal(1)
+        #expect(running.wait().status == 0)
+        #expect(try scratch.read("a") == scratch.read("b"))
     }
 }

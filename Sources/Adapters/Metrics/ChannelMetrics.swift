@@ -8,7 +8,7 @@ public import DMACore
 /// | label | kind | what |
 /// |---|---|---|
 /// | `dma_transactions` | counter | transactions over, by the dimension `status`: complete, failed, aborted … |
-/// | `dma_bytes` | counter | bytes moved |
+/// | `dma_bytes` | counter | bytes moved, also of those that failed half way |
 /// | `dma_latency` | timer | from submission to completion, where the client says when it submitted |
 /// | `dma_in_flight` | gauge | transactions submitted and not yet taken |
 /// | `dma_engine_faults` | counter | what no honest engine does |
@@ -16,6 +16,9 @@ public import DMACore
 /// Every label has the dimension `channel`. Keep one value beside each channel; one thread at a time uses it. The hot path of a channel
 /// is not touched: nothing is recorded but what the client notes.
 public struct ChannelMetrics: Sendable {
+    /// What a transaction can end as; each has a counter.
+    private static let endings = TransactionStatus.allCases.filter(\.isFinal)
+
     private let statuses: [Counter]
     private let bytes: Counter
     private let latency: Timer
@@ -31,7 +34,7 @@ public struct ChannelMetrics: Sendable {
     public init(_ name: String, factory: (any MetricsFactory)? = nil) {
         let factory = factory ?? MetricsSystem.factory
         let dimensions = [("channel", name)]
-        statuses = TransactionStatus.allCases.map { status in
+        statuses = Self.endings.map { status in
             Counter(label: "dma_transactions", dimensions: dimensions + [("status", "\(status)")], factory: factory)
         }
         bytes = Counter(label: "dma_bytes", dimensions: dimensions, factory: factory)
@@ -47,10 +50,8 @@ public struct ChannelMetrics: Sendable {
     ///   - count: bytes that it was to move; its residue is taken off.
     ///   - submitted: when the client submitted it; nil leaves the timer out.
     public func note<C: Cargo & ~Copyable>(_ finished: borrowing Finished<C>, count: UInt64, submitted: Deadline? = nil) {
-        if let place = TransactionStatus.allCases.firstIndex(of: finished.status), place < statuses.count {
-            statuses[place].increment()
-        }
-        if finished.status == .complete { bytes.increment(by: Int64(clamping: count - min(finished.residue, count))) }
+        if let place = Self.endings.firstIndex(of: finished.status) { statuses[place].increment() }
+        bytes.increment(by: Int64(clamping: count - min(finished.residue, count)))
         if let submitted {
             latency.recordNanoseconds(max(Deadline.now.nanoseconds - submitted.nanoseconds, 0))
         }

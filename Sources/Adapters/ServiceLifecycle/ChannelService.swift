@@ -53,7 +53,7 @@ public struct ChannelService<E: Engine & ~Copyable & SendableMetatype, C: Cargo 
         // Submitted work is issued, so that it can end; a cancelled task gives it no time.
         channel.issuePending()
         let limit = Task.isCancelled || failure != nil ? Deadline.now : Deadline.after(nanoseconds: patience)
-        while channel.inFlight > 0, Deadline.now < limit {
+        while channel.inFlight > 0, Deadline.now < limit, !Task.isCancelled {
             if let finished = channel.next() { rest(finished) } else { await Task.yield() }
         }
         if channel.inFlight > 0 {

@@ -96,6 +96,24 @@ static inline int cdma_open(int directory, const char *path, int flags, uint32_t
     int fd = openat(directory, path, flags | O_CLOEXEC, (mode_t)mode);
     return fd < 0 ? -errno : fd;
 }
+// A file without a name in `directory`, to be written: O_TMPFILE.
+static inline int cdma_open_unnamed(int directory) { return cdma_open(directory, ".", O_TMPFILE | O_RDWR, 0600); }
+// Where a process finds its own descriptor by name: what linkat(2) takes from those without privileges (open(2), O_TMPFILE).
+#define CDMA_FD_PATH 32
+static inline void cdma_descriptor_path(int fd, char *path) { snprintf(path, CDMA_FD_PATH, "/proc/self/fd/%d", fd); }
+// Whether a file without a name can be given one: not where /proc is not there.
+static inline bool cdma_can_name(int fd) {
+    char path[CDMA_FD_PATH];
+    struct stat mine, found;
+    cdma_descriptor_path(fd, path);
+    return !fstat(fd, &mine) && !stat(path, &found) && mine.st_ino == found.st_ino && mine.st_dev == found.st_dev;
+}
+// Gives it a name that is free.
+static inline int cdma_name_file(int fd, int directory, const char *name) {
+    char path[CDMA_FD_PATH];
+    cdma_descriptor_path(fd, path);
+    return linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW) ? -errno : 0;
+}
 static inline int cdma_duplicate(int fd) {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     return copy < 0 ? -errno : copy;

@@ -45,6 +45,7 @@ public struct Copier: Sendable {
         if let given { plan = try Self.fit(given, to: plan, opened) }
         let open = try OpenTarget.open(site, plan, options, size: opened.size, control)
         let job = CopyJob(opened, open, target, plan, options, control)
+        for note in open.notes { job.note(note) }
         do throws(CopyFailure) {
             try run(job, began)
         } catch {

@@ -56,22 +56,25 @@ public struct CopyFailure: Error, Equatable, Sendable {
 extension CopyFailure: CustomStringConvertible {
     /// One line, whatever the path contains.
     public var description: String {
-        var text = "\(Self.quoted(subject)): asked: \(asked); possible: \(possible); cure: \(cure)"
+        let parts = [asked, possible, cure].map(Self.oneLine)
+        var text = "\(Self.quoted(subject)): asked: \(parts[0]); possible: \(parts[1]); cure: \(parts[2])"
         if errno != 0 { text += " [\(Self.sentence(errno)), errno \(errno)]" }
         if let engine { text += " [\(engine.code)]" }
         return text
     }
 
     /// A path on one line: control characters and backslashes as `\n`, `\t`, `\xHH`.
-    public static func quoted(_ path: String) -> String {
+    public static func quoted(_ path: String) -> String { oneLine(path.replacing("\\", with: "\\\\")) }
+
+    /// A text that may have a path in it, on one line and without what moves a terminal's cursor: as ``quoted(_:)``, but for backslashes.
+    public static func oneLine(_ text: String) -> String {
         var result = ""
-        for scalar in path.unicodeScalars {
+        for scalar in text.unicodeScalars {
             switch scalar {
             case "\n": result += "\\n"
             case "\t": result += "\\t"
-            case "\\": result += "\\\\"
             default:
-                if scalar.value < 32 || scalar.value == 127 {
+                if scalar.value < 32 || (127..<160).contains(scalar.value) {
                     result += "\\x" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
                 } else {
                     result.unicodeScalars.append(scalar)

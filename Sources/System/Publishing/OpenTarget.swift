@@ -4,8 +4,8 @@ internal import CDMA
 
 /// A target that is being written: under which name it is, and how it becomes what its own name stands for, or goes.
 ///
-/// A replaced file is written under another name in the same directory and renamed when it is whole and flushed: rename(2) is the
-/// only call that exchanges a file at once. (An unnamed file, O_TMPFILE, can be given a free name only, by linkat(2).)
+/// A replaced file is written as a ``PartFile`` of the same directory and renamed when it is whole and flushed: rename(2) is the
+/// only call that exchanges a file at once.
 final class OpenTarget {
     /// What is written; nil for what this process takes.
     let file: OpenFile?
@@ -18,13 +18,16 @@ final class OpenTarget {
     private(set) var journal: ResumeJournal?
     private let site: FileSite?
     private let directory: OpenFile?
-    /// The name that the file has until it is published.
-    private let partName: String?
+    /// The name that the file has until it is published; nil while it has none.
+    private var partName: String?
+    /// What was found in the target's directory.
+    let notes: [String]
     private var isPublished = false
 
     private init(
         _ file: OpenFile?, name: String, _ publishing: CopyPlan.Publishing, facts: FileFacts?, base: UInt64 = 0,
-        site: FileSite? = nil, directory: OpenFile? = nil, partName: String? = nil, journal: ResumeJournal? = nil
+        site: FileSite? = nil, directory: OpenFile? = nil, partName: String? = nil, journal: ResumeJournal? = nil,
+        notes: [String] = []
     ) {
         self.file = file
         self.name = name
@@ -35,6 +38,7 @@ final class OpenTarget {
         self.directory = directory
         self.partName = partName
         self.journal = journal
+        self.notes = notes
     }
 
     static func open(
@@ -86,18 +90,19 @@ final class OpenTarget {
                 possible: "not in the place of a file that something is mounted on", cure: "overwrite it itself: --in-place")
         }
         let directory = try OpenFile(site.directory, O_RDONLY | O_DIRECTORY, for: "the target's directory")
-        for _ in 0..<64 {
-            let digits = String(cdma_random() & 0xffff_ffff, radix: 16)
-            let name = ".\(shortened(site.name)).\(digits).dmactl-part"
-            let flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW
-            let result = unsafe cdma_open(directory.descriptor, name, flags, 0o600)
-            if result == -EEXIST { continue }
-            guard result >= 0 else { throw besideRefused(site, result) }
-            let file = OpenFile(result, path: site.path)
-            return OpenTarget(
-                file, name: site.path, .rename, facts: try file.facts(), site: site, directory: directory, partName: name)
+        var notes = PartFile.clear(shortened(site.name), in: directory)
+        var facts = cdma_storage_facts()
+        if unsafe cdma_storage_look(directory.descriptor, resumeName(site), false, &facts) == 0 {
+            let path = CopyFailure.quoted(site.directory + "/" + resumeName(site))
+            notes.append("an interrupted copy is still there, which --resume would have gone on with: \(path)")
         }
-        throw besideRefused(site, -EEXIST)
+        let part: PartFile
+        do throws(PartFile.Refusal) {
+            part = try PartFile(shortened(site.name), in: directory, path: site.path)
+        } catch { throw besideRefused(site, error.result) }
+        return OpenTarget(
+            part.file, name: site.path, .rename, facts: try part.file.facts(), site: site, directory: directory,
+            partName: part.name, notes: notes)
     }
 
     private static func besideRefused(_ site: FileSite, _ result: Int32) -> CopyFailure {
@@ -110,7 +115,7 @@ final class OpenTarget {
 
     private static func openPart(_ site: FileSite) throws(CopyFailure) -> OpenTarget {
         let directory = try OpenFile(site.directory, O_RDONLY | O_DIRECTORY, for: "the target's directory")
-        let name = ".\(shortened(site.name)).dmactl-part"
+        let name = resumeName(site)
         let result = unsafe cdma_open(directory.descriptor, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
         guard result >= 0 else { throw besideRefused(site, result) }
         let file = OpenFile(result, path: site.path)
@@ -149,6 +154,8 @@ final class OpenTarget {
         return String(decoding: name.utf8.prefix(180), as: UTF8.self) + "~" + String(sum, radix: 16)
     }
 
+    private static func resumeName(_ site: FileSite) -> String { ".\(shortened(site.name)).dmactl-part" }
+
     private static func journalName(_ site: FileSite) -> String { ".\(shortened(site.name)).dmactl-journal" }
 
     // MARK: The end
@@ -176,17 +183,31 @@ final class OpenTarget {
             try Attributes.keep(source, existing: site?.existing, on: file, preserves: preserves, note: note)
         }
         if plan.flushes { try flush(file) }
-        if let partName, let directory, let site {
+        if publishing == .rename || publishing == .resume, let directory, let site {
+            let hadName = partName != nil
+            let partName = try namePart(file, site, directory)
             let result = unsafe cdma_rename(directory.descriptor, partName, site.name)
             guard result == 0 else { throw renameRefused(result) }
             isPublished = true
-            if publishing == .resume { _ = unsafe cdma_remove(directory.descriptor, Self.journalName(site)) }
+            if publishing == .resume { ResumeJournal.remove(Self.journalName(site), in: directory) }
+            // What had no name need not be in a file system's log although it was flushed (btrfs).
+            if plan.flushes, !hadName { try flush(file) }
             if plan.flushes { try flush(directory) }
             if let links = site.existing?.links, links > 1 {
                 note("the old file had \(links) names; the others still lead to the old bytes")
             }
         }
         isPublished = true
+    }
+
+    /// The name to be renamed.
+    private func namePart(_ file: OpenFile, _ site: FileSite, _ directory: OpenFile) throws(CopyFailure) -> String {
+        if let partName { return partName }
+        do throws(PartFile.Refusal) {
+            let name = try PartFile.giveName(file, Self.shortened(site.name), in: directory)
+            partName = name
+            return name
+        } catch { throw renameRefused(error.result) }
     }
 
     /// Flushes what was written so far.
@@ -231,7 +252,7 @@ final class OpenTarget {
         guard let partName, let directory, let site else { return nil }
         if publishing == .resume, keepsPart { return "a part file, for --resume: \(site.directory)/\(partName)" }
         _ = unsafe cdma_remove(directory.descriptor, partName)
-        if publishing == .resume { _ = unsafe cdma_remove(directory.descriptor, Self.journalName(site)) }
+        if publishing == .resume { ResumeJournal.remove(Self.journalName(site), in: directory) }
         return nil
     }
 

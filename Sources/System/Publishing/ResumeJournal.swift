@@ -61,7 +61,7 @@ struct ResumeJournal: Equatable {
 
     /// Puts the journal in the place of an older one, whole or not at all.
     func write(_ name: String, in directory: OpenFile) throws(CopyFailure) {
-        let fresh = name + "-new"
+        let fresh = Self.fresh(name)
         let file = try OpenFile(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: 0o600, in: directory, for: "a journal")
         let bytes = Array(text.utf8)
         let written = unsafe cdma_write_all(file.descriptor, bytes, bytes.count, 0)
@@ -69,6 +69,14 @@ struct ResumeJournal: Equatable {
         let flushed = cdma_fdatasync(file.descriptor)
         let renamed = unsafe flushed == 0 ? cdma_rename(directory.descriptor, fresh, name) : flushed
         guard renamed == 0 else { throw .writing(file.path, at: 0, errno: -renamed) }
+    }
+
+    /// What a journal is called before it is whole.
+    private static func fresh(_ name: String) -> String { name + "-new" }
+
+    /// Removes a journal, and one that a copy was killed over.
+    static func remove(_ name: String, in directory: OpenFile) {
+        for name in [name, fresh(name)] { _ = unsafe cdma_remove(directory.descriptor, name) }
     }
 
     /// The journal of that name, if there is a readable one.

@@ -12,8 +12,9 @@ struct CopyCommand: ParsableCommand {
             An endpoint is a path (file, block device, pipe), - for standard input or output, memory:SIZE, pattern:SEED[:SIZE], null:
             or zero:SIZE. Sizes: 4096, 64KiB, 1GiB, 10GB. A file whose name looks like another kind is written ./NAME.
 
-            A regular file is written under another name beside the target, flushed, and renamed when it is whole: a copy that fails or
-            is stopped leaves the old target as it was. Mode and times are kept. Holes stay holes.
+            A regular file is written without a name, or under another one beside the target, flushed, and renamed when it is whole: a copy
+            that fails or is stopped leaves the old target as it was. What a killed one leaves where every file has a name, the next copy to
+            the target removes. Mode and times are kept. Holes stay holes.
 
             A source that shrinks meanwhile is an error. One that grows is copied as long as it was at the start, and that is said.
 
@@ -40,8 +41,8 @@ struct CopyCommand: ParsableCommand {
     @Option(
         help: "How turns are taken: burst, cycle-stealing (a share of the time) or demand (what comes is passed on at once).")
     var mode: CopyMode?
-    @Option(help: "Of the time at work, with --mode cycle-stealing: above 0, at most 1.")
-    var share = 0.5
+    @Option(help: "Of the time at work, with --mode cycle-stealing: above 0, at most 1; 0.5 if not said.")
+    var share: Double?
     @Option(help: "Bytes a second at most.")
     var rate: String?
     @Option(help: "Bytes of one transfer.")
@@ -91,6 +92,20 @@ struct CopyCommand: ParsableCommand {
         guard [resume, append, inPlace].count(where: { $0 }) <= 1 else {
             throw ValidationError("--resume, --append and --in-place exclude each other")
         }
+        guard share == nil || mode == .cycleStealing else {
+            throw ValidationError("--share is a share of the time, with --mode cycle-stealing")
+        }
+        if plan != nil {
+            let decided: [(String, Bool)] = [
+                ("--files-from", filesFrom != nil), ("--mode", mode != nil), ("--chunk", chunk != nil),
+                ("--depth", depth != nil),
+                ("--engine", engine != nil), ("--verify", verify), ("--reflink", reflink != .auto), ("--no-sync", noSync),
+            ]
+            if let first = decided.first(where: \.1) {
+                throw ValidationError(
+                    "a plan is for one copy and says everything else itself: leave \(first.0) out, or change the plan")
+            }
+        }
         guard !(json && !explain && endpoints.last == "-") else {
             throw ValidationError("--json prints to standard output, which is the target")
         }
@@ -119,18 +134,28 @@ struct CopyCommand: ParsableCommand {
             let list = CopyListRun(copier: Copier(), options: options, folder: endpoints[0], json: json)
             return try explain ? list.explain(paths) : list.copy(paths, signals)
         }
-        try telling(endpoints[0], endpoints[1], control) { try copy(signals, control) }
+        let report = try telling(endpoints[0], endpoints[1], control) { try copy(signals, control) }
+        guard let report else { return }
+        signals.end()
+        CopyOutput.say(report, endpoints[1], isTerminal: signals.isTerminal && !json)
+        guard json else { return }
+        try CopyOutput.print(try JSON.text(CopyDocument(source: endpoints[0], target: endpoints[1], report: report)))
     }
 
     /// Where a document is asked for, a failure is one too; its sentence stands on standard error as always.
     private func telling<R>(_ source: String, _ target: String, _ control: CopyControl, _ body: () throws -> R) throws -> R {
         do { return try body() } catch let failure as CopyFailure {
-            if json { print(try JSON.text(FailureDocument(source, target, failure, control.progress))) }
+            guard json else { throw failure }
+            // What cannot be printed is said as well, and does not stand for what happened.
+            do { try CopyOutput.print(try JSON.text(FailureDocument(source, target, failure, control.progress))) } catch {
+                Terminal.note("dmactl: \(error)\n")
+            }
             throw failure
         }
     }
 
-    private func copy(_ signals: CopySignals, _ control: CopyControl) throws {
+    /// nil where it was explained alone.
+    private func copy(_ signals: CopySignals, _ control: CopyControl) throws -> CopyReport? {
         let options = try options()
         let copier = Copier()
         let source = try Endpoint(endpoints[0])
@@ -139,19 +164,17 @@ struct CopyCommand: ParsableCommand {
         if explain {
             let plan = try given ?? copier.plan(from: source, to: target, options)
             let document = PlanDocument(source: endpoints[0], target: endpoints[1], plan: plan)
-            return print(json ? try JSON.text(document) : CopyOutput.explain(plan))
+            try CopyOutput.print(json ? try JSON.text(document) : CopyOutput.explain(plan))
+            return nil
         }
         signals.watch(control, name: endpoints[1])
-        let report = try copier.copy(from: source, to: target, options, plan: given, control: control)
-        signals.end()
-        if json { print(try JSON.text(CopyDocument(source: endpoints[0], target: endpoints[1], report: report))) }
-        CopyOutput.say(report, endpoints[1], isTerminal: signals.isTerminal && !json)
+        return try copier.copy(from: source, to: target, options, plan: given, control: control)
     }
 
     private func options() throws -> CopyOptions {
         var options = CopyOptions()
         options.mode = mode
-        options.share = share
+        if let share { options.share = share }
         options.rate = try rate.map { try ByteSize.parse($0, for: "--rate") }
         options.chunk = try chunk.map { try ByteSize.parse($0, for: "--chunk") }
         options.depth = depth

@@ -15,11 +15,13 @@ struct CopyListRun {
     func copy(_ paths: [String], _ signals: CopySignals) throws {
         var document = CopyListDocument(folder: folder)
         var stopped: CopyFailure?
+        var places: [String: String] = [:]
         for path in paths where stopped == nil {
             let control = CopyControl()
             signals.watch(control, name: path)
             do throws(CopyFailure) {
                 let target = try CopyList.place(path, below: folder)
+                if try isTaken(target, by: path, &places) { continue }
                 let report = try copier.copy(from: .path(path), to: .path(target), options, control: control)
                 CopyOutput.say(report, path, isTerminal: false)
                 document.copied.append(CopyDocument(source: path, target: target, report: report))
@@ -29,7 +31,7 @@ struct CopyListRun {
             }
         }
         signals.end()
-        if json { print(try JSON.text(document)) }
+        if json { try CopyOutput.print(try JSON.text(document)) }
         if let stopped { throw stopped }
         try sum(document.failed.count, of: paths.count, "copied")
     }
@@ -39,19 +41,35 @@ struct CopyListRun {
     /// - Throws: `badList` where some cannot be copied; the plans of the others are printed before.
     func explain(_ paths: [String]) throws {
         var document = CopyPlanListDocument(folder: folder)
+        var places: [String: String] = [:]
         for path in paths {
             do throws(CopyFailure) {
                 let place = try CopyList.planned(path, below: folder)
+                if try isTaken(place.path, by: path, &places) { continue }
                 let plan = try copier.plan(from: .path(path), to: .path(place.standIn), options)
                 document.plans.append(PlanDocument(source: path, target: place.path, plan: plan))
-                if !json { print(CopyFailure.quoted(path) + "\n" + CopyOutput.explain(plan) + "\n") }
+                if !json { try CopyOutput.print(CopyFailure.quoted(path) + "\n" + CopyOutput.explain(plan) + "\n") }
             } catch {
                 document.failed.append(FailureDocument(path, folder, error, CopyProgress()))
                 Terminal.note("dmactl: \(error)\n")
             }
         }
-        if json { print(try JSON.text(document)) }
+        if json { try CopyOutput.print(try JSON.text(document)) }
         try sum(document.failed.count, of: paths.count, "planned")
+    }
+
+    /// Whether a file of the list has been copied already.
+    ///
+    /// - Throws: `badList` where it was another file that has this place: it would be lost.
+    private func isTaken(_ target: String, by path: String, _ places: inout [String: String]) throws(CopyFailure) -> Bool {
+        guard let earlier = places[target] else {
+            places[target] = path
+            return false
+        }
+        if earlier == path { return true }
+        throw CopyFailure(
+            .badList, path, asked: "to copy it to \(target)", possible: "not over \(earlier) of the same list",
+            cure: "run find from one place, or copy into two directories")
     }
 
     private func sum(_ failed: Int, of all: Int, _ what: String) throws {

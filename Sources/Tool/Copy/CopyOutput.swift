@@ -1,11 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMA
+import Glibc
 
 enum CopyOutput {
+    /// Prints a line or more, all of it.
+    ///
+    /// - Throws: `brokenPipe` where nobody reads any more; `writeFailed`.
+    static func print(_ text: String) throws(CopyFailure) {
+        let bytes = Array((text + "\n").utf8)
+        var place = 0
+        while place < bytes.count {
+            let rest = bytes[place...]
+            // write(2) reads what the slice has, and no more.
+            let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+            let number = errno
+            if count < 0, number == EINTR { continue }
+            guard count > 0 else {
+                throw CopyFailure(
+                    number == EPIPE ? .brokenPipe : .writeFailed, "-", asked: "to print the answer",
+                    possible: "not that: standard output takes no more",
+                    cure: "see where it leads, and whether there is room (df)",
+                    errno: number)
+            }
+            place += count
+        }
+    }
+
     static func explain(_ plan: CopyPlan) -> String {
         var table = Table(["choice", "value", "why"], leading: 3)
-        for choice in plan.choices { table.add([choice.name, choice.value, choice.reason]) }
+        for choice in plan.choices { table.add([choice.name, choice.value, choice.reason].map(CopyFailure.oneLine)) }
         return table.text
     }
 
@@ -23,8 +47,13 @@ enum CopyOutput {
         text += "\(Figures.decimal(Double(report.processorNanoseconds) / 1e9, 2)) s of processor; "
         text += way(report)
         if report.verified { text += "; verified" }
-        if let crc = report.crc32c { text += "; CRC32C \(String(crc, radix: 16))" }
+        if let crc = report.crc32c { text += "; CRC32C \(hexadecimal(crc))" }
         return text
+    }
+
+    private static func hexadecimal(_ crc: UInt32) -> String {
+        let digits = String(crc, radix: 16)
+        return String(repeating: "0", count: 8 - digits.count) + digits
     }
 
     private static func way(_ report: CopyReport) -> String {

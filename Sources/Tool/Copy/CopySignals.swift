@@ -11,17 +11,18 @@ private nonisolated(unsafe) var signalPipe: Int32 = -1
 
 /// Waits for signals on a thread of its own, and draws progress while it waits.
 ///
-/// SIGINT, SIGTERM and SIGHUP ask the copy to stop; a second one ends the process at once. SIGUSR1 asks how far it is.
+/// SIGINT, SIGTERM and SIGHUP ask the copy to stop; a second one ends the process at once. SIGUSR1 asks how far it is. Before the copy and
+/// after it signals do what they always do: nothing is to be put away then, and reading a list or printing may take for ever.
 final class CopySignals: Sendable {
     private struct State {
         var control: CopyControl?
         var name = ""
         var caught: Int32?
         var isOver = false
+        /// What each signal did before it was heard here.
+        var before: [(number: Int32, action: __sighandler_t?)] = []
         var line = ProgressLine()
     }
-
-    private static let heard = [SIGINT, SIGTERM, SIGHUP, SIGUSR1]
 
     private let state = Mutex(State())
     /// Where the handler's bytes arrive: a signal may come to any thread.
@@ -32,6 +33,11 @@ final class CopySignals: Sendable {
         // A write to a closed pipe, or beyond a limit, is to fail and not to kill.
         _ = signal(SIGPIPE, SIG_IGN)
         _ = signal(SIGXFSZ, SIG_IGN)
+        // Whoever started this program from a thread that blocks them has handed that on.
+        var mask = sigset_t()
+        unsafe sigemptyset(&mask)
+        for number in Self.heard { unsafe sigaddset(&mask, number) }
+        unsafe pthread_sigmask(SIG_UNBLOCK, &mask, nil)
         var ends: [Int32] = [-1, -1]
         guard unsafe pipe(&ends) == 0 else {
             arrivals = -1
@@ -43,18 +49,28 @@ final class CopySignals: Sendable {
         }
         arrivals = ends[0]
         unsafe signalPipe = ends[1]
-        // Whoever started this program from a thread that blocks them has handed that on.
-        var mask = sigset_t()
-        unsafe sigemptyset(&mask)
-        for number in Self.heard { unsafe sigaddset(&mask, number) }
-        unsafe pthread_sigmask(SIG_UNBLOCK, &mask, nil)
-        for number in Self.heard {
+    }
+
+    private static let heard = [SIGINT, SIGTERM, SIGHUP, SIGUSR1]
+
+    /// Installs the handler. What each signal did before.
+    private static func hear() -> [(number: Int32, action: __sighandler_t?)] {
+        heard.filter { !isIgnored($0) || $0 != SIGHUP }.map { number in
             // write(2) is all that the handler does: it is allowed there (signal-safety(7)).
-            _ = signal(number) { number in
+            let action = signal(number) { number in
                 var byte = UInt8(truncatingIfNeeded: number)
                 unsafe _ = Glibc.write(signalPipe, &byte, 1)
             }
+            return (number, action)
         }
+    }
+
+    /// As nohup(1) has it, which means it.
+    private static func isIgnored(_ number: Int32) -> Bool {
+        var action = sigaction()
+        guard unsafe sigaction(number, nil, &action) == 0 else { return false }
+        // SIG_IGN is no pointer, but the number 1.
+        return unsafe unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
     }
 
     /// 128 and the signal that ended the copy, as shells count.
@@ -64,18 +80,19 @@ final class CopySignals: Sendable {
     func watch(_ control: CopyControl, name: String) {
         let isFirst = state.withLock { state in
             let isFirst = state.control == nil
+            if isFirst, arrivals >= 0 { state.before = Self.hear() }
             state.control = control
             state.name = name
             if state.caught != nil { control.cancel() }
             return isFirst
         }
-        guard isFirst else { return }
+        guard isFirst, arrivals >= 0 else { return }
         do throws(DMAError) {
             // It ends by itself, after `end`.
             _ = try NativeThread { [self] in wait() }
         } catch {
-            // Nobody would hear a signal: each then does what it does without us.
-            for number in Self.heard { _ = signal(number, SIG_DFL) }
+            // Nobody would hear them: each then does what it does without us.
+            state.withLock { Self.forget(&$0) }
         }
     }
 
@@ -85,7 +102,13 @@ final class CopySignals: Sendable {
             guard !state.isOver else { return }
             state.isOver = true
             if isTerminal { state.line.clear() }
+            Self.forget(&state)
         }
+    }
+
+    private static func forget(_ state: inout State) {
+        for (number, action) in state.before { _ = signal(number, action) }
+        state.before = []
     }
 
     private func wait() {
