@@ -22,6 +22,20 @@ enum Terminal {
         return isatty(STDOUT_FILENO) == 1 && variable("TERM") != "dumb"
     }()
 
+    /// Words in lines that fit, where there is a width to fit; further lines are indented by `indent` spaces.
+    static func wrapped(_ text: String, indent: Int = 0, width: Int? = Terminal.width) -> String {
+        guard let width else { return text }
+        var lines: [String] = []
+        for word in text.split(separator: " ") {
+            if let last = lines.last, last.count + 1 + word.count <= width {
+                lines[lines.count - 1] = last + " " + word
+            } else {
+                lines.append((lines.isEmpty ? "" : String(repeating: " ", count: indent)) + word)
+            }
+        }
+        return lines.joined(separator: "\n")
+    }
+
     enum Style: String {
         case good = "32"
         case bad = "1;31"
