@@ -10,7 +10,7 @@ public struct ModeRow: Hashable, Sendable, Codable {
     public let mode: String
     /// What was asked: the share of the time at work; 1 in burst mode.
     public let askedShare: Double
-    /// What came of it.
+    /// What came of it: the median of the rounds, which another process's turn in the middle of one does not change.
     public let measuredShare: Double
     public let bytesPerSecond: Double
     public let bytesVerified: UInt64
@@ -35,19 +35,23 @@ public struct ModeRow: Hashable, Sendable, Codable {
         for number in 0..<copies { _ = cargoes.append(try cargo(number, test.seed, domain)) }
         let end = Deadline.after(nanoseconds: test.duration)
         var (moved, verified, wrong) = (UInt64(0), UInt64(0), UInt64(0))
-        var (busy, atWork, elapsed) = (Int64(0), Int64(0), Int64(0))
+        var elapsed: Int64 = 0
+        var shares: [Double] = []
         repeat {
             // The clock of the share begins again, so that no round is charged for the comparison before it.
             try channel.setMode(mode)
             let began = Deadline.now.nanoseconds
+            var busy: Int64 = 0
             while let cargo = cargoes.popLast() {
                 let issued = Deadline.now.nanoseconds
                 _ = finished.append(try copy(cargo, &channel, test.patience))
                 busy += Deadline.now.nanoseconds - issued
                 moved += UInt64(count)
             }
-            elapsed += Deadline.now.nanoseconds - began
-            atWork += channel.withEngine { $0.totalDuty.busy }
+            let spent = max(Deadline.now.nanoseconds - began, 1)
+            elapsed += spent
+            if share < 1 { busy = channel.withEngine { $0.totalDuty.busy } }
+            shares.append(Double(busy) / Double(spent))
             // Last in, first out, twice: they come back in the order in which they were made.
             for number in 0..<copies {
                 guard var cargo = finished.popLast() else { break }
@@ -63,10 +67,9 @@ public struct ModeRow: Hashable, Sendable, Codable {
                 _ = cargoes.append(cargo)
             }
         } while Deadline.now < end
-        let time = Double(max(elapsed, 1))
         return ModeRow(
             engine: engine, mode: share >= 1 ? "burst" : "cycle stealing", askedShare: share,
-            measuredShare: Double(share >= 1 ? busy : atWork) / time, bytesPerSecond: Double(moved) / (time / 1e9),
+            measuredShare: shares.sorted()[shares.count / 2], bytesPerSecond: Double(moved) / (Double(elapsed) / 1e9),
             bytesVerified: verified, bytesWrong: wrong)
     }
 

@@ -26,7 +26,7 @@ struct SurveyTests {
         let row = try #require(
             await rows([.copy], channels: processors * perProcessor) { () throws(DMAError) in SlowEngine() }.first)
         #expect(row.faults.isEmpty)
-        #expect(row.transactions == processors * perProcessor * 8)
+        #expect(row.transactions == processors * perProcessor * 4 + 4)
         // Each transaction keeps its processor for two milliseconds. A busy machine makes it slower, none faster.
         #expect(row.operationsPerSecond <= Double(processors) * 500)
     }
@@ -72,13 +72,14 @@ private struct SlowEngine: ~Copyable, Engine {
 /// How many channels had something in flight at once; once that was as many as were wanted, or after two minutes, they go on.
 private final class Gathering: Sendable {
     let wanted: Int
-    private let state = Mutex((now: 0, most: 0))
+    private let state = Mutex((all: 0, now: 0, most: 0))
     private let limit = Deadline.after(milliseconds: 120_000)
 
     init(_ wanted: Int) { self.wanted = wanted }
     var most: Int { state.withLock { $0.most } }
-    var isOpen: Bool { most >= wanted || Deadline.now >= limit }
-    func issued() { state.withLock { $0 = ($0.now + 1, max($0.most, $0.now + 1)) } }
+    /// The first transaction of all is the one whose latency is measured, alone.
+    var isOpen: Bool { state.withLock { $0.all <= 1 || $0.most >= wanted } || Deadline.now >= limit }
+    func issued() { state.withLock { $0 = ($0.all + 1, $0.now + 1, max($0.most, $0.now + 1)) } }
     func finished() { state.withLock { $0.now -= 1 } }
 }
 

@@ -116,7 +116,7 @@ struct MannersTests {
 
     @Test("tables keep to the width; what is left out is said", arguments: [40, 60, 80, 120])
     func width(_ columns: Int) throws {
-        let ran = try Program.run(["list"], environment: ["COLUMNS": "\(columns)"])
+        let ran = try Program.run(["list", "--verbose"], environment: ["COLUMNS": "\(columns)"])
         // The first table is what comes before the first empty line.
         let table = ran.output.components(separatedBy: "\n\n")[0].components(separatedBy: "\n")
         #expect((columns < 120) == table.contains { $0.hasPrefix("left out for want of room: ") })

@@ -74,16 +74,25 @@ extension Survey {
             repeat {
                 let inFlight = min(depth, bench.capabilities.depth)
                 tally.inFlight = inFlight
-                let plans = (0..<inFlight).map { _ in plan(work, bench) }
-                await round(plans, number, &channel, bench, &tally, meeting)
+                // Latency is that of one channel at work; the others wait meanwhile, and make their plans after that.
+                var plans = number == 0 ? (0..<inFlight).map { _ in plan(work, bench) } : []
+                var failure: DMAError?
+                do throws(DMAError) {
+                    try await alone(Array(plans.prefix(8)), &channel, bench, &tally)
+                } catch {
+                    failure = error
+                }
+                await meeting.meet()
+                if plans.isEmpty { plans = (0..<inFlight).map { _ in plan(work, bench) } }
+                await round(plans, number, &channel, bench, &tally, meeting, failure)
                 if Deadline.now >= end || !tally.faults.isEmpty { meeting.end() }
                 await meeting.meet()
             } while !meeting.isOver
         } catch {
             tally.faults.append("unexpected: \(error)")
-            // The others meet this one in the middle of each round and at its end, until they hear.
+            // The others meet this one four times in a round, until they hear.
             meeting.end()
-            for _ in 0..<3 { await meeting.meet() }
+            for _ in 0..<4 { await meeting.meet() }
         }
         return tally
     }
@@ -95,17 +104,18 @@ extension Survey {
             ?? bench.plan(work.kind, count: count, flags: flags)
     }
 
-    /// One round: latency, all channels together, throughput, all together again, and the comparison of every byte.
+    /// One round: all channels together, throughput, all together again, and the comparison of every byte.
     private func round<E: Engine & ~Copyable & SendableMetatype>(
         _ plans: [Plan], _ number: Int, _ channel: inout Channel<E, Freight>, _ bench: Bench<E>, _ tally: inout SurveyTally,
-        _ meeting: Meeting
+        _ meeting: Meeting, _ failure: DMAError?
     ) async {
+        var failure = failure
         var finished = FixedArray<Finished<Freight>>(capacity: plans.count)
         var planOf: [Cookie: Plan] = [:]
-        var failure: DMAError?
         do throws(DMAError) {
-            try await alone(Array(plans.prefix(8)), &channel, bench, &tally)
-            for plan in plans { planOf[try channel.submit(plan.operation, try bench.freight(plan)).get()] = plan }
+            for plan in plans where failure == nil {
+                planOf[try channel.submit(plan.operation, try bench.freight(plan)).get()] = plan
+            }
         } catch {
             failure = error
         }

@@ -73,8 +73,8 @@ enum ListTables {
         let commands = can.commands.commands.map { "\($0)" }
         if !commands.isEmpty { words.append("(commands: \(commands.joined(separator: " ")))") }
         let by = can.implementation.isEmpty ? "code of its own" : can.implementation
-        return Terminal.wrapped("\(engine.offer.name), by \(by):", indent: 2) + "\n  "
-            + Terminal.wrapped(words.joined(separator: " "), indent: 2, width: Terminal.width.map { $0 - 2 })
+        return Terminal.wrapped("\(engine.offer.name), by \(by):", indent: 2) + "\n"
+            + Terminal.wrapped(words.joined(separator: " "), after: "  ", indent: 2)
     }
 
     private static func details(_ engine: EngineListing) -> String {
@@ -110,9 +110,16 @@ enum ListTables {
                     : engine.channelNames.joined(separator: " ")
             ),
         ]
+        // Where there is no room for two columns, what is said follows its name.
+        let isNarrow = Terminal.width.map { $0 < 60 } ?? false
         return engine.offer.name
-            + facts.map { "\n  " + $0.0 + String(repeating: " ", count: max(24 - $0.0.count, 1)) + $0.1 }.joined()
-            + engine.offer.features.map { "\n  \($0.isAvailable ? "has  " : "lacks")  \($0.name): \($0.note)" }.joined()
+            + facts.map { name, text in
+                let gap = isNarrow ? ": " : String(repeating: " ", count: max(24 - name.count, 1))
+                return "\n" + Terminal.wrapped(text, after: "  " + name + gap, indent: isNarrow ? 4 : 26)
+            }.joined()
+            + engine.offer.features.map {
+                "\n" + Terminal.wrapped("\($0.name): \($0.note)", after: $0.isAvailable ? "  has    " : "  lacks  ", indent: 9)
+            }.joined()
     }
 
     private static func limit(_ value: UInt64) -> String { value > 1 << 31 ? "any" : String(value) }

@@ -22,18 +22,24 @@ enum Terminal {
         return isatty(STDOUT_FILENO) == 1 && variable("TERM") != "dumb"
     }()
 
-    /// Words in lines that fit, where there is a width to fit; further lines are indented by `indent` spaces.
-    static func wrapped(_ text: String, indent: Int = 0, width: Int? = Terminal.width) -> String {
-        guard let width else { return text }
+    /// Words in lines that fit, where there is a width to fit, the first of them behind `prefix`, the others behind `indent` spaces.
+    static func wrapped(
+        _ text: String, after prefix: String = "", indent: Int = 0, width: Int? = Terminal.width
+    ) -> String {
+        guard let width else { return prefix + text }
         var lines: [String] = []
+        var line = prefix
+        var isEmpty = true
         for word in text.split(separator: " ") {
-            if let last = lines.last, last.count + 1 + word.count <= width {
-                lines[lines.count - 1] = last + " " + word
+            if !isEmpty, line.count + 1 + word.count > width {
+                lines.append(line)
+                line = String(repeating: " ", count: indent) + word
             } else {
-                lines.append((lines.isEmpty ? "" : String(repeating: " ", count: indent)) + word)
+                line += (isEmpty ? "" : " ") + word
             }
+            isEmpty = false
         }
-        return lines.joined(separator: "\n")
+        return (lines + [line]).joined(separator: "\n")
     }
 
     enum Style: String {
