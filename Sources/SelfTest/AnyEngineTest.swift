@@ -26,7 +26,7 @@ extension SelfTest {
         let chosen = (xor: choice.xorSources ?? Survey.sources, pq: choice.pqSources ?? Survey.sources)
         survey.choice = choice
         (survey.choice.xorSources, survey.choice.pqSources) = (chosen.xor, chosen.pq)
-        survey.channels = channels
+        survey.channels = channel == nil ? channels : 1
         survey.patience = patience
         return survey
     }
@@ -51,7 +51,7 @@ extension SelfTest {
                 })
         }
         var survey = survey(domain)
-        survey.channels = min(channels, only == nil ? max(offer.channels, 1) : 1)
+        survey.channels = min(survey.channels, max(offer.channels, 1))
         report.speeds += await survey.run(offer.name, kinds: operations, makeEngine: make) { progress?(.speed($0)) }
     }
 

@@ -13,8 +13,15 @@ extension IOUringProvider: SelfTestedProvider {
         _ test: SelfTest, _ name: String, _ report: inout SelfTest.Report, _ progress: ((SelfTest.Step) -> Void)?
     ) async throws(DMAError) {
         let directory = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? "/tmp"
-        // Room for all that is under way at once, several times.
-        let storage = try FileStorage(in: directory, count: max(64 << 20, (test.bytes + 65_536) * test.depth * 4))
+        let storage: FileStorage
+        do throws(DMAError) {
+            // Room for all that is under way at once, several times.
+            storage = try FileStorage(in: directory, count: max(64 << 20, (test.bytes + 65_536) * test.depth * 4))
+        } catch {
+            let why = unsafe String(cString: strerror(error.errno))
+            let reason = "no file in \(directory): \(why). Cure: set TMPDIR to a directory that can be written"
+            return report.stops.append(SelfTest.Report.Stop(engine: name, reason: reason))
+        }
         let registrar = IOUringRegistrar()
         var configuration = configuration
         configuration.registrar = registrar

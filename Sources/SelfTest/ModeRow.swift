@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import DMACPUEngine
+internal import DMAConformance
 internal import DMACore
 
 /// How well an engine keeps to the share of the time that cycle stealing gives it.
@@ -10,7 +10,7 @@ public struct ModeRow: Hashable, Sendable, Codable {
     public let mode: String
     /// What was asked: the share of the time at work; 1 in burst mode.
     public let askedShare: Double
-    /// What came of it.
+    /// What came of it: the median of the rounds, which another process's turn in the middle of one does not change.
     public let measuredShare: Double
     public let bytesPerSecond: Double
     public let bytesVerified: UInt64
@@ -18,66 +18,110 @@ public struct ModeRow: Hashable, Sendable, Codable {
 
     public var passed: Bool { bytesWrong == 0 }
 
-    /// Copies for `duration` in the mode of `share`, and compares every byte of the last copy of each buffer.
-    static func measure(
-        _ engine: String, share: Double, seed: UInt64, duration: Int64, _ domain: Domain,
-        _ make: () throws(DMAError) -> CPUEngine
+    /// Of one copy, and how many follow each other before they are compared.
+    private static var count: Int { 1 << 20 }
+    private static var copies: Int { 4 }
+
+    /// Copies for the test's duration in the mode of `share`, in rounds. After each, outside the measured time, every byte of every
+    /// copy is compared, unless the test compares nothing, and its target is wiped for the next round.
+    static func measure<E: Engine & ~Copyable>(
+        _ engine: String, share: Double, _ test: SelfTest, _ domain: Domain, _ make: () throws(DMAError) -> E
     ) throws(DMAError) -> ModeRow {
-        let count = 4 << 20
         let mode: TransferMode = share >= 1 ? .burst : .cycleStealing(share: share)
-        let paced = try PacedEngine(try make(), mode: mode)
-        var channel = try Channel(paced, domain: domain.id, of: Pair<MappedBuffer, MappedBuffer>.self)
+        var channel = try Channel(
+            try PacedEngine(try make(), mode: mode), domain: domain.id, of: Pair<MappedBuffer, MappedBuffer>.self)
+        var cargoes = FixedArray<Pair<MappedBuffer, MappedBuffer>>(capacity: copies)
+        var finished = FixedArray<Pair<MappedBuffer, MappedBuffer>>(capacity: copies)
+        for number in 0..<copies { _ = cargoes.append(try cargo(number, test.seed, domain)) }
+        let end = Deadline.after(nanoseconds: test.duration)
+        var (moved, verified, wrong) = (UInt64(0), UInt64(0), UInt64(0))
+        var elapsed: Int64 = 0
+        var shares: [Double] = []
+        repeat {
+            // The clock of the share begins again, so that no round is charged for the comparison before it.
+            try channel.setMode(mode)
+            let began = Deadline.now.nanoseconds
+            var busy: Int64 = 0
+            while let cargo = cargoes.popLast() {
+                let issued = Deadline.now.nanoseconds
+                _ = finished.append(try copy(cargo, &channel, test.patience))
+                busy += Deadline.now.nanoseconds - issued
+                moved += UInt64(count)
+            }
+            let spent = max(Deadline.now.nanoseconds - began, 1)
+            elapsed += spent
+            if share < 1 { busy = channel.withEngine { $0.totalDuty.busy } }
+            shares.append(Double(busy) / Double(spent))
+            // Last in, first out, twice: they come back in the order in which they were made.
+            for number in 0..<copies {
+                guard var cargo = finished.popLast() else { break }
+                if test.choice.verifies {
+                    wrong += try judge(cargo, number, test.seed)
+                    verified += UInt64(count)
+                }
+                try cargo.second.withMutableCPUAccess { bytes throws(DMAError) in
+                    for offset in stride(from: 0, to: count, by: 8) {
+                        bytes.storeBytes(of: 0, toByteOffset: offset, as: UInt64.self)
+                    }
+                }
+                _ = cargoes.append(cargo)
+            }
+        } while Deadline.now < end
+        return ModeRow(
+            engine: engine, mode: share >= 1 ? "burst" : "cycle stealing", askedShare: share,
+            measuredShare: shares.sorted()[shares.count / 2], bytesPerSecond: Double(moved) / (Double(elapsed) / 1e9),
+            bytesVerified: verified, bytesWrong: wrong)
+    }
+
+    /// A source with contents of its own, and an empty target.
+    private static func cargo(
+        _ number: Int, _ seed: UInt64, _ domain: Domain
+    ) throws(DMAError) -> Pair<MappedBuffer, MappedBuffer> {
         var source = try Buffer(count: count)
         source.withMutableBytes { bytes in
             for offset in stride(from: 0, to: count, by: 8) {
-                bytes.storeBytes(of: word(seed, offset), toByteOffset: offset, as: UInt64.self)
+                bytes.storeBytes(of: word(seed, number, offset), toByteOffset: offset, as: UInt64.self)
             }
         }
-        var cargo = Pair(
+        return Pair(
             try source.mapped(for: domain, direction: .toDevice),
-            try Buffer(count: count).mapped(for: domain, direction: .fromDevice))
-        let began = Deadline.now.nanoseconds
-        let end = Deadline.after(nanoseconds: duration)
-        var copies: UInt64 = 0
-        var busy: Int64 = 0
-        repeat {
-            _ = try channel.submit(.copy(flags: .interrupt), cargo).get()
-            let issued = Deadline.now.nanoseconds
-            channel.issuePending()
-            let limit = Deadline.after(milliseconds: 20_000)
-            var back: Pair<MappedBuffer, MappedBuffer>?
-            while Deadline.now < limit {
-                if let finished = channel.next() {
-                    guard finished.status == .complete else { throw DMAError(.engineFailed) }
-                    back = finished.takeCargo()
-                    break
-                }
-                // Where the mode says that it is not the engine's turn, the processor belongs to somebody else.
-                _ = channel.wait(until: limit)
+            try Buffer(count: count).mapped(for: domain, direction: .bidirectional))
+    }
+
+    /// One copy, to its end.
+    private static func copy<E: Engine & ~Copyable>(
+        _ cargo: consuming Pair<MappedBuffer, MappedBuffer>,
+        _ channel: inout Channel<PacedEngine<E>, Pair<MappedBuffer, MappedBuffer>>, _ patience: Int64
+    ) throws(DMAError) -> Pair<MappedBuffer, MappedBuffer> {
+        _ = try channel.submit(.copy(flags: .interrupt), cargo).get()
+        channel.issuePending()
+        let limit = Deadline.after(nanoseconds: patience)
+        while Deadline.now < limit {
+            if let finished = channel.next() {
+                guard finished.status == .complete else { throw DMAError(.engineFailed) }
+                return finished.takeCargo()
             }
-            guard let returned = back.take() else { throw late(limit) }
-            cargo = returned
-            copies += 1
-            busy += share >= 1 ? Deadline.now.nanoseconds - issued : 0
-        } while Deadline.now < end
-        let elapsed = max(Deadline.now.nanoseconds - began, 1)
-        let duty = channel.withEngine { $0.totalDuty }
-        let measured = share >= 1 ? Double(busy) / Double(elapsed) : Double(duty.busy) / Double(max(duty.elapsed, 1))
-        let wrong = try cargo.second.withCPUAccess { bytes throws(DMAError) in
+            // Where the mode says that it is not the engine's turn, the processor belongs to somebody else.
+            _ = channel.wait(until: limit)
+        }
+        throw late(limit)
+    }
+
+    /// How many bytes of a copy are not its source's.
+    private static func judge(
+        _ cargo: borrowing Pair<MappedBuffer, MappedBuffer>, _ number: Int, _ seed: UInt64
+    ) throws(DMAError) -> UInt64 {
+        try cargo.second.withCPUAccess { bytes throws(DMAError) in
             var wrong: UInt64 = 0
             for offset in stride(from: 0, to: count, by: 8)
-            where unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt64.self) != word(seed, offset) {
+            where unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt64.self) != word(seed, number, offset) {
                 wrong += 8
             }
             return wrong
         }
-        return ModeRow(
-            engine: engine, mode: share >= 1 ? "burst" : "cycle stealing", askedShare: share, measuredShare: measured,
-            bytesPerSecond: Double(copies) * Double(count) / (Double(elapsed) / 1e9), bytesVerified: UInt64(count),
-            bytesWrong: wrong)
     }
 
-    private static func word(_ seed: UInt64, _ offset: Int) -> UInt64 {
-        (UInt64(offset) ^ seed) &* 0x9e37_79b9_7f4a_7c15
+    private static func word(_ seed: UInt64, _ number: Int, _ offset: Int) -> UInt64 {
+        (UInt64(offset + number * count) ^ seed) &* 0x9e37_79b9_7f4a_7c15
     }
 }

@@ -28,7 +28,7 @@ public struct SelfTest: Sendable {
     public var channels = 1
     /// Which of an engine's channels is opened, from 0; nil for all in turn.
     public var channel: Int?
-    /// Nanoseconds to wait for a completion, before that counts as a failure.
+    /// Nanoseconds to wait for a completion, before that counts as a failure. All that waits in a test waits no longer.
     public var patience: Int64 = 10_000_000_000
     /// Nanoseconds for the contract's checks of one engine.
     public var contractDuration: Int64 = 60_000_000_000
@@ -45,9 +45,23 @@ public struct SelfTest: Sendable {
         public var streams: [StreamRow] = []
         public var contracts: [ConformanceReport] = []
         public var faults: [FaultRow] = []
+        /// Engines that could not be tested, or not to the end. A test with one has failed.
+        public var stops: [Stop] = []
+
+        /// Why the test of an engine ended early.
+        public struct Stop: Hashable, Sendable, Codable {
+            public let engine: String
+            public let reason: String
+        }
+
+        /// Whether nothing was asked of any engine: none has an operation that was to be tested.
+        public var isEmpty: Bool {
+            speeds.isEmpty && modes.isEmpty && streams.isEmpty && faults.isEmpty && stops.isEmpty
+                && contracts.allSatisfy { $0.counts.passed + $0.counts.failed + $0.counts.notRun == 0 }
+        }
 
         public var passed: Bool {
-            speeds.allSatisfy(\.passed) && modes.allSatisfy(\.passed) && streams.allSatisfy(\.passed)
+            stops.isEmpty && speeds.allSatisfy(\.passed) && modes.allSatisfy(\.passed) && streams.allSatisfy(\.passed)
                 && contracts.allSatisfy(\.passed) && faults.allSatisfy(\.passed)
         }
         /// Bytes that were compared with what they must be.
@@ -68,20 +82,25 @@ public struct SelfTest: Sendable {
         case fault(FaultRow)
     }
 
-    /// Runs everything, one engine after the other.
+    /// Runs everything, one engine after the other. An engine that does not start, or gives up, is in the report's ``Report/stops``, and
+    /// the others are tested all the same.
     ///
-    /// - Throws: `noSuchChannel` where no engine has the asked name; what an engine says that does not start.
+    /// - Throws: `noSuchChannel` where no engine has the asked name.
     public func run(on system: DMASystem, progress: ((Step) -> Void)? = nil) async throws(DMAError) -> Report {
         var report = Report(seed: seed)
         var isKnown = false
         for listing in system.engines where listing.offer.absence == nil && engines?.contains(listing.offer.name) ?? true {
             isKnown = true
-            if let provider = listing.provider as? any SelfTestedProvider {
-                try await provider.run(self, listing.offer.name, &report, progress)
-            } else {
-                await run(listing, &report, progress)
+            do throws(DMAError) {
+                if let provider = listing.provider as? any SelfTestedProvider {
+                    try await provider.run(self, listing.offer.name, &report, progress)
+                } else {
+                    await run(listing, &report, progress)
+                }
+                if injectsFaults { try injectFaults(listing, &report, progress) }
+            } catch {
+                report.stops.append(Report.Stop(engine: listing.offer.name, reason: "\(error)"))
             }
-            if injectsFaults { try injectFaults(listing, &report, progress) }
         }
         guard isKnown else { throw DMAError(.noSuchChannel) }
         return report
@@ -101,7 +120,7 @@ extension CPUProvider: SelfTestedProvider {
     func run(
         _ test: SelfTest, _ name: String, _ report: inout SelfTest.Report, _ progress: ((SelfTest.Step) -> Void)?
     ) async throws(DMAError) {
-        let (seed, operations, duration) = (test.seed, test.operations, test.duration)
+        let operations = test.operations
         let peripherals = try CPUProvisions.peripherals()
         var configuration = configuration(name)
         configuration.peripherals = peripherals
@@ -117,7 +136,8 @@ extension CPUProvider: SelfTestedProvider {
                 ) { progress?(.contract(engine: name, $0)) })
         }
         report.speeds += await test.survey(domain).run(name, kinds: operations, makeEngine: make) { progress?(.speed($0)) }
-        if operations?.contains(.cyclic) ?? true {
+        // A ring has no speed to show: its bytes are what it is about.
+        if test.choice.verifies, operations?.contains(.cyclic) ?? true {
             let small = try FIFOPeripheral(depth: 512, width: 4)
             let ringConfiguration = {
                 var configuration = complete
@@ -126,7 +146,8 @@ extension CPUProvider: SelfTestedProvider {
             }()
             let makeRing = { () throws(DMAError) in try CPUEngine(ringConfiguration) }
             for row in [
-                try StreamRow.capture(name, small, domain, makeRing), try StreamRow.playback(name, small, domain, makeRing),
+                try StreamRow.capture(name, small, domain, test.patience, makeRing),
+                try StreamRow.playback(name, small, domain, test.patience, makeRing),
             ] {
                 report.streams.append(row)
                 progress?(.stream(row))
@@ -134,7 +155,7 @@ extension CPUProvider: SelfTestedProvider {
         }
         guard operations?.contains(.copy) ?? true else { return }
         for share in [1.0, 0.5, 0.25] {
-            let row = try ModeRow.measure(name, share: share, seed: seed, duration: duration, domain, make)
+            let row = try ModeRow.measure(name, share: share, test, domain, make)
             report.modes.append(row)
             progress?(.mode(row))
         }

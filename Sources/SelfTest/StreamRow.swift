@@ -29,7 +29,8 @@ public struct StreamRow: Hashable, Sendable, Codable {
 
     /// Captures through the ring eight times over, no faster than the wire brings bytes.
     static func capture(
-        _ engine: String, _ peripheral: FIFOPeripheral, _ domain: Domain, _ make: () throws(DMAError) -> CPUEngine
+        _ engine: String, _ peripheral: FIFOPeripheral, _ domain: Domain, _ patience: Int64,
+        _ make: () throws(DMAError) -> CPUEngine
     ) throws(DMAError) -> StreamRow {
         empty(peripheral)
         let memory = try Buffer(count: period * periodsInRing).mapped(for: domain, direction: .fromDevice)
@@ -40,7 +41,7 @@ public struct StreamRow: Hashable, Sendable, Codable {
         for round in 0..<rounds {
             let sent = image(round * period)
             var delivered = 0
-            let limit = Deadline.after(milliseconds: 2000)
+            let limit = Deadline.after(nanoseconds: patience)
             while delivered < sent.count {
                 delivered += unsafe sent[delivered...].withUnsafeBytes {
                     unsafe peripheral.deliver(RawSpan(_unsafeBytes: $0), keepsRest: true)
@@ -63,13 +64,13 @@ public struct StreamRow: Hashable, Sendable, Codable {
         _ = try ring.stop()
         return StreamRow(
             engine: engine, direction: "capture", periods: rounds, periodBytes: period, bytesVerified: verified,
-            bytesWrong: wrong,
-            lost: lost)
+            bytesWrong: wrong, lost: lost)
     }
 
     /// Plays through the ring eight times over, no faster than the wire takes bytes.
     static func playback(
-        _ engine: String, _ peripheral: FIFOPeripheral, _ domain: Domain, _ make: () throws(DMAError) -> CPUEngine
+        _ engine: String, _ peripheral: FIFOPeripheral, _ domain: Domain, _ patience: Int64,
+        _ make: () throws(DMAError) -> CPUEngine
     ) throws(DMAError) -> StreamRow {
         empty(peripheral)
         var buffer = try Buffer(count: period * periodsInRing)
@@ -85,7 +86,7 @@ public struct StreamRow: Hashable, Sendable, Codable {
         var written = periodsInRing
         while played.count < rounds * period {
             // The FIFO holds half a period, so that the engine is never more than that ahead of the wire.
-            let limit = Deadline.after(milliseconds: 2000)
+            let limit = Deadline.after(nanoseconds: patience)
             let target = min(played.count + period, rounds * period)
             while played.count < target {
                 let piece = take(peripheral, atMost: target - played.count)

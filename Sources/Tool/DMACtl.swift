@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Glibc
 
 @main
 struct DMACtl: AsyncParsableCommand {
@@ -11,28 +12,42 @@ struct DMACtl: AsyncParsableCommand {
             Needs neither hardware nor privileges.
 
             EXAMPLES
-              dmactl test               every engine, every operation, each byte verified: a minute
-              dmactl list               the engines, and what each can do
-              dmactl copy SOURCE TARGET a file, a disk or a stream, by the fastest way (dmactl help copy)
-              dmactl bench --html report.html
-              dmactl help test          what a command takes
+              dmactl test                      every engine, each byte verified
+              dmactl list                      the engines, and what each can do
+              dmactl copy SOURCE TARGET        by the fastest way
+              dmactl bench --html report.html  speed, as a page of charts
+              dmactl help test                 what a command takes
 
             ENVIRONMENT
               NO_COLOR       set and not empty: no colour
               COLUMNS        the width of tables, instead of the terminal's
-              DMA_SANITIZE   1: check every mapping and submission against the live ones
+              DMA_SANITIZE   1: check every mapping and submission
+              TMPDIR         where dmactl test makes its file, instead of /tmp
 
             EXIT CODES
               0   all is well
               1   something is wrong: a test failed, a measurement failed
               64  the command line or a configuration file is wrong
               66  a file cannot be read
-              73  a file cannot be written
+              73  a file, or standard output, cannot be written
             """,
         version: "0.1.0",
         subcommands: [CopyCommand.self, ListCommand.self, TestCommand.self, BenchCommand.self, ManualCommand.self])
 
     static func main() async {
+        let status = await status()
+        let isWritten = StandardOutput.flush()
+        if !isWritten { Terminal.note("dmactl: standard output: cannot be written\n") }
+        Glibc.exit(isWritten ? status : 73)
+    }
+
+    /// Does what was asked, and returns the exit code.
+    private static func status() async -> Int32 {
+        // Swift finds them in /proc/self/cmdline.
+        guard !CommandLine.arguments.isEmpty else {
+            Terminal.note("dmactl: no arguments without /proc. Cure: mount -t proc proc /proc\n")
+            return 1
+        }
         do {
             var command = try parseAsRoot()
             if var waiting = command as? any AsyncParsableCommand {
@@ -40,11 +55,18 @@ struct DMACtl: AsyncParsableCommand {
             } else {
                 try command.run()
             }
+            return 0
         } catch let failure as CommandFailure {
             Terminal.note("dmactl: \(failure)\n")
-            exit(withError: ExitCode(failure.code))
+            return failure.code
+        } catch let failure as ValidationError {
+            // Found while running, where ArgumentParser no longer knows of which command to show the usage.
+            Terminal.note("dmactl: \(failure.message)\n")
+            return exitCode(for: failure).rawValue
         } catch {
-            exit(withError: error)
+            let (code, text) = (exitCode(for: error), fullMessage(for: error))
+            if !text.isEmpty { code.isSuccess ? print(text) : Terminal.note(text + "\n") }
+            return code.rawValue
         }
     }
 }

@@ -6,10 +6,14 @@ import DMACore
 
 /// Names on the command line, checked before anything runs.
 enum Names {
+    static var engines: [String] { DMASystem().engines.map(\.offer.name) }
+    static var channels: [String] { DMASystem().engines.flatMap(\.channelNames) }
+    static var operations: [String] { OperationKind.allCases.map { "\($0)" } }
+
     /// - Throws: what is wrong, and which names there are.
     static func checkEngines(_ names: [String]) throws {
         guard !names.isEmpty else { return }
-        let engines = DMASystem().engines.map(\.offer.name)
+        let engines = engines
         for name in names where !engines.contains(name) {
             throw ValidationError("no engine is called \"\(name)\"; there are \(engines.joined(separator: ", "))")
         }
@@ -19,8 +23,7 @@ enum Names {
 
     static func checkOperations(_ names: [String]) throws {
         for name in names where operation(name) == nil {
-            let known = OperationKind.allCases.map { "\($0)" }.joined(separator: ", ")
-            throw ValidationError("no operation is called \"\(name)\"; there are \(known)")
+            throw ValidationError("no operation is called \"\(name)\"; there are \(operations.joined(separator: ", "))")
         }
     }
 }

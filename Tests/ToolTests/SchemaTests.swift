@@ -32,14 +32,54 @@ struct SchemaTests {
         return ran.output.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
+    /// Every way in which one field of a document can be missing, of another type, or one too many, with the first that a schema takes.
+    private static let mutations = """
+        import sys, json, copy, jsonschema
+        validator = jsonschema.Draft202012Validator(json.load(open(sys.argv[1])))
+        document, optional = json.load(sys.stdin), set(sys.argv[2].split())
+        seen, count = set(), 0
+        def walk(value, path, general):
+            yield value, path, general
+            pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+            for key, inner in pairs: yield from walk(inner, path + (key,), general + ((key,) if isinstance(key, str) else ("*",)))
+        def change(path, kind):
+            changed = copy.deepcopy(document)
+            place = changed
+            for key in path[:-1]: place = place[key]
+            if kind == "missing": del place[path[-1]]
+            elif kind == "extra": place[path[-1]]["extra"] = 1
+            elif kind == "type": place[path[-1]] = [] if isinstance(place[path[-1]], (dict, str, bool)) else "x"
+            elif kind == "negative": place[path[-1]] = -5
+            return changed
+        for value, path, general in walk(document, (), ()):
+            if not path or general in seen: continue
+            seen.add(general)
+            kinds = ["type"]
+            if general[-1] != "*" and general[-1] not in optional: kinds.append("missing")
+            if isinstance(value, dict): kinds.append("extra")
+            if isinstance(value, (int, float)) and not isinstance(value, bool): kinds.append("negative")
+            for kind in kinds:
+                count += 1
+                if validator.is_valid(change(path, kind)): print(kind, ".".join(general))
+        print(count)
+        """
+
+    /// Holds the schema against a document with one thing wrong, again and again.
+    func refusesMutations(_ schema: String, _ text: String, optional: String) throws {
+        let path = Program.root.appending(path: "Schemas/\(schema).schema.json").path
+        let ran = try Command.run(["python3", "-c", Self.mutations, path, optional], input: text)
+        let lines = ran.output.split(separator: "\n")
+        #expect(lines.count == 1 && (lines.last.flatMap { Int($0) } ?? 0) > 80, "\(ran.output)\(ran.errors)")
+    }
+
     @Test("list --json")
     func list() throws {
         let ran = try Program.run(["list", "--json"])
         #expect(ran.status == 0)
         #expect(try findings("list", ran.output) == "")
-        // The validator can say no.
         let broken = ran.output.replacingOccurrences(of: "\"version\" : 1", with: "\"version\" : 2")
         #expect(try findings("list", broken).contains("version"))
+        try refusesMutations("list", ran.output, optional: "maximumSources maximumSegments")
     }
 
     @Test("test --json, with faults")
@@ -51,6 +91,7 @@ struct SchemaTests {
         ])
         #expect(ran.status == 0, "\(ran.errors)")
         #expect(try findings("test", ran.output) == "")
+        try refusesMutations("test", ran.output, optional: "noticed")
         let document = try #require(try JSONSerialization.jsonObject(with: Data(ran.output.utf8)) as? [String: Any])
         #expect(
             document["repeat"] as? String

@@ -21,7 +21,8 @@ public struct Survey: Sendable {
     public let domain: Domain
     /// What of the data is chosen. Without a choice, XOR and PQ have ``sources`` sources, so that their rates can be compared.
     public var choice: DataChoice
-    /// Channels at work at the same time, each with an engine and a task of its own; 1 or more.
+    /// Channels with transfers in flight at the same time, each with an engine and a task of its own; 1 or more. Tasks run on as many threads
+    /// as there are processors: what an engine does in the poll is no faster for more channels than that.
     public var channels = 1
     /// Nanoseconds to wait for a completion, before that counts as a failure.
     public var patience: Int64 = 10_000_000_000
@@ -47,9 +48,9 @@ public struct Survey: Sendable {
         public let engine: String
         /// What was done.
         public let operation: String
-        /// Bytes in each transaction.
+        /// Bytes that a timed transaction moved, on average: interleaved ones differ in length.
         public let bytesEach: Int
-        /// Transactions in flight at once.
+        /// Transactions in flight at once on a channel: what was asked, or what the engine takes.
         public let depth: Int
         /// Transactions that were timed.
         public let transactions: Int
@@ -119,6 +120,8 @@ struct SurveyWork: Sendable {
 
 /// The sums of one operation's rounds.
 struct SurveyTally: Sendable {
+    /// On each channel.
+    var inFlight = 0
     var transactions = 0
     var timedTransactions = 0
     var timedBytes: UInt64 = 0
@@ -128,13 +131,14 @@ struct SurveyTally: Sendable {
     var latencies: [Int64] = []
     var faults: [String] = []
 
-    /// Takes in what another channel did beside this one. Time passed for both at once, and the processor's time was counted once.
+    /// Takes in what another channel did beside this one. Time, which passed for both at once, was counted by one of them.
     mutating func add(_ other: SurveyTally) {
+        inFlight = max(inFlight, other.inFlight)
         transactions += other.transactions
         timedTransactions += other.timedTransactions
         timedBytes += other.timedBytes
         bytesVerified += other.bytesVerified
-        nanoseconds = max(nanoseconds, other.nanoseconds)
+        nanoseconds += other.nanoseconds
         processorNanoseconds += other.processorNanoseconds
         latencies += other.latencies
         faults += other.faults
@@ -157,8 +161,8 @@ struct SurveyTally: Sendable {
             sorted.isEmpty ? 0 : sorted[min(Int(Double(sorted.count) * share), sorted.count - 1)]
         }
         return Survey.Row(
-            engine: engine, operation: work.name, bytesEach: survey.choice.transferBytes ?? survey.bytes,
-            depth: survey.depth, transactions: transactions,
+            engine: engine, operation: work.name, bytesEach: Int(clamping: timedBytes) / max(timedTransactions, 1),
+            depth: inFlight, transactions: transactions,
             bytesVerified: bytesVerified, faults: faults, bytesPerSecond: Double(timedBytes) / seconds,
             operationsPerSecond: Double(timedTransactions) / seconds, latencyP50: percentile(0.5), latencyP99: percentile(0.99),
             cpuSecondsPerGB: timedBytes == 0 ? 0 : Double(processorNanoseconds) / Double(timedBytes))

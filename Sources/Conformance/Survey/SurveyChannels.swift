@@ -4,21 +4,37 @@ import CDMA
 import DMACore
 import Synchronization
 
-/// Where the channels of a survey meet, so that none verifies while another's transfers are timed.
+/// Where the channels of a survey meet, so that none verifies while another's transfers are timed, and all have the same clock.
 private final class Meeting: Sendable {
+    /// When the last one came, read before and after the whole process's processor time was. Nanoseconds.
+    struct Moment {
+        var before: Int64 = 0
+        var processor: Int64 = 0
+        var after: Int64 = 0
+    }
+
     private let parties: UInt64
     private let arrivals = Atomic<UInt64>(0)
+    private let moment = Mutex(Moment())
     private let go = InterruptLine()
     private let over = Atomic<Bool>(false)
 
     init(_ parties: Int) { self.parties = UInt64(parties) }
 
     /// Suspends until all are here.
-    func meet() async {
+    @discardableResult
+    func meet() async -> Moment {
         let before = arrivals.wrappingAdd(1, ordering: .acquiringAndReleasing).oldValue
         let turn = before / parties
-        if (before + 1).isMultiple(of: parties) { go.raise() }
+        if (before + 1).isMultiple(of: parties) {
+            let came = Deadline.now.nanoseconds
+            let processor = cdma_process_nanoseconds()
+            moment.withLock { $0 = Moment(before: came, processor: processor, after: Deadline.now.nanoseconds) }
+            go.raise()
+        }
         while go.count <= turn { await go.wait(after: turn) }
+        // The next one is not before all have come again, which this one has not.
+        return moment.withLock { $0 }
     }
 
     /// Whether the round that all have just ended was the last. Said before a meeting, heard after it: all hear the same.
@@ -57,16 +73,26 @@ extension Survey {
             let end = Deadline.after(nanoseconds: duration)
             repeat {
                 let inFlight = min(depth, bench.capabilities.depth)
-                let plans = (0..<inFlight).map { _ in plan(work, bench) }
-                await round(plans, number, &channel, bench, &tally, meeting)
+                tally.inFlight = inFlight
+                // Latency is that of one channel at work; the others wait meanwhile, and make their plans after that.
+                var plans = number == 0 ? (0..<inFlight).map { _ in plan(work, bench) } : []
+                var failure: DMAError?
+                do throws(DMAError) {
+                    try await alone(Array(plans.prefix(8)), &channel, bench, &tally)
+                } catch {
+                    failure = error
+                }
+                await meeting.meet()
+                if plans.isEmpty { plans = (0..<inFlight).map { _ in plan(work, bench) } }
+                await round(plans, number, &channel, bench, &tally, meeting, failure)
                 if Deadline.now >= end || !tally.faults.isEmpty { meeting.end() }
                 await meeting.meet()
             } while !meeting.isOver
         } catch {
             tally.faults.append("unexpected: \(error)")
-            // The others meet this one in the middle of each round and at its end, until they hear.
+            // The others meet this one four times in a round, until they hear.
             meeting.end()
-            for _ in 0..<3 { await meeting.meet() }
+            for _ in 0..<4 { await meeting.meet() }
         }
         return tally
     }
@@ -78,35 +104,36 @@ extension Survey {
             ?? bench.plan(work.kind, count: count, flags: flags)
     }
 
-    /// One round: latency, all channels together, throughput, all together again, and the comparison of every byte.
+    /// One round: all channels together, throughput, all together again, and the comparison of every byte.
     private func round<E: Engine & ~Copyable & SendableMetatype>(
         _ plans: [Plan], _ number: Int, _ channel: inout Channel<E, Freight>, _ bench: Bench<E>, _ tally: inout SurveyTally,
-        _ meeting: Meeting
+        _ meeting: Meeting, _ failure: DMAError?
     ) async {
+        var failure = failure
         var finished = FixedArray<Finished<Freight>>(capacity: plans.count)
         var planOf: [Cookie: Plan] = [:]
-        var failure: DMAError?
         do throws(DMAError) {
-            try alone(Array(plans.prefix(8)), &channel, bench, &tally)
-            for plan in plans { planOf[try channel.submit(plan.operation, try bench.freight(plan)).get()] = plan }
-        } catch {
-            failure = error
-        }
-        await meeting.meet()
-        let processor = cdma_process_nanoseconds()
-        let began = Deadline.now.nanoseconds
-        do throws(DMAError) {
-            if failure == nil {
-                channel.issuePending()
-                for _ in plans { _ = finished.append(try next(&channel, bench)) }
+            for plan in plans where failure == nil {
+                planOf[try channel.submit(plan.operation, try bench.freight(plan)).get()] = plan
             }
         } catch {
             failure = error
         }
-        tally.nanoseconds += Deadline.now.nanoseconds - began
-        await meeting.meet()
-        // The whole process's time, which one channel counts for all.
-        if number == 0 { tally.processorNanoseconds += cdma_process_nanoseconds() - processor }
+        let began = await meeting.meet()
+        do throws(DMAError) {
+            if failure == nil {
+                channel.issuePending()
+                for _ in plans { _ = finished.append(try await next(&channel, bench)) }
+            }
+        } catch {
+            failure = error
+        }
+        let ended = await meeting.meet()
+        // From the first channel's start to the last one's end, which one channel counts for all.
+        if number == 0 {
+            tally.nanoseconds += ended.before - began.after
+            tally.processorNanoseconds += ended.processor - began.processor
+        }
         do throws(DMAError) {
             if let failure { throw failure }
             while let one = finished.popLast() {
@@ -123,12 +150,12 @@ extension Survey {
     /// One transaction at a time: latency.
     private func alone<E: Engine & ~Copyable & SendableMetatype>(
         _ plans: [Plan], _ channel: inout Channel<E, Freight>, _ bench: Bench<E>, _ tally: inout SurveyTally
-    ) throws(DMAError) {
+    ) async throws(DMAError) {
         for plan in plans {
             _ = try channel.submit(plan.operation, try bench.freight(plan)).get()
             let began = Deadline.now.nanoseconds
             channel.issuePending()
-            let finished = try next(&channel, bench)
+            let finished = try await next(&channel, bench)
             tally.latencies.append(Deadline.now.nanoseconds - began)
             try tally.judge(plan, finished, choice)
         }
@@ -137,16 +164,19 @@ extension Survey {
     /// The next completion: looked for, and after 50 µs in vain slept for, where the engine has interrupts and nobody chose to poll.
     private func next<E: Engine & ~Copyable & SendableMetatype>(
         _ channel: inout Channel<E, Freight>, _ bench: Bench<E>
-    ) throws(DMAError) -> Finished<Freight> {
-        guard !choice.polls, bench.capabilities.hasInterrupts else { return try bench.nextFinished(&channel) }
+    ) async throws(DMAError) -> Finished<Freight> {
+        let sleeps = !choice.polls && bench.capabilities.hasInterrupts
+        guard sleeps || channels > 1 else { return try bench.nextFinished(&channel) }
         let limit = Deadline.after(nanoseconds: patience)
         var sleepsFrom = Deadline.after(nanoseconds: 50_000)
         while true {
             if let finished = channel.next() { return finished }
-            guard Deadline.now >= sleepsFrom else { continue }
             guard Deadline.now < limit else { throw DMAError(.deadlinePassed) }
+            // Where there are more channels than threads for their tasks, the others start and go on meanwhile.
+            if channels > 1 { await Task.yield() }
+            guard sleeps, Deadline.now >= sleepsFrom else { continue }
             // In slices: an interrupt that an engine owes and never raises is found by looking.
-            _ = channel.wait(until: .after(milliseconds: 100))
+            _ = channel.wait(until: .after(milliseconds: channels > 1 ? 1 : 100))
             sleepsFrom = .after(nanoseconds: 50_000)
         }
     }

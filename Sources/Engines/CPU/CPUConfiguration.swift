@@ -20,13 +20,18 @@ public struct CPUConfiguration: Sendable {
     public var quantum: Int
     /// How long a worker with nothing to do looks for more before it sleeps. Nanoseconds; 0 sleeps at once.
     public var spin: Int64
-    /// Which code moves the bytes, and from what length copies go past the cache.
-    public var kernels: Kernels
+    /// Which code moves the bytes, and from what length copies go past the cache. Where none were chosen, the best of this processor:
+    /// the first in a process who asks for them, or starts an engine, waits up to 50 ms while they are measured.
+    public var kernels: Kernels {
+        get { chosenKernels ?? .best }
+        set { chosenKernels = newValue }
+    }
+    private var chosenKernels: Kernels?
     /// What the channel's `configure` can choose as its peripheral, by position.
     public var peripherals: [FIFOPeripheral]
 
-    /// Everything inside `next()`, no peripheral. The best kernels of this processor are measured where none are given.
-    public init(depth: Int = 64, workers: Int = 0, kernels: Kernels = .best) {
+    /// Everything inside `next()`, no peripheral, and the best kernels where none are given.
+    public init(depth: Int = 64, workers: Int = 0, kernels: Kernels? = nil) {
         self.depth = depth
         self.workers = workers
         cpus = []
@@ -34,7 +39,7 @@ public struct CPUConfiguration: Sendable {
         inlineLimit = 64 << 10
         quantum = 256 << 10
         spin = 10_000
-        self.kernels = kernels
+        chosenKernels = kernels
         peripherals = []
     }
 
@@ -54,13 +59,17 @@ public struct CPUConfiguration: Sendable {
         }
         var checked = self
         checked.quantum = (quantum + 63) & ~63
+        // From here on the engine's capabilities say what was measured.
+        checked.kernels = kernels
         return checked
     }
 
-    /// What an engine of this configuration can do.
+    /// What an engine of this configuration can do. Nothing is measured for it: where no kernels were chosen, the length from which copies
+    /// go past the cache is known when an engine was started, and its own capabilities have it.
     public var capabilities: Capabilities {
+        let code = chosenKernels?.description ?? Kernels.unmeasured
         var capabilities = Capabilities(
-            name: "cpu", implementation: workers == 0 ? "\(kernels)" : "\(kernels); \(workers) threads",
+            name: "cpu", implementation: workers == 0 ? code : "\(code); \(workers) threads",
             operations: operations, depth: depth)
         capabilities.flags = [.fence, .interrupt, .reuse, .continue, .disableP, .disableQ]
         capabilities.maximumSources = Kernels.maximumSources

@@ -7,9 +7,10 @@ public struct FaultRow: Hashable, Sendable, Codable {
     public let engine: String
     public let fault: InjectedFault
     public let transactions: Int
-    /// How often the fault was injected, and how often the channel's own counters, or the status of a transaction, say so.
     public let injected: Int
-    public let noticed: Int
+    /// How often the channel's own counters, or the status of a transaction, say so; nil where nothing was wrong with it: an engine that
+    /// promises no order may complete in any.
+    public let noticed: Int?
     /// Transactions whose memory came back. All must.
     public let cargoBack: Int
     /// Bytes of transactions reported complete that were compared.
@@ -70,11 +71,11 @@ public struct FaultRow: Hashable, Sendable, Codable {
             book.findings.append("\(wanted - book.returned.count) transactions kept their memory")
         }
         return FaultRow(
-            engine: engine, fault: fault, transactions: wanted, injected: injected, noticed: noticed ?? injected,
+            engine: engine, fault: fault, transactions: wanted, injected: injected, noticed: noticed,
             cargoBack: book.returned.count, bytesVerified: book.bytesVerified, findings: book.findings)
     }
 
-    /// How often the channel says that something was wrong; nil where it may not tell.
+    /// How often the channel says that something was wrong; nil where nothing is.
     private static func noticed(
         _ fault: InjectedFault, _ faults: EngineFaults, _ book: Book, keepsOrder: Bool
     ) -> Int? {
@@ -86,8 +87,7 @@ public struct FaultRow: Hashable, Sendable, Codable {
         case .badResidue: Int(clamping: faults.badResidue)
         case .refusal: Int(clamping: faults.refusedEnqueue)
         case .lost: book.aborted
-        // The last of a batch, which nothing overtakes, was held back for nothing.
-        case .overtaken: nil
+        case .overtaken: keepsOrder ? Int(clamping: faults.outOfOrder) : nil
         }
     }
 }

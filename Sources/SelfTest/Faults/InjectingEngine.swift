@@ -77,8 +77,10 @@ struct InjectingEngine: ~Copyable, Engine {
     mutating func next() -> Completion? {
         if !pending.isEmpty { return pending.removeFirst() }
         guard var completion = base.next() else {
-            // Nothing overtakes the last one.
-            return kept.take()
+            // Nothing overtakes the last one, which was held back for nothing.
+            guard let last = kept.take() else { return nil }
+            injected -= 1
+            return last
         }
         if let before = kept.take() {
             pending.append(before)

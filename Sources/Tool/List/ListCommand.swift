@@ -14,11 +14,12 @@ struct ListCommand: ParsableCommand {
             EXAMPLES
               dmactl list
               dmactl list --verbose
-              dmactl list --json | jq '.engines[] | select(.absence == null) | .name'
+              dmactl list --json | jq -r '.engines[].name'
 
             EXIT CODES
               0   listed, also where engines are absent
               64  the command line is wrong
+              73  standard output cannot be written
             """)
 
     @Flag(help: "Print JSON; its schema is Schemas/list.schema.json.")
@@ -71,22 +72,9 @@ enum ListTables {
         var words = can.operations.kinds.map { "\($0)" }
         let commands = can.commands.commands.map { "\($0)" }
         if !commands.isEmpty { words.append("(commands: \(commands.joined(separator: " ")))") }
-        return "\(engine.offer.name), by \(can.implementation.isEmpty ? "code of its own" : can.implementation):\n"
-            + wrapped(words, indent: 2)
-    }
-
-    /// Words in lines that fit.
-    private static func wrapped(_ words: [String], indent: Int) -> String {
-        let width = max((Terminal.width ?? 100) - 1, 20)
-        var lines: [String] = []
-        for word in words {
-            if let last = lines.last, last.count + 1 + word.count <= width {
-                lines[lines.count - 1] = last + " " + word
-            } else {
-                lines.append(String(repeating: " ", count: indent) + word)
-            }
-        }
-        return lines.joined(separator: "\n")
+        let by = can.implementation.isEmpty ? "code of its own" : can.implementation
+        return Terminal.wrapped("\(engine.offer.name), by \(by):", indent: 2) + "\n"
+            + Terminal.wrapped(words.joined(separator: " "), after: "  ", indent: 2)
     }
 
     private static func details(_ engine: EngineListing) -> String {
@@ -122,9 +110,16 @@ enum ListTables {
                     : engine.channelNames.joined(separator: " ")
             ),
         ]
+        // Where there is no room for two columns, what is said follows its name.
+        let isNarrow = Terminal.width.map { $0 < 60 } ?? false
         return engine.offer.name
-            + facts.map { "\n  " + $0.0 + String(repeating: " ", count: max(24 - $0.0.count, 1)) + $0.1 }.joined()
-            + engine.offer.features.map { "\n  \($0.isAvailable ? "has" : "lacks")  \($0.name): \($0.note)" }.joined()
+            + facts.map { name, text in
+                let gap = isNarrow ? ": " : String(repeating: " ", count: max(24 - name.count, 1))
+                return "\n" + Terminal.wrapped(text, after: "  " + name + gap, indent: isNarrow ? 4 : 26)
+            }.joined()
+            + engine.offer.features.map {
+                "\n" + Terminal.wrapped("\($0.name): \($0.note)", after: $0.isAvailable ? "  has    " : "  lacks  ", indent: 9)
+            }.joined()
     }
 
     private static func limit(_ value: UInt64) -> String { value > 1 << 31 ? "any" : String(value) }

@@ -2,8 +2,8 @@
 
 /// Rows of text in columns: the first `leading` to the left, the others to the right, as numbers are read.
 ///
-/// On a terminal that is too narrow, columns are set closer, then optional ones are left out, which a line below says; then the first
-/// column is cut.
+/// On a terminal that is too narrow, columns are set closer, then optional ones are left out, which a line below says; then the
+/// leading ones are cut, the widest first, down to four characters.
 struct Table {
     /// A text, and its colour where there is colour.
     struct Cell {
@@ -46,9 +46,16 @@ struct Table {
                 left.append(name)
             }
         }
-        let over = width.map { max(needs(columns, gap) - $0, 0) } ?? 0
-        var text = lines(columns, gap, firstWidth: max((columns.first.map(width(of:)) ?? 0) - over, 4))
-        if !left.isEmpty { text += "\nleft out for want of room: " + left.joined(separator: ", ") }
+        var widths = columns.map(self.width(of:))
+        for _ in 0..<(width.map { max(needs(columns, gap) - $0, 0) } ?? 0) {
+            let leading = columns.indices.filter { columns[$0] < self.leading && widths[$0] > 4 }
+            guard let widest = leading.max(by: { widths[$0] < widths[$1] }) else { break }
+            widths[widest] -= 1
+        }
+        var text = lines(columns, gap, widths)
+        if !left.isEmpty {
+            text += "\n" + Terminal.wrapped("left out for want of room: " + left.joined(separator: ", "), width: width)
+        }
         return text
     }
 
@@ -60,9 +67,7 @@ struct Table {
         columns.reduce(0) { $0 + width(of: $1) } + gap * max(columns.count - 1, 0)
     }
 
-    private func lines(_ columns: [Int], _ gap: Int, firstWidth: Int) -> String {
-        var widths = columns.map(width(of:))
-        if !widths.isEmpty { widths[0] = min(widths[0], firstWidth) }
+    private func lines(_ columns: [Int], _ gap: Int, _ widths: [Int]) -> String {
         let space = String(repeating: " ", count: gap)
         func line(_ row: [Cell]) -> String {
             var cells: [String] = []

@@ -22,6 +22,26 @@ enum Terminal {
         return isatty(STDOUT_FILENO) == 1 && variable("TERM") != "dumb"
     }()
 
+    /// Words in lines that fit, where there is a width to fit, the first of them behind `prefix`, the others behind `indent` spaces.
+    static func wrapped(
+        _ text: String, after prefix: String = "", indent: Int = 0, width: Int? = Terminal.width
+    ) -> String {
+        guard let width else { return prefix + text }
+        var lines: [String] = []
+        var line = prefix
+        var isEmpty = true
+        for word in text.split(separator: " ") {
+            if !isEmpty, line.count + 1 + word.count > width {
+                lines.append(line)
+                line = String(repeating: " ", count: indent) + word
+            } else {
+                line += (isEmpty ? "" : " ") + word
+            }
+            isEmpty = false
+        }
+        return (lines + [line]).joined(separator: "\n")
+    }
+
     enum Style: String {
         case good = "32"
         case bad = "1;31"

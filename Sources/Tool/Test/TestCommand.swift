@@ -5,39 +5,45 @@ import DMA
 import DMAConformance
 import DMACore
 import DMASelfTest
+import Glibc
 
 struct TestCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "test",
         abstract: "Move data through every engine in every way, verify each byte, show speed, latency and processor time.",
         discussion: """
-            Without options: everything, in about a minute. Options have the names and meanings of the kernel's dmatest, where it has
-            them. A failure prints the command that repeats it.
+            Without options: everything, in about a minute. Options have the names and \
+            meanings of the kernel's dmatest, where it has them. A failure prints the \
+            command that repeats it.
 
             EXAMPLES
               dmactl test
               dmactl test --engine cpu --operation copy --operation xor
               dmactl test --seed 42 --iterations 200
-              dmactl test --norandom --transfer-size 4096 --xor-sources 8 --max-channels 2
+              dmactl test --norandom --transfer-size 4096 --xor-sources 8
               dmactl test --faults
-              dmactl test --tap > result.tap
+              dmactl test --tap > result.tap && prove -e cat result.tap
               dmactl test --json > result.json
 
             EXIT CODES
               0   every check passed
-              1   a check failed
-              64  the command line is wrong
+              1   a check failed, or an engine could not be tested
+              64  the command line is wrong, or leaves nothing to test
+              73  standard output cannot be written
             """)
 
     @Option(help: "Seed of all random numbers; one is chosen and shown where it is not given.")
     var seed: UInt64?
     @Option(
         name: [.customLong("engine"), .customLong("device")],
-        help: "Engine to test, dmatest's device; may be given several times. All by default.")
+        help: "Engine to test, dmatest's device; may be given several times. All by default.",
+        completion: .custom { _, _, _ in Names.engines })
     var engine: [String] = []
-    @Option(help: "Only this channel, by its name: cpu/0.")
+    @Option(help: "Only this channel, by its name: cpu/0.", completion: .custom { _, _, _ in Names.channels })
     var channel: String?
-    @Option(help: "Operation to test, by its name in dmactl list; may be given several times. All by default.")
+    @Option(
+        help: "Operation to test, by its name in dmactl list; may be given several times. All by default.",
+        completion: .list(Names.operations))
     var operation: [String] = []
     @Option(name: [.customLong("test-buf-size"), .customLong("buffer-size")], help: "Bytes of the largest transfer.")
     var testBufSize = 65_536
@@ -55,7 +61,11 @@ struct TestCommand: AsyncParsableCommand {
     var pqSources: Int?
     @Option(help: "Iterations of each check of the contract.")
     var iterations = 20
-    @Option(help: "Channels of an engine at work at the same time, while throughput is measured.")
+    @Option(
+        help: """
+            Channels of an engine with transfers in flight at the same time, while throughput is measured. As many threads as there are \
+            processors look after them: an engine that works in the poll is no faster for more.
+            """)
     var maxChannels = 1
     @Option(
         name: [.customLong("threads-per-chan"), .customLong("depth")],
@@ -63,7 +73,9 @@ struct TestCommand: AsyncParsableCommand {
     var threadsPerChan = 32
     @Flag(help: "Look for completions without ever sleeping; otherwise sleep for the interrupt after 50 us in vain.")
     var polled = false
-    @Option(help: "Milliseconds to wait for a completion, before that counts as a failure; -1 for ever.")
+    @Option(
+        parsing: .unconditional,
+        help: "Milliseconds to wait for a completion, before that counts as a failure; below 0 for ever.")
     var timeout = 10_000
     @Flag(help: "Spoil what engines report, and see that nothing is lost by it.")
     var faults = false
@@ -73,7 +85,7 @@ struct TestCommand: AsyncParsableCommand {
     var verbose = false
     @Flag(help: "Print JSON and nothing else; its schema is Schemas/test.schema.json.")
     var json = false
-    @Flag(help: "Print TAP version 14 and nothing else.")
+    @Flag(help: "Print TAP version 13 and nothing else.")
     var tap = false
 
     func validate() throws {
@@ -89,7 +101,7 @@ struct TestCommand: AsyncParsableCommand {
         try check("iterations", iterations, 1...1_000_000)
         try check("max-channels", maxChannels, 1...1024)
         try check("threads-per-chan", threadsPerChan, 1...4096)
-        if timeout != -1 { try check("timeout", timeout, 1...86_400_000) }
+        if timeout >= 0 { try check("timeout", timeout, 1...86_400_000) }
         guard duration > 0, duration <= 86_400 else { throw ValidationError("--duration is above 0 and at most 86400 seconds") }
         if json && tap { throw ValidationError("--json or --tap, not both") }
         try Names.checkOperations(operation)
@@ -109,7 +121,11 @@ struct TestCommand: AsyncParsableCommand {
     ) async throws -> (passed: Bool, text: String) {
         let asked = try engines(system)
         let test = selfTest(asked, on: system)
+        try checkMemory(test, on: system)
         let report = try await test.run(on: system, progress: progress)
+        guard !report.isEmpty else {
+            throw ValidationError("nothing to test: no engine that was asked for has \(operation.joined(separator: " or "))")
+        }
         let again = "dmactl " + arguments(seed: report.seed).joined(separator: " ")
         if json { return (report.passed, try JSON.text(TestDocument(report, again: again))) }
         if tap { return (report.passed, TAP.text(report, again: again)) }
@@ -129,7 +145,30 @@ struct TestCommand: AsyncParsableCommand {
             let names = listings.compactMap(\.channelNames.first).joined(separator: ", ")
             throw ValidationError("no channel is called \"\(channel)\"; there are \(names) …")
         }
+        guard engine.isEmpty || engine.contains(listing.offer.name) else {
+            throw ValidationError("--channel \(channel) is of the engine \(listing.offer.name), which --engine leaves out")
+        }
         return [listing.offer.name]
+    }
+
+    /// Refuses what this machine's memory cannot hold, where the kernel would end some process or other.
+    private func checkMemory(_ test: SelfTest, on system: DMASystem) throws {
+        let listings = system.engines.filter { test.engines?.contains($0.offer.name) ?? true }
+        let inFlight = listings.reduce(1) { max($0, min(threadsPerChan, $1.offer.capabilities.depth)) }
+        let parity: Set<OperationKind> = [.xor, .xorValidate, .pq, .pqValidate]
+        let hasParity = test.operations.map { !parity.isDisjoint(with: $0) } ?? true
+        let regions = 2 + (hasParity ? max(xorSources ?? Survey.sources, pqSources ?? Survey.sources) : 0)
+        // Each region, what it holds, and what it must hold afterwards.
+        let (needed, overflow) = (testBufSize * 3).multipliedReportingOverflow(by: regions * inFlight * maxChannels)
+        let memory = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
+        guard !overflow, needed <= memory else {
+            throw ValidationError(
+                """
+                up to \(overflow ? "2^63 B" : Figures.bytes(UInt64(needed))) of memory for transfers of \(Figures.bytes(UInt64(testBufSize))), \
+                \(inFlight) in flight on \(maxChannels) channels; this machine has \(Figures.bytes(UInt64(memory))). Cure: a smaller \
+                --test-buf-size, --threads-per-chan or --max-channels
+                """)
+        }
     }
 
     private func selfTest(_ engines: Set<String>?, on system: DMASystem) -> SelfTest {
@@ -148,7 +187,7 @@ struct TestCommand: AsyncParsableCommand {
         test.choice.polls = polled
         test.channels = maxChannels
         test.channel = channel.flatMap { $0.split(separator: "/").last.flatMap { Int($0) } }
-        test.patience = timeout == -1 ? .max / 4 : Int64(timeout) * 1_000_000
+        test.patience = timeout < 0 ? .max / 8 : Int64(timeout) * 1_000_000
         test.injectsFaults = faults
         // Half of the time is for the measurements, each of which gets as much; the contract takes what it takes, up to the rest.
         let listings = system.engines.filter { $0.offer.absence == nil && engines?.contains($0.offer.name) ?? true }

@@ -20,7 +20,7 @@ enum TestTables {
             report.passed
             ? Terminal.styled(report.bytesVerified == 0 ? "nothing failed" : "every byte right", .good)
             : Terminal.styled("FAILED", .bad)
-        parts.append("\(verified), \(verdict); seed \(report.seed)")
+        parts.append(Terminal.wrapped("\(verified), \(verdict); seed \(report.seed)"))
         return parts.joined(separator: "\n\n")
     }
 
@@ -39,12 +39,13 @@ enum TestTables {
                     Figures.microseconds(row.latencyP99), Figures.decimal(row.cpuSecondsPerGB, 3),
                 ].map { Table.Cell($0) } + [verdict(row.passed)])
         }
-        let depth = report.speeds.first?.depth ?? 0
-        return table.text + """
-
-            GB/s and op/s with \(depth) in flight; p50 and p99 of one alone; 1 GB = 10^9 bytes;
-            XOR and PQ count the bytes of one source
-            """
+        let depths = report.speeds.map(\.depth)
+        let (least, most) = (depths.min() ?? 0, depths.max() ?? 0)
+        let inFlight = least == most ? "\(most)" : "\(least) to \(most)"
+        return table.text + "\n"
+            + Terminal.wrapped(
+                "GB/s and op/s with \(inFlight) in flight; p50 and p99 of one alone; 1 GB = 10^9 bytes; XOR and PQ count the bytes of one source"
+            )
     }
 
     private static func modes(_ report: SelfTest.Report) -> String {
@@ -74,11 +75,12 @@ enum TestTables {
 
     private static func faults(_ report: SelfTest.Report) -> String {
         var table = Table(
-            ["engine", "injected", "times", "noticed", "memory back", "verified", ""], leading: 2, optional: ["verified"])
+            ["engine", "injected", "times", "noticed", "memory back", "verified", ""], leading: 2,
+            optional: ["verified", "memory back"])
         for row in report.faults {
             table.add(
                 [
-                    row.engine, row.fault.title, String(row.injected), String(row.noticed),
+                    row.engine, row.fault.title, String(row.injected), row.noticed.map(String.init) ?? "-",
                     "\(row.cargoBack)/\(row.transactions)", Figures.bytes(row.bytesVerified),
                 ].map { Table.Cell($0) } + [verdict(row.passed)])
         }
@@ -88,7 +90,7 @@ enum TestTables {
     private static func contract(_ report: SelfTest.Report, verbose: Bool) -> String {
         var table = Table(
             ["contract", "passed", "failed", "not applicable", "not run", "questions", "verified"], leading: 1,
-            optional: ["questions", "verified"])
+            optional: ["questions", "verified", "not applicable"])
         for contract in report.contracts {
             let counts = contract.counts
             table.add(
@@ -116,7 +118,7 @@ enum TestTables {
     }
 
     private static func failures(_ report: SelfTest.Report) -> [String] {
-        var lines: [String] = []
+        var lines = report.stops.map { "\($0.engine): not tested to the end: \($0.reason)" }
         for row in report.speeds { lines += row.faults.map { "\(row.engine) \(row.operation): \($0)" } }
         for row in report.faults { lines += row.findings.map { "\(row.engine) \(row.fault.title): \($0)" } }
         for row in report.modes where !row.passed { lines.append("\(row.engine) \(row.mode): \(row.bytesWrong) bytes wrong") }

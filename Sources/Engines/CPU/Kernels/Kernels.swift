@@ -46,10 +46,17 @@ public struct Kernels: Sendable, Equatable {
     }
 
     /// The best paths of this processor, with the threshold measured on it. The first use in a process takes up to 50 ms.
-    public static let best = Kernels(
-        stream: KernelWork.stream.paths[0], fill: KernelWork.fill.paths[0], xor: KernelWork.xor.paths[0],
-        pq: KernelWork.pq.paths[0], crc32c: KernelWork.crc32c.paths[0],
-        streamThreshold: StreamThreshold.measured(KernelWork.stream.paths[0]))
+    public static let best: Kernels = {
+        var kernels = bestPaths
+        kernels.streamThreshold = StreamThreshold.measured(kernels.stream)
+        return kernels
+    }()
+
+    private static var bestPaths: Kernels {
+        Kernels(
+            stream: KernelWork.stream.paths[0], fill: KernelWork.fill.paths[0], xor: KernelWork.xor.paths[0],
+            pq: KernelWork.pq.paths[0], crc32c: KernelWork.crc32c.paths[0], streamThreshold: StreamThreshold.fallback)
+    }
 
     /// What runs on any processor.
     public static let portable = Kernels(
@@ -180,9 +187,14 @@ public struct Kernels: Sendable, Equatable {
 
 extension Kernels: CustomStringConvertible {
     /// One line for lists: which path runs for which work.
-    public var description: String {
-        "copy \(cachedLengths > 0 ? "avx512 up to 16 KiB, " : "")libc, \(stream.name) from \(streamThreshold >> 10) KiB; fill \(fill.name); xor \(xor.name); pq \(pq.name); "
-            + "crc32c \(crc32c.name)"
+    public var description: String { text("from \(streamThreshold >> 10) KiB") }
+
+    /// The same of ``best``, without its measurement.
+    static var unmeasured: String { bestPaths.text("where that is faster") }
+
+    private func text(_ streams: String) -> String {
+        "copy \(cachedLengths > 0 ? "avx512 up to 16 KiB, " : "")libc, \(stream.name) \(streams); fill \(fill.name); xor \(xor.name); "
+            + "pq \(pq.name); crc32c \(crc32c.name)"
     }
 }
 
