@@ -76,9 +76,13 @@ struct PartFile {
     private static func clear(_ name: String, _ directory: OpenFile) -> String? {
         guard let there = look(name, directory) else { return nil }
         let path = CopyFailure.quoted(directory.path + "/" + name)
-        guard there.kind == .regular,
-            let file = try? OpenFile(name, O_RDWR | O_NOFOLLOW | O_NONBLOCK, in: directory, for: "to remove it")
-        else { return "\(path) is in the way: whose it is, cannot be seen; remove it if no copy runs" }
+        let stranger = "\(path) is in the way: whose it is, cannot be seen; remove it if no copy runs"
+        guard there.kind == .regular else { return stranger }
+        let result = unsafe cdma_open(directory.descriptor, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0)
+        // Renamed meanwhile.
+        if result == -ENOENT { return nil }
+        guard result >= 0 else { return stranger }
+        let file = OpenFile(result, path: path)
         let lock = cdma_lock_file(file.descriptor)
         // Somebody's who is at work.
         if lock == -EWOULDBLOCK { return nil }
@@ -87,6 +91,8 @@ struct PartFile {
         guard lock == 0, unsafe cdma_remove(directory.descriptor, name) == 0 else {
             return "\(path) was left by a copy, and cannot be removed; remove it if none runs"
         }
+        // An empty one may be somebody's who had not come to lock it, and takes another name: nothing to speak of.
+        guard facts.size > 0 else { return nil }
         return "removed what an earlier copy had left when it was killed: \(path), \(ByteSize.text(facts.size))"
     }
 
