@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import DMACore
 import Glibc
 
 @main
@@ -21,7 +22,7 @@ struct DMACtl: AsyncParsableCommand {
             ENVIRONMENT
               NO_COLOR       set and not empty: no colour
               COLUMNS        the width of tables, instead of the terminal's
-              DMA_SANITIZE   1: check every mapping and submission
+              DMA_SANITIZE   1: check every mapping and submission, and say what is wrong
               TMPDIR         where dmactl test makes its file, instead of /tmp
 
             EXIT CODES
@@ -35,10 +36,18 @@ struct DMACtl: AsyncParsableCommand {
         subcommands: [CopyCommand.self, ListCommand.self, TestCommand.self, BenchCommand.self, ManualCommand.self])
 
     static func main() async {
-        let status = await status()
+        var status = await status()
+        if noteReports() > 0, status == 0 { status = 1 }
         let isWritten = StandardOutput.flush()
         if !isWritten { Terminal.note("dmactl: standard output: cannot be written\n") }
         Glibc.exit(isWritten ? status : 73)
+    }
+
+    /// Says what the sanitizer, where it is on, has found since it was last asked. Returns how much that is.
+    static func noteReports() -> Int {
+        let reports = Sanitizer.takeReports()
+        for report in reports { Terminal.note("dmactl: sanitizer: \(report)\n") }
+        return reports.count
     }
 
     /// Does what was asked, and returns the exit code.

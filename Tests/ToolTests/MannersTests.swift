@@ -85,6 +85,19 @@ struct MannersTests {
         #expect(tap.status == 1 && tap.output.contains(" - io_uring can be tested\n"))
     }
 
+    @Test("what the sanitizer finds is said, and a failing run is repeated with it")
+    func sanitizer() throws {
+        let arguments = ["test", "--engine", "cpu", "--iterations", "1", "--duration", "0.1"]
+        let on = ["DMA_SANITIZE": "1", "TMPDIR": "/nonexistent"]
+        // Rule 38 is checked by ending a pool whose blocks are leased.
+        let whole = try Program.run(arguments, environment: on)
+        #expect(whole.status == 0 && whole.errors.contains("dmactl: sanitizer: DMA-S22 poolInUse"), "\(whole.errors)")
+        let data = try Program.run(arguments + ["--operation", "copy"], environment: on)
+        #expect(data.status == 0 && data.errors.isEmpty, "\(data.errors)")
+        let failing = try Program.run(Self.quick + ["--engine", "io_uring"], environment: on)
+        #expect(failing.status == 1 && failing.output.contains("to repeat: DMA_SANITIZE=1 dmactl test --seed "))
+    }
+
     @Test("without verification nothing is compared, in no table")
     func noverify() throws {
         let ran = try Program.run(["test", "--engine", "cpu", "--duration", "0.5", "--noverify"])
