@@ -15,10 +15,8 @@ enum Names {
         }
     }
 
-    static func operation(_ name: String) -> OperationKind? { OperationKind.allCases.first { "\($0)" == name } }
-
     static func checkOperations(_ names: [String]) throws {
-        for name in names where operation(name) == nil {
+        for name in names where OperationKind(name: name) == nil {
             let known = OperationKind.allCases.map { "\($0)" }.joined(separator: ", ")
             throw ValidationError("no operation is called \"\(name)\"; there are \(known)")
         }

@@ -123,3 +123,63 @@ struct ResultTests {
         #expect(Disturbance(seconds: 1, pressure: 0.5).warnings(ownLoad: true).first?.contains("more threads") == true)
     }
 }
+
+@Suite("Results from files")
+struct HostileResultTests {
+    @Test("a result that was measured is plausible; one that nobody can have measured is refused, and it is said what")
+    func implausible() {
+        var fine = ResultTests.result(["a": [1e9, 2e9], "b": []])
+        var latencies = Latencies()
+        for time in 1...100 { latencies.record(Int64(time)) }
+        fine.rows[0].latency = latencies.summary
+        #expect(fine.implausibility == nil)
+        let spoils: [(String, (inout BenchResult) -> Void)] = [
+            ("rows[0]: disturbedRepeats", { $0.rows[0].disturbedRepeats = -1 }),
+            ("rows[0]: bytesPerSecond", { $0.rows[0].bytesPerSecond = [1e300] }),
+            ("rows[0]: bytesPerSecond", { $0.rows[0].bytesPerSecond = [-1] }),
+            ("rows[1]: bytesPerSecond", { $0.rows[1].bytesPerSecond = [.nan] }),
+            // As many would be compared in pairs.
+            ("rows[1]: bytesPerSecond", { $0.rows[1].bytesPerSecond = (0..<100_000).map(Double.init) }),
+            ("rows[0]: cpuSecondsPerGB", { $0.rows[0].cpuSecondsPerGB = [.infinity] }),
+            ("rows[0]: submitNanoseconds", { $0.rows[0].submitNanoseconds = [-5] }),
+            ("rows[0]: bytes", { $0.rows[0].point.bytes = 0 }),
+            ("rows[0]: bytes", { $0.rows[0].point.bytes = .min }),
+            ("rows[0]: depth", { $0.rows[0].point.depth = .max }),
+            ("rows[0]: threads", { $0.rows[0].point.threads = -1 }),
+            ("rows[0]: inFlight", { $0.rows[0].inFlight = -1 }),
+            ("rows[0]: latency", { $0.rows[0].latency?.p99 = .max }),
+            ("rows[0]: latency", { $0.rows[0].latency?.curve[0].percentile = 101 }),
+            ("rows[0]: engine", { $0.rows[0].point.engine = "\u{1b}[2J" }),
+            ("rows[0]: a text", { $0.rows[0].name = "\u{202e}" }),
+            ("rows[0]: a text", { $0.rows[0].notes = ["two\nlines"] }),
+            (
+                "rows[1]: foreground",
+                { $0.rows[1].foreground = [.init(aloneP50: 1, aloneP99: 1, besideP50: 1, besideP99: 1, rate: 1e99)] }
+            ),
+            ("a text", { $0.warnings = ["\u{9b}2J"] }), ("a text", { $0.machine.kernel = "\u{7f}" }),
+            ("seconds", { $0.seconds = -1 }), ("disturbance", { $0.disturbance.steal = .nan }),
+            ("skipped[0]: bytes", { $0.skipped = [SkippedPoint(point: BenchPoint(engine: "a", bytes: -1), reason: "")] }),
+        ]
+        for (number, (what, spoil)) in spoils.enumerated() {
+            var result = fine
+            spoil(&result)
+            #expect(result.implausibility == what, "\(number)")
+        }
+    }
+
+    @Test("a result from before there were files is read as what it was")
+    func beforeFiles() throws {
+        let now = ResultTests.result(["a": [1, 2]])
+        let text = String(decoding: try JSONEncoder().encode(now), as: UTF8.self)
+        var document = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+        var plan = try #require(document["plan"] as? [String: Any])
+        var cases = try #require(plan["cases"] as? [[String: Any]])
+        var settings = try #require(cases[0]["settings"] as? [String: Any])
+        for key in ["fileSize", "access", "direct"] { #expect(settings.removeValue(forKey: key) != nil) }
+        cases[0]["settings"] = settings
+        plan["cases"] = cases
+        document["plan"] = plan
+        let data = try JSONSerialization.data(withJSONObject: document)
+        #expect(try JSONDecoder().decode(BenchResult.self, from: data) == now)
+    }
+}

@@ -48,8 +48,8 @@ struct ReportTests {
     func charts() throws {
         let text = HTMLReport(Sample.result()).text
         let figures = text.components(separatedBy: "<figure").dropFirst().map { $0.components(separatedBy: "</figure>")[0] }
-        // Three by size, three percentile curves, three of modes and their curve.
-        #expect(figures.count == 3 + 3 + 3 + 1)
+        // Three by size, three percentile curves, three of modes and their curve; of files three by size and two curves, twice.
+        #expect(figures.count == 3 + 3 + 3 + 1 + 2 * (3 + 2))
         for figure in figures {
             let pictures = figure.components(separatedBy: "<svg class=\"chart").dropFirst()
             #expect(pictures.count == 2)
@@ -66,6 +66,26 @@ struct ReportTests {
             // Each picture is drawn twice: wide and narrow.
             #expect(points == 2 * rows)
         }
+    }
+
+    @Test("files have charts of their own: pread or pwrite is in them, memcpy is not; nor are files in those of memory")
+    func files() throws {
+        let text = HTMLReport(Sample.result()).text
+        for (operation, call) in [("fromPeripheral", "pread"), ("toPeripheral", "pwrite")] {
+            let section = try #require(text.components(separatedBy: "<h2>Files by size: \(operation)</h2>").last)
+            let charts = section.components(separatedBy: "</section>")[0]
+            #expect(charts.components(separatedBy: "<figure").count == 1 + 5)
+            for name in [call, "io_uring", "other"] { #expect(charts.contains("<title>\(name), 64 KiB: ")) }
+            #expect(!charts.contains("memcpy"))
+        }
+        let memory = try #require(text.components(separatedBy: "<h2>Copies by size</h2>").last)
+        for name in ["pread", "pwrite", "io_uring"] {
+            #expect(!memory.components(separatedBy: "</section>")[0].contains(name))
+        }
+        // The rows have everything.
+        let rows = try #require(text.components(separatedBy: "id=\"rows\"").last).components(separatedBy: "</section>")[0]
+        #expect(rows.components(separatedBy: "<tr><th scope=\"row\">").count - 1 == Sample.result().rows.count)
+        #expect(text.contains("fastest with a file"))
     }
 
     @Test("an SVG is well-formed XML", arguments: [true, false])

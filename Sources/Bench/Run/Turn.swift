@@ -12,6 +12,10 @@ struct Turn {
     let settings: BenchSettings
     let listing: EngineListing?
     let lastLevelCache: Int
+    /// What file transfers read or write.
+    let file: BenchFile?
+    /// Distinguishes what this measurement writes from what others wrote.
+    let salt: UInt64
 
     struct Outcome: Sendable {
         var bytesPerSecond = 0.0
@@ -49,7 +53,22 @@ struct Turn {
             for number in 0..<point.threads {
                 let processor =
                     shared ?? (settings.processors.isEmpty ? nil : settings.processors[number % settings.processors.count])
+                var region: FileRegion?
+                if let file {
+                    do throws(DMAError) {
+                        region = try FileRegion(file, point, settings, number: number, salt: salt)
+                    } catch {
+                        hands.fail(stage, error)
+                        continue
+                    }
+                }
                 guard let listing else {
+                    if let region {
+                        let lane = FileCallLane(
+                            point: point, settings: settings, stage: stage, processor: processor, region: region)
+                        hands.start(stage) { hands.add(lane.run()) }
+                        continue
+                    }
                     let lane = MemcpyLane(
                         point: point, settings: settings, stage: stage, lastLevelCache: lastLevelCache, processor: processor)
                     hands.start(stage) { hands.add(lane.run()) }
@@ -57,7 +76,8 @@ struct Turn {
                 }
                 let lane = Lane(
                     point: point, settings: settings, provider: listing.provider, offer: listing.offer, number: number,
-                    stage: stage, lastLevelCache: lastLevelCache, demand: demand, processor: processor)
+                    stage: stage, lastLevelCache: lastLevelCache, demand: demand, processor: processor,
+                    region: region)
                 if point.wait == .await {
                     group.addTask { await lane.runAwaiting() }
                 } else {
@@ -140,14 +160,19 @@ private final class Hands: Sendable {
             over.raise()
         }
         guard let thread else {
-            var tally = LaneTally()
-            tally.failure = DMAError(.outOfMemory, errno: EAGAIN)
-            add(tally)
-            stage.callOff()
+            fail(stage, DMAError(.outOfMemory, errno: EAGAIN))
             return
         }
         thread.leave()
         state.withLock { $0.started += 1 }
+    }
+
+    /// A lane that does not begin.
+    func fail(_ stage: Stage, _ error: DMAError) {
+        var tally = LaneTally()
+        tally.failure = error
+        add(tally)
+        stage.callOff()
     }
 
     func add(_ tally: LaneTally) { state.withLock { $0.tallies.append(tally) } }

@@ -35,9 +35,9 @@ enum Markup {
 /// Numbers with units, as the report shows them.
 enum Quantity {
     static func decimal(_ value: Double, _ places: Int) -> String {
-        guard value.isFinite, abs(value) < 1e15 else { return "–" }
         var scale = 1.0
         for _ in 0..<places { scale *= 10 }
+        guard value.isFinite, abs(value) * scale < 1e18 else { return "–" }
         var digits = String(Int((abs(value) * scale).rounded()))
         while digits.count <= places { digits = "0" + digits }
         if places > 0 { digits.insert(".", at: digits.index(digits.endIndex, offsetBy: -places)) }

@@ -8,11 +8,12 @@ struct GroupFigures {
     let group: RowGroup
     let number: Int
 
-    /// memcpy is always the last style, engines begin with the first: so each keeps its colour through the report.
+    /// What engines are measured beside is always the last style, engines begin with the first: so each keeps its colour through the
+    /// report.
     private func style(_ index: Int) -> Int {
-        let isMemcpy = group.lines[index].rows.first?.point.isMemcpy ?? false
-        if isMemcpy { return Series.styles - 1 }
-        let before = group.lines[..<index].filter { !($0.rows.first?.point.isMemcpy ?? false) }.count
+        let isBaseline = group.lines[index].rows.first?.point.isBaseline ?? false
+        if isBaseline { return Series.styles - 1 }
+        let before = group.lines[..<index].filter { !($0.rows.first?.point.isBaseline ?? false) }.count
         return before % (Series.styles - 1)
     }
 
