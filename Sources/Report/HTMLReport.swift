@@ -17,7 +17,11 @@ public struct HTMLReport: Sendable {
     public var text: String {
         let title = "dmactl bench · \(result.machine.processor ?? result.machine.architecture)"
         var sections: [(id: String, heading: String, body: String)] = []
-        let groups = RowGroup.groups(result).enumerated().map { GroupFigures(group: $1, number: $0) }
+        var engines: [String] = []
+        for row in result.rows where !row.point.isBaseline && !engines.contains(row.point.engine) {
+            engines.append(row.point.engine)
+        }
+        let groups = RowGroup.groups(result).enumerated().map { GroupFigures(group: $1, number: $0, engines: engines) }
         var modes = ModeFigures(result).figures
         var modesHeading = "Transfer modes"
         for figures in groups {
@@ -144,10 +148,11 @@ public struct HTMLReport: Sendable {
     private var allRows: String {
         var table = DataTable(
             header: [
-                "engine", "operation", "size", "depth", "threads", "mode", "wait", "GB/s", "±", "op/s", "p50", "p99", "p99.9",
+                "case", "engine", "operation", "size", "depth", "threads", "mode", "wait", "GB/s", "±", "op/s", "p50", "p99",
+                "p99.9",
                 "submit",
                 "doorbell", "CPU s/GB", "disturbed", "verified", "notes",
-            ], leading: 2)
+            ], leading: 3)
         for row in result.rows {
             let point = row.point
             let latency = [row.latency?.p50, row.latency?.p99, row.latency?.p999].map {
@@ -155,13 +160,14 @@ public struct HTMLReport: Sendable {
             }
             table.rows.append(
                 [
-                    point.engine, point.operation.rawValue, SizeText.text(point.bytes), "\(point.depth)", "\(point.threads)",
+                    row.name, point.engine, point.operation.rawValue, SizeText.text(point.bytes), "\(point.depth)",
+                    "\(point.threads)",
                     point.mode.words, point.isBaseline ? "–" : point.wait.words, Quantity.rate(row.speed),
                     Quantity.percent(row.spread),
                     Quantity.count(row.operationsPerSecond),
                 ] + latency + [
                     Quantity.time(row.submitCost), Quantity.time(row.issueCost), Quantity.decimal(row.cpuCost, 4),
-                    "\(row.disturbedRepeats)/\(row.bytesPerSecond.count)", Quantity.count(Double(row.bytesVerified)) + "B",
+                    "\(row.disturbedRepeats)/\(row.bytesPerSecond.count)", Quantity.bytes(row.bytesVerified),
                     (row.notes + [row.failure].compactMap { $0 }).joined(separator: "; "),
                 ])
         }
@@ -177,11 +183,11 @@ public struct HTMLReport: Sendable {
     }
 
     private func compared(_ comparison: Comparison) -> String {
-        var table = DataTable(header: ["point", "verdict", "before GB/s", "now GB/s", "ratio", "p"], leading: 2)
+        var table = DataTable(header: ["case", "point", "verdict", "before GB/s", "now GB/s", "ratio", "p"], leading: 3)
         for row in comparison.rows {
             let verdict = row.verdict == .tooFewRepeats ? "too few repeats" : row.verdict.rawValue
             table.rows.append([
-                words(row.point), verdict, row.before.map(Quantity.rate) ?? "–", row.after.map(Quantity.rate) ?? "–",
+                row.name, words(row.point), verdict, row.before.map(Quantity.rate) ?? "–", row.after.map(Quantity.rate) ?? "–",
                 row.ratio.map { Quantity.decimal($0, 3) } ?? "–", row.probability.map { Quantity.decimal($0, 3) } ?? "–",
             ])
         }

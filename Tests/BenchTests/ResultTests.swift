@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DMABench
 import Foundation
 import Testing
+
+@testable import DMABench
 
 @Suite("Results")
 struct ResultTests {
@@ -109,6 +110,31 @@ struct ResultTests {
         #if DEBUG
             #expect(!facts.isOptimized)
         #endif
+    }
+
+    @Test("counters that go backwards, stand still or are none are no disturbance, and no trap")
+    func counters() throws {
+        var (before, after) = (DisturbanceCounters(nanoseconds: 0), DisturbanceCounters(nanoseconds: 1_000_000_000))
+        (before.steal, before.ticks, before.pressure) = (100, 1000, 500_000)
+        (after.steal, after.ticks, after.pressure) = (110, 1200, 700_000)
+        let found = after.since(before, runQueueWait: (50, 1000))
+        #expect(found.steal == 0.05 && found.runQueueWait == 0.05)
+        #expect(abs(try #require(found.pressure) - 0.2) < 1e-9)
+        // A hypervisor takes stolen time back.
+        after.steal = 99
+        #expect(after.since(before, runQueueWait: nil).steal == nil)
+        #expect(after.since(before, runQueueWait: nil).warnings().count == 1)
+        (after.steal, after.ticks, after.pressure) = (.max, 1001, 0)
+        let odd = after.since(before, runQueueWait: (-5, 1000))
+        #expect(odd.steal == 1 && odd.runQueueWait == 0 && odd.pressure == nil)
+        #expect(odd.warnings().count == 1)
+        #expect(before.since(after, runQueueWait: (1, 0)).runQueueWait == nil)
+        for line in ["", "cpu", "cpu  1 2 3", "cpu  a b c d e f g h i j", "cpu  1 2 3 4 5 6 7 18446744073709551616"] {
+            #expect(DisturbanceCounters.ticks(line).steal == nil, "\(line)")
+        }
+        #expect(DisturbanceCounters.ticks("cpu  1 2 3 4 5 6 7 8 9 10").all == 36)
+        #expect(DisturbanceCounters.total("some avg10=0.00 avg60=0.00 avg300=0.00 total=12") == 12)
+        for line in ["", "total=", "total=-1", "some avg10=0.00"] { #expect(DisturbanceCounters.total(line) == nil) }
     }
 
     @Test("a quiet machine earns no warning; each kind of disturbance earns one")

@@ -82,6 +82,12 @@ struct ReportTests {
         for name in ["pread", "pwrite", "io_uring"] {
             #expect(!memory.components(separatedBy: "</section>")[0].contains(name))
         }
+        // An engine that is only here does not borrow the colour of one that is elsewhere.
+        let colours = ["cpu, 64 B", "cpu-threads, 64 B", "io_uring, 64 KiB", "other, 64 KiB"].map { point -> String? in
+            let before = text.components(separatedBy: "<title>\(point): ")[0]
+            return before.components(separatedBy: "<g class=\"series s").last.map { String($0.prefix(1)) }
+        }
+        #expect(colours == ["0", "1", "2", "3"])
         // The rows have everything.
         let rows = try #require(text.components(separatedBy: "id=\"rows\"").last).components(separatedBy: "</section>")[0]
         #expect(rows.components(separatedBy: "<tr><th scope=\"row\">").count - 1 == Sample.result().rows.count)

@@ -186,7 +186,7 @@ public struct BenchPlan: Hashable, Sendable, Codable {
         files.sizes = [4 << 10, 64 << 10, 1 << 20]
         // What reads and writes files has something else to do meanwhile.
         files.waits = [.wait]
-        files.settings.seconds = 0.05
+        files.settings.seconds = 0.03
         return BenchPlan(cases: [sizes, modes, files])
     }
 }

@@ -99,16 +99,13 @@ struct LaneClient {
         return shape.request(flags: flags, at: PeripheralPlace(number: peripheral, position: UInt64(place)))
     }
 
-    /// Submits the next request.
+    /// Submits a request; of a file transfer, notes where it goes.
     @inline(__always)
     private mutating func submit<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(
-        _ channel: inout Channel<E, C>, _ cargo: consuming C
+        _ channel: inout Channel<E, C>, _ request: DMACore.Operation, _ cargo: consuming C
     ) throws(DMAError) -> Cookie {
-        let request = nextRequest()
-        guard let walk else { return try channel.submit(request, cargo).get() }
-        if marks { try cargo.mark(walk, place) }
         let cookie = try channel.submit(request, cargo).get()
-        places[Int(cookie.rawValue & stampMask)] = place
+        if walk != nil { places[Int(cookie.rawValue & stampMask)] = place }
         return cookie
     }
 
@@ -119,7 +116,9 @@ struct LaneClient {
     mutating func begin<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(
         _ channel: inout Channel<E, C>, _ cargo: consuming C
     ) throws(DMAError) {
-        _ = try submit(&channel, cargo)
+        let request = nextRequest()
+        if marks, let walk { try cargo.mark(walk, place) }
+        _ = try submit(&channel, request, cargo)
     }
 
     mutating func issue<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(_ channel: inout Channel<E, C>) {
@@ -139,15 +138,19 @@ struct LaneClient {
             return false
         }
         operations += 1
+        let slot = Int(finished.cookie.rawValue & stampMask)
+        let request = nextRequest()
+        var cargo = finished.takeCargo()
         var began: Int64 = 0
-        if stamped {
-            began = cdma_monotonic_nanoseconds()
-            // What was in flight before this part began has no stamp.
-            let stamp = stamps[Int(finished.cookie.rawValue & stampMask)]
-            if stamp != 0 { latencies.record(began - stamp) }
-        }
         do throws(DMAError) {
-            let cookie = try submit(&channel, finished.takeCargo())
+            // Before the clock is read: it is no part of submitting.
+            if marks, let walk { try cargo.mark(walk, place) }
+            if stamped {
+                began = cdma_monotonic_nanoseconds()
+                // What was in flight before this part began has no stamp.
+                if stamps[slot] != 0 { latencies.record(began - stamps[slot]) }
+            }
+            let cookie = try submit(&channel, request, cargo)
             if stamped { stamps[Int(cookie.rawValue & stampMask)] = began }
         } catch {
             failure = error

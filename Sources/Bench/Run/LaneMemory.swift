@@ -168,10 +168,12 @@ struct LaneMemory: ~Copyable {
 enum NodeMemory {
     /// Why the memory that settings ask for cannot be had; nil where it can.
     static func refusal(_ settings: BenchSettings) -> String? {
-        defer { _ = cdma_bind_memory(-1) }
         for node in [settings.sourceNode, settings.destinationNode].compactMap(\.self) {
             let refused = cdma_bind_memory(Int32(clamping: node))
-            guard refused != 0 else { continue }
+            guard refused != 0 else {
+                _ = cdma_bind_memory(-1)
+                continue
+            }
             let nodes = SmallFile.line("/sys/devices/system/node/has_memory").map { "; those with memory: \($0)" } ?? ""
             return "memory of node \(node): the kernel refuses it: \(unsafe String(cString: strerror(refused)))\(nodes)"
         }

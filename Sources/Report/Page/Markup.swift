@@ -74,6 +74,9 @@ enum Quantity {
 
     static func percent(_ share: Double, _ places: Int = 1) -> String { decimal(share * 100, places) + " %" }
 
+    /// A number of bytes with powers of 1000.
+    static func bytes(_ value: UInt64) -> String { count(Double(value)) + (value < 1000 ? " B" : "B") }
+
     static func count(_ value: Double) -> String {
         for (size, unit) in [(1e9, " G"), (1e6, " M"), (1e3, " k")] where value >= size { return short(value / size) + unit }
         return decimal(value, 0)

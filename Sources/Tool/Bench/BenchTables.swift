@@ -25,9 +25,10 @@ enum BenchTables {
         if !ends.isEmpty { parts.append(ends.joined(separator: "\n")) }
         parts.append(
             """
-            GB/s: median of the repeats, 1 GB = 10^9 bytes; +-: half the distance of their quartiles. x call: beside pread or pwrite.
-            Latency, submit and issue: ns, with the depth in flight, of all repeats together. CPU s/GB: processor time of all threads.
-            !: repeats that had to wait for a processor.
+            GB/s: median of the repeats, 1 GB = 10^9 bytes; +-: half the distance of
+            their quartiles. x call: beside pread or pwrite. Latency, submit and issue: ns,
+            with the depth in flight, of all repeats together. CPU s/GB: processor time of
+            all threads. !: repeats that had to wait for a processor.
             """)
         return parts.joined(separator: "\n\n")
     }
@@ -135,20 +136,23 @@ enum BenchTables {
     }
 
     private static func compared(_ comparison: Comparison) -> String {
+        // Points of several cases may be the same.
+        let hasCases = Set(comparison.rows.map(\.name)).count > 1
         var table = Table(
-            ["engine", "point", "before GB/s", "now", "ratio", "p", "verdict"], leading: 2,
-            optional: ["p", "before GB/s", "now"])
+            (hasCases ? ["case"] : []) + ["engine", "point", "before GB/s", "now", "ratio", "p", "verdict"],
+            leading: hasCases ? 3 : 2, optional: ["p", "before GB/s", "now"])
         for row in comparison.rows {
             let verdict =
                 switch row.verdict {
                 case .faster, .slower, .same, .new, .failed: row.verdict.rawValue
                 case .tooFewRepeats: "too few repeats"
                 }
-            table.add([
-                row.point.engine, name(row.point, engine: false), row.before.map(Figures.rate) ?? "-",
-                row.after.map(Figures.rate) ?? "-", row.ratio.map { Figures.decimal($0, 3) } ?? "-",
-                row.probability.map { Figures.decimal($0, 3) } ?? "-", verdict,
-            ])
+            table.add(
+                (hasCases ? [row.name] : []) + [
+                    row.point.engine, name(row.point, engine: false), row.before.map(Figures.rate) ?? "-",
+                    row.after.map(Figures.rate) ?? "-", row.ratio.map { Figures.decimal($0, 3) } ?? "-",
+                    row.probability.map { Figures.decimal($0, 3) } ?? "-", verdict,
+                ])
         }
         var text = "compared with the earlier run\n" + table.text
         text += "\np: Mann-Whitney U over the repeats, two-sided; a verdict wants p below 0.05 and 2 % of difference"
