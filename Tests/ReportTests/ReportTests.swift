@@ -125,6 +125,7 @@ struct ReportTests {
         for word in ["nan", "NaN", "inf"] { #expect(!text.contains("\"\(word)") && !text.contains(" \(word) ")) }
         // As many contestants as no palette has: the charts are split.
         var many = Sample.result(engines: ["memcpy"])
+        let sections = HTMLReport(many).text.components(separatedBy: "<section id=\"g").count
         for depth in [1, 2, 4, 8, 16, 32] {
             for threads in [1, 2, 4] {
                 for size in [64, 4096] {
@@ -135,7 +136,12 @@ struct ReportTests {
                 }
             }
         }
-        #expect(HTMLReport(many).text.components(separatedBy: "<figure").count > 10)
+        // One group of memcpy alone has become one for each number of threads.
+        let split = HTMLReport(many).text
+        #expect(split.components(separatedBy: "<section id=\"g").count == sections + 2)
+        for picture in split.components(separatedBy: "<svg class=\"chart") {
+            #expect(picture.components(separatedBy: "<g class=\"series").count - 1 <= 8)
+        }
     }
 
     // MARK: Colours

@@ -50,6 +50,41 @@ struct BenchFileTests {
         #expect(try shown { _ in }.map(\.status) == [0, 0])
     }
 
+    /// Runs dmactl in a folder that a file system of its own is mounted on, as root of a name space.
+    private func mounted(_ type: String, _ options: String, _ arguments: String) throws -> Ran {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "dma-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let command =
+            "mount -t \(type) -o \(options) none \(folder) && exec \(Program.dmactl) bench --engine io_uring --operation fromPeripheral "
+            + "--operation toPeripheral --size 4KiB --seconds 0.01 --repeats 2 --directory \(folder) \(arguments)"
+        return try Ran("/usr/bin/unshare", ["-rm", "sh", "-c", command], environment: ["NO_COLOR": "1", "COLUMNS": ""])
+    }
+
+    @Test(
+        "a file system that refuses O_DIRECT, and one without room, are named",
+        .enabled(if: Program.canUnshare, "no user name spaces: unshare -rm does not work here"))
+    func fileSystems() throws {
+        let ramfs = try mounted("ramfs", "mode=755", "--direct --file-size 1MiB")
+        #expect(ramfs.status == 0, "\(ramfs.errors)")
+        // pread, pwrite and io_uring's two.
+        let note = "4 points: through the page cache: the file system refuses O_DIRECT"
+        #expect(ramfs.output.contains(note), "\(ramfs.output)")
+        let buffered = try mounted("ramfs", "mode=755", "--file-size 1MiB")
+        #expect(buffered.status == 0 && !buffered.output.contains("O_DIRECT"), "\(buffered.output)")
+        let small = try mounted("tmpfs", "size=3m", "--file-size 4MiB")
+        #expect(small.status == 1)
+        #expect(small.output.contains("4 points: "), "\(small.output)")
+        #expect(
+            small.output.contains(": a file of 4 MiB was asked for, 3 MiB are free; choose a smaller file or another directory")
+        )
+        // Room for the one that is read, and not for the one that is written beside it.
+        let tight = try mounted("tmpfs", "size=6m", "--file-size 4MiB")
+        #expect(
+            tight.status == 1 && tight.output.contains(": a file of 4 MiB was asked for, 2 MiB are free"), "\(tight.output)")
+        #expect(tight.output.contains("pwrite, io_uring, 2 points: "))
+    }
+
     @Test("other points are new and gone, and a point that went is named")
     func otherPoints() throws {
         let ran = try shown { document in

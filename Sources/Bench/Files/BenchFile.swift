@@ -58,7 +58,8 @@ final class BenchFile: Sendable {
     /// Bytes that this process may still write to the file's file system; nil where nobody says.
     private static func free(_ file: Int32) -> UInt64? {
         var facts = statvfs()
-        guard unsafe fstatvfs(file, &facts) == 0 else { return nil }
+        // Some count nothing, as ramfs.
+        guard unsafe fstatvfs(file, &facts) == 0, facts.f_blocks > 0 else { return nil }
         let (bytes, isMore) = UInt64(facts.f_bavail).multipliedReportingOverflow(by: UInt64(facts.f_frsize))
         return isMore ? .max : bytes
     }
