@@ -18,17 +18,14 @@ struct FileRegion: Sendable {
         return part >= 4096 ? part & ~4095 : part
     }
 
-    /// - Throws: `outOfRange` where the part holds not even one transfer.
-    init(_ file: BenchFile, _ point: BenchPoint, _ settings: BenchSettings, number: Int, salt: UInt64) throws(DMAError) {
+    /// The part of lane `number`; it holds a transfer at least, or the runner leaves the point out.
+    init(_ file: BenchFile, _ point: BenchPoint, _ settings: BenchSettings, number: Int, salt: UInt64) {
         let part = FileRegion.part(settings, threads: point.threads)
-        guard part >= point.bytes else {
-            throw DMAError(.outOfRange, asked: UInt64(clamping: point.bytes), limit: UInt64(clamping: part))
-        }
         self.file = file
         isRead = point.operation == .fromPeripheral
         isDirect = settings.direct
         walk = PlaceWalk(
-            base: number * part, bytes: point.bytes, places: part / point.bytes, access: settings.access, salt: salt)
+            base: number * part, bytes: point.bytes, places: max(part / point.bytes, 1), access: settings.access, salt: salt)
     }
 
     /// Reads back what the first `steps` transfers wrote, each place once.

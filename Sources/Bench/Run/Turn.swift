@@ -53,15 +53,7 @@ struct Turn {
             for number in 0..<point.threads {
                 let processor =
                     shared ?? (settings.processors.isEmpty ? nil : settings.processors[number % settings.processors.count])
-                var region: FileRegion?
-                if let file {
-                    do throws(DMAError) {
-                        region = try FileRegion(file, point, settings, number: number, salt: salt)
-                    } catch {
-                        hands.fail(stage, error)
-                        continue
-                    }
-                }
+                let region = file.map { FileRegion($0, point, settings, number: number, salt: salt) }
                 guard let listing else {
                     if let region {
                         let lane = FileCallLane(
@@ -160,19 +152,14 @@ private final class Hands: Sendable {
             over.raise()
         }
         guard let thread else {
-            fail(stage, DMAError(.outOfMemory, errno: EAGAIN))
+            var tally = LaneTally()
+            tally.failure = DMAError(.outOfMemory, errno: EAGAIN)
+            add(tally)
+            stage.callOff()
             return
         }
         thread.leave()
         state.withLock { $0.started += 1 }
-    }
-
-    /// A lane that does not begin.
-    func fail(_ stage: Stage, _ error: DMAError) {
-        var tally = LaneTally()
-        tally.failure = error
-        add(tally)
-        stage.callOff()
     }
 
     func add(_ tally: LaneTally) { state.withLock { $0.tallies.append(tally) } }

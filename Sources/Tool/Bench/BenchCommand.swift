@@ -13,10 +13,10 @@ struct BenchCommand: AsyncParsableCommand {
         commandName: "bench",
         abstract: "Measure speed, latency and processor time over sizes, depths, threads, engines, operations and modes.",
         discussion: """
-            Every option may be given several times; all combinations are measured, in turn with each other, and beside memcpy. Files
-            (the operations fromPeripheral and toPeripheral) are measured beside pread and pwrite too, on a file without a name that is
-            gone with the command. Without options: copies of five sizes on every engine, the transfer modes beside a foreground task,
-            and files of three sizes on the engines that take files.
+            Every option may be given several times; all combinations are measured, in turn with each other, and beside memcpy. \
+            Files (the operations fromPeripheral and toPeripheral) are measured beside pread and pwrite too, on a file without a \
+            name that is gone with the command. Without options: copies of five sizes on every engine, the transfer modes beside a \
+            foreground task, and files of three sizes on the engines that take files.
 
             EXAMPLES
               dmactl bench
