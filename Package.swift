@@ -62,7 +62,8 @@ let package = Package(
             name: "DMAIOUringEngine", dependencies: ["CDMA", "DMACore", "DMAThreads"], path: "Sources/Engines/IOUring",
             swiftSettings: house),
         .target(
-            name: "DMA", dependencies: ["CDMA", "DMACore", "DMACPUEngine", "DMAIOUringEngine"], path: "Sources/System",
+            name: "DMA", dependencies: ["CDMA", "DMACore", "DMACPUEngine", "DMAIOUringEngine", "DMAThreads"],
+            path: "Sources/System",
             swiftSettings: house),
         .target(
             name: "DMASelfTest",

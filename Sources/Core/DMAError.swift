@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CDMA
+
 /// The one error of swift-dma: what was asked, what the device (or the kernel) can do, and the cure.
 ///
 /// A trivial value, so that a refused submission costs no allocation and no reference count; the sentences are made when
@@ -35,6 +37,19 @@ extension DMAError {
     /// What to change.
     public var cure: String { fill(code.facts.cure) }
 
+    /// What `errno` means, in the C library's words; nil where there is none.
+    public var kernelText: String? { errno == 0 ? nil : DMAError.sentence(errno) }
+
+    /// The C library's sentence for an error number.
+    package static func sentence(_ errno: Int32) -> String {
+        unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 96) { text in
+            guard let base = text.baseAddress else { return "" }
+            // Ends the text with a zero inside the capacity that it is told.
+            unsafe cdma_error_text(errno, base, text.count)
+            return unsafe String(cString: base)
+        }
+    }
+
     private func fill(_ template: StaticString) -> String {
         var result = ""
         for character in template.description {
@@ -53,7 +68,7 @@ extension DMAError {
 extension DMAError: CustomStringConvertible {
     public var description: String {
         var text = "\(code): asked: \(request); possible: \(ability); cure: \(cure)"
-        if errno != 0 { text += " [errno \(errno)]" }
+        if let kernelText { text += " [\(kernelText), errno \(errno)]" }
         if let rule { text += " [rule \(rule)]" }
         return text
     }

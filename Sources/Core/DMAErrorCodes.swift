@@ -187,7 +187,9 @@ extension DMAError.Code {
         case .peripheralBusy:
             facts(2, "the end of peripheral @", "no transaction that names it", "take its completions first, or terminate")
         case .kernelRefused:
-            facts(nil, "a system call", "not that: the kernel refused", "see errno")
+            facts(
+                nil, "a ring, an event or a file of the kernel", "what errno says",
+                "what errno wants: ulimit -n or -l, permission for the file, or /proc/sys/kernel/io_uring_disabled at 0")
         case .needsPipe:
             facts(
                 3, "bytes from peripheral @ to peripheral % without this process's memory",

@@ -17,12 +17,16 @@ public struct HTMLReport: Sendable {
     public var text: String {
         let title = "dmactl bench · \(result.machine.processor ?? result.machine.architecture)"
         var sections: [(id: String, heading: String, body: String)] = []
-        let groups = RowGroup.groups(result).enumerated().map { GroupFigures(group: $1, number: $0) }
+        var engines: [String] = []
+        for row in result.rows where !row.point.isBaseline && !engines.contains(row.point.engine) {
+            engines.append(row.point.engine)
+        }
+        let groups = RowGroup.groups(result).enumerated().map { GroupFigures(group: $1, number: $0, engines: engines) }
         var modes = ModeFigures(result).figures
         var modesHeading = "Transfer modes"
         for figures in groups {
             let group = figures.group
-            let name = group.rows.first?.name ?? ""
+            let name = heading(group, of: groups.map(\.group))
             if !modes.isEmpty, group.sizes.count == 1, group.rows.contains(where: { !$0.foreground.isEmpty }) {
                 // What the modes do to a foreground task says more than bars of speed.
                 modes += figures.curves
@@ -61,6 +65,14 @@ public struct HTMLReport: Sendable {
             """
     }
 
+    /// A group's case; and its operation, where the case has charts of several.
+    private func heading(_ group: RowGroup, of all: [RowGroup]) -> String {
+        guard let first = group.rows.first else { return "" }
+        let operations = all.filter { $0.rows.first?.name == first.name }.compactMap { $0.rows.first?.point.operation }
+        guard Set(operations).count > 1, let operation = group.rows.last?.point.operation else { return first.name }
+        return first.name.isEmpty ? group.heading : "\(first.name): \(operation.rawValue)"
+    }
+
     private func grid(_ figures: [Figure]) -> String { "<div class=\"grid2\">\(figures.map(\.html).joined())</div>" }
 
     private var facts: String {
@@ -75,9 +87,9 @@ public struct HTMLReport: Sendable {
     }
 
     private var warnings: String {
-        let failed = result.rows.filter(\.hasFailed).map {
-            "\(words($0.point)): \($0.failure ?? "\($0.bytesWrong) bytes wrong")"
-        }
+        let failed = PointGroups.byText(
+            result.rows.filter(\.hasFailed).map { ($0.point, $0.failure ?? "\($0.bytesWrong) bytes wrong") }
+        ).map { "\(PointGroups.name($0.points, one: words)): \($0.text)" }
         guard !result.warnings.isEmpty || !failed.isEmpty else { return "" }
         let items =
             failed.map { "<li class=\"bad\"><strong>Failed.</strong> \(Markup.escape($0))</li>" }
@@ -91,10 +103,13 @@ public struct HTMLReport: Sendable {
         func tile(_ value: String, _ label: String, _ what: String) -> String {
             "<div class=\"tile\"><b>\(Markup.escape(value))</b><span>\(Markup.escape(label))</span><small>\(Markup.escape(what))</small></div>"
         }
-        let engines = result.rows.filter { !$0.point.isMemcpy && !$0.bytesPerSecond.isEmpty && $0.foreground.isEmpty }
+        let engines = result.rows.filter { !$0.point.isBaseline && !$0.bytesPerSecond.isEmpty && $0.foreground.isEmpty }
         var tiles: [String] = []
-        if let best = engines.max(by: { $0.speed < $1.speed }) {
+        if let best = engines.filter({ !$0.point.operation.isPeripheral }).max(by: { $0.speed < $1.speed }) {
             tiles.append(tile("\(Quantity.rate(best.speed)) GB/s", "fastest engine", words(best.point)))
+        }
+        if let best = engines.filter(\.point.operation.isPeripheral).max(by: { $0.speed < $1.speed }) {
+            tiles.append(tile("\(Quantity.rate(best.speed)) GB/s", "fastest with a file", words(best.point)))
         }
         let memcpy = Dictionary(
             result.rows.filter(\.point.isMemcpy).map { ("\($0.name) \($0.point)", $0.speed) },
@@ -133,10 +148,11 @@ public struct HTMLReport: Sendable {
     private var allRows: String {
         var table = DataTable(
             header: [
-                "engine", "operation", "size", "depth", "threads", "mode", "wait", "GB/s", "±", "op/s", "p50", "p99", "p99.9",
+                "case", "engine", "operation", "size", "depth", "threads", "mode", "wait", "GB/s", "±", "op/s", "p50", "p99",
+                "p99.9",
                 "submit",
                 "doorbell", "CPU s/GB", "disturbed", "verified", "notes",
-            ], leading: 2)
+            ], leading: 3)
         for row in result.rows {
             let point = row.point
             let latency = [row.latency?.p50, row.latency?.p99, row.latency?.p999].map {
@@ -144,30 +160,34 @@ public struct HTMLReport: Sendable {
             }
             table.rows.append(
                 [
-                    point.engine, point.operation.rawValue, SizeText.text(point.bytes), "\(point.depth)", "\(point.threads)",
-                    point.mode.words, point.isMemcpy ? "–" : point.wait.words, Quantity.rate(row.speed),
+                    row.name, point.engine, point.operation.rawValue, SizeText.text(point.bytes), "\(point.depth)",
+                    "\(point.threads)",
+                    point.mode.words, point.isBaseline ? "–" : point.wait.words, Quantity.rate(row.speed),
                     Quantity.percent(row.spread),
                     Quantity.count(row.operationsPerSecond),
                 ] + latency + [
                     Quantity.time(row.submitCost), Quantity.time(row.issueCost), Quantity.decimal(row.cpuCost, 4),
-                    "\(row.disturbedRepeats)/\(row.bytesPerSecond.count)", Quantity.count(Double(row.bytesVerified)) + "B",
+                    "\(row.disturbedRepeats)/\(row.bytesPerSecond.count)", Quantity.bytes(row.bytesVerified),
                     (row.notes + [row.failure].compactMap { $0 }).joined(separator: "; "),
                 ])
         }
         var text = "<div class=\"card\">\(table.html)</div>"
         if !result.skipped.isEmpty {
-            let items = result.skipped.map { "<li>\(Markup.escape(words($0.point))): \(Markup.escape($0.reason))</li>" }
-            text += "<details class=\"card\"><summary>Left out (\(items.count))</summary><ul>\(items.joined())</ul></details>"
+            let items = PointGroups.byText(result.skipped.map { ($0.point, $0.reason) }).map {
+                "<li>\(Markup.escape(PointGroups.name($0.points, one: words))): \(Markup.escape($0.text))</li>"
+            }
+            text +=
+                "<details class=\"card\"><summary>Left out (\(result.skipped.count))</summary><ul>\(items.joined())</ul></details>"
         }
         return text
     }
 
     private func compared(_ comparison: Comparison) -> String {
-        var table = DataTable(header: ["point", "verdict", "before GB/s", "now GB/s", "ratio", "p"], leading: 2)
+        var table = DataTable(header: ["case", "point", "verdict", "before GB/s", "now GB/s", "ratio", "p"], leading: 3)
         for row in comparison.rows {
             let verdict = row.verdict == .tooFewRepeats ? "too few repeats" : row.verdict.rawValue
             table.rows.append([
-                words(row.point), verdict, row.before.map(Quantity.rate) ?? "–", row.after.map(Quantity.rate) ?? "–",
+                row.name, words(row.point), verdict, row.before.map(Quantity.rate) ?? "–", row.after.map(Quantity.rate) ?? "–",
                 row.ratio.map { Quantity.decimal($0, 3) } ?? "–", row.probability.map { Quantity.decimal($0, 3) } ?? "–",
             ])
         }
@@ -197,15 +217,25 @@ public struct HTMLReport: Sendable {
             let settings = sweep.settings
             return """
                 <li>\(Markup.escape(sweep.name)): \(settings.repeats) repeats of \(Quantity.short(settings.seconds)) s, \
-                \(settings.cache.rawValue) caches, \(settings.batch.map { "\($0) submissions" } ?? "half the depth") for each ring of the doorbell</li>
+                \(settings.cache.rawValue) caches, \(settings.batch.map { "\($0) submissions" } ?? "half the depth") for each ring of the doorbell\
+                \(Markup.escape(files(sweep)))</li>
                 """
         }.joined()
         let command = result.command.map(shellQuoted).joined(separator: " ")
         return """
             <div class="card"><dl>\(list)</dl><h3>Command</h3><pre><code>\(Markup.escape(command))</code></pre><h3>Cases</h3><ul>\(cases)</ul>\
-            <p>Points are measured in turn, in alternating order, beside memcpy over as much memory. Latencies are those of a client that keeps the \
+            <p>Points are measured in turn, in alternating order, beside memcpy over as much memory, and files beside pread or pwrite. Latencies are those of a client that keeps the \
             depth in flight (a closed loop), of all repeats together.</p></div>
             """
+    }
+
+    /// What a case's file was; empty where it had none.
+    private func files(_ sweep: BenchCase) -> String {
+        guard sweep.operations.contains(where: \.isPeripheral) else { return "" }
+        let settings = sweep.settings
+        return
+            "; a file of \(SizeText.text(settings.fileSize)) in \(settings.directory ?? "the folder for temporary files"), "
+            + "\(settings.access.rawValue), \(settings.direct ? "direct" : "buffered")"
     }
 
     /// An argument as a shell takes it.

@@ -18,7 +18,7 @@ extension IOUringProvider: SelfTestedProvider {
             // Room for all that is under way at once, several times.
             storage = try FileStorage(in: directory, count: max(64 << 20, (test.bytes + 65_536) * test.depth * 4))
         } catch {
-            let why = unsafe String(cString: strerror(error.errno))
+            let why = error.kernelText ?? error.ability
             let reason = "no file in \(directory): \(why). Cure: set TMPDIR to a directory that can be written"
             return report.stops.append(SelfTest.Report.Stop(engine: name, reason: reason))
         }

@@ -39,7 +39,7 @@ public struct IOUringProvider: EngineProvider {
             answer = Answer(
                 capabilities: configuration.capabilities,
                 absence: EngineAbsence(
-                    reason: "neither a ring nor threads: \(error.ability) [errno \(error.errno)]",
+                    reason: "neither a ring nor threads: \(error.kernelText ?? error.ability)",
                     cure: "write 0 to /proc/sys/kernel/io_uring_disabled, or raise the limits of threads and open files"),
                 features: features)
         }

@@ -19,10 +19,8 @@ enum Names {
         }
     }
 
-    static func operation(_ name: String) -> OperationKind? { OperationKind.allCases.first { "\($0)" == name } }
-
     static func checkOperations(_ names: [String]) throws {
-        for name in names where operation(name) == nil {
+        for name in names where OperationKind(name: name) == nil {
             throw ValidationError("no operation is called \"\(name)\"; there are \(operations.joined(separator: ", "))")
         }
     }

@@ -37,6 +37,10 @@ struct ConfigurationTests {
             sources: 8
             segments: {source: 4, destination: 2}
             foreground: false
+            directory: /var/tmp
+            fileSize: 1GiB
+            access: random
+            direct: true
           - sizes: 1.5KiB
             engines: cpu
         """
@@ -70,12 +74,36 @@ struct ConfigurationTests {
         #expect(settings.sourceSegments == 4)
         #expect(settings.destinationSegments == 2)
         #expect(!settings.foreground)
+        #expect(settings.directory == "/var/tmp")
+        #expect(settings.fileSize == 1 << 30)
+        #expect(settings.access == .random)
+        #expect(settings.direct)
         let second = plan.cases[1]
         #expect(second.name == "case 2")
         #expect(second.sizes == [1536])
         #expect(second.engines == ["cpu"])
         #expect(second.settings.repeats == 3)
         #expect(second.settings.cache == .cold)
+    }
+
+    @Test("several batches and several memories are a case each, and its name says which")
+    func varied() throws {
+        let text = """
+            version: 1
+            defaults: {batch: [1, 8]}
+            cases:
+              - {name: a, memory: {from: 1MiB, to: 4MiB, times: 2}}
+              - {name: b, batch: {from: 1, to: 3, plus: 1}}
+              - {name: c, batch: 4}
+            """
+        let cases = try BenchConfiguration.plan(text, file: "f").cases
+        #expect(cases.count == 2 * 3 + 3 + 1)
+        #expect(cases[0].name == "a, batch 1, 1 MiB of memory")
+        #expect(cases.map(\.settings.batch) == [1, 1, 1, 8, 8, 8, 1, 2, 3, 4])
+        #expect(cases.prefix(3).map(\.settings.memory) == [1 << 20, 2 << 20, 4 << 20])
+        #expect(cases[6...].map(\.name) == ["b, batch 1", "b, batch 2", "b, batch 3", "c"])
+        // Rows are told apart by the case's name: no two cases share one.
+        #expect(Set(cases.map(\.name)).count == cases.count)
     }
 
     @Test("JSON is read as well")
@@ -118,6 +146,30 @@ struct ConfigurationTests {
         Wrong(text: "version: 1\ncases:\n  - name: a\n    name: b", place: "f:3:5", says: "name stands there twice"),
         Wrong(text: "version: 1\ncases: {", place: "f:3:1", says: "did not find expected node content"),
         Wrong(text: "version: 1\ncases: 5", place: "f:2:8", says: "cases is \"5\"; allowed: a list"),
+        Wrong(text: "version: 1\ncases:\n  - fileSize: 1KiB", place: "f:3:15", says: "allowed: 4 KiB to 1024 GiB"),
+        Wrong(text: "version: 1\ncases:\n  - access: backwards", place: "f:3:13", says: "allowed: sequential, random"),
+        Wrong(text: "version: 1\ncases:\n  - direct: 1", place: "f:3:13", says: "allowed: true or false"),
+        Wrong(text: "version: 1\ncases:\n  - directory: [a]", place: "f:3:16", says: "allowed: a path of less than 4096 bytes"),
+        Wrong(text: "version: 1\ncases:\n  - batch: [1, 99999]", place: "f:3:16", says: "allowed: 1 to 32768"),
+        Wrong(text: "version: 1\ncases:\n  - memory: {from: 1MiB, to: 2MiB}", place: "f:3:13", says: "has no step, or two"),
+        Wrong(text: "version: 1\ncases:\n  - name: \"\\e[2J\"", place: "f:3:11", says: "without control characters"),
+        Wrong(text: "version: 1\ncases:\n  - \"\\e[2J\": 1", place: "f:3:5", says: "has no key \"\u{fffd}[2J\""),
+        // A billion points: counted, not made.
+        Wrong(
+            text: "version: 1\ncases:\n  - {}\n  - &a {sizes: {from: 1, to: 1000, plus: 1}, "
+                + "depths: {from: 1, to: 1000, plus: 1}, threads: {from: 1, to: 1000, plus: 1}}\n  - *a",
+            place: "f:4:5", says: "points or more; allowed: at most 100000 in all"),
+        Wrong(
+            text: "a: &a [x, x, x]\n"
+                + zip("bcdefghijklmnopqrstuvwxy", "abcdefghijklmnopqrstuvwx").map { "\($0): &\($0) [*\($1), *\($1), *\($1)]\n" }
+                .joined()
+                + "? *y\n: 1", place: "f:12:1", says: "more than 32 aliases"),
+        // Closing brackets in a comment close nothing.
+        Wrong(
+            text: "#" + String(repeating: "]", count: 100_000) + "\n" + String(repeating: "[", count: 100_000), place: "f:2:1",
+            says: "levels of nesting"),
+        Wrong(
+            text: String(repeating: "- &a ", count: 40_000), place: "f:1:6", says: "block sequence entries are not allowed"),
         Wrong(text: String(repeating: "[", count: 100_000), place: "f:1:1", says: "levels of nesting"),
         Wrong(text: String(repeating: "- ", count: 100_000), place: "f:1:1", says: "levels of nesting"),
         Wrong(text: String(repeating: "#", count: 300_000), place: "f:1:1", says: "larger than 256 KiB"),

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DMABench
 import Foundation
 import Testing
+
+@testable import DMABench
 
 @Suite("Results")
 struct ResultTests {
@@ -111,6 +112,31 @@ struct ResultTests {
         #endif
     }
 
+    @Test("counters that go backwards, stand still or are none are no disturbance, and no trap")
+    func counters() throws {
+        var (before, after) = (DisturbanceCounters(nanoseconds: 0), DisturbanceCounters(nanoseconds: 1_000_000_000))
+        (before.steal, before.ticks, before.pressure) = (100, 1000, 500_000)
+        (after.steal, after.ticks, after.pressure) = (110, 1200, 700_000)
+        let found = after.since(before, runQueueWait: (50, 1000))
+        #expect(found.steal == 0.05 && found.runQueueWait == 0.05)
+        #expect(abs(try #require(found.pressure) - 0.2) < 1e-9)
+        // A hypervisor takes stolen time back.
+        after.steal = 99
+        #expect(after.since(before, runQueueWait: nil).steal == nil)
+        #expect(after.since(before, runQueueWait: nil).warnings().count == 1)
+        (after.steal, after.ticks, after.pressure) = (.max, 1001, 0)
+        let odd = after.since(before, runQueueWait: (-5, 1000))
+        #expect(odd.steal == 1 && odd.runQueueWait == 0 && odd.pressure == nil)
+        #expect(odd.warnings().count == 1)
+        #expect(before.since(after, runQueueWait: (1, 0)).runQueueWait == nil)
+        for line in ["", "cpu", "cpu  1 2 3", "cpu  a b c d e f g h i j", "cpu  1 2 3 4 5 6 7 18446744073709551616"] {
+            #expect(DisturbanceCounters.ticks(line).steal == nil, "\(line)")
+        }
+        #expect(DisturbanceCounters.ticks("cpu  1 2 3 4 5 6 7 8 9 10").all == 36)
+        #expect(DisturbanceCounters.total("some avg10=0.00 avg60=0.00 avg300=0.00 total=12") == 12)
+        for line in ["", "total=", "total=-1", "some avg10=0.00"] { #expect(DisturbanceCounters.total(line) == nil) }
+    }
+
     @Test("a quiet machine earns no warning; each kind of disturbance earns one")
     func disturbances() {
         #expect(Disturbance(seconds: 1, steal: 0.001, runQueueWait: 0.001, pressure: 0.01).warnings().isEmpty)
@@ -121,5 +147,65 @@ struct ResultTests {
             ])
         #expect(Disturbance(seconds: 1, runQueueWait: 0.3).warnings().count == 1)
         #expect(Disturbance(seconds: 1, pressure: 0.5).warnings(ownLoad: true).first?.contains("more threads") == true)
+    }
+}
+
+@Suite("Results from files")
+struct HostileResultTests {
+    @Test("a result that was measured is plausible; one that nobody can have measured is refused, and it is said what")
+    func implausible() {
+        var fine = ResultTests.result(["a": [1e9, 2e9], "b": []])
+        var latencies = Latencies()
+        for time in 1...100 { latencies.record(Int64(time)) }
+        fine.rows[0].latency = latencies.summary
+        #expect(fine.implausibility == nil)
+        let spoils: [(String, (inout BenchResult) -> Void)] = [
+            ("rows[0]: disturbedRepeats", { $0.rows[0].disturbedRepeats = -1 }),
+            ("rows[0]: bytesPerSecond", { $0.rows[0].bytesPerSecond = [1e300] }),
+            ("rows[0]: bytesPerSecond", { $0.rows[0].bytesPerSecond = [-1] }),
+            ("rows[1]: bytesPerSecond", { $0.rows[1].bytesPerSecond = [.nan] }),
+            // As many would be compared in pairs.
+            ("rows[1]: bytesPerSecond", { $0.rows[1].bytesPerSecond = (0..<100_000).map(Double.init) }),
+            ("rows[0]: cpuSecondsPerGB", { $0.rows[0].cpuSecondsPerGB = [.infinity] }),
+            ("rows[0]: submitNanoseconds", { $0.rows[0].submitNanoseconds = [-5] }),
+            ("rows[0]: bytes", { $0.rows[0].point.bytes = 0 }),
+            ("rows[0]: bytes", { $0.rows[0].point.bytes = .min }),
+            ("rows[0]: depth", { $0.rows[0].point.depth = .max }),
+            ("rows[0]: threads", { $0.rows[0].point.threads = -1 }),
+            ("rows[0]: inFlight", { $0.rows[0].inFlight = -1 }),
+            ("rows[0]: latency", { $0.rows[0].latency?.p99 = .max }),
+            ("rows[0]: latency", { $0.rows[0].latency?.curve[0].percentile = 101 }),
+            ("rows[0]: engine", { $0.rows[0].point.engine = "\u{1b}[2J" }),
+            ("rows[0]: a text", { $0.rows[0].name = "\u{202e}" }),
+            ("rows[0]: a text", { $0.rows[0].notes = ["two\nlines"] }),
+            (
+                "rows[1]: foreground",
+                { $0.rows[1].foreground = [.init(aloneP50: 1, aloneP99: 1, besideP50: 1, besideP99: 1, rate: 1e99)] }
+            ),
+            ("a text", { $0.warnings = ["\u{9b}2J"] }), ("a text", { $0.machine.kernel = "\u{7f}" }),
+            ("seconds", { $0.seconds = -1 }), ("disturbance", { $0.disturbance.steal = .nan }),
+            ("skipped[0]: bytes", { $0.skipped = [SkippedPoint(point: BenchPoint(engine: "a", bytes: -1), reason: "")] }),
+        ]
+        for (number, (what, spoil)) in spoils.enumerated() {
+            var result = fine
+            spoil(&result)
+            #expect(result.implausibility == what, "\(number)")
+        }
+    }
+
+    @Test("a result from before there were files is read as what it was")
+    func beforeFiles() throws {
+        let now = ResultTests.result(["a": [1, 2]])
+        let text = String(decoding: try JSONEncoder().encode(now), as: UTF8.self)
+        var document = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+        var plan = try #require(document["plan"] as? [String: Any])
+        var cases = try #require(plan["cases"] as? [[String: Any]])
+        var settings = try #require(cases[0]["settings"] as? [String: Any])
+        for key in ["fileSize", "access", "direct"] { #expect(settings.removeValue(forKey: key) != nil) }
+        cases[0]["settings"] = settings
+        plan["cases"] = cases
+        document["plan"] = plan
+        let data = try JSONSerialization.data(withJSONObject: document)
+        #expect(try JSONDecoder().decode(BenchResult.self, from: data) == now)
     }
 }

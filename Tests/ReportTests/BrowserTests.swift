@@ -77,7 +77,7 @@ struct BrowserTests {
         #expect(answer.status == 0)
         let dom = answer.output
         // What the parser made of it: had it found an error in our nesting, these would not fit.
-        #expect(matches("<figure class=\"card\">", dom).count == 10)
+        #expect(matches("<figure class=\"card\">", dom).count == 20)
         let figures = matches("<figure class=\"card\">(.*?)</figure>", dom)
         for figure in figures.prefix(3) {
             #expect(matches("<svg class=\"chart (wide|narrow)\"", figure) == ["wide", "narrow"])

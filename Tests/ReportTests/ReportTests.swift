@@ -48,8 +48,8 @@ struct ReportTests {
     func charts() throws {
         let text = HTMLReport(Sample.result()).text
         let figures = text.components(separatedBy: "<figure").dropFirst().map { $0.components(separatedBy: "</figure>")[0] }
-        // Three by size, three percentile curves, three of modes and their curve.
-        #expect(figures.count == 3 + 3 + 3 + 1)
+        // Three by size, three percentile curves, three of modes and their curve; of files three by size and two curves, twice.
+        #expect(figures.count == 3 + 3 + 3 + 1 + 2 * (3 + 2))
         for figure in figures {
             let pictures = figure.components(separatedBy: "<svg class=\"chart").dropFirst()
             #expect(pictures.count == 2)
@@ -66,6 +66,32 @@ struct ReportTests {
             // Each picture is drawn twice: wide and narrow.
             #expect(points == 2 * rows)
         }
+    }
+
+    @Test("files have charts of their own: pread or pwrite is in them, memcpy is not; nor are files in those of memory")
+    func files() throws {
+        let text = HTMLReport(Sample.result()).text
+        for (operation, call) in [("fromPeripheral", "pread"), ("toPeripheral", "pwrite")] {
+            let section = try #require(text.components(separatedBy: "<h2>Files by size: \(operation)</h2>").last)
+            let charts = section.components(separatedBy: "</section>")[0]
+            #expect(charts.components(separatedBy: "<figure").count == 1 + 5)
+            for name in [call, "io_uring", "other"] { #expect(charts.contains("<title>\(name), 64 KiB: ")) }
+            #expect(!charts.contains("memcpy"))
+        }
+        let memory = try #require(text.components(separatedBy: "<h2>Copies by size</h2>").last)
+        for name in ["pread", "pwrite", "io_uring"] {
+            #expect(!memory.components(separatedBy: "</section>")[0].contains(name))
+        }
+        // An engine that is only here does not borrow the colour of one that is elsewhere.
+        let colours = ["cpu, 64 B", "cpu-threads, 64 B", "io_uring, 64 KiB", "other, 64 KiB"].map { point -> String? in
+            let before = text.components(separatedBy: "<title>\(point): ")[0]
+            return before.components(separatedBy: "<g class=\"series s").last.map { String($0.prefix(1)) }
+        }
+        #expect(colours == ["0", "1", "2", "3"])
+        // The rows have everything.
+        let rows = try #require(text.components(separatedBy: "id=\"rows\"").last).components(separatedBy: "</section>")[0]
+        #expect(rows.components(separatedBy: "<tr><th scope=\"row\">").count - 1 == Sample.result().rows.count)
+        #expect(text.contains("fastest with a file"))
     }
 
     @Test("an SVG is well-formed XML", arguments: [true, false])
@@ -99,6 +125,7 @@ struct ReportTests {
         for word in ["nan", "NaN", "inf"] { #expect(!text.contains("\"\(word)") && !text.contains(" \(word) ")) }
         // As many contestants as no palette has: the charts are split.
         var many = Sample.result(engines: ["memcpy"])
+        let sections = HTMLReport(many).text.components(separatedBy: "<section id=\"g").count
         for depth in [1, 2, 4, 8, 16, 32] {
             for threads in [1, 2, 4] {
                 for size in [64, 4096] {
@@ -109,7 +136,12 @@ struct ReportTests {
                 }
             }
         }
-        #expect(HTMLReport(many).text.components(separatedBy: "<figure").count > 10)
+        // One group of memcpy alone has become one for each number of threads.
+        let split = HTMLReport(many).text
+        #expect(split.components(separatedBy: "<section id=\"g").count == sections + 2)
+        for picture in split.components(separatedBy: "<svg class=\"chart") {
+            #expect(picture.components(separatedBy: "<g class=\"series").count - 1 <= 8)
+        }
     }
 
     // MARK: Colours

@@ -5,6 +5,8 @@ import DMABench
 /// A result as large as a real one, made from nothing: three contestants, five sizes, modes beside a foreground task.
 enum Sample {
     static let sizes = [64, 1024, 16_384, 262_144, 4_194_304]
+    static let files = "Files by size"
+    static let fileSizes = [4096, 65_536]
     static let engines = ["memcpy", "cpu", "cpu-threads"]
 
     static func summary(_ base: Int) -> LatencySummary {
@@ -47,6 +49,16 @@ enum Sample {
                 row(
                     "Transfer modes", BenchPoint(engine: "cpu", bytes: 1 << 20, depth: 4, mode: mode, wait: .wait),
                     speed: 8e9 / Double(index + 1), foreground: [effect]))
+        }
+        for operation in [BenchOperation.fromPeripheral, .toPeripheral] {
+            for size in fileSizes {
+                var point = BenchPoint(engine: "io_uring", operation: operation, bytes: size, wait: .wait)
+                rows.append(row(files, point.besideMemcpy, speed: 2e10))
+                if let call = point.besideSystemCall { rows.append(row(files, call, speed: 1e7 * Double(size).squareRoot())) }
+                rows.append(row(files, point, speed: 2e7 * Double(size).squareRoot()))
+                point.engine = "other"
+                rows.append(row(files, point, speed: 3e7 * Double(size).squareRoot()))
+            }
         }
         return BenchResult(
             began: "2026-01-01T00:00:00Z", seconds: 12.3, command: command, machine: MachineFacts(),

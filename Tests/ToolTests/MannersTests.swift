@@ -42,6 +42,11 @@ struct MannersTests {
             (["bench", "--config", bad.path], 64, ":3:12: sizes is \"none\""),
             (["bench", "--config", "/nonexistent"], 66, "/nonexistent"),
             (["bench", "--compare", bad.path, "--seconds", "0.01"], 66, "no result of dmactl bench"),
+            (["bench", "--compare", "/dev/zero"], 66, "/dev/zero: larger than 256 MiB"),
+            (["bench", "--config", "/tmp"], 66, "/tmp: "),
+            (["bench", "--access", "backwards"], 64, "there are sequential, random"),
+            (["bench", "--file-size", "1"], 64, "--file-size 1: 4 KiB to 1024 GiB"),
+            (["bench", "--from", "/tmp/x", "--direct"], 64, "--from"),
             (["bench", "--html", "/nonexistent/a.html"], 73, "/nonexistent/a.html"),
         ]
         for (arguments, status, says) in known {

@@ -104,8 +104,10 @@ struct SchemaTests {
         let file = FileManager.default.temporaryDirectory.appending(path: "dma-bench-\(UUID().uuidString).json")
         defer { try? FileManager.default.removeItem(at: file) }
         let sweep = [
-            "--engine", "cpu", "--size", "4KiB", "--mode", "burst", "--mode", "steal:0.5", "--seconds", "0.01", "--repeats",
-            "2",
+            "--engine", "cpu", "--engine", "io_uring", "--operation", "copy", "--operation", "toPeripheral", "--size", "4KiB",
+            "--mode",
+            "burst", "--mode", "steal:0.5", "--seconds", "0.01", "--repeats", "2", "--directory", "/tmp", "--file-size", "1MiB",
+            "--access", "random", "--direct",
         ]
         let first = try Program.run(["bench", "--json"] + sweep)
         #expect(first.status == 0, "\(first.errors)")
@@ -119,6 +121,8 @@ struct SchemaTests {
         try second.output.write(to: file, atomically: true, encoding: .utf8)
         let shown = try Program.run(["bench", "--from", file.path])
         #expect(shown.status == 0 && shown.output.contains("4 KiB"), "\(shown.errors)")
+        #expect(
+            shown.output.contains("x call") && shown.output.contains("left out: io_uring, 2 points: the engine has no copy"))
     }
 
     @Test("bench --config: what the reader takes and refuses, the schema takes and refuses")
@@ -131,7 +135,12 @@ struct SchemaTests {
             "version: 1\ncases: [{waits: spin}]",
             "version: 1\ncases: [{cache: hot}]", "version: 1\ncases: [{skip: maybe}]", "version: 1\ncases: [{threads: [1, 1]}]",
             "version: 1\ncases: [{engines: []}]", "version: 1\ncases: [{nodes: {from: 1}}]",
-            "version: 1\ncases: [{sizes: {from: 1, to: 2}}]",
+            "version: 1\ncases: [{sizes: {from: 1, to: 2}}]", "version: 1\ncases: [{access: backwards}]",
+            "version: 1\ncases: [{direct: 1}]", "version: 1\ncases: [{directory: ''}]",
+            "version: 1\ncases: [{fileSize: [1GiB]}]",
+            "version: 1\ncases: [{fileSize: 100}]", "version: 1\ncases: [{batch: 0}]",
+            "version: 1\ncases: [{batch: {from: 1, to: 2}}]",
+            "version: 1\ncases: [{memory: []}]",
         ]
         for text in refused {
             #expect(throws: ConfigurationError.self, "\(text)") { try BenchConfiguration.plan(text, file: "f") }
@@ -142,6 +151,8 @@ struct SchemaTests {
             "version: 1\ndefaults: {repeats: 2, cache: cold}\ncases: [{sizes: 64}, {sizes: [1KiB, 2 MiB]}]",
             "version: 1\ncases: [{sizes: {from: 64, to: 1MiB, times: 2}, depths: {from: 1, to: 9, plus: 4}, modes: [burst, 'steal:0.25', 'steal:1', demand]}]",
             "version: 1\ncases: [{nodes: {source: 0}, segments: {destination: 2}, processors: [0], engines: cpu, memory: 1GiB}]",
+            "version: 1\ncases: [{operations: [fromPeripheral, toPeripheral], directory: /tmp, fileSize: 1GiB, access: random, direct: true}]",
+            "version: 1\ndefaults: {batch: {from: 1, to: 32, times: 2}, fileSize: 8589934592}\ncases: [{memory: [10MiB, 8589934592]}]",
         ]
         for text in taken {
             #expect(throws: Never.self, "\(text)") { try BenchConfiguration.plan(text, file: "f") }

@@ -6,9 +6,9 @@ internal import Yams
 ///
 /// What DPDK's dpdk-test-dma-perf has in its file is here, mostly by another name: `type` (engines, memcpy), `mem_size`
 /// (memory), `buf_size` (sizes), `dma_ring_size` (depths), `kick_batch` (batch), `src_numa_node` and `dst_numa_node` (nodes),
-/// `cache_flush` (cache), `test_seconds` (seconds), `lcore` (processors), `lcore_dma` (engines and processors), `dma_src_sge`
-/// and `dma_dst_sge` (segments), `skip`, and a global section (defaults). Source:
-/// https://doc.dpdk.org/guides/tools/dmaperf.html.
+/// `cache_flush` (cache), `test_seconds` (seconds), `lcore` (processors), `lcore_dma` (engines, threads and processors) with its
+/// `dir` (operations), `dma_src_sge` and `dma_dst_sge` (segments), `skip`, a global section (defaults), and its ranges
+/// `FIRST,LAST,STEP,ADD|MUL` (from, to, plus or times). Source: https://doc.dpdk.org/guides/tools/dmaperf.html.
 public enum BenchConfiguration {
     /// The version that this program reads.
     public static let version = 1
@@ -39,8 +39,13 @@ public enum BenchConfiguration {
         for (number, node) in try cases.list().enumerated() {
             var sweep = base
             sweep.name = "case \(number + 1)"
-            try read(&sweep, try node.mapping(caseKeys + settingKeys))
-            plan.cases.append(sweep)
+            let keys = try node.mapping(caseKeys + settingKeys)
+            try read(&sweep, keys)
+            plan.cases += try varied(sweep, [root["defaults"], keys])
+            guard plan.mostPoints <= BenchPlan.pointLimit else {
+                throw node.problem(
+                    "with this case there are \(plan.mostPoints) points or more", "at most \(BenchPlan.pointLimit) in all")
+            }
         }
         guard !plan.cases.isEmpty else { throw cases.problem("there is no case", "one or more") }
         return plan
@@ -50,13 +55,16 @@ public enum BenchConfiguration {
     private static let settingKeys = [
         "operations", "sizes", "depths", "threads", "modes", "waits", "repeats", "seconds", "warmup", "batch", "memory",
         "cache",
-        "processors", "nodes", "sources", "segments", "foreground",
+        "processors", "nodes", "sources", "segments", "foreground", "directory", "fileSize", "access", "direct",
     ]
 
     /// The limits of what may be asked for; the schema has the same.
     static let byteRange = 1...(1 << 32)
     static let depthRange = 1...32_768
     static let threadRange = 1...1024
+    static let memoryRange = 4096...(1 << 40)
+    /// Of a file. Bytes.
+    public static let fileRange = 4096...(1 << 40)
 
     private static func read(_ sweep: inout BenchCase, _ keys: ConfigurationNode) throws(ConfigurationError) {
         if let node = keys["name"] { sweep.name = try node.text() }
@@ -87,12 +95,14 @@ public enum BenchConfiguration {
         if let node = keys["repeats"] { settings.repeats = try node.integer(1...1000) }
         if let node = keys["seconds"] { settings.seconds = try node.number(0.001...3600) }
         if let node = keys["warmup"] { settings.warmup = try node.number(0...60) }
-        if let node = keys["batch"] { settings.batch = try node.integer(depthRange) }
-        if let node = keys["memory"] { settings.memory = try node.bytes(4096...(1 << 40)) }
         if let node = keys["cache"] { settings.cache = try node.choice(BenchSettings.Cache.allCases) }
         if let node = keys["processors"] { settings.processors = try node.sweep(0...1023) }
         if let node = keys["sources"] { settings.sources = try node.integer(1...32) }
         if let node = keys["foreground"] { settings.foreground = try node.boolean() }
+        if let node = keys["directory"] { settings.directory = try node.path() }
+        if let node = keys["fileSize"] { settings.fileSize = try node.bytes(fileRange) }
+        if let node = keys["access"] { settings.access = try node.choice(BenchSettings.Access.allCases) }
+        if let node = keys["direct"] { settings.direct = try node.boolean() }
         if let node = keys["nodes"] {
             let sides = try node.mapping(["source", "destination"])
             if let side = sides["source"] { settings.sourceNode = try side.integer(0...1023) }
@@ -105,12 +115,36 @@ public enum BenchConfiguration {
         }
     }
 
+    /// A case for each combination of what may vary although rows do not show it: the case's name does.
+    private static func varied(
+        _ sweep: BenchCase, _ sections: [ConfigurationNode?]
+    ) throws(ConfigurationError) -> [BenchCase] {
+        var (batches, memories): ([Int?], [Int]) = ([sweep.settings.batch], [sweep.settings.memory])
+        for keys in sections.compactMap(\.self) {
+            if let node = keys["batch"] { batches = try node.sweep(depthRange) }
+            if let node = keys["memory"] { memories = try node.sweep(memoryRange, isBytes: true) }
+        }
+        return batches.flatMap { batch in
+            memories.map { memory in
+                var one = sweep
+                (one.settings.batch, one.settings.memory) = (batch, memory)
+                if batches.count > 1, let batch { one.name += ", batch \(batch)" }
+                if memories.count > 1 { one.name += ", \(SizeText.text(memory)) of memory" }
+                return one
+            }
+        }
+    }
+
     /// The tree that the text stands for.
     private static func document(_ text: String, _ file: String) throws(ConfigurationError) -> Node {
         func failure(_ mark: Mark?, _ problem: String) -> ConfigurationError {
             ConfigurationError(file: file, line: mark?.line ?? 1, column: mark?.column ?? 1, problem: problem, allowed: "")
         }
         guard text.utf8.count <= 256 << 10 else { throw failure(nil, "the file is larger than 256 KiB") }
+        // An alias of an alias of an alias may stand for more than fits anywhere.
+        if let line = manyAliases(text) {
+            throw ConfigurationError(file: file, line: line, column: 1, problem: "more than 32 aliases", allowed: "")
+        }
         // The reader calls itself for each level.
         if let line = tooDeep(text) {
             throw ConfigurationError(
@@ -136,6 +170,19 @@ public enum BenchConfiguration {
         }
     }
 
+    /// The line of the 33rd alias, or of what looks like one.
+    private static func manyAliases(_ text: String) -> Int? {
+        var (line, found, before) = (1, 0, UInt8(0))
+        for byte in text.utf8 {
+            if byte == UInt8(ascii: "\n") { line += 1 }
+            // An asterisk with a name behind it.
+            if before == UInt8(ascii: "*"), byte > UInt8(ascii: " "), byte != before { found += 1 }
+            if found > 32 { return line }
+            before = byte
+        }
+        return nil
+    }
+
     /// The first line in which brackets or dashes are nested more than 32 levels deep.
     private static func tooDeep(_ text: String) -> Int? {
         var (depth, line, dashes) = (0, 1, 0)
@@ -143,7 +190,8 @@ public enum BenchConfiguration {
             switch byte {
             case UInt8(ascii: "\n"): (line, dashes) = (line + 1, 0)
             case UInt8(ascii: "["), UInt8(ascii: "{"): depth += 1
-            case UInt8(ascii: "]"), UInt8(ascii: "}"): depth -= 1
+            // Those in comments and quotes close nothing.
+            case UInt8(ascii: "]"), UInt8(ascii: "}"): depth = max(depth - 1, 0)
             case UInt8(ascii: "-"), UInt8(ascii: "?"): dashes += 1
             case UInt8(ascii: " "): break
             default: dashes = 0

@@ -69,8 +69,15 @@ struct ConfigurationNode {
     // MARK: Single values
 
     func text() throws(ConfigurationError) -> String {
-        guard let text = node.scalar?.string, !text.isEmpty, text.count <= 200 else {
-            throw wrong("a text of 1 to 200 characters")
+        guard let text = node.scalar?.string, !text.isEmpty, text.count <= 200, !text.hasControls else {
+            throw wrong("a text of 1 to 200 characters, without control characters")
+        }
+        return text
+    }
+
+    func path() throws(ConfigurationError) -> String {
+        guard let text = node.scalar?.string, !text.isEmpty, text.utf8.count < 4096, !text.hasControls else {
+            throw wrong("a path of less than 4096 bytes, without control characters")
         }
         return text
     }
@@ -130,7 +137,7 @@ struct ConfigurationNode {
         switch (keys["times"], keys["plus"]) {
         case (let times?, nil):
             let factor = try times.number(1.01...1_000_000)
-            while let value = values.last, Double(value) * factor <= Double(last) {
+            while let value = values.last, value < last, Double(value) * factor <= Double(last), values.count <= 1000 {
                 // A small factor may not change a small number: then it goes up by 1.
                 values.append(max(Int((Double(value) * factor).rounded()), value + 1))
             }

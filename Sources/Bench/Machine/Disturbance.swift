@@ -88,14 +88,17 @@ struct DisturbanceCounters: Sendable {
     func since(_ earlier: DisturbanceCounters, runQueueWait: (waited: Int64, measured: Int64)?) -> Disturbance {
         let elapsed = Double(max(nanoseconds - earlier.nanoseconds, 1)) / 1e9
         var disturbance = Disturbance(seconds: elapsed)
-        if let steal, let ticks, let before = earlier.steal, let ticksBefore = earlier.ticks, ticks > ticksBefore {
-            disturbance.steal = Double(steal &- before) / Double(ticks - ticksBefore)
+        // Hypervisors take stolen time back: then nothing is known.
+        if let steal, let ticks, let before = earlier.steal, let ticksBefore = earlier.ticks, ticks > ticksBefore,
+            steal >= before
+        {
+            disturbance.steal = min(Double(steal - before) / Double(ticks - ticksBefore), 1)
         }
         if let pressure, let before = earlier.pressure, pressure >= before {
             disturbance.pressure = min(Double(pressure - before) / 1e6 / elapsed, 1)
         }
         if let runQueueWait, runQueueWait.measured > 0 {
-            disturbance.runQueueWait = Double(runQueueWait.waited) / Double(runQueueWait.measured)
+            disturbance.runQueueWait = Double(max(runQueueWait.waited, 0)) / Double(runQueueWait.measured)
         }
         return disturbance
     }

@@ -18,7 +18,7 @@ public struct BenchCase: Hashable, Sendable, Codable {
     public var modes: [BenchMode] = [.burst]
     /// How completions are waited for.
     public var waits: [CompletionWait] = [.poll]
-    /// Whether memcpy gets its rows.
+    /// Whether memcpy, and for files pread and pwrite, get their rows.
     public var memcpy = true
     /// What each measurement of the case goes by.
     public var settings = BenchSettings()
@@ -27,7 +27,7 @@ public struct BenchCase: Hashable, Sendable, Codable {
 
     public init() {}
 
-    /// Points in the order of the sweep; memcpy's stand before those that they are compared with.
+    /// Points in the order of the sweep; those of memcpy, pread and pwrite stand before those that are compared with them.
     ///
     /// - Parameter available: the machine's engines, for cases that name none.
     public func points(_ available: [String]) -> [BenchPoint] {
@@ -41,7 +41,10 @@ public struct BenchCase: Hashable, Sendable, Codable {
                 for depth in depths {
                     for threads in threads {
                         let base = BenchPoint(engine: "", operation: operation, bytes: bytes, depth: depth, threads: threads)
-                        if memcpy { add(base.besideMemcpy) }
+                        if memcpy {
+                            add(base.besideMemcpy)
+                            if let call = base.besideSystemCall { add(call) }
+                        }
                         for engine in engines.isEmpty ? available : engines {
                             for mode in modes {
                                 for wait in waits {
@@ -69,6 +72,14 @@ public struct BenchSettings: Hashable, Sendable, Codable {
         case cold
     }
 
+    /// The order of the places in a file.
+    public enum Access: String, Hashable, Sendable, Codable, CaseIterable {
+        /// From the beginning to the end, and again.
+        case sequential
+        /// Each place once in an order without a pattern, and again.
+        case random
+    }
+
     /// Measurements of each point, in turn with those of all others; 1 or more.
     public var repeats = 5
     /// Seconds of one measurement's throughput part; its latency part takes a third of that.
@@ -93,8 +104,44 @@ public struct BenchSettings: Hashable, Sendable, Codable {
     public var destinationSegments = 1
     /// Whether a foreground task runs beside paced transfers, on the same processor.
     public var foreground = true
+    /// Where the file of a peripheral operation is made; nil for the folder for temporary files.
+    public var directory: String?
+    /// Bytes of that file, which the threads share.
+    public var fileSize = BenchSettings.standardFileSize
+    /// The order of the places in the file.
+    public var access = Access.sequential
+    /// Whether file transfers go past the page cache, where the file system lets them.
+    public var direct = false
+
+    /// Bytes of a file if nobody says how large.
+    public static let standardFileSize = 64 << 20
 
     public init() {}
+}
+
+extension BenchSettings {
+    /// What an earlier version of the program did not know yet is as it was then.
+    public init(from decoder: any Decoder) throws {
+        self.init()
+        let keys = try decoder.container(keyedBy: CodingKeys.self)
+        repeats = try keys.decode(Int.self, forKey: .repeats)
+        seconds = try keys.decode(Double.self, forKey: .seconds)
+        warmup = try keys.decode(Double.self, forKey: .warmup)
+        batch = try keys.decodeIfPresent(Int.self, forKey: .batch)
+        memory = try keys.decode(Int.self, forKey: .memory)
+        cache = try keys.decode(Cache.self, forKey: .cache)
+        processors = try keys.decode([Int].self, forKey: .processors)
+        sourceNode = try keys.decodeIfPresent(Int.self, forKey: .sourceNode)
+        destinationNode = try keys.decodeIfPresent(Int.self, forKey: .destinationNode)
+        sources = try keys.decode(Int.self, forKey: .sources)
+        sourceSegments = try keys.decode(Int.self, forKey: .sourceSegments)
+        destinationSegments = try keys.decode(Int.self, forKey: .destinationSegments)
+        foreground = try keys.decode(Bool.self, forKey: .foreground)
+        directory = try keys.decodeIfPresent(String.self, forKey: .directory)
+        fileSize = try keys.decodeIfPresent(Int.self, forKey: .fileSize) ?? fileSize
+        access = try keys.decodeIfPresent(Access.self, forKey: .access) ?? access
+        direct = try keys.decodeIfPresent(Bool.self, forKey: .direct) ?? direct
+    }
 }
 
 /// Everything that one run measures.
@@ -104,7 +151,23 @@ public struct BenchPlan: Hashable, Sendable, Codable {
 
     public init(cases: [BenchCase]) { self.cases = cases }
 
-    /// What `dmactl bench` does without arguments: copies by size, and the modes beside a foreground task.
+    /// Points beyond which a plan is more likely a slip than a wish: at a tenth of a second and five repeats each, half a day.
+    public static let pointLimit = 100_000
+
+    /// How many points there are, without rows of memcpy, pread and pwrite, and with one engine where a case names none. Counts
+    /// without making them.
+    public var mostPoints: Int {
+        cases.reduce(0) { sum, sweep in
+            let counts = [
+                max(sweep.engines.count, 1), sweep.operations.count, sweep.sizes.count, sweep.depths.count, sweep.threads.count,
+                sweep.modes.count, sweep.waits.count,
+            ]
+            let product = counts.reduce(1) { $0.multipliedReportingOverflow(by: $1).overflow ? Int.max / 2 : $0 * $1 }
+            return sweep.skip ? sum : min(sum, .max / 2) + min(product, .max / 2)
+        }
+    }
+
+    /// What `dmactl bench` does without arguments: copies by size, the modes beside a foreground task, and files by size.
     public static var standard: BenchPlan {
         var sizes = BenchCase()
         sizes.name = "Copies by size"
@@ -117,6 +180,13 @@ public struct BenchPlan: Hashable, Sendable, Codable {
         // A thread that polls has nothing to give to the task beside it.
         modes.waits = [.wait]
         modes.settings.seconds = 0.3
-        return BenchPlan(cases: [sizes, modes])
+        var files = BenchCase()
+        files.name = "Files by size"
+        files.operations = [.fromPeripheral, .toPeripheral]
+        files.sizes = [4 << 10, 64 << 10, 1 << 20]
+        // What reads and writes files has something else to do meanwhile.
+        files.waits = [.wait]
+        files.settings.seconds = 0.03
+        return BenchPlan(cases: [sizes, modes, files])
     }
 }

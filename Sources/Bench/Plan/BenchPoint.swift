@@ -4,7 +4,7 @@ public import DMACore
 
 /// One point of a sweep: what one row of a benchmark measures.
 public struct BenchPoint: Hashable, Sendable, Codable {
-    /// The engine's name in the system's list, or ``memcpy``.
+    /// The engine's name in the system's list, or ``memcpy``, ``pread`` or ``pwrite``.
     public var engine: String
     /// What it does.
     public var operation: BenchOperation
@@ -21,6 +21,9 @@ public struct BenchPoint: Hashable, Sendable, Codable {
 
     /// The C library's memcpy, which stands beside the engines in every run.
     public static let memcpy = "memcpy"
+    /// pread(2) and pwrite(2), one after the other on each thread, which stand beside the engines that move files.
+    public static let pread = "pread"
+    public static let pwrite = "pwrite"
 
     public init(
         engine: String, operation: BenchOperation = .copy, bytes: Int, depth: Int = 32, threads: Int = 1,
@@ -35,16 +38,28 @@ public struct BenchPoint: Hashable, Sendable, Codable {
         self.wait = wait
     }
 
-    /// Whether the row is the C library's.
+    /// Whether the row is the C library's memcpy.
     public var isMemcpy: Bool { engine == BenchPoint.memcpy }
+    /// Whether the row is pread's or pwrite's.
+    public var isSystemCall: Bool { engine == BenchPoint.pread || engine == BenchPoint.pwrite }
+    /// Whether the row is no engine's, but what engines are measured beside.
+    public var isBaseline: Bool { isMemcpy || isSystemCall }
 
     /// The memcpy that this point is measured beside: as much memory, as many threads.
     public var besideMemcpy: BenchPoint {
         BenchPoint(engine: BenchPoint.memcpy, bytes: bytes, depth: depth, threads: threads)
     }
+
+    /// The pread or pwrite that this point is measured beside: the same file, as many threads; nil where no file is moved.
+    public var besideSystemCall: BenchPoint? {
+        guard operation.isPeripheral else { return nil }
+        let call = operation == .fromPeripheral ? BenchPoint.pread : BenchPoint.pwrite
+        return BenchPoint(engine: call, operation: operation, bytes: bytes, depth: depth, threads: threads)
+    }
 }
 
-/// The operations that a benchmark knows: those that need nothing but memory, by their names in ``DMACore/OperationKind``.
+/// The operations that a benchmark knows: those that need nothing but memory, by their names in ``DMACore/OperationKind``, and
+/// those that move a file.
 public enum BenchOperation: String, Hashable, Sendable, Codable, CaseIterable {
     case copy
     case fill
@@ -56,22 +71,16 @@ public enum BenchOperation: String, Hashable, Sendable, Codable, CaseIterable {
     case pqValidate
     case scatterGather
     case interleaved
+    /// From a file into memory.
+    case fromPeripheral
+    /// From memory into a file.
+    case toPeripheral
+
+    /// Whether a file is on one side.
+    public var isPeripheral: Bool { self == .fromPeripheral || self == .toPeripheral }
 
     /// The kind that the engine's capabilities must have.
-    public var kind: OperationKind {
-        switch self {
-        case .copy: .copy
-        case .fill: .fill
-        case .crc32c: .crc32c
-        case .copyCRC32C: .copyCRC32C
-        case .xor: .xor
-        case .xorValidate: .xorValidate
-        case .pq: .pq
-        case .pqValidate: .pqValidate
-        case .scatterGather: .scatterGather
-        case .interleaved: .interleaved
-        }
-    }
+    public var kind: OperationKind { OperationKind(name: rawValue) ?? .peripheral }
 }
 
 /// A transfer mode as it is asked for and reported: ``DMACore/TransferMode`` without the live request line.

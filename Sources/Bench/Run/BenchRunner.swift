@@ -33,6 +33,7 @@ public struct BenchRunner: Sendable {
         let sweep: BenchCase
         let point: BenchPoint
         let listing: EngineListing?
+        var file: BenchFile?
         var row: BenchRow
         var latencies = Latencies()
     }
@@ -44,7 +45,8 @@ public struct BenchRunner: Sendable {
     public func run(command: [String] = [], progress: ((Step) -> Void)? = nil) async throws(DMAError) -> BenchResult {
         let listings = system.engines
         var skipped: [SkippedPoint] = []
-        var entries = try entries(listings, &skipped)
+        var files = BenchFiles()
+        var entries = try entries(listings, &files, &skipped)
         guard !entries.isEmpty else { throw DMAError(.noSuchChannel) }
         let machine = MachineFacts()
         let before = DisturbanceCounters(nanoseconds: cdma_monotonic_nanoseconds())
@@ -60,7 +62,8 @@ public struct BenchRunner: Sendable {
                 guard entries[place].row.failure == nil else { continue }
                 let turn = Turn(
                     point: entries[place].point, settings: settings, listing: entries[place].listing,
-                    lastLevelCache: machine.lastLevelCache ?? 64 << 20,
+                    lastLevelCache: machine.lastLevelCache ?? 64 << 20, file: entries[place].file,
+                    salt: UInt64(done) &* 0xd1b5_4a32_d192_ed03,
                     needsForeground: entries[place].sweep.modes.contains(where: \.isPaced))
                 let outcome = await turn.run()
                 entries[place].add(outcome)
@@ -81,34 +84,74 @@ public struct BenchRunner: Sendable {
             warnings: warnings)
     }
 
-    private func entries(_ listings: [EngineListing], _ skipped: inout [SkippedPoint]) throws(DMAError) -> [Entry] {
+    private func entries(
+        _ listings: [EngineListing], _ files: inout BenchFiles, _ skipped: inout [SkippedPoint]
+    ) throws(DMAError) -> [Entry] {
         var entries: [Entry] = []
         let present = listings.filter { $0.offer.absence == nil }
         let names = present.filter { !$0.offer.capabilities.operations.isDisjoint(with: .ofBenchmarks) }.map(\.offer.name)
+        var refusals: [String: String?] = [:]
         for sweep in plan.cases where !sweep.skip {
+            let refusal = NodeMemory.refusal(sweep.settings)
             for point in sweep.points(names) {
-                guard !point.isMemcpy else {
-                    entries.append(Entry(sweep, point, nil))
+                let listing = listings.first { $0.offer.name == point.engine }
+                guard listing != nil || point.isBaseline else { throw DMAError(.noSuchChannel) }
+                if let reason = listing.flatMap({ unfit($0, for: point) }) {
+                    skipped.append(SkippedPoint(point: point, reason: reason))
                     continue
                 }
-                guard let listing = listings.first(where: { $0.offer.name == point.engine }) else {
-                    throw DMAError(.noSuchChannel)
+                var entry = Entry(sweep, point, listing)
+                entry.row.failure = refusal
+                if point.operation.isPeripheral {
+                    let part = FileRegion.part(sweep.settings, threads: point.threads)
+                    guard part >= point.bytes else {
+                        let room =
+                            "a thread's part of the file of \(SizeText.text(sweep.settings.fileSize)) is \(SizeText.text(part))"
+                        skipped.append(SkippedPoint(point: point, reason: room))
+                        continue
+                    }
+                    switch files.file(sweep.settings, isRead: point.operation == .fromPeripheral) {
+                    case .success(let file): entry.file = file
+                    case .failure(let refusal): entry.row.failure = refusal.text
+                    }
                 }
-                if let absence = listing.offer.absence {
-                    skipped.append(SkippedPoint(point: point, reason: "the engine is absent: \(absence.reason)"))
-                } else if !listing.offer.capabilities.operations.contains(OperationSet(point.operation.kind)) {
-                    skipped.append(SkippedPoint(point: point, reason: "the engine has no \(point.operation.rawValue)"))
-                } else if point.wait == .await, point.mode.isPaced, listing.offer.capabilities.hasInterrupts {
-                    // Between quanta no interrupt comes: only a look at the engine, or a wait on it, starts the next one.
-                    skipped.append(SkippedPoint(point: point, reason: "a task asleep until an interrupt starts no quantum"))
-                } else if point.threads > listing.offer.channels {
-                    skipped.append(SkippedPoint(point: point, reason: "the engine has \(listing.offer.channels) channels"))
-                } else {
-                    entries.append(Entry(sweep, point, listing))
+                if let listing, let file = entry.file {
+                    let known = refusals[listing.offer.name] ?? BenchRunner.refusal(of: listing, file)
+                    refusals[listing.offer.name] = known
+                    if let known {
+                        skipped.append(SkippedPoint(point: point, reason: known))
+                        continue
+                    }
                 }
+                entries.append(entry)
             }
         }
         return entries
+    }
+
+    /// Why an engine cannot do a point; nil where it can.
+    private func unfit(_ listing: EngineListing, for point: BenchPoint) -> String? {
+        let capabilities = listing.offer.capabilities
+        if let absence = listing.offer.absence { return "the engine is absent: \(absence.reason)" }
+        guard capabilities.operations.contains(OperationSet(point.operation.kind)) else {
+            return "the engine has no \(point.operation.rawValue)"
+        }
+        // Between quanta no interrupt comes: only a look at the engine, or a wait on it, starts the next one.
+        if point.wait == .await, point.mode.isPaced, capabilities.hasInterrupts {
+            return "a task asleep until an interrupt starts no quantum"
+        }
+        return point.threads > listing.offer.channels ? "the engine has \(listing.offer.channels) channels" : nil
+    }
+
+    /// Why an engine that has peripherals takes no file as one; nil where it takes it.
+    private static func refusal(of listing: EngineListing, _ file: BenchFile) -> String? {
+        do throws(DMAError) {
+            var engine = try listing.provider.open(listing.offer, channel: 0)
+            try engine.detach(try engine.attach(PeripheralFile(file.descriptor, cache: .buffered)))
+            return nil
+        } catch {
+            return "the engine takes no file: \(error)"
+        }
     }
 
     /// The moment some seconds ago, as ISO 8601 in UTC.
@@ -128,7 +171,8 @@ extension BenchRunner.Entry {
         self.point = point
         self.listing = listing
         row = BenchRow(
-            name: sweep.name, point: point, implementation: listing?.offer.capabilities.implementation ?? "the C library",
+            name: sweep.name, point: point,
+            implementation: listing?.offer.capabilities.implementation ?? (point.isMemcpy ? "the C library" : "the kernel"),
             inFlight: 0, bytesPerSecond: [], cpuSecondsPerGB: [], submitNanoseconds: [], issueNanoseconds: [], latency: nil,
             share: [], foreground: [], disturbedRepeats: 0, bytesVerified: 0, bytesWrong: 0, notes: [], failure: nil)
         if point.wait != .poll, let listing, !listing.offer.capabilities.hasInterrupts {
@@ -148,6 +192,7 @@ extension BenchRunner.Entry {
         if let share = outcome.share { row.share.append(share) }
         if let effect = outcome.foreground { row.foreground.append(effect) }
         row.inFlight = outcome.inFlight
+        if let implementation = outcome.implementation { row.implementation = implementation }
         row.bytesVerified += outcome.bytesVerified
         row.bytesWrong += outcome.bytesWrong
         if let wait = outcome.runQueueWait, Double(wait.waited) > 0.05 * Double(wait.measured) { row.disturbedRepeats += 1 }

@@ -3,7 +3,7 @@
 internal import DMACore
 internal import Glibc
 
-/// A look at what the last transactions of a measurement wrote: a benchmark of an engine that moves nothing would be fast.
+/// A look at what the last transactions of a measurement moved: a benchmark of an engine that moves nothing would be fast.
 enum Check {
     /// Of copies into memory that is the same each time: each byte is compared. The rest is the test's business.
     static func copied(_ cargo: borrowing Pair<Block, Block>, _ shape: LaneShape) throws(DMAError) -> (
@@ -31,7 +31,16 @@ enum Check {
         return (shape.bytes, wrong)
     }
 
-    private static func differing(_ left: RawSpan, _ right: RawSpan, _ count: Int) -> Int {
+    /// Of a file, each byte.
+    static func read(_ cargo: borrowing Block, _ region: FileRegion, _ place: Int) throws(DMAError) -> (
+        verified: Int, wrong: Int
+    ) {
+        guard region.isRead else { return (0, 0) }
+        let wrong = try cargo.withBytes { bytes throws(DMAError) in FilePattern.wrong(bytes, from: place) }
+        return (region.walk.bytes, wrong)
+    }
+
+    static func differing(_ left: RawSpan, _ right: RawSpan, _ count: Int) -> Int {
         let count = min(count, left.byteCount, right.byteCount)
         return unsafe left.withUnsafeBytes { left in
             unsafe right.withUnsafeBytes { right in

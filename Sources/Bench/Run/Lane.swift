@@ -16,8 +16,8 @@ struct Lane: Sendable {
     let lastLevelCache: Int
     let demand: DemandLine?
     let processor: Int?
-
-    var waits: CompletionWait { point.wait }
+    /// For file transfers.
+    let region: FileRegion?
 
     /// On a thread of its own.
     func run() -> LaneTally {
@@ -50,7 +50,7 @@ struct Lane: Sendable {
     // MARK: Which types
 
     private func drive(_ tally: inout LaneTally) throws(DMAError) {
-        let domain = Domain(name: offer.name, constraints: offer.constraints)
+        let domain = provider.domain(for: offer)
         let shape = try LaneShape(point, settings, offer.capabilities, cache: lastLevelCache)
         var memory = try LaneMemory(shape, domain, settings)
         tally.notes += shape.notes
@@ -71,28 +71,36 @@ struct Lane: Sendable {
             var channel = try Channel(engine, domain: domain.id, of: Pair<Block, Block>.self)
             try drive(&channel, shape, &tally, duty: duty) { () throws(DMAError) in
                 Pair(try memory.sourceBlock(), try memory.destinationBlock())
-            } check: { (cargo) throws(DMAError) in
+            } check: { (cargo, _) throws(DMAError) in
                 try Check.copied(cargo, shape)
             }
         case .fill, .crc32c:
             var channel = try Channel(engine, domain: domain.id, of: Block.self)
             try drive(&channel, shape, &tally, duty: duty) { () throws(DMAError) in
                 shape.operation == .fill ? try memory.destinationBlock() : try memory.sourceBlock()
-            } check: { (cargo) throws(DMAError) in
+            } check: { (cargo, _) throws(DMAError) in
                 try Check.filled(cargo, shape)
+            }
+        case .fromPeripheral, .toPeripheral:
+            var channel = try Channel(engine, domain: domain.id, of: Block.self)
+            let file = try attach(&channel)
+            try drive(&channel, shape, &tally, file: file, duty: duty) { () throws(DMAError) in
+                try memory.fileBlock(file.region)
+            } check: { (cargo, place) throws(DMAError) in
+                try Check.read(cargo, file.region, place)
             }
         case .xor, .xorValidate, .pq, .pqValidate, .scatterGather:
             var channel = try Channel(engine, domain: domain.id, of: CargoList<Block>.self)
             try drive(&channel, shape, &tally, duty: duty) { () throws(DMAError) in
                 try memory.list(shape)
-            } check: { _ in
+            } check: { _, _ in
                 (0, 0)
             }
         }
     }
 
     private func driveAwaiting(_ tally: inout LaneTally) async throws(DMAError) {
-        let domain = Domain(name: offer.name, constraints: offer.constraints)
+        let domain = provider.domain(for: offer)
         let shape = try LaneShape(point, settings, offer.capabilities, cache: lastLevelCache)
         var memory = try LaneMemory(shape, domain, settings)
         tally.notes += shape.notes
@@ -105,21 +113,29 @@ struct Lane: Sendable {
             var channel = try Channel(engine, domain: domain.id, of: Pair<Block, Block>.self)
             try await driveAwaiting(&channel, shape, &tally) { () throws(DMAError) in
                 Pair(try memory.sourceBlock(), try memory.destinationBlock())
-            } check: { (cargo) throws(DMAError) in
+            } check: { (cargo, _) throws(DMAError) in
                 try Check.copied(cargo, shape)
             }
         case .fill, .crc32c:
             var channel = try Channel(engine, domain: domain.id, of: Block.self)
             try await driveAwaiting(&channel, shape, &tally) { () throws(DMAError) in
                 shape.operation == .fill ? try memory.destinationBlock() : try memory.sourceBlock()
-            } check: { (cargo) throws(DMAError) in
+            } check: { (cargo, _) throws(DMAError) in
                 try Check.filled(cargo, shape)
+            }
+        case .fromPeripheral, .toPeripheral:
+            var channel = try Channel(engine, domain: domain.id, of: Block.self)
+            let file = try attach(&channel)
+            try await driveAwaiting(&channel, shape, &tally, file: file) { () throws(DMAError) in
+                try memory.fileBlock(file.region)
+            } check: { (cargo, place) throws(DMAError) in
+                try Check.read(cargo, file.region, place)
             }
         case .xor, .xorValidate, .pq, .pqValidate, .scatterGather:
             var channel = try Channel(engine, domain: domain.id, of: CargoList<Block>.self)
             try await driveAwaiting(&channel, shape, &tally) { () throws(DMAError) in
                 try memory.list(shape)
-            } check: { _ in
+            } check: { _, _ in
                 (0, 0)
             }
         }
@@ -129,13 +145,14 @@ struct Lane: Sendable {
 
     private var flags: DescriptorFlags { point.wait == .poll ? [] : .interrupt }
 
-    private func drive<E: Engine & ~Copyable, C: Cargo & ~Copyable>(
-        _ channel: inout Channel<E, C>, _ shape: LaneShape, _ tally: inout LaneTally,
+    private func drive<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(
+        _ channel: inout Channel<E, C>, _ shape: LaneShape, _ tally: inout LaneTally, file: AttachedFile? = nil,
         duty: (borrowing E) -> (busy: Int64, elapsed: Int64)?, cargo: () throws(DMAError) -> C,
-        check: (borrowing C) throws(DMAError) -> (verified: Int, wrong: Int)
+        check: (borrowing C, Int) throws(DMAError) -> (verified: Int, wrong: Int)
     ) throws(DMAError) {
+        tally.implementation = channel.capabilities.implementation
         var client = LaneClient(
-            shape, settings, flags: flags, depth: channel.capabilities.depth, mayIdle: point.mode.isPaced)
+            shape, settings, flags: flags, depth: channel.capabilities.depth, mayIdle: point.mode.isPaced, file: file)
         for _ in 0..<shape.inFlight { try client.begin(&channel, try cargo()) }
         let sleeps = point.wait == .wait
         // Nobody asks for anything yet in demand mode, and a share is not to be used up before it counts.
@@ -161,15 +178,18 @@ struct Lane: Sendable {
         try client.run(&channel, sleeps: sleeps, stamped: true)
         finish(client, &tally)
         client.issue(&channel)
-        try settle(&channel, shape, &tally, check)
+        let dropped = try settle(&channel, client, &tally, check)
+        if let file { try end(&channel, file, written: (client.walk?.steps ?? 0) - dropped, &tally) }
     }
 
-    private func driveAwaiting<E: Engine & ~Copyable, C: Cargo & ~Copyable>(
-        _ channel: inout Channel<E, C>, _ shape: LaneShape, _ tally: inout LaneTally, cargo: () throws(DMAError) -> C,
-        check: (borrowing C) throws(DMAError) -> (verified: Int, wrong: Int)
+    private func driveAwaiting<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(
+        _ channel: inout Channel<E, C>, _ shape: LaneShape, _ tally: inout LaneTally, file: AttachedFile? = nil,
+        cargo: () throws(DMAError) -> C,
+        check: (borrowing C, Int) throws(DMAError) -> (verified: Int, wrong: Int)
     ) async throws(DMAError) {
+        tally.implementation = channel.capabilities.implementation
         var client = LaneClient(
-            shape, settings, flags: flags, depth: channel.capabilities.depth, mayIdle: point.mode.isPaced)
+            shape, settings, flags: flags, depth: channel.capabilities.depth, mayIdle: point.mode.isPaced, file: file)
         for _ in 0..<shape.inFlight { try client.begin(&channel, try cargo()) }
         client.issue(&channel)
         await stage.arrive(for: .throughput)
@@ -182,7 +202,8 @@ struct Lane: Sendable {
         try await client.runAwaiting(&channel, stamped: true)
         finish(client, &tally)
         client.issue(&channel)
-        try settle(&channel, shape, &tally, check)
+        let dropped = try settle(&channel, client, &tally, check)
+        if let file { try end(&channel, file, written: (client.walk?.steps ?? 0) - dropped, &tally) }
     }
 
     private func begin(_ client: inout LaneClient, _ tally: inout LaneTally) {
@@ -207,12 +228,13 @@ struct Lane: Sendable {
         (tally.issueNanoseconds, tally.issues) = (client.issueNanoseconds, client.issues)
     }
 
-    /// Takes what is still in flight, and looks at what it did.
-    private func settle<E: Engine & ~Copyable, C: Cargo & ~Copyable>(
-        _ channel: inout Channel<E, C>, _ shape: LaneShape, _ tally: inout LaneTally,
-        _ check: (borrowing C) throws(DMAError) -> (verified: Int, wrong: Int)
-    ) throws(DMAError) {
+    /// Takes what is still in flight, and looks at what it did. Returns how many transactions were dropped: the last ones.
+    private func settle<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(
+        _ channel: inout Channel<E, C>, _ client: LaneClient, _ tally: inout LaneTally,
+        _ check: (borrowing C, Int) throws(DMAError) -> (verified: Int, wrong: Int)
+    ) throws(DMAError) -> Int {
         let limit = Deadline.after(nanoseconds: LaneClient.patience)
+        var dropped = 0
         // Of a slow, paced channel the rest is dropped: what is finished is enough to look at.
         if point.mode.isPaced { try channel.terminateSync(by: limit) }
         while channel.inFlight > 0 {
@@ -220,11 +242,44 @@ struct Lane: Sendable {
                 guard Deadline.now < limit else { throw DMAError(.deadlinePassed) }
                 continue
             }
-            guard finished.status == .complete else { continue }
-            let found = try check(finished.cargo)
+            guard finished.status == .complete else {
+                dropped += 1
+                continue
+            }
+            let found = try check(finished.cargo, client.place(of: finished.cookie))
             tally.bytesVerified += UInt64(found.verified)
             tally.bytesWrong += UInt64(found.wrong)
         }
+        return dropped
+    }
+
+    // MARK: Files
+
+    private func attach<E: Engine & ~Copyable>(_ channel: inout Channel<E, Block>) throws(DMAError) -> AttachedFile {
+        guard let region else { throw DMAError(.noSuchPeripheral) }
+        let file = PeripheralFile(region.file.descriptor, cache: region.isDirect ? .direct : .buffered)
+        return AttachedFile(region: region, number: try channel.attach(file))
+    }
+
+    /// Reads back what was written, and says what the engine could not do as it was asked to.
+    private func end<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(
+        _ channel: inout Channel<E, C>, _ file: AttachedFile, written: Int, _ tally: inout LaneTally
+    ) throws(DMAError) {
+        for figure in channel.withEngine({ $0.figures }) {
+            switch figure.name {
+            case "directRefusals": tally.notes.append("through the page cache: the file system refuses O_DIRECT")
+            case "bufferedBytes" where region?.isDirect ?? false:
+                tally.notes.append("in part through the page cache: the transfers are not aligned for O_DIRECT")
+            case "refusedBuffers": tally.notes.append("memory not registered: the kernel refused to lock it")
+            default: break
+            }
+        }
+        // What a ring keeps of files it may give back only long after its own end.
+        try channel.detach(file.number)
+        guard !file.region.isRead else { return }
+        let found = try file.region.readBack(written)
+        tally.bytesVerified += UInt64(found.verified)
+        tally.bytesWrong += UInt64(found.wrong)
     }
 }
 
@@ -247,5 +302,13 @@ extension LaneMemory {
         for _ in 0..<shape.sources { _ = list.append(try sourceBlock()) }
         for _ in 0..<shape.destinations { _ = list.append(try destinationBlock()) }
         return list
+    }
+
+    /// A block for transfers with a file; one that is written holds what all of the measurement's blocks do.
+    mutating func fileBlock(_ region: FileRegion) throws(DMAError) -> Block {
+        guard !region.isRead else { return try destinationBlock() }
+        var block = try sourceBlock()
+        try block.withMutableBytes { (bytes) throws(DMAError) in region.walk.fill(&bytes) }
+        return block
     }
 }

@@ -17,6 +17,15 @@ struct LaneClient {
 
     /// Whether a part may end without a transaction: in a paced mode nobody may have asked for one.
     private let mayIdle: Bool
+    private let shape: LaneShape
+    private let flags: DescriptorFlags
+    /// Where the transfers go in a file, and the number of the file; nil for operations that need nothing but memory.
+    private(set) var walk: PlaceWalk?
+    private let peripheral: UInt32
+    private let marks: Bool
+    /// The place of the next request, and of each one in flight, by the low bits of its cookie.
+    private var place = 0
+    private var places: [Int]
     private var offset: UInt64 = 0
     private var unissued = 0
     private var untilLook = 1
@@ -38,8 +47,16 @@ struct LaneClient {
     /// Nanoseconds without a completion after which an engine counts as stuck.
     static let patience: Int64 = 20_000_000_000
 
-    init(_ shape: LaneShape, _ settings: BenchSettings, flags: DescriptorFlags, depth: Int, mayIdle: Bool) {
+    init(
+        _ shape: LaneShape, _ settings: BenchSettings, flags: DescriptorFlags, depth: Int, mayIdle: Bool,
+        file: AttachedFile? = nil
+    ) {
         self.mayIdle = mayIdle
+        self.shape = shape
+        self.flags = flags
+        walk = file?.region.walk
+        peripheral = file?.number ?? 0
+        marks = file.map { !$0.region.isRead } ?? false
         request = shape.request(flags: flags)
         step = UInt64(shape.bytes)
         span = UInt64(shape.span)
@@ -50,6 +67,7 @@ struct LaneClient {
         while slots < depth { slots *= 2 }
         stamps = [Int64](repeating: 0, count: slots)
         stampMask = UInt64(slots - 1)
+        places = [Int](repeating: 0, count: file == nil ? 0 : slots)
         latencyCost = LaneClient.costOfNoting
     }
 
@@ -67,6 +85,7 @@ struct LaneClient {
 
     @inline(__always)
     private mutating func nextRequest() -> DMACore.Operation {
+        if walk != nil { return nextPlace() }
         guard span != step else { return request }
         var operation = request
         offset = offset + step < span ? offset + step : 0
@@ -75,14 +94,34 @@ struct LaneClient {
         return operation
     }
 
-    /// Puts in flight what the loop keeps there.
-    mutating func begin<E: Engine & ~Copyable, C: Cargo & ~Copyable>(
-        _ channel: inout Channel<E, C>, _ cargo: consuming C
-    ) throws(DMAError) {
-        _ = try channel.submit(nextRequest(), cargo).get()
+    private mutating func nextPlace() -> DMACore.Operation {
+        place = walk?.step() ?? 0
+        return shape.request(flags: flags, at: PeripheralPlace(number: peripheral, position: UInt64(place)))
     }
 
-    mutating func issue<E: Engine & ~Copyable, C: Cargo & ~Copyable>(_ channel: inout Channel<E, C>) {
+    /// Submits a request; of a file transfer, notes where it goes.
+    @inline(__always)
+    private mutating func submit<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(
+        _ channel: inout Channel<E, C>, _ request: DMACore.Operation, _ cargo: consuming C
+    ) throws(DMAError) -> Cookie {
+        let cookie = try channel.submit(request, cargo).get()
+        if walk != nil { places[Int(cookie.rawValue & stampMask)] = place }
+        return cookie
+    }
+
+    /// Where a file transfer went: bytes from the file's beginning.
+    func place(of cookie: Cookie) -> Int { walk == nil ? 0 : places[Int(cookie.rawValue & stampMask)] }
+
+    /// Puts in flight what the loop keeps there.
+    mutating func begin<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(
+        _ channel: inout Channel<E, C>, _ cargo: consuming C
+    ) throws(DMAError) {
+        let request = nextRequest()
+        if marks, let walk { try cargo.mark(walk, place) }
+        _ = try submit(&channel, request, cargo)
+    }
+
+    mutating func issue<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(_ channel: inout Channel<E, C>) {
         channel.issuePending()
         unissued = 0
     }
@@ -90,23 +129,28 @@ struct LaneClient {
     /// Submits a completion's cargo again. False when the time is over, or when ``failure`` says what went wrong: a throw from
     /// here is more than the compiler's optimizer takes.
     @inline(__always)
-    mutating func take<E: Engine & ~Copyable, C: Cargo & ~Copyable>(
+    mutating func take<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(
         _ finished: consuming Finished<C>, _ channel: inout Channel<E, C>, stamped: Bool
     ) -> Bool {
-        guard finished.status == .complete else {
+        // Less than all of a transfer, as at the end of a file that somebody cut, counts as none.
+        guard finished.status == .complete, walk == nil || finished.residue == 0 else {
             failure = DMAError(.engineFailed, errno: finished.errno)
             return false
         }
         operations += 1
+        let slot = Int(finished.cookie.rawValue & stampMask)
+        let request = nextRequest()
+        var cargo = finished.takeCargo()
         var began: Int64 = 0
-        if stamped {
-            began = cdma_monotonic_nanoseconds()
-            // What was in flight before this part began has no stamp.
-            let stamp = stamps[Int(finished.cookie.rawValue & stampMask)]
-            if stamp != 0 { latencies.record(began - stamp) }
-        }
         do throws(DMAError) {
-            let cookie = try channel.submit(nextRequest(), finished.takeCargo()).get()
+            // Before the clock is read: it is no part of submitting.
+            if marks, let walk { try cargo.mark(walk, place) }
+            if stamped {
+                began = cdma_monotonic_nanoseconds()
+                // What was in flight before this part began has no stamp.
+                if stamps[slot] != 0 { latencies.record(began - stamps[slot]) }
+            }
+            let cookie = try submit(&channel, request, cargo)
             if stamped { stamps[Int(cookie.rawValue & stampMask)] = began }
         } catch {
             failure = error
@@ -139,7 +183,7 @@ struct LaneClient {
     ///
     /// - Parameter sleeps: whether to wait for an interrupt where nothing is finished.
     @inline(__always)
-    mutating func run<E: Engine & ~Copyable, C: Cargo & ~Copyable>(
+    mutating func run<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(
         _ channel: inout Channel<E, C>, sleeps: Bool, stamped: Bool
     ) throws(DMAError) {
         untilLook = lookEvery
@@ -167,7 +211,7 @@ struct LaneClient {
     }
 
     /// The same in a task.
-    mutating func runAwaiting<E: Engine & ~Copyable, C: Cargo & ~Copyable>(
+    mutating func runAwaiting<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(
         _ channel: inout Channel<E, C>, stamped: Bool
     ) async throws(DMAError) {
         untilLook = lookEvery

@@ -19,6 +19,8 @@ struct LaneShape: Sendable {
     let sourceBytes: Int
     let destinationBytes: Int
     let chunk: Int
+    /// Of blocks. Bytes, a power of two.
+    let alignment: Int
     let notes: [String]
 
     /// What fills write.
@@ -39,8 +41,8 @@ struct LaneShape: Sendable {
         var chunk = 0
         switch point.operation {
         case .copy, .copyCRC32C: break
-        case .fill: sources = 0
-        case .crc32c: destinations = 0
+        case .fill, .fromPeripheral: sources = 0
+        case .crc32c, .toPeripheral: destinations = 0
         case .xor, .xorValidate, .pq, .pqValidate:
             sources = min(settings.sources, max(capabilities.maximumSources, 1))
             if sources < settings.sources { notes.append("\(sources) sources: the engine takes no more") }
@@ -64,7 +66,7 @@ struct LaneShape: Sendable {
         inFlight = min(allowed, room)
         if inFlight < allowed { notes.append("\(inFlight) in flight: \(SizeText.text(settings.memory)) of memory") }
         var span = point.bytes
-        if settings.cache == .cold, point.operation != .scatterGather {
+        if settings.cache == .cold, point.operation != .scatterGather, !point.operation.isPeripheral {
             // Twice the last-level cache, shared out to the transactions in flight.
             let places = max(min(2 * cache, settings.memory) / inFlight / each, 1)
             span = places * point.bytes
@@ -73,16 +75,21 @@ struct LaneShape: Sendable {
                     "\(SizeText.text(settings.memory)) of memory, less than twice the last-level cache: not quite cold")
             }
         } else if settings.cache == .cold {
-            notes.append("warm caches: segments have a place of their own")
+            notes.append("warm caches: each transfer has a place of its own in memory")
         }
         self.span = span
+        // Past the page cache, memory too has to be aligned.
+        alignment = point.operation.isPeripheral && settings.direct ? 4096 : 64
         (self.sources, self.destinations, self.chunk) = (sources, destinations, chunk)
         (self.sourceBytes, self.destinationBytes) = (sourceBytes, destinationBytes)
         self.notes = notes
     }
 
     /// The operation as it is submitted; where memory is cold, offsets are added to it.
-    func request(flags: DescriptorFlags) -> DMACore.Operation {
+    ///
+    /// - Parameter place: the peripheral's, for operations that have one.
+    @inline(__always)
+    func request(flags: DescriptorFlags, at place: PeripheralPlace = .configured) -> DMACore.Operation {
         let count = UInt64(bytes)
         let reads = 0..<UInt16(sources)
         return switch operation {
@@ -96,6 +103,8 @@ struct LaneShape: Sendable {
         case .pqValidate: .pqValidate(sources: reads, p: UInt16(sources), count: count, flags: flags)
         case .scatterGather:
             .scatterGather(from: reads, to: UInt16(sources)..<UInt16(sources + destinations), flags: flags)
+        case .fromPeripheral: .fromPeripheral(0..<1, count: count, at: place, flags: flags)
+        case .toPeripheral: .toPeripheral(0..<1, count: count, at: place, flags: flags)
         case .interleaved:
             .interleaved(
                 template: InterleavedTemplate(
@@ -111,19 +120,20 @@ struct LaneMemory: ~Copyable {
 
     init(_ shape: LaneShape, _ domain: Domain, _ settings: BenchSettings) throws(DMAError) {
         source = try LaneMemory.pool(
-            shape.sourceBlock, shape.sources * shape.inFlight, domain, node: settings.sourceNode,
+            shape.sourceBlock, shape.sources * shape.inFlight, domain, shape.alignment, node: settings.sourceNode,
             // Parity over zeroes is zero: what is validated is right.
             content: shape.operation == .xorValidate || shape.operation == .pqValidate ? 0 : 0x9e37_79b9_7f4a_7c15)
         destination = try LaneMemory.pool(
-            shape.destinationBlock, shape.destinations * shape.inFlight, domain, node: settings.destinationNode, content: 0)
+            shape.destinationBlock, shape.destinations * shape.inFlight, domain, shape.alignment,
+            node: settings.destinationNode, content: 0)
     }
 
     private static func pool(
-        _ block: Int, _ count: Int, _ domain: Domain, node: Int?, content: UInt64
+        _ block: Int, _ count: Int, _ domain: Domain, _ grain: Int, node: Int?, content: UInt64
     ) throws(DMAError) -> Pool? {
         guard count > 0 else { return nil }
         // Blocks are at least a cache line apart.
-        let stride = (block + 63) / 64 * 64
+        let stride = (block + grain - 1) / grain * grain
         let alignment = Int(clamping: max(domain.constraints.alignment, 4096))
         var buffer = try Buffer(count: stride * count, alignment: alignment)
         if let node { try NodeMemory.prefer(node) }
@@ -140,7 +150,7 @@ struct LaneMemory: ~Copyable {
         }
         if node != nil { try NodeMemory.prefer(nil) }
         return try Pool(
-            try buffer.mapped(for: domain, direction: .bidirectional), blockSize: block, alignment: min(alignment, 64))
+            try buffer.mapped(for: domain, direction: .bidirectional), blockSize: block, alignment: min(alignment, grain))
     }
 
     mutating func sourceBlock() throws(DMAError) -> Block {
@@ -156,6 +166,20 @@ struct LaneMemory: ~Copyable {
 
 /// Which node new pages come from: set_mempolicy(2).
 enum NodeMemory {
+    /// Why the memory that settings ask for cannot be had; nil where it can.
+    static func refusal(_ settings: BenchSettings) -> String? {
+        for node in [settings.sourceNode, settings.destinationNode].compactMap(\.self) {
+            let refused = cdma_bind_memory(Int32(clamping: node))
+            guard refused != 0 else {
+                _ = cdma_bind_memory(-1)
+                continue
+            }
+            let nodes = SmallFile.line("/sys/devices/system/node/has_memory").map { "; those with memory: \($0)" } ?? ""
+            return "memory of node \(node): the kernel refuses it: \(unsafe String(cString: strerror(refused)))\(nodes)"
+        }
+        return nil
+    }
+
     /// Pages that this thread touches first come from `node`; nil for the kernel's choice.
     ///
     /// - Throws: `badConfiguration` for a node that the machine does not have.

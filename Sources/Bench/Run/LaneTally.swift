@@ -24,6 +24,8 @@ struct LaneTally: Sendable {
     var bytesWrong: UInt64 = 0
     /// What was in flight.
     var inFlight = 0
+    /// What the engine runs on, as it says itself once it was started.
+    var implementation: String?
     var notes: [String] = []
     var failure: DMAError?
 }

@@ -13,6 +13,10 @@ struct Turn {
     let settings: BenchSettings
     let listing: EngineListing?
     let lastLevelCache: Int
+    /// What file transfers read or write.
+    let file: BenchFile?
+    /// Distinguishes what this measurement writes from what others wrote.
+    let salt: UInt64
 
     struct Outcome: Sendable {
         var bytesPerSecond = 0.0
@@ -26,6 +30,7 @@ struct Turn {
         var bytesVerified: UInt64 = 0
         var bytesWrong: UInt64 = 0
         var inFlight = 0
+        var implementation: String?
         var notes: [String] = []
         var failure: DMAError?
     }
@@ -50,7 +55,14 @@ struct Turn {
             for number in 0..<point.threads {
                 let processor =
                     shared ?? (settings.processors.isEmpty ? nil : settings.processors[number % settings.processors.count])
+                let region = file.map { FileRegion($0, point, settings, number: number, salt: salt) }
                 guard let listing else {
+                    if let region {
+                        let lane = FileCallLane(
+                            point: point, settings: settings, stage: stage, processor: processor, region: region)
+                        hands.start(stage) { hands.add(lane.run()) }
+                        continue
+                    }
                     let lane = MemcpyLane(
                         point: point, settings: settings, stage: stage, lastLevelCache: lastLevelCache, processor: processor)
                     hands.start(stage) { hands.add(lane.run()) }
@@ -58,7 +70,8 @@ struct Turn {
                 }
                 let lane = Lane(
                     point: point, settings: settings, provider: listing.provider, offer: listing.offer, number: number,
-                    stage: stage, lastLevelCache: lastLevelCache, demand: demand, processor: processor)
+                    stage: stage, lastLevelCache: lastLevelCache, demand: demand, processor: processor,
+                    region: region)
                 if point.wait == .await {
                     group.addTask { await lane.runAwaiting() }
                 } else {
@@ -102,6 +115,7 @@ struct Turn {
             for note in tally.notes where !outcome.notes.contains(note) { outcome.notes.append(note) }
         }
         outcome.inFlight = tallies.map(\.inFlight).min() ?? 0
+        outcome.implementation = tallies.compactMap(\.implementation).first
         let submits = tallies.reduce(0) { $0 + $1.submits }
         if submits > 0 {
             outcome.submitNanoseconds = max(Double(tallies.reduce(0) { $0 + $1.submitNanoseconds }) / Double(submits), 0)

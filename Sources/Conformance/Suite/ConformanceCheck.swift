@@ -15,25 +15,7 @@ public enum ConformanceCheck: String, Hashable, Sendable, Codable, CaseIterable 
     case batches, deadlines, awaiting, cancellation, cargoes, erased
 
     /// The operation that the row is about, or nil.
-    public var operation: OperationKind? {
-        switch self {
-        case .copy: .copy
-        case .fill: .fill
-        case .crc32c: .crc32c
-        case .copyCRC32C: .copyCRC32C
-        case .xor: .xor
-        case .xorValidate: .xorValidate
-        case .pq: .pq
-        case .pqValidate: .pqValidate
-        case .scatterGather: .scatterGather
-        case .peripheral: .peripheral
-        case .interleaved: .interleaved
-        case .cyclic: .cyclic
-        case .null: .null
-        case .command: .command
-        default: nil
-        }
-    }
+    public var operation: OperationKind? { OperationKind(name: rawValue) }
 
     /// What is checked, in a few words.
     public var title: String {

@@ -34,6 +34,12 @@ public enum OperationKind: UInt8, Hashable, Sendable, CaseIterable {
 }
 
 extension OperationKind {
+    /// The kind of that name, as the cases above are called; nil where there is none.
+    public init?(name: String) {
+        guard let kind = OperationKind.allCases.first(where: { "\($0)" == name }) else { return nil }
+        self = kind
+    }
+
     /// Whether it has at most one source and one destination, each in one piece.
     @inlinable
     var isPlain: Bool {

@@ -107,7 +107,7 @@ struct ColdState: ~Copyable {
     ) -> String {
         guard let ring else {
             if configuration.path == .threads { return "threads" }
-            return "threads (io_uring: \(IOUringFeatures.message(refusal)))"
+            return "threads (io_uring: \(DMAError.sentence(refusal)))"
         }
         var words: [String] = []
         if ring.setup & SetupFlags.submissionThread != 0 { words.append("submission thread") }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+internal import DMACore
 
 #if canImport(Glibc)
     internal import Glibc
@@ -27,7 +28,7 @@ public struct IOUringFeatures: Equatable, Sendable {
     public static func probe() -> IOUringFeatures {
         var list: [Feature] = []
         func add(_ name: String, _ result: Int32, _ use: String) {
-            list.append(Feature(name: name, isAvailable: result >= 0, note: result >= 0 ? use : message(-result)))
+            list.append(Feature(name: name, isAvailable: result >= 0, note: result >= 0 ? use : DMAError.sentence(-result)))
         }
         let plain = ring(0)
         add("ring", plain.result, "submission and completion without a system call for each")
@@ -62,12 +63,6 @@ public struct IOUringFeatures: Equatable, Sendable {
         add("buffer rings filled bit by bit", bufferRing(plain.result), "one request receives round a whole ring")
         cdma_close(plain.result)
         return IOUringFeatures(list: list)
-    }
-
-    /// What an error number means, as the C library says it.
-    static func message(_ number: Int32) -> String {
-        guard let text = unsafe strerror(number) else { return "error \(number)" }
-        return unsafe String(cString: text)
     }
 
     private static func ring(_ flags: UInt32) -> (result: Int32, params: cdma_uring_params) {

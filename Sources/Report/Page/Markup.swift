@@ -35,9 +35,9 @@ enum Markup {
 /// Numbers with units, as the report shows them.
 enum Quantity {
     static func decimal(_ value: Double, _ places: Int) -> String {
-        guard value.isFinite, abs(value) < 1e15 else { return "–" }
         var scale = 1.0
         for _ in 0..<places { scale *= 10 }
+        guard value.isFinite, abs(value) * scale < 1e18 else { return "–" }
         var digits = String(Int((abs(value) * scale).rounded()))
         while digits.count <= places { digits = "0" + digits }
         if places > 0 { digits.insert(".", at: digits.index(digits.endIndex, offsetBy: -places)) }
@@ -73,6 +73,9 @@ enum Quantity {
     }
 
     static func percent(_ share: Double, _ places: Int = 1) -> String { decimal(share * 100, places) + " %" }
+
+    /// A number of bytes with powers of 1000.
+    static func bytes(_ value: UInt64) -> String { count(Double(value)) + (value < 1000 ? " B" : "B") }
 
     static func count(_ value: Double) -> String {
         for (size, unit) in [(1e9, " G"), (1e6, " M"), (1e3, " k")] where value >= size { return short(value / size) + unit }

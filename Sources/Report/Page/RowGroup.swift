@@ -2,8 +2,8 @@
 
 internal import DMABench
 
-/// Rows that belong into one chart: of one case and one operation, at most as many lines as there are styles; memcpy's with
-/// them.
+/// Rows that belong into one chart: of one case and one operation, at most as many lines as there are styles; with them memcpy's,
+/// or, where files are moved, those of pread or pwrite.
 struct RowGroup {
     /// What all rows have in common, in words.
     let heading: String
@@ -24,7 +24,11 @@ struct RowGroup {
                 continue
             }
             for operation in ordered(others, by: \.point.operation) {
-                groups += split(operation, memcpy, [\.point.threads, \.point.depth])
+                let engines = operation.filter { !$0.point.isBaseline }
+                let calls = operation.filter(\.point.isSystemCall)
+                groups +=
+                    engines.isEmpty
+                    ? [RowGroup(calls)] : split(engines, calls.isEmpty ? memcpy : calls, [\.point.threads, \.point.depth])
             }
         }
         return groups
@@ -32,12 +36,14 @@ struct RowGroup {
 
     /// Splits by threads, then by depth, until the lines are few enough.
     private static func split(
-        _ rows: [BenchRow], _ memcpy: [BenchRow], _ keys: [KeyPath<BenchRow, Int>]
+        _ rows: [BenchRow], _ baselines: [BenchRow], _ keys: [KeyPath<BenchRow, Int>]
     ) -> [RowGroup] {
-        let own = memcpy.filter { candidate in rows.contains { $0.point.besideMemcpy == candidate.point } }
+        let own = baselines.filter { candidate in
+            rows.contains { $0.point.besideMemcpy == candidate.point || $0.point.besideSystemCall == candidate.point }
+        }
         let group = RowGroup(own + rows)
         guard group.lines.count > Series.styles, let key = keys.first else { return [group] }
-        return ordered(rows, by: key).flatMap { split($0, memcpy, Array(keys.dropFirst())) }
+        return ordered(rows, by: key).flatMap { split($0, baselines, Array(keys.dropFirst())) }
     }
 
     /// Rows with the same value together, in the order in which the values come.
@@ -53,7 +59,7 @@ struct RowGroup {
 
     private init(_ rows: [BenchRow]) {
         self.rows = rows
-        let engines = rows.filter { !$0.point.isMemcpy }
+        let engines = rows.filter { !$0.point.isBaseline }
         let seen = engines.isEmpty ? rows : engines
         func differs<Value: Hashable>(_ value: (BenchPoint) -> Value) -> Bool { Set(seen.map { value($0.point) }).count > 1 }
         let (depth, threads) = (differs(\.depth), differs(\.threads))
@@ -62,8 +68,8 @@ struct RowGroup {
             var words = [point.engine]
             if depth { words.append("\(point.depth) in flight") }
             if threads { words.append(point.threads == 1 ? "1 thread" : "\(point.threads) threads") }
-            if mode && !point.isMemcpy { words.append(point.mode.words) }
-            if wait && !point.isMemcpy { words.append(point.wait.words) }
+            if mode && !point.isBaseline { words.append(point.mode.words) }
+            if wait && !point.isBaseline { words.append(point.wait.words) }
             return words.joined(separator: ", ")
         }
         var order: [String] = []

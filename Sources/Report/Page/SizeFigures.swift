@@ -7,12 +7,19 @@ internal import DMABench
 struct GroupFigures {
     let group: RowGroup
     let number: Int
+    /// All engines of the report, in its order.
+    let engines: [String]
 
-    /// memcpy is always the last style, engines begin with the first: so each keeps its colour through the report.
+    /// What engines are measured beside is always the last style, engines begin with the first. Where a line is an engine, it keeps its
+    /// colour through the report.
     private func style(_ index: Int) -> Int {
-        let isMemcpy = group.lines[index].rows.first?.point.isMemcpy ?? false
-        if isMemcpy { return Series.styles - 1 }
-        let before = group.lines[..<index].filter { !($0.rows.first?.point.isMemcpy ?? false) }.count
+        let isBaseline = group.lines[index].rows.first?.point.isBaseline ?? false
+        if isBaseline { return Series.styles - 1 }
+        let own = group.lines.compactMap { $0.rows.first?.point }.filter { !$0.isBaseline }.map(\.engine)
+        if Set(own).count == own.count, let place = engines.firstIndex(of: group.lines[index].rows.first?.point.engine ?? "") {
+            return place % (Series.styles - 1)
+        }
+        let before = group.lines[..<index].filter { !($0.rows.first?.point.isBaseline ?? false) }.count
         return before % (Series.styles - 1)
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMAConformance
 internal import DMACore
 
 /// What a device may do wrong that an engine hands on: each is injected between a real engine and the channel above it.
@@ -40,7 +41,7 @@ public enum InjectedFault: String, Hashable, Sendable, Codable, CaseIterable {
 struct InjectingEngine: ~Copyable, Engine {
     private var base: AnyEngine
     private let fault: InjectedFault
-    private var state: UInt64
+    private var random: SeededRandom
     /// Reports that come next, before anything of the engine's.
     private var pending: [Completion] = []
     private var kept: Completion?
@@ -50,16 +51,11 @@ struct InjectingEngine: ~Copyable, Engine {
     init(_ base: consuming AnyEngine, _ fault: InjectedFault, seed: UInt64) {
         self.base = base
         self.fault = fault
-        state = seed
+        random = SeededRandom(seed: seed)
     }
 
-    /// SplitMix64.
     private mutating func strikes() -> Bool {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        guard (z ^ z >> 31) & 3 == 0 else { return false }
+        guard random.next() & 3 == 0 else { return false }
         injected += 1
         return true
     }
@@ -72,6 +68,7 @@ struct InjectingEngine: ~Copyable, Engine {
         return base.enqueue(descriptor, tag: tag)
     }
 
+    mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) { try base.checkCommand(descriptor) }
     mutating func issuePending() { base.issuePending() }
 
     mutating func next() -> Completion? {

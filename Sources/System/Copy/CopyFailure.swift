@@ -58,7 +58,7 @@ extension CopyFailure: CustomStringConvertible {
     public var description: String {
         let parts = [asked, possible, cure].map(Self.oneLine)
         var text = "\(Self.quoted(subject)): asked: \(parts[0]); possible: \(parts[1]); cure: \(parts[2])"
-        if errno != 0 { text += " [\(Self.sentence(errno)), errno \(errno)]" }
+        if errno != 0 { text += " [\(DMAError.sentence(errno)), errno \(errno)]" }
         if let engine { text += " [\(engine.code)]" }
         return text
     }
@@ -82,17 +82,6 @@ extension CopyFailure: CustomStringConvertible {
             }
         }
         return result
-    }
-
-    /// The kernel's sentence for an error number.
-    static func sentence(_ errno: Int32) -> String {
-        // The C function ends the text with a zero inside the capacity that it is told.
-        unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 96) { buffer in
-            unsafe buffer.initialize(repeating: 0)
-            guard let base = buffer.baseAddress else { return "" }
-            unsafe cdma_error_text(errno, base, buffer.count)
-            return unsafe String(cString: base)
-        }
     }
 }
 

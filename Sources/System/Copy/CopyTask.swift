@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import Dispatch
+internal import DMACore
+internal import DMAThreads
 
 extension Copier {
     /// Copies as a task: on a thread of its own, so that none of those which run tasks waits for a disk. Cancelling the task stops the copy,
@@ -20,11 +21,15 @@ extension Copier {
         let control = CopyControl(progress: progress)
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { (continuation: CheckedContinuation<Result<CopyReport, CopyFailure>, Never>) in
-                DispatchQueue(label: "swift-dma.copy").async {
-                    continuation.resume(
-                        returning: Result { () throws(CopyFailure) in
-                            try copy(from: source, to: target, options, plan: plan, control: control)
-                        })
+                do throws(DMAError) {
+                    _ = try NativeThread {
+                        continuation.resume(
+                            returning: Result { () throws(CopyFailure) in
+                                try copy(from: source, to: target, options, plan: plan, control: control)
+                            })
+                    }
+                } catch {
+                    continuation.resume(returning: .failure(.engine("a thread", error, while: "a thread for the copy")))
                 }
             }
         } onCancel: {

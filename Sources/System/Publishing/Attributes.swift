@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+internal import DMACore
 
 /// What a file is beside its bytes: mode, times, owner, extended attributes and with them access control lists.
 ///
@@ -25,13 +26,13 @@ enum Attributes {
         var mode = existing?.mode ?? 0o666 & ~userMask
         if let from { mode = preserves ? from.mode : from.mode & 0o777 }
         let result = cdma_change_mode(target.descriptor, mode)
-        if result != 0 { note("mode \(String(mode, radix: 8)) not kept: \(CopyFailure.sentence(-result))") }
+        if result != 0 { note("mode \(String(mode, radix: 8)) not kept: \(DMAError.sentence(-result))") }
         guard let from, let file = source.file else { return }
         if preserves { keepExtended(file, on: target, note: note) }
         let times = cdma_change_times(
             target.descriptor, from.accessed.seconds, from.accessed.nanoseconds, from.modified.seconds,
             from.modified.nanoseconds)
-        if times != 0 { note("times not kept: \(CopyFailure.sentence(-times))") }
+        if times != 0 { note("times not kept: \(DMAError.sentence(-times))") }
     }
 
     private static func keepExtended(_ source: OpenFile, on target: OpenFile, note: (String) -> Void) {
@@ -42,7 +43,7 @@ enum Attributes {
                 continue
             }
             let result = unsafe cdma_set_attribute(target.descriptor, name, value, value.count)
-            if result != 0 { note("attribute \(CopyFailure.quoted(name)) not kept: \(CopyFailure.sentence(-result))") }
+            if result != 0 { note("attribute \(CopyFailure.quoted(name)) not kept: \(DMAError.sentence(-result))") }
         }
     }
 

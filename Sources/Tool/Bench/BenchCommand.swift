@@ -13,14 +13,18 @@ struct BenchCommand: AsyncParsableCommand {
         commandName: "bench",
         abstract: "Measure speed, latency and processor time over sizes, depths, threads, engines, operations and modes.",
         discussion: """
-            Every option may be given several times; all combinations are measured, in turn with each other, and beside memcpy. Without
-            options: copies of five sizes on every engine, and the transfer modes beside a foreground task.
+            Every option may be given several times; all combinations are measured, in turn with each other, and beside memcpy. \
+            Files (the operations fromPeripheral and toPeripheral) are measured beside pread and pwrite too, on a file without a \
+            name that is gone with the command. Without options: copies of five sizes on every engine, the transfer modes beside a \
+            foreground task, and files of three sizes on the engines that take files.
 
             EXAMPLES
               dmactl bench
               dmactl bench --engine cpu --size 4KiB --size 1MiB --depth 1 --depth 32
               dmactl bench --operation xor --operation pq --size 64KiB --threads 1 --threads 2
               dmactl bench --mode burst --mode steal:0.25 --size 1MiB --wait wait
+              dmactl bench --operation fromPeripheral --operation toPeripheral --size 64KiB --wait wait
+              dmactl bench --operation fromPeripheral --size 4KiB --access random --direct --directory /mnt/nvme --file-size 1GiB
               dmactl bench --html report.html
               dmactl bench --json > before.json; …; dmactl bench --compare before.json
               dmactl bench --config sweep.yaml
@@ -58,6 +62,14 @@ struct BenchCommand: AsyncParsableCommand {
     var cache: String?
     @Option(help: "Processor to pin the threads to; several take turns.")
     var processor: [Int] = []
+    @Option(help: "Where the file of a peripheral operation is made; TMPDIR or /tmp by default.", completion: .directory)
+    var directory: String?
+    @Option(help: "Bytes of that file, which the threads share; 64 MiB by default.")
+    var fileSize: String?
+    @Option(help: "sequential, or random: the order of the places in the file.")
+    var access: String?
+    @Flag(help: "Files past the page cache, where the file system lets them.")
+    var direct = false
     @Option(help: "Read the plan from a YAML or JSON file instead.", completion: .file(extensions: ["yaml", "yml", "json"]))
     var config: String?
     @Option(help: "Measure nothing: show an earlier run's JSON.", completion: .file(extensions: ["json"]))
@@ -76,8 +88,10 @@ struct BenchCommand: AsyncParsableCommand {
     private var hasSweep: Bool {
         !(engine.isEmpty && operation.isEmpty && size.isEmpty && depth.isEmpty && threads.isEmpty && mode.isEmpty
             && wait.isEmpty
-            && processor.isEmpty) || batch != nil || cache != nil
+            && processor.isEmpty) || batch != nil || cache != nil || hasFiles
     }
+
+    private var hasFiles: Bool { directory != nil || fileSize != nil || access != nil || direct }
 
     func validate() throws {
         if json && csv { throw ValidationError("--json or --csv, not both") }
@@ -105,6 +119,8 @@ struct BenchCommand: AsyncParsableCommand {
             var sweep = BenchCase()
             sweep.name = "command line"
             sweep.engines = engine
+            // What says how files are measured wants files.
+            if operation.isEmpty, hasFiles { sweep.operations = [.fromPeripheral, .toPeripheral] }
             if !operation.isEmpty {
                 sweep.operations = try operation.map { try choice($0, "operation", BenchOperation.allCases) }
             }
@@ -112,12 +128,7 @@ struct BenchCommand: AsyncParsableCommand {
             if !depth.isEmpty { sweep.depths = depth }
             if !threads.isEmpty { sweep.threads = threads }
             if !size.isEmpty {
-                sweep.sizes = try size.map { text in
-                    guard let bytes = SizeText.bytes(text), (1...(1 << 32)).contains(bytes) else {
-                        throw ValidationError("--size \(text): 1 B to 4 GiB, as \(SizeText.allowed)")
-                    }
-                    return bytes
-                }
+                sweep.sizes = try size.map { try bytes($0, "--size", 1...(1 << 32)) }
             }
             if !mode.isEmpty {
                 sweep.modes = try mode.map { text in
@@ -129,6 +140,10 @@ struct BenchCommand: AsyncParsableCommand {
             }
             sweep.settings.batch = batch
             sweep.settings.processors = processor
+            sweep.settings.directory = directory
+            sweep.settings.direct = direct
+            if let fileSize { sweep.settings.fileSize = try bytes(fileSize, "--file-size", BenchConfiguration.fileRange) }
+            if let access { sweep.settings.access = try choice(access, "order", BenchSettings.Access.allCases) }
             if let cache { sweep.settings.cache = try choice(cache, "cache", BenchSettings.Cache.allCases) }
             if sweep.modes.contains(where: \.isPaced) {
                 sweep.settings.seconds = 0.3
@@ -136,12 +151,24 @@ struct BenchCommand: AsyncParsableCommand {
                 if wait.isEmpty { sweep.waits = [.wait] }
             }
             plan = BenchPlan(cases: [sweep])
+            guard plan.mostPoints <= BenchPlan.pointLimit else {
+                throw ValidationError("the options ask for more than \(BenchPlan.pointLimit) points: fewer of them")
+            }
         }
         for index in plan.cases.indices {
             if let repeats { plan.cases[index].settings.repeats = repeats }
             if let seconds { plan.cases[index].settings.seconds = seconds }
         }
         return plan
+    }
+
+    private func bytes(_ text: String, _ option: String, _ range: ClosedRange<Int>) throws -> Int {
+        guard let bytes = SizeText.bytes(text), range.contains(bytes) else {
+            throw ValidationError(
+                "\(option) \(text): \(SizeText.text(range.lowerBound)) to \(SizeText.text(range.upperBound)), as \(SizeText.allowed)"
+            )
+        }
+        return bytes
     }
 
     private func choice<Value: RawRepresentable>(_ text: String, _ what: String, _ values: [Value]) throws -> Value
@@ -179,7 +206,7 @@ extension BenchCommand {
         let plan: BenchPlan
         if let config {
             do {
-                plan = try BenchConfiguration.plan(try File.text(config), file: config)
+                plan = try BenchConfiguration.plan(try File.text(config, limit: 1 << 20), file: config)
             } catch let error as ConfigurationError {
                 throw CommandFailure("\(error)", code: 64)
             }

@@ -11,23 +11,24 @@ enum BenchTables {
         if !modes.isEmpty { parts.append(foreground(modes)) }
         if let comparison { parts.append(compared(comparison)) }
         var ends: [String] = []
-        for row in result.rows {
-            for note in row.notes { ends.append("note: \(BenchTables.name(row.point)): \(note)") }
-            if let failure = row.failure {
-                ends.append(Terminal.styled("FAILED: \(BenchTables.name(row.point)): \(failure)", .bad))
-            }
-            if row.bytesWrong > 0 {
-                ends.append(Terminal.styled("WRONG: \(BenchTables.name(row.point)): \(row.bytesWrong) bytes", .bad))
+        func say(_ word: String, _ items: [(point: BenchPoint, text: String)], _ style: Terminal.Style? = nil) {
+            for group in PointGroups.byText(items) {
+                let line = "\(word): \(PointGroups.name(group.points) { name($0) }): \(group.text)"
+                ends.append(style.map { Terminal.styled(line, $0) } ?? line)
             }
         }
-        for skipped in result.skipped { ends.append("left out: \(name(skipped.point)): \(skipped.reason)") }
+        say("note", result.rows.flatMap { row in row.notes.map { (row.point, $0) } })
+        say("FAILED", result.rows.compactMap { row in row.failure.map { (row.point, $0) } }, .bad)
+        say("WRONG", result.rows.filter { $0.bytesWrong > 0 }.map { ($0.point, "\($0.bytesWrong) bytes") }, .bad)
+        say("left out", result.skipped.map { ($0.point, $0.reason) })
         for warning in result.warnings { ends.append(Terminal.styled("warning: \(warning)", .warning)) }
         if !ends.isEmpty { parts.append(ends.joined(separator: "\n")) }
         parts.append(
             """
-            GB/s: median of the repeats, 1 GB = 10^9 bytes; +-: half the distance of their quartiles. Latency, submit and issue: ns,
-            with the depth in flight, of all repeats together. CPU s/GB: processor time of all threads. !: repeats that had to wait
-            for a processor.
+            GB/s: median of the repeats, 1 GB = 10^9 bytes; +-: half the distance of
+            their quartiles. x call: beside pread or pwrite. Latency, submit and issue: ns,
+            with the depth in flight, of all repeats together. CPU s/GB: processor time of
+            all threads. !: repeats that had to wait for a processor.
             """)
         return parts.joined(separator: "\n\n")
     }
@@ -59,6 +60,7 @@ enum BenchTables {
     private static func speeds(_ name: String, _ rows: [BenchRow], _ result: BenchResult) -> String {
         // A column in which all rows say the same is left out, and said above.
         func differs<Value: Hashable>(_ value: (BenchPoint) -> Value) -> Bool { Set(rows.map { value($0.point) }).count > 1 }
+        let hasFiles = rows.contains { $0.point.operation.isPeripheral }
         let first = rows.first?.point ?? BenchPoint(engine: "", bytes: 0)
         var columns = ["engine"]
         var common: [String] = []
@@ -77,27 +79,35 @@ enum BenchTables {
         } else {
             common.append(first.threads == 1 ? "1 thread" : "\(first.threads) threads")
         }
-        columns += ["GB/s", "+-", "x memcpy", "op/s", "p50", "p99", "p99.9", "submit", "issue", "CPU s/GB", ""]
-        var table = Table(columns, leading: leading)
-        let memcpy = Dictionary(
-            rows.filter { $0.point.isMemcpy }.map { ($0.point, $0.speed) }, uniquingKeysWith: { first, _ in first })
+        columns += ["GB/s", "+-", "x memcpy"] + (hasFiles ? ["x call"] : [])
+        columns += ["op/s", "p50", "p99", "p99.9", "submit", "issue", "CPU s/GB", ""]
+        var table = Table(
+            columns, leading: leading, optional: ["p99.9", "issue", "submit", "+-", "op/s", "p99", "CPU s/GB", "x memcpy"])
+        let baselines = Dictionary(
+            rows.filter { $0.point.isBaseline }.map { ($0.point, $0.speed) }, uniquingKeysWith: { first, _ in first })
         for row in rows {
             let point = row.point
             var cells = [point.engine]
             if shows.operation { cells.append(point.operation.rawValue) }
             if shows.mode { cells.append(point.mode.text) }
-            if shows.wait { cells.append(point.isMemcpy ? "" : point.wait.rawValue) }
+            if shows.wait { cells.append(point.isBaseline ? "" : point.wait.rawValue) }
             cells.append(SizeText.text(point.bytes))
             if shows.depth { cells.append("\(point.depth)") }
             if shows.threads { cells.append("\(point.threads)") }
-            let ratio = memcpy[point.besideMemcpy].map { row.speed / $0 } ?? .nan
+            func beside(_ other: BenchPoint?) -> String {
+                guard let other, other != point, let speed = baselines[other] else { return "" }
+                return Figures.decimal(row.speed / speed, 2)
+            }
             func time(_ nanoseconds: Int?) -> String { nanoseconds.map(Figures.nanoseconds) ?? "-" }
             cells += [
-                Figures.rate(row.speed), Figures.decimal(row.spread * 100, 1) + " %",
-                point.isMemcpy ? "" : Figures.decimal(ratio, 2), Figures.count(row.operationsPerSecond),
-                time(row.latency?.p50), time(row.latency?.p99), time(row.latency?.p999),
-                point.isMemcpy ? "" : Figures.decimal(row.submitCost, 0),
-                point.isMemcpy ? "" : Figures.decimal(row.issueCost, 0), Figures.decimal(row.cpuCost, 3),
+                Figures.rate(row.speed), row.bytesPerSecond.isEmpty ? "-" : Figures.decimal(row.spread * 100, 1) + " %",
+                beside(point.besideMemcpy),
+            ]
+            if hasFiles { cells.append(beside(point.besideSystemCall)) }
+            cells += [
+                Figures.count(row.operationsPerSecond), time(row.latency?.p50), time(row.latency?.p99), time(row.latency?.p999),
+                point.isBaseline ? "" : Figures.decimal(row.submitCost, 0),
+                point.isBaseline ? "" : Figures.decimal(row.issueCost, 0), Figures.decimal(row.cpuCost, 3),
                 row.hasFailed ? "FAILED" : String(repeating: "!", count: min(row.disturbedRepeats, 5)),
             ]
             table.add(cells)
@@ -107,13 +117,17 @@ enum BenchTables {
 
     private static func foreground(_ rows: [BenchRow]) -> String {
         var table = Table(
-            ["foreground", "beside", "share", "GB/s", "p50 alone us", "beside", "p99 alone us", "beside", "its speed"],
-            leading: 2)
+            ["beside", "mode", "share", "GB/s", "p50 alone us", "p50 beside", "p99 alone us", "p99 beside", "its speed"],
+            leading: 2, optional: ["p50 alone us", "p50 beside", "GB/s"])
+        let isOne = Set(rows.map { "\($0.point.operation) \($0.point.bytes)" }).count == 1
         for row in rows {
             func median(_ value: (ForegroundEffect) -> Double) -> Double { Statistics.median(row.foreground.map(value)) }
             func micro(_ value: Double) -> String { Figures.decimal(value / 1000, 1) }
             table.add([
-                row.point.engine, row.point.mode.text, Figures.decimal(Statistics.median(row.share) * 100, 1) + " %",
+                isOne
+                    ? row.point.engine
+                    : "\(row.point.engine) \(row.point.operation.rawValue) \(SizeText.text(row.point.bytes))",
+                row.point.mode.text, Figures.decimal(Statistics.median(row.share) * 100, 1) + " %",
                 Figures.rate(row.speed), micro(median(\.aloneP50)), micro(median(\.besideP50)), micro(median(\.aloneP99)),
                 micro(median(\.besideP99)), Figures.decimal(median(\.rate) * 100, 0) + " %",
             ])
@@ -122,18 +136,23 @@ enum BenchTables {
     }
 
     private static func compared(_ comparison: Comparison) -> String {
-        var table = Table(["engine", "point", "before GB/s", "now", "ratio", "p", "verdict"], leading: 2)
+        // Points of several cases may be the same.
+        let hasCases = Set(comparison.rows.map(\.name)).count > 1
+        var table = Table(
+            (hasCases ? ["case"] : []) + ["engine", "point", "before GB/s", "now", "ratio", "p", "verdict"],
+            leading: hasCases ? 3 : 2, optional: ["p", "before GB/s", "now"])
         for row in comparison.rows {
             let verdict =
                 switch row.verdict {
                 case .faster, .slower, .same, .new, .failed: row.verdict.rawValue
                 case .tooFewRepeats: "too few repeats"
                 }
-            table.add([
-                row.point.engine, name(row.point, engine: false), row.before.map(Figures.rate) ?? "-",
-                row.after.map(Figures.rate) ?? "-", row.ratio.map { Figures.decimal($0, 3) } ?? "-",
-                row.probability.map { Figures.decimal($0, 3) } ?? "-", verdict,
-            ])
+            table.add(
+                (hasCases ? [row.name] : []) + [
+                    row.point.engine, name(row.point, engine: false), row.before.map(Figures.rate) ?? "-",
+                    row.after.map(Figures.rate) ?? "-", row.ratio.map { Figures.decimal($0, 3) } ?? "-",
+                    row.probability.map { Figures.decimal($0, 3) } ?? "-", verdict,
+                ])
         }
         var text = "compared with the earlier run\n" + table.text
         text += "\np: Mann-Whitney U over the repeats, two-sided; a verdict wants p below 0.05 and 2 % of difference"

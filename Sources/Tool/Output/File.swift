@@ -7,27 +7,45 @@ import Glibc
 
 /// Files named on the command line; errors end the command with the code of sysexits(3head) that fits.
 enum File {
-    static func text(_ path: String) throws -> String {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            let isThere = unsafe access(path, R_OK) == 0
-            throw CommandFailure("\(path): \(isThere ? "cannot be read" : reason)", code: 66)
+    /// A file's contents, which are at most `limit` bytes; a pipe's too.
+    static func text(_ path: String, limit: Int = 256 << 20) throws -> String {
+        let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { throw CommandFailure("\(path): \(reason)", code: 66) }
+        defer { close(file) }
+        var bytes: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = unsafe piece.withUnsafeMutableBytes { unsafe read(file, $0.baseAddress, $0.count) }
+            guard count >= 0 else { throw CommandFailure("\(path): \(reason)", code: 66) }
+            if count == 0 { return String(decoding: bytes, as: UTF8.self) }
+            bytes += piece.prefix(count)
+            guard bytes.count <= limit else { throw CommandFailure("\(path): larger than \(SizeText.text(limit))", code: 66) }
         }
-        return String(decoding: data, as: UTF8.self)
     }
 
     /// An earlier run's JSON.
     static func result(_ path: String) throws -> BenchResult {
         let text = try text(path)
         do {
-            let result = try JSONDecoder().decode(BenchResult.self, from: Data(text.utf8))
-            guard result.version == BenchResult.currentVersion else {
+            let data = Data(text.utf8)
+            // Another version's fields are not to be guessed at.
+            let version = try JSONDecoder().decode(Version.self, from: data).version
+            guard version == BenchResult.currentVersion else {
                 throw CommandFailure(
-                    "\(path): version \(result.version); this program reads version \(BenchResult.currentVersion)", code: 66)
+                    "\(path): version \(version); this program reads version \(BenchResult.currentVersion)", code: 66)
+            }
+            let result = try JSONDecoder().decode(BenchResult.self, from: data)
+            if let what = result.implausibility {
+                throw CommandFailure("\(path): no run of dmactl bench can have found this: \(what)", code: 66)
             }
             return result
         } catch let error as DecodingError {
             throw CommandFailure("\(path): no result of dmactl bench --json: \(error)", code: 66)
         }
+    }
+
+    private struct Version: Decodable {
+        let version: Int
     }
 
     static func checkWritable(_ path: String) throws {

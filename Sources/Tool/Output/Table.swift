@@ -128,8 +128,9 @@ enum Figures {
         guard value.isFinite else { return "-" }
         var scale = 1.0
         for _ in 0..<places { scale *= 10 }
-        let scaled = Int64((abs(value) * scale).rounded())
-        var digits = String(scaled)
+        // Beyond, a double has no such places.
+        guard abs(value) * scale < 1e18 else { return "\(value)" }
+        var digits = String(Int64((abs(value) * scale).rounded()))
         while digits.count <= places { digits = "0" + digits }
         if places > 0 { digits.insert(".", at: digits.index(digits.endIndex, offsetBy: -places)) }
         return (value < 0 ? "-" : "") + digits

@@ -180,7 +180,7 @@ struct TestCommand: AsyncParsableCommand {
         test.bytes = testBufSize
         test.depth = threadsPerChan
         test.engines = engines
-        test.operations = operation.isEmpty ? nil : Set(operation.compactMap(Names.operation))
+        test.operations = operation.isEmpty ? nil : Set(operation.compactMap(OperationKind.init(name:)))
         test.choice.xorSources = xorSources
         test.choice.pqSources = pqSources
         test.choice.transferBytes = transferSize

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+internal import Glibc
+
+/// pread(2) or pwrite(2), one after the other: what a program does that gives file transfers no thought. The places in the file, and the
+/// memory, are those of a channel with the same point.
+struct FileCallLane: Sendable {
+    let point: BenchPoint
+    let settings: BenchSettings
+    let stage: Stage
+    let processor: Int?
+    let region: FileRegion
+
+    func run() -> LaneTally {
+        var tally = LaneTally()
+        if let processor, !Processors.pin(processor) { tally.notes.append("processor \(processor) is not allowed: not pinned") }
+        do throws(DMAError) {
+            try drive(&tally)
+        } catch {
+            tally.failure = error
+            stage.callOff()
+        }
+        return tally
+    }
+
+    private func drive(_ tally: inout LaneTally) throws(DMAError) {
+        let direct = region.isDirect ? openDirect(&tally) : nil
+        defer { if let direct { close(direct) } }
+        let stride = (point.bytes + 4095) / 4096 * 4096
+        let blocks = max(min(point.depth, settings.memory / stride), 1)
+        var memory = try NodeMemory.buffer(
+            blocks * stride, node: region.isRead ? settings.destinationNode : settings.sourceNode)
+        tally.inFlight = 1
+        let region = region
+        let file = direct ?? region.file.descriptor
+        try unsafe memory.withUnsafeMutableBytes { memory throws(DMAError) in
+            var loop = unsafe FileCallLoop(region, memory, stride: stride, blocks: blocks, file: file)
+            try unsafe loop.run(until: Deadline.after(nanoseconds: Int64(settings.warmup * 1e9)).nanoseconds)
+            stage.arrive(for: .throughput)
+            let before = unsafe loop.walk.steps
+            let waitedBefore = DisturbanceCounters.runQueueWaitOfThread
+            let worked = cdma_thread_nanoseconds()
+            try unsafe loop.run(until: stage.end)
+            tally.end = cdma_monotonic_nanoseconds()
+            tally.processorNanoseconds = cdma_thread_nanoseconds() - worked
+            tally.runQueueWait = DisturbanceCounters.runQueueWaitOfThread.flatMap { now in waitedBefore.map { now - $0 } }
+            unsafe tally.operations = loop.walk.steps - before
+            stage.arrive(for: .latency)
+            try unsafe loop.runStamped(until: stage.end, &tally.latencies)
+            let found = try unsafe loop.check()
+            tally.bytesVerified += UInt64(found.verified)
+            tally.bytesWrong += UInt64(found.wrong)
+        }
+    }
+
+    /// A description past the page cache; nil, with a note, where there is none or the transfers do not fit it.
+    private func openDirect(_ tally: inout LaneTally) -> Int32? {
+        var facts = cdma_file_facts()
+        let examined = unsafe cdma_file_examine(region.file.descriptor, &facts)
+        let grain = examined == 0 && facts.offset_alignment > 0 ? Int(facts.offset_alignment) : 4096
+        guard point.bytes % grain == 0 else {
+            tally.notes.append("through the page cache: the transfers are not aligned for O_DIRECT")
+            return nil
+        }
+        let file = cdma_file_reopen(region.file.descriptor, true)
+        guard file >= 0 else {
+            tally.notes.append("through the page cache: the file system refuses O_DIRECT")
+            return nil
+        }
+        return file
+    }
+}
+
+/// The calls. Its memory outlives it: it is used inside the closure that lends it.
+@unsafe
+private struct FileCallLoop {
+    let region: FileRegion
+    let memory: UnsafeMutableRawBufferPointer
+    let stride: Int
+    let file: Int32
+    var walk: PlaceWalk
+    /// Where each block's bytes came from last.
+    private var places: [Int]
+    private var block = 0
+    private let between: Int
+
+    init(_ region: FileRegion, _ memory: UnsafeMutableRawBufferPointer, stride: Int, blocks: Int, file: Int32) {
+        unsafe self.region = region
+        unsafe self.memory = unsafe memory
+        unsafe self.stride = stride
+        unsafe self.file = file
+        unsafe walk = region.walk
+        unsafe places = [Int](repeating: -1, count: blocks)
+        unsafe between = max(1, min(1024, (256 << 10) / region.walk.bytes))
+        guard !region.isRead else { return }
+        for number in 0..<blocks {
+            var bytes = unsafe MutableRawSpan(_unsafeBytes: part(number))
+            region.walk.fill(&bytes)
+        }
+    }
+
+    /// A block's bytes: `blocks` times `stride` are there.
+    private func part(_ number: Int) -> UnsafeMutableRawBufferPointer {
+        unsafe UnsafeMutableRawBufferPointer(rebasing: memory[number * stride..<number * stride + region.walk.bytes])
+    }
+
+    private mutating func one() throws(DMAError) {
+        let place = unsafe walk.step()
+        let bytes = unsafe part(block)
+        let moved: Int64
+        if unsafe region.isRead {
+            moved = unsafe cdma_read_all(file, bytes.baseAddress, bytes.count, Int64(place))
+        } else {
+            var span = unsafe MutableRawSpan(_unsafeBytes: bytes)
+            unsafe walk.mark(&span, place)
+            moved = unsafe cdma_write_all(file, bytes.baseAddress, bytes.count, Int64(place))
+        }
+        guard unsafe moved == Int64(walk.bytes) else {
+            throw DMAError(.kernelRefused, errno: moved < 0 ? Int32(clamping: -moved) : EIO)
+        }
+        unsafe places[block] = place
+        unsafe block = unsafe block + 1 < places.count ? block + 1 : 0
+    }
+
+    mutating func run(until end: Int64) throws(DMAError) {
+        repeat {
+            for _ in 0..<(unsafe between) { try unsafe one() }
+        } while cdma_monotonic_nanoseconds() < end
+    }
+
+    mutating func runStamped(until end: Int64, _ latencies: inout Latencies) throws(DMAError) {
+        let cost = ClockCost.nanoseconds
+        var began = cdma_monotonic_nanoseconds()
+        repeat {
+            try unsafe one()
+            let over = cdma_monotonic_nanoseconds()
+            latencies.record(over - began - cost)
+            began = cdma_monotonic_nanoseconds()
+        } while began < end
+    }
+
+    /// Each byte that is in memory after reads, or in the file after writes.
+    func check() throws(DMAError) -> (verified: Int, wrong: Int) {
+        guard unsafe region.isRead else { return try unsafe region.readBack(walk.steps) }
+        var (verified, wrong) = (0, 0)
+        for number in unsafe places.indices where unsafe places[number] >= 0 {
+            wrong += unsafe FilePattern.wrong(RawSpan(_unsafeBytes: part(number)), from: places[number])
+            unsafe verified += walk.bytes
+        }
+        return (verified, wrong)
+    }
+}
