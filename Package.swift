@@ -103,7 +103,7 @@ let package = Package(
             name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore", "DMATestSupport"], path: "Tests/BenchTests",
             swiftSettings: house),
         .testTarget(
-            name: "DMAReportTests", dependencies: ["DMABench", "DMAReport"], path: "Tests/ReportTests",
+            name: "DMAReportTests", dependencies: ["DMABench", "DMAReport", "DMATestSupport"], path: "Tests/ReportTests",
             swiftSettings: house),
         .executableTarget(
             name: "dmactl",
@@ -151,7 +151,8 @@ let package = Package(
             path: "Tests/ConformanceTests", swiftSettings: house),
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(
-            name: "DMACompileFailTests", dependencies: ["DMACore"], path: "Tests/CompileFailTests", swiftSettings: house),
+            name: "DMACompileFailTests", dependencies: ["DMACore", "DMATestSupport"], path: "Tests/CompileFailTests",
+            swiftSettings: house),
         // Takes io_uring away from a test's process.
         .target(name: "ForbiddenSystemCalls", path: "Tests/ForbiddenSystemCalls"),
         .testTarget(

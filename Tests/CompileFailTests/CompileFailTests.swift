@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DMATestSupport
 import Foundation
 import Testing
 
 /// What the types forbid: each file of Tests/CompileFail is one misuse that must not compile, for the reason that it states,
-/// and beside it
-/// stands the same code mended, which must.
+/// and beside it stands the same code mended, which must.
 ///
 /// Compiled down to SIL: ownership is checked there, and a mere type check would pass every one of them.
 @Suite("What must not compile")
@@ -17,9 +17,7 @@ struct CompileFailTests {
         let text: String
     }
 
-    static let package = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent()
-    static let folder = package.appending(path: "Tests/CompileFail")
+    static let folder = Program.root.appending(path: "Tests/CompileFail")
 
     /// The names of the misuses, without endings.
     static let names: [String] = {
@@ -31,28 +29,20 @@ struct CompileFailTests {
     static let modules = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "Modules")
 
     static func compile(_ file: String) throws -> Answer {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [
-            "swiftc", "-emit-sil", "-o", "/dev/null", "-parse-as-library", "-swift-version", "6", "-strict-memory-safety",
-            "-warnings-as-errors", "-enable-upcoming-feature", "ExistentialAny", "-enable-upcoming-feature",
-            "InternalImportsByDefault", "-enable-upcoming-feature", "MemberImportVisibility", "-enable-upcoming-feature",
-            "NonisolatedNonsendingByDefault", "-enable-experimental-feature", "Lifetimes", "-I", modules.path, "-Xcc",
-            "-fmodule-map-file=" + package.appending(path: "Sources/CDMA/include/module.modulemap").path,
-            folder.appending(path: file).path,
-        ]
-        let pipe = Pipe()
-        process.standardError = pipe
-        process.standardOutput = FileHandle.nullDevice
-        try process.run()
-        // Read to the end before waiting: a full pipe would hold the compiler.
-        let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
+        let ran = try Command.run(
+            [
+                "swiftc", "-emit-sil", "-o", "/dev/null", "-parse-as-library", "-swift-version", "6", "-strict-memory-safety",
+                "-warnings-as-errors", "-enable-upcoming-feature", "ExistentialAny", "-enable-upcoming-feature",
+                "InternalImportsByDefault", "-enable-upcoming-feature", "MemberImportVisibility", "-enable-upcoming-feature",
+                "NonisolatedNonsendingByDefault", "-enable-experimental-feature", "Lifetimes", "-I", modules.path, "-Xcc",
+                "-fmodule-map-file=" + Program.root.appending(path: "Sources/CDMA/include/module.modulemap").path,
+                folder.appending(path: file).path,
+            ], limit: 300)
         // The compiler's own lines begin with the file; those drawn beside the code do not.
-        let lines = text.split(separator: "\n").map(String.init).filter { $0.hasPrefix("/") && $0.contains(".swift:") }
+        let lines = ran.errors.split(separator: "\n").map(String.init).filter { $0.hasPrefix("/") && $0.contains(".swift:") }
         return Answer(
-            status: process.terminationStatus, errors: lines.filter { $0.contains(": error: ") },
-            warnings: lines.filter { $0.contains(": warning: ") }, text: text)
+            status: ran.status, errors: lines.filter { $0.contains(": error: ") },
+            warnings: lines.filter { $0.contains(": warning: ") }, text: ran.errors)
     }
 
     /// The second header line of a misuse.

@@ -2,6 +2,7 @@
 
 import DMABench
 import DMAReport
+import DMATestSupport
 import Foundation
 import Testing
 
@@ -20,33 +21,14 @@ struct Browser {
 
     func end() { try? FileManager.default.removeItem(at: folder) }
 
-    struct Answer {
-        let output: String
-        let log: String
-        let status: Int32
-    }
-
     /// Opens a page; at most a minute.
-    func open(_ page: URL, _ arguments: [String]) throws -> Answer {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/timeout")
-        process.arguments =
+    func open(_ page: URL, _ arguments: [String]) throws -> Command.Answer {
+        try Command.run(
             [
-                "60", try #require(Self.path), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                try #require(Self.path), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                 "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
                 "--enable-logging=stderr", "--user-data-dir=\(folder.path)/profile",
-            ] + arguments + [page.absoluteString]
-        let output = folder.appending(path: "output")
-        let log = folder.appending(path: "log")
-        for file in [output, log] { _ = FileManager.default.createFile(atPath: file.path, contents: nil) }
-        process.standardOutput = try FileHandle(forWritingTo: output)
-        process.standardError = try FileHandle(forWritingTo: log)
-        try process.run()
-        process.waitUntilExit()
-        return Answer(
-            output: try String(contentsOf: output, encoding: .utf8),
-            log: String(decoding: try Data(contentsOf: log), as: UTF8.self),
-            status: process.terminationStatus)
+            ] + arguments + [page.absoluteString])
     }
 }
 
@@ -101,7 +83,7 @@ struct BrowserTests {
         #expect(
             matches("<tr><th scope=\"row\">", matches("<section id=\"compared\">(.*?)</section>", dom).first ?? "").count
                 == result.rows.count)
-        #expect(!answer.log.contains("CONSOLE"), "\(answer.log)")
+        #expect(!answer.errors.contains("CONSOLE"), "\(answer.errors)")
         #expect(try requests(netLog, of: page).isEmpty)
     }
 
@@ -127,15 +109,15 @@ struct BrowserTests {
             to: page, atomically: true, encoding: .utf8)
         let netLog = browser.folder.appending(path: "net.json")
         let answer = try browser.open(page, ["--dump-dom", "--log-net-log=\(netLog.path)"])
-        #expect(answer.log.contains("CONSOLE"))
+        #expect(answer.errors.contains("CONSOLE"))
         #expect(try requests(netLog, of: page).contains(address))
         // The report's own policy stops a script that somebody smuggled in, and the browser says so.
         let report = HTMLReport(Sample.result()).text.replacingOccurrences(
             of: "</body>", with: "<script>console.log('in')</script><img src=\"http://127.0.0.1:9/x\"></body>")
         try report.write(to: page, atomically: true, encoding: .utf8)
         let second = try browser.open(page, ["--dump-dom"])
-        #expect(second.log.contains("Content Security Policy"))
-        #expect(!second.log.contains("\"in\""))
+        #expect(second.errors.contains("Content Security Policy"))
+        #expect(!second.errors.contains("\"in\""))
     }
 
     @Test(
@@ -150,14 +132,7 @@ struct BrowserTests {
         try HTMLReport(Sample.result()).text.write(to: page, atomically: true, encoding: .utf8)
         let pdf = browser.folder.appending(path: "report.pdf")
         _ = try browser.open(page, ["--print-to-pdf=\(pdf.path)", "--no-pdf-header-footer"])
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/pdftotext")
-        process.arguments = ["-layout", pdf.path, "-"]
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        try process.run()
-        let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
+        let text = try Command.run(["pdftotext", "-layout", pdf.path, "-"]).output
         #expect(text.contains("Throughput by size"))
         // The tables behind the charts are on paper too.
         #expect(text.contains("contestant"))

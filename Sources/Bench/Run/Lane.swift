@@ -191,7 +191,7 @@ struct Lane: Sendable {
         var client = LaneClient(
             shape, settings, flags: flags, depth: channel.capabilities.depth, mayIdle: point.mode.isPaced, file: file)
         for _ in 0..<shape.inFlight { try client.begin(&channel, try cargo()) }
-        client.issue(&channel)
+        // Issued when it counts, by the loop itself.
         await stage.arrive(for: .throughput)
         begin(&client, &tally)
         try await client.runAwaiting(&channel, stamped: false)
@@ -235,11 +235,17 @@ struct Lane: Sendable {
     ) throws(DMAError) -> Int {
         let limit = Deadline.after(nanoseconds: LaneClient.patience)
         var dropped = 0
-        // Of a slow, paced channel the rest is dropped: what is finished is enough to look at.
-        if point.mode.isPaced { try channel.terminateSync(by: limit) }
+        // Of a slow, paced channel one is looked at, if it comes soon, and the rest is dropped. Nobody else asks in demand mode any more.
+        demand?.request(UInt64(point.bytes * channel.inFlight))
+        var soon = point.mode.isPaced ? Deadline.after(milliseconds: 200) : nil
         while channel.inFlight > 0 {
+            if let end = soon, tally.bytesVerified > 0 || Deadline.now >= end {
+                soon = nil
+                try channel.terminateSync(by: limit)
+            }
             guard let finished = channel.next() else {
                 guard Deadline.now < limit else { throw DMAError(.deadlinePassed) }
+                if soon != nil { _ = channel.wait(until: .after(milliseconds: 1)) }
                 continue
             }
             guard finished.status == .complete else {

@@ -53,13 +53,13 @@ final class Stage: Sendable {
     /// Waits until all lanes are ready for `phase`.
     func gather(for phase: Phase) async {
         let wanted = UInt64(lanes) * phase.rawValue
-        while arrivals.count < wanted { await arrivals.wait(after: arrivals.count) }
+        while arrivals.count < wanted { await arrivals.wait(after: wanted - 1) }
     }
 
     /// Sleeps until so many lanes are ready for the first phase: for one that has something to do before it is ready itself.
     func waitForLanes(_ number: Int) {
         while arrivals.count < UInt64(number), !isCalledOff {
-            _ = arrivals.wait(after: arrivals.count, until: .after(milliseconds: 100))
+            _ = arrivals.wait(after: UInt64(number) - 1, until: .after(milliseconds: 100))
         }
     }
 

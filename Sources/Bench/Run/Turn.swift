@@ -173,6 +173,6 @@ private final class Hands: Sendable {
     /// Waits for all that were started.
     func end() async {
         let started = state.withLock { $0.started }
-        while over.count < started { await over.wait(after: over.count) }
+        while over.count < started { await over.wait(after: started - 1) }
     }
 }

@@ -38,9 +38,11 @@ struct BenchCommand: AsyncParsableCommand {
               73  a file cannot be written
             """)
 
-    @Option(help: "Engine by name, from dmactl list. All by default.")
+    @Option(help: "Engine by name, from dmactl list. All by default.", completion: .custom { _, _, _ in Names.engines })
     var engine: [String] = []
-    @Option(help: "Operation by name, from dmactl list. copy by default.")
+    @Option(
+        help: "Operation by name, from dmactl list. copy by default.",
+        completion: .list(BenchOperation.allCases.map(\.rawValue)))
     var operation: [String] = []
     @Option(help: "Bytes in a transaction: 64, 4KiB, 1MiB.")
     var size: [String] = []
@@ -50,7 +52,9 @@ struct BenchCommand: AsyncParsableCommand {
     var threads: [Int] = []
     @Option(help: "burst, demand, or steal:SHARE: cycle stealing with a share of the time.")
     var mode: [String] = []
-    @Option(help: "How completions are waited for: poll, wait (an interrupt) or await (a suspended task).")
+    @Option(
+        help: "How completions are waited for: poll, wait (an interrupt) or await (a suspended task).",
+        completion: .list(CompletionWait.allCases.map(\.rawValue)))
     var wait: [String] = []
     @Option(help: "Measurements of each point.")
     var repeats: Int?
@@ -58,7 +62,8 @@ struct BenchCommand: AsyncParsableCommand {
     var seconds: Double?
     @Option(help: "Submissions for each ring of the doorbell; half of the depth by default.")
     var batch: Int?
-    @Option(help: "warm, or cold: walk through more memory than the last-level cache holds.")
+    @Option(
+        help: "warm, or cold: walk through more memory than the last-level cache holds.", completion: .list(["warm", "cold"]))
     var cache: String?
     @Option(help: "Processor to pin the threads to; several take turns.")
     var processor: [Int] = []
@@ -66,7 +71,8 @@ struct BenchCommand: AsyncParsableCommand {
     var directory: String?
     @Option(help: "Bytes of that file, which the threads share; 64 MiB by default.")
     var fileSize: String?
-    @Option(help: "sequential, or random: the order of the places in the file.")
+    @Option(
+        help: "sequential, or random: the order of the places in the file.", completion: .list(["sequential", "random"]))
     var access: String?
     @Flag(help: "Files past the page cache, where the file system lets them.")
     var direct = false

@@ -81,11 +81,12 @@ struct Table {
                 let isLast = place == columns.count - 1
                 cells.append(column < leading ? (isLast ? shown : shown + fill) : fill + shown)
             }
-            var text = cells.joined(separator: space)
-            while text.last == " " { text.removeLast() }
-            return text
+            return trimmed(cells.joined(separator: space))
         }
-        let rule = widths.map { String(repeating: "-", count: $0) }.joined(separator: space)
+        func trimmed(_ text: String) -> String {
+            String(text[..<(text.lastIndex { $0 != " " }.map(text.index(after:)) ?? text.startIndex)])
+        }
+        let rule = trimmed(widths.map { String(repeating: "-", count: $0) }.joined(separator: space))
         return ([line(header.map { Cell($0) }), rule] + rows.map(line)).joined(separator: "\n")
     }
 }
