@@ -1,5 +1,6 @@
-import DMATestSupport
 // SPDX-License-Identifier: Apache-2.0
+
+import DMATestSupport
 import Synchronization
 import Testing
 
