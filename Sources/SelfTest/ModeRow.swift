@@ -18,9 +18,10 @@ public struct ModeRow: Hashable, Sendable, Codable {
 
     public var passed: Bool { bytesWrong == 0 }
 
-    /// Of one copy, and how many follow each other before they are compared.
+    /// Of one copy, and how many follow each other before they are compared: enough of them that the rest after the last turn, which
+    /// falls out of the measurement, is a small part of it.
     private static var count: Int { 1 << 20 }
-    private static var copies: Int { 4 }
+    private static var copies: Int { 16 }
 
     /// Copies for the test's duration in the mode of `share`, in rounds. After each, outside the measured time, every byte of every
     /// copy is compared, unless the test compares nothing, and its target is wiped for the next round.
