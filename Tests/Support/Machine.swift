@@ -7,7 +7,8 @@ public enum Machine {
     public static let isRoot = geteuid() == 0
 
     // Why a test is left out, and what makes it run.
-    public static let withoutRoot = "not root, who alone can become another user; run as root"
+    public static let withoutOthers =
+        "no other user can run dmactl here; run as root, with a toolchain in a place that all can read, as /opt or /usr"
     public static let withoutLoops =
         "no loop device to be had; run as root, with losetup and free loop devices (a container needs --privileged)"
     public static let withoutMounts = "no file system may be mounted; run as root (a container needs --privileged)"
@@ -24,6 +25,12 @@ public enum Machine {
         return true
     }()
 
+    /// Whether dmactl can be run as another user: root alone can become one, who then must be able to read the toolchain's libraries.
+    public static let hasOthers: Bool = {
+        guard isRoot, let other = try? OtherUser() else { return false }
+        return (try? other.run(["--version"]).status) == 0
+    }()
+
     public static let canMount: Bool = {
         guard isRoot, let scratch = try? Scratch() else { return false }
         return (try? scratch.tmpfs("try", "size=1m")) != nil
@@ -36,5 +43,22 @@ public enum Machine {
     public struct Missing: Error, CustomStringConvertible {
         public let description: String
         init(_ text: String) { description = text }
+    }
+}
+
+/// A user without rights, with a dmactl of their own: a checkout may lie where nobody else can read.
+public final class OtherUser {
+    private let place: Scratch
+
+    public init() throws {
+        place = try Scratch()
+        try FileManager.default.copyItem(atPath: Program.dmactl, toPath: place.at("dmactl"))
+        try Command.run(["chmod", "755", place.path, place.at("dmactl")])
+    }
+
+    /// - Parameter limits: what prlimit(1) is told, if anything.
+    public func run(_ words: [String], limits: [String] = []) throws -> Command.Answer {
+        let become = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+        return try Command.run(become + (limits.isEmpty ? [] : ["prlimit"] + limits) + [place.at("dmactl")] + words)
     }
 }
