@@ -14,15 +14,7 @@ struct FileCallLane: Sendable {
     let region: FileRegion
 
     func run() -> LaneTally {
-        var tally = LaneTally()
-        if let processor, !Processors.pin(processor) { tally.notes.append("processor \(processor) is not allowed: not pinned") }
-        do throws(DMAError) {
-            try drive(&tally)
-        } catch {
-            tally.failure = error
-            stage.callOff()
-        }
-        return tally
+        LaneTally.collect(stage, on: processor) { (tally) throws(DMAError) in try drive(&tally) }
     }
 
     private func drive(_ tally: inout LaneTally) throws(DMAError) {
@@ -40,12 +32,7 @@ struct FileCallLane: Sendable {
             try unsafe loop.run(until: Deadline.after(nanoseconds: Int64(settings.warmup * 1e9)).nanoseconds)
             stage.arrive(for: .throughput)
             let before = unsafe loop.walk.steps
-            let waitedBefore = DisturbanceCounters.runQueueWaitOfThread
-            let worked = cdma_thread_nanoseconds()
-            try unsafe loop.run(until: stage.end)
-            tally.end = cdma_monotonic_nanoseconds()
-            tally.processorNanoseconds = cdma_thread_nanoseconds() - worked
-            tally.runQueueWait = DisturbanceCounters.runQueueWaitOfThread.flatMap { now in waitedBefore.map { now - $0 } }
+            try tally.measure { () throws(DMAError) in try unsafe loop.run(until: stage.end) }
             unsafe tally.operations = loop.walk.steps - before
             stage.arrive(for: .latency)
             try unsafe loop.runStamped(until: stage.end, &tally.latencies)

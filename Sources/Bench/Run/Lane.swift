@@ -21,14 +21,7 @@ struct Lane: Sendable {
 
     /// On a thread of its own.
     func run() -> LaneTally {
-        var tally = LaneTally()
-        if let processor, !Processors.pin(processor) { tally.notes.append("processor \(processor) is not allowed: not pinned") }
-        do throws(DMAError) {
-            try drive(&tally)
-        } catch {
-            fail(&tally, error)
-        }
-        return tally
+        LaneTally.collect(stage, on: processor) { (tally) throws(DMAError) in try drive(&tally) }
     }
 
     /// In a task.
@@ -37,14 +30,10 @@ struct Lane: Sendable {
         do throws(DMAError) {
             try await driveAwaiting(&tally)
         } catch {
-            fail(&tally, error)
+            tally.failure = error
+            stage.callOff()
         }
         return tally
-    }
-
-    private func fail(_ tally: inout LaneTally, _ error: DMAError) {
-        tally.failure = error
-        stage.callOff()
     }
 
     // MARK: Which types

@@ -30,6 +30,31 @@ struct LaneTally: Sendable {
     var failure: DMAError?
 }
 
+extension LaneTally {
+    /// What `drive` brings back on this thread, which is pinned first where that is asked. A lane that fails calls the others off.
+    static func collect(_ stage: Stage, on processor: Int?, _ drive: (inout LaneTally) throws(DMAError) -> Void) -> LaneTally {
+        var tally = LaneTally()
+        if let processor, !Processors.pin(processor) { tally.notes.append("processor \(processor) is not allowed: not pinned") }
+        do throws(DMAError) {
+            try drive(&tally)
+        } catch {
+            tally.failure = error
+            stage.callOff()
+        }
+        return tally
+    }
+
+    /// Runs the throughput part, `work`, and notes what it took of this thread.
+    mutating func measure(_ work: () throws(DMAError) -> Void) throws(DMAError) {
+        let waitedBefore = DisturbanceCounters.runQueueWaitOfThread
+        let worked = cdma_thread_nanoseconds()
+        try work()
+        end = cdma_monotonic_nanoseconds()
+        processorNanoseconds = cdma_thread_nanoseconds() - worked
+        runQueueWait = DisturbanceCounters.runQueueWaitOfThread.flatMap { now in waitedBefore.map { now - $0 } }
+    }
+}
+
 /// What two readings of the clock cost, one after the other: it is in every time that is measured, and taken out of short ones.
 enum ClockCost {
     static let nanoseconds: Int64 = {

@@ -13,15 +13,7 @@ struct MemcpyLane: Sendable {
     let processor: Int?
 
     func run() -> LaneTally {
-        var tally = LaneTally()
-        if let processor, !Processors.pin(processor) { tally.notes.append("processor \(processor) is not allowed: not pinned") }
-        do throws(DMAError) {
-            try drive(&tally)
-        } catch {
-            tally.failure = error
-            stage.callOff()
-        }
-        return tally
+        LaneTally.collect(stage, on: processor) { (tally) throws(DMAError) in try drive(&tally) }
     }
 
     private func drive(_ tally: inout LaneTally) throws(DMAError) {
@@ -40,12 +32,7 @@ struct MemcpyLane: Sendable {
                 unsafe loop.run(until: Deadline.after(nanoseconds: Int64(settings.warmup * 1e9)).nanoseconds)
                 stage.arrive(for: .throughput)
                 unsafe loop.operations = 0
-                let waitedBefore = DisturbanceCounters.runQueueWaitOfThread
-                let worked = cdma_thread_nanoseconds()
-                unsafe loop.run(until: stage.end)
-                tally.end = cdma_monotonic_nanoseconds()
-                tally.processorNanoseconds = cdma_thread_nanoseconds() - worked
-                tally.runQueueWait = DisturbanceCounters.runQueueWaitOfThread.flatMap { now in waitedBefore.map { now - $0 } }
+                try tally.measure { unsafe loop.run(until: stage.end) }
                 unsafe tally.operations = loop.operations
                 stage.arrive(for: .latency)
                 unsafe loop.runStamped(until: stage.end, &tally.latencies)
