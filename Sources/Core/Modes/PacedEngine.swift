@@ -316,8 +316,9 @@ struct DutyClock {
     /// From the beginning to the moment at which the next turn was due.
     func charged(_ share: Double) -> Int64 { due(share) - began }
 
-    /// Whether a turn has been due for so long that the time since is no part of the same run.
-    func isStale(_ share: Double) -> Bool { cdma_monotonic_nanoseconds() - due(share) > 5_000_000 }
+    /// Whether a turn has been due for so long that the time since is no part of the same run: longer than a scheduler keeps a thread that
+    /// shares its processor waiting, so that what such a wait cost is made up for.
+    func isStale(_ share: Double) -> Bool { cdma_monotonic_nanoseconds() - due(share) > 20_000_000 }
 
     func isDue(_ share: Double) -> Bool { cdma_monotonic_nanoseconds() >= due(share) }
 }
