@@ -13,6 +13,9 @@ public enum Machine {
         "no loop device to be had; run as root, with losetup and free loop devices (a container needs --privileged)"
     public static let withoutMounts = "no file system may be mounted; run as root (a container needs --privileged)"
 
+    public static let withoutUnshare =
+        "unshare(1) may make no user and mount namespace; run outside a chroot, as root, or with kernel.unprivileged_userns_clone=1"
+
     /// Whether a program is there, by its name or its path.
     public static func has(_ program: String) -> Bool {
         (try? Command.run(["which", program]).status) == 0

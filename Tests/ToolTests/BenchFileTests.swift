@@ -65,7 +65,7 @@ struct BenchFileTests {
 
     @Test(
         "a file system that refuses O_DIRECT, and one without room, are named",
-        .enabled(if: Machine.canUnshare, "no user name spaces: unshare -rm does not work here"))
+        .enabled(if: Machine.canUnshare, Comment(rawValue: Machine.withoutUnshare)))
     func fileSystems() throws {
         let ramfs = try mounted("ramfs", "mode=755", "--direct --file-size 1MiB")
         #expect(ramfs.status == 0, "\(ramfs.errors)")

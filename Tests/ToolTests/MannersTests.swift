@@ -261,7 +261,7 @@ struct MannersTests {
         "without /sys, without privileges",
         .enabled(
             if: Machine.canUnshare,
-            "unshare(1) may make no user and mount namespace; run as root, or allow user namespaces (kernel.unprivileged_userns_clone=1)"
+            Comment(rawValue: Machine.withoutUnshare)
         ))
     func container() throws {
         let ran = try Command.run(
