@@ -44,9 +44,17 @@ struct InjectingEngine: ~Copyable, Engine {
     private var random: SeededRandom
     /// Reports that come next, before anything of the engine's.
     private var pending: [Completion] = []
+    /// Whether there is something to report that the channel has not asked for.
+    var isPending: Bool { !pending.isEmpty }
     private var kept: Completion?
+    /// What the engine has taken and not reported.
+    private var inside = 0
+    /// Completions that were lost, since the last termination.
+    private var withheld = 0
     /// How often the fault was injected.
     private(set) var injected = 0
+    /// Whether nothing will come any more but by a termination: known, not guessed from a silence, which on a busy machine may be long.
+    var isMute: Bool { withheld > 0 && inside == 0 && pending.isEmpty }
 
     init(_ base: consuming AnyEngine, _ fault: InjectedFault, seed: UInt64) {
         self.base = base
@@ -65,7 +73,9 @@ struct InjectingEngine: ~Copyable, Engine {
 
     mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
         if fault == .refusal, strikes() { return false }
-        return base.enqueue(descriptor, tag: tag)
+        guard base.enqueue(descriptor, tag: tag) else { return false }
+        inside += 1
+        return true
     }
 
     mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) { try base.checkCommand(descriptor) }
@@ -74,11 +84,12 @@ struct InjectingEngine: ~Copyable, Engine {
     mutating func next() -> Completion? {
         if !pending.isEmpty { return pending.removeFirst() }
         guard var completion = base.next() else {
-            // Nothing overtakes the last one, which was held back for nothing.
-            guard let last = kept.take() else { return nil }
+            // The last one is overtaken by nothing, and was held back in vain. The others wait for their successor, however slow.
+            guard inside == 0, let last = kept.take() else { return nil }
             injected -= 1
             return last
         }
+        inside -= 1
         if let before = kept.take() {
             pending.append(before)
             return completion
@@ -97,6 +108,7 @@ struct InjectingEngine: ~Copyable, Engine {
         case .badResidue:
             completion.residue = .max
         case .lost:
+            withheld += 1
             return next()
         case .overtaken:
             kept = completion
@@ -108,7 +120,11 @@ struct InjectingEngine: ~Copyable, Engine {
     }
 
     mutating func terminate() { base.terminate() }
-    mutating func quiesce(by deadline: Deadline) -> Bool { base.quiesce(by: deadline) }
+    mutating func quiesce(by deadline: Deadline) -> Bool {
+        guard base.quiesce(by: deadline) else { return false }
+        (inside, withheld) = (0, 0)
+        return true
+    }
     mutating func pause() -> Bool { base.pause() }
     mutating func resume() -> Bool { base.resume() }
     mutating func residue(of tag: UInt32) -> UInt64? { base.residue(of: tag) }
