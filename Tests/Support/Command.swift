@@ -32,13 +32,20 @@ public struct Command: Sendable {
         }
 
         /// Waits until the program handles the signal: before, it would kill it, or where it was started with the signal ignored, be lost.
-        public func listens(to number: Int32, limit: Double = 30) -> Bool {
+        public func listens(to number: Int32, limit: Double = 30) -> Bool { waits(limit) { $0 >> UInt64(number - 1) & 1 == 1 } }
+
+        /// Waits until the program handles the signal no more.
+        public func isDeaf(to number: Int32, limit: Double = 30) -> Bool { waits(limit) { $0 >> UInt64(number - 1) & 1 == 0 } }
+
+        /// Waits for something to be true of the signals that the program handles, a bit for each.
+        private func waits(_ limit: Double, until holds: (UInt64) -> Bool) -> Bool {
             let end = Date() + limit
             while Date() < end {
                 let status = (try? String(contentsOfFile: "/proc/\(identifier)/status", encoding: .utf8)) ?? ""
                 for line in status.split(separator: "\n") where line.hasPrefix("SigCgt:") {
-                    let mask = UInt64(line.dropFirst(7).trimmingCharacters(in: .whitespaces), radix: 16) ?? 0
-                    if mask >> UInt64(number - 1) & 1 == 1 { return true }
+                    if let mask = UInt64(line.dropFirst(7).trimmingCharacters(in: .whitespaces), radix: 16), holds(mask) {
+                        return true
+                    }
                 }
                 usleep(2000)
             }

@@ -39,7 +39,8 @@ struct CopySchemaTests {
                 != "")
 
         let running = try Command.start([
-            Command.dmactl, "copy", "--json", "--resume", "--rate", "2MB", "--chunk", "64KiB", scratch.at("a"), scratch.at("c"),
+            Command.dmactl, "copy", "--json", "--resume", "--rate", "400kB", "--chunk", "64KiB", scratch.at("a"),
+            scratch.at("c"),
         ])
         #expect(running.listens(to: 2) && scratch.waits(until: ".c.dmactl-part", has: 256 << 10))
         running.signal(2)

@@ -149,10 +149,14 @@ struct CopyTests {
         for verifies in [false, true] {
             var options = CopyOptions()
             options.verifies = verifies
-            let began = Date()
-            let report = try Copier().copy(from: .path(scratch.at("t/a")), to: .path(scratch.at("t/b")), options)
-            #expect(-began.timeIntervalSinceNow < 2)
-            #expect(report.bytes == 20 << 40 && report.moved <= 65_536 && report.verified == verifies)
+            let isTimely = try Machine.isTimely(2) {
+                let began = Date()
+                let report = try Copier().copy(from: .path(scratch.at("t/a")), to: .path(scratch.at("t/b")), options)
+                let seconds = -began.timeIntervalSinceNow
+                #expect(report.bytes == 20 << 40 && report.moved <= 65_536 && report.verified == verifies)
+                return seconds
+            }
+            #expect(isTimely)
         }
         // The largest file there is, all hole: figures of it must not leave their range.
         let whole = try Command.shell("truncate -s 8191P c; $D copy c d; stat -c %s d", folder: scratch.at("t"))
