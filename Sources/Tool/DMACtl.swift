@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import DMACore
+import DMAThreads
 import Glibc
 
 @main
@@ -50,6 +51,18 @@ struct DMACtl: AsyncParsableCommand {
         return reports.count
     }
 
+    /// Where the system gives no thread, tasks would wait for one for ever.
+    private static func checkThreads() throws(CommandFailure) {
+        do throws(DMAError) {
+            try NativeThread {}.join()
+        } catch {
+            let reason = error.kernelText ?? "the system has none to give"
+            throw CommandFailure(
+                "no thread can be started: \(reason). Cure: a higher limit of processes (ulimit -u; in a container pids.max)",
+                code: 1)
+        }
+    }
+
     /// Does what was asked, and returns the exit code.
     private static func status() async -> Int32 {
         // Swift finds them in /proc/self/cmdline.
@@ -60,6 +73,7 @@ struct DMACtl: AsyncParsableCommand {
         do {
             var command = try parseAsRoot()
             if var waiting = command as? any AsyncParsableCommand {
+                try checkThreads()
                 try await waiting.run()
             } else {
                 try command.run()

@@ -22,9 +22,9 @@ struct ModeTests {
             try Buffer(count: count).mapped(for: domain, direction: .fromDevice))
     }
 
-    /// Polls for at most two seconds. True where something finished.
+    /// Polls for at most half a minute. True where something finished.
     func finishes(_ channel: inout Copies) -> Bool {
-        let limit = Deadline.after(milliseconds: 2000)
+        let limit = Deadline.after(milliseconds: 30_000)
         while Deadline.now < limit {
             if let finished = channel.next() { return finished.status == .complete && finished.residue == 0 }
         }
@@ -68,7 +68,7 @@ struct ModeTests {
             _ = try channel.submit(.copy(flags: .interrupt), try cargo(64 << 20)).get()
             channel.issuePending()
             var isFinished = false
-            let limit = Deadline.after(milliseconds: 10_000)
+            let limit = Deadline.after(milliseconds: 60_000)
             while !isFinished, Deadline.now < limit {
                 if channel.next() != nil { isFinished = true } else { _ = channel.wait(until: limit) }
             }
@@ -82,25 +82,36 @@ struct ModeTests {
 
     @Test("a look in a rest costs the transfer nothing")
     func looksAreFree() throws {
+        // Whoever is kept from the processor until the rest is over has seen nothing of it.
+        for _ in 0..<5 {
+            let (looks, charged) = try looksInRest()
+            #expect(charged == 0, "of \(looks) looks")
+            if looks > 0 { return }
+        }
+        Issue.record("no look fell into a rest")
+    }
+
+    /// Looks that were made in a rest, and how many of them the transfer was charged for.
+    private func looksInRest() throws -> (looks: Int, charged: Int) {
         var channel = try channel(.cycleStealing(share: 0.01), quantum: 8 << 20)
         let cookie = try channel.submit(.copy(), try cargo(16 << 20)).get()
         channel.issuePending()
         // The first quantum, after which the rest is 99 times as long.
         let end = Deadline.after(milliseconds: 10_000)
         while try channel.residue(of: cookie) > 8 << 20, Deadline.now < end { channel.poll() }
+        // Read before the duty: whoever is kept from the processor between the two expects the rest to end too early, not too late.
+        let now = Deadline.now.nanoseconds
         let duty = channel.withEngine { $0.totalDuty }
         #expect(duty.busy > 0)
-        let restEnds = Deadline.now.nanoseconds + 99 * duty.busy - duty.elapsed
-        var looks = 0
+        let restEnds = now + 99 * duty.busy - duty.elapsed
+        var (looks, charged) = (0, 0)
         while looks < 10_000 {
             channel.poll()
-            // Whoever is kept from the processor until the rest is over sees the next quantum.
             guard Deadline.now.nanoseconds < restEnds else { break }
             looks += 1
-            let busy = channel.withEngine { $0.totalDuty.busy }
-            #expect(busy == duty.busy)
+            if channel.withEngine({ $0.totalDuty.busy }) != duty.busy { charged += 1 }
         }
-        #expect(looks > 0)
+        return (looks, charged)
     }
 
     @Test("time in which nobody looks is not saved up")
@@ -147,7 +158,7 @@ struct ModeTests {
         let cookie = try channel.submit(transaction).get()
         channel.issuePending()
         line.request(4096)
-        let limit = Deadline.after(milliseconds: 2000)
+        let limit = Deadline.after(milliseconds: 30_000)
         var late: LateTransaction?
         while late == nil, Deadline.now < limit { late = channel.nextLate() }
         #expect(late?.cookie == cookie)

@@ -32,10 +32,10 @@ public struct Command: Sendable {
         }
 
         /// Waits until the program handles the signal: before, it would kill it, or where it was started with the signal ignored, be lost.
-        public func listens(to number: Int32, limit: Double = 30) -> Bool { waits(limit) { $0 >> UInt64(number - 1) & 1 == 1 } }
+        public func listens(to number: Int32, limit: Double = 60) -> Bool { waits(limit) { $0 >> UInt64(number - 1) & 1 == 1 } }
 
         /// Waits until the program handles the signal no more.
-        public func isDeaf(to number: Int32, limit: Double = 30) -> Bool { waits(limit) { $0 >> UInt64(number - 1) & 1 == 0 } }
+        public func isDeaf(to number: Int32, limit: Double = 60) -> Bool { waits(limit) { $0 >> UInt64(number - 1) & 1 == 0 } }
 
         /// Waits for something to be true of the signals that the program handles, a bit for each.
         private func waits(_ limit: Double, until holds: (UInt64) -> Bool) -> Bool {
@@ -55,7 +55,7 @@ public struct Command: Sendable {
         public func signal(_ number: Int32) { kill(process.processIdentifier, number) }
 
         /// Waits for the end; a program that takes longer than `limit` seconds is killed, and answers 137.
-        public func wait(limit: Double = 60) -> Answer {
+        public func wait(limit: Double = 600) -> Answer {
             let end = Date() + limit
             while process.isRunning, Date() < end { usleep(2000) }
             self.end()
@@ -111,7 +111,7 @@ public struct Command: Sendable {
     @discardableResult
     public static func run(
         _ words: [String], input: String? = nil, environment: [String: String] = [:], folder: String? = nil,
-        limit: Double = 60
+        limit: Double = 600
     ) throws -> Answer {
         try start(words, input: input, environment: environment, folder: folder).wait(limit: limit)
     }

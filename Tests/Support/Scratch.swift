@@ -32,7 +32,7 @@ public final class Scratch {
 
     /// Waits until a file has so many bytes; false after half a minute without.
     public func waits(until name: String, has bytes: Int) -> Bool {
-        let end = Date() + 30
+        let end = Date() + 60
         while Date() < end {
             let size = (try? FileManager.default.attributesOfItem(atPath: at(name))[.size] as? Int) ?? 0
             if size >= bytes { return true }

@@ -255,6 +255,19 @@ struct BadInputTests {
     }
 
     @Test(
+        "a limit of processes that leaves no thread is said, and nothing hangs",
+        .enabled(if: Machine.hasOthers, Comment(rawValue: Machine.withoutOthers)))
+    func noThreads() throws {
+        let other = try OtherUser()
+        for words in [["test", "--engine", "cpu"], ["bench", "--engine", "cpu"]] {
+            let answer = try other.run(words, limits: ["--nproc=1"])
+            #expect(answer.status == 1 && answer.errors.contains("no thread can be started: Resource temp"), "\(answer)")
+        }
+        let copied = try other.run(["copy", "pattern:1:1MiB", "pattern:1"], limits: ["--nproc=1"])
+        #expect(copied.status == 0, "\(copied)")
+    }
+
+    @Test(
         "no permission: to read, to write beside, to overwrite",
         .enabled(if: Machine.hasOthers, Comment(rawValue: Machine.withoutOthers)))
     func permissions() throws {

@@ -60,7 +60,7 @@ struct BenchFileTests {
             "mount -t \(type) -o \(options) none \(folder) && exec \(Program.dmactl) bench --engine io_uring --operation fromPeripheral "
             + "--operation toPeripheral --size 4KiB --seconds 0.01 --repeats 2 --directory \(folder) \(arguments)"
         return try Command.run(
-            ["unshare", "-rm", "sh", "-c", command], environment: ["NO_COLOR": "1", "COLUMNS": ""], limit: 120)
+            ["unshare", "-rm", "sh", "-c", command], environment: ["NO_COLOR": "1", "COLUMNS": ""])
     }
 
     @Test(

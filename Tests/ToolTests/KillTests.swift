@@ -36,7 +36,7 @@ struct KillTests {
             let running = try Command.start([Command.dmactl, "copy", scratch.at("a"), scratch.at("b")] + way)
             usleep(UInt32(Double.random(in: 0...span, using: &random) * 1e6))
             running.signal(9)
-            _ = running.wait(limit: 30)
+            _ = running.wait(limit: 60)
             let found = try scratch.read("b")
             if found == old {
                 survived += 1
@@ -71,7 +71,7 @@ struct KillTests {
         usleep(500_000)
         #expect(running.isRunning)
         running.signal(9)
-        #expect(running.wait(limit: 30).status == 137)
+        #expect(running.wait(limit: 60).status == 137)
     }
 
     @Test(
@@ -131,7 +131,7 @@ struct KillTests {
             for round in 1 2 3; do all=; for i in {1..16}; do
                 if \(isBlind); then unshare -rm sh -c 'mount -t tmpfs none /proc/$$/fd && exec "$@"' sh $D copy a b
                 else $D copy a b; fi & all="$all $!"; done; for i in $all; do wait $i || echo failed; done; cmp a b; done
-            """, folder: scratch.path, limit: 120)
+            """, folder: scratch.path)
         #expect(answer.status == 0 && answer.output.isEmpty && answer.errors.isEmpty, "\(answer)")
         #expect(try scratch.names() == ["a", "b"])
     }
@@ -219,7 +219,7 @@ struct KillTests {
                 usleep(200_000)
                 let began = Date()
                 running.signal(2)
-                let answer = running.wait(limit: 30)
+                let answer = running.wait(limit: 60)
                 let seconds = -began.timeIntervalSinceNow
                 #expect(answer.status == 130, "\(answer)")
                 return seconds
@@ -237,7 +237,7 @@ struct KillTests {
         for _ in 0..<5000 where (try? String(contentsOfFile: name, encoding: .utf8)) != "dmactl\n" { usleep(2000) }
         usleep(300_000)
         reading.signal(15)
-        #expect(reading.wait(limit: 20).status == 143)
+        #expect(reading.wait(limit: 60).status == 143)
         // The answer goes to a pipe that is full already.
         let line = "mkfifo p; exec 3<>p; head -c 65536 /dev/zero >&3; exec \"$@\" >&3"
         let printing = try Command.start(
@@ -246,7 +246,7 @@ struct KillTests {
         usleep(200_000)
         #expect(printing.isRunning)
         printing.signal(15)
-        let answer = printing.wait(limit: 20)
+        let answer = printing.wait(limit: 60)
         #expect(answer.status == 143, "\(answer)")
     }
 

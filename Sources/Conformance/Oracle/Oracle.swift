@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#endif
+
 /// The judge of data tests: what bytes are put into buffers before a transfer, and what they must be after it.
 ///
 /// The pattern is dmatest's. Source bytes carry bit 7, destination bytes do not; bit 6 marks what is to be copied, bit 5 what
@@ -123,7 +129,13 @@ public struct Oracle: Hashable, Sendable {
 
     private static func equal(_ found: RawSpan, _ image: [UInt8]) -> Bool {
         guard found.byteCount == image.count else { return false }
-        return unsafe found.withUnsafeBytes { unsafe $0.elementsEqual(image) }
+        return unsafe found.withUnsafeBytes { found in
+            unsafe image.withUnsafeBytes { image in
+                // As many bytes on either side; a side without bytes may have no address.
+                guard let left = found.baseAddress, let right = image.baseAddress else { return true }
+                return unsafe memcmp(left, right, found.count) == 0
+            }
+        }
     }
 
     /// One byte; the inverse of everything's pattern (an impossible 0) where the span is too short.
