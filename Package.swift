@@ -114,7 +114,9 @@ let package = Package(
             path: "Sources/Tool", swiftSettings: house),
         .testTarget(
             name: "DMASelfTestTests",
-            dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "DMASelfTest", "DMATestSupport"],
+            dependencies: [
+                "DMA", "DMAConformance", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "DMASelfTest", "DMATestSupport",
+            ],
             path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(
             name: "DMASystemTests", dependencies: ["DMATestSupport", "DMA", "DMACore", "DMAIOUringEngine"],

@@ -22,9 +22,9 @@ struct ModeTests {
             try Buffer(count: count).mapped(for: domain, direction: .fromDevice))
     }
 
-    /// Polls for at most two seconds. True where something finished.
+    /// Polls for at most a minute. True where something finished.
     func finishes(_ channel: inout Copies) -> Bool {
-        let limit = Deadline.after(milliseconds: 2000)
+        let limit = Deadline.after(milliseconds: 60_000)
         while Deadline.now < limit {
             if let finished = channel.next() { return finished.status == .complete && finished.residue == 0 }
         }
@@ -68,7 +68,7 @@ struct ModeTests {
             _ = try channel.submit(.copy(flags: .interrupt), try cargo(64 << 20)).get()
             channel.issuePending()
             var isFinished = false
-            let limit = Deadline.after(milliseconds: 10_000)
+            let limit = Deadline.after(milliseconds: 60_000)
             while !isFinished, Deadline.now < limit {
                 if channel.next() != nil { isFinished = true } else { _ = channel.wait(until: limit) }
             }
@@ -82,11 +82,18 @@ struct ModeTests {
 
     @Test("a look in a rest costs the transfer nothing")
     func looksAreFree() throws {
+        // Whoever is kept from the processor for all of a rest has not looked: then another one.
+        for _ in 0..<100 where try looks() > 0 { return }
+        Issue.record("no look fell into a rest")
+    }
+
+    /// How many looks fell into a rest, each of which was free.
+    private func looks() throws -> Int {
         var channel = try channel(.cycleStealing(share: 0.01), quantum: 8 << 20)
         let cookie = try channel.submit(.copy(), try cargo(16 << 20)).get()
         channel.issuePending()
         // The first quantum, after which the rest is 99 times as long.
-        let end = Deadline.after(milliseconds: 10_000)
+        let end = Deadline.after(milliseconds: 60_000)
         while try channel.residue(of: cookie) > 8 << 20, Deadline.now < end { channel.poll() }
         let duty = channel.withEngine { $0.totalDuty }
         #expect(duty.busy > 0)
@@ -100,7 +107,7 @@ struct ModeTests {
             let busy = channel.withEngine { $0.totalDuty.busy }
             #expect(busy == duty.busy)
         }
-        #expect(looks > 0)
+        return looks
     }
 
     @Test("time in which nobody looks is not saved up")
@@ -147,7 +154,7 @@ struct ModeTests {
         let cookie = try channel.submit(transaction).get()
         channel.issuePending()
         line.request(4096)
-        let limit = Deadline.after(milliseconds: 2000)
+        let limit = Deadline.after(milliseconds: 60_000)
         var late: LateTransaction?
         while late == nil, Deadline.now < limit { late = channel.nextLate() }
         #expect(late?.cookie == cookie)
