@@ -97,7 +97,11 @@ let package = Package(
             ],
             path: "Tests/AdapterTests", swiftSettings: house),
         .testTarget(
-            name: "DMAToolTests", dependencies: ["DMATestSupport", "DMA", "DMABench", "DMACore", "ScriptedEngines", "dmactl"],
+            name: "DMAToolTests",
+            dependencies: [
+                "DMATestSupport", "DMA", "DMABench", "DMAConformance", "DMACPUEngine", "DMACore", "DMASelfTest",
+                "ScriptedEngines", "dmactl",
+            ],
             path: "Tests/ToolTests", swiftSettings: house),
         .testTarget(
             name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore", "DMATestSupport"], path: "Tests/BenchTests",
@@ -114,7 +118,9 @@ let package = Package(
             path: "Sources/Tool", swiftSettings: house),
         .testTarget(
             name: "DMASelfTestTests",
-            dependencies: ["DMAConformance", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "DMASelfTest", "DMATestSupport"],
+            dependencies: [
+                "DMA", "DMAConformance", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "DMASelfTest", "DMATestSupport",
+            ],
             path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(
             name: "DMASystemTests", dependencies: ["DMATestSupport", "DMA", "DMACore", "DMAIOUringEngine"],

@@ -186,6 +186,67 @@ struct ConfigurationTests {
         }
     }
 
+    struct Range: Sendable, CustomTestStringConvertible {
+        let key: String
+        let taken: [String]
+        let refused: [String]
+        var testDescription: String { key }
+    }
+
+    static let ranges: [Range] = [
+        Range(key: "repeats", taken: ["1", "1000"], refused: ["0", "1001", "1.5", "x"]),
+        Range(key: "seconds", taken: ["0.001", "3600"], refused: ["0", "3601", "nan", "inf", "-1"]),
+        Range(key: "warmup", taken: ["0", "60"], refused: ["-0.1", "61"]),
+        Range(key: "sources", taken: ["1", "32"], refused: ["0", "33"]),
+        Range(
+            key: "segments", taken: ["{source: 1, destination: 256}", "{source: 256, destination: 1}"],
+            refused: ["{source: 0}", "{source: 257}", "{destination: 0}", "{destination: 257}"]),
+        Range(
+            key: "nodes", taken: ["{source: 0, destination: 1023}"],
+            refused: ["{source: -1}", "{source: 1024}", "{destination: -1}", "{destination: 1024}"]),
+        Range(key: "processors", taken: ["0", "[0, 1023]"], refused: ["-1", "1024"]),
+        Range(key: "threads", taken: ["1", "1024"], refused: ["0", "1025"]),
+        Range(key: "depths", taken: ["1", "32768"], refused: ["0", "32769"]),
+        Range(key: "batch", taken: ["1", "32768"], refused: ["0", "32769"]),
+        Range(
+            key: "sizes", taken: ["1", "4GiB", "{from: 1, to: 8, times: 1.01}", "{from: 1, to: 1000, plus: 1}"],
+            refused: [
+                "0", "4294967297", "{from: 1, to: 8, times: 1}", "{from: 1, to: 8, times: 0}", "{from: 1, to: 8, plus: 0}",
+                "{from: 1, to: 1001, plus: 1}",
+            ]),
+        Range(key: "memory", taken: ["4096", "1024GiB"], refused: ["4095", "1025GiB"]),
+        Range(key: "fileSize", taken: ["4096", "1024GiB"], refused: ["4095", "1025GiB"]),
+        Range(key: "name", taken: [String(repeating: "a", count: 200)], refused: [String(repeating: "a", count: 201), "''"]),
+        Range(
+            key: "directory", taken: ["/" + String(repeating: "a", count: 4094)],
+            refused: ["/" + String(repeating: "a", count: 4095), "\"/a\\eb\"", "\"\\x9b\"", "''"]),
+    ]
+
+    @Test("what is at the end of a range is taken, what is beyond is refused", arguments: ranges)
+    func limits(_ range: Range) {
+        func plan(_ value: String) throws(ConfigurationError) -> BenchPlan {
+            try BenchConfiguration.plan("version: 1\ncases:\n  - \(range.key): \(value)", file: "f")
+        }
+        for value in range.taken { #expect(throws: Never.self, "\(value)") { try plan(value) } }
+        for value in range.refused {
+            #expect("\(value)") {
+                try plan(value)
+            } throws: {
+                ($0 as? ConfigurationError)?.line == 3 && !(($0 as? ConfigurationError)?.allowed.isEmpty ?? true)
+            }
+        }
+    }
+
+    @Test("a plan of 100000 points is taken, one of more is refused")
+    func pointLimit() throws {
+        func plan(_ sizes: Int) throws(ConfigurationError) -> BenchPlan {
+            let sizes = "sizes: {from: 1, to: \(sizes), plus: 1}, depths: {from: 1, to: 1000, plus: 1}"
+            return try BenchConfiguration.plan("version: 1\ncases:\n  - {\(sizes)}", file: "f")
+        }
+        #expect(try plan(100).mostPoints == 100_000)
+        #expect(throws: ConfigurationError.self) { try plan(101) }
+    }
+
     @Test("whatever is done to a file, the answer is a plan or an error")
     func mutations() {
         var random = Seeded("configuration")
@@ -216,13 +277,14 @@ struct ConfigurationTests {
     func sizes() {
         let known: [(String, Int?)] = [
             ("64", 64), ("4KiB", 4096), ("4 kib", 4096), ("1.5MiB", 1_572_864), ("1kB", 1000), ("2GB", 2_000_000_000),
-            ("1GiB", 1 << 30),
+            ("1GiB", 1 << 30), ("3MB", 3_000_000), ("7B", 7), ("2  GIB", 2 << 30),
             ("", nil), ("KiB", nil), ("1.0001KiB", nil), ("-1", nil), ("1TiB", nil), ("9999999999999GiB", nil), ("1e3", nil),
         ]
         for (text, bytes) in known { #expect(SizeText.bytes(text) == bytes, "\(text)") }
         for bytes in [0, 1, 64, 1000, 1024, 1536, 1 << 20, 3 << 20, 1 << 30] {
             #expect(SizeText.bytes(SizeText.text(bytes)) == bytes)
         }
+        #expect([0, 1536, 65_536, 3 << 20, 5 << 30].map(SizeText.text) == ["0 B", "1536 B", "64 KiB", "3 MiB", "5 GiB"])
     }
 
     @Test("the example in the repository is a plan")

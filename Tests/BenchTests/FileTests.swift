@@ -255,6 +255,29 @@ struct FileTests {
         }
     }
 
+    @Test("a block that was meant for another place, or that another measurement wrote, is not the one that belongs here")
+    func marks() {
+        func block(_ bytes: Int, _ place: Int, salt: UInt64) -> [UInt8] {
+            let walk = PlaceWalk(base: 0, bytes: bytes, places: 8, access: .sequential, salt: salt)
+            var block = [UInt8](repeating: 0, count: bytes)
+            unsafe block.withUnsafeMutableBytes { buffer in
+                var span = unsafe MutableRawSpan(_unsafeBytes: buffer)
+                walk.fill(&span)
+                walk.mark(&span, place * bytes)
+            }
+            return block
+        }
+        for bytes in [4, 7, 8, 15, 16, 17, 24, 1000, 4096] {
+            let here = block(bytes, 1, salt: 5)
+            let (there, earlier) = (block(bytes, 2, salt: 5), block(bytes, 1, salt: 6))
+            #expect(here == block(bytes, 1, salt: 5) && here != there && here != earlier, "\(bytes)")
+            // Half a block from here and half from there is neither.
+            let last = bytes / 8 * 8 - 8
+            if bytes >= 16 { #expect(here[last..<(last + 8)] != there[last..<(last + 8)], "\(bytes)") }
+            if bytes >= 24 { #expect(here[8..<last] == there[8..<last] && (bytes < 32 || here[8..<last] != earlier[8..<last])) }
+        }
+    }
+
     @Test("the names of operations are those of the kinds, but for the two directions of peripherals")
     func kinds() {
         for operation in BenchOperation.allCases {

@@ -48,19 +48,6 @@ struct ResultTests {
         #expect(!Comparison(before, since: before).hasRegressed)
     }
 
-    @Test("what makes two runs hard to compare is said")
-    func cautions() {
-        var before = Self.result(["a": [1]])
-        var after = before
-        before.machine.kernel = "Linux 1.0"
-        before.warnings = ["busy"]
-        after.plan.cases[0].settings.seconds = 2
-        let cautions = Comparison(after, since: before).cautions
-        #expect(cautions.contains { $0.hasPrefix("another kernel: Linux 1.0 then") })
-        #expect(cautions.contains("\"test\" was measured with other settings"))
-        #expect(cautions.contains("then: busy"))
-    }
-
     @Test("JSON gives the same result back")
     func roundTrip() throws {
         var result = Self.result(["a": [1, 2], "b": []])
@@ -98,6 +85,49 @@ struct ResultTests {
         #expect(points.allSatisfy { $0.isMemcpy || points.contains($0.besideMemcpy) })
         sweep.memcpy = false
         #expect(sweep.points(["x"]).count(where: \.isMemcpy) == 0)
+        // A sweep's own engines, not those that there are.
+        sweep.engines = ["z"]
+        #expect(Set(sweep.points(["x"]).map(\.engine)) == ["z"])
+    }
+
+    @Test("what engines are measured beside has the same bytes, depth and threads, and stands before them")
+    func baselines() throws {
+        var sweep = BenchCase()
+        (sweep.sizes, sweep.depths, sweep.threads) = ([64, 128], [1, 4], [1, 2])
+        sweep.operations = [.copy, .fromPeripheral, .toPeripheral]
+        sweep.waits = [.poll, .wait]
+        let points = sweep.points(["x"])
+        #expect(points.count(where: \.isMemcpy) == 8 && points.count(where: \.isSystemCall) == 16)
+        for (place, point) in points.enumerated() where !point.isBaseline {
+            let calls: [BenchOperation: String] = [.fromPeripheral: "pread", .toPeripheral: "pwrite"]
+            for name in ["memcpy", calls[point.operation]].compactMap(\.self) {
+                let beside = points.firstIndex {
+                    $0.engine == name && $0.bytes == point.bytes && $0.depth == point.depth && $0.threads == point.threads
+                }
+                #expect(try #require(beside, "\(name) beside \(point)") < place)
+            }
+        }
+    }
+
+    @Test("the points of a plan are counted without making them; a case that is left out counts none")
+    func mostPoints() {
+        var sweep = BenchCase()
+        (sweep.engines, sweep.operations, sweep.sizes, sweep.depths) = (["x", "y"], [.copy, .fill], [1, 2], [1, 2])
+        (sweep.threads, sweep.modes, sweep.waits, sweep.memcpy) = ([1, 2], [.burst, .demand], [.poll, .wait], false)
+        #expect(BenchPlan(cases: [sweep]).mostPoints == 128 && sweep.points([]).count == 128)
+        var skipped = sweep
+        skipped.skip = true
+        #expect(BenchPlan(cases: [sweep, skipped, sweep]).mostPoints == 256)
+    }
+
+    @Test("a mode's text is read back; what is no mode is none")
+    func modes() {
+        for mode in [BenchMode.burst, .demand, .cycleStealing(1), .cycleStealing(0.125)] {
+            #expect(BenchMode(text: mode.text) == mode)
+        }
+        for text in ["", "Burst", "steal", "steal:", "steal:0", "steal:-1", "steal:1.01", "steal:nan", "steal:inf", "steal:x"] {
+            #expect(BenchMode(text: text) == nil, "\(text)")
+        }
     }
 
     @Test("this machine's facts")
@@ -132,21 +162,32 @@ struct ResultTests {
         for line in ["", "cpu", "cpu  1 2 3", "cpu  a b c d e f g h i j", "cpu  1 2 3 4 5 6 7 18446744073709551616"] {
             #expect(DisturbanceCounters.ticks(line).steal == nil, "\(line)")
         }
-        #expect(DisturbanceCounters.ticks("cpu  1 2 3 4 5 6 7 8 9 10").all == 36)
+        let ticks = DisturbanceCounters.ticks("cpu  1 2 3 4 5 6 7 8 9 10")
+        #expect(ticks.all == 36 && ticks.steal == 8)
         #expect(DisturbanceCounters.total("some avg10=0.00 avg60=0.00 avg300=0.00 total=12") == 12)
         for line in ["", "total=", "total=-1", "some avg10=0.00"] { #expect(DisturbanceCounters.total(line) == nil) }
+        #expect(DisturbanceCounters.waited("1234 56 7") == 56)
+        for line in ["", "1234", "1234 56", "1234 x 7"] { #expect(DisturbanceCounters.waited(line) == nil) }
     }
 
     @Test("a quiet machine earns no warning; each kind of disturbance earns one")
     func disturbances() {
-        #expect(Disturbance(seconds: 1, steal: 0.001, runQueueWait: 0.001, pressure: 0.01).warnings().isEmpty)
+        #expect(Disturbance(seconds: 1, steal: 0.009, runQueueWait: 0.019, pressure: 0.09).warnings(ownLoad: true).isEmpty)
         #expect(Disturbance(seconds: 1).warnings().isEmpty)
         #expect(
             Disturbance(seconds: 1, steal: 0.05).warnings() == [
                 "other guests of this host had 5.0 % of the processors' time (steal)"
             ])
-        #expect(Disturbance(seconds: 1, runQueueWait: 0.3).warnings().count == 1)
-        #expect(Disturbance(seconds: 1, pressure: 0.5).warnings(ownLoad: true).first?.contains("more threads") == true)
+        let few = Disturbance(seconds: 1, steal: 0.011, runQueueWait: 0.021, pressure: 0.111)
+        #expect(
+            few.warnings() == [
+                "other guests of this host had 1.1 % of the processors' time (steal)",
+                "the measuring threads waited 2.1 % of the time for a processor",
+                "in 11.1 % of the time some thread of the machine waited for a processor",
+            ])
+        // What the run does to itself is no steal.
+        let own = "; the run itself had more threads than there are processors"
+        #expect(zip(few.warnings(ownLoad: true), few.warnings()).map { $0 == $1 + own } == [false, true, true])
     }
 }
 
@@ -184,6 +225,20 @@ struct HostileResultTests {
             ),
             ("a text", { $0.warnings = ["\u{9b}2J"] }), ("a text", { $0.machine.kernel = "\u{7f}" }),
             ("seconds", { $0.seconds = -1 }), ("disturbance", { $0.disturbance.steal = .nan }),
+            ("disturbance", { $0.disturbance.runQueueWait = .nan }), ("disturbance", { $0.disturbance.pressure = .infinity }),
+            ("seconds", { $0.disturbance.seconds = .nan }),
+            ("rows[0]: latency", { $0.rows[0].latency?.mean = .nan }), ("rows[0]: latency", { $0.rows[0].latency?.count = -1 }),
+            (
+                "rows[0]: latency",
+                { $0.rows[0].latency?.curve = Array(repeating: .init(percentile: 1, nanoseconds: 1), count: 10_001) }
+            ),
+            ("rows[0]: share", { $0.rows[0].share = [.nan] }),
+            ("rows[0]: issueNanoseconds", { $0.rows[0].issueNanoseconds = [-1] }),
+            ("rows[0]: a text", { $0.rows[0].implementation = "\u{7}" }),
+            ("rows[0]: a text", { $0.rows[0].failure = "\u{85}" }),
+            ("a text", { $0.machine.processor = "\u{1b}" }), ("a text", { $0.command = ["\u{8}"] }),
+            ("a text", { $0.plan.cases[0].name = "\u{1b}" }), ("a text", { $0.began = "\u{1b}" }),
+            ("a text", { $0.skipped = [SkippedPoint(point: BenchPoint(engine: "a", bytes: 1), reason: "\u{2066}")] }),
             ("skipped[0]: bytes", { $0.skipped = [SkippedPoint(point: BenchPoint(engine: "a", bytes: -1), reason: "")] }),
         ]
         for (number, (what, spoil)) in spoils.enumerated() {

@@ -88,14 +88,27 @@ struct StatisticsTests {
         let summary = try #require(latencies.summary)
         #expect(summary.count == 100_002)
         #expect(summary.minimum == 1)
-        for (found, wanted) in [(summary.p50, 50_000), (summary.p90, 90_000), (summary.p99, 99_000), (summary.p999, 99_900)] {
-            #expect(abs(Double(found) / Double(wanted) - 1) < 0.001)
-        }
+        let percentiles = [
+            (summary.p50, 50_000), (summary.p90, 90_000), (summary.p99, 99_000), (summary.p999, 99_900),
+            (summary.p9999, 99_990),
+        ]
+        for (found, wanted) in percentiles { #expect(abs(Double(found) / Double(wanted) - 1) < 0.001, "\(wanted)") }
+        #expect(abs(summary.mean / ((100_000 * 50_000.5 + 60e9) / 100_002) - 1) < 0.001)
         // What is longer than a minute counts as one.
         #expect(abs(Double(summary.maximum) / 60e9 - 1) < 0.001)
         #expect(summary.curve.count > 20)
+        // The curve says the same as the percentiles, up to where nothing is left above.
+        for point in summary.curve where point.percentile > 1 && point.percentile < 99.99 {
+            #expect(abs(Double(point.nanoseconds) / (point.percentile * 1000) - 1) < 0.01, "\(point)")
+        }
+        #expect(summary.curve.allSatisfy { (0..<100).contains($0.percentile) })
         #expect(zip(summary.curve, summary.curve.dropFirst()).allSatisfy { $0.percentile < $1.percentile })
         #expect(zip(summary.curve, summary.curve.dropFirst()).allSatisfy { $0.nanoseconds <= $1.nanoseconds })
         #expect(Latencies().summary == nil)
+        // One in two thousand is slow: in a thousand none, in ten thousand some.
+        var rare = Latencies()
+        for number in 0..<20_000 { rare.record(number % 2000 == 0 ? 1_000_000 : 1000) }
+        let tail = try #require(rare.summary)
+        #expect(tail.p999 < 1010 && tail.p9999 > 990_000)
     }
 }

@@ -10,12 +10,14 @@ import Testing
 /// What the rows of `dmactl test` find, on engines that do wrong only now and then.
 @Suite("Rows of the self-test", .serialized)
 struct ModeRowTests {
-    private func measure(share: Double, lost: Int?, verifies: Bool = true) throws -> ModeRow {
+    private func measure(
+        share: Double, lost: Int?, mixed: Int? = nil, verifies: Bool = true, duration: Int64 = 0
+    ) throws -> ModeRow {
         var test = SelfTest(seed: 9)
-        test.duration = 0
+        test.duration = duration
         test.choice.verifies = verifies
         return try ModeRow.measure("engine", share: share, test, Domain(name: "rows")) { () throws(DMAError) in
-            ForgetfulEngine(try CPUEngine(CPUConfiguration(depth: 8)), lost: lost)
+            ForgetfulEngine(try CPUEngine(CPUConfiguration(depth: 8)), lost: lost, mixed: mixed)
         }
     }
 
@@ -28,6 +30,38 @@ struct ModeRowTests {
         #expect(row.bytesVerified >= 4 << 20 && row.bytesVerified.isMultiple(of: 4 << 20))
     }
 
+    @Test("one that was not made in a later round is found too: what an earlier one brought there is wiped")
+    func lostLater() throws {
+        // As long as it takes to come to the second round.
+        for duration: Int64 in [100_000_000, 1_000_000_000, 10_000_000_000, 100_000_000_000] {
+            let row = try measure(share: 1, lost: 20, duration: duration)
+            guard row.bytesVerified > 16 << 20 else { continue }
+            #expect(!row.passed && row.bytesWrong == 1 << 20)
+            return
+        }
+        Issue.record("no second round")
+    }
+
+    @Test("a copy of another source than its own is found")
+    func mixed() throws {
+        let row = try measure(share: 1, lost: nil, mixed: 5)
+        #expect(!row.passed && row.bytesWrong > 1 << 19 && row.bytesWrong <= 1 << 20)
+    }
+
+    @Test("the speed is that of the moving, and the share that of the engine")
+    func figures() throws {
+        for share in [1.0, 0.5] {
+            let began = Deadline.now.nanoseconds
+            let row = try measure(share: share, lost: nil)
+            let seconds = Double(Deadline.now.nanoseconds - began) / 1e9
+            // What was made ready and compared took time too.
+            #expect(row.bytesPerSecond >= Double(row.bytesVerified) / seconds && row.bytesPerSecond < 1e12)
+            #expect(row.askedShare == share && row.mode == (share == 1 ? "burst" : "cycle stealing"))
+            // The rest after each turn is as long as the turn.
+            if share == 0.5 { #expect(row.measuredShare < 0.8) } else { #expect(row.measuredShare > 0.5) }
+        }
+    }
+
     @Test("where all are made, nothing is wrong, and every copy was compared", arguments: [1.0, 0.5])
     func whole(_ share: Double) throws {
         let row = try measure(share: share, lost: nil)
@@ -38,23 +72,28 @@ struct ModeRowTests {
     }
 }
 
-/// Reports one copy complete that it has not made.
+/// Reports one copy complete that it has not made, or that it made of the source before.
 private struct ForgetfulEngine: ~Copyable, Engine {
     private var base: CPUEngine
     private let lost: Int?
+    private let mixed: Int?
     private var count = 0
+    private var before: UInt64 = 0
 
-    init(_ base: consuming CPUEngine, lost: Int?) {
+    init(_ base: consuming CPUEngine, lost: Int?, mixed: Int?) {
         self.base = base
         self.lost = lost
+        self.mixed = mixed
     }
 
     var capabilities: Capabilities { base.capabilities }
     mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
-        defer { count += 1 }
+        defer { (count, before) = (count + 1, descriptor.source) }
         var descriptor = descriptor
-        // The target is as it was wiped.
-        if count == lost { descriptor = Descriptor(kind: .fill, destination: descriptor.destination, count: descriptor.count) }
+        // The memory of the copy before is kept to the end of the round.
+        if count == mixed { descriptor.source = before }
+        // The source onto itself: the target stays as it was.
+        if count == lost { descriptor.destination = descriptor.source }
         return base.enqueue(descriptor, tag: tag)
     }
     mutating func issuePending() { base.issuePending() }

@@ -104,9 +104,11 @@ struct DisturbanceCounters: Sendable {
     }
 
     /// Nanoseconds that the calling thread has waited on run queues since it began; nil where the kernel does not count.
-    static var runQueueWaitOfThread: Int64? {
-        guard let line = SmallFile.line("/proc/thread-self/schedstat") else { return nil }
+    static var runQueueWaitOfThread: Int64? { SmallFile.line("/proc/thread-self/schedstat").flatMap(waited) }
+
+    /// Of "NANOSECONDS-RUN NANOSECONDS-WAITED SLICES": the second number.
+    static func waited(_ line: String) -> Int64? {
         let numbers = line.split(separator: " ").compactMap { Int64($0) }
-        return numbers.count >= 2 ? numbers[1] : nil
+        return numbers.count == 3 ? numbers[1] : nil
     }
 }

@@ -21,10 +21,14 @@ enum Check {
         let pattern = LaneShape.pattern
         let wrong = try cargo.withBytes { bytes throws(DMAError) in
             var wrong = 0
-            // Whole words, which are in range; a rest of less than one is left out.
-            for offset in stride(from: 0, to: shape.bytes - 7, by: 8)
-            where unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt64.self) != pattern {
-                wrong += 8
+            for offset in stride(from: 0, to: shape.bytes, by: 8) {
+                // A whole word is in range, and mostly right.
+                let end = min(offset + 8, shape.bytes)
+                if end == offset + 8, unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt64.self) == pattern { continue }
+                for place in offset..<end {
+                    let expected = UInt8(truncatingIfNeeded: pattern.littleEndian >> UInt64((place - offset) * 8))
+                    if unsafe bytes.unsafeLoad(fromByteOffset: place, as: UInt8.self) != expected { wrong += 1 }
+                }
             }
             return wrong
         }

@@ -55,7 +55,6 @@ struct Foreground: Sendable {
         demand?.withdraw()
         _ = pieces(until: stage.end, asks: true)
         demand?.request(1 << 40)
-        guard !alone.isEmpty, !beside.isEmpty else { return tally }
         let rate = (Double(beside.count) / beside.reduce(0, +)) / (Double(alone.count) / alone.reduce(0, +))
         tally.effect = ForegroundEffect(
             aloneP50: Statistics.quantile(alone, 0.5), aloneP99: Statistics.quantile(alone, 0.99),
@@ -67,13 +66,14 @@ struct Foreground: Sendable {
         var times: [Double] = []
         times.reserveCapacity(16_384)
         var began = cdma_monotonic_nanoseconds()
-        while began < end, !stage.isCalledOff {
+        // One in any case: a machine that was held up for all of the time has a figure, which says so.
+        repeat {
             Foreground.compute(Foreground.roundsInPiece)
             if asks { demand?.request(Foreground.request) }
             let over = cdma_monotonic_nanoseconds()
             times.append(Double(over - began))
             began = over
-        }
+        } while began < end && !stage.isCalledOff
         return times
     }
 

@@ -98,7 +98,8 @@ struct Turn {
             hands.tallies, task, began: began, processorTime: processorTime - (task?.processorNanoseconds ?? 0))
     }
 
-    private func outcome(
+    /// What all lanes brought back, together.
+    func outcome(
         _ tallies: [LaneTally], _ task: Foreground.Tally?, began: Int64, processorTime: Int64
     ) -> Outcome {
         var outcome = Outcome()

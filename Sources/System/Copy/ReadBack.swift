@@ -30,19 +30,24 @@ struct ReadBack {
                 guard count >= 0 else { throw .reading(name, at: range.lowerBound, errno: Int32(-count)) }
                 return Int(count)
             }
-            guard count == range.count else {
-                throw CopyFailure(
-                    .verifyFailed, name, asked: "to read back \(range.count) bytes at offset \(range.lowerBound)",
-                    possible: "\(count) bytes: the file is shorter", cure: "see who else writes it, and copy again")
-            }
+            guard count == range.count else { throw shorter(range.lowerBound + UInt64(count), end) }
             order.read(sequence, range, crc: CRC32C.of(buffer.bytes.extracting(0..<count)))
             order.written(sequence)
             sequence += 1
             control.update { $0.bytes = order.done }
         }
+        // Behind the last data, a hole and the end of the file look alike.
+        let facts = try file.facts()
+        guard facts.kind != .regular || facts.size >= end else { throw shorter(facts.size, end) }
         order.advance(to: end)
         control.update { $0.bytes = end }
         return order.crc
+    }
+
+    private func shorter(_ size: UInt64, _ end: UInt64) -> CopyFailure {
+        CopyFailure(
+            .verifyFailed, name, asked: "to read back \(end) bytes", possible: "\(size): the file is shorter",
+            cure: "see who else writes it, and copy again")
     }
 
     /// Drops the file's pages from the cache, so that reading it means reading the medium. They must be flushed.

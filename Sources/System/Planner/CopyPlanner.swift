@@ -262,7 +262,7 @@ public struct CopyPlanner: Sendable {
             depth = 2
             reason = "one comes while the other goes"
         }
-        // A quarter of what is free is enough for everybody.
+        // An eighth of what is free leaves enough for everybody else.
         let room = max(facts.freeMemory / 8, chunk) / chunk
         if UInt64(depth) > room {
             depth = Int(room)

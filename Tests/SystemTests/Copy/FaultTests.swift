@@ -64,6 +64,37 @@ struct FaultTests {
         try expectOld(scratch)
     }
 
+    @Test(
+        "a device that changes a byte: --verify finds it, and the old target stands",
+        arguments: [TargetTreatment.replace, .resume])
+    func damaged(_ treatment: TargetTreatment) throws {
+        let scratch = try files()
+        for place: UInt64 in [0, 3_000_000, UInt64(size) - 1] {
+            let verifying = options {
+                $0.verifies = true
+                $0.treatment = treatment
+            }
+            expectCode(.verifyFailed) {
+                _ = try faulty(.damages(at: place)).copy(from: .path(scratch.at("a")), to: .path(scratch.at("b")), verifying)
+            }
+            #expect(try scratch.read("b") == Array("old".utf8))
+        }
+        // Who does not ask is not told: the fault was there.
+        _ = try faulty(.damages(at: 5)).copy(from: .path(scratch.at("a")), to: .path(scratch.at("b")), options())
+        let differing = try Command.shell("cmp -l a b", folder: scratch.path).output.split(separator: "\n")
+        #expect(differing.count == 1 && differing.first?.split(separator: " ").first == "6")
+    }
+
+    @Test("what was written behind the end is cut off again where the copy fails")
+    func append() throws {
+        let scratch = try files()
+        expectCode(.writeFailed) {
+            _ = try faulty(.write(at: 5_000_000, errno: 5)).copy(
+                from: .path(scratch.at("a")), to: .path(scratch.at("b")), options { $0.treatment = .append })
+        }
+        try expectOld(scratch)
+    }
+
     @Test("a device that never answers: a stop comes through within two seconds")
     func hang() throws {
         let isTimely = try Machine.isTimely(2) {
@@ -98,11 +129,15 @@ struct FaultTests {
         #expect(try scratch.names() == [".b.dmactl-journal", ".b.dmactl-part", "a", "b"])
         let report = try faulty(.none).copy(from: .path(scratch.at("a")), to: .path(scratch.at("b")), resuming)
         #expect(report.resumed > 0 && report.resumed <= 5_000_000, "\(report.resumed)")
-        #expect(report.moved == UInt64(size) - report.resumed)
+        #expect(report.moved == UInt64(size) - report.resumed && report.holes == 0)
+        let expected = try scratch.read("a")
+        #expect(unsafe report.crc32c == CRC32C.of(expected.span.bytes))
         try expectSame(scratch)
     }
 
-    @Test("a part file that was touched, or a source that was, is not gone on with", arguments: ["part", "source", "journal"])
+    @Test(
+        "a part file that was touched, or a source that was, is not gone on with",
+        arguments: ["part", "short", "source", "journal"])
     func resumeRefused(what: String) throws {
         let scratch = try files()
         let resuming = options { $0.treatment = .resume }
@@ -113,6 +148,7 @@ struct FaultTests {
         let line =
             switch what {
             case "part": "printf x | dd of=.b.dmactl-part bs=1 seek=1000 conv=notrunc 2>/dev/null"
+            case "short": "truncate -s 1000 .b.dmactl-part"
             case "source": "touch -d 2001-01-01 a"
             default: "echo nonsense > .b.dmactl-journal"
             }
@@ -122,36 +158,87 @@ struct FaultTests {
         try expectSame(scratch)
     }
 
+    @Test("a part file of nobody knows what leaves nothing of itself, not in holes either")
+    func strangePart() throws {
+        let scratch = try Scratch()
+        try Command.shell(
+            "truncate -s 1M a; printf end >> a; head -c 2000000 /dev/urandom > .b.dmactl-part", folder: scratch.path)
+        for engine in [nil, "io_uring"] {
+            var options = CopyOptions()
+            options.treatment = .resume
+            options.engine = engine
+            let report = try Copier().copy(from: .path(scratch.at("a")), to: .path(scratch.at("b")), options)
+            #expect(report.resumed == 0)
+            try expectSame(scratch)
+            try Command.shell("rm b; head -c 2000000 /dev/urandom > .b.dmactl-part", folder: scratch.path)
+        }
+    }
+
+    @Test("a part file with a second name is refused; one that another copy works on is held; one that is left over is named")
+    func partFiles() throws {
+        let scratch = try files()
+        let resuming = options { $0.treatment = .resume }
+        let (from, to) = (Endpoint.path(scratch.at("a")), Endpoint.path(scratch.at("b")))
+        try Command.shell("echo mine > other; ln other .b.dmactl-part", folder: scratch.path)
+        expectCode(.badJournal) { _ = try faulty(.none).copy(from: from, to: to, resuming) }
+        #expect(try scratch.read("other") == Array("mine\n".utf8))
+        try Command.shell("rm other .b.dmactl-part", folder: scratch.path)
+        // While a copy is on its way, a second one to the same place.
+        let second = faulty(.none)
+        let control = CopyControl { progress in
+            guard progress.phase == .copying, progress.bytes == 0 else { return }
+            expectCode(.held) { _ = try second.copy(from: from, to: to, resuming) }
+        }
+        expectCode(.readFailed) {
+            _ = try faulty(.read(at: 5_000_000, errno: 5)).copy(from: from, to: to, resuming, control: control)
+        }
+        let report = try Copier().copy(from: from, to: to)
+        #expect(report.notes.contains { $0.hasPrefix("an interrupted copy is still there") && $0.hasSuffix("/.b.dmactl-part") })
+    }
+
+    @Test("the other names of a file that was replaced lead to the old bytes, and that is said")
+    func otherNames() throws {
+        let scratch = try files()
+        try Command.run(["ln", scratch.at("b"), scratch.at("c")])
+        let report = try Copier().copy(from: .path(scratch.at("a")), to: .path(scratch.at("b")))
+        #expect(report.notes.contains { $0.hasPrefix("the old file had 2 names") })
+        #expect(try scratch.read("c") == Array("old".utf8))
+        try Command.run(["rm", scratch.at("c")])
+        #expect(try Copier().copy(from: .path(scratch.at("a")), to: .path(scratch.at("b"))).notes.isEmpty)
+    }
+
     private func expectSame(_ scratch: Scratch) throws {
         #expect(try scratch.read("a") == scratch.read("b"))
         #expect(try scratch.names() == ["a", "b"])
     }
 
-    @Test("a source that shrinks meanwhile is an error; one that grows is copied as long as it was")
-    func changing() throws {
-        for grows in [false, true] {
-            for engine in [nil, "io_uring"] {
-                let scratch = try files()
-                let path = scratch.at("a")
-                let size = size
-                let thread = Thread {
-                    usleep(150_000)
-                    _ = unsafe truncate(path, grows ? size * 2 : size / 2)
-                }
-                var slow = CopyOptions()
-                slow.rate = UInt64(size) * 2
-                slow.chunk = 128 << 10
-                slow.engine = engine
-                thread.start()
-                if grows {
-                    let report = try Copier().copy(from: .path(path), to: .path(scratch.at("b")), slow)
-                    #expect(report.bytes == UInt64(size) && report.notes.contains { $0.contains("grew") })
-                    #expect(try scratch.read("b").count == size)
-                } else {
-                    expectCode(.sourceShrank) { _ = try Copier().copy(from: .path(path), to: .path(scratch.at("b")), slow) }
-                    try expectOld(scratch)
-                }
+    @Test(
+        "a source that shrinks meanwhile is an error; one that grows is copied as long as it was; one that was written is said",
+        arguments: ["shrinks", "grows", "written"], [nil, "io_uring"])
+    func changing(_ what: String, _ engine: String?) throws {
+        let scratch = try files()
+        let (path, size) = (scratch.at("a"), size)
+        var options = CopyOptions()
+        options.engine = engine
+        // When the bytes begin to move, its size has been looked at.
+        let control = CopyControl { progress in
+            guard progress.phase == .copying, progress.bytes == 0 else { return }
+            if what == "written" {
+                unsafe #expect(utimes(path, [timeval(tv_sec: 1, tv_usec: 0), timeval(tv_sec: 1, tv_usec: 0)]) == 0)
+            } else {
+                unsafe #expect(truncate(path, what == "grows" ? size * 2 : size / 2) == 0)
             }
+        }
+        if what == "shrinks" {
+            expectCode(.sourceShrank) {
+                _ = try Copier().copy(from: .path(path), to: .path(scratch.at("b")), options, control: control)
+            }
+            try expectOld(scratch)
+        } else {
+            let report = try Copier().copy(from: .path(path), to: .path(scratch.at("b")), options, control: control)
+            let says = what == "grows" ? "the source grew" : "the source was written meanwhile"
+            #expect(report.bytes == UInt64(size) && report.notes.contains { $0.hasPrefix(says) })
+            #expect(try scratch.read("b").count == size)
         }
     }
 
@@ -162,6 +249,27 @@ struct FaultTests {
         let plan = try copier.plan(from: .path(scratch.at("a")), to: .null)
         expectCode(.badPlan) { _ = try copier.copy(from: .path(scratch.at("a")), to: .path(scratch.at("b")), plan: plan) }
         let own = try copier.plan(from: .path(scratch.at("a")), to: .path(scratch.at("b")))
+        let changes: [(String, (inout CopyPlan) -> Void)] = [
+            ("source", { $0.source = .stream }), ("source", { $0.source = .memory }), ("target", { $0.target = .stream }),
+            ("publishing", { $0.publishing = .inPlace }), ("publishing", { $0.publishing = .none }),
+            ("path", { $0.path = .memory }),
+        ]
+        for (field, change) in changes {
+            var changed = own
+            change(&changed)
+            #expect("\(field)") {
+                _ = try copier.copy(from: .path(scratch.at("a")), to: .path(scratch.at("b")), plan: changed)
+            } throws: { ($0 as? CopyFailure)?.code == .badPlan && ($0 as? CopyFailure)?.subject == field }
+        }
+        // Zeroes that must be written must not be left out.
+        try Command.run(["truncate", "-s", "1M", scratch.at("holes")])
+        var appending = CopyOptions()
+        appending.treatment = .append
+        var keeping = try copier.plan(from: .path(scratch.at("holes")), to: .path(scratch.at("b")), appending)
+        keeping.holes = .keep
+        expectCode(.badPlan) {
+            _ = try copier.copy(from: .path(scratch.at("holes")), to: .path(scratch.at("b")), appending, plan: keeping)
+        }
         #expect(try copier.copy(from: .path(scratch.at("a")), to: .path(scratch.at("b")), plan: own).bytes == UInt64(size))
     }
 }

@@ -11,6 +11,8 @@ enum Fault: Sendable {
     case read(at: UInt64, errno: Int32)
     /// Writes that touch this place.
     case write(at: UInt64, errno: Int32)
+    /// The byte of this place is another on the medium, and nothing is said.
+    case damages(at: UInt64)
     /// From this place on nothing is ever finished.
     case hangs(at: UInt64)
     case none
@@ -51,6 +53,11 @@ struct FaultyEngine: ~Copyable, Engine {
         case .write(let place, let errno) where !isRead && range.contains(place):
             queued.append(Completion(tag: tag, status: .writeFailed, residue: descriptor.count, value: UInt64(errno)))
             return true
+        case .damages(let place) where !isRead && range.contains(place):
+            // The block is the transfer's until its completion is taken, and as long as the transfer.
+            let address = UInt(descriptor.sourceSegment(0).address) + UInt(place - position)
+            if let byte = unsafe UnsafeMutablePointer<UInt8>(bitPattern: address) { unsafe byte.pointee ^= 1 }
+            return base.enqueue(descriptor, tag: tag)
         case .hangs(let place) where range.contains(place):
             hangs += 1
             return true

@@ -11,7 +11,8 @@ struct EndpointTests {
         let cases: [(String, UInt64)] = [
             ("0", 0), ("4096", 4096), ("1B", 1), ("64KiB", 65_536), ("64 KiB", 65_536), ("1MiB", 1 << 20),
             ("10GB", 10_000_000_000),
-            ("3kB", 3000), ("2TiB", 2 << 40), ("7PiB", 7 << 50),
+            ("3kB", 3000), ("5MB", 5_000_000), ("6TB", 6_000_000_000_000), ("4GiB", 4 << 30), ("2TiB", 2 << 40),
+            ("7PiB", 7 << 50),
         ]
         for (text, bytes) in cases { #expect(try ByteSize.parse(text, for: "x") == bytes, "\(text)") }
     }

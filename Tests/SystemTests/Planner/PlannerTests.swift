@@ -88,6 +88,108 @@ struct PlannerTests {
         #expect(throws: CopyFailure.self) { try plan(facts) { $0.verifies = true } }
     }
 
+    @Test("where the cache is worth more than the medium: by size, by what is in it, by what fits")
+    func cacheOrMedium() throws {
+        let threshold: UInt64 = 16 << 20
+        #expect(try plan(files(threshold)).source == .direct && plan(files(threshold - 1)).source == .buffered)
+        #expect(try plan(files(1 << 30, cached: 400 << 20)).source == .direct)
+        #expect(try plan(files(1 << 30, cached: 600 << 20)).source == .buffered)
+        // Nobody waits for the medium: a quarter of what is free may wait in the cache.
+        for (free, target) in [(UInt64(4) << 30, CopyPlan.Access.buffered), ((4 << 30) - 4, .direct)] {
+            var facts = files(1 << 30)
+            facts.freeMemory = free
+            #expect(try plan(facts) { $0.flushes = false }.target == target)
+        }
+        #expect(try plan(files(1 << 30)) { $0.treatment = .append }.target == .buffered)
+        var facts = files(1 << 30)
+        facts.target.directAlignment = 0
+        #expect(try plan(facts).target == .buffered && plan(facts).source == .direct)
+    }
+
+    @Test("a transfer is no larger than the device takes, and no more are in flight than there are")
+    func transfers() throws {
+        for (limit, chunk) in [(UInt64(0), UInt64(1 << 20)), (4 << 20, 1 << 20), (600_000, 598_016), (65_536, 256 << 10)] {
+            var facts = files(4 << 30)
+            facts.source.largestRequest = limit
+            #expect(try plan(facts).chunk == chunk, "\(limit)")
+        }
+        #expect(try plan(files(16 << 20)).depth == 16 && plan(files((16 << 20) - 1)) { $0.engine = "io_uring" }.depth == 4)
+        for (size, depth) in [(UInt64(1), 1), (256 << 10, 1), (256 << 10 + 1, 2), (700 << 10, 3)] {
+            #expect(try plan(files(size)) { $0.engine = "io_uring" }.depth == depth, "\(size)")
+        }
+        var facts = files(4 << 30)
+        facts.lockable = 16 << 20
+        #expect(try plan(facts).registered)
+        facts.lockable -= 1
+        #expect(try !plan(facts).registered)
+    }
+
+    @Test("holes are kept in a new file, and written where the target has something else there")
+    func holes() throws {
+        var facts = files(4 << 30)
+        #expect(try plan(facts).holes == .none)
+        facts.source.data = 1 << 30
+        #expect(try plan(facts).holes == .keep)
+        #expect(try plan(facts) { $0.treatment = .append }.holes == .write)
+        facts.target = CopyFacts.Side(kind: .block, size: 8 << 30, directAlignment: 512)
+        let disk = try plan(facts)
+        #expect(disk.holes == .write && !disk.preallocates && disk.publishing == .none && disk.path == .engine)
+    }
+
+    @Test("no way is taken that would not do what was asked")
+    func ways() throws {
+        let btrfs: UInt64 = 0x9123_683e
+        let wishes: [(inout CopyOptions) -> Void] = [
+            { $0.rate = 1000 }, { $0.verifies = true }, { $0.mode = .burst }, { $0.treatment = .inPlace },
+            { $0.treatment = .append },
+            { $0.treatment = .resume },
+        ]
+        for (number, wish) in wishes.enumerated() {
+            #expect(try plan(files(4 << 30, fileSystem: btrfs), wish).path != .reflink, "\(number)")
+        }
+        var apart = files(4 << 30, fileSystem: btrfs)
+        apart.target.device = 8
+        #expect(try plan(apart).path != .reflink)
+        // What the kernel moves, nobody here counts a CRC of.
+        let nfs: UInt64 = 0x6969
+        for wish in [{ $0.verifies = true }, { $0.treatment = .resume }, { $0.treatment = .append }]
+            as [(inout CopyOptions) -> Void]
+        {
+            #expect(try plan(files(5 << 20, fileSystem: nfs), wish).path == .readWrite)
+        }
+        var endless = files(0, fileSystem: nfs)
+        (endless.source.size, endless.source.data) = (nil, nil)
+        #expect(try plan(endless).path == .readWrite)
+        var pipe = files(5 << 20)
+        pipe.source = CopyFacts.Side(kind: .pipe)
+        #expect(try plan(pipe).path == .splice)
+        for wish in [{ $0.treatment = .resume }, { $0.chunk = 4096 }, { $0.treatment = .append }]
+            as [(inout CopyOptions) -> Void]
+        {
+            #expect(try plan(pipe, wish).path == .engine)
+        }
+    }
+
+    @Test("wishes that contradict themselves, or are out of range, are refused by name; the ends of the ranges are taken")
+    func badWishes() throws {
+        let refused: [(String, (inout CopyOptions) -> Void)] = [
+            ("--share", { $0.share = 0 }), ("--share", { $0.share = 1.01 }), ("--share", { $0.share = .nan }),
+            ("--chunk", { $0.chunk = 511 }), ("--chunk", { $0.chunk = (64 << 20) + 1 }), ("--depth", { $0.depth = 0 }),
+            ("--depth", { $0.depth = 257 }), ("--rate", { $0.rate = 0 }),
+            ("--resume", { ($0.treatment, $0.reflink) = (.resume, .always) }),
+            ("--append", { ($0.treatment, $0.reflink) = (.append, .always) }),
+        ]
+        for (name, wish) in refused {
+            #expect("\(name)") {
+                _ = try plan(files(4 << 30), wish)
+            } throws: { ($0 as? CopyFailure)?.code == .badOption && ($0 as? CopyFailure)?.subject == name }
+        }
+        let taken: [(inout CopyOptions) -> Void] = [
+            { $0.share = 1 }, { $0.chunk = 512 }, { ($0.chunk, $0.depth) = (64 << 20, 1) }, { $0.depth = 256 }, { $0.rate = 1 },
+        ]
+        for wish in taken { #expect(throws: Never.self) { _ = try plan(files(4 << 30), wish) } }
+    }
+
     @Test("wishes are followed, and said to be wishes")
     func wishes() throws {
         let plan = try plan(files(4 << 30)) {
@@ -105,6 +207,7 @@ struct PlannerTests {
     func reasons() throws {
         var random = Seeded("reasons")
         let kinds: [FileKind?] = [nil, .regular, .block, .character, .pipe, .socket]
+        var plans = 0
         for _ in 0..<3000 {
             var facts = CopyFacts()
             func side() -> CopyFacts.Side {
@@ -130,7 +233,10 @@ struct PlannerTests {
             try plan.check()
             let silent = plan.choices.filter(\.reason.isEmpty).map(\.name)
             try #require(silent.isEmpty, "\(silent) of \(facts)")
+            plans += 1
         }
+        // Not everything can be copied to everything.
+        #expect(plans > 1500)
     }
 
     @Test("a plan survives JSON, and hostile ones are refused by field")

@@ -42,6 +42,34 @@ struct JournalTests {
         #expect(ResumeJournal(String(repeating: "x", count: 5000)) == nil)
     }
 
+    @Test("a source with another place, size or time is another source; how far a copy came says nothing of that")
+    func sameSource() throws {
+        let journal = try journal()
+        let changes: [(inout ResumeJournal) -> Void] = [
+            { $0.device += 1 }, { $0.inode += 1 }, { $0.size += 1 }, { $0.modified.seconds += 1 },
+            { $0.modified.nanoseconds ^= 1 },
+        ]
+        for change in changes {
+            var other = journal
+            change(&other)
+            #expect(!journal.isOfSameSource(other) && !other.isOfSameSource(journal))
+        }
+        var further = journal
+        (further.length, further.crc) = (1, 1)
+        #expect(journal.isOfSameSource(further))
+    }
+
+    @Test("a journal goes with what a copy was killed over")
+    func removed() throws {
+        let scratch = try Scratch()
+        let folder = try OpenFile(scratch.path, 0, for: "a test")
+        try journal().write(".j", in: folder)
+        try scratch.write(".j-new", [1])
+        try scratch.write("j", [1])
+        ResumeJournal.remove(".j", in: folder)
+        #expect(try scratch.names() == ["j"])
+    }
+
     @Test("a journal behind a symbolic link is not read")
     func link() throws {
         let scratch = try Scratch()

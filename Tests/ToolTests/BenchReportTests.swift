@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMATestSupport
+import Foundation
+import Testing
+
+@testable import DMABench
+
+/// What `dmactl bench` says of a result that it is given, and how it ends.
+@Suite("Reports of a benchmark", .serialized)
+struct BenchReportTests {
+    private func row(_ point: BenchPoint, factor: Double = 1, foreground: [ForegroundEffect] = []) -> BenchRow {
+        BenchRow(
+            name: "case", point: point, implementation: "test", inFlight: point.depth,
+            bytesPerSecond: [2e9, 1e9, 3e9, 2e9, 2e9].map { $0 * factor }, cpuSecondsPerGB: [1, 0.1, 10],
+            submitNanoseconds: [21, 22, 27], issueNanoseconds: [5, 6, 10],
+            latency: LatencySummary(
+                count: 100, minimum: 900, mean: 1500, p50: 1000, p90: 2000, p99: 10_000, p999: 200_000, p9999: 3_000_000,
+                maximum: 4_000_000, curve: []),
+            share: foreground.isEmpty ? [] : [0.5], foreground: foreground, disturbedRepeats: 0, bytesVerified: 77,
+            bytesWrong: 0,
+            notes: [], failure: nil)
+    }
+
+    private func result(_ rows: [BenchRow]) -> BenchResult {
+        BenchResult(
+            began: "2026-01-01T00:00:00Z", seconds: 12.3, command: ["dmactl", "bench"], machine: MachineFacts(),
+            plan: BenchPlan(cases: []), rows: rows, skipped: [],
+            disturbance: Disturbance(seconds: 12, steal: 0.01, runQueueWait: 0.02, pressure: 0.03), warnings: ["it was busy"])
+    }
+
+    /// Shows a result, beside an earlier one where there is one.
+    private func shown(_ result: BenchResult, since earlier: BenchResult? = nil, _ options: [String] = []) throws
+        -> Command.Answer
+    {
+        let scratch = try Scratch()
+        let file = try scratch.write("now.json", [UInt8](JSONEncoder().encode(result)))
+        let compared =
+            try earlier.map { ["--compare", try scratch.write("then.json", [UInt8](JSONEncoder().encode($0)))] } ?? []
+        return try Program.run(["bench", "--from", file] + compared + options)
+    }
+
+    private let memcpy = BenchPoint(engine: "memcpy", bytes: 65_536)
+    private let cpu = BenchPoint(engine: "cpu", bytes: 65_536)
+
+    @Test("each column of speeds holds what its head says")
+    func speeds() throws {
+        var other = row(BenchPoint(engine: "cpu", bytes: 1024), factor: 3)
+        other.disturbedRepeats = 2
+        let file = BenchPoint(engine: "io_uring", operation: .fromPeripheral, bytes: 65_536)
+        let call = try #require(file.besideSystemCall)
+        let ran = try shown(result([row(memcpy, factor: 4), row(cpu), other, row(call, factor: 0.5), row(file)]))
+        #expect(ran.status == 0, "\(ran.errors)")
+        let rows = Tables.with("x memcpy", ran.output)
+        #expect(
+            rows[1] == [
+                "engine": "cpu", "operation": "copy", "each": "64 KiB", "GB/s": "2.00", "+-": "0.0 %", "x memcpy": "0.25",
+                "x call": "",
+                "op/s": "30.5 k", "p50": "1.0 us", "p99": "10.0 us", "p99.9": "200 us", "submit": "22", "issue": "6",
+                "CPU s/GB": "1.000", "": "",
+            ])
+        #expect(rows[0]["submit"] == "" && rows[0]["x memcpy"] == "")
+        #expect(rows[2]["each"] == "1 KiB" && rows[2]["x memcpy"] == "" && rows[2][""] == "!!")
+        #expect(rows[4]["x call"] == "2.00" && rows[4]["x memcpy"] == "0.25")
+        #expect(ran.output.contains("\n12 s; steal 1.0 %, run-queue wait 2.0 %, CPU pressure 3.0 %\n"))
+        #expect(ran.output.contains("\nwarning: it was busy\n"))
+        var wide = row(cpu)
+        wide.bytesPerSecond = [1e9, 2e9, 3e9]
+        #expect(Tables.with("+-", try shown(result([wide])).output).first?["+-"] == "25.0 %")
+    }
+
+    @Test("each column of what a task beside a transfer feels holds what its head says")
+    func foreground() throws {
+        let effect = ForegroundEffect(aloneP50: 40_000, aloneP99: 50_000, besideP50: 60_000, besideP99: 70_000, rate: 0.25)
+        let ran = try shown(result([row(cpu, foreground: [effect])]))
+        #expect(
+            Tables.with("beside", ran.output).first == [
+                "beside": "cpu", "mode": "burst", "share": "50.0 %", "GB/s": "2.00", "p50 alone us": "40.0",
+                "p50 beside": "60.0",
+                "p99 alone us": "50.0", "p99 beside": "70.0", "its speed": "25 %",
+            ])
+    }
+
+    @Test("each column of a comparison holds what its head says")
+    func compared() throws {
+        let ran = try shown(result([row(cpu, factor: 4)]), since: result([row(cpu)]))
+        let cells = try #require(Tables.with("verdict", ran.output).first)
+        #expect(
+            cells["before GB/s"] == "2.00" && cells["now"] == "8.00" && cells["ratio"] == "4.000"
+                && cells["verdict"] == "faster")
+        #expect(try #require(cells["p"].flatMap { Double($0) }) < 0.05)
+        #expect(ran.output.contains("\ncaution: then: it was busy"))
+    }
+
+    @Test("what failed, and what wrote wrong bytes, is said and ends with 1; --fail-on-slower too, where a row got slower")
+    func ends() throws {
+        var (failed, wrong) = (row(cpu), row(cpu))
+        failed.failure = "it broke"
+        wrong.bytesWrong = 3
+        for (row, says) in [
+            (failed, "FAILED: cpu copy 64 KiB x 32: it broke"), (wrong, "WRONG: cpu copy 64 KiB x 32: 3 bytes"),
+        ] {
+            let ran = try shown(result([self.row(memcpy), row]))
+            #expect(ran.status == 1 && ran.output.contains("\n\(says)\n"), "\(ran.output)")
+            #expect(Tables.with("x memcpy", ran.output).map { $0[""] } == ["", "FAILED"])
+            for format in ["--csv", "--json"] { #expect(try shown(result([row]), [format]).status == 1) }
+        }
+        let (fast, slow) = (result([row(cpu)]), result([row(cpu, factor: 0.2)]))
+        #expect(try shown(slow, since: fast).status == 0)
+        #expect(try shown(slow, since: fast, ["--fail-on-slower"]).status == 1)
+        #expect(try shown(fast, since: slow, ["--fail-on-slower"]).status == 0)
+    }
+
+    @Test("every option of the plan is in the plan")
+    func plan() throws {
+        let options = [
+            "--engine", "cpu", "--operation", "copy", "--operation", "fill", "--size", "4KiB", "--depth", "3", "--threads", "1",
+            "--threads", "2", "--mode", "burst", "--wait", "wait", "--repeats", "2", "--seconds", "0.002", "--batch", "2",
+            "--cache", "cold", "--processor", "0", "--directory", "/tmp", "--file-size", "1MiB", "--access", "random",
+            "--direct",
+        ]
+        let ran = try Program.run(["bench", "--json"] + options)
+        let result = try JSONDecoder().decode(BenchResult.self, from: Data(ran.output.utf8))
+        var sweep = BenchCase()
+        (sweep.name, sweep.engines, sweep.operations, sweep.sizes, sweep.depths) = (
+            "command line", ["cpu"], [.copy, .fill], [4096], [3]
+        )
+        (sweep.threads, sweep.waits) = ([1, 2], [.wait])
+        (sweep.settings.repeats, sweep.settings.seconds, sweep.settings.batch) = (2, 0.002, 2)
+        (sweep.settings.cache, sweep.settings.processors) = (.cold, [0])
+        (sweep.settings.directory, sweep.settings.fileSize, sweep.settings.access) = ("/tmp", 1 << 20, .random)
+        sweep.settings.direct = true
+        #expect(result.plan.cases == [sweep])
+        #expect(result.command == ["dmactl", "bench", "--json"] + options)
+        #expect(result.rows.allSatisfy { $0.bytesPerSecond.count == 2 || $0.hasFailed })
+        for wrong in [
+            ["--processor", "1024"], ["--depth", "0"], ["--threads", "1025"], ["--batch", "0"], ["--repeats", "0"],
+            ["--seconds", "0"],
+        ] {
+            #expect(try Program.run(["bench"] + wrong).status == 64, "\(wrong)")
+        }
+    }
+}
