@@ -76,6 +76,8 @@ struct ScaleTests {
         let times: [(Double, String)] = [
             (0, "0 ns"), (7.4, "7 ns"), (999, "999 ns"), (1000, "1.00 µs"), (12_340, "12.3 µs"), (250_000, "250 µs"),
             (3_000_000, "3.00 ms"), (45_600_000, "45.6 ms"), (1_500_000_000, "1.50 s"), (.nan, "–"),
+            // Rounded, a thousand of one unit is one of the next.
+            (999_499, "999 µs"), (999_600, "1.00 ms"),
         ]
         for (value, text) in times { #expect(Quantity.time(value) == text) }
         let ticks: [(Double, String)] = [
@@ -83,7 +85,8 @@ struct ScaleTests {
         ]
         for (value, text) in ticks { #expect(Quantity.tick(value) == text) }
         let counts: [(Double, String)] = [
-            (999, "999"), (1000, "1.00 k"), (123_456, "123 k"), (1_500_000, "1.50 M"), (2e9, "2.00 G"), (.nan, "–"),
+            (999, "999"), (1000, "1.00 k"), (999_700, "1.00 M"), (123_456, "123 k"), (1_500_000, "1.50 M"), (2e9, "2.00 G"),
+            (.nan, "–"),
         ]
         for (value, text) in counts { #expect(Quantity.count(value) == text) }
         #expect(Quantity.bytes(77) == "77 B" && Quantity.bytes(1_500_000) == "1.50 MB")

@@ -187,7 +187,9 @@ struct MannersTests {
         #expect(Figures.nanoseconds(999) == "999")
         #expect(Figures.nanoseconds(1500) == "1.5 us")
         #expect(Figures.nanoseconds(250_000_000) == "250 ms")
+        #expect(Figures.nanoseconds(999_499) == "999 us" && Figures.nanoseconds(999_500) == "1.0 ms")
         #expect(Figures.count(1_234_567) == "1.23 M")
+        #expect(Figures.count(999_900) == "999.9 k" && Figures.count(999_999) == "1.00 M")
         #expect(Figures.decimal(-0.05, 1) == "-0.1")
         #expect(Figures.decimal(.nan, 1) == "-")
     }

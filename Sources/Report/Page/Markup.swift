@@ -47,7 +47,7 @@ enum Quantity {
     /// Three digits, whatever the size.
     static func short(_ value: Double) -> String {
         let size = abs(value)
-        return decimal(value, size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3)
+        return decimal(value, size >= 99.95 ? 0 : size >= 9.995 ? 1 : size >= 0.9995 ? 2 : 3)
     }
 
     /// A round number, without zeroes at its end.
@@ -65,7 +65,8 @@ enum Quantity {
     /// Nanoseconds in the unit that leaves at least 1.
     static func time(_ nanoseconds: Double) -> String {
         guard nanoseconds.isFinite else { return "–" }
-        for (size, unit) in [(1e9, "s"), (1e6, "ms"), (1e3, "µs")] where nanoseconds >= size {
+        // What would be rounded to 1000 is 1.00 of the next unit.
+        for (size, unit) in [(1e9, "s"), (1e6, "ms"), (1e3, "µs")] where nanoseconds >= 0.9995 * size {
             let value = nanoseconds / size
             return decimal(value, value >= 100 ? 0 : value >= 10 ? 1 : 2) + " " + unit
         }
@@ -78,7 +79,9 @@ enum Quantity {
     static func bytes(_ value: UInt64) -> String { count(Double(value)) + (value < 1000 ? " B" : "B") }
 
     static func count(_ value: Double) -> String {
-        for (size, unit) in [(1e9, " G"), (1e6, " M"), (1e3, " k")] where value >= size { return short(value / size) + unit }
+        for (size, unit) in [(1e9, " G"), (1e6, " M"), (1e3, " k")] where value >= 0.9995 * size {
+            return short(value / size) + unit
+        }
         return decimal(value, 0)
     }
 }

@@ -55,9 +55,11 @@ public enum ByteSize {
             divisor <<= 10
             unit += 1
         }
-        let name = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"][unit]
-        if bytes % divisor == 0 { return "\(bytes / divisor) \(name)" }
+        let names = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
+        if bytes % divisor == 0 { return "\(bytes / divisor) \(names[unit])" }
         let tenths = UInt64((Double(bytes) / Double(divisor) * 10).rounded())
-        return "\(tenths / 10).\(tenths % 10) \(name)"
+        // What would be rounded to 1024.0 is 1.0 of the next unit.
+        if tenths == 10_240, unit < 5 { return "1.0 \(names[unit + 1])" }
+        return "\(tenths / 10).\(tenths % 10) \(names[unit])"
     }
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DMA
+
 /// Rows of text in columns: the first `leading` to the left, the others to the right, as numbers are read.
 ///
 /// On a terminal that is too narrow, columns are set closer, then optional ones are left out, which a line below says; then the
@@ -97,16 +99,7 @@ enum Figures {
     static func rate(_ bytesPerSecond: Double) -> String { decimal(bytesPerSecond / 1e9, 2) }
 
     /// A number of bytes in the binary unit that leaves it at least 1.
-    static func bytes(_ count: UInt64) -> String {
-        let units = ["B", "KiB", "MiB", "GiB", "TiB"]
-        var value = Double(count)
-        var unit = 0
-        while value >= 1024, unit < units.count - 1 {
-            value /= 1024
-            unit += 1
-        }
-        return (unit == 0 || value == value.rounded() ? String(Int(value.rounded())) : decimal(value, 1)) + " " + units[unit]
-    }
+    static func bytes(_ count: UInt64) -> String { ByteSize.text(count) }
 
     static func microseconds(_ nanoseconds: Int64) -> String {
         decimal(Double(nanoseconds) / 1000, nanoseconds < 100_000 ? 1 : 0)
@@ -115,12 +108,13 @@ enum Figures {
     /// Nanoseconds with three digits: "850", "12.3k" would not do for a time, so "12.3 us", "1.20 ms".
     static func nanoseconds(_ value: Int) -> String {
         if value < 1000 { return "\(value)" }
-        if value < 1_000_000 { return decimal(Double(value) / 1e3, value < 100_000 ? 1 : 0) + " us" }
+        // What would be rounded to 1000 is 1.0 of the next unit.
+        if value < 999_500 { return decimal(Double(value) / 1e3, value < 100_000 ? 1 : 0) + " us" }
         return decimal(Double(value) / 1e6, value < 100_000_000 ? 1 : 0) + " ms"
     }
 
     static func count(_ value: Double) -> String {
-        if value >= 1e6 { return decimal(value / 1e6, 2) + " M" }
+        if value >= 999_950 { return decimal(value / 1e6, 2) + " M" }
         if value >= 1e4 { return decimal(value / 1e3, 1) + " k" }
         return decimal(value, 0)
     }

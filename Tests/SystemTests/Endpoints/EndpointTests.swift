@@ -39,6 +39,7 @@ struct EndpointTests {
     func texts() {
         #expect(ByteSize.text(0) == "0 B" && ByteSize.text(1023) == "1023 B" && ByteSize.text(1024) == "1 KiB")
         #expect(ByteSize.text(1536) == "1.5 KiB" && ByteSize.text(20 << 40) == "20 TiB")
+        #expect(ByteSize.text((1 << 20) - 1) == "1.0 MiB" && ByteSize.text((1 << 20) - 60) == "1023.9 KiB")
         #expect(ByteSize.text(.max) == "16384.0 PiB")
         for rate in [Double.infinity, .nan, -1, 1e30, 0, 5] { #expect(ByteSize.text(rate: rate).hasSuffix("/s")) }
     }
