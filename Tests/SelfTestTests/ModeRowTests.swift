@@ -28,6 +28,18 @@ struct ModeRowTests {
         #expect(row.bytesVerified >= 4 << 20 && row.bytesVerified.isMultiple(of: 4 << 20))
     }
 
+    @Test("a row of an hour that is stopped ends after a round, of which every copy was compared")
+    func stopped() throws {
+        var test = SelfTest(seed: 9)
+        let stop = StopRequest()
+        (test.duration, test.stop) = (3_600_000_000_000, stop)
+        stop.stop()
+        let row = try ModeRow.measure("engine", share: 1, test, Domain(name: "rows")) { () throws(DMAError) in
+            try CPUEngine(CPUConfiguration(depth: 8))
+        }
+        #expect(row.passed && row.bytesVerified == 16 << 20 && row.bytesPerSecond > 0)
+    }
+
     @Test("where all are made, nothing is wrong, and every copy was compared", arguments: [1.0, 0.5])
     func whole(_ share: Double) throws {
         let row = try measure(share: share, lost: nil)
