@@ -97,7 +97,8 @@ let package = Package(
             ],
             path: "Tests/AdapterTests", swiftSettings: house),
         .testTarget(
-            name: "DMAToolTests", dependencies: ["DMATestSupport", "DMA", "DMABench", "DMACore", "ScriptedEngines", "dmactl"],
+            name: "DMAToolTests",
+            dependencies: ["DMATestSupport", "DMA", "DMABench", "DMACore", "DMASelfTest", "ScriptedEngines", "dmactl"],
             path: "Tests/ToolTests", swiftSettings: house),
         .testTarget(
             name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore", "DMATestSupport"], path: "Tests/BenchTests",
