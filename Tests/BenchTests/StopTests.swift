@@ -33,10 +33,10 @@ struct StopTests {
         return points
     }()
 
-    /// Stops a measurement of an hour, or its hour of warming up, after up to 0.2 seconds. How many seconds it took to end.
+    /// Stops a measurement, or its warm-up, long before its end. How many seconds it took to end.
     private func stop(_ point: BenchPoint, warmup: Double, after delay: Double) async throws -> Double {
         var settings = BenchSettings()
-        settings.seconds = 3600
+        settings.seconds = 20
         settings.warmup = warmup
         settings.fileSize = 8 << 20
         let isRead = point.operation == .fromPeripheral
@@ -59,10 +59,10 @@ struct StopTests {
         return Double(over - (await stopper.value)) / 1e9
     }
 
-    @Test("a measurement of an hour ends within a second, and is none", arguments: points)
+    @Test("a measurement ends within a second however long it is, and is none", arguments: points)
     func measurement(_ point: BenchPoint) async throws {
         var random = Seeded("stop \(point)")
-        for warmup in point.mode.isPaced || point.wait == .await ? [0] : [0, 3600.0] {
+        for warmup in point.mode.isPaced || point.wait == .await ? [0] : [0, 20.0] {
             var seconds: [Double] = []
             // The machine is shared: one of three attempts is to be in time.
             while seconds.count < 3, seconds.last ?? 2 >= 1 {
