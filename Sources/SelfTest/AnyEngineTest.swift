@@ -18,6 +18,7 @@ extension SelfTest {
             seed: seed, iterations: iterations, maximumBytes: bytes, domain: domain, duration: contractDuration,
             patience: patience, only: only)
         suite.choice = choice
+        suite.stop = stop
         return suite
     }
 
@@ -28,6 +29,7 @@ extension SelfTest {
         (survey.choice.xorSources, survey.choice.pqSources) = (chosen.xor, chosen.pq)
         survey.channels = channel == nil ? channels : 1
         survey.patience = patience
+        survey.stop = stop
         return survey
     }
 
@@ -61,7 +63,7 @@ extension SelfTest {
     ) throws(DMAError) {
         let offer = listing.offer
         guard offer.capabilities.operations.contains(.copy), operations?.contains(.copy) ?? true else { return }
-        for fault in InjectedFault.allCases {
+        for fault in InjectedFault.allCases where !stop.isStopped {
             let domain = Domain(name: offer.name, constraints: offer.constraints)
             let row = try FaultRow.run(offer.name, fault, seed: seed, patience: patience, domain) { () throws(DMAError) in
                 try listing.provider.open(offer, channel: channel ?? 0)

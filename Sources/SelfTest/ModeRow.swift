@@ -24,7 +24,8 @@ public struct ModeRow: Hashable, Sendable, Codable {
     private static var copies: Int { 16 }
 
     /// Copies for the test's duration in the mode of `share`, in rounds. After each, outside the measured time, every byte of every
-    /// copy is compared, unless the test compares nothing, and its target is wiped for the next round.
+    /// copy is compared, unless the test compares nothing, and its target is wiped for the next round. A stop ends it after a round: the row
+    /// is then one of a shorter duration.
     static func measure<E: Engine & ~Copyable>(
         _ engine: String, share: Double, _ test: SelfTest, _ domain: Domain, _ make: () throws(DMAError) -> E
     ) throws(DMAError) -> ModeRow {
@@ -67,7 +68,7 @@ public struct ModeRow: Hashable, Sendable, Codable {
                 }
                 _ = cargoes.append(cargo)
             }
-        } while Deadline.now < end
+        } while Deadline.now < end && !test.stop.isStopped
         return ModeRow(
             engine: engine, mode: share >= 1 ? "burst" : "cycle stealing", askedShare: share,
             measuredShare: shares.sorted()[shares.count / 2], bytesPerSecond: Double(moved) / (Double(elapsed) / 1e9),

@@ -34,6 +34,9 @@ public struct SelfTest: Sendable {
     public var contractDuration: Int64 = 60_000_000_000
     /// Whether faults are injected between the engines and their channels.
     public var injectsFaults = false
+    /// Ends the test early: between two checks, iterations, rows or rounds, never in a transfer. The report has what was done until then, and
+    /// ``Report/stopped`` says which engines were not tested to the end.
+    public var stop: StopRequest?
 
     public init(seed: UInt64) { self.seed = seed }
 
@@ -47,6 +50,8 @@ public struct SelfTest: Sendable {
         public var faults: [FaultRow] = []
         /// Engines that could not be tested, or not to the end. A test with one has failed.
         public var stops: [Stop] = []
+        /// What a requested stop kept from being tested; nil for a whole test. A test with it has not failed, nor passed.
+        public var stopped: EarlyStop?
 
         /// Why the test of an engine ended early.
         public struct Stop: Hashable, Sendable, Codable {
@@ -54,15 +59,25 @@ public struct SelfTest: Sendable {
             public let reason: String
         }
 
+        /// How far a test was when it was stopped.
+        public struct EarlyStop: Hashable, Sendable, Codable {
+            /// The engines that were not tested, or not to the end, in the order of the test.
+            public let engines: [String]
+        }
+
         /// Whether nothing was asked of any engine: none has an operation that was to be tested.
         public var isEmpty: Bool {
-            speeds.isEmpty && modes.isEmpty && streams.isEmpty && faults.isEmpty && stops.isEmpty
+            stopped == nil && speeds.isEmpty && modes.isEmpty && streams.isEmpty && faults.isEmpty && stops.isEmpty
                 && contracts.allSatisfy { $0.counts.passed + $0.counts.failed + $0.counts.notRun == 0 }
         }
 
-        public var passed: Bool {
-            stops.isEmpty && speeds.allSatisfy(\.passed) && modes.allSatisfy(\.passed) && streams.allSatisfy(\.passed)
-                && contracts.allSatisfy(\.passed) && faults.allSatisfy(\.passed)
+        /// Whether all that was to be tested was, and nothing was wrong.
+        public var passed: Bool { stopped == nil && !hasFailed }
+
+        /// Whether something was wrong, in as much as was tested.
+        public var hasFailed: Bool {
+            !(stops.isEmpty && speeds.allSatisfy(\.passed) && modes.allSatisfy(\.passed) && streams.allSatisfy(\.passed)
+                && contracts.allSatisfy(\.passed) && faults.allSatisfy(\.passed))
         }
         /// Bytes that were compared with what they must be.
         public var bytesVerified: UInt64 {
@@ -89,8 +104,12 @@ public struct SelfTest: Sendable {
     public func run(on system: DMASystem, progress: ((Step) -> Void)? = nil) async throws(DMAError) -> Report {
         var report = Report(seed: seed)
         var isKnown = false
+        var unfinished: [String] = []
         for listing in system.engines where listing.offer.absence == nil && engines?.contains(listing.offer.name) ?? true {
             isKnown = true
+            // One that a stop finds at its last step counts as not tested to the end.
+            defer { if stop.isStopped { unfinished.append(listing.offer.name) } }
+            guard !stop.isStopped else { continue }
             do throws(DMAError) {
                 if let provider = listing.provider as? any SelfTestedProvider {
                     try await provider.run(self, listing.offer.name, &report, progress)
@@ -103,6 +122,7 @@ public struct SelfTest: Sendable {
             }
         }
         guard isKnown else { throw DMAError(.noSuchChannel) }
+        if !unfinished.isEmpty { report.stopped = Report.EarlyStop(engines: unfinished) }
         return report
     }
 }
@@ -136,6 +156,7 @@ extension CPUProvider: SelfTestedProvider {
                 ) { progress?(.contract(engine: name, $0)) })
         }
         report.speeds += await test.survey(domain).run(name, kinds: operations, makeEngine: make) { progress?(.speed($0)) }
+        guard !test.stop.isStopped else { return }
         // A ring has no speed to show: its bytes are what it is about.
         if test.choice.verifies, operations?.contains(.cyclic) ?? true {
             let small = try FIFOPeripheral(depth: 512, width: 4)
@@ -154,7 +175,7 @@ extension CPUProvider: SelfTestedProvider {
             }
         }
         guard operations?.contains(.copy) ?? true else { return }
-        for share in [1.0, 0.5, 0.25] {
+        for share in [1.0, 0.5, 0.25] where !test.stop.isStopped {
             let row = try ModeRow.measure(name, share: share, test, domain, make)
             report.modes.append(row)
             progress?(.mode(row))

@@ -27,11 +27,12 @@ struct DMACtl: AsyncParsableCommand {
               TMPDIR         where dmactl test makes its file, instead of /tmp
 
             EXIT CODES
-              0   all is well
-              1   something is wrong: a test failed, a measurement failed
-              64  the command line or a configuration file is wrong
-              66  a file cannot be read
-              73  a file, or standard output, cannot be written
+              0    all is well
+              1    something is wrong: a test failed, a measurement failed
+              64   the command line or a configuration file is wrong
+              66   a file cannot be read
+              73   a file, or standard output, cannot be written
+              130  stopped by ^C (143: SIGTERM, 129: SIGHUP)
             """,
         version: "0.1.0",
         subcommands: [CopyCommand.self, ListCommand.self, TestCommand.self, BenchCommand.self, ManualCommand.self])

@@ -62,6 +62,18 @@ struct ModeRowTests {
         }
     }
 
+    @Test("a row that is stopped ends after a round, of which every copy was compared")
+    func stopped() throws {
+        var test = SelfTest(seed: 9)
+        let stop = StopRequest()
+        (test.duration, test.stop) = (20_000_000_000, stop)
+        stop.stop()
+        let row = try ModeRow.measure("engine", share: 1, test, Domain(name: "rows")) { () throws(DMAError) in
+            try CPUEngine(CPUConfiguration(depth: 8))
+        }
+        #expect(row.passed && row.bytesVerified == 16 << 20 && row.bytesPerSecond > 0)
+    }
+
     @Test("where all are made, nothing is wrong, and every copy was compared", arguments: [1.0, 0.5])
     func whole(_ share: Double) throws {
         let row = try measure(share: share, lost: nil)

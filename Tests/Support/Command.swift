@@ -7,6 +7,8 @@ public struct Command: Sendable {
     public struct Answer: Sendable {
         /// The exit status, or 128 and the signal, as shells count.
         public var status: Int32
+        /// Whether it was a signal that ended the program, and not the program itself.
+        public var isKilled: Bool
         public var bytes: [UInt8]
         public var errors: String
         public var seconds: Double
@@ -62,7 +64,8 @@ public struct Command: Sendable {
             let status = process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
             func text(_ name: String) -> Data { (try? Data(contentsOf: folder.appending(path: name))) ?? Data() }
             return Answer(
-                status: status, bytes: [UInt8](text("out")), errors: String(decoding: text("err"), as: UTF8.self),
+                status: status, isKilled: process.terminationReason == .uncaughtSignal,
+                bytes: [UInt8](text("out")), errors: String(decoding: text("err"), as: UTF8.self),
                 seconds: -began.timeIntervalSinceNow)
         }
 

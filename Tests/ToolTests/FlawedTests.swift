@@ -3,6 +3,7 @@
 import ArgumentParser
 import DMA
 import DMACore
+import DMASelfTest
 import Foundation
 import ScriptedEngines
 import Testing
@@ -33,7 +34,8 @@ struct FlawedTests {
     let system = DMASystem(providers: [FlawedProvider()])
 
     func outcome(_ arguments: [String]) async throws -> (passed: Bool, text: String) {
-        try await TestCommand.parse(arguments).outcome(on: system)
+        let command = try TestCommand.parse(arguments)
+        return try command.outcome(try await command.test(on: system).run(on: system))
     }
 
     /// The lines that say what was wrong.

@@ -4,6 +4,7 @@ import ArgumentParser
 import DMA
 import DMACPUEngine
 import DMACore
+import DMASelfTest
 import Foundation
 import Synchronization
 import Testing
@@ -107,8 +108,9 @@ struct ListDocumentTests {
         _ arguments: String..., log: RecordingEngine.Log = RecordingEngine.Log()
     ) async throws -> [RecordingEngine.Entry] {
         let common = ["--noverify", "--duration", "0.1", "--test-buf-size", "4096", "--seed", "3", "--timeout", "60000"]
-        let outcome = try await TestCommand.parse(common + arguments).outcome(
-            on: DMASystem(providers: [RecordingProvider(log: log)]))
+        let command = try TestCommand.parse(common + arguments)
+        let system = DMASystem(providers: [RecordingProvider(log: log)])
+        let outcome = try command.outcome(try await command.test(on: system).run(on: system))
         #expect(outcome.passed, "\(outcome.text)")
         return log.entries.withLock { $0 }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+internal import DMACore
 internal import Glibc
 
 /// Why there is no file to measure with: a sentence that says what was asked, what is possible, and the cure.
@@ -16,13 +17,15 @@ final class BenchFile: Sendable {
     let bytes: Int
 
     /// A file of `bytes` bytes in `directory`, all of them written: what is measured allocates nothing.
-    init(in directory: String, bytes: Int) throws(FileRefusal) {
+    ///
+    /// - Parameter stop: where it comes, no file is made.
+    init(in directory: String, bytes: Int, _ stop: StopRequest? = nil) throws(FileRefusal) {
         self.bytes = bytes
         descriptor = try BenchFile.open(in: directory)
         do throws(FileRefusal) {
             let free = BenchFile.free(descriptor)
             guard free.map({ UInt64(bytes) <= $0 }) ?? true else { throw BenchFile.full(directory, bytes, free) }
-            try fill(directory)
+            try fill(directory, stop)
         } catch {
             close(descriptor)
             throw error
@@ -72,10 +75,11 @@ final class BenchFile: Sendable {
         )
     }
 
-    private func fill(_ directory: String) throws(FileRefusal) {
+    private func fill(_ directory: String, _ stop: StopRequest?) throws(FileRefusal) {
         var piece = [UInt8](repeating: 0, count: min(bytes, 1 << 20))
         var done = 0
         while done < bytes {
+            guard !stop.isStopped else { throw FileRefusal(text: "\(directory): stopped") }
             let count = min(piece.count, bytes - done)
             // Eight-bit integers: any byte is one.
             var span = piece.mutableSpan
@@ -84,10 +88,11 @@ final class BenchFile: Sendable {
             let written = unsafe piece.withUnsafeBytes { unsafe cdma_write_all(descriptor, $0.baseAddress, count, Int64(done)) }
             guard written == Int64(count) else { throw refusal(directory, Int32(clamping: -written)) }
             done += count
+            // What is not yet on the medium would get there while something else is measured. In pieces: nothing stops a flush.
+            guard done % (64 << 20) == 0 || done == bytes else { continue }
+            let refused = cdma_file_sync(descriptor, true)
+            guard refused == 0 else { throw refusal(directory, -refused) }
         }
-        // What is not yet on the medium would get there while something else is measured.
-        let refused = cdma_file_sync(descriptor, true)
-        guard refused == 0 else { throw refusal(directory, -refused) }
     }
 
     private func refusal(_ directory: String, _ code: Int32) -> FileRefusal {
@@ -106,12 +111,15 @@ struct BenchFiles {
         let isRead: Bool
     }
 
+    private let stop: StopRequest?
     private var files: [Key: Result<BenchFile, FileRefusal>] = [:]
+
+    init(_ stop: StopRequest?) { self.stop = stop }
 
     mutating func file(_ settings: BenchSettings, isRead: Bool) -> Result<BenchFile, FileRefusal> {
         let key = Key(directory: settings.directory ?? BenchFile.defaultDirectory, bytes: settings.fileSize, isRead: isRead)
         if let known = files[key] { return known }
-        let made = Result { () throws(FileRefusal) in try BenchFile(in: key.directory, bytes: key.bytes) }
+        let made = Result { () throws(FileRefusal) in try BenchFile(in: key.directory, bytes: key.bytes, stop) }
         files[key] = made
         return made
     }

@@ -22,10 +22,12 @@ public struct BenchResult: Hashable, Sendable, Codable {
     public var disturbance: Disturbance
     /// What a reader must know before he believes the figures.
     public var warnings: [String]
+    /// How far the run was when it was stopped; nil for a whole one.
+    public var stopped: EarlyStop?
 
     public init(
         began: String, seconds: Double, command: [String], machine: MachineFacts, plan: BenchPlan, rows: [BenchRow],
-        skipped: [SkippedPoint], disturbance: Disturbance, warnings: [String]
+        skipped: [SkippedPoint], disturbance: Disturbance, warnings: [String], stopped: EarlyStop? = nil
     ) {
         self.began = began
         self.seconds = seconds
@@ -36,10 +38,24 @@ public struct BenchResult: Hashable, Sendable, Codable {
         self.skipped = skipped
         self.disturbance = disturbance
         self.warnings = warnings
+        self.stopped = stopped
     }
 }
 
-/// A point that the machine has no way to measure.
+/// What a run has that was stopped before its end: each of its measurements is whole.
+public struct EarlyStop: Hashable, Sendable, Codable {
+    /// Measurements that were made.
+    public var made: Int
+    /// Measurements of the plan.
+    public var planned: Int
+
+    public init(made: Int, planned: Int) {
+        self.made = made
+        self.planned = planned
+    }
+}
+
+/// A point of the plan that was not measured: the machine has no way to, or the run was stopped before.
 public struct SkippedPoint: Hashable, Sendable, Codable {
     public var point: BenchPoint
     public var reason: String

@@ -9,6 +9,7 @@ extension BenchResult {
         if !Plausible.time.contains(seconds) || !Plausible.time.contains(disturbance.seconds) { return "seconds" }
         let shares = [disturbance.steal, disturbance.runQueueWait, disturbance.pressure]
         if !shares.compactMap(\.self).allSatisfy(Plausible.time.contains) { return "disturbance" }
+        if let stopped, stopped.made < 0 || stopped.made > stopped.planned { return "stopped" }
         if rows.count > 10 * BenchPlan.pointLimit || skipped.count > 10 * BenchPlan.pointLimit { return "the number of rows" }
         let names = plan.cases.flatMap { [$0.name] + $0.engines } + command + warnings + skipped.map(\.reason)
         let facts = [machine.processor, machine.caches, machine.governor, machine.revision].compactMap(\.self)

@@ -12,6 +12,9 @@ internal import Glibc
 public struct BenchRunner: Sendable {
     private let system: DMASystem
     private let plan: BenchPlan
+    /// Ends the run early, at any moment: also in a measurement, of which there is no repeat then, and while files are made. Rows keep the
+    /// repeats that they have, points without one are left out with the reason, and ``BenchResult/stopped`` says how far the run was.
+    public var stop: StopRequest?
 
     public init(_ plan: BenchPlan, on system: DMASystem) {
         self.plan = plan
@@ -45,16 +48,16 @@ public struct BenchRunner: Sendable {
     public func run(command: [String] = [], progress: ((Step) -> Void)? = nil) async throws(DMAError) -> BenchResult {
         let listings = system.engines
         var skipped: [SkippedPoint] = []
-        var files = BenchFiles()
+        var files = BenchFiles(stop)
         var entries = try entries(listings, &files, &skipped)
         guard !entries.isEmpty else { throw DMAError(.noSuchChannel) }
         let machine = MachineFacts()
         let before = DisturbanceCounters(nanoseconds: cdma_monotonic_nanoseconds())
         let all = entries.reduce(0) { $0 + $1.sweep.settings.repeats }
         let rounds = entries.map(\.sweep.settings.repeats).max() ?? 0
-        var (done, waited, measured) = (0, Int64(0), Int64(0))
-        var crowded = false
-        for round in 0..<rounds {
+        var (done, made, waited, measured) = (0, 0, Int64(0), Int64(0))
+        var (crowded, wasStopped) = (false, false)
+        sweep: for round in 0..<rounds {
             for place in round % 2 == 0 ? Array(entries.indices) : entries.indices.reversed() {
                 let settings = entries[place].sweep.settings
                 guard round < settings.repeats else { continue }
@@ -65,7 +68,11 @@ public struct BenchRunner: Sendable {
                     lastLevelCache: machine.lastLevelCache ?? 64 << 20, file: entries[place].file,
                     salt: UInt64(done) &* 0xd1b5_4a32_d192_ed03,
                     needsForeground: entries[place].sweep.modes.contains(where: \.isPaced))
-                let outcome = await turn.run()
+                guard !stop.isStopped, let outcome = await turn.run(stop) else {
+                    wasStopped = true
+                    break sweep
+                }
+                made += 1
                 entries[place].add(outcome)
                 crowded = crowded || entries[place].point.threads > machine.processorsAllowed
                 waited += outcome.runQueueWait?.waited ?? 0
@@ -78,10 +85,18 @@ public struct BenchRunner: Sendable {
             before, runQueueWait: measured > 0 ? (waited, measured) : nil)
         var warnings = disturbance.warnings(ownLoad: crowded)
         if !machine.isOptimized { warnings.insert("this is a debug build: its speeds say nothing", at: 0) }
+        let stopped = wasStopped ? EarlyStop(made: made, planned: all) : nil
+        if let stopped {
+            warnings.insert("stopped after \(stopped.made) of \(stopped.planned) measurements", at: 0)
+            skipped += entries.filter(\.isUntouched).map {
+                SkippedPoint(point: $0.point, reason: "stopped before it was measured")
+            }
+            entries.removeAll(where: \.isUntouched)
+        }
         return BenchResult(
             began: BenchRunner.timestamp(secondsAgo: disturbance.seconds), seconds: disturbance.seconds, command: command,
             machine: machine, plan: plan, rows: entries.map { $0.finished }, skipped: skipped, disturbance: disturbance,
-            warnings: warnings)
+            warnings: warnings, stopped: stopped)
     }
 
     private func entries(
@@ -112,7 +127,8 @@ public struct BenchRunner: Sendable {
                     }
                     switch files.file(sweep.settings, isRead: point.operation == .fromPeripheral) {
                     case .success(let file): entry.file = file
-                    case .failure(let refusal): entry.row.failure = refusal.text
+                    // One that was not made for a stop is no failure.
+                    case .failure(let refusal): entry.row.failure = stop.isStopped ? nil : refusal.text
                     }
                 }
                 if let listing, let file = entry.file {
@@ -179,6 +195,9 @@ extension BenchRunner.Entry {
             row.notes.append("the engine has no interrupts: waiting polls")
         }
     }
+
+    /// Whether nothing is known of the point: neither figures nor why there are none.
+    fileprivate var isUntouched: Bool { row.bytesPerSecond.isEmpty && row.failure == nil }
 
     fileprivate mutating func add(_ outcome: Turn.Outcome) {
         if let failure = outcome.failure {

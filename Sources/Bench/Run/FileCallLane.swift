@@ -23,12 +23,12 @@ struct FileCallLane: Sendable {
         let stride = (point.bytes + 4095) / 4096 * 4096
         let blocks = max(min(point.depth, settings.memory / stride), 1)
         var memory = try NodeMemory.buffer(
-            blocks * stride, node: region.isRead ? settings.destinationNode : settings.sourceNode)
+            blocks * stride, stage, node: region.isRead ? settings.destinationNode : settings.sourceNode)
         tally.inFlight = 1
         let region = region
         let file = direct ?? region.file.descriptor
         try unsafe memory.withUnsafeMutableBytes { memory throws(DMAError) in
-            var loop = unsafe FileCallLoop(region, memory, stride: stride, blocks: blocks, file: file)
+            var loop = unsafe FileCallLoop(stage, region, memory, stride: stride, blocks: blocks, file: file)
             try unsafe loop.run(until: Deadline.after(nanoseconds: Int64(settings.warmup * 1e9)).nanoseconds)
             stage.arrive(for: .throughput)
             let before = unsafe loop.walk.steps
@@ -36,6 +36,7 @@ struct FileCallLane: Sendable {
             unsafe tally.operations = loop.walk.steps - before
             stage.arrive(for: .latency)
             try unsafe loop.runStamped(until: stage.end, &tally.latencies)
+            guard !stage.isCalledOff else { return }
             let found = try unsafe loop.check()
             tally.bytesVerified += UInt64(found.verified)
             tally.bytesWrong += UInt64(found.wrong)
@@ -63,6 +64,7 @@ struct FileCallLane: Sendable {
 /// The calls. Its memory outlives it: it is used inside the closure that lends it.
 @unsafe
 private struct FileCallLoop {
+    let stage: Stage
     let region: FileRegion
     let memory: UnsafeMutableRawBufferPointer
     let stride: Int
@@ -73,7 +75,10 @@ private struct FileCallLoop {
     private var block = 0
     private let between: Int
 
-    init(_ region: FileRegion, _ memory: UnsafeMutableRawBufferPointer, stride: Int, blocks: Int, file: Int32) {
+    init(
+        _ stage: Stage, _ region: FileRegion, _ memory: UnsafeMutableRawBufferPointer, stride: Int, blocks: Int, file: Int32
+    ) {
+        unsafe self.stage = stage
         unsafe self.region = region
         unsafe self.memory = unsafe memory
         unsafe self.stride = stride
@@ -113,8 +118,9 @@ private struct FileCallLoop {
 
     mutating func run(until end: Int64) throws(DMAError) {
         repeat {
-            for _ in 0..<(unsafe between) { try unsafe one() }
-        } while cdma_monotonic_nanoseconds() < end
+            // One call alone may take long on a slow disk.
+            for _ in 0..<(unsafe between) where unsafe !stage.isCalledOff { try unsafe one() }
+        } while unsafe cdma_monotonic_nanoseconds() < end && !stage.isCalledOff
     }
 
     mutating func runStamped(until end: Int64, _ latencies: inout Latencies) throws(DMAError) {
@@ -125,7 +131,7 @@ private struct FileCallLoop {
             let over = cdma_monotonic_nanoseconds()
             latencies.record(over - began - cost)
             began = cdma_monotonic_nanoseconds()
-        } while began < end
+        } while unsafe began < end && !stage.isCalledOff
     }
 
     /// Each byte that is in memory after reads, or in the file after writes.

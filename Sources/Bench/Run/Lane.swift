@@ -41,7 +41,7 @@ struct Lane: Sendable {
     private func drive(_ tally: inout LaneTally) throws(DMAError) {
         let domain = provider.domain(for: offer)
         let shape = try LaneShape(point, settings, offer.capabilities, cache: lastLevelCache)
-        var memory = try LaneMemory(shape, domain, settings)
+        var memory = try LaneMemory(shape, domain, settings, stage)
         tally.notes += shape.notes
         tally.inFlight = shape.inFlight
         guard let mode = point.mode.transferMode(demand) else {
@@ -91,7 +91,7 @@ struct Lane: Sendable {
     private func driveAwaiting(_ tally: inout LaneTally) async throws(DMAError) {
         let domain = provider.domain(for: offer)
         let shape = try LaneShape(point, settings, offer.capabilities, cache: lastLevelCache)
-        var memory = try LaneMemory(shape, domain, settings)
+        var memory = try LaneMemory(shape, domain, settings, stage)
         tally.notes += shape.notes
         tally.inFlight = shape.inFlight
         // A burst in a paced engine goes straight through; a task's turn is one type less to compile.
@@ -141,7 +141,7 @@ struct Lane: Sendable {
     ) throws(DMAError) {
         tally.implementation = channel.capabilities.implementation
         var client = LaneClient(
-            shape, settings, flags: flags, depth: channel.capabilities.depth, mayIdle: point.mode.isPaced, file: file)
+            shape, settings, stage, flags: flags, depth: channel.capabilities.depth, mayIdle: point.mode.isPaced, file: file)
         for _ in 0..<shape.inFlight { try client.begin(&channel, try cargo()) }
         let sleeps = point.wait == .wait
         // Nobody asks for anything yet in demand mode, and a share is not to be used up before it counts.
@@ -178,7 +178,7 @@ struct Lane: Sendable {
     ) async throws(DMAError) {
         tally.implementation = channel.capabilities.implementation
         var client = LaneClient(
-            shape, settings, flags: flags, depth: channel.capabilities.depth, mayIdle: point.mode.isPaced, file: file)
+            shape, settings, stage, flags: flags, depth: channel.capabilities.depth, mayIdle: point.mode.isPaced, file: file)
         for _ in 0..<shape.inFlight { try client.begin(&channel, try cargo()) }
         // Issued when it counts, by the loop itself.
         await stage.arrive(for: .throughput)
@@ -226,7 +226,7 @@ struct Lane: Sendable {
         var dropped = 0
         // Of a slow, paced channel one is looked at, if it comes soon, and the rest is dropped. Nobody else asks in demand mode any more.
         demand?.request(UInt64(point.bytes * channel.inFlight))
-        var soon = point.mode.isPaced ? Deadline.after(milliseconds: 200) : nil
+        var soon = stage.isCalledOff ? Deadline.now : point.mode.isPaced ? Deadline.after(milliseconds: 200) : nil
         while channel.inFlight > 0 {
             if let end = soon, tally.bytesVerified > 0 || Deadline.now >= end {
                 soon = nil
@@ -271,7 +271,7 @@ struct Lane: Sendable {
         }
         // What a ring keeps of files it may give back only long after its own end.
         try channel.detach(file.number)
-        guard !file.region.isRead else { return }
+        guard !file.region.isRead, !stage.isCalledOff else { return }
         let found = try file.region.readBack(written)
         tally.bytesVerified += UInt64(found.verified)
         tally.bytesWrong += UInt64(found.wrong)

@@ -17,6 +17,7 @@ struct LaneClient {
 
     /// Whether a part may end without a transaction: in a paced mode nobody may have asked for one.
     private let mayIdle: Bool
+    private let stage: Stage
     private let shape: LaneShape
     private let flags: DescriptorFlags
     /// Where the transfers go in a file, and the number of the file; nil for operations that need nothing but memory.
@@ -48,10 +49,11 @@ struct LaneClient {
     static let patience: Int64 = 20_000_000_000
 
     init(
-        _ shape: LaneShape, _ settings: BenchSettings, flags: DescriptorFlags, depth: Int, mayIdle: Bool,
+        _ shape: LaneShape, _ settings: BenchSettings, _ stage: Stage, flags: DescriptorFlags, depth: Int, mayIdle: Bool,
         file: AttachedFile? = nil
     ) {
         self.mayIdle = mayIdle
+        self.stage = stage
         self.shape = shape
         self.flags = flags
         walk = file?.region.walk
@@ -172,8 +174,11 @@ struct LaneClient {
         untilLook -= 1
         guard untilLook == 0 else { return true }
         untilLook = lookEvery
-        return cdma_monotonic_nanoseconds() < end || !hasEnough(stamped)
+        return !isOver(cdma_monotonic_nanoseconds(), stamped)
     }
+
+    /// Whether the present part ends now.
+    private func isOver(_ now: Int64, _ stamped: Bool) -> Bool { now >= end && hasEnough(stamped) || stage.isCalledOff }
 
     /// Whether the present part has anything to show. On a busy machine its time can be over before an engine's thread has had a turn; then
     /// the part is longer, not empty.
@@ -203,7 +208,7 @@ struct LaneClient {
             looks += 1
             guard sleeps || looks & 1023 == 0 else { continue }
             let now = cdma_monotonic_nanoseconds()
-            if now >= end, hasEnough(stamped) { break }
+            if isOver(now, stamped) { break }
             if limit == .max { limit = now + LaneClient.patience } else if now > limit { failure = DMAError(.deadlinePassed) }
             if failure != nil { break }
         }
@@ -218,8 +223,13 @@ struct LaneClient {
         issue(&channel)
         var client = self
         defer { self = client }
-        try await channel.drain { (finished, channel) throws(DMAError) -> Bool in
-            client.take(finished, &channel, stamped: stamped)
+        do throws(DMAError) {
+            try await channel.drain { (finished, channel) throws(DMAError) -> Bool in
+                client.take(finished, &channel, stamped: stamped)
+            }
+        } catch {
+            // A measurement that is called off wakes its tasks by cancelling them.
+            guard stage.isCalledOff, error.code == .cancelled else { throw error }
         }
         if let failure = client.failure { throw failure }
     }

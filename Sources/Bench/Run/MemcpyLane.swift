@@ -21,14 +21,14 @@ struct MemcpyLane: Sendable {
         var places = max(min(point.depth, settings.memory / 2 / point.bytes), 1)
         if settings.cache == .cold { places = max(places, min(2 * lastLevelCache, settings.memory) / 2 / point.bytes) }
         let size = places * point.bytes
-        var source = try NodeMemory.buffer(size, node: settings.sourceNode)
-        var target = try NodeMemory.buffer(size, node: settings.destinationNode)
+        var source = try NodeMemory.buffer(size, stage, node: settings.sourceNode)
+        var target = try NodeMemory.buffer(size, stage, node: settings.destinationNode)
         tally.inFlight = 1
         let point = point
         try unsafe source.withUnsafeMutableBytes { from throws(DMAError) in
             try unsafe target.withUnsafeMutableBytes { to throws(DMAError) in
                 guard let from = from.baseAddress, let to = to.baseAddress else { throw DMAError(.zeroLength) }
-                var loop = unsafe MemcpyLoop(from: from, to: to, bytes: point.bytes, size: size)
+                var loop = unsafe MemcpyLoop(stage, from: from, to: to, bytes: point.bytes, size: size)
                 unsafe loop.run(until: Deadline.after(nanoseconds: Int64(settings.warmup * 1e9)).nanoseconds)
                 stage.arrive(for: .throughput)
                 unsafe loop.operations = 0
@@ -44,6 +44,7 @@ struct MemcpyLane: Sendable {
 /// Copies place after place. Its memory outlives it: it is used inside the closures that lend it.
 @unsafe
 private struct MemcpyLoop {
+    let stage: Stage
     let from: UnsafeMutableRawPointer
     let to: UnsafeMutableRawPointer
     let bytes: Int
@@ -51,7 +52,8 @@ private struct MemcpyLoop {
     var offset = 0
     var operations = 0
 
-    init(from: UnsafeMutableRawPointer, to: UnsafeMutableRawPointer, bytes: Int, size: Int) {
+    init(_ stage: Stage, from: UnsafeMutableRawPointer, to: UnsafeMutableRawPointer, bytes: Int, size: Int) {
+        unsafe self.stage = stage
         unsafe self.from = unsafe from
         unsafe self.to = unsafe to
         unsafe self.bytes = bytes
@@ -68,7 +70,7 @@ private struct MemcpyLoop {
         let between = unsafe max(1, min(1024, (256 << 10) / bytes))
         repeat {
             for _ in 0..<between { unsafe one() }
-        } while cdma_monotonic_nanoseconds() < end
+        } while unsafe cdma_monotonic_nanoseconds() < end && !stage.isCalledOff
     }
 
     mutating func runStamped(until end: Int64, _ latencies: inout Latencies) {
@@ -79,17 +81,21 @@ private struct MemcpyLoop {
             let over = cdma_monotonic_nanoseconds()
             latencies.record(over - began - cost)
             began = cdma_monotonic_nanoseconds()
-        } while began < end
+        } while unsafe began < end && !stage.isCalledOff
     }
 }
 
 extension NodeMemory {
     /// Memory of a node whose pages are there and hold something.
-    static func buffer(_ count: Int, node: Int?) throws(DMAError) -> Buffer {
+    static func buffer(_ count: Int, _ stage: Stage, node: Int?) throws(DMAError) -> Buffer {
         var buffer = try Buffer(count: count, alignment: 4096)
         if let node { try prefer(node) }
         unsafe buffer.withUnsafeMutableBytes { bytes in
-            if let base = bytes.baseAddress { unsafe memset(base, 0x5a, bytes.count) }
+            guard let base = bytes.baseAddress else { return }
+            // In pieces: memory without end is not filled for a measurement that is called off.
+            for offset in stride(from: 0, to: bytes.count, by: 1 << 24) where !stage.isCalledOff {
+                unsafe memset(base + offset, 0x5a, min(1 << 24, bytes.count - offset))
+            }
         }
         if node != nil { try prefer(nil) }
         return buffer

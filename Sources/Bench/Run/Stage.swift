@@ -22,7 +22,7 @@ final class Stage: Sendable {
 
     /// When the present phase ends.
     var end: Int64 { ends.load(ordering: .acquiring) }
-    /// Whether a lane failed, so that the others need not go on.
+    /// Whether a lane failed, or somebody asked for a stop: nobody need go on, and what was measured does not count.
     var isCalledOff: Bool { wasCalledOff.load(ordering: .acquiring) }
 
     // MARK: A lane
@@ -41,7 +41,7 @@ final class Stage: Sendable {
         while go.count < phase.rawValue, !isCalledOff { await go.wait(after: phase.rawValue - 1) }
     }
 
-    /// A lane failed: nobody waits for it any more.
+    /// A lane failed, or the measurement is to be stopped: nobody waits for another any more. Any thread may call it, more than once.
     func callOff() {
         wasCalledOff.store(true, ordering: .releasing)
         for _ in Phase.allCases { go.raise() }

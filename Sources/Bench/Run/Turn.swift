@@ -42,7 +42,9 @@ struct Turn {
     /// A burst in a case with paced modes is what they are compared with.
     let needsForeground: Bool
 
-    func run() async -> Outcome {
+    /// Measures; nil where `stop` came before the measurement was whole. A shorter one is none: repeats of unequal length are not to be
+    /// compared, and one that ends in its warm-up, or before its latency part, has nothing to say.
+    func run(_ stop: StopRequest?) async -> Outcome? {
         let demand = point.mode == .demand ? DemandLine() : nil
         let stage = Stage(lanes: point.threads + (hasForeground ? 1 : 0))
         // The foreground task is to share a processor with the transfer: the last one, where interrupts are rarest.
@@ -51,7 +53,15 @@ struct Turn {
         let throughput = Int64(settings.seconds * 1e9)
         var processorTime: Int64 = 0
         var began: Int64 = 0
-        await withTaskGroup(of: LaneTally.self) { group in
+        await withTaskGroup(of: LaneTally?.self) { group in
+            var tasks = 0
+            if let stop {
+                // Asleep until then: whoever looked from time to time would be measured too.
+                group.addTask {
+                    if await stop.wait() { stage.callOff() }
+                    return nil
+                }
+            }
             for number in 0..<point.threads {
                 let processor =
                     shared ?? (settings.processors.isEmpty ? nil : settings.processors[number % settings.processors.count])
@@ -73,6 +83,7 @@ struct Turn {
                     stage: stage, lastLevelCache: lastLevelCache, demand: demand, processor: processor,
                     region: region)
                 if point.wait == .await {
+                    tasks += 1
                     group.addTask { await lane.runAwaiting() }
                 } else {
                     hands.start(stage) { hands.add(lane.run()) }
@@ -90,9 +101,19 @@ struct Turn {
             await stage.gather(for: .latency)
             processorTime += cdma_process_nanoseconds()
             stage.release(until: cdma_monotonic_nanoseconds() + throughput / 3)
-            for await tally in group { hands.add(tally) }
+            while tasks > 0, let next = await group.next() {
+                guard let tally = next else {
+                    // Called off: tasks that wait for a transfer do not look.
+                    group.cancelAll()
+                    continue
+                }
+                hands.add(tally)
+                tasks -= 1
+            }
+            await hands.end()
+            group.cancelAll()
         }
-        await hands.end()
+        if stop.isStopped, stage.isCalledOff { return nil }
         let task = hands.foreground
         return outcome(
             hands.tallies, task, began: began, processorTime: processorTime - (task?.processorNanoseconds ?? 0))

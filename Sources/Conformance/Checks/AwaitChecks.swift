@@ -38,6 +38,7 @@ extension Bench where E: ~Copyable {
                 guard let first = writingPlan(largest, flags: flags),
                     let second = writingPlan(length(atMost: largest / 4), flags: .interrupt)
                 else { return }
+                try goOn()
                 parameters = "flags \(flags.rawValue), order \(order), \(first.text)"
                 // Both at once where the engine takes two.
                 let together = capabilities.depth > 1 && order > 0
@@ -59,6 +60,7 @@ extension Bench where E: ~Copyable {
         for flags in [DescriptorFlags(), .interrupt] {
             for point in [-2, -1, 0, 1, 2, 4, 16, 64, 256] {
                 guard let plan = writingPlan(largest, flags: flags) else { return }
+                try goOn()
                 parameters = "cancelled at point \(point), \(plan.text)"
                 let started = InterruptLine()
                 let findings = await inTask(cancelledAt: max(point, 0), after: started) {

@@ -124,8 +124,9 @@ extension Bench where E: ~Copyable {
         var open: [UInt64: Plan] = [:]
         var left = suite.iterations * 4
         while left > 0 || !open.isEmpty {
+            if open.isEmpty { try goOn() }
             let batch = random.int(1...max(min(capabilities.depth, 64), 1))
-            for _ in 0..<batch where left > 0 && open.count < capabilities.depth {
+            for _ in 0..<batch where left > 0 && open.count < capabilities.depth && !suite.stop.isStopped {
                 let kind = plannable[random.int(0...plannable.count - 1)]
                 let plan = plan(kind, count: length(atMost: max(largest / 4, unit)), flags: someFlags())
                 parameters = plan.text

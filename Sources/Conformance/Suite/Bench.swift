@@ -29,6 +29,8 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
     private var wrong = 0
     private var skipReason: String?
     private(set) var gaveUp = false
+    /// Whether the check was ended before its last iteration, by a request.
+    private var wasStopped = false
     private var surveyError: DMAError?
 
     private(set) var failures: [ConformanceFailure] = []
@@ -66,11 +68,13 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
         wrong = 0
         skipReason = nil
         gaveUp = false
+        wasStopped = false
         random = SeededRandom(seed: suite.seed, part: check.rawValue)
         let began = Deadline.now.nanoseconds
         if began >= end {
             return row(.notRun("the run's duration was over"), since: began)
         }
+        if suite.stop.isStopped { return row(.notRun("the run was stopped"), since: began) }
         if let surveyError {
             fail("no engine: \(surveyError)")
             return row(.failed(1), since: began)
@@ -81,9 +85,10 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
         do throws(DMAError) {
             try await dispatch(check)
         } catch {
-            if !gaveUp { fail("unexpected: \(error)") }
+            if !gaveUp, !wasStopped { fail("unexpected: \(error)") }
         }
         if wrong > 0 { return row(.failed(wrong), since: began) }
+        if wasStopped { return row(.notRun("stopped in iteration \(iteration)"), since: began) }
         // Whatever was asked on the way, such as whether the channel was left empty, is not what the check is about.
         if let skipReason { return row(.notApplicable(skipReason), since: began) }
         // A check that asked nothing has proved nothing.
@@ -145,12 +150,22 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
     }
 
     /// `body` once for each iteration, until there is no more time or enough is wrong.
+    ///
+    /// - Throws: what `body` throws; `cancelled` between two iterations where the run is stopped, so that nothing is asked about the whole.
     func repeatedly(_ times: Int? = nil, _ body: (Int) throws(DMAError) -> Void) throws(DMAError) {
         for number in 0..<(times ?? suite.iterations) {
             iteration = number
+            try goOn()
             try body(number)
             if wrong >= keptFailuresOfCheck || Deadline.now.nanoseconds >= end { return }
         }
+    }
+
+    /// - Throws: `cancelled` where the run is stopped: the check ends here, and is not run.
+    func goOn() throws(DMAError) {
+        guard suite.stop.isStopped else { return }
+        wasStopped = true
+        throw DMAError(.cancelled)
     }
 
     // MARK: Channels

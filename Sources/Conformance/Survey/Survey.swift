@@ -26,6 +26,9 @@ public struct Survey: Sendable {
     public var channels = 1
     /// Nanoseconds to wait for a completion, before that counts as a failure.
     public var patience: Int64 = 10_000_000_000
+    /// Ends the survey early. It is looked at before each operation, between its rounds, and while data is made for one: an operation of which
+    /// no round was whole has no row, unless something was wrong. A row of fewer rounds is as good as one of a shorter ``duration``.
+    public var stop: StopRequest?
 
     /// - Parameters: as the properties; numbers out of range are brought to the nearest bound.
     public init(seed: UInt64, bytes: Int = 65_536, depth: Int = 32, duration: Int64 = 1_000_000_000, domain: Domain) {
@@ -87,9 +90,10 @@ public struct Survey: Sendable {
         let bench = newBench(makeEngine, provisions, part: "survey")
         var rows: [Row] = []
         for kind in bench.plannable where kind != .null && kinds?.contains(kind) ?? true {
-            for reads in kind == .peripheral ? [true, false] : [nil] {
+            for reads in kind == .peripheral ? [true, false] : [nil] where !stop.isStopped {
                 let work = SurveyWork(kind: kind, reads: reads)
                 let tally = await measure(work, makeEngine, provisions)
+                if stop.isStopped, tally.timedTransactions == 0, tally.faults.isEmpty { continue }
                 let row = tally.row(name, work, self)
                 rows.append(row)
                 progress?(row)

@@ -75,7 +75,7 @@ extension Survey {
                 let inFlight = min(depth, bench.capabilities.depth)
                 tally.inFlight = inFlight
                 // Latency is that of one channel at work; the others wait meanwhile, and make their plans after that.
-                var plans = number == 0 ? (0..<inFlight).map { _ in plan(work, bench) } : []
+                var plans = number == 0 ? self.plans(inFlight, work, bench) : []
                 var failure: DMAError?
                 do throws(DMAError) {
                     try await alone(Array(plans.prefix(8)), &channel, bench, &tally)
@@ -83,9 +83,9 @@ extension Survey {
                     failure = error
                 }
                 await meeting.meet()
-                if plans.isEmpty { plans = (0..<inFlight).map { _ in plan(work, bench) } }
+                if plans.isEmpty { plans = self.plans(inFlight, work, bench) }
                 await round(plans, number, &channel, bench, &tally, meeting, failure)
-                if Deadline.now >= end || !tally.faults.isEmpty { meeting.end() }
+                if Deadline.now >= end || !tally.faults.isEmpty || stop.isStopped { meeting.end() }
                 await meeting.meet()
             } while !meeting.isOver
         } catch {
@@ -95,6 +95,15 @@ extension Survey {
             for _ in 0..<4 { await meeting.meet() }
         }
         return tally
+    }
+
+    /// What is in flight in a round; nothing where the survey is stopped, so that the round is over at once.
+    private func plans<E: Engine & ~Copyable & SendableMetatype>(
+        _ count: Int, _ work: SurveyWork, _ bench: Bench<E>
+    ) -> [Plan] {
+        var plans: [Plan] = []
+        while plans.count < count, !stop.isStopped { plans.append(plan(work, bench)) }
+        return plans.count == count ? plans : []
     }
 
     private func plan<E: Engine & ~Copyable & SendableMetatype>(_ work: SurveyWork, _ bench: Bench<E>) -> Plan {
@@ -151,7 +160,7 @@ extension Survey {
     private func alone<E: Engine & ~Copyable & SendableMetatype>(
         _ plans: [Plan], _ channel: inout Channel<E, Freight>, _ bench: Bench<E>, _ tally: inout SurveyTally
     ) async throws(DMAError) {
-        for plan in plans {
+        for plan in plans where !stop.isStopped {
             _ = try channel.submit(plan.operation, try bench.freight(plan)).get()
             let began = Deadline.now.nanoseconds
             channel.issuePending()

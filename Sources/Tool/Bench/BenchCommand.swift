@@ -31,11 +31,12 @@ struct BenchCommand: AsyncParsableCommand {
               dmactl bench --from before.json --html report.html
 
             EXIT CODES
-              0   measured
-              1   a measurement failed, or wrote a wrong byte; with --compare and --fail-on-slower also: a row got slower
-              64  the command line or the configuration is wrong
-              66  a file cannot be read
-              73  a file cannot be written
+              0    measured
+              1    a measurement failed, or wrote a wrong byte; with --compare and --fail-on-slower also: a row got slower
+              64   the command line or the configuration is wrong
+              66   a file cannot be read
+              73   a file cannot be written
+              130  stopped by ^C (143: SIGTERM, 129: SIGHUP); what was measured is printed
             """)
 
     @Option(help: "Engine by name, from dmactl list. All by default.", completion: .custom { _, _, _ in Names.engines })
@@ -190,7 +191,8 @@ struct BenchCommand: AsyncParsableCommand {
         let earlier = try compare.map { try File.result($0) }
         // A report that cannot be written is worth knowing before the measurement.
         if let html { try File.checkWritable(html) }
-        let result = if let from { try File.result(from) } else { try await measured() }
+        let signals = Signals()
+        let result = if let from { try File.result(from) } else { try await measured(signals) }
         let comparison = earlier.map { Comparison(result, since: $0) }
         if json {
             print(try JSON.text(BenchDocument(result: result, comparison: comparison)))
@@ -203,12 +205,13 @@ struct BenchCommand: AsyncParsableCommand {
             try File.write(HTMLReport(result, comparison: comparison).text, to: html)
             if !json && !csv { print("\nreport: \(html)") }
         }
+        if let code = signals.exitCode { throw ExitCode(code) }
         if result.rows.contains(where: \.hasFailed) || (failOnSlower && comparison?.hasRegressed ?? false) { throw ExitCode(1) }
     }
 }
 
 extension BenchCommand {
-    private func measured() async throws -> BenchResult {
+    private func measured(_ signals: Signals) async throws -> BenchResult {
         let plan: BenchPlan
         if let config {
             do {
@@ -220,12 +223,17 @@ extension BenchCommand {
         } else {
             plan = try asked()
         }
+        var runner = BenchRunner(plan, on: DMASystem())
         let status = StatusLine()
-        defer { status.clear() }
-        return try await BenchRunner(plan, on: DMASystem()).run(command: CommandLine.shown) { step in
-            status.show(
-                "\(step.done)/\(step.all)  \(BenchTables.name(step.point)): \(Figures.rate(step.bytesPerSecond)) GB/s")
+        let result = try await signals.stopping(status) { stop in
+            runner.stop = stop
+            return try await runner.run(command: CommandLine.shown) { step in
+                status.show(
+                    "\(step.done)/\(step.all)  \(BenchTables.name(step.point)): \(Figures.rate(step.bytesPerSecond)) GB/s")
+            }
         }
+        signals.say(after: result.stopped.map { "\($0.made) of \($0.planned) measurements" } ?? "the last measurement")
+        return result
     }
 }
 

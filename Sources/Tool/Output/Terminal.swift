@@ -60,11 +60,23 @@ enum Terminal {
     }
 }
 
-/// One line on the terminal that is written over and over, on standard error; nothing where that is no terminal.
+/// One line on the terminal that is written over and over, on standard error; nothing where that is no terminal. Any thread may use it.
 final class StatusLine: Sendable {
     private let isShown = isatty(STDERR_FILENO) == 1
+    /// Whether it stays as it is.
+    private let isKept = Mutex(false)
 
-    func show(_ text: String) {
+    func show(_ text: String) { isKept.withLock { if !$0 { draw(text) } } }
+
+    /// Shows this, whatever comes, until the line is cleared.
+    func keep(_ text: String) {
+        isKept.withLock { isKept in
+            isKept = true
+            draw(text)
+        }
+    }
+
+    private func draw(_ text: String) {
         if isShown { Terminal.note("\r\u{1b}[K" + String(text.prefix(max((Terminal.width ?? 80) - 1, 20)))) }
     }
 

@@ -49,7 +49,12 @@ enum TAP {
                 row.passed, "\(row.engine) speed: \(row.operation), \(Figures.rate(row.bytesPerSecond)) GB/s",
                 details(row.faults, again))
         }
-        return (["TAP version 13", "1..\(points.count)", "# seed \(report.seed)"] + points).joined(separator: "\n") + "\n"
+        var lines = ["TAP version 13", "1..\(points.count)", "# seed \(report.seed)"] + points
+        // What is not there is not to be taken for passed: whoever reads this far knows that the test is not whole.
+        if let stopped = report.stopped {
+            lines.append("Bail out! stopped: \(escaped(stopped.engines.joined(separator: ", "))) not tested to the end")
+        }
+        return lines.joined(separator: "\n") + "\n"
     }
 
     private static func details(_ findings: [String], _ again: String) -> [(String, String)] {

@@ -26,10 +26,11 @@ struct TestCommand: AsyncParsableCommand {
               dmactl test --json > result.json
 
             EXIT CODES
-              0   every check passed
-              1   a check failed, or an engine could not be tested
-              64  the command line is wrong, or leaves nothing to test
-              73  standard output cannot be written
+              0    every check passed
+              1    a check failed, or an engine could not be tested
+              64   the command line is wrong, or leaves nothing to test
+              73   standard output cannot be written
+              130  stopped by ^C (143: SIGTERM, 129: SIGHUP); what was done is printed
             """)
 
     @Option(help: "Seed of all random numbers; one is chosen and shown where it is not given.")
@@ -108,23 +109,31 @@ struct TestCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let status = StatusLine()
-        let outcome = try await outcome(on: DMASystem()) { status.show(TestProgress.text($0)) }
-        status.clear()
+        let system = DMASystem()
+        var test = try test(on: system)
+        let (status, signals) = (StatusLine(), Signals())
+        let report = try await signals.stopping(status) { stop in
+            test.stop = stop
+            return try await test.run(on: system) { status.show(TestProgress.text($0)) }
+        }
+        signals.say(after: TestProgress.made(report))
+        let outcome = try outcome(report)
         // The contract's rules are checked by breaking some of them: then a report is no failure.
         if operation.isEmpty { _ = DMACtl.noteReports() }
         print(outcome.text, terminator: outcome.text.hasSuffix("\n") ? "" : "\n")
+        if let code = signals.exitCode { throw ExitCode(code) }
         if !outcome.passed { throw ExitCode(1) }
     }
 
-    /// Runs the test on a system, and says what to print.
-    func outcome(
-        on system: DMASystem, progress: ((SelfTest.Step) -> Void)? = nil
-    ) async throws -> (passed: Bool, text: String) {
-        let asked = try engines(system)
-        let test = selfTest(asked, on: system)
+    /// What is asked for, of a system that has it.
+    func test(on system: DMASystem) throws -> SelfTest {
+        let test = selfTest(try engines(system), on: system)
         try checkMemory(test, on: system)
-        let report = try await test.run(on: system, progress: progress)
+        return test
+    }
+
+    /// What to print of a report.
+    func outcome(_ report: SelfTest.Report) throws -> (passed: Bool, text: String) {
         guard !report.isEmpty else {
             throw ValidationError("nothing to test: no engine that was asked for has \(operation.joined(separator: " or "))")
         }
@@ -133,7 +142,7 @@ struct TestCommand: AsyncParsableCommand {
         if json { return (report.passed, try JSON.text(TestDocument(report, again: again))) }
         if tap { return (report.passed, TAP.text(report, again: again)) }
         let text = TestTables.text(report, verbose: verbose)
-        return (report.passed, report.passed ? text : text + "\n\nto repeat: \(again)")
+        return (report.passed, report.hasFailed ? text + "\n\nto repeat: \(again)" : text)
     }
 
     /// The names asked for; nil for all.
@@ -230,8 +239,14 @@ struct TestCommand: AsyncParsableCommand {
     }
 }
 
-/// What a step of a test is called while it goes on.
+/// What a step of a test is called while it goes on, and how far one was that was stopped.
 enum TestProgress {
+    static func made(_ report: SelfTest.Report) -> String {
+        let checks = report.contracts.reduce(0) { $0 + $1.rows.count - $1.counts.notRun }
+        let rows = report.speeds.count + report.modes.count + report.streams.count + report.faults.count
+        return "\(checks) checks of the contract and \(rows) measurements"
+    }
+
     static func text(_ step: SelfTest.Step) -> String {
         switch step {
         case .contract(let engine, let row): "\(engine): \(row.check.rawValue): \(row.check.title)"

@@ -17,10 +17,12 @@ enum TestTables {
         if !failures.isEmpty { parts.append(failures.map { Terminal.styled($0, .bad) }.joined(separator: "\n")) }
         let verified = report.bytesVerified == 0 ? "nothing verified" : "\(Figures.bytes(report.bytesVerified)) verified"
         let verdict =
-            report.passed
+            !report.hasFailed
             ? Terminal.styled(report.bytesVerified == 0 ? "nothing failed" : "every byte right", .good)
             : Terminal.styled("FAILED", .bad)
-        parts.append(Terminal.wrapped("\(verified), \(verdict); seed \(report.seed)"))
+        let lack = report.stopped.map { "stopped: \($0.engines.joined(separator: ", ")) not tested to the end" }
+        let rest = lack.map { ", " + Terminal.styled($0, .warning) } ?? ""
+        parts.append(Terminal.wrapped("\(verified), \(verdict)\(rest); seed \(report.seed)"))
         return parts.joined(separator: "\n\n")
     }
 

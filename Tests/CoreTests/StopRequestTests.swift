@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMACore
+import Testing
+
+@Suite("Requests to stop")
+struct StopRequestTests {
+    @Test("whoever waits hears of the stop, before and after it, each of them")
+    func waits() async {
+        let request = StopRequest()
+        #expect(!request.isStopped)
+        await withTaskGroup(of: Bool.self) { group in
+            for _ in 0..<8 { group.addTask { await request.wait() } }
+            request.stop()
+            for await heard in group { #expect(heard) }
+        }
+        request.stop()
+        #expect(request.isStopped)
+        #expect(await request.wait())
+    }
+
+    @Test("a cancelled wait ends, and is no stop")
+    func cancelled() async {
+        let request = StopRequest()
+        let waiter = Task { await request.wait() }
+        waiter.cancel()
+        #expect(await !waiter.value)
+        #expect(!request.isStopped)
+    }
+}
