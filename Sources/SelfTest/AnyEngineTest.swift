@@ -38,11 +38,10 @@ extension SelfTest {
         let offer = listing.offer
         let provider = listing.provider
         let domain = Domain(name: offer.name, constraints: offer.constraints)
-        let turn = Turn()
-        let only = channel
+        let channels = ChannelsInTurn(channel.map { $0..<$0 + 1 } ?? 0..<max(offer.channels, 1))
         let make: @Sendable () throws(DMAError) -> AnyEngine = { () throws(DMAError) in
-            let next = turn.next()
-            return try provider.open(offer, channel: only ?? next % max(offer.channels, 1))
+            let (number, lease) = try channels.next()
+            return AnyEngine(LeasedEngine(try provider.open(offer, channel: number), lease))
         }
         if choice.verifies {
             var provisions = ConformanceProvisions<AnyEngine>()
@@ -74,8 +73,30 @@ extension SelfTest {
     }
 }
 
-/// Counts from 0, on whatever thread.
-private final class Turn: Sendable {
-    private let count = Atomic<Int>(0)
-    func next() -> Int { count.wrappingAdd(1, ordering: .relaxed).oldValue }
+/// Gives out an engine's channels one after the other, none to two at a time. On whatever thread.
+private final class ChannelsInTurn: Sendable {
+    private let numbers: Range<Int>
+    private let state: Mutex<(next: Int, taken: Set<Int>)>
+
+    /// - Parameter numbers: of the channels; at least one.
+    init(_ numbers: Range<Int>) {
+        self.numbers = numbers
+        state = Mutex((numbers.lowerBound, []))
+    }
+
+    /// The next channel that nobody has, and what gives it back.
+    ///
+    /// - Throws: `channelBusy`.
+    func next() throws(DMAError) -> (number: Int, lease: ChannelLease) {
+        let free = state.withLock { state -> Int? in
+            for _ in numbers {
+                let number = state.next
+                state.next = number + 1 < numbers.upperBound ? number + 1 : numbers.lowerBound
+                if state.taken.insert(number).inserted { return number }
+            }
+            return nil
+        }
+        guard let free else { throw DMAError(.channelBusy) }
+        return (free, ChannelLease { [self] in state.withLock { _ = $0.taken.remove(free) } })
+    }
 }

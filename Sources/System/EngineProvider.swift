@@ -92,36 +92,38 @@ public struct EngineListing: Sendable {
 }
 
 /// Gives a channel's name back when the last reference goes.
-final class ChannelLease: Sendable {
+package final class ChannelLease: Sendable {
     private let release: @Sendable () -> Void
-    init(_ release: @escaping @Sendable () -> Void) { self.release = release }
+    package init(_ release: @escaping @Sendable () -> Void) { self.release = release }
     deinit { release() }
 }
 
 /// An engine that holds its channel's lease: the lease ends after the engine has.
-struct LeasedEngine: ~Copyable, Engine {
+package struct LeasedEngine: ~Copyable, Engine {
     private var engine: AnyEngine
     private let lease: ChannelLease
 
-    init(_ engine: consuming AnyEngine, _ lease: ChannelLease) {
+    package init(_ engine: consuming AnyEngine, _ lease: ChannelLease) {
         self.engine = engine
         self.lease = lease
     }
 
-    var capabilities: Capabilities { engine.capabilities }
-    var interruptLine: InterruptLine? { engine.interruptLine }
-    var figures: [EngineFigure] { engine.figures }
-    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool { engine.enqueue(descriptor, tag: tag) }
-    mutating func issuePending() { engine.issuePending() }
-    mutating func next() -> Completion? { engine.next() }
-    mutating func terminate() { engine.terminate() }
-    mutating func quiesce(by deadline: Deadline) -> Bool { engine.quiesce(by: deadline) }
-    mutating func pause() -> Bool { engine.pause() }
-    mutating func resume() -> Bool { engine.resume() }
-    mutating func residue(of tag: UInt32) -> UInt64? { engine.residue(of: tag) }
-    mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) { try engine.configure(configuration) }
-    mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) { try engine.checkCommand(descriptor) }
-    mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try engine.attach(file) }
-    mutating func detach(_ number: UInt32) throws(DMAError) { try engine.detach(number) }
-    mutating func wait(until deadline: Deadline) -> Bool { engine.wait(until: deadline) }
+    package var capabilities: Capabilities { engine.capabilities }
+    package var interruptLine: InterruptLine? { engine.interruptLine }
+    package var figures: [EngineFigure] { engine.figures }
+    package mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool { engine.enqueue(descriptor, tag: tag) }
+    package mutating func issuePending() { engine.issuePending() }
+    package mutating func next() -> Completion? { engine.next() }
+    package mutating func terminate() { engine.terminate() }
+    package mutating func quiesce(by deadline: Deadline) -> Bool { engine.quiesce(by: deadline) }
+    package mutating func pause() -> Bool { engine.pause() }
+    package mutating func resume() -> Bool { engine.resume() }
+    package mutating func residue(of tag: UInt32) -> UInt64? { engine.residue(of: tag) }
+    package mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) {
+        try engine.configure(configuration)
+    }
+    package mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) { try engine.checkCommand(descriptor) }
+    package mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try engine.attach(file) }
+    package mutating func detach(_ number: UInt32) throws(DMAError) { try engine.detach(number) }
+    package mutating func wait(until deadline: Deadline) -> Bool { engine.wait(until: deadline) }
 }
