@@ -67,6 +67,9 @@ struct BenchReportTests {
         var wide = row(cpu)
         wide.bytesPerSecond = [1e9, 2e9, 3e9]
         #expect(Tables.with("+-", try shown(result([wide])).output).first?["+-"] == "25.0 %")
+        // One measurement has no spread; 0 would say that it was steady.
+        wide.bytesPerSecond = [2e9]
+        #expect(Tables.with("+-", try shown(result([wide])).output).first?["+-"] == "-")
     }
 
     @Test("each column of what a task beside a transfer feels holds what its head says")

@@ -100,7 +100,7 @@ enum BenchTables {
             }
             func time(_ nanoseconds: Int?) -> String { nanoseconds.map(Figures.nanoseconds) ?? "-" }
             cells += [
-                Figures.rate(row.speed), row.bytesPerSecond.isEmpty ? "-" : Figures.decimal(row.spread * 100, 1) + " %",
+                Figures.rate(row.speed), row.bytesPerSecond.count < 2 ? "-" : Figures.decimal(row.spread * 100, 1) + " %",
                 beside(point.besideMemcpy),
             ]
             if hasFiles { cells.append(beside(point.besideSystemCall)) }
