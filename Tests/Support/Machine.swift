@@ -13,6 +13,9 @@ public enum Machine {
         "no loop device to be had; run as root, with losetup and free loop devices (a container needs --privileged)"
     public static let withoutMounts = "no file system may be mounted; run as root (a container needs --privileged)"
 
+    public static let withoutScript = "script(1) is not installed; Debian: apt-get install bsdutils"
+    public static let withoutProve = "prove(1) is not installed; Debian: apt-get install perl"
+
     public static let withoutUnshare =
         "unshare(1) may make no user and mount namespace; run outside a chroot, as root, or with kernel.unprivileged_userns_clone=1"
 
@@ -50,6 +53,12 @@ public enum Machine {
         _ limit: Double, _ attempt: () throws(Failure) -> Double
     ) throws(Failure) -> Bool {
         for _ in 0..<3 where try attempt() < limit { return true }
+        return false
+    }
+
+    /// The same of an attempt that suspends.
+    public static func isTimely(_ limit: Double, _ attempt: () async throws -> Double) async throws -> Bool {
+        for _ in 0..<3 where try await attempt() < limit { return true }
         return false
     }
 

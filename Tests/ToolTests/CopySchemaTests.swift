@@ -7,7 +7,7 @@ import Testing
 
 @Suite(
     "Schemas of dmactl copy", .serialized,
-    .enabled(if: hasValidator, "python3-jsonschema and python3-yaml are not installed; run Scripts/setup --tests"))
+    .enabled(if: hasValidator, withoutValidator))
 struct CopySchemaTests {
     /// The output fits the schema, and as this definition of it: `oneOf` alone would let a failure pass for a copy.
     private func expect(

@@ -117,7 +117,7 @@ struct MannersTests {
 
     @Test(
         "colour on a terminal, none with NO_COLOR, none in a file",
-        .enabled(if: Machine.has("/usr/bin/script"), "script(1) is not installed; Debian: apt-get install bsdutils"))
+        .enabled(if: Machine.has("/usr/bin/script"), Comment(rawValue: Machine.withoutScript)))
     func color() throws {
         func onTerminal(_ environment: String) throws -> String {
             try Command.run(
@@ -243,7 +243,7 @@ struct MannersTests {
 
     @Test(
         "TAP is what prove reads",
-        .enabled(if: Machine.has("/usr/bin/prove"), "prove(1) is not installed; Debian: apt-get install perl"))
+        .enabled(if: Machine.has("/usr/bin/prove"), Comment(rawValue: Machine.withoutProve)))
     func tap() throws {
         let ran = try Program.run([
             "test", "--engine", "cpu", "--tap", "--operation", "copy", "--operation", "cyclic", "--duration", "0.5",

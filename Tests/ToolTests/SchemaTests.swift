@@ -8,11 +8,12 @@ import Testing
 @testable import dmactl
 
 let hasValidator = (try? Command.run(["python3", "-c", "import jsonschema, yaml"]).status) == 0
+let withoutValidator: Comment = "python3-jsonschema and python3-yaml are not installed; run Scripts/setup --tests"
 
 /// The schemas are held against what the program really prints by somebody else's validator, Debian's python3-jsonschema.
 @Suite(
     "Schemas", .serialized,
-    .enabled(if: hasValidator, "python3-jsonschema and python3-yaml are not installed; run Scripts/setup --tests"))
+    .enabled(if: hasValidator, withoutValidator))
 struct SchemaTests {
     private static let program = """
         import sys, json, jsonschema, yaml

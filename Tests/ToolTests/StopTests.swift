@@ -132,11 +132,10 @@ struct StopTests {
         return (screen(), answer)
     }
 
-    private static let withoutScript = Comment(rawValue: "script(1) is not installed; Debian: apt-get install bsdutils")
-
     @Test(
         "a sweep in each form: rows with what was measured, and how much that is",
-        .enabled(if: Machine.has("script"), withoutScript))
+        .enabled(if: Machine.has("script"), Comment(rawValue: Machine.withoutScript)),
+        .enabled(if: hasValidator, withoutValidator))
     func forms() throws {
         let scratch = try Scratch()
         let (screen, _) = try sweep(scratch, ["--json", "--html", "report.html"])
@@ -155,7 +154,7 @@ struct StopTests {
         let shown = try Program.run(["bench", "--from", scratch.at("out"), "--compare", scratch.at("out")])
         #expect(shown.status == 0, "\(shown.errors)")
         #expect(shown.output.contains("warning: stopped after \(made) of 4000") && shown.output.contains("then: stopped after"))
-        if hasValidator { #expect(try SchemaTests().findings("bench-result", text) == "") }
+        #expect(try SchemaTests().findings("bench-result", text) == "")
         _ = try sweep(scratch, ["--csv"])
         let lines = try String(contentsOfFile: scratch.at("out"), encoding: .utf8).components(separatedBy: "\r\n")
         #expect(lines.first?.hasPrefix("case,engine,") == true && lines.count >= 5 && lines.last == "")
@@ -170,7 +169,7 @@ struct StopTests {
 
     @Test(
         "a test in TAP and in JSON",
-        .enabled(if: hasValidator, "python3-jsonschema is not installed; run Scripts/setup --tests"))
+        .enabled(if: hasValidator, withoutValidator))
     func documents() throws {
         let (_, tap) = try stop(Self.test + ["--tap", "--engine", "cpu"], 2, after: 0.2)
         let lines = tap.output.split(separator: "\n")
@@ -189,7 +188,7 @@ struct StopTests {
 
     @Test(
         "prove takes a stopped test for no success",
-        .enabled(if: Machine.has("prove"), "prove(1) is not installed; Debian: perl"))
+        .enabled(if: Machine.has("prove"), Comment(rawValue: Machine.withoutProve)))
     func prove() throws {
         let scratch = try Scratch()
         let (_, tap) = try stop(Self.test + ["--tap", "--engine", "cpu"], 2)
