@@ -163,7 +163,7 @@ public struct HTMLReport: Sendable {
                     row.name, point.engine, point.operation.rawValue, SizeText.text(point.bytes), "\(point.depth)",
                     "\(point.threads)",
                     point.mode.words, point.isBaseline ? "–" : point.wait.words, Quantity.rate(row.speed),
-                    row.bytesPerSecond.count < 2 ? "–" : Quantity.percent(row.spread),
+                    Quantity.percent(row.spread),
                     Quantity.count(row.operationsPerSecond),
                 ] + latency + [
                     Quantity.time(row.submitCost), Quantity.time(row.issueCost), Quantity.decimal(row.cpuCost, 4),

@@ -86,6 +86,7 @@ struct CSVTests {
     func formulas() {
         for field in ["=1+1", "+1", "@sum", "\tx", "-x", "-1-1"] { #expect(CSVField.quoted(field) == "'" + field) }
         for field in ["-1", "-1e-3", "1", "a=b", "", "memcpy"] { #expect(CSVField.quoted(field) == field) }
+        #expect(CSVField.quoted("\rx") == "\"'\rx\"")
         #expect(CSVField.quoted("=a,b") == "\"'=a,b\"")
     }
 }

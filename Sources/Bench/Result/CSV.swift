@@ -46,7 +46,7 @@ enum CSVField {
     /// it.
     static func quoted(_ field: String) -> String {
         var text = field
-        if let first = text.first, "=+@\t".contains(first) || (first == "-" && Double(text) == nil) { text = "'" + text }
+        if let first = text.first, "=+@\t\r".contains(first) || (first == "-" && Double(text) == nil) { text = "'" + text }
         let needs = text.contains { ",\"\n\r".contains($0) || $0 == "\r\n" }
         return needs
             ? "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\"" : text

@@ -17,11 +17,11 @@ public enum Statistics {
         return sorted[below] + (sorted[below + 1] - sorted[below]) * (place - Double(below))
     }
 
-    /// Half the distance between the quartiles, as a share of the median: how far a repeat lies from the middle. 0 for fewer
-    /// than two values.
+    /// Half the distance between the quartiles, as a share of the median: how far a repeat lies from the middle. Not a number for fewer
+    /// than two values: 0 would say that they were steady.
     public static func spread(_ values: [Double]) -> Double {
         let middle = median(values)
-        guard values.count > 1, middle != 0 else { return 0 }
+        guard values.count > 1, middle != 0 else { return .nan }
         return (quantile(values, 0.75) - quantile(values, 0.25)) / 2 / abs(middle)
     }
 }

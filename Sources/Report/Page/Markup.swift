@@ -73,7 +73,9 @@ enum Quantity {
         return decimal(nanoseconds, 0) + " ns"
     }
 
-    static func percent(_ share: Double, _ places: Int = 1) -> String { decimal(share * 100, places) + " %" }
+    static func percent(_ share: Double, _ places: Int = 1) -> String {
+        share.isFinite ? decimal(share * 100, places) + " %" : "–"
+    }
 
     /// A number of bytes with powers of 1000.
     static func bytes(_ value: UInt64) -> String { count(Double(value)) + (value < 1000 ? " B" : "B") }

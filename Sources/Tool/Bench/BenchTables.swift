@@ -41,7 +41,7 @@ enum BenchTables {
         line += "; \(machine.kernel); \(machine.compiler)"
         if let revision = machine.revision { line += "; revision \(revision.prefix(12))" }
         let busy = result.disturbance
-        func percent(_ share: Double?) -> String { share.map { Figures.decimal($0 * 100, 1) + " %" } ?? "not known" }
+        func percent(_ share: Double?) -> String { share.map { Figures.percent($0) } ?? "not known" }
         line +=
             "\n\(Figures.decimal(result.seconds, 0)) s; steal \(percent(busy.steal)), run-queue wait \(percent(busy.runQueueWait)), "
             + "CPU pressure \(percent(busy.pressure))"
@@ -100,7 +100,7 @@ enum BenchTables {
             }
             func time(_ nanoseconds: Int?) -> String { nanoseconds.map(Figures.nanoseconds) ?? "-" }
             cells += [
-                Figures.rate(row.speed), row.bytesPerSecond.count < 2 ? "-" : Figures.decimal(row.spread * 100, 1) + " %",
+                Figures.rate(row.speed), Figures.percent(row.spread),
                 beside(point.besideMemcpy),
             ]
             if hasFiles { cells.append(beside(point.besideSystemCall)) }
@@ -127,9 +127,9 @@ enum BenchTables {
                 isOne
                     ? row.point.engine
                     : "\(row.point.engine) \(row.point.operation.rawValue) \(SizeText.text(row.point.bytes))",
-                row.point.mode.text, Figures.decimal(Statistics.median(row.share) * 100, 1) + " %",
+                row.point.mode.text, Figures.percent(Statistics.median(row.share)),
                 Figures.rate(row.speed), micro(median(\.aloneP50)), micro(median(\.besideP50)), micro(median(\.aloneP99)),
-                micro(median(\.besideP99)), Figures.decimal(median(\.rate) * 100, 0) + " %",
+                micro(median(\.besideP99)), Figures.percent(median(\.rate), 0),
             ])
         }
         return "a task with pieces of 50 us on the same processor\n" + table.text

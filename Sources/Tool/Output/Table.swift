@@ -119,6 +119,11 @@ enum Figures {
         return decimal(value, 0)
     }
 
+    /// A share in hundredths; a dash for none.
+    static func percent(_ share: Double, _ places: Int = 1) -> String {
+        share.isFinite ? decimal(share * 100, places) + " %" : "-"
+    }
+
     static func decimal(_ value: Double, _ places: Int) -> String {
         guard value.isFinite else { return "-" }
         var scale = 1.0

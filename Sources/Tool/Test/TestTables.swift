@@ -55,8 +55,8 @@ enum TestTables {
         for row in report.modes {
             table.add(
                 [
-                    row.engine, row.mode, Figures.decimal(row.askedShare * 100, 0) + " %",
-                    Figures.decimal(row.measuredShare * 100, 1) + " %", Figures.rate(row.bytesPerSecond),
+                    row.engine, row.mode, Figures.percent(row.askedShare, 0),
+                    Figures.percent(row.measuredShare), Figures.rate(row.bytesPerSecond),
                     Figures.bytes(row.bytesVerified),
                 ].map { Table.Cell($0) } + [verdict(row.passed)])
         }
