@@ -39,7 +39,8 @@ struct BenchFileTests {
             ("rows[0]: a text", { d in changeRow(&d) { $0["name"] = "\u{1b}[31mred" } }),
             // Of another version nothing else is looked at.
             ("version 7; this program reads version 1", { $0 = ["version": 7, "rows": "elsewhere"] }),
-            ("no result of dmactl bench --json", { $0 = ["version": 1] }),
+            ("no result of dmactl bench --json: no began\n", { $0 = ["version": 1] }),
+            ("rows.[0].bytesWrong: ", { d in changeRow(&d) { $0["bytesWrong"] = "\u{1b}" } }),
         ]
         for (says, spoil) in spoils {
             for ran in try shown(spoil) {

@@ -26,7 +26,7 @@ enum PlanFile {
         guard bytes.count <= 65_536 else { throw refuse("plans of 64 KiB at most") }
         let document: PlanDocument
         do { document = try JSONDecoder().decode(PlanDocument.self, from: Data(bytes)) } catch {
-            throw refuse("a plan's JSON, with every field: \(error)".split(separator: "\n").joined(separator: " "))
+            throw refuse("a plan's JSON, with every field: \(JSON.reason(error))")
         }
         guard document.version == 1 else { throw refuse("version 1 of the format") }
         try document.plan.check()

@@ -40,7 +40,7 @@ enum File {
             }
             return result
         } catch let error as DecodingError {
-            throw CommandFailure("\(path): no result of dmactl bench --json: \(error)", code: 66)
+            throw CommandFailure("\(path): no result of dmactl bench --json: \(JSON.reason(error))", code: 66)
         }
     }
 
