@@ -153,7 +153,7 @@ let package = Package(
             name: "DMAChannelTests", dependencies: ["DMACore", "ScriptedEngines"], path: "Tests/CoreTests/Channel",
             swiftSettings: house),
         .testTarget(
-            name: "DMAConformanceTests", dependencies: ["DMAConformance", "DMACore", "ScriptedEngines"],
+            name: "DMAConformanceTests", dependencies: ["DMAConformance", "DMACore", "DMAThreads", "ScriptedEngines"],
             path: "Tests/ConformanceTests", swiftSettings: house),
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(

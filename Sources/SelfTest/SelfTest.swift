@@ -68,7 +68,7 @@ public struct SelfTest: Sendable {
         /// Whether nothing was asked of any engine: none has an operation that was to be tested.
         public var isEmpty: Bool {
             stopped == nil && speeds.isEmpty && modes.isEmpty && streams.isEmpty && faults.isEmpty && stops.isEmpty
-                && contracts.allSatisfy { $0.counts.passed + $0.counts.failed + $0.counts.notRun == 0 }
+                && contracts.allSatisfy { $0.counts.notApplicable == $0.rows.count }
         }
 
         /// Whether all that was to be tested was, and nothing was wrong.
@@ -88,8 +88,10 @@ public struct SelfTest: Sendable {
         }
     }
 
-    /// Something that has just been done.
+    /// Something that has just been done, or, for a check of the contract, that begins now.
     public enum Step: Sendable {
+        /// Told before the check runs: whoever writes it down knows which one a crash was in.
+        case starting(engine: String, ConformanceCheck)
         case contract(engine: String, ConformanceReport.Row)
         case speed(Survey.Row)
         case mode(ModeRow)
@@ -151,9 +153,9 @@ extension CPUProvider: SelfTestedProvider {
         if test.choice.verifies {
             report.contracts.append(
                 await suite.run(
-                    name, makeEngine: make,
-                    provisions: CPUProvisions.provisions(peripherals)
-                ) { progress?(.contract(engine: name, $0)) })
+                    name, makeEngine: make, provisions: CPUProvisions.provisions(peripherals),
+                    announce: { progress?(.starting(engine: name, $0)) },
+                    progress: { progress?(.contract(engine: name, $0)) }))
         }
         report.speeds += await test.survey(domain).run(name, kinds: operations, makeEngine: make) { progress?(.speed($0)) }
         guard !test.stop.isStopped else { return }

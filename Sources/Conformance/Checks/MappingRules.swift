@@ -8,7 +8,7 @@ import DMACore
 /// does,
 /// so that it is made only where bus addresses are the CPU's.
 extension Bench where E: ~Copyable {
-    private var noCopy: String { "the engine does not copy" }
+    private var noCopy: String { lacks(.copy) }
     private var copies: Bool { capabilities.operations.contains(.copy) }
 
     /// A domain like the suite's with other limits; nil where something translates between the engine and memory.
@@ -21,8 +21,6 @@ extension Bench where E: ~Copyable {
         change(&constraints)
         return Domain(name: name, constraints: constraints)
     }
-
-    private var translated: String { "a translation stands between engine and memory; its domain sets the limits" }
 
     private func copyPlan(_ count: Int) -> Plan { plan(.copy, count: max(min(count, largest) / unit, 1) * unit) }
 
@@ -127,6 +125,8 @@ extension Bench where E: ~Copyable {
         let mapped = try list.mapped(for: suite.domain, direction: .toDevice)
         expect(mapped.originalCount == parts.count, "\(mapped.originalCount) entries of \(parts.count)")
         expect(mapped.regionCount <= parts.count, "\(mapped.regionCount) segments of \(parts.count) entries")
+        seek("a list that was merged")
+        if mapped.regionCount < parts.count { meet("a list that was merged") }
         var channel = try Channel(try make(), domain: suite.domain.id, of: Pair<MappedScatterList, MappedBuffer>.self)
         let segments = mapped.regionCount
         var cargo = Pair(mapped, try Plan.mapped([UInt8](repeating: 0, count: count), .fromDevice, for: suite.domain))
@@ -279,7 +279,7 @@ extension Bench where E: ~Copyable {
 
     func rule37() throws(DMAError) {
         guard copies else { return skip(noCopy) }
-        guard suite.domain.constraints.isCoherent else { return skip("the device does not see the CPU's caches") }
+        guard suite.domain.constraints.isCoherent else { return skip("DeviceConstraints.isCoherent is false") }
         let words = 64
         var channel = try Channel(try make(), domain: suite.domain.id, of: Pair<CoherentBuffer, CoherentBuffer>.self)
         // Taken out for each transfer and put back after it.

@@ -7,15 +7,18 @@ extension Bench where E: ~Copyable {
     func peripheral() throws(DMAError) {
         if provisions.storage != nil { try plainOperation(.peripheral) }
         guard let provide = provisions.peripheral else {
-            return provisions.storage == nil ? skip("the maker gave no peripheral") : ()
+            return provisions.storage == nil ? skip(lacks(provision: "peripheral")) : ()
         }
         var channel = try open()
         let device = unsafe channel.withUnsafeEngine { provide(&$0) }
-        guard let line = device.lines.first else { return skip("the peripheral has no request line") }
+        guard let line = device.lines.first else { return skip("ConformancePeripheral.lines is empty") }
         try channel.configure(EngineConfiguration(peripheral: line))
         let unit = max(unit, device.unit)
-        try repeatedly { number throws(DMAError) in
-            let count = max(length(atMost: largest / 2) / unit, 1) * unit
+        let starved = "a transfer that waited for its peripheral"
+        seek(starved)
+        try repeatedly(max(suite.iterations, 4)) { number throws(DMAError) in
+            // Two portions at least, for the one that waits.
+            let count = max(length(atMost: largest / 2) / unit, 2) * unit
             let parts = cut(count, pieces: min(capabilities.maximumSegments, 6))
             let stream = random.bytes(count)
             let sends = number % 2 == 0
@@ -59,7 +62,8 @@ extension Bench where E: ~Copyable {
         let half = stream.count / 2 / device.unit * device.unit
         device.feed(Array(stream[..<half]), line: line)
         if half < stream.count {
-            linger(&channel, 100)
+            linger(&channel, 100, for: 500_000)
+            meet("a transfer that waited for its peripheral")
             expect(try channel.status(of: cookie) == .inProgress, "over with half of its bytes")
             let residue = try channel.residue(of: cookie)
             expect(
@@ -73,11 +77,11 @@ extension Bench where E: ~Copyable {
     func command() throws(DMAError) {
         try storageCommands()
         guard let provide = provisions.peripheral else {
-            return provisions.storage == nil ? skip("the maker gave no peripheral") : ()
+            return provisions.storage == nil ? skip(lacks(provision: "peripheral")) : ()
         }
         var channel = try open()
         let device = unsafe channel.withUnsafeEngine { provide(&$0) }
-        guard let line = device.lines.first else { return skip("the peripheral has no request line") }
+        guard let line = device.lines.first else { return skip("ConformancePeripheral.lines is empty") }
         try channel.configure(EngineConfiguration(peripheral: line))
         for command in PeripheralCommand.allCases where !capabilities.commands.contains(PeripheralCommandSet(command)) {
             switch channel.submit(.command(command, count: UInt64(unit)), Freight(capacity: 0)) {
@@ -101,9 +105,9 @@ extension Bench where E: ~Copyable {
 
     /// A ring without a client: rules 16, 18, 19 and 22 on a transaction that never ends by itself.
     func rule22() throws(DMAError) {
-        guard capabilities.operations.contains(.cyclic) else { return skip("no cyclic transfers") }
+        guard capabilities.operations.contains(.cyclic) else { return skip(lacks(.cyclic)) }
         guard provisions.stream != nil || provisions.ringsRunFreely else {
-            return skip("the maker gave no stream, and rings do not run by themselves")
+            return skip(lacks(provision: "stream") + ", and ringsRunFreely is false")
         }
         var channel = try open()
         let stream = provisions.stream.map { provide in unsafe channel.withUnsafeEngine { provide(&$0) } }
@@ -166,7 +170,7 @@ extension Bench where E: ~Copyable {
     }
 
     func cyclic() throws(DMAError) {
-        guard let provide = provisions.stream else { return skip("the maker gave no stream") }
+        guard let provide = provisions.stream else { return skip(lacks(provision: "stream")) }
         try repeatedly(min(suite.iterations, 6)) { _ throws(DMAError) in
             try capture(provide)
             try playback(provide)
