@@ -13,7 +13,7 @@ enum TestTables {
         if !report.modes.isEmpty { parts.append(modes(report)) }
         if !report.streams.isEmpty { parts.append(streams(report)) }
         if !report.speeds.isEmpty { parts.append(speeds(report)) }
-        let failures = failures(report)
+        let failures = failures(report) + hint(report)
         if !failures.isEmpty { parts.append(failures.map { Terminal.styled($0, .bad) }.joined(separator: "\n")) }
         var verified = report.bytesVerified == 0 ? "nothing verified" : "\(Figures.bytes(report.bytesVerified)) verified"
         let rules = report.contracts.map(\.rules).reduce((0, 0)) { ($0.0 + $1.held, $0.1 + $1.applying) }
@@ -122,6 +122,19 @@ enum TestTables {
             }
         }
         return text
+    }
+
+    /// Where to read about what did not hold.
+    private static func hint(_ report: SelfTest.Report) -> [String] {
+        var checks: [String] = []
+        for row in report.contracts.flatMap(\.rows) where !checks.contains(row.check.rawValue) {
+            switch row.outcome {
+            case .failed, .notProved: checks.append(row.check.rawValue)
+            case .passed, .notApplicable, .notRun: break
+            }
+        }
+        guard let first = checks.first else { return [] }
+        return ["what a check is about: dmactl explain \(checks.count > 4 ? first : checks.joined(separator: " "))"]
     }
 
     private static func failures(_ report: SelfTest.Report) -> [String] {
