@@ -2,6 +2,7 @@
 
 import DMAConformance
 import DMACore
+import DMAEngineKit
 import DMAThreads
 import ScriptedEngines
 import Testing
@@ -93,6 +94,7 @@ private struct HiddenEngine: ~Copyable, Engine {
     private var queued: [(Descriptor, UInt32)] = []
     private var ready: [Completion] = []
 
+    var addressing: EngineAddressing { .cpu }
     var capabilities: Capabilities {
         var capabilities = Capabilities(name: "hidden", implementation: "scripted", operations: .copy, depth: 8)
         // However much is asked for, it is over in microseconds.
@@ -100,10 +102,10 @@ private struct HiddenEngine: ~Copyable, Engine {
         return capabilities
     }
 
-    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
-        guard queued.count + ready.count < 8 else { return false }
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        guard queued.count + ready.count < 8 else { return .full }
         queued.append((descriptor, tag))
-        return true
+        return .accepted
     }
 
     mutating func issuePending() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACore
+import DMAEngineKit
 
 /// `await`, and what becomes of it when the task is cancelled. Each run is a task of its own with a watchdog, so that a waiter
 /// that is
@@ -128,7 +129,7 @@ private enum AwaitScript {
         var answer = AwaitAnswer()
         let first = work.plan
         do throws(DMAError) {
-            var channel = try Channel(try make(), domain: domain.id, of: Freight.self)
+            var channel = try Channel(try make(), domain: domain, of: Freight.self)
             let a = try channel.submit(first.operation, try work.freight(0, for: domain)).get()
             if together {
                 let b = try channel.submit(second.operation, try second.freight(for: domain)).get()
@@ -179,7 +180,7 @@ private enum AwaitScript {
         let plan = work.plan
         do throws(DMAError) {
             if point == -2 { cancelHere() }
-            var channel = try Channel(try make(), domain: domain.id, of: Freight.self)
+            var channel = try Channel(try make(), domain: domain, of: Freight.self)
             let cookie = try channel.submit(plan.operation, try work.freight(0, for: domain)).get()
             if point == -1 { cancelHere() }
             started.raise()

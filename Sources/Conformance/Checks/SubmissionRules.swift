@@ -158,18 +158,22 @@ extension Bench where E: ~Copyable {
         close(channel)
     }
 
+    /// What is submitted while something runs waits for the next issue.
     func rule07() throws(DMAError) {
-        guard writingPlan() != nil else { return skip(lacksWriting) }
+        guard let work = try work() else { return skip(lacksWriting) }
         guard capabilities.depth > 1 else { return skip(lacksDepth) }
+        let behind = "a submission while an earlier transaction was under way"
+        if work.place == .beside { seek(behind) }
         var channel = try open()
-        try repeatedly(min(suite.iterations, 10)) { _ throws(DMAError) in
-            guard let first = writingPlan(), let second = writingPlan() else { return }
-            let a = try channel.submit(first.operation, try freight(first)).get()
+        try repeatedly(max(min(suite.iterations, 5), 3), untilMet: behind, in: 1) { _, work throws(DMAError) in
+            guard let second = writingPlan() else { return }
+            let a = try channel.submit(work.plan.operation, try work.freight(0, for: suite.domain)).get()
             channel.issuePending()
             let b = try channel.submit(second.operation, try freight(second)).get()
+            if try channel.status(of: a) == .inProgress { meet(behind) }
             let finished = try nextFinished(&channel)
             expect(finished.cookie == a, "what was not issued came before what was")
-            try judge(first, finished)
+            try judge(work.plan, finished)
             // So long that a short transfer would be over, had it been started.
             linger(&channel, 50, for: 2_000_000)
             let status = try channel.status(of: b)

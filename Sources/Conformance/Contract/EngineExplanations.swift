@@ -66,6 +66,11 @@ extension Explanation {
                         "The destination could not be written.", "A full disk.",
                         "See the residue for how far it came, and the device."
                     )
+                case .deviceGone:
+                    (
+                        "The device was removed, or answers no more, before it was done.", "A disk that was unplugged.",
+                        "End the channel, and open the device again when it is back."
+                    )
                 case .failed:
                     (
                         "The engine failed otherwise, or said what cannot be.", "A status that does not exist.",

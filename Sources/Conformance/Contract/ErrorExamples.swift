@@ -85,6 +85,11 @@ extension Explanation {
         case .tooManyPeripherals: "Attaching a 65th file to a table of 64."
         case .peripheralBusy: "detach while a transfer to the peripheral is under way."
         case .kernelRefused: "An io_uring where /proc/sys/kernel/io_uring_disabled is 2."
+        case .deviceGone: "Submitting to a device that was unplugged."
+        case .usedAfterFork: "submit in a child of fork(2), on a channel of its parent."
+        case .foreignEngine: "An engine on CPU addresses opened with the domain of a VFIO device."
+        case .unknownCookie: "status(of:) with a cookie of another channel."
+        case .foreignSettings: "The settings of one engine applied to another behind AnyEngine."
         case .needsPipe: "move between two files, neither of which is a pipe."
         }
     }

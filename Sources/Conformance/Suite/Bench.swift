@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACore
+import DMAEngineKit
 
 /// The cargo of most checks: any number of buffers, each mapped in its own direction.
 typealias Freight = CargoList<MappedBuffer>
@@ -38,6 +39,8 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
     private var spoiled: String?
     /// Whether a waiter was not woken. Later checks that wait for interrupts would cost their patience each, and say the same.
     private var losesWakeUps = false
+    /// The memory for work under way, of which the last is the largest. All are kept: an engine may still write where it should not.
+    private var arenas: [Arena] = []
     /// Measured once, for the first check that wants work under way.
     var measuredWork: MeasuredWork?
     /// How often the present check asked for more of it, for the sake of each case.
@@ -218,13 +221,21 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
         throw DMAError(.cancelled)
     }
 
+    /// Memory of at least `count` bytes. What was under way there is over.
+    func arena(_ count: Int) -> Arena {
+        if let last = arenas.last, last.count >= count { return last }
+        let arena = Arena(count: count)
+        arenas.append(arena)
+        return arena
+    }
+
     // MARK: Channels
 
     /// A new engine on a channel for the suite's domain.
     func open() throws(DMAError) -> Channel<E, Freight> { try open(for: suite.domain) }
 
     func open(for domain: Domain) throws(DMAError) -> Channel<E, Freight> {
-        try Channel(try make(), domain: domain.id, of: Freight.self)
+        try Channel(try make(), domain: domain, of: Freight.self)
     }
 
     /// Ends a channel whose engine was honest: no fault was counted, nothing is left in it.
@@ -257,7 +268,7 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
             // An engine with threads of its own gets the processor from time to time; a scripted one moves with the polls.
             if looks % 256 == 0 {
                 if Deadline.now >= limit { throw giveUp("no \(what()) within \(suite.patience / 1_000_000) ms") }
-                if !capabilities.hasInterrupts { _ = channel.wait(until: .after(nanoseconds: 100_000)) }
+                if !capabilities.hasInterrupts { _ = try channel.wait(until: .after(nanoseconds: 100_000)) }
             }
         }
     }

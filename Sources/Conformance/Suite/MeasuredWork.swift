@@ -86,7 +86,7 @@ extension Bench where E: ~Copyable {
         for _ in 0..<24 {
             try goOn()
             guard let plan = workPlan(count) else { break }
-            let arena = Arena(count: number * MeasuredWork.stride(plan))
+            let arena = arena(number * MeasuredWork.stride(plan))
             var work = MeasuredWork(plan: plan, number: number, nanoseconds: 0, place: .beside, arena: arena)
             do throws(DMAError) {
                 work = try measured(work)
@@ -242,7 +242,7 @@ extension Bench where E: ~Copyable {
         let number = min(number ?? work.number, capabilities.depth)
         let count = min(work.plan.count * work.number / number / unit * unit, longest)
         guard number != work.number, count > 0, let plan = workPlan(count) else { return work }
-        let arena = Arena(count: number * MeasuredWork.stride(plan))
+        let arena = arena(number * MeasuredWork.stride(plan))
         let shape = MeasuredWork(plan: plan, number: number, nanoseconds: work.nanoseconds, place: work.place, arena: arena)
         let found = try placed(try measured(shape))
         if found.place == .issuePending { drop(name) }
