@@ -27,7 +27,7 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
     var parameters = ""
     private var questions = 0
     private var bytes: UInt64 = 0
-    private var wrong = 0
+    private(set) var wrong = 0
     private var skipReason: String?
     /// What the check is about, in the order in which it was named, and whether it was met.
     private var cases: [(name: String, isMet: Bool)] = []
