@@ -35,4 +35,18 @@ struct RingRaceTests {
             }
         }
     }
+
+    @Test("a queue whose entries are written word by word, more than three times round", arguments: Seeds.all)
+    func entries(_ seed: UInt64) async {
+        for (reading, isRight) in [(QueuePairEngine.Reading.phaseFirst, true), (.fieldsFirst, false)] {
+            let suite = ConformanceSuite(
+                seed: seed, iterations: 20, maximumBytes: 2048, domain: Domain(name: "entries"), isScripted: true,
+                duration: 600_000_000_000, patience: isRight ? 60_000_000_000 : 100_000_000, only: [.batches])
+            let report = await suite.run(
+                "queue pair",
+                makeEngine: { () throws(DMAError) in QueuePairEngine(entries: 16, seed: seed, reading: reading) },
+                provisions: Provisions.queuePair { engine, body in body(&engine) })
+            #expect(report.passed == isRight, "\(reading): \(report.table)")
+        }
+    }
 }
