@@ -87,6 +87,7 @@ extension Bench where E: ~Copyable {
     /// counted.
     private func race(_ provide: (inout E) -> any ConformanceStream) throws(DMAError) {
         var channel = try Channel(try make(), domain: suite.domain, of: MappedBuffer.self)
+        // SAFETY: the maker's closure looks at the engine, with nothing in flight.
         let stream = unsafe channel.withUnsafeEngine { provide(&$0) }
         let period = random.int(2...8) * unit
         let number = random.int(3...5)

@@ -15,11 +15,13 @@ final class Arena: Sendable {
 
     init(count: Int) {
         self.count = count
+        // SAFETY: owned by this value, which frees it in `deinit`; mappings of it hold the value.
         unsafe base = .allocate(byteCount: max(count, 1), alignment: 4096)
         // SAFETY: as many bytes as were allocated. Not by a loop, which takes longer than the work where nothing is optimised.
         unsafe memset(base, 0, count)
     }
 
+    // SAFETY: the allocation of `init`; no mapping is left, or it would hold this value.
     deinit { unsafe base.deallocate() }
 
     /// `count` bytes from `offset` on, which hold `image`, mapped; nil where the arena is too small.
