@@ -168,7 +168,7 @@ let package = Package(
             swiftSettings: house),
         // Apart, because the scripted engines' module brings CDMA's view of the C library with it.
         .testTarget(
-            name: "DMAChannelTests", dependencies: ["DMACore", "DMAEngineKit", "ScriptedEngines"],
+            name: "DMAChannelTests", dependencies: ["DMACore", "DMAEngineKit", "ForkedChild", "ScriptedEngines"],
             path: "Tests/CoreTests/Channel",
             swiftSettings: house),
         .testTarget(
@@ -179,6 +179,8 @@ let package = Package(
             name: "DMACompileFailTests", dependencies: ["DMACore", "DMAEngineKit", "DMATestSupport"],
             path: "Tests/CompileFailTests",
             swiftSettings: house),
+        // Runs a part of a test in a child process.
+        .target(name: "ForkedChild", path: "Tests/ForkedChild"),
         // Takes io_uring away from a test's process.
         .target(name: "ForbiddenSystemCalls", path: "Tests/ForbiddenSystemCalls"),
         .testTarget(
