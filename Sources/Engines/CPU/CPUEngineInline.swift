@@ -25,6 +25,12 @@ struct InlineState {
     init(places: Int) {
         details = Array(repeating: (Descriptor(kind: .null), EngineConfiguration()), count: places)
     }
+
+    /// The transfer with a peripheral is over, or dropped.
+    mutating func endRun() {
+        run?.end()
+        run = nil
+    }
 }
 
 /// What an engine keeps off the steady path.
@@ -41,6 +47,9 @@ struct ColdState: ~Copyable {
         inline = InlineState(places: places)
         self.team = team
     }
+
+    // Work that was not quiesced ends with the engine.
+    deinit { inline.run?.end() }
 }
 
 extension CPUEngine {
@@ -191,7 +200,7 @@ extension CPUEngine {
         if entry.flags.contains(.interrupt) { inline.interrupts += 1 }
         inline.progress = 0
         if entry.kind == .peripheral || entry.kind == .cyclic {
-            inline.run = nil
+            inline.endRun()
             inline.periods = 0
         }
         inline.backlog += 1
@@ -230,7 +239,7 @@ extension CPUEngine {
         tail = open
         issued = open
         inline.progress = 0
-        inline.run = nil
+        inline.endRun()
         inline.periods = 0
         detours.remove([.terminating, .paused])
         return true

@@ -3,6 +3,8 @@
 internal import DMACore
 
 /// One transfer between memory and a peripheral, or round a ring, as far as it has come.
+///
+/// It waits for the FIFO's end that it moves bytes through, and owns it then; whoever runs it calls ``end()`` when it is over or dropped.
 struct PeripheralRun {
     let peripheral: FIFOPeripheral
     /// Bytes moved each time the request line is up.
@@ -14,6 +16,9 @@ struct PeripheralRun {
     /// Bytes of a period; 0 where the run is not cyclic.
     let period: UInt64
     private var cursor = ScatterWalk.Cursor()
+    private let fifoEnd: FIFOEnd
+    private let ticket: UInt64
+    private var ownsEnd = false
     /// Bytes moved since the start.
     private(set) var moved: UInt64 = 0
 
@@ -21,7 +26,7 @@ struct PeripheralRun {
     init?(_ descriptor: Descriptor, _ peripheral: FIFOPeripheral, _ configuration: EngineConfiguration) {
         self.peripheral = peripheral
         isCyclic = descriptor.kind == .cyclic
-        toDevice = isCyclic ? descriptor.source != 0 : descriptor.sourceCount > 0
+        toDevice = Self.isToDevice(descriptor)
         count = descriptor.count
         period = isCyclic ? descriptor.value : 0
         let items = configuration.burst == 0 ? 1 : Int(configuration.burst)
@@ -30,8 +35,15 @@ struct PeripheralRun {
         guard count > 0, count % UInt64(peripheral.width) == 0, !isCyclic || period % UInt64(peripheral.width) == 0 else {
             return nil
         }
+        fifoEnd = peripheral.end(toDevice: toDevice)
+        ticket = fifoEnd.enter()
         // Past segments of no bytes.
         if !isCyclic { advance(by: 0, descriptor) }
+    }
+
+    /// Whether a transfer's bytes, or a ring's, go from memory to the peripheral.
+    static func isToDevice(_ descriptor: Descriptor) -> Bool {
+        descriptor.kind == .cyclic ? descriptor.source != 0 : descriptor.sourceCount > 0
     }
 
     /// What has not been moved: of the list, or of this pass over the ring (rule 21).
@@ -40,9 +52,16 @@ struct PeripheralRun {
     /// Periods since the start.
     var periods: UInt64 { period == 0 ? 0 : moved / period }
 
-    /// Bytes that can be moved now: whole bursts while there are that many to go, whole items at the end.
-    var ready: Int {
-        let available = toDevice ? peripheral.transmitting.room : peripheral.receiving.count
+    /// Lets the next transfer have the FIFO's end.
+    func end() { if fifoEnd.leave(ticket) { ring.signal() } }
+
+    private var ring: ByteRing { toDevice ? peripheral.transmitting : peripheral.receiving }
+
+    /// Bytes that can be moved now: whole bursts while there are that many to go, whole items at the end. None for a transfer whose turn
+    /// has not come.
+    private var ready: Int {
+        guard ownsEnd || fifoEnd.isOwned(by: ticket) else { return 0 }
+        let available = toDevice ? ring.room : ring.count
         let left = isCyclic ? .max : Int(clamping: count - moved)
         let length = min(available, left)
         return length >= burst ? length / burst * burst : left < burst ? length / peripheral.width * peripheral.width : 0
@@ -50,6 +69,7 @@ struct PeripheralRun {
 
     /// Moves up to `limit` bytes, as far as the peripheral is ready. Returns how many, nil where an address is none.
     mutating func step(_ descriptor: Descriptor, limit: Int) -> Int? {
+        if !ownsEnd { ownsEnd = fifoEnd.isOwned(by: ticket) }
         var left = min(ready, limit / peripheral.width * peripheral.width)
         var total = 0
         while left > 0 {
@@ -57,11 +77,11 @@ struct PeripheralRun {
             let length = min(left, Int(clamping: segment.count))
             guard length > 0, let address = unsafe UnsafeMutableRawPointer(bitPattern: UInt(segment.address))
             else { return nil }
-            // The segment is client memory that the transaction owns while it runs.
+            // SAFETY: the segment is client memory that the transaction owns while it runs, and the ring's end is this transfer's.
             let done =
                 toDevice
-                ? unsafe peripheral.transmitting.write(address, count: length)
-                : unsafe peripheral.receiving.read(into: address, count: length)
+                ? unsafe ring.write(address, count: length)
+                : unsafe ring.read(into: address, count: length)
             guard done == length else { return nil }
             moved &+= UInt64(length)
             if !isCyclic { advance(by: length, descriptor) }
@@ -95,7 +115,6 @@ struct PeripheralRun {
 
     /// Waits for the peripheral, at most `nanoseconds`.
     func sleep(nanoseconds: Int64, unless stop: () -> Bool) {
-        let ring = toDevice ? peripheral.transmitting : peripheral.receiving
         ring.sleep(nanoseconds: nanoseconds) { ready > 0 || stop() }
     }
 }
