@@ -163,7 +163,9 @@ let package = Package(
         .target(name: "ForbiddenSystemCalls", path: "Tests/ForbiddenSystemCalls"),
         .testTarget(
             name: "DMAIOUringEngineTests",
-            dependencies: ["CDMA", "DMACore", "DMAIOUringEngine", "ForbiddenSystemCalls", "DMATestSupport"],
+            dependencies: [
+                "CDMA", "DMACore", "DMAIOUringEngine", "DMATestSupport", "DMAThreads", "ForbiddenSystemCalls",
+            ],
             path: "Tests/IOUringEngineTests",
             swiftSettings: house),
         .testTarget(

@@ -22,6 +22,9 @@ public import DMACore
 /// Source: io_uring(7), io_uring_enter(2); include/uapi/linux/io_uring.h.
 @frozen @safe
 public struct IOUringEngine: ~Copyable, Engine {
+    /// What the steady path does not touch. The first word, because the thread sanitizer takes the first word of a value that lends a part of
+    /// itself for the part's address: this one leads to memory of the engine's alone, those below to memory of two threads.
+    @usableFromInline let cold: UnsafeMutablePointer<ColdState>
     @usableFromInline let view: RingView
     @usableFromInline let files: UnsafeMutablePointer<FileEntry>
     @usableFromInline let fileLimit: UInt64
@@ -49,8 +52,6 @@ public struct IOUringEngine: ~Copyable, Engine {
     /// How many mappings have ended.
     @usableFromInline let epoch: UnsafeMutableRawPointer
     @usableFromInline var fixedRequests: UInt64
-    /// What the steady path does not touch.
-    @usableFromInline let cold: UnsafeMutablePointer<ColdState>
 
     /// Makes the ring, or starts the threads.
     ///
