@@ -273,8 +273,8 @@ struct ControlTests {
                 let completion = engine.next()
                 if completion != nil { #expect(completion == nil) }
             }
-            let strangers = engine.statistics.strangers
-            #expect(strangers == UInt64(rounds))
+            let unknownCompletions = engine.statistics.unknownCompletions
+            #expect(unknownCompletions == UInt64(rounds))
             #expect(unsafe write(ends[1], [7, 8] as [UInt8], 2) == 2)
             let limit = Deadline.after(milliseconds: 60_000)
             var answer: Completion?

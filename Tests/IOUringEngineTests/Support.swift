@@ -12,7 +12,7 @@ import Testing
 #endif
 
 /// What carries the requests of an engine under test.
-enum Carrying: String, CaseIterable, CustomTestStringConvertible, Sendable {
+enum Carrying: String, CaseIterable, Codable, CustomTestStringConvertible, Sendable {
     case ring, pinned, submissionThread, threads
 
     var testDescription: String { rawValue }

@@ -3,6 +3,7 @@
 internal import CDMA
 internal import DMACore
 internal import DMAThreads
+internal import SystemPackage
 
 /// A ring of our own in front of threads: for machines where io_uring is absent or forbidden. It has the kernel's shape, so
 /// that the engine above does not know the difference.
@@ -17,13 +18,11 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     private let submissions: UnsafeMutableRawPointer
     private let completions: UnsafeMutableRawPointer
     /// Can be read while whatever runs is to be cancelled.
-    let cancelEvent: Int32
+    let cancelEvent: FileDescriptor
     private var threads: [NativeThread] = []
 
     init(_ configuration: IOUringConfiguration, submissions count: Int) throws(DMAError) {
-        let event = cdma_event_make(false)
-        guard event >= 0 else { throw DMAError(.kernelRefused, errno: -event) }
-        cancelEvent = event
+        cancelEvent = try FileDescriptor(KernelResult(cdma_event_make(false)))
         unsafe words = .allocate(byteCount: 1024, alignment: 64)
         unsafe words.initializeMemory(as: UInt8.self, repeating: 0, count: 1024)
         unsafe submissions = .allocate(byteCount: count * 64, alignment: 64)
@@ -49,7 +48,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
         unsafe words.deallocate()
         unsafe submissions.deallocate()
         unsafe completions.deallocate()
-        cdma_close(cancelEvent)
+        ReleaseFailures.note(cancelEvent.release())
     }
 
     /// Ends the threads. Bounded: whatever waits is cancelled, a system call that runs comes to its end.
@@ -85,24 +84,33 @@ final class ThreadRing: Carrier, @unchecked Sendable {
         let limit = cdma_monotonic_nanoseconds() + 10_000_000
         while unsafe cdma_load_acquire64(cancelName) != 0, cdma_monotonic_nanoseconds() < limit { cdma_relax() }
         unsafe cdma_store_release64(cancelName, name)
-        cdma_event_signal(cancelEvent)
+        ReleaseFailures.note(KernelResult(cdma_event_signal(cancelEvent.rawValue)))
     }
     /// Whether the end of a submission was asked for. The question clears the event, so that nobody else is disturbed for long.
-    func isCancelled(_ name: UInt64) -> Bool {
+    func isCancelled(_ name: UInt64) -> Bool { forgetCancellation(name) }
+
+    @discardableResult
+    private func forgetCancellation(_ name: UInt64) -> Bool {
         guard unsafe cdma_load_acquire64(cancelName) == name else { return false }
         unsafe cdma_store_release64(cancelName, 0)
-        if !isCancelling { cdma_event_clear(cancelEvent) }
+        if !isCancelling { clearCancelEvent() }
         return true
+    }
+
+    private func clearCancelEvent() {
+        let result = KernelResult(cdma_event_clear(cancelEvent.rawValue))
+        // Somebody else was quicker.
+        if result.errno != .resourceTemporarilyUnavailable { ReleaseFailures.note(result) }
     }
 
     /// Whether everything that waits comes back with ECANCELED, and nothing new begins.
     func cancel(_ on: Bool) {
         unsafe cdma_store_release32(cancelWord, on ? 1 : 0)
         if on {
-            cdma_event_signal(cancelEvent)
+            ReleaseFailures.note(KernelResult(cdma_event_signal(cancelEvent.rawValue)))
             ring(.max)
         } else {
-            cdma_event_clear(cancelEvent)
+            clearCancelEvent()
         }
     }
 
@@ -114,23 +122,23 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     // MARK: Carrier
 
     var isKernel: Bool { false }
-    var door: Door { Door(kind: .carrier, descriptor: -1, flags: 0) }
+    var submissionMethod: SubmissionMethod { SubmissionMethod(kind: .carrier, ring: -1, flags: 0) }
 
-    func submit(_ count: UInt32) -> Int32 {
+    func submit(_ count: UInt32) -> KernelResult {
         ring(Int32(clamping: count))
-        return Int32(clamping: count)
+        return KernelResult(Int32(clamping: count))
     }
 
-    func reap() -> Int32 { 0 }
+    func reap() -> KernelResult { .success }
 
-    func wait(_ count: UInt32, nanoseconds: Int64) -> Int32 {
-        if count > 0 { _ = submit(count) }
+    func wait(_ count: UInt32, nanoseconds: Int64) -> KernelResult {
+        if count > 0 { ring(Int32(clamping: count)) }
         let seen = unsafe cdma_load_acquire32(view.completionTail)
-        guard unsafe seen == cdma_load_acquire32(view.completionHead) else { return 0 }
+        guard unsafe seen == cdma_load_acquire32(view.completionHead) else { return .success }
         unsafe cdma_fetch_add32(waiting, 1)
         unsafe cdma_futex_wait(view.completionTail, seen, nanoseconds)
         unsafe cdma_fetch_add32(waiting, .max)
-        return unsafe cdma_load_acquire32(view.completionTail) == seen ? -62 : 0
+        return unsafe cdma_load_acquire32(view.completionTail) == seen ? KernelResult(.timeout) : .success
     }
 
     func signal(_ event: Int32) -> Bool {
@@ -138,7 +146,9 @@ final class ThreadRing: Carrier, @unchecked Sendable {
         return true
     }
 
-    func register(_ operation: UInt32, _ argument: UnsafeMutableRawPointer?, _ count: UInt32) -> Int32 { -38 }
+    func register(_ operation: UInt32, _ argument: UnsafeMutableRawPointer?, _ count: UInt32) -> KernelResult {
+        KernelResult(.noFunction)
+    }
 
     // MARK: Workers
 
@@ -164,7 +174,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
         var isBroken = false
         for entry in chain {
             if isBroken {
-                give(entry.user_data, -125)
+                give(entry.user_data, KernelResult(.canceled))
                 continue
             }
             let result = ThreadOperation.run(entry, self)
@@ -189,18 +199,18 @@ final class ThreadRing: Carrier, @unchecked Sendable {
         return chain
     }
 
-    private func give(_ userData: UInt64, _ result: Int32) {
-        // It may be over before anybody heard that its end was asked for.
-        _ = isCancelled(userData)
+    private func give(_ userData: UInt64, _ result: KernelResult) {
+        // It may be over before anybody heard that its end was asked for: then nobody is to hear it of a later one.
+        forgetCancellation(userData)
         unsafe lock(giveLock)
         let tail = unsafe cdma_load_acquire32(view.completionTail)
         // There is room: the ring is twice as long as the one that submissions come from.
-        unsafe view.completion(tail).pointee = cdma_uring_cqe(user_data: userData, result: result, flags: 0)
+        unsafe view.completion(tail).pointee = cdma_uring_cqe(user_data: userData, result: result.rawValue, flags: 0)
         unsafe cdma_store_release32(view.completionTail, tail &+ 1)
         cdma_full_barrier()
         unsafe unlock(giveLock)
         let event = unsafe cdma_load_acquire32(eventWord)
-        if event != 0 { cdma_event_signal(Int32(bitPattern: event &- 1)) }
+        if event != 0 { ReleaseFailures.note(KernelResult(cdma_event_signal(Int32(bitPattern: event &- 1)))) }
         if unsafe cdma_load_ordered32(waiting) != 0 { unsafe cdma_futex_wake(view.completionTail, .max) }
     }
 
