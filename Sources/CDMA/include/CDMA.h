@@ -4,6 +4,7 @@
 #define CDMA_H
 
 #include "cdma_atomic.h"
+#include "cdma_board.h"
 #include "cdma_file.h"
 #include "cdma_kernels.h"
 #include "cdma_memory.h"

@@ -2,7 +2,6 @@
 
 import DMA
 import Glibc
-import Synchronization
 
 /// What signals do to a copy, and its progress while none comes.
 ///
@@ -15,7 +14,7 @@ final class CopySignals: Sendable {
         var line = ProgressLine()
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let signals = Signals(others: [SIGUSR1])
     let isTerminal = isatty(STDERR_FILENO) == 1
 

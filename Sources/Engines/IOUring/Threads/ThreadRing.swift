@@ -20,6 +20,9 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     /// Can be read while whatever runs is to be cancelled.
     let cancelEvent: FileDescriptor
     private var threads: [NativeThread] = []
+    /// The workers' turns: one takes submissions at a time, and one gives completions.
+    private let taking = Locked(())
+    private let giving = Locked(())
 
     init(_ configuration: IOUringConfiguration, submissions count: Int) throws(DMAError) {
         cancelEvent = try FileDescriptor(KernelResult(cdma_event_make(false)))
@@ -68,8 +71,6 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     private var waiting: UnsafeMutableRawPointer { unsafe words + 448 }
     private var stopWord: UnsafeMutableRawPointer { unsafe words + 512 }
     private var cancelWord: UnsafeMutableRawPointer { unsafe words + 576 }
-    private var takeLock: UnsafeMutableRawPointer { unsafe words + 640 }
-    private var giveLock: UnsafeMutableRawPointer { unsafe words + 704 }
     /// The name of a submission whose end was asked for.
     private var cancelName: UnsafeMutableRawPointer { unsafe words + 832 }
     /// An event to be signalled for each completion, less 1 a number of a file; 0 for none.
@@ -184,41 +185,34 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     }
 
     private func take() -> [cdma_uring_sqe] {
-        unsafe lock(takeLock)
-        defer { unsafe unlock(takeLock) }
-        var chain: [cdma_uring_sqe] = []
-        var head = unsafe cdma_load_acquire32(view.submissionHead)
-        let tail = unsafe cdma_load_acquire32(view.submissionTail)
-        while head != tail {
-            let entry = unsafe view.submission(head).pointee
-            chain.append(entry)
-            head &+= 1
-            if entry.flags & EntryFlags.link == 0 { break }
+        taking.withLock { _ in
+            var chain: [cdma_uring_sqe] = []
+            var head = unsafe cdma_load_acquire32(view.submissionHead)
+            let tail = unsafe cdma_load_acquire32(view.submissionTail)
+            while head != tail {
+                // SAFETY: the engine wrote the entry before it moved the tail, and writes to it again only after the head has moved.
+                let entry = unsafe view.submission(head).pointee
+                chain.append(entry)
+                head &+= 1
+                if entry.flags & EntryFlags.link == 0 { break }
+            }
+            unsafe cdma_store_release32(view.submissionHead, head)
+            return chain
         }
-        unsafe cdma_store_release32(view.submissionHead, head)
-        return chain
     }
 
     private func give(_ userData: UInt64, _ result: KernelResult) {
         // It may be over before anybody heard that its end was asked for: then nobody is to hear it of a later one.
         forgetCancellation(userData)
-        unsafe lock(giveLock)
-        let tail = unsafe cdma_load_acquire32(view.completionTail)
-        // There is room: the ring is twice as long as the one that submissions come from.
-        unsafe view.completion(tail).pointee = cdma_uring_cqe(user_data: userData, result: result.rawValue, flags: 0)
-        unsafe cdma_store_release32(view.completionTail, tail &+ 1)
-        cdma_full_barrier()
-        unsafe unlock(giveLock)
+        giving.withLock { _ in
+            let tail = unsafe cdma_load_acquire32(view.completionTail)
+            // SAFETY: there is room, the ring is twice as long as the one that submissions come from; and one worker gives at a time.
+            unsafe view.completion(tail).pointee = cdma_uring_cqe(user_data: userData, result: result.rawValue, flags: 0)
+            unsafe cdma_store_release32(view.completionTail, tail &+ 1)
+            cdma_full_barrier()
+        }
         let event = unsafe cdma_load_acquire32(eventWord)
         if event != 0 { ReleaseFailures.note(KernelResult(cdma_event_signal(Int32(bitPattern: event &- 1)))) }
         if unsafe cdma_load_ordered32(waiting) != 0 { unsafe cdma_futex_wake(view.completionTail, .max) }
-    }
-
-    private func lock(_ word: UnsafeMutableRawPointer) {
-        if unsafe cdma_compare_exchange32(word, 0, 1) { return }
-        while unsafe cdma_exchange32(word, 2) != 0 { unsafe cdma_futex_wait(word, 2, 1_000_000_000) }
-    }
-    private func unlock(_ word: UnsafeMutableRawPointer) {
-        if unsafe cdma_exchange32(word, 0) == 2 { unsafe cdma_futex_wake(word, 1) }
     }
 }
