@@ -15,7 +15,8 @@ struct PeripheralRun {
     let count: UInt64
     /// Bytes of a period; 0 where the run is not cyclic.
     let period: UInt64
-    private var cursor = ScatterWalk.Cursor()
+    /// The place in the list; nil for a ring.
+    private var cursor: SegmentCursor?
     private let fifoEnd: FIFOEnd
     private let ticket: UInt64
     private var ownsEnd = false
@@ -35,10 +36,17 @@ struct PeripheralRun {
         guard count > 0, count % UInt64(peripheral.width) == 0, !isCyclic || period % UInt64(peripheral.width) == 0 else {
             return nil
         }
+        if let list = unsafe descriptor.operands, !isCyclic {
+            // SAFETY: the list stays valid until the completion is reported or the engine has quiesced, and this value does not outlive that.
+            cursor =
+                unsafe toDevice
+                ? SegmentCursor(list, number: Int(descriptor.sourceCount))
+                : SegmentCursor(list + Int(descriptor.sourceCount), number: Int(descriptor.destinationCount))
+        }
         fifoEnd = peripheral.end(toDevice: toDevice)
         ticket = fifoEnd.enter()
-        // Past segments of no bytes.
-        if !isCyclic { advance(by: 0, descriptor) }
+        // Past segments of no bytes; at the end of the list nothing is left to move.
+        _ = cursor?.advance(by: 0)
     }
 
     /// Whether a transfer's bytes, or a ring's, go from memory to the peripheral.
@@ -84,7 +92,7 @@ struct PeripheralRun {
                 : unsafe ring.read(into: address, count: length)
             guard done == length else { return nil }
             moved &+= UInt64(length)
-            if !isCyclic { advance(by: length, descriptor) }
+            _ = cursor?.advance(by: UInt64(length))
             left -= length
             total += length
         }
@@ -97,20 +105,7 @@ struct PeripheralRun {
             let offset = moved % count
             return Segment(address: (toDevice ? descriptor.source : descriptor.destination) &+ offset, count: count - offset)
         }
-        let segment =
-            toDevice ? descriptor.sourceSegment(cursor.segment) : descriptor.destinationSegment(cursor.segment)
-        let offset = UInt64(cursor.offset)
-        guard segment.count > offset else { return Segment(address: 0, count: 0) }
-        return Segment(address: segment.address &+ offset, count: segment.count - offset)
-    }
-
-    private mutating func advance(by length: Int, _ descriptor: Descriptor) {
-        let number = Int(toDevice ? descriptor.sourceCount : descriptor.destinationCount)
-        let list = toDevice
-        // At the end of the list the cursor stays behind it, and nothing is left to move.
-        _ = cursor.advance(by: length, number: number) {
-            list ? descriptor.sourceSegment($0) : descriptor.destinationSegment($0)
-        }
+        return cursor?.rest ?? Segment(address: 0, count: 0)
     }
 
     /// Waits for the peripheral, at most `nanoseconds`.
