@@ -2,6 +2,7 @@
 
 import DMACore
 import DMAIOUringEngine
+import DMATestSupport
 import Foundation
 import Testing
 
@@ -44,8 +45,7 @@ final class Scratch {
 
     /// Everything that is in the file, by read(2).
     var contents: [UInt8] {
-        guard let data = FileManager.default.contents(atPath: path) else { return [] }
-        return [UInt8](data)
+        (try? FileBytes.read(path)) ?? []
     }
 
     func fill(_ bytes: [UInt8]) {

@@ -18,8 +18,10 @@ enum ScatterWalk {
         // SAFETY: the counts are those of the list, whose memory the transaction owns.
         var source = unsafe SegmentCursor(list, number: sources)
         var destination = unsafe SegmentCursor(list + sources, number: destinations)
-        guard source.advance(by: UInt64(offset)), destination.advance(by: UInt64(offset)) else { return false }
-        var left = UInt64(count)
+        guard source.advance(by: UInt64(truncatingIfNeeded: offset)),
+            destination.advance(by: UInt64(truncatingIfNeeded: offset))
+        else { return false }
+        var left = UInt64(truncatingIfNeeded: count)
         while true {
             let length = min(left, min(source.rest.count, destination.rest.count))
             guard let start = unsafe UnsafeRawPointer(bitPattern: UInt(source.rest.address)),
