@@ -11,26 +11,19 @@ let segmentBytes = 64
 /// Segments of one leased block, one after the other.
 struct Stripe: ~Copyable, Cargo {
     private var memory: Block
-    private let whole: Region
     let regionCount: Int
 
     init(_ memory: consuming Block, members: Int) {
         regionCount = members
-        whole = memory.region(at: 0)
         self.memory = memory
     }
 
+    @_lifetime(borrow self)
     @inline(__always)
     func region(at index: Int) -> Region {
         guard index >= 0, index < regionCount else { return .none }
-        // SAFETY: inside the block that this value owns, which has 4 KiB.
-        return unsafe Region(
-            unsafeStart: IOVA(whole.start.rawValue + UInt64(index * segmentBytes)), count: UInt64(segmentBytes),
-            domain: whole.domain,
-            access: whole.access)
+        return memory.region(at: 0).part(from: UInt64(index * segmentBytes), count: UInt64(segmentBytes))
     }
-
-    mutating func quarantine() { memory.quarantine() }
 }
 
 /// One operation on a stripe, submitted and taken.
@@ -132,7 +125,7 @@ func runLists(_ variant: String, _ operations: UInt64) throws(DMAError) -> UInt6
     case "peripheral4":
         let wired = try FIFOPeripheral()
         configuration.peripherals = [wired]
-        var channel = try Channel(CPUEngine(configuration), domain: domain.id, of: Stripe.self)
+        var channel = try Channel(CPUEngine(configuration), domain: domain, of: Stripe.self)
         return hotPeripheral(&channel, try Pool(memory, blockSize: 4096), wired, operations)
     case "peripheral4-kernel": return hotFIFO(fifo, operations)
     case "xor2-kernel", "pq4-kernel", "sg4x4-kernel":
@@ -142,6 +135,6 @@ func runLists(_ variant: String, _ operations: UInt64) throws(DMAError) -> UInt6
             variant, .portable, scratch.initializeMemory(as: UInt8.self, repeating: 3, count: 4096), operations)
     default: return nil
     }
-    var channel = try Channel(CPUEngine(configuration), domain: domain.id, of: Stripe.self)
+    var channel = try Channel(CPUEngine(configuration), domain: domain, of: Stripe.self)
     return hotLists(&channel, try Pool(memory, blockSize: 4096), operation, members: members, operations)
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+public import DMAEngineKit
 
 /// An engine that takes turns: any engine, with a ``TransferMode`` that may change at run time.
 ///
@@ -53,7 +54,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         worksInPoll = capabilities.worksInPoll
         let grain = max(alignment, 64)
         self.quantum = max(quantum / grain, 1) * grain
-        scratchCount = max(capabilities.maximumSegments, capabilities.maximumSources &+ 2, 2)
+        scratchCount = min(max(capabilities.maximumSegments, min(capabilities.maximumSources, 1024) + 2, 2), 4096)
         unsafe scratch = .allocate(capacity: scratchCount)
     }
 
@@ -96,19 +97,22 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         return (pastBusy + duty.busy, pastElapsed + duty.charged(share))
     }
 
-    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+    public var addressing: EngineAddressing { base.addressing }
+    public var isGone: Bool { base.isGone }
+    @unsafe
+    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         if wasTerminated {
             waiting.removeAll(keepingCapacity: true)
             wasTerminated = false
         }
         if waiting.isEmpty, !isPaused, mode.isBurst || !descriptor.kind.canBeCut {
-            guard base.enqueue(descriptor, tag: tag) else { return false }
-            through += 1
-            return true
+            let result = unsafe base.enqueue(descriptor, tag: tag)
+            if case .accepted = result { through += 1 }
+            return result
         }
-        guard waiting.count + through < base.capabilities.depth else { return false }
+        guard waiting.count + through < base.capabilities.depth else { return .full }
         waiting.append(PacedTransaction(descriptor, tag: tag))
-        return true
+        return .accepted
     }
 
     public mutating func issuePending() {
@@ -172,7 +176,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         }
         let (descriptor, count) = unsafe waiting[0].cut(allowed, scratch, scratchCount)
         if case .demand(let line) = mode, count < allowed { line.giveBack(allowed - count) }
-        guard base.enqueue(descriptor, tag: waiting[0].tag) else {
+        guard case .accepted = unsafe base.enqueue(descriptor, tag: waiting[0].tag) else {
             if case .demand(let line) = mode { line.giveBack(count) }
             return
         }

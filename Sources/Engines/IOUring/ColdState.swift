@@ -2,6 +2,7 @@
 
 internal import CDMA
 public import DMACore
+internal import DMAEngineKit
 internal import SystemPackage
 
 /// What an engine keeps off the steady path.

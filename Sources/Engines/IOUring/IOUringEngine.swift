@@ -2,6 +2,7 @@
 
 public import CDMA
 public import DMACore
+public import DMAEngineKit
 
 /// The kernel's storage, pipes and sockets as peripherals, through io_uring; or through threads, where io_uring is not to be
 /// had.
@@ -111,8 +112,13 @@ public struct IOUringEngine: ~Copyable, Engine {
     /// An interrupt is counted when the completion that asked for it is taken; a suspended task is woken to take it.
     public var interruptLine: InterruptLine? { unsafe cold.pointee.line }
 
-    @inlinable @inline(__always)
-    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+    /// Addresses are this process's own.
+    @inlinable public var addressing: EngineAddressing { .cpu }
+    /// Completions come in whatever order the kernel takes.
+    @inlinable public static var order: CompletionOrder { .outOfOrder }
+
+    @unsafe @inlinable @inline(__always)
+    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         let number = descriptor.detail[0]
         let index = number == 0 ? chosen : number &- 1
         let position = descriptor.value
@@ -151,7 +157,7 @@ public struct IOUringEngine: ~Copyable, Engine {
             user_data: request.pointee.stamp << 16 | UInt64(slot), buffer: isFixed ? windowIndex : 0, personality: 0,
             file_index: 0, address3: 0, reserved: 0)
         tail &+= 1
-        return true
+        return .accepted
     }
 
     @inlinable @inline(__always)

@@ -3,7 +3,7 @@
 #if ISAL
     internal import CDMA
     internal import CISAL
-    internal import DMACore
+    internal import DMAEngineKit
 
     /// XOR, PQ and CRC32C by ISA-L. Its lengths are `int`, its XOR wants 32-byte alignment (raid.h), its erasure code takes any
     /// address but writes the last vector twice (so that results are never made in place with it).

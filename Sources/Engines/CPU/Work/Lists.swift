@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 
 /// XOR, PQ and scatter-gather, straight from a descriptor's list of segments: nothing is allocated, and each segment is looked at once.
 enum Lists {

@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 internal import DMAThreads
 internal import SystemPackage
 

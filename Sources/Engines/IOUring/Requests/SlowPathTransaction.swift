@@ -2,11 +2,13 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 
 /// How far a transaction of the slow path has come.
 @usableFromInline @safe
 struct SlowPathTransaction {
-    var descriptor = Descriptor(kind: .null)
+    // SAFETY: it names no address.
+    var descriptor = unsafe Descriptor(kind: .null)
     private(set) var state = TransactionState.none
     /// The file, and the second one of a command between two; -1 for none.
     var file = -1

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
-public import DMACore
+internal import DMACore
+public import DMAEngineKit
 internal import SystemPackage
 
 // From what is queued to what the kernel has.
@@ -17,8 +18,8 @@ extension IOUringEngine {
 
     /// `enqueue`, for whatever is not one plain request.
     @usableFromInline @inline(never)
-    mutating func enqueueSlowPath(_ descriptor: Descriptor, tag: UInt32) -> Bool {
-        guard freeCount > 0 else { return false }
+    mutating func enqueueSlowPath(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        guard freeCount > 0 else { return .full }
         freeCount -= 1
         let slot = unsafe Int(free[freeCount])
         let number = descriptor.place.number.map(UInt64.init) ?? chosen
@@ -40,7 +41,7 @@ extension IOUringEngine {
         state.unissued.append(slot)
         state.statistics.slowPathTransactions += 1
         detours.insert(.unissued)
-        return true
+        return .accepted
     }
 
     /// Sees to it that a task which waits for an interrupt is woken.

@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 internal import SystemPackage
 
 // Transfers between memory and a file that take more than one plain request: lists, streams, unaligned ones of direct files,
