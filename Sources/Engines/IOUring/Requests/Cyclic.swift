@@ -109,9 +109,9 @@ extension IOUringEngine {
                 UInt64(result.rawValue) <= room
             else {
                 // The kernel wrote elsewhere than in the stream's next place.
-                guard more, apply(.failing(errno: Errno.protocolError.rawValue), to: slot) else {
-                    return fail(slot, .protocolError)
-                }
+                guard more else { return fail(slot, .protocolError) }
+                // It ends when the kernel has let go of the periods.
+                apply(.failing(errno: Errno.protocolError.rawValue), to: slot)
                 return cancelRequest(unsafe request(slot).pointee.stamp | 1, slot)
             }
             if moved == room {

@@ -71,7 +71,10 @@ extension IOUringEngine {
     mutating func submitIssued() {
         guard !detours.contains(.paused) else { return }
         let waiting = issued &- (unsafe cdma_load_acquire32(view.submissionHead))
-        guard waiting > 0 else { return }
+        guard waiting > 0 else {
+            detours.remove(.unsubmitted)
+            return
+        }
         let result: KernelResult
         switch submissionMethod.kind {
         case .systemCall:
@@ -89,7 +92,10 @@ extension IOUringEngine {
     private mutating func wakeThread(_ count: UInt32) {
         // It says that it sleeps before it looks at the ring for the last time.
         cdma_full_barrier()
-        guard unsafe cdma_load_acquire32(view.submissionFlags) & SubmissionFlags.needWakeUp != 0 else { return }
+        guard unsafe cdma_load_acquire32(view.submissionFlags) & SubmissionFlags.needWakeUp != 0 else {
+            detours.remove(.unsubmitted)
+            return
+        }
         let flags = submissionMethod.flags | EnterFlags.wakeUp
         let result = KernelResult(cdma_uring_enter(submissionMethod.ring, count, 0, flags, nil, 0))
         if result.errno != nil { delay(result) } else { detours.remove(.unsubmitted) }
