@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMA
+import DMACore
 import Glibc
 
 /// What signals do to a copy, and its progress while none comes.
