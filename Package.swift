@@ -40,6 +40,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
         // For the adapters alone, which nothing else of the package imports.
         .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
@@ -67,9 +68,12 @@ let package = Package(
             ],
             path: "Sources/Engines/CPU", swiftSettings: house),
         .target(
-            name: "DMAIOUringEngine", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAThreads"],
-            path: "Sources/Engines/IOUring",
-            swiftSettings: house),
+            name: "DMAIOUringEngine",
+            dependencies: [
+                "CDMA", "DMACore", "DMAEngineKit", "DMAThreads",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Sources/Engines/IOUring", swiftSettings: house),
         .target(
             name: "DMA", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMACPUEngine", "DMAIOUringEngine", "DMAThreads"],
             path: "Sources/System",
@@ -185,7 +189,10 @@ let package = Package(
         .target(name: "ForbiddenSystemCalls", path: "Tests/ForbiddenSystemCalls"),
         .testTarget(
             name: "DMAIOUringEngineTests",
-            dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAIOUringEngine", "ForbiddenSystemCalls", "DMATestSupport"],
+            dependencies: [
+                "CDMA", "DMACore", "DMAEngineKit", "DMAIOUringEngine", "DMATestSupport", "DMAThreads", "ForbiddenSystemCalls",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             path: "Tests/IOUringEngineTests",
             swiftSettings: house),
         .testTarget(

@@ -25,7 +25,9 @@ public struct LineEngine: ~Copyable, Engine {
         return capabilities
     }
     public var interruptLine: InterruptLine? { line }
-    @unsafe public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult { unsafe ring.enqueue(descriptor, tag: tag) }
+    @unsafe public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        unsafe ring.enqueue(descriptor, tag: tag)
+    }
     public mutating func issuePending() { ring.issuePending() }
     public mutating func next() -> Completion? {
         guard line.count > seen, let completion = ring.next() else { return nil }
