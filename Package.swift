@@ -40,6 +40,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
         // For the adapters alone, which nothing else of the package imports.
         .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
@@ -57,7 +58,8 @@ let package = Package(
             swiftSettings: house),
         .target(name: "DMAThreads", dependencies: ["DMATypes"], path: "Sources/Threads", swiftSettings: house),
         .testTarget(
-            name: "DMAThreadsTests", dependencies: ["DMACore", "DMAEngineKit", "DMAThreads"], path: "Tests/ThreadsTests", swiftSettings: house),
+            name: "DMAThreadsTests", dependencies: ["DMACore", "DMAEngineKit", "DMAThreads"], path: "Tests/ThreadsTests",
+            swiftSettings: house),
         .target(
             name: "DMACPUEngine",
             dependencies: [
@@ -66,8 +68,12 @@ let package = Package(
             ],
             path: "Sources/Engines/CPU", swiftSettings: house),
         .target(
-            name: "DMAIOUringEngine", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAThreads"], path: "Sources/Engines/IOUring",
-            swiftSettings: house),
+            name: "DMAIOUringEngine",
+            dependencies: [
+                "CDMA", "DMACore", "DMAEngineKit", "DMAThreads",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Sources/Engines/IOUring", swiftSettings: house),
         .target(
             name: "DMA", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMACPUEngine", "DMAIOUringEngine", "DMAThreads"],
             path: "Sources/System",
@@ -79,7 +85,8 @@ let package = Package(
         .target(
             name: "DMABench",
             dependencies: [
-                "CDMA", "DMA", "DMACore", "DMAEngineKit", "DMAThreads", .product(name: "Histogram", package: "hdrhistogram-swift"),
+                "CDMA", "DMA", "DMACore", "DMAEngineKit", "DMAThreads",
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
                 .product(name: "Yams", package: "Yams"),
             ],
             path: "Sources/Bench", swiftSettings: house),
@@ -88,7 +95,8 @@ let package = Package(
             name: "DMALogging", dependencies: ["DMACore", "DMAEngineKit", .product(name: "Logging", package: "swift-log")],
             path: "Sources/Adapters/Logging", swiftSettings: house),
         .target(
-            name: "DMAMetrics", dependencies: ["DMACore", "DMAEngineKit", .product(name: "CoreMetrics", package: "swift-metrics")],
+            name: "DMAMetrics",
+            dependencies: ["DMACore", "DMAEngineKit", .product(name: "CoreMetrics", package: "swift-metrics")],
             path: "Sources/Adapters/Metrics", swiftSettings: house),
         .target(
             name: "DMAServiceLifecycle",
@@ -111,7 +119,8 @@ let package = Package(
             ],
             path: "Tests/ToolTests", swiftSettings: house),
         .testTarget(
-            name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore", "DMAEngineKit", "DMATestSupport"], path: "Tests/BenchTests",
+            name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore", "DMAEngineKit", "DMATestSupport"],
+            path: "Tests/BenchTests",
             swiftSettings: house),
         .testTarget(
             name: "DMAReportTests", dependencies: ["DMABench", "DMAReport", "DMATestSupport"], path: "Tests/ReportTests",
@@ -126,7 +135,8 @@ let package = Package(
         .testTarget(
             name: "DMASelfTestTests",
             dependencies: [
-                "DMA", "DMAConformance", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAIOUringEngine", "DMASelfTest", "DMATestSupport",
+                "DMA", "DMAConformance", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAIOUringEngine", "DMASelfTest",
+                "DMATestSupport",
             ],
             path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(
@@ -136,41 +146,53 @@ let package = Package(
         // Programs, loop disks, folders and seeds for tests.
         .target(name: "DMATestSupport", path: "Tests/Support", swiftSettings: house),
         .target(
-            name: "ScriptedEngines", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAThreads"], path: "Tests/ScriptedEngines",
+            name: "ScriptedEngines", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAThreads"],
+            path: "Tests/ScriptedEngines",
             swiftSettings: house),
-        .target(name: "DMAConformance", dependencies: ["DMACore", "DMAEngineKit"], path: "Sources/Conformance", swiftSettings: house),
+        .target(
+            name: "DMAConformance", dependencies: ["DMACore", "DMAEngineKit"], path: "Sources/Conformance", swiftSettings: house
+        ),
         .target(name: "CountedRing", path: "Benchmarks/Counted/C"),
         .executableTarget(
             name: "dma-counted",
             dependencies: ["CountedRing", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAIOUringEngine", "ScriptedEngines"],
             path: "Benchmarks/Counted/Swift", swiftSettings: house),
         .executableTarget(
-            name: "dma-benchmark-storage", dependencies: ["DMACore", "DMAEngineKit", "DMAIOUringEngine"], path: "Benchmarks/storage/Swift",
+            name: "dma-benchmark-storage", dependencies: ["DMACore", "DMAEngineKit", "DMAIOUringEngine"],
+            path: "Benchmarks/storage/Swift",
             swiftSettings: house),
         .target(name: "BenchmarkPeers", path: "Benchmarks/CPU/Peers"),
         .executableTarget(
             name: "dma-benchmark-cpu", dependencies: ["BenchmarkPeers", "DMACPUEngine", "DMACore", "DMAEngineKit"],
             path: "Benchmarks/CPU/Swift", swiftSettings: house),
         .testTarget(
-            name: "DMACoreTests", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMADriverKit", "DMATestSupport"], path: "Tests/CoreTests",
+            name: "DMACoreTests", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMADriverKit", "DMATestSupport"],
+            path: "Tests/CoreTests",
             exclude: ["Channel"],
             swiftSettings: house),
         // Apart, because the scripted engines' module brings CDMA's view of the C library with it.
         .testTarget(
-            name: "DMAChannelTests", dependencies: ["DMACore", "DMAEngineKit", "ScriptedEngines"], path: "Tests/CoreTests/Channel",
+            name: "DMAChannelTests", dependencies: ["DMACore", "DMAEngineKit", "ForkedChild", "ScriptedEngines"],
+            path: "Tests/CoreTests/Channel",
             swiftSettings: house),
         .testTarget(
             name: "DMAConformanceTests", dependencies: ["DMAConformance", "DMACore", "DMAEngineKit", "DMAThreads", "ScriptedEngines"],
             path: "Tests/ConformanceTests", swiftSettings: house),
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(
-            name: "DMACompileFailTests", dependencies: ["DMACore", "DMAEngineKit", "DMATestSupport"], path: "Tests/CompileFailTests",
+            name: "DMACompileFailTests", dependencies: ["DMACore", "DMAEngineKit", "DMATestSupport"],
+            path: "Tests/CompileFailTests",
             swiftSettings: house),
+        // Runs a part of a test in a child process.
+        .target(name: "ForkedChild", path: "Tests/ForkedChild"),
         // Takes io_uring away from a test's process.
         .target(name: "ForbiddenSystemCalls", path: "Tests/ForbiddenSystemCalls"),
         .testTarget(
             name: "DMAIOUringEngineTests",
-            dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAIOUringEngine", "ForbiddenSystemCalls", "DMATestSupport"],
+            dependencies: [
+                "CDMA", "DMACore", "DMAEngineKit", "DMAIOUringEngine", "DMATestSupport", "DMAThreads", "ForbiddenSystemCalls",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             path: "Tests/IOUringEngineTests",
             swiftSettings: house),
         .testTarget(
@@ -193,7 +215,8 @@ package.targets += ["FirstCopy", "Copies", "Buffers", "Channels", "Modes", "Erro
 // would cost minutes each time, and is not looked at.
 if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
     let rooms: Set = [
-        "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMAThreads", "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests",
+        "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMAThreads", "DMAThreadsTests", "DMACPUEngine",
+        "DMACoreTests", "DMACPUEngineTests",
         "DMATestSupport",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }

@@ -78,12 +78,12 @@ extension SelfTest {
 /// Gives out an engine's channels one after the other, none to two at a time. On whatever thread.
 private final class ChannelsInTurn: Sendable {
     private let numbers: Range<Int>
-    private let state: Mutex<(next: Int, taken: Set<Int>)>
+    private let state: Locked<(next: Int, taken: Set<Int>)>
 
     /// - Parameter numbers: of the channels; at least one.
     init(_ numbers: Range<Int>) {
         self.numbers = numbers
-        state = Mutex((numbers.lowerBound, []))
+        state = Locked((numbers.lowerBound, []))
     }
 
     /// The next channel that nobody has, and what gives it back.

@@ -16,14 +16,14 @@ public final class DMASystem: Sendable {
         var domains: [String: Domain] = [:]
     }
 
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     /// The engines of this package: the CPU's, and io_uring.
     public convenience init() { self.init(providers: [CPUProvider(), IOUringProvider()]) }
 
     /// The engines of these providers alone.
     public init(providers: [any EngineProvider]) {
-        state = Mutex(State(providers: providers))
+        state = Locked(State(providers: providers))
     }
 
     /// Adds engines from outside this package; behind the others in every list.

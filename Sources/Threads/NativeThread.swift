@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import DMACore
+package import DMATypes
 
 #if canImport(Glibc)
     internal import Glibc
@@ -28,9 +28,9 @@ package final class NativeThread: Sendable {
         // A thread inherits the mask that it is made under.
         var all = sigset_t()
         var before = sigset_t()
-        unsafe sigfillset(&all)
-        unsafe pthread_sigmask(SIG_SETMASK, &all, &before)
-        defer { unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
+        guard unsafe sigfillset(&all) == 0 else { throw DMAError(.engineFailed, errno: errno) }
+        let masked = unsafe pthread_sigmask(SIG_SETMASK, &all, &before)
+        guard masked == 0 else { throw DMAError(.engineFailed, errno: masked) }
         let body = unsafe Unmanaged.passRetained(Body(run))
         var thread = pthread_t()
         let failure = unsafe pthread_create(
@@ -40,22 +40,34 @@ package final class NativeThread: Sendable {
                 if let argument = unsafe argument { unsafe Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
                 return nil
             }, unsafe body.toOpaque())
+        let unmasked = unsafe pthread_sigmask(SIG_SETMASK, &before, nil)
         guard failure == 0 else {
             unsafe body.release()
             throw DMAError(.engineFailed, errno: failure)
         }
         self.thread = thread
+        // The caller's thread would be deaf to signals from here on; the new one ends by itself, and `deinit` lets it go.
+        guard unmasked == 0 else { throw DMAError(.engineFailed, errno: unmasked) }
     }
 
-    /// Waits for its end; once, however often it is called.
-    package func join() {
+    /// Waits for its end; once, however often it is called. Returns false where it has not ended: a thread cannot wait for itself.
+    @discardableResult
+    package func join() -> Bool {
         let isFirst = isJoined.withLock { isJoined in
             defer { isJoined = true }
             return !isJoined
         }
-        if isFirst { pthread_join(thread, nil) }
+        guard isFirst else { return true }
+        if pthread_join(thread, nil) == 0 { return true }
+        // Nobody waits for it any more, and there is nothing to do where the system has forgotten it already.
+        _ = pthread_detach(thread)
+        return false
     }
 
     // Nobody will wait for it: the system forgets it when it ends.
-    deinit { if isJoined.withLock({ !$0 }) { pthread_detach(thread) } }
+    deinit {
+        guard isJoined.withLock({ !$0 }) else { return }
+        // It fails for a thread that is not there any more, and then there is nothing to let go of.
+        _ = pthread_detach(thread)
+    }
 }

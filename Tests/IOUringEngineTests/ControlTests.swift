@@ -4,6 +4,7 @@ import CDMA
 import DMACore
 import DMAEngineKit
 import DMATestSupport
+import DMAThreads
 import ForbiddenSystemCalls
 import Foundation
 import Testing
@@ -186,7 +187,7 @@ struct ControlTests {
         var engine: IOUringEngine? = try IOUringEngine(Carrying.pinned.configuration())
         let number = try engine!.attach(PeripheralFile(scratch.descriptor))
         var memory: [UInt8] = [0, 0, 0]
-        unsafe memory.withUnsafeMutableBytes { buffer in
+        try unsafe memory.withUnsafeMutableBytes { buffer in
             let address = UInt64(UInt(bitPattern: buffer.baseAddress))
             var descriptor = unsafe Descriptor(kind: .peripheral, destination: address, count: 3, value: 0)
             descriptor.destinationCount = 1
@@ -201,15 +202,14 @@ struct ControlTests {
             // Moved there and back; the thread is joined before anything else touches it.
             nonisolated(unsafe) var moved = engine.take()
             nonisolated(unsafe) var answer: Completion?
-            let thread = Thread {
+            let thread = try NativeThread {
                 guard var there = unsafe moved.take() else { return }
                 _ = unsafe there.enqueue(read, tag: 2)
                 there.issuePending()
                 unsafe answer = there.next()
                 unsafe moved = consume there
             }
-            thread.start()
-            while !thread.isFinished { usleep(1000) }
+            thread.join()
             engine = unsafe moved.take()
             let refused = unsafe answer
             #expect(refused == Completion(tag: 2, status: .readFailed, residue: 3, value: UInt64(EEXIST)))
@@ -274,8 +274,8 @@ struct ControlTests {
                 let completion = engine.next()
                 if completion != nil { #expect(completion == nil) }
             }
-            let strangers = engine.statistics.strangers
-            #expect(strangers == UInt64(rounds))
+            let unknownCompletions = engine.statistics.unknownCompletions
+            #expect(unknownCompletions == UInt64(rounds))
             #expect(unsafe write(ends[1], [7, 8] as [UInt8], 2) == 2)
             let limit = Deadline.after(milliseconds: 60_000)
             var answer: Completion?

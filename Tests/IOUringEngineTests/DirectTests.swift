@@ -99,14 +99,14 @@ struct DirectTests {
     func onDisk(_ carrying: Carrying) throws {
         let statistics = try pieces(carrying, Scratch.disk, rounds: 12)
         #expect(statistics.directBytes > 0 && statistics.bufferedBytes > 0)
-        #expect(statistics.strangers == 0)
+        #expect(statistics.unknownCompletions == 0)
         print("\(carrying): \(statistics)")
     }
 
     @Test("where nothing can be direct, everything is buffered, and counted", arguments: Carrying.allCases)
     func inMemory(_ carrying: Carrying) throws {
         let statistics = try pieces(carrying, Scratch.memory, rounds: 4)
-        #expect(statistics.strangers == 0)
+        #expect(statistics.unknownCompletions == 0)
         print("\(carrying): \(statistics)")
     }
 

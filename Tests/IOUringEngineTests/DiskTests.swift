@@ -19,7 +19,7 @@ struct DiskTests {
         let disk = try LoopDisk(count: 128 << 20, fileSystem: "ext4")
         defer { disk.end() }
         let statistics = try DirectTests().pieces(carrying, disk.directory, rounds: 6)
-        #expect(statistics.directBytes > 0 && statistics.strangers == 0)
+        #expect(statistics.directBytes > 0 && statistics.unknownCompletions == 0)
     }
 
     @Test("a block device: direct and buffered writes, zeroes, discards, flushes", arguments: Carrying.allCases)

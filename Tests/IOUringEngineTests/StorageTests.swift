@@ -76,8 +76,8 @@ struct StorageTests {
             }
         }
         #expect(scratch.contents == model)
-        let strangers = channel.withEngine { $0.statistics.strangers }
-        #expect(strangers == 0)
+        let unknownCompletions = channel.withEngine { $0.statistics.unknownCompletions }
+        #expect(unknownCompletions == 0)
     }
 
     @Test("random places, lists, in memory and on the disk", arguments: Carrying.allCases)

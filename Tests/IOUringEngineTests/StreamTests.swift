@@ -110,4 +110,23 @@ struct StreamTests {
         let got = try bytes(again.cargo)
         #expect(got == [3, 4, 5, 6])
     }
+
+    @Test("transactions that follow each other on a stream go on where the client only polls", arguments: Carrying.allCases)
+    func polled(_ carrying: Carrying) throws {
+        let ends = Self.ends(socket: false)
+        defer { for end in ends { close(end) } }
+        var channel = try Channel<IOUringEngine, Freight>.make(carrying.configuration())
+        let number = try channel.attach(PeripheralFile(ends[0]))
+        let read = DMACore.Operation.fromPeripheral(0..<1, at: PeripheralPlace(number: number))
+        for _ in 0..<4 { _ = try channel.submit(read, try freight([[0, 0]], .fromDevice)).get() }
+        channel.issuePending()
+        #expect(unsafe write(ends[1], [1, 2, 3, 4, 5, 6, 7, 8] as [UInt8], 8) == 8)
+        var heard: [UInt8] = []
+        let limit = Deadline.after(milliseconds: 10_000)
+        while heard.count < 8, Deadline.now < limit {
+            // No wait, which would start on its way what was issued.
+            if let finished = channel.next() { heard += try bytes(finished.cargo) }
+        }
+        #expect(heard == [1, 2, 3, 4, 5, 6, 7, 8])
+    }
 }

@@ -2,6 +2,7 @@
 
 import DMACore
 import DMAIOUringEngine
+import DMATestSupport
 import Foundation
 import Testing
 
@@ -12,7 +13,7 @@ import Testing
 #endif
 
 /// What carries the requests of an engine under test.
-enum Carrying: String, CaseIterable, CustomTestStringConvertible, Sendable {
+enum Carrying: String, CaseIterable, Codable, CustomTestStringConvertible, Sendable {
     case ring, pinned, submissionThread, threads
 
     var testDescription: String { rawValue }
@@ -44,8 +45,7 @@ final class Scratch {
 
     /// Everything that is in the file, by read(2).
     var contents: [UInt8] {
-        guard let data = FileManager.default.contents(atPath: path) else { return [] }
-        return [UInt8](data)
+        (try? FileBytes.read(path)) ?? []
     }
 
     func fill(_ bytes: [UInt8]) {

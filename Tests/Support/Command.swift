@@ -62,10 +62,10 @@ public struct Command: Sendable {
             while process.isRunning, Date() < end { usleep(2000) }
             self.end()
             let status = process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
-            func text(_ name: String) -> Data { (try? Data(contentsOf: folder.appending(path: name))) ?? Data() }
+            func text(_ name: String) -> [UInt8] { (try? FileBytes.read(folder.appending(path: name).path)) ?? [] }
             return Answer(
                 status: status, isKilled: process.terminationReason == .uncaughtSignal,
-                bytes: [UInt8](text("out")), errors: String(decoding: text("err"), as: UTF8.self),
+                bytes: text("out"), errors: String(decoding: text("err"), as: UTF8.self),
                 seconds: -began.timeIntervalSinceNow)
         }
 

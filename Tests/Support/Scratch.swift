@@ -26,7 +26,7 @@ public final class Scratch {
         return at(name)
     }
 
-    public func read(_ name: String) throws -> [UInt8] { try [UInt8](Data(contentsOf: URL(filePath: at(name)))) }
+    public func read(_ name: String) throws -> [UInt8] { try FileBytes.read(at(name)) }
 
     public func exists(_ name: String) -> Bool { FileManager.default.fileExists(atPath: at(name)) }
 

@@ -52,6 +52,9 @@ struct MannersTests {
             (["bench", "--access", "backwards"], 64, "there are sequential, random"),
             (["bench", "--file-size", "1"], 64, "--file-size 1: 4 KiB to 1024 GiB"),
             (["bench", "--from", "/tmp/x", "--direct"], 64, "--from"),
+            (["bench", "--sources", "0"], 64, "--sources is 1 to 32"),
+            (["bench", "--sources", "33"], 64, "--sources is 1 to 32"),
+            (["bench", "--from", "/tmp/x", "--sources", "2"], 64, "--from"),
             (["bench", "--html", "/nonexistent/a.html"], 73, "/nonexistent/a.html"),
         ]
         for (arguments, status, says) in known {

@@ -115,6 +115,31 @@ struct SchemaTests {
         #expect(document["passed"] as? Bool == true)
     }
 
+    @Test("bench --sources is the number of sources of XOR and PQ, which it measures where no operation is named")
+    func sources() throws {
+        let quick = ["bench", "--json", "--engine", "cpu", "--size", "4KiB", "--seconds", "0.001", "--repeats", "1"]
+        struct Result: Decodable {
+            struct Plan: Decodable { var cases: [Case] }
+            struct Case: Decodable { var settings: Settings }
+            struct Settings: Decodable { var sources: Int }
+            struct Row: Decodable { var point: Point }
+            struct Point: Decodable { var operation: String }
+            var plan: Plan
+            var rows: [Row]
+        }
+        func result(_ options: [String]) throws -> Result {
+            let ran = try Program.run(quick + options)
+            #expect(ran.status == 0, "\(ran.errors)")
+            return try JSONDecoder().decode(Result.self, from: Data(ran.output.utf8))
+        }
+        let named = try result(["--operation", "xor", "--sources", "2"])
+        #expect(named.plan.cases.map(\.settings.sources) == [2])
+        #expect(named.rows.contains { $0.point.operation == "xor" })
+        let both = try result(["--sources", "7"])
+        #expect(both.plan.cases.map(\.settings.sources) == [7])
+        #expect(Set(both.rows.map(\.point.operation)).isSuperset(of: ["xor", "pq"]))
+    }
+
     @Test("bench --json, with modes and a comparison")
     func bench() throws {
         let file = FileManager.default.temporaryDirectory.appending(path: "dma-bench-\(UUID().uuidString).json")

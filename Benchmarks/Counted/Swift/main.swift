@@ -241,13 +241,13 @@ func run(_ variant: String, _ operations: UInt64) async throws(DMAError) -> UInt
         return hotIOUringChannel(&channel, pool, operations)
     case "suspend": return runSuspending(operations, serving: true)
     case "suspend-each": return runSuspending(operations, serving: false)
-    default: return runCounterexample(variant, operations)
+    default: return try runLists(variant, operations) ?? runCounterexample(variant, operations)
     }
 }
 
 let variants =
     "c|swift|channel|channel-drop|unordered|unordered-deep|refused|channel-copy|cpu-copy|any|await|suspend|suspend-each|uring|uring-fixed|uring-channel|counter-retain"
-    + "|counter-allocate|counter-lock"
+    + "|counter-allocate|counter-lock|xor2|pq4|sg4x4|peripheral4|xor2-kernel|pq4-kernel|sg4x4-kernel|peripheral4-kernel"
 let arguments = CommandLine.arguments
 guard arguments.count == 3, let operations = UInt64(arguments[2]), let sum = try await run(arguments[1], operations) else {
     print("usage: dma-counted \(variants) OPERATIONS")

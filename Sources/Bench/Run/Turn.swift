@@ -6,7 +6,6 @@ internal import DMACore
 internal import DMAEngineKit
 internal import DMAThreads
 internal import Glibc
-internal import Synchronization
 
 /// One measurement of one point: all lanes together.
 struct Turn {
@@ -168,7 +167,7 @@ struct Turn {
 
 /// The threads of one measurement, and what they brought back.
 private final class Hands: Sendable {
-    private let state = Mutex<(tallies: [LaneTally], foreground: Foreground.Tally?, started: UInt64)>(([], nil, 0))
+    private let state = Locked<(tallies: [LaneTally], foreground: Foreground.Tally?, started: UInt64)>(([], nil, 0))
     private let over = InterruptLine()
 
     /// Runs `body` on a thread of its own.

@@ -4,11 +4,13 @@
 #define CDMA_H
 
 #include "cdma_atomic.h"
+#include "cdma_board.h"
 #include "cdma_file.h"
 #include "cdma_fork.h"
 #include "cdma_kernels.h"
 #include "cdma_memory.h"
 #include "cdma_nvme_passthrough.h"
+#include "cdma_statx.h"
 #include "cdma_storage.h"
 #include "cdma_thread.h"
 #include "cdma_uring.h"

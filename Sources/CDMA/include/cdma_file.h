@@ -16,6 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cdma_statx.h"
+
 // By the system calls, with the kernel's own structures: the C library's headers for sockets, statistics and events declare
 // different things with and without _GNU_SOURCE, and a Swift file that sees them through two modules is refused.
 #ifndef RWF_NOWAIT
@@ -61,37 +63,21 @@ struct cdma_file_facts {
     uint64_t size;
 };
 
-// struct statx from include/uapi/linux/stat.h.
-struct cdma_statx {
-    uint32_t mask, block;
-    uint64_t attributes;
-    uint32_t links, user, group;
-    uint16_t mode, reserved;
-    uint64_t inode, size, blocks, attributes_mask;
-    uint64_t times[8];
-    uint32_t devices[4];
-    uint64_t mount;
-    uint32_t memory_alignment, offset_alignment;
-    uint64_t more[12];
-};
-_Static_assert(sizeof(struct cdma_statx) == 256, "struct statx has 256 bytes");
-
 static inline int cdma_file_examine(int fd, struct cdma_file_facts *facts) {
-    const int empty_path = 0x1000;                  // AT_EMPTY_PATH
-    const uint32_t basic = 0x7ff, direct = 0x2000;  // STATX_BASIC_STATS, STATX_DIOALIGN
     struct cdma_statx x;
-    if (syscall(SYS_statx, fd, "", empty_path, basic | direct, &x)) return -errno;
+    int refused = cdma_statx_file(fd, "", 0, &x);
+    if (refused) return refused;
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0) return -errno;
     facts->format = x.mode & 0170000u;
-    facts->block = x.block;
+    facts->block = x.block_size;
     facts->flags = flags;
     facts->size = x.size;
     facts->socket_type = 0;
-    facts->device_major = x.devices[0];
-    facts->device_minor = x.devices[1];
-    facts->memory_alignment = x.mask & direct ? x.memory_alignment : 0;
-    facts->offset_alignment = x.mask & direct ? x.offset_alignment : 0;
+    facts->device_major = x.special_major;
+    facts->device_minor = x.special_minor;
+    facts->memory_alignment = x.direct_memory_alignment;
+    facts->offset_alignment = x.direct_offset_alignment;
     if (facts->format == 0060000) {
         int sector = 0;
         uint64_t bytes = 0;
@@ -198,15 +184,13 @@ static inline int cdma_event_make(bool waits) {
     long fd = syscall(SYS_eventfd2, 0, O_CLOEXEC | (waits ? 0 : O_NONBLOCK));
     return fd < 0 ? -errno : (int)fd;
 }
-static inline void cdma_event_signal(int fd) {
+static inline int cdma_event_signal(int fd) {
     uint64_t one = 1;
-    ssize_t n = write(fd, &one, sizeof one);
-    (void)n;
+    return write(fd, &one, sizeof one) < 0 ? -errno : 0;
 }
-static inline void cdma_event_clear(int fd) {
+static inline int cdma_event_clear(int fd) {
     uint64_t value;
-    ssize_t n = read(fd, &value, sizeof value);
-    (void)n;
+    return read(fd, &value, sizeof value) < 0 ? -errno : 0;
 }
 
 #endif

@@ -6,8 +6,9 @@
 #define CDMA_KERNELS_PQ_H
 
 #include "cdma_kernels_cpu.h"
+#include "cdma_kernels_xor.h"
 
-#define CDMA_PQ_SOURCES 32u
+#define CDMA_PQ_SOURCES CDMA_LIST_SOURCES
 #define CDMA_PQ_P 1u        // P is wanted
 #define CDMA_PQ_Q 2u        // Q is wanted
 #define CDMA_PQ_CONTINUE 4u // what P and Q hold is part of the sum
@@ -26,15 +27,20 @@ typedef struct {
 } cdma_pq_plan;
 
 // The matrix of a multiplication, with row i in byte 7 - i as GF2P8AFFINEQB wants it: row i says which bits of a byte make
-// bit i of the product. It is linear in the coefficient, so those of the eight powers of two make all of them.
+// bit i of the product. It is linear in the coefficient, so those of the eight powers of two make all of them; and all of them are
+// made when this is compiled, because at a few kilobytes making them would show.
+#define CDMA_GF_BIT(c, bit, matrix) ((c) >> (bit) & 1 ? UINT64_C(matrix) : 0)
+#define CDMA_GF_1(c)                                                                                                    \
+    (CDMA_GF_BIT(c, 0, 0x0102040810204080) ^ CDMA_GF_BIT(c, 1, 0x8001828488102040)                                      \
+     ^ CDMA_GF_BIT(c, 2, 0x408041c2c4881020) ^ CDMA_GF_BIT(c, 3, 0x2040a061e2c48810)                                    \
+     ^ CDMA_GF_BIT(c, 4, 0x102050b071e2c488) ^ CDMA_GF_BIT(c, 5, 0x8810a8d83871e2c4)                                    \
+     ^ CDMA_GF_BIT(c, 6, 0xc488d46c1c3871e2) ^ CDMA_GF_BIT(c, 7, 0xe2c46a368e1c3871))
+#define CDMA_GF_4(c) CDMA_GF_1(c), CDMA_GF_1((c) + 1), CDMA_GF_1((c) + 2), CDMA_GF_1((c) + 3)
+#define CDMA_GF_16(c) CDMA_GF_4(c), CDMA_GF_4((c) + 4), CDMA_GF_4((c) + 8), CDMA_GF_4((c) + 12)
+#define CDMA_GF_64(c) CDMA_GF_16(c), CDMA_GF_16((c) + 16), CDMA_GF_16((c) + 32), CDMA_GF_16((c) + 48)
 static inline uint64_t cdma_gf_matrix(uint8_t coefficient) {
-    static const uint64_t powers[8] = {
-        0x0102040810204080, 0x8001828488102040, 0x408041c2c4881020, 0x2040a061e2c48810,
-        0x102050b071e2c488, 0x8810a8d83871e2c4, 0xc488d46c1c3871e2, 0xe2c46a368e1c3871,
-    };
-    uint64_t matrix = 0;
-    for (unsigned bit = 0; bit < 8; bit++) matrix ^= powers[bit] & -(uint64_t)(coefficient >> bit & 1);
-    return matrix;
+    static const uint64_t matrices[256] = {CDMA_GF_64(0), CDMA_GF_64(64), CDMA_GF_64(128), CDMA_GF_64(192)};
+    return matrices[coefficient];
 }
 
 static inline void cdma_pq_prepare(cdma_pq_plan *plan, const uint8_t *coefficients, unsigned sources, bool matrices) {
@@ -186,6 +192,29 @@ static inline unsigned cdma_pq(uint32_t isa, bool galois, void *p, void *q, cons
     if (flags & CDMA_PQ_P) memcpy((uint8_t *)p + whole, line_p, rest);
     if (flags & CDMA_PQ_Q) memcpy((uint8_t *)q + whole, line_q, rest);
     return wrong;
+}
+
+// `cdma_pq` for `count` bytes at `offset` of a list: `sources` segments, then P and Q, of which one whose flag is absent has no address.
+// False where an address is 0 or there are no sources, or more than CDMA_PQ_SOURCES.
+static inline bool cdma_pq_list(uint32_t isa, bool galois, const void *segments, unsigned sources, const uint8_t *coefficients,
+                                size_t offset, size_t count, unsigned flags) {
+    const struct cdma_list_segment *list = (const struct cdma_list_segment *)segments;
+    void *places[CDMA_PQ_SOURCES], *p = 0, *q = 0;
+    if (!sources || !cdma_list_places(list, sources, offset, places, CDMA_PQ_SOURCES)) return false;
+    if (flags & CDMA_PQ_P && !cdma_list_places(list + sources, 1, offset, &p, 1)) return false;
+    if (flags & CDMA_PQ_Q && !cdma_list_places(list + sources + 1, 1, offset, &q, 1)) return false;
+    (void)cdma_pq(isa, galois, p, q, (const void *const *)places, coefficients, sources, count, flags);
+    return true;
+}
+
+// Whether the coefficients are those that RAID-6 has by itself: the powers of two, in order.
+static inline bool cdma_pq_is_standard(const uint8_t *coefficients, unsigned sources) {
+    uint8_t power = 1;
+    for (unsigned k = 0; k < sources; k++) {
+        if (coefficients[k] != power) return false;
+        power = (uint8_t)(power << 1 ^ (power & 0x80 ? 0x1d : 0));
+    }
+    return true;
 }
 
 #endif

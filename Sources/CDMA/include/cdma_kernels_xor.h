@@ -5,6 +5,12 @@
 
 #include "cdma_kernels_cpu.h"
 
+// A segment of an engine's operand list.
+struct cdma_list_segment {
+    uint64_t address, count;
+};
+#define CDMA_LIST_SOURCES 32u
+
 // The destination may be one of the sources, exactly: every byte is read before that byte is written.
 CDMA_BODY void cdma_xor_body(void *to, const void *const *from, unsigned sources, size_t count, bool stream) {
     uint8_t *d = (uint8_t *)to;
@@ -115,6 +121,42 @@ static inline bool cdma_xor_is_zero(uint32_t isa, const void *const *from, unsig
 #endif
     (void)isa;
     return cdma_xor_is_zero_baseline(from, sources, count);
+}
+
+// The places at `offset` in the memory that `number` segments of an operand list describe. False where an address is 0, or there are
+// more than `room`.
+static inline bool cdma_list_places(const struct cdma_list_segment *list, unsigned number, size_t offset, void **places,
+                                    unsigned room) {
+    if (number > room) return false;
+    for (unsigned k = 0; k < number; k++) {
+        if (!list[k].address) return false;
+        places[k] = (uint8_t *)(uintptr_t)list[k].address + offset;
+    }
+    return true;
+}
+
+// `cdma_xor` for `count` bytes at `offset` of a list: `sources` segments, then the destination, which is a source too where the
+// operation continues. False where an address is 0 or there are no sources, or more than CDMA_LIST_SOURCES.
+static inline bool cdma_xor_list(uint32_t isa, bool stream, const void *segments, unsigned sources, bool continues,
+                                 size_t offset, size_t count) {
+    void *places[CDMA_LIST_SOURCES + 1];
+    if (!sources || !cdma_list_places((const struct cdma_list_segment *)segments, sources + 1, offset, places,
+                                      CDMA_LIST_SOURCES + 1))
+        return false;
+    cdma_xor(isa, stream, places[sources], (const void *const *)places, sources + (continues ? 1 : 0), count);
+    return true;
+}
+
+// Calls one of ISA-L's raid functions (raid.h) for a list, whose order is ISA-L's: sources, then destinations. False where it cannot
+// be: an address of 0, or not on a multiple of 32.
+static inline bool cdma_raid_list(int (*generate)(int, int, void **), const void *segments, unsigned number, size_t offset,
+                                  size_t count) {
+    void *places[CDMA_LIST_SOURCES + 2];
+    if (!cdma_list_places((const struct cdma_list_segment *)segments, number, offset, places, CDMA_LIST_SOURCES + 2))
+        return false;
+    uintptr_t all = 0;
+    for (unsigned k = 0; k < number; k++) all |= (uintptr_t)places[k];
+    return (all & 31) == 0 && generate((int)number, (int)count, places) == 0;
 }
 
 #endif

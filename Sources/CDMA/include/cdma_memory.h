@@ -114,7 +114,7 @@ static inline int cdma_populate(void *p, size_t length) {
 // By the system call: the C library's mlock is replaced by one that does nothing under some sanitizers, and a buffer must
 // not say that it is locked when it is not.
 static inline int cdma_lock(void *p, size_t length) { return syscall(SYS_mlock, p, length) ? -errno : 0; }
-static inline void cdma_close(int fd) { close(fd); }
+static inline int cdma_close(int fd) { return close(fd) ? -errno : 0; }
 
 // A memfd of `length` bytes whose size nobody can change any more: a peer that shares it cannot make us fault by
 // shrinking it.
@@ -186,7 +186,7 @@ static inline int64_t cdma_read_file(const char *path, void *bytes, size_t capac
         if (n == 0) break;
         filled += (size_t)n;
     }
-    close(fd);
+    if (close(fd) && errno != EINTR) return -errno;
     return (int64_t)filled;
 }
 

@@ -26,11 +26,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cdma_statx.h"
+
 // Values of the kernel's UAPI that older C libraries, or feature macros, do not carry.
 #define CDMA_SEEK_DATA 3
 #define CDMA_SEEK_HOLE 4
 #define CDMA_O_DIRECT O_DIRECT
-#define CDMA_STATX_DIOALIGN 0x2000u
 #define CDMA_SPLICE_NONBLOCK 2u
 #define CDMA_SPLICE_MORE 4u
 #define CDMA_FALLOC_KEEP_SIZE 1
@@ -42,7 +43,7 @@
 #define CDMA_SYS_CACHESTAT SYS_cachestat
 #endif
 
-// What a file is, in types of its own: struct statx differs between C libraries.
+// What a file is.
 struct cdma_storage_facts {
     uint64_t size, blocks, inode, device, special;
     int64_t modified_seconds, accessed_seconds, changed_seconds;
@@ -51,44 +52,23 @@ struct cdma_storage_facts {
     uint32_t direct_memory_alignment, direct_offset_alignment; // 0 where the kernel does not say
 };
 
-// linux/stat.h, declared here because the C library's one has no STATX_DIOALIGN before 2.37.
-struct cdma_storage_time {
-    int64_t seconds;
-    uint32_t nanoseconds;
-    int32_t reserved;
-};
-struct cdma_storage_statx {
-    uint32_t mask, blksize;
-    uint64_t attributes;
-    uint32_t nlink, uid, gid;
-    uint16_t mode, spare0;
-    uint64_t ino, size, blocks, attributes_mask;
-    struct cdma_storage_time atime, btime, ctime, mtime;
-    uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
-    uint64_t mnt_id;
-    uint32_t dio_mem_align, dio_offset_align;
-    uint64_t spare3[12];
-};
-
 static inline uint64_t cdma_device_number(uint32_t major, uint32_t minor) { return (uint64_t)major << 32 | minor; }
 
 // The file open as `fd`, or at `path` where `fd` is AT_FDCWD; a symbolic link itself where `follow` is false.
 static inline int cdma_storage_look(int fd, const char *path, bool follow, struct cdma_storage_facts *facts) {
-    struct cdma_storage_statx s;
-    memset(&s, 0, sizeof s);
-    int flags = (*path ? 0 : 0x1000 /* AT_EMPTY_PATH */) | (follow ? 0 : AT_SYMLINK_NOFOLLOW);
-    if (syscall(SYS_statx, fd, path, flags, 0x7ffu | CDMA_STATX_DIOALIGN, &s)) return -errno;
-    facts->size = s.size, facts->blocks = s.blocks, facts->inode = s.ino;
-    facts->device = cdma_device_number(s.dev_major, s.dev_minor);
-    facts->special = cdma_device_number(s.rdev_major, s.rdev_minor);
-    facts->modified_seconds = s.mtime.seconds, facts->modified_nanoseconds = s.mtime.nanoseconds;
-    facts->accessed_seconds = s.atime.seconds, facts->accessed_nanoseconds = s.atime.nanoseconds;
-    facts->changed_seconds = s.ctime.seconds, facts->changed_nanoseconds = s.ctime.nanoseconds;
-    facts->mode = s.mode, facts->owner = s.uid, facts->group = s.gid, facts->links = s.nlink;
-    facts->block_size = s.blksize;
-    bool direct = s.mask & CDMA_STATX_DIOALIGN;
-    facts->direct_memory_alignment = direct ? s.dio_mem_align : 0;
-    facts->direct_offset_alignment = direct ? s.dio_offset_align : 0;
+    struct cdma_statx s;
+    int refused = cdma_statx_file(fd, path, follow ? 0 : AT_SYMLINK_NOFOLLOW, &s);
+    if (refused) return refused;
+    facts->size = s.size, facts->blocks = s.blocks, facts->inode = s.inode;
+    facts->device = cdma_device_number(s.device_major, s.device_minor);
+    facts->special = cdma_device_number(s.special_major, s.special_minor);
+    facts->modified_seconds = s.modified.seconds, facts->modified_nanoseconds = s.modified.nanoseconds;
+    facts->accessed_seconds = s.accessed.seconds, facts->accessed_nanoseconds = s.accessed.nanoseconds;
+    facts->changed_seconds = s.changed.seconds, facts->changed_nanoseconds = s.changed.nanoseconds;
+    facts->mode = s.mode, facts->owner = s.user, facts->group = s.group, facts->links = s.links;
+    facts->block_size = s.block_size;
+    facts->direct_memory_alignment = s.direct_memory_alignment;
+    facts->direct_offset_alignment = s.direct_offset_alignment;
     return 0;
 }
 

@@ -89,7 +89,6 @@ struct cdma_uring_resource_update {
     uint32_t count, reserved2;
 };
 
-// struct io_uring_probe, with room for every operation that its 8-bit numbers can name.
 // struct io_uring_buf_reg and struct io_uring_buf; the tail of a ring of buffers stands in the last two bytes of its first
 // entry.
 struct cdma_uring_buffer_ring {
@@ -109,6 +108,7 @@ static inline void cdma_uring_buffer_tail(void *ring, uint16_t tail) {
     __atomic_store_n((uint16_t *)ring + 7, tail, __ATOMIC_RELEASE);
 }
 
+// struct io_uring_probe, with room for every operation that its 8-bit numbers can name.
 struct cdma_uring_probe_operation {
     uint8_t operation, reserved;
     uint16_t flags;
@@ -164,7 +164,11 @@ static inline int cdma_uring_map(int fd, uint64_t offset, size_t length, void **
     void *p = mmap((void *)0, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, (off_t)offset);
     if (p == MAP_FAILED) return -errno;
     // A child process must not have a ring that its parent drives.
-    madvise(p, length, MADV_DONTFORK);
+    if (madvise(p, length, MADV_DONTFORK)) {
+        int error = errno;
+        munmap(p, length);
+        return -error;
+    }
     *result = p;
     return 0;
 }

@@ -85,8 +85,11 @@ extension Bench where E: ~Copyable {
         }
         let synced = domain.statistics.bouncedBytes
         expect(synced == counted + UInt64(count), "a sync of \(count) bytes counted \(Int64(synced) - Int64(counted))")
+        try cargo.elements.withMutableElement(at: 1) { buffer throws(DMAError) in try buffer.syncForCPU() }
+        let read = domain.statistics.bouncedBytes
+        expect(read == synced + UInt64(count), "a sync of \(count) bytes counted \(Int64(read) - Int64(synced))")
         cargo.elements.removeAll()
-        expect(domain.statistics.bouncedBytes == synced + UInt64(count), "the copy at unmap was not counted")
+        expect(domain.statistics.bouncedBytes == read + UInt64(count), "the copy at unmap was not counted")
         countBytes(count)
         close(channel)
     }

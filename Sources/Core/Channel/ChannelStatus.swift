@@ -54,7 +54,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     mutating func find(_ cookie: Cookie) throws(DMAError) -> Int {
         let slot = Int(cookie.rawValue & limits.indexMask)
         if unsafe table.sequence(slot) == cookie.rawValue && !records[slot].isReserved { return slot }
-        throw DMAError(cookie.rawValue < nextSequence ? .staleCookie : .unknownCookie, asked: cookie.rawValue, limit: nextSequence &- 1)
+        throw DMAError(
+            cookie.rawValue < nextSequence ? .staleCookie : .unknownCookie, asked: cookie.rawValue, limit: nextSequence &- 1)
     }
 
     /// States by when a submitted transaction is to be complete.
@@ -80,7 +81,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             let said = record.isHeld ? nil : engine.residue(of: tag(sequence))
             return LateTransaction(
                 cookie: Cookie(sequence), residue: min(said ?? count, count),
-                lateness: Int64(clamping: Deadline(nanoseconds: record.deadline).nanoseconds(until: Deadline(nanoseconds: now))))
+                lateness: Int64(clamping: Deadline(nanoseconds: record.deadline).nanoseconds(until: Deadline(nanoseconds: now)))
+            )
         }
         return nil
     }

@@ -65,14 +65,9 @@ public struct CyclicCursor: ~Copyable, Sendable {
         let offset = Int(taken % UInt64(periodsInRing)) * period
         let index = taken
         let (period, direction) = (period, direction)
-        let result = try channel.withRing(of: cookie, bytes: period * periodsInRing) { entry, constraints in
-            let isCoherent = constraints.isCoherent
-            let maintain = {
-                if isCoherent { return }
-                entry.deviceMemory.flushCaches(entry.deviceOffset + offset, period, line: Int(constraints.cacheLineSize))
-            }
-            maintain()
-            defer { maintain() }
+        let result = try channel.withRing(of: cookie, bytes: period * periodsInRing) { entry, domain in
+            domain.maintainCaches(of: entry, offset, period)
+            defer { domain.maintainCaches(of: entry, offset, period) }
             // SAFETY: the ring is the cargo of a transaction that is the channel's while this runs, it has `period * periodsInRing` bytes, and
             // `offset` is the start of one of its periods. The view cannot leave `body`.
             var view = unsafe PeriodView(
@@ -155,13 +150,13 @@ extension Channel where E: ~Copyable, C == MappedBuffer {
 
     /// Calls `body` with the memory of a cyclic transaction that is the channel's.
     mutating func withRing<R>(
-        of cookie: Cookie, bytes: Int, _ body: (MappedEntry, DeviceConstraints) -> R
+        of cookie: Cookie, bytes: Int, _ body: (MappedEntry, Domain) -> R
     ) throws(DMAError) -> R {
         let slot = try find(cookie)
         // SAFETY: `find` answers the slot of a transaction whose completion was not taken: its cargo is there.
         let mapping = unsafe table.cargo(slot).pointee.mapping
         let entry = mapping.core.entries[0]
         guard entry.count == bytes else { throw DMAError(.notCyclic) }
-        return body(entry, mapping.domain.constraints)
+        return body(entry, mapping.domain)
     }
 }

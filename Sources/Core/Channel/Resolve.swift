@@ -85,7 +85,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// The bus address of `count` bytes at `offset` in a region, checked.
     @inlinable
-    mutating func place(_ region: RegionWords, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) throws(DMAError) -> UInt64
+    mutating func place(_ region: RegionWords, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) throws(DMAError)
+        -> UInt64
     {
         guard fits(region, offset, count, access) else {
             throw misplaced(region.start, region.count, region.key, offset, count, access)

@@ -108,4 +108,3 @@ public struct Finished<C: Cargo & ~Copyable>: ~Copyable, Sendable {
     /// The cargo alone.
     @inlinable public consuming func takeCargo() -> C { cargo }
 }
-

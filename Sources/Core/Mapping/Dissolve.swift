@@ -96,6 +96,13 @@ extension Domain {
         if bytes > 0 { registry.state.withLock { $0.statistics.bouncedBytes += bytes } }
     }
 
+    /// Writes back and drops the cache lines of a part of an entry, where the device does not see the CPU's caches; counted.
+    func maintainCaches(of entry: MappedEntry, _ offset: Int, _ count: Int) {
+        guard !constraints.isCoherent else { return }
+        entry.deviceMemory.flushCaches(entry.deviceOffset + offset, count, line: Int(constraints.cacheLineSize))
+        registry.state.withLock { $0.statistics.maintainedBytes += UInt64(count) }
+    }
+
     /// Syncs `range` of one entry; counted. Throws `outOfRange`.
     func sync(
         _ core: MappingCore, entry index: Int, _ range: Range<Int>, for turn: MappedEntry.Turn

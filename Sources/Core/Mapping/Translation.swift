@@ -37,6 +37,8 @@ public struct DomainStatistics: Equatable, Sendable {
     public internal(set) var bounces: UInt64 = 0
     /// Bytes copied for bounced entries.
     public internal(set) var bouncedBytes: UInt64 = 0
+    /// Bytes whose cache lines were written back and dropped for a ring's periods, on devices that are not coherent (rule 36).
+    public internal(set) var maintainedBytes: UInt64 = 0
     /// Mappings whose memory was parked because their device could not be stopped.
     public internal(set) var quarantined: UInt64 = 0
 

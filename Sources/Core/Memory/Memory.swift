@@ -23,6 +23,8 @@ final class Memory: @unchecked Sendable {
     /// Start and length of the range that belongs to this allocation alone: whole pages, or, if imported, just the bytes.
     let extentStart: UInt64
     let extentCount: UInt64
+    /// The fork generation of the process that obtained it.
+    private let generation = cdma_fork_generation()
     /// For imported memory; called exactly once.
     private let onRelease: (@Sendable () -> Void)?
 
@@ -69,6 +71,7 @@ final class Memory: @unchecked Sendable {
         }
         var locked = false
         do throws(DMAError) {
+            try piece.doNotInherit()
             if policy.locked { locked = try piece.lock(acceptsFailure: policy.acceptsFallback) }
             if policy.prefault { try piece.populate() }
         } catch {
@@ -88,6 +91,8 @@ final class Memory: @unchecked Sendable {
     }
 
     deinit {
+        // In a child process the memory is the parent's: the range may be another's by now.
+        if generation != cdma_fork_generation() { return }
         if backing == .imported {
             onRelease?()
             return
@@ -121,6 +126,14 @@ private struct Piece {
     func release() {
         unsafe _ = cdma_unmap(start, length)
         if fileDescriptor >= 0 { cdma_close(fileDescriptor) }
+    }
+
+    /// A child process gets none of it: a device may write it while both run, and pages that are pinned and then copied on write would part
+    /// the device from this process (madvise(2), MADV_DONTFORK).
+    func doNotInherit() throws(DMAError) {
+        // SAFETY: the range is a mapping of ours, of whole pages.
+        let result = unsafe cdma_do_not_inherit(start, length)
+        if result != 0 { throw DMAError(.outOfMemory, asked: UInt64(length), errno: -result) }
     }
 
     /// Returns whether the memory is locked now.

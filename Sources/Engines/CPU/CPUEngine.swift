@@ -14,8 +14,9 @@ public import DMAEngineKit
 /// What a CRC operation takes and gives is the published CRC32C: seed 0 at the start, 0xe3069283 over "123456789".
 @frozen @safe
 public struct CPUEngine: ~Copyable, Engine {
-    // The inline queue: a ring of entries. Those from `head` to `issued` may run, those to `tail` are queued.
-    @usableFromInline let entries: UnsafeMutablePointer<Entry>
+    // The inline queue: a ring of entries. Those from `head` to `issued` may run, those to `tail` are queued. Behind the entries of the
+    // same memory stand the descriptors of operations that an entry has no room for, by place.
+    @usableFromInline let entries: UnsafeMutablePointer<QueuedTransaction>
     @usableFromInline let mask: UInt32
     @usableFromInline let depth: UInt32
     @usableFromInline var head: UInt32
@@ -47,11 +48,15 @@ public struct CPUEngine: ~Copyable, Engine {
             interruptLine = nil
             state = ColdState(configuration, nil)
         }
-        let places = state.inline.details.count
+        let places = state.inline.configurations.count
         unsafe cold = .allocate(capacity: 1)
         unsafe cold.initialize(to: state)
-        unsafe entries = .allocate(capacity: places)
-        unsafe entries.initialize(repeating: Entry(), count: places)
+        let entryBytes = places * MemoryLayout<QueuedTransaction>.stride
+        let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: entryBytes + places * MemoryLayout<Descriptor>.stride, alignment: 64)
+        // SAFETY: the memory has room for both, and a descriptor is aligned as an entry is.
+        unsafe entries = memory.initializeMemory(as: QueuedTransaction.self, repeating: QueuedTransaction(), count: places)
+        unsafe (memory + entryBytes).initializeMemory(as: Descriptor.self, repeating: Descriptor(kind: .null), count: places)
         mask = UInt32(places - 1)
         depth = UInt32(configuration.depth)
         head = 0
@@ -81,17 +86,20 @@ public struct CPUEngine: ~Copyable, Engine {
 
     @unsafe @inlinable @inline(__always)
     public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
-        guard !detours.contains(.team), descriptor.kind.rawValue <= OperationKind.copyCRC32C.rawValue, tail &- head < depth
+        guard !detours.contains(.team), descriptor.kind.rawValue <= OperationKind.scatterGather.rawValue, tail &- head < depth
         else {
             // The fields one by one: handed over whole, the steady path would have to build the value in memory.
-            return unsafe enqueueParticular(
+            return unsafe enqueueSlowPath(
                 descriptor.kind, descriptor.flags, descriptor.sourceCount, descriptor.destinationCount, descriptor.source,
                 descriptor.destination, descriptor.count, descriptor.value, descriptor.detail, descriptor.operands,
                 descriptor.metadata, tag: tag)
         }
-        unsafe entries[Int(tail & mask)] = Entry(
+        let place = Int(tail & mask)
+        // SAFETY: the mask keeps the place inside the queue.
+        unsafe entries[place] = QueuedTransaction(
             kind: descriptor.kind, flags: descriptor.flags, tag: tag, source: descriptor.source,
             destination: descriptor.destination, count: descriptor.count, value: descriptor.value)
+        if descriptor.kind.rawValue > OperationKind.copyCRC32C.rawValue { unsafe queuedDescriptor(place).pointee = descriptor }
         tail &+= 1
         return .accepted
     }
@@ -104,7 +112,7 @@ public struct CPUEngine: ~Copyable, Engine {
 
     @inlinable @inline(__always)
     public mutating func next() -> Completion? {
-        guard detours.isEmpty else { return nextParticular() }
+        guard detours.isEmpty else { return nextSlowPath() }
         guard head != issued else { return nil }
         let entry = unsafe entries + Int(head & mask)
         // The addresses are client memory that the transaction owns until this completion is reported.
@@ -113,16 +121,29 @@ public struct CPUEngine: ~Copyable, Engine {
             unsafe entry.pointee.count &* UInt64(tail &- head) <= plainSum,
             let to = unsafe UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.destination)),
             let from = unsafe UnsafeRawPointer(bitPattern: UInt(truncatingIfNeeded: entry.pointee.source))
-        else { return nextParticular() }
+        else {
+            guard unsafe runList(entry) else { return nextWhole() ?? nextSlowPath() }
+            head &+= 1
+            return Completion(tag: unsafe entry.pointee.tag)
+        }
         unsafe kernels.copyCached(to: to, from: from, count: Int(truncatingIfNeeded: entry.pointee.count))
         head &+= 1
         return Completion(tag: unsafe entry.pointee.tag)
     }
 }
 
+extension CPUEngine {
+    /// Where the descriptor of the operation at `place` of the inline queue stands, where the entry has no room for it.
+    @inlinable @inline(__always)
+    func queuedDescriptor(_ place: Int) -> UnsafeMutablePointer<Descriptor> {
+        // SAFETY: `init` made one for each place, behind the entries.
+        unsafe UnsafeMutableRawPointer(entries + (Int(mask) + 1)).assumingMemoryBound(to: Descriptor.self) + place
+    }
+}
+
 /// A transaction in the inline queue.
 @usableFromInline @frozen
-struct Entry {
+struct QueuedTransaction {
     @usableFromInline var kind: OperationKind
     /// Once it is over: how, and what is left.
     @usableFromInline var status: TransactionStatus

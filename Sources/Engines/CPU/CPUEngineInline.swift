@@ -7,8 +7,8 @@ public import DMAEngineKit
 /// How far the inline queue has come with work that takes more than one step.
 @usableFromInline
 struct InlineState {
-    /// Descriptors, and what `configure` had said, of queued operations that an entry has no room for; by place.
-    var details: [(descriptor: Descriptor, configuration: EngineConfiguration)]
+    /// What `configure` had said when a transfer with a peripheral was queued (rule 2); by place.
+    var configurations: [EngineConfiguration]
     var configuration = EngineConfiguration()
     /// Entries from the head on that are done and not reported.
     var backlog: UInt32 = 0
@@ -24,7 +24,13 @@ struct InlineState {
     var interrupts = 0
 
     init(places: Int) {
-        details = Array(repeating: (unsafe Descriptor(kind: .null), EngineConfiguration()), count: places)
+        configurations = Array(repeating: EngineConfiguration(), count: places)
+    }
+
+    /// The transfer with a peripheral is over, or dropped.
+    mutating func endRun() {
+        run?.end()
+        run = nil
     }
 }
 
@@ -42,6 +48,9 @@ struct ColdState: ~Copyable {
         inline = InlineState(places: places)
         self.team = team
     }
+
+    // Work that was not quiesced ends with the engine.
+    deinit { inline.run?.end() }
 }
 
 extension CPUEngine {
@@ -58,7 +67,7 @@ extension CPUEngine {
 
     /// `enqueue`, where there are workers, or more to keep than an entry holds.
     @usableFromInline @inline(never)
-    mutating func enqueueParticular(
+    mutating func enqueueSlowPath(
         _ kind: OperationKind, _ flags: DescriptorFlags, _ sourceCount: UInt16, _ destinationCount: UInt16, _ source: UInt64,
         _ destination: UInt64, _ count: UInt64, _ value: UInt64, _ detail: SIMD4<UInt64>, _ operands: UnsafePointer<Segment>?,
         _ metadata: UnsafeMutableRawPointer?, tag: UInt32
@@ -76,10 +85,13 @@ extension CPUEngine {
         }
         guard tail &- head < depth else { return .full }
         let place = Int(tail & mask)
-        unsafe entries[place] = Entry(
+        unsafe entries[place] = QueuedTransaction(
             kind: descriptor.kind, flags: descriptor.flags, tag: tag, source: descriptor.source,
             destination: descriptor.destination, count: descriptor.count, value: descriptor.value)
-        if unsafe !entries[place].isPlain { inline.details[place] = (descriptor, inline.configuration) }
+        if unsafe !entries[place].isPlain {
+            unsafe queuedDescriptor(place).pointee = descriptor
+            inline.configurations[place] = inline.configuration
+        }
         tail &+= 1
         return .accepted
     }
@@ -100,42 +112,63 @@ extension CPUEngine {
 
     /// `next`, where there is more to do than one short copy.
     @usableFromInline @inline(never)
-    mutating func nextParticular() -> Completion? {
-        if detours.isEmpty, let completion = nextWhole() { return completion }
+    mutating func nextSlowPath() -> Completion? {
         if inline.backlog > 0 { return report() }
         if detours.contains(.team), let completion = team?.next() { return completion }
         guard step() else { return nil }
         return inline.backlog > 0 ? report() : reportPeriod()
     }
 
-    /// Does the first entry in one go, where it is no longer than a quantum and nothing else is under way. Nil otherwise.
-    private mutating func nextWhole() -> Completion? {
-        guard head != issued else { return nil }
+    /// Does the first entry, which has been issued, in one go, where it is XOR, PQ or scatter-gather of no more than a quantum and nothing
+    /// else is under way.
+    @unsafe @usableFromInline @inline(never)
+    func runList(_ entry: UnsafeMutablePointer<QueuedTransaction>) -> Bool {
+        switch unsafe entry.pointee.kind {
+        case .xor, .pq, .scatterGather: break
+        default: return false
+        }
+        guard unsafe entry.pointee.count <= plainCount else { return false }
+        let count = unsafe Int(truncatingIfNeeded: entry.pointee.count)
+        // The descriptor where it stands: it is longer than all that the operation looks at. The product cannot overflow: neither factor has
+        // more than 32 bits.
+        return unsafe Lists.run(
+            queuedDescriptor(Int(head & mask)), kernels, at: 0, count: count, whole: count &* Int(tail &- head))
+    }
+
+    /// Does the first entry, which has been issued, in one go, where it is no longer than a quantum; nothing else is under way. Nil
+    /// otherwise.
+    @usableFromInline @inline(never)
+    mutating func nextWhole() -> Completion? {
         let place = Int(head & mask)
-        let entry = unsafe entries[place]
-        guard entry.count <= plainCount, entry.kind != .peripheral, entry.kind != .cyclic else { return nil }
-        let (count, whole) = (Int(entry.count), Piecework.sum(entry.count, Int(tail &- head)))
+        // SAFETY: the mask keeps the place inside the queue.
+        let entry = unsafe entries + place
+        guard unsafe entry.pointee.count <= plainCount else { return nil }
+        // The product cannot overflow: neither factor has more than 32 bits.
+        let (count, whole) = unsafe (Int(entry.pointee.count), Int(entry.pointee.count) &* Int(tail &- head))
         var value: UInt64 = 0
-        switch entry.kind {
+        switch unsafe entry.pointee.kind {
+        case .peripheral, .cyclic, .command:
+            return nil
         case .fill:
             // As in `next`: client memory, which the transaction owns.
-            guard let to = unsafe UnsafeMutableRawPointer(bitPattern: UInt(entry.destination)) else { return nil }
-            unsafe kernels.fillPart(to, pattern: UInt64(littleEndian: entry.value), count: count, of: whole)
+            guard let to = unsafe UnsafeMutableRawPointer(bitPattern: UInt(entry.pointee.destination)) else { return nil }
+            unsafe kernels.fillPart(to, pattern: UInt64(littleEndian: entry.pointee.value), count: count, of: whole)
         case .crc32c:
-            guard let from = unsafe UnsafeRawPointer(bitPattern: UInt(entry.source)) else { return nil }
+            guard let from = unsafe UnsafeRawPointer(bitPattern: UInt(entry.pointee.source)) else { return nil }
             value = UInt64(
-                unsafe kernels.crc32c(from, count: count, continuing: UInt32(truncatingIfNeeded: entry.value)))
+                unsafe kernels.crc32c(from, count: count, continuing: UInt32(truncatingIfNeeded: entry.pointee.value)))
         default:
-            let carry = entry.kind == .copyCRC32C ? entry.value : 0
+            let carry = unsafe entry.pointee.kind == .copyCRC32C ? entry.pointee.value : 0
             let result =
-                entry.isPlain
-                ? Piecework.run(entry.descriptor, kernels, at: 0, count: count, whole: whole, carry: carry)
-                : Piecework.run(inline.details[place].descriptor, kernels, at: 0, count: count, whole: whole, carry: carry)
+                unsafe entry.pointee.isPlain
+                ? Piecework.run(unsafe entry.pointee.descriptor, kernels, at: 0, count: count, whole: whole, carry: carry)
+                : Piecework.run(
+                    unsafe queuedDescriptor(place).pointee, kernels, at: 0, count: count, whole: whole, carry: carry)
             guard let result else { return nil }
             value = result
         }
         head &+= 1
-        return Completion(tag: entry.tag, value: value)
+        return unsafe Completion(tag: entry.pointee.tag, value: value)
     }
 
     /// The place of the first entry that is not over.
@@ -151,7 +184,7 @@ extension CPUEngine {
             inline.carry = seeded ? entry.value : 0
         }
         let length = min(UInt64(configuration.quantum), entry.count - inline.progress)
-        let descriptor = entry.isPlain ? entry.descriptor : inline.details[place].descriptor
+        let descriptor = entry.isPlain ? entry.descriptor : (unsafe queuedDescriptor(place).pointee)
         let result = Piecework.run(
             descriptor, kernels, at: Int(inline.progress), count: Int(length),
             whole: Piecework.sum(entry.count, Int(tail &- head)), carry: inline.carry)
@@ -166,7 +199,8 @@ extension CPUEngine {
     }
 
     private mutating func stepWithPeripheral() -> Bool {
-        let (descriptor, chosen) = inline.details[place]
+        let descriptor = unsafe queuedDescriptor(place).pointee
+        let chosen = inline.configurations[place]
         let count = descriptor.count
         if inline.run == nil {
             let number = Int(descriptor.place.number ?? chosen.peripheral)
@@ -193,7 +227,7 @@ extension CPUEngine {
         if entry.flags.contains(.interrupt) { inline.interrupts += 1 }
         inline.progress = 0
         if entry.kind == .peripheral || entry.kind == .cyclic {
-            inline.run = nil
+            inline.endRun()
             inline.periods = 0
         }
         inline.backlog += 1
@@ -232,7 +266,7 @@ extension CPUEngine {
         tail = open
         issued = open
         inline.progress = 0
-        inline.run = nil
+        inline.endRun()
         inline.periods = 0
         detours.remove([.terminating, .paused])
         return true

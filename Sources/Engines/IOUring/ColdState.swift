@@ -3,6 +3,7 @@
 internal import CDMA
 public import DMACore
 internal import DMAEngineKit
+internal import SystemPackage
 
 /// What an engine keeps off the steady path.
 @usableFromInline @safe
@@ -11,13 +12,11 @@ struct ColdState: ~Copyable {
     let carrier: any Carrier
     /// The same as `carrier`, where it is threads.
     let threads: ThreadRing?
-    /// Why there is no ring; 0 where there is one.
-    let ringRefusal: Int32
     var depth: Int
     var table: FileTable
-    let details: UnsafeMutablePointer<Detail>
+    let transactions: UnsafeMutablePointer<SlowPathTransaction>
     private let slots: Int
-    /// Slots of particular transactions that were not issued, in order.
+    /// Slots of slow-path transactions that were not issued, in order.
     var unissued: [Int] = []
     /// How many of the queued plain requests were issued during the pause.
     var granted: UInt32 = 0
@@ -26,8 +25,6 @@ struct ColdState: ~Copyable {
     var reports: [Completion] = []
     var reported = 0
     var statistics = IOUringStatistics()
-    /// What the carrier said last when it did not take what was issued.
-    var lastRefusal: Int32 = 0
     let line = InterruptLine()
     /// Wakes tasks; there from the first transaction that asks for an interrupt.
     var watcher: Watcher?
@@ -46,14 +43,14 @@ struct ColdState: ~Copyable {
         self.configuration = configuration
         // Room for several requests of each transaction, and for cancellations.
         let submissions = min(max(slots * 4, 16), 32_768)
-        var refusal: Int32 = 0
+        var refusal: Errno?
         var ring: KernelRing?
         if configuration.path != .threads {
             do throws(DMAError) {
                 ring = try KernelRing(configuration, submissions: submissions, wide: configuration.passthrough)
             } catch {
                 guard configuration.path == .automatic else { throw error }
-                refusal = error.errno
+                refusal = Errno(rawValue: error.errno)
             }
         }
         if let ring {
@@ -64,12 +61,11 @@ struct ColdState: ~Copyable {
             carrier = threads
             self.threads = threads
         }
-        ringRefusal = refusal
         takesCommands = ring.map { $0.setup & SetupFlags.entries128 != 0 && $0.operations[Int(Opcode.command)] } ?? false
         depth = configuration.depth
         if let ring, let registrar = configuration.registrar, configuration.buffers != .never {
             let table = BufferTable(ring, configuration.buffers)
-            registrar.enroll(table)
+            registrar.register(table)
             buffers = table
         } else {
             buffers = nil
@@ -77,8 +73,8 @@ struct ColdState: ~Copyable {
         table = FileTable(configuration.files)
         table.register(carrier)
         self.slots = slots
-        unsafe details = .allocate(capacity: slots)
-        unsafe details.initialize(repeating: Detail(), count: slots)
+        unsafe transactions = .allocate(capacity: slots)
+        unsafe transactions.initialize(repeating: SlowPathTransaction(), count: slots)
         hasNoSignal = carrier.isKernel
         capabilities = configuration.capabilities
         capabilities.implementation = Self.implementation(configuration, ring, refusal)
@@ -90,25 +86,25 @@ struct ColdState: ~Copyable {
     deinit {
         watcher?.stop()
         if let buffers {
-            configuration.registrar?.strike(buffers)
+            configuration.registrar?.unregister(buffers)
             buffers.close()
         }
         threads?.stop()
-        for case let record? in table.records { record.close() }
+        for case let record? in table.records { ReleaseFailures.note(record.close()) }
         for slot in 0..<slots {
-            unsafe details[slot].scratch?.deallocate()
-            unsafe details[slot].message?.deallocate()
+            unsafe transactions[slot].scratch?.deallocate()
+            unsafe transactions[slot].message?.deallocate()
         }
-        unsafe details.deinitialize(count: slots)
-        unsafe details.deallocate()
+        unsafe transactions.deinitialize(count: slots)
+        unsafe transactions.deallocate()
     }
 
     private static func implementation(
-        _ configuration: IOUringConfiguration, _ ring: KernelRing?, _ refusal: Int32
+        _ configuration: IOUringConfiguration, _ ring: KernelRing?, _ refusal: Errno?
     ) -> String {
         guard let ring else {
-            if configuration.path == .threads { return "threads" }
-            return "threads (io_uring: \(DMAError.sentence(refusal)))"
+            guard let refusal else { return "threads" }
+            return "threads (io_uring: \(DMAError.sentence(refusal.rawValue)))"
         }
         var words: [String] = []
         if ring.setup & SetupFlags.submissionThread != 0 { words.append("submission thread") }

@@ -2,6 +2,7 @@
 
 internal import CDMA
 public import DMACore
+internal import SystemPackage
 
 // Termination, pause, residue, waiting: what an engine does beside moving bytes.
 
@@ -36,7 +37,7 @@ extension IOUringEngine {
         detours.remove(.unissued)
         for slot in state.held { drop(slot) }
         state.held.removeAll(keepingCapacity: true)
-        for slot in 0...Int(slotMask) where unsafe detail(slot).pointee.phase == .waiting { drop(slot) }
+        for slot in 0...Int(slotMask) where unsafe transaction(slot).pointee.state.isWaiting { drop(slot) }
         state.granted = 0
     }
 
@@ -72,7 +73,7 @@ extension IOUringEngine {
 
     public mutating func quiesce(by deadline: Deadline) -> Bool {
         dropQueued()
-        guard settleAll(by: deadline) else { return false }
+        guard drainCarrier(by: deadline) else { return false }
         dropQueued()
         state.threads?.cancel(false)
         detours.remove([.terminating, .paused])
@@ -80,7 +81,7 @@ extension IOUringEngine {
     }
 
     /// Takes completions until no request is with the carrier, or the deadline. What they end waits to be reported.
-    private mutating func settleAll(by deadline: Deadline) -> Bool {
+    private mutating func drainCarrier(by deadline: Deadline) -> Bool {
         var nextCancel = Deadline.after(milliseconds: 10)
         while isBusy {
             while unsafe head != cdma_load_acquire32(view.completionTail) {
@@ -112,7 +113,7 @@ extension IOUringEngine {
             switch unsafe request(slot).pointee.state {
             case .free: false
             case .read, .write: !isQueued(slot)
-            case .particular: unsafe detail(slot).pointee.outstanding > 0
+            case .slowPath: unsafe transaction(slot).pointee.outstanding > 0
             }
         }
     }
@@ -133,7 +134,8 @@ extension IOUringEngine {
         let result = state.carrier.wait(waiting, nanoseconds: max(nanoseconds, 1))
         if waiting > 0, unsafe cdma_load_acquire32(view.submissionHead) == issued { detours.remove(.unsubmitted) }
         // Without a ring that can wait, this must not become a loop that never sleeps.
-        if result < 0, result != -62, result != -4 {
+        if let errno = result.errno, errno != .timeout, errno != .interrupted {
+            note(result)
             cdma_sleep_until(cdma_monotonic_nanoseconds() + min(nanoseconds, 1_000_000))
         }
     }
@@ -146,12 +148,12 @@ extension IOUringEngine {
         detours.insert(.paused)
         // Most requests are over in this time; those that wait for a stream are cancelled, and made again at the end of the
         // pause.
-        if settleAll(by: .after(milliseconds: 1000)) {
+        if drainCarrier(by: .after(milliseconds: 1000)) {
             state.threads?.cancel(false)
             return true
         }
         state.threads?.cancel(false)
-        _ = resume()
+        if !resume() { state.statistics.unexpectedEvents += 1 }
         return false
     }
 
@@ -174,7 +176,7 @@ extension IOUringEngine {
         for slot in 0...Int(slotMask) where unsafe request(slot).pointee.tag == tag {
             let count = unsafe request(slot).pointee.count
             switch unsafe request(slot).pointee.state {
-            case .particular: return count - (unsafe min(detail(slot).pointee.done, count))
+            case .slowPath: return count - (unsafe min(transaction(slot).pointee.done, count))
             case .read, .write: return count
             // What was dropped left its residue there.
             case .free: found = count

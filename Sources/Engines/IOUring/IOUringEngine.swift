@@ -23,6 +23,9 @@ public import DMAEngineKit
 /// Source: io_uring(7), io_uring_enter(2); include/uapi/linux/io_uring.h.
 @frozen @safe
 public struct IOUringEngine: ~Copyable, Engine {
+    /// What the steady path does not touch. The first word, because the thread sanitizer takes the first word of a value that lends a part of
+    /// itself for the part's address: this one leads to memory of the engine's alone, those below to memory of two threads.
+    @usableFromInline let cold: UnsafeMutablePointer<ColdState>
     @usableFromInline let view: RingView
     @usableFromInline let files: UnsafeMutablePointer<FileEntry>
     @usableFromInline let fileLimit: UInt64
@@ -38,7 +41,7 @@ public struct IOUringEngine: ~Copyable, Engine {
     @usableFromInline var head: UInt32
     /// Any bit sends `issuePending` and `next` off the steady path.
     @usableFromInline var detours: RingDetour
-    @usableFromInline var door: Door
+    @usableFromInline var submissionMethod: SubmissionMethod
     /// The file that `configure` chose.
     @usableFromInline var chosen: UInt64
     /// The piece of registered memory that was used last, its number, and how many mappings had ended then. No bytes for none.
@@ -50,8 +53,6 @@ public struct IOUringEngine: ~Copyable, Engine {
     /// How many mappings have ended.
     @usableFromInline let epoch: UnsafeMutableRawPointer
     @usableFromInline var fixedRequests: UInt64
-    /// What the steady path does not touch.
-    @usableFromInline let cold: UnsafeMutablePointer<ColdState>
 
     /// Makes the ring, or starts the threads.
     ///
@@ -81,7 +82,7 @@ public struct IOUringEngine: ~Copyable, Engine {
         head = unsafe cdma_load_acquire32(view.completionHead)
         detours = configuration.polledCompletions ? .polls : []
         chosen = 0
-        door = unsafe cold.pointee.carrier.door
+        submissionMethod = unsafe cold.pointee.carrier.submissionMethod
         windowStart = 0
         windowCount = 0
         windowIndex = 0
@@ -123,13 +124,13 @@ public struct IOUringEngine: ~Copyable, Engine {
         let position = descriptor.value
         guard descriptor.kind == .peripheral, index < fileLimit, descriptor.sourceCount &+ descriptor.destinationCount == 1,
             !descriptor.flags.contains(.interrupt), position < 1 << 63, descriptor.count <= 0x7fff_f000, freeCount > 0
-        else { return enqueueParticular(descriptor, tag: tag) ? .accepted : .full }
+        else { return enqueueSlowPath(descriptor, tag: tag) }
         // The index is inside the table.
         let file = unsafe files + Int(truncatingIfNeeded: index)
         let writes = descriptor.sourceCount != 0
         let address = writes ? descriptor.source : descriptor.destination
         let mask = unsafe writes ? file.pointee.writeMask : file.pointee.readMask
-        guard (address | position | descriptor.count) & mask == 0 else { return enqueueParticular(descriptor, tag: tag) ? .accepted : .full }
+        guard (address | position | descriptor.count) & mask == 0 else { return enqueueSlowPath(descriptor, tag: tag) }
         let into = address &- windowStart
         // A mapping that ended since may have left its address to another: then the window is looked up again.
         let isFixed =
@@ -161,7 +162,7 @@ public struct IOUringEngine: ~Copyable, Engine {
 
     @inlinable @inline(__always)
     public mutating func issuePending() {
-        guard detours.isEmpty else { return issueParticular() }
+        guard detours.isEmpty else { return issueSlowPath() }
         guard tail != issued else { return }
         issued = tail
         unsafe cdma_store_release32(view.submissionTail, tail)
@@ -173,7 +174,7 @@ public struct IOUringEngine: ~Copyable, Engine {
         if unsafe head == cdma_load_acquire32(view.completionTail) {
             // TASKRUN or OVERFLOW: there is something that only a system call brings.
             if detours.isEmpty, unsafe cdma_load_acquire32(view.submissionFlags) & 6 == 0 { return nil }
-            return nextParticular()
+            return nextSlowPath()
         }
         let entry = unsafe view.completion(head)
         let name = unsafe entry.pointee.user_data
@@ -182,7 +183,7 @@ public struct IOUringEngine: ~Copyable, Engine {
         let request = unsafe requests + slot
         guard unsafe name >> 16 == request.pointee.stamp, detours.isDisjoint(with: [.reports, .gated, .terminating]),
             unsafe UInt64(bitPattern: Int64(entry.pointee.result)) == request.pointee.count
-        else { return nextParticular() }
+        else { return nextSlowPath() }
         head &+= 1
         unsafe cdma_store_release32(view.completionHead, head)
         unsafe (files + Int(request.pointee.file)).pointee.inFlight &-= 1
@@ -203,11 +204,11 @@ struct Request {
         case free
         /// One plain request.
         case read, write
-        /// There is a ``Detail``.
-        case particular
+        /// There is a ``SlowPathTransaction``.
+        case slowPath
     }
     /// The use of the slot: the upper 48 bits of the names of its requests. The low 16 bits are 0; a name that has any of them
-    /// set is a particular request's.
+    /// set is a slow-path request's.
     @usableFromInline var stamp: UInt64
     @usableFromInline var count: UInt64
     @usableFromInline var address: UInt64
@@ -232,7 +233,7 @@ struct Request {
 struct RingDetour: OptionSet {
     @usableFromInline let rawValue: UInt32
     @inlinable init(rawValue: UInt32) { self.rawValue = rawValue }
-    /// Particular transactions are queued that were not issued.
+    /// Slow-path transactions are queued that were not issued.
     @inlinable static var unissued: RingDetour { RingDetour(rawValue: 1) }
     /// There are completions to report that no entry of the ring stands for.
     @inlinable static var reports: RingDetour { RingDetour(rawValue: 2) }

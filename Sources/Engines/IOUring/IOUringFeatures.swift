@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import SystemPackage
 
 #if canImport(Glibc)
     internal import Glibc
@@ -27,12 +28,13 @@ public struct IOUringFeatures: Equatable, Sendable {
     /// Asks the kernel, by making small rings and letting them go. A few milliseconds.
     public static func probe() -> IOUringFeatures {
         var list: [Feature] = []
-        func add(_ name: String, _ result: Int32, _ use: String) {
-            list.append(Feature(name: name, isAvailable: result >= 0, note: result >= 0 ? use : DMAError.sentence(-result)))
+        func add(_ name: String, _ result: KernelResult, _ use: String) {
+            let note = result.errno.map { DMAError.sentence($0.rawValue) } ?? use
+            list.append(Feature(name: name, isAvailable: result.errno == nil, note: note))
         }
         let plain = ring(0)
-        add("ring", plain.result, "submission and completion without a system call for each")
-        guard plain.result >= 0 else { return IOUringFeatures(list: list) }
+        add("ring", plain, "submission and completion without a system call for each")
+        guard let ring = try? FileDescriptor(plain) else { return IOUringFeatures(list: list) }
         let setups: [(String, UInt32, String)] = [
             ("COOP_TASKRUN", SetupFlags.cooperative | SetupFlags.taskRunFlag, "no interruption of the thread that computes"),
             (
@@ -45,11 +47,11 @@ public struct IOUringFeatures: Equatable, Sendable {
             ("SQE128, CQE32", SetupFlags.entries128 | SetupFlags.completions32, "commands to an NVMe namespace"),
         ]
         for (name, flags, use) in setups {
-            let attempt = ring(flags)
-            add(name, attempt.result, use)
-            if attempt.result >= 0 { cdma_close(attempt.result) }
+            let attempt = Self.ring(flags)
+            add(name, attempt, use)
+            if let ring = try? FileDescriptor(attempt) { ReleaseFailures.note(ring.release()) }
         }
-        let operations = KernelRing.probe(plain.result)
+        let operations = KernelRing.probe(ring)
         let wanted: [(String, UInt8, String)] = [
             ("READ_FIXED, WRITE_FIXED", Opcode.readFixed, "transfers with registered memory"),
             ("FALLOCATE", Opcode.fallocate, "allocate, zero, discard"), ("SPLICE", Opcode.splice, "move"),
@@ -57,55 +59,62 @@ public struct IOUringFeatures: Equatable, Sendable {
             ("SEND_ZC", Opcode.sendZeroCopy, "sends without a copy"),
             ("URING_CMD", Opcode.command, "commands to an NVMe namespace"),
         ]
-        for (name, opcode, use) in wanted { add(name, operations[Int(opcode)] ? 0 : -95, use) }
-        add("registered files", files(plain.result), "no counting of references to the file for each request")
-        add("registered buffers", buffers(plain.result), "memory is pinned once, when it is mapped")
-        add("buffer rings filled bit by bit", bufferRing(plain.result), "one request receives round a whole ring")
-        cdma_close(plain.result)
+        for (name, opcode, use) in wanted {
+            add(name, operations[Int(opcode)] ? .success : KernelResult(.notSupportedOnSocket), use)
+        }
+        add("registered files", files(ring), "no counting of references to the file for each request")
+        add("registered buffers", buffers(ring), "memory is pinned once, when it is mapped")
+        add("buffer rings filled bit by bit", bufferRing(ring), "one request receives round a whole ring")
+        ReleaseFailures.note(ring.release())
         return IOUringFeatures(list: list)
     }
 
-    private static func ring(_ flags: UInt32) -> (result: Int32, params: cdma_uring_params) {
+    private static func ring(_ flags: UInt32) -> KernelResult {
         var params = cdma_uring_params()
         params.flags = flags
-        let result = unsafe cdma_uring_setup(4, &params)
-        return (result, params)
+        return KernelResult(unsafe cdma_uring_setup(4, &params))
     }
 
-    private static func files(_ ring: Int32) -> Int32 {
+    private static func register<Argument>(
+        _ ring: FileDescriptor, _ operation: UInt32, _ argument: inout Argument, _ count: Int
+    ) -> KernelResult {
+        // SAFETY: the kernel reads the argument, and nothing of it after the call.
+        unsafe withUnsafeMutablePointer(to: &argument) {
+            KernelResult(unsafe cdma_uring_register(ring.rawValue, operation, $0, UInt32(count)))
+        }
+    }
+
+    private static func files(_ ring: FileDescriptor) -> KernelResult {
         var table = cdma_uring_resources()
         table.count = 2
         table.flags = 1
-        return unsafe cdma_uring_register(
-            ring, RegisterOperation.files, &table, UInt32(MemoryLayout<cdma_uring_resources>.size))
+        return register(ring, RegisterOperation.files, &table, MemoryLayout<cdma_uring_resources>.size)
     }
 
     /// With one page really registered: the memory that a process may lock counts.
-    private static func buffers(_ ring: Int32) -> Int32 {
-        var start: UnsafeMutableRawPointer?
-        guard unsafe cdma_map_anonymous(0, 65_536, 0, &start) == 0, let page = unsafe start else { return -12 }
-        defer { unsafe _ = cdma_unmap(page, 65_536) }
-        var segment = cdma_segment(address: UInt64(UInt(bitPattern: page)), count: 65_536)
+    private static func buffers(_ ring: FileDescriptor) -> KernelResult {
+        guard let page = try? MappedPages(count: 65_536) else { return KernelResult(.noMemory) }
+        var segment = cdma_segment(address: unsafe UInt64(UInt(bitPattern: page.base)), count: 65_536)
         return unsafe withUnsafeMutablePointer(to: &segment) { segment in
             var table = cdma_uring_resources()
             table.count = 1
             table.data = UInt64(UInt(bitPattern: segment))
-            return unsafe cdma_uring_register(
-                ring, RegisterOperation.buffers, &table, UInt32(MemoryLayout<cdma_uring_resources>.size))
+            return register(ring, RegisterOperation.buffers, &table, MemoryLayout<cdma_uring_resources>.size)
         }
     }
 
-    private static func bufferRing(_ ring: Int32) -> Int32 {
-        let bytes = cdma_page_size()
-        var start: UnsafeMutableRawPointer?
-        guard unsafe cdma_map_anonymous(0, bytes, 0, &start) == 0, let page = unsafe start else { return -12 }
+    private static func bufferRing(_ ring: FileDescriptor) -> KernelResult {
+        guard let page = try? MappedPages(count: cdma_page_size()) else { return KernelResult(.noMemory) }
         var request = cdma_uring_buffer_ring()
-        request.address = UInt64(UInt(bitPattern: page))
+        request.address = unsafe UInt64(UInt(bitPattern: page.base))
         request.entries = 2
         request.flags = BufferRing.incremental
-        let result = unsafe cdma_uring_register(ring, RegisterOperation.bufferRing, &request, 1)
-        if result >= 0 { unsafe _ = cdma_uring_register(ring, RegisterOperation.endBufferRing, &request, 1) }
-        unsafe _ = cdma_unmap(page, bytes)
+        let result = register(ring, RegisterOperation.bufferRing, &request, 1)
+        if result.errno == nil {
+            // All but the group is to be zero.
+            var end = cdma_uring_buffer_ring()
+            ReleaseFailures.note(register(ring, RegisterOperation.endBufferRing, &end, 1))
+        }
         return result
     }
 }

@@ -3,7 +3,7 @@
 /// What an engine has done, and where it could not do what was wished: each fallback is counted.
 public struct IOUringStatistics: Equatable, Sendable {
     /// Transactions that took more than one plain request.
-    public internal(set) var particularTransactions: UInt64 = 0
+    public internal(set) var slowPathTransactions: UInt64 = 0
     /// Requests that were made again for the rest, after less than all was moved.
     public internal(set) var continuations: UInt64 = 0
     /// Requests that were made again after EAGAIN or EINTR, or after the kernel had cancelled them unasked.
@@ -31,7 +31,11 @@ public struct IOUringStatistics: Equatable, Sendable {
     /// Requests that receive round a ring by themselves.
     public internal(set) var multishotReceives: UInt64 = 0
     /// Completions that named no request of ours. A kernel makes none.
-    public internal(set) var strangers: UInt64 = 0
+    public internal(set) var unknownCompletions: UInt64 = 0
+    /// System calls on the ring that the kernel refused otherwise than for the moment.
+    public internal(set) var refusedCalls: UInt64 = 0
+    /// What happened to transactions that cannot happen where they stood. Nothing does.
+    public internal(set) var unexpectedEvents: UInt64 = 0
     /// Times that the kernel could not take all that was issued at once.
     public internal(set) var delayedSubmissions: UInt64 = 0
 

@@ -14,7 +14,7 @@ public final class CopyControl: Sendable {
     }
 
     private let stop = Atomic<Bool>(false)
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let watcher: (@Sendable (CopyProgress) -> Void)?
 
     /// For one copy.

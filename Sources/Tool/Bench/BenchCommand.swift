@@ -23,6 +23,7 @@ struct BenchCommand: AsyncParsableCommand {
               dmactl bench
               dmactl bench --engine cpu --size 4KiB --size 1MiB --depth 1 --depth 32
               dmactl bench --operation xor --operation pq --size 64KiB --threads 1 --threads 2
+              dmactl bench --operation xor --sources 2 --size 4KiB --depth 32
               dmactl bench --mode burst --mode steal:0.25 --size 1MiB --wait wait
               dmactl bench --operation fromPeripheral --operation toPeripheral --size 64KiB --wait wait
               dmactl bench --operation fromPeripheral --size 4KiB --access random --direct --directory /mnt/nvme --file-size 1GiB
@@ -58,6 +59,8 @@ struct BenchCommand: AsyncParsableCommand {
         help: "How completions are waited for: poll, wait (an interrupt) or await (a suspended task).",
         completion: .list(CompletionWait.allCases.map(\.rawValue)))
     var wait: [String] = []
+    @Option(help: "Sources of XOR and PQ, 1 to 32; 4 by default.")
+    var sources: Int?
     @Option(help: "Measurements of each point.")
     var repeats: Int?
     @Option(help: "Seconds of each measurement.")
@@ -96,7 +99,7 @@ struct BenchCommand: AsyncParsableCommand {
     private var hasSweep: Bool {
         !(engine.isEmpty && operation.isEmpty && size.isEmpty && depth.isEmpty && threads.isEmpty && mode.isEmpty
             && wait.isEmpty
-            && processor.isEmpty) || batch != nil || cache != nil || hasFiles
+            && processor.isEmpty) || batch != nil || cache != nil || sources != nil || hasFiles
     }
 
     private var hasFiles: Bool { directory != nil || fileSize != nil || access != nil || direct }
@@ -113,6 +116,7 @@ struct BenchCommand: AsyncParsableCommand {
         if let repeats, !(1...1000).contains(repeats) { throw ValidationError("--repeats is 1 to 1000") }
         if let seconds, !(0.001...3600).contains(seconds) { throw ValidationError("--seconds is 0.001 to 3600") }
         if let batch, !(1...32_768).contains(batch) { throw ValidationError("--batch is 1 to 32768") }
+        if let sources, !(1...32).contains(sources) { throw ValidationError("--sources is 1 to 32") }
         for number in depth where !(1...32_768).contains(number) { throw ValidationError("--depth is 1 to 32768") }
         for number in threads where !(1...1024).contains(number) { throw ValidationError("--threads is 1 to 1024") }
         for number in processor where !(0...1023).contains(number) { throw ValidationError("--processor is 0 to 1023") }
@@ -129,6 +133,8 @@ struct BenchCommand: AsyncParsableCommand {
             sweep.engines = engine
             // What says how files are measured wants files.
             if operation.isEmpty, hasFiles { sweep.operations = [.fromPeripheral, .toPeripheral] }
+            // As the number of sources wants operations that have several.
+            if operation.isEmpty, sources != nil { sweep.operations = [.xor, .pq] }
             if !operation.isEmpty {
                 sweep.operations = try operation.map { try choice($0, "operation", BenchOperation.allCases) }
             }
@@ -147,6 +153,7 @@ struct BenchCommand: AsyncParsableCommand {
                 }
             }
             sweep.settings.batch = batch
+            if let sources { sweep.settings.sources = sources }
             sweep.settings.processors = processor
             sweep.settings.directory = directory
             sweep.settings.direct = direct

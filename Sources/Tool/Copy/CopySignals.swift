@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMA
+import DMACore
 import Glibc
-import Synchronization
 
 /// What signals do to a copy, and its progress while none comes.
 ///
@@ -15,7 +15,7 @@ final class CopySignals: Sendable {
         var line = ProgressLine()
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let signals = Signals(others: [SIGUSR1])
     let isTerminal = isatty(STDERR_FILENO) == 1
 

@@ -3,7 +3,6 @@
 import DMACore
 import DMAThreads
 import Glibc
-import Synchronization
 
 /// Where the handler writes. Set once, before there is a handler; a constant at first, so that reading it runs no initializer.
 private nonisolated(unsafe) var signalPipe: Int32 = -1
@@ -30,7 +29,7 @@ final class Signals: Sendable {
         var before: [(number: Int32, action: __sighandler_t?)] = []
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let heard: [Int32]
     /// Where the handler's bytes arrive: a signal may come to any thread.
     private let arrivals: Int32

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DMACore
 import FoundationEssentials
 import Glibc
-import Synchronization
 
 /// What the output goes to, and what it can show.
 enum Terminal {
@@ -64,7 +64,7 @@ enum Terminal {
 final class StatusLine: Sendable {
     private let isShown = isatty(STDERR_FILENO) == 1
     /// Whether it stays as it is.
-    private let isKept = Mutex(false)
+    private let isKept = Locked(false)
 
     func show(_ text: String) { isKept.withLock { if !$0 { draw(text) } } }
 

@@ -291,7 +291,9 @@ struct AlignedCyclic: ~Copyable, Engine {
         capabilities.alignment = 64
         return capabilities
     }
-    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult { unsafe base.enqueue(descriptor, tag: tag) }
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        unsafe base.enqueue(descriptor, tag: tag)
+    }
     mutating func issuePending() { base.issuePending() }
     mutating func next() -> Completion? { base.next() }
     mutating func terminate() { base.terminate() }

@@ -310,7 +310,9 @@ struct AlignedEngine: ~Copyable, Engine {
         capabilities.maximumCount = maximumCount
         return capabilities
     }
-    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult { unsafe base.enqueue(descriptor, tag: tag) }
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        unsafe base.enqueue(descriptor, tag: tag)
+    }
     mutating func issuePending() { base.issuePending() }
     mutating func next() -> Completion? { base.next() }
     mutating func terminate() { base.terminate() }

@@ -3,6 +3,7 @@
 #if ISAL
     internal import CDMA
     internal import CISAL
+    internal import DMAEngineKit
 
     /// XOR, PQ and CRC32C by ISA-L. Its lengths are `int`, its XOR wants 32-byte alignment (raid.h), its erasure code takes any
     /// address but writes the last vector twice (so that results are never made in place with it).
@@ -23,6 +24,43 @@
                 at += length
             }
             return register
+        }
+
+        /// XOR of a list of sources into the destination behind them. False where ISA-L cannot do it as it stands.
+        static func xorList(_ list: UnsafePointer<Segment>, sources: UInt32, at offset: Int, count: Int) -> Bool {
+            guard sources > 1, count <= longest, count & 31 == 0 else { return false }
+            return unsafe cdma_raid_list(xor_gen, list, sources + 1, offset, count)
+        }
+
+        /// P and Q of a list of sources. False where an address is none.
+        static func pqList(
+            _ list: UnsafePointer<Segment>, sources: UInt32, coefficients: UnsafePointer<UInt8>, at offset: Int, count: Int,
+            options: ParityOptions
+        ) -> Bool {
+            // The powers of two in order are what ISA-L calls P+Q, and make without tables.
+            if options == [.p, .q], count <= longest, count & 31 == 0, unsafe cdma_pq_is_standard(coefficients, sources),
+                unsafe cdma_raid_list(pq_gen, list, sources + 2, offset, count)
+            {
+                return true
+            }
+            guard sources >= 1, sources < places else { return false }
+            return unsafe withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: places) { pointers -> Bool in
+                for index in 0..<Int(sources) {
+                    guard let start = unsafe UnsafeRawPointer(bitPattern: UInt(list[index].address)) else { return false }
+                    unsafe pointers.initializeElement(at: index, to: start + offset)
+                }
+                func target(_ option: ParityOptions, _ index: Int) -> UnsafeMutableRawPointer? {
+                    guard options.contains(option) else { return nil }
+                    return unsafe UnsafeMutableRawPointer(bitPattern: UInt(list[Int(sources) + index].address))
+                        .map { unsafe $0 + offset }
+                }
+                let (p, q) = unsafe (target(.p, 0), target(.q, 1))
+                guard unsafe (p != nil) == options.contains(.p), unsafe (q != nil) == options.contains(.q) else { return false }
+                unsafe pq(
+                    p: p, q: q, from: Kernels.Sources(rebasing: UnsafeBufferPointer(pointers)[..<Int(sources)]),
+                    coefficients: coefficients, count: count, options: options)
+                return true
+            }
         }
 
         /// False where ISA-L cannot do it: one source, more than the list holds, or addresses that differ modulo 32.

@@ -39,7 +39,7 @@ extension Kernels {
     }
 
     /// Whether so many operands of `whole` bytes touch more memory than a copy that goes past the cache: it has two.
-    private func streams(_ whole: Int, operands: Int) -> Bool {
+    func streams(_ whole: Int, operands: Int) -> Bool {
         let (touched, overflow) = whole.multipliedReportingOverflow(by: operands)
         return overflow || touched / 2 >= streamThreshold
     }

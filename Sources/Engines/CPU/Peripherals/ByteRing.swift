@@ -9,6 +9,9 @@ internal import CDMA
 final class ByteRing: @unchecked Sendable {
     /// Bytes the ring holds; a power of two.
     let capacity: Int
+    /// Who writes, and who reads.
+    let writing = FIFOEnd()
+    let reading = FIFOEnd()
     // Counter of the writer at 0, of the reader at 64, the futex at 128 and its sleepers at 132; the bytes from 192.
     private let memory: UnsafeMutableRawPointer
 
@@ -28,9 +31,13 @@ final class ByteRing: @unchecked Sendable {
     private var written: UInt64 { unsafe cdma_load_acquire64(memory) }
     private var read: UInt64 { unsafe cdma_load_acquire64(memory + 64) }
 
-    /// Bytes that can be read now. Exact for the reader, a lower bound for others.
-    var count: Int { Int(truncatingIfNeeded: written &- read) }
-    /// Bytes that can be written now. Exact for the writer, a lower bound for others.
+    /// Bytes that can be read now. Exact for the reader, at most what there is for the writer; for others, who see the two counters at
+    /// different times, near the truth and inside the ring.
+    var count: Int {
+        let before = read
+        return min(Int(truncatingIfNeeded: written &- before), capacity)
+    }
+    /// Bytes that can be written now. Exact for the writer, at most what there is for the reader.
     var room: Int { capacity - count }
 
     /// The writer's: puts in up to `count` bytes, as many as there is room for.
@@ -66,7 +73,7 @@ final class ByteRing: @unchecked Sendable {
     /// Either side's: wakes the other, without a system call where it does not sleep.
     func signal() {
         unsafe cdma_fetch_add32(memory + 128, 1)
-        if unsafe cdma_load_acquire32(memory + 132) > 0 { unsafe cdma_futex_wake(memory + 128, .max) }
+        if unsafe cdma_load_ordered32(memory + 132) > 0 { unsafe cdma_futex_wake(memory + 128, .max) }
     }
 
     /// Sleeps until a signal or for `nanoseconds`, unless `isReady` says that there is something to do.

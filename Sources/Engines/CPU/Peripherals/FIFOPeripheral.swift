@@ -8,7 +8,8 @@ public import DMACore
 /// be moved. So transfers that wait for the device, and the demand mode, are real: an engine moves what the FIFO asks for, when
 /// it asks.
 ///
-/// The wire's side may be used by one thread at a time for each direction; the engine's side belongs to the engine.
+/// Each direction has one user at a time. A transfer that finds its direction in use, by the same engine or by another one over the same
+/// FIFO, waits until those that began before it are over. Threads that play the wire take turns call by call.
 @safe
 public final class FIFOPeripheral: Sendable {
     /// Bytes moved at once; 1, 2, 4 or 8. Transfers are whole numbers of them.
@@ -22,7 +23,8 @@ public final class FIFOPeripheral: Sendable {
 
     /// A peripheral with two FIFOs of `depth` bytes, brought up to a power of two from 64 to 2^30.
     ///
-    /// - Parameter loopback: what is transmitted is received again; there is no wire.
+    /// - Parameter loopback: what is transmitted is received again. There is one FIFO: the wire may fill or empty it while no transfer
+    ///   does so.
     /// - Throws: `badConfiguration` where the width is not 1, 2, 4 or 8.
     public init(depth: Int = 4096, width: Int = 4, loopback: Bool = false) throws(DMAError) {
         guard [1, 2, 4, 8].contains(width) else {
@@ -33,6 +35,9 @@ public final class FIFOPeripheral: Sendable {
         transmitting = loopback ? receiving : ByteRing(capacity: depth)
     }
 
+    /// The engine's end of one direction.
+    func end(toDevice: Bool) -> FIFOEnd { toDevice ? transmitting.writing : receiving.reading }
+
     /// Bytes each FIFO holds.
     public var depth: Int { receiving.capacity }
     /// Bytes that wait to be moved into memory.
@@ -42,28 +47,28 @@ public final class FIFOPeripheral: Sendable {
     /// Bytes from the wire that were lost because the FIFO was full.
     public var overrun: UInt64 { lost.value }
 
-    /// The wire delivers bytes. What does not fit is lost and counted, unless `keepsRest`.
+    /// The wire delivers bytes. What does not fit is lost and counted, unless `keepsRest`. Any thread.
     ///
-    /// - Returns: how many went in.
+    /// - Returns: how many went in; none on a loopback to which a transfer transmits.
     @discardableResult
     public func deliver(_ bytes: RawSpan, keepsRest: Bool = false) -> Int {
         let taken = unsafe bytes.withUnsafeBytes { buffer in
             // The span outlives the call, and the ring copies.
             guard let start = buffer.baseAddress else { return 0 }
-            return unsafe receiving.write(start, count: buffer.count)
+            return receiving.writing.withWire { unsafe receiving.write(start, count: buffer.count) }
         }
         if !keepsRest, taken < bytes.byteCount { lost.add(UInt64(bytes.byteCount - taken)) }
         return taken
     }
 
-    /// The wire takes bytes.
+    /// The wire takes bytes. Any thread.
     ///
-    /// - Returns: how many it got: fewer than it has room for where the FIFO ran dry.
+    /// - Returns: how many it got: fewer than it has room for where the FIFO ran dry; none on a loopback from which a transfer receives.
     public func collect(into bytes: inout MutableRawSpan) -> Int {
         unsafe bytes.withUnsafeMutableBytes { buffer in
             // As above.
             guard let start = buffer.baseAddress else { return 0 }
-            return unsafe transmitting.read(into: start, count: buffer.count)
+            return transmitting.reading.withWire { unsafe transmitting.read(into: start, count: buffer.count) }
         }
     }
 }

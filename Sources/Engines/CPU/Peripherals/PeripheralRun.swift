@@ -4,6 +4,8 @@ internal import DMACore
 internal import DMAEngineKit
 
 /// One transfer between memory and a peripheral, or round a ring, as far as it has come.
+///
+/// It waits for the FIFO's end that it moves bytes through, and owns it then; whoever runs it calls ``end()`` when it is over or dropped.
 struct PeripheralRun {
     let peripheral: FIFOPeripheral
     /// Bytes moved each time the request line is up.
@@ -14,7 +16,11 @@ struct PeripheralRun {
     let count: UInt64
     /// Bytes of a period; 0 where the run is not cyclic.
     let period: UInt64
-    private var cursor = ScatterWalk.Cursor()
+    /// The place in the list; nil for a ring.
+    private var cursor: SegmentCursor?
+    private let fifoEnd: FIFOEnd
+    private let ticket: UInt64
+    private var ownsEnd = false
     /// Bytes moved since the start.
     private(set) var moved: UInt64 = 0
 
@@ -22,7 +28,7 @@ struct PeripheralRun {
     init?(_ descriptor: Descriptor, _ peripheral: FIFOPeripheral, _ configuration: EngineConfiguration) {
         self.peripheral = peripheral
         isCyclic = descriptor.kind == .cyclic
-        toDevice = isCyclic ? descriptor.source != 0 : descriptor.sourceCount > 0
+        toDevice = Self.isToDevice(descriptor)
         count = descriptor.count
         period = isCyclic ? descriptor.value : 0
         let items = configuration.burst == 0 ? 1 : Int(configuration.burst)
@@ -31,8 +37,22 @@ struct PeripheralRun {
         guard count > 0, count % UInt64(peripheral.width) == 0, !isCyclic || period % UInt64(peripheral.width) == 0 else {
             return nil
         }
-        // Past segments of no bytes.
-        if !isCyclic { advance(by: 0, descriptor) }
+        if let list = unsafe descriptor.operands, !isCyclic {
+            // SAFETY: the list stays valid until the completion is reported or the engine has quiesced, and this value does not outlive that.
+            cursor =
+                unsafe toDevice
+                ? SegmentCursor(list, number: Int(descriptor.sourceCount))
+                : SegmentCursor(list + Int(descriptor.sourceCount), number: Int(descriptor.destinationCount))
+        }
+        fifoEnd = peripheral.end(toDevice: toDevice)
+        ticket = fifoEnd.enter()
+        // Past segments of no bytes; at the end of the list nothing is left to move.
+        _ = cursor?.advance(by: 0)
+    }
+
+    /// Whether a transfer's bytes, or a ring's, go from memory to the peripheral.
+    static func isToDevice(_ descriptor: Descriptor) -> Bool {
+        descriptor.kind == .cyclic ? descriptor.source != 0 : descriptor.sourceCount > 0
     }
 
     /// What has not been moved: of the list, or of this pass over the ring (rule 21).
@@ -41,9 +61,16 @@ struct PeripheralRun {
     /// Periods since the start.
     var periods: UInt64 { period == 0 ? 0 : moved / period }
 
-    /// Bytes that can be moved now: whole bursts while there are that many to go, whole items at the end.
-    var ready: Int {
-        let available = toDevice ? peripheral.transmitting.room : peripheral.receiving.count
+    /// Lets the next transfer have the FIFO's end.
+    func end() { if fifoEnd.leave(ticket) { ring.signal() } }
+
+    private var ring: ByteRing { toDevice ? peripheral.transmitting : peripheral.receiving }
+
+    /// Bytes that can be moved now: whole bursts while there are that many to go, whole items at the end. None for a transfer whose turn
+    /// has not come.
+    private var ready: Int {
+        guard ownsEnd || fifoEnd.isOwned(by: ticket) else { return 0 }
+        let available = toDevice ? ring.room : ring.count
         let left = isCyclic ? .max : Int(clamping: count - moved)
         let length = min(available, left)
         return length >= burst ? length / burst * burst : left < burst ? length / peripheral.width * peripheral.width : 0
@@ -51,6 +78,7 @@ struct PeripheralRun {
 
     /// Moves up to `limit` bytes, as far as the peripheral is ready. Returns how many, nil where an address is none.
     mutating func step(_ descriptor: Descriptor, limit: Int) -> Int? {
+        if !ownsEnd { ownsEnd = fifoEnd.isOwned(by: ticket) }
         var left = min(ready, limit / peripheral.width * peripheral.width)
         var total = 0
         while left > 0 {
@@ -58,14 +86,14 @@ struct PeripheralRun {
             let length = min(left, Int(clamping: segment.count))
             guard length > 0, let address = unsafe UnsafeMutableRawPointer(bitPattern: UInt(segment.address))
             else { return nil }
-            // The segment is client memory that the transaction owns while it runs.
+            // SAFETY: the segment is client memory that the transaction owns while it runs, and the ring's end is this transfer's.
             let done =
                 toDevice
-                ? unsafe peripheral.transmitting.write(address, count: length)
-                : unsafe peripheral.receiving.read(into: address, count: length)
+                ? unsafe ring.write(address, count: length)
+                : unsafe ring.read(into: address, count: length)
             guard done == length else { return nil }
             moved &+= UInt64(length)
-            if !isCyclic { advance(by: length, descriptor) }
+            _ = cursor?.advance(by: UInt64(length))
             left -= length
             total += length
         }
@@ -78,25 +106,11 @@ struct PeripheralRun {
             let offset = moved % count
             return Segment(address: (toDevice ? descriptor.source : descriptor.destination) &+ offset, count: count - offset)
         }
-        let segment =
-            toDevice ? descriptor.sourceSegment(cursor.segment) : descriptor.destinationSegment(cursor.segment)
-        let offset = UInt64(cursor.offset)
-        guard segment.count > offset else { return Segment(address: 0, count: 0) }
-        return Segment(address: segment.address &+ offset, count: segment.count - offset)
-    }
-
-    private mutating func advance(by length: Int, _ descriptor: Descriptor) {
-        let number = Int(toDevice ? descriptor.sourceCount : descriptor.destinationCount)
-        let list = toDevice
-        // At the end of the list the cursor stays behind it, and nothing is left to move.
-        _ = cursor.advance(by: length, number: number) {
-            list ? descriptor.sourceSegment($0) : descriptor.destinationSegment($0)
-        }
+        return cursor?.rest ?? Segment(address: 0, count: 0)
     }
 
     /// Waits for the peripheral, at most `nanoseconds`.
     func sleep(nanoseconds: Int64, unless stop: () -> Bool) {
-        let ring = toDevice ? peripheral.transmitting : peripheral.receiving
         ring.sleep(nanoseconds: nanoseconds) { ready > 0 || stop() }
     }
 }

@@ -45,10 +45,12 @@ enum Piecework {
                 unsafe kernels.copyCRC32CPart(
                     to: to + offset, from: from + offset, count: count, of: whole,
                     continuing: UInt32(truncatingIfNeeded: carry)))
-        case .xor, .xorValidate, .pq, .pqValidate:
-            return parity(descriptor, kernels, at: offset, count: count, whole: whole).map { $0 | carry }
-        case .scatterGather:
-            return ScatterWalk.copy(descriptor, kernels, at: offset, count: count, whole: whole) ? 0 : nil
+        case .xorValidate, .pqValidate:
+            return validate(descriptor, kernels, at: offset, count: count).map { $0 | carry }
+        case .xor, .pq, .scatterGather:
+            return unsafe withUnsafePointer(to: descriptor) {
+                unsafe Lists.run($0, kernels, at: offset, count: count, whole: whole)
+            } ? 0 : nil
         case .interleaved:
             return rows(descriptor, kernels, at: offset, count: count, whole: whole) ? 0 : nil
         case .null:
@@ -72,56 +74,35 @@ enum Piecework {
         unsafe UnsafeMutableRawPointer(bitPattern: UInt(descriptor.destination))
     }
 
-    /// XOR and PQ, made or validated. The result has the bits of `ValidationResult`.
-    private static func parity(
-        _ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int, whole: Int
-    ) -> UInt64? {
+    /// XOR and PQ, validated. The result has the bits of `ValidationResult`.
+    private static func validate(_ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int) -> UInt64? {
         let number = Int(descriptor.sourceCount)
-        let continues = descriptor.flags.contains(.continue)
         guard number >= 1, number <= Kernels.maximumSources else { return nil }
-        return unsafe withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: number + 1) { list -> UInt64? in
+        return unsafe withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: number) { list -> UInt64? in
             for index in 0..<number {
                 guard let start = unsafe UnsafeRawPointer(bitPattern: UInt(descriptor.sourceSegment(index).address))
                 else { return nil }
                 unsafe list.initializeElement(at: index, to: start + offset)
             }
-            func target(_ index: Int) -> UnsafeMutableRawPointer? {
-                unsafe UnsafeMutableRawPointer(bitPattern: UInt(descriptor.destinationSegment(index).address))
+            func target(_ index: Int) -> UnsafeRawPointer? {
+                unsafe UnsafeRawPointer(bitPattern: UInt(descriptor.destinationSegment(index).address))
                     .map { unsafe $0 + offset }
             }
-            let sources = unsafe Kernels.Sources(rebasing: list[..<number])
-            switch descriptor.kind {
-            case .xor:
-                guard let to = unsafe target(0) else { return nil }
-                unsafe list.initializeElement(at: number, to: UnsafeRawPointer(to))
-                let operands = unsafe Kernels.Sources(rebasing: list[..<(continues ? number + 1 : number)])
-                unsafe kernels.xorPart(to: to, from: operands, count: count, of: whole)
-                return 0
-            case .xorValidate:
+            let sources = Kernels.Sources(list)
+            if descriptor.kind == .xorValidate {
                 return unsafe kernels.xorIsZero(sources, count: count) ? 0 : ValidationResult.pFailed.rawValue
-            default:
-                var options: ParityOptions = []
-                if !descriptor.flags.contains(.disableP) { options.insert(.p) }
-                if !descriptor.flags.contains(.disableQ) { options.insert(.q) }
-                if continues { options.insert(.continue) }
-                let p = unsafe options.contains(.p) ? target(0) : nil
-                let q = unsafe options.contains(.q) ? target(1) : nil
-                guard unsafe (p != nil) == options.contains(.p), unsafe (q != nil) == options.contains(.q) else { return nil }
-                let isCheck = descriptor.kind == .pqValidate
-                return unsafe withUnsafeBytes(of: descriptor.detail) { bytes -> UInt64? in
-                    // The 32 coefficients lie in the descriptor's four detail words.
-                    guard let weights = unsafe bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return nil }
-                    guard isCheck else {
-                        unsafe kernels.pqPart(
-                            p: p, q: q, from: sources, coefficients: weights, count: count, of: whole, options: options)
-                        return 0
-                    }
-                    return UInt64(
-                        unsafe kernels.pqCheck(
-                            p: UnsafeRawPointer(p), q: UnsafeRawPointer(q), from: sources, coefficients: weights, count: count,
-                            options: options
-                        ).rawValue)
-                }
+            }
+            let options = ParityOptions(descriptor.flags.subtracting(.continue))
+            let p = unsafe options.contains(.p) ? target(0) : nil
+            let q = unsafe options.contains(.q) ? target(1) : nil
+            guard unsafe (p != nil) == options.contains(.p), unsafe (q != nil) == options.contains(.q) else { return nil }
+            return unsafe withUnsafeBytes(of: descriptor.detail) { bytes -> UInt64? in
+                // The 32 coefficients lie in the descriptor's four detail words.
+                guard let weights = unsafe bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return nil }
+                return UInt64(
+                    unsafe kernels.pqCheck(
+                        p: p, q: q, from: sources, coefficients: weights, count: count, options: options
+                    ).rawValue)
             }
         }
     }

@@ -9,52 +9,64 @@ enum ScatterWalk {
     /// none.
     ///
     /// Finding the place is linear in the number of segments: of a piece of many kilobytes, a small part of its time.
+    ///
+    /// - Parameter list: `sources` segments, then `destinations`.
+    @unsafe
     static func copy(
-        _ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int, whole: Int
+        _ list: UnsafePointer<Segment>, sources: Int, destinations: Int, _ kernels: Kernels, at offset: Int, count: Int,
+        whole: Int
     ) -> Bool {
-        var source = Cursor()
-        var destination = Cursor()
-        guard source.advance(by: offset, number: Int(descriptor.sourceCount), descriptor.sourceSegment),
-            destination.advance(by: offset, number: Int(descriptor.destinationCount), descriptor.destinationSegment)
+        // SAFETY: the counts are those of the list, whose memory the transaction owns.
+        var source = unsafe SegmentCursor(list, number: sources)
+        var destination = unsafe SegmentCursor(list + sources, number: destinations)
+        guard source.advance(by: UInt64(truncatingIfNeeded: offset)),
+            destination.advance(by: UInt64(truncatingIfNeeded: offset))
         else { return false }
-        var left = count
-        while left > 0 {
-            let from = descriptor.sourceSegment(source.segment)
-            let to = descriptor.destinationSegment(destination.segment)
-            let length = min(left, Int(clamping: from.count) - source.offset, Int(clamping: to.count) - destination.offset)
-            guard length > 0,
-                let start = unsafe UnsafeRawPointer(bitPattern: UInt(from.address)),
-                let target = unsafe UnsafeMutableRawPointer(bitPattern: UInt(to.address))
+        var left = UInt64(truncatingIfNeeded: count)
+        while true {
+            let length = min(left, min(source.rest.count, destination.rest.count))
+            guard let start = unsafe UnsafeRawPointer(bitPattern: UInt(source.rest.address)),
+                let target = unsafe UnsafeMutableRawPointer(bitPattern: UInt(destination.rest.address))
             else { return false }
-            unsafe kernels.copyPart(to: target + destination.offset, from: start + source.offset, count: length, of: whole)
-            left -= length
-            guard left > 0 else { return true }
-            guard source.advance(by: length, number: Int(descriptor.sourceCount), descriptor.sourceSegment),
-                destination.advance(by: length, number: Int(descriptor.destinationCount), descriptor.destinationSegment)
-            else { return false }
+            unsafe kernels.copyPart(to: target, from: start, count: Int(truncatingIfNeeded: length), of: whole)
+            left &-= length
+            if left == 0 { return true }
+            guard source.advance(by: length), destination.advance(by: length) else { return false }
         }
-        return true
+    }
+}
+
+/// A place in a list of segments: one that has bytes left, and what is left of it.
+@safe
+struct SegmentCursor {
+    private var next: UnsafePointer<Segment>
+    private let end: UnsafePointer<Segment>
+    /// From the place to the end of its segment.
+    private(set) var rest = Segment(address: 0, count: 0)
+
+    /// Before the first of `number` segments; ``advance(by:)`` by nothing leads to its first byte.
+    @unsafe
+    init(_ list: UnsafePointer<Segment>, number: Int) {
+        unsafe next = unsafe list
+        unsafe end = unsafe list + number
     }
 
-    /// A place in a list: a segment that has bytes left, and how many of them lie before the place.
-    struct Cursor {
-        var segment = 0
-        var offset = 0
-
-        /// Moves on, over segments that are at an end or empty. False where the list ends before.
-        mutating func advance(by count: Int, number: Int, _ segments: (Int) -> Segment) -> Bool {
-            var left = count
-            while segment < number {
-                let rest = Int(clamping: segments(segment).count) - offset
-                if left < rest {
-                    offset += left
-                    return true
-                }
-                left -= rest
-                segment += 1
-                offset = 0
+    /// Moves on, over segments that are at an end or empty. False where the list ends before.
+    @inline(__always)
+    mutating func advance(by count: UInt64) -> Bool {
+        var left = count
+        while left >= rest.count {
+            left &-= rest.count
+            guard unsafe next != end else {
+                rest = Segment(address: 0, count: 0)
+                return false
             }
-            return false
+            // SAFETY: not the end; whoever made the cursor keeps the list.
+            rest = unsafe next.pointee
+            unsafe next += 1
         }
+        rest.address &+= left
+        rest.count &-= left
+        return true
     }
 }

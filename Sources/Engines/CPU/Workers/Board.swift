@@ -48,10 +48,12 @@ final class Board: @unchecked Sendable {
     let placement: Placement
     /// One for each slot.
     let orders: UnsafeMutablePointer<JobOrder>
-    private let memory: UnsafeMutableRawPointer
-    private let lanes: Int
+    private let shared: UnsafeMutablePointer<cdma_board>
+    private let jobs: UnsafeMutablePointer<cdma_board_job>
+    private let lanes: UnsafeMutablePointer<cdma_board_lane>
+    /// What the rings hold: those of each worker, deliveries first; `places` to each.
+    private let items: UnsafeMutablePointer<UInt64>
     private let places: Int
-    private let rings: Int
 
     init(_ configuration: CPUConfiguration, slots: Int, placement: Placement) {
         self.slots = slots
@@ -70,182 +72,195 @@ final class Board: @unchecked Sendable {
         var places = 4
         while places < 2 * slots { places *= 2 }
         self.places = places
-        lanes = Board.common + slots * Board.cell
-        rings = lanes + workers * Board.lane
-        let bytes = rings + workers * 2 * places * 8
-        unsafe memory = .allocate(byteCount: bytes, alignment: 64)
-        unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+        unsafe shared = Board.zeroed(cdma_board(), count: 1)
+        unsafe jobs = Board.zeroed(cdma_board_job(), count: slots)
+        unsafe lanes = Board.zeroed(cdma_board_lane(), count: workers)
+        unsafe items = Board.zeroed(0, count: workers * 2 * places)
+    }
+
+    /// Memory from the beginning of a cache line on.
+    private static func zeroed<Word: BitwiseCopyable>(_ zero: Word, count: Int) -> UnsafeMutablePointer<Word> {
+        let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: max(count, 1) * MemoryLayout<Word>.stride, alignment: Int(CDMA_BOARD_LINE))
+        // SAFETY: just allocated, for so many.
+        return unsafe memory.initializeMemory(as: Word.self, repeating: zero, count: count)
     }
 
     // The last holder has gone: the engine has joined every worker.
     deinit {
-        unsafe memory.deallocate()
+        unsafe shared.deallocate()
+        unsafe jobs.deallocate()
+        unsafe lanes.deallocate()
+        unsafe items.deallocate()
         unsafe orders.deinitialize(count: slots)
         unsafe orders.deallocate()
     }
 
-    // Bytes: the words of all, of a job, of a worker.
-    private static let common = 256
-    private static let cell = 64
-    private static let lane = 320
-
     // MARK: Words of all
 
     /// A ``Command``, and the futex of those who are paused.
-    var command: UInt32 { unsafe cdma_load_acquire32(memory) }
+    var command: UInt32 { unsafe cdma_load_acquire32(cdma_board_command(shared)) }
     /// Pieces that are being moved, and deliveries that a worker has not done with.
-    var moving: UInt32 { unsafe cdma_load_acquire32(memory + 64) }
-    var outstanding: UInt32 { unsafe cdma_load_acquire32(memory + 128) }
+    var moving: UInt32 { unsafe cdma_load_acquire32(cdma_board_moving(shared)) }
+    var outstanding: UInt32 { unsafe cdma_load_acquire32(cdma_board_outstanding(shared)) }
     /// Fences that are over, and the futex of those who wait for one.
-    var fences: UInt32 { unsafe cdma_load_acquire32(memory + 192) }
+    var fences: UInt32 { unsafe cdma_load_acquire32(cdma_board_fences(shared)) }
 
     /// Changes the command and wakes everybody who may sleep over the old one.
     func setCommand(_ command: UInt32) {
-        unsafe cdma_exchange32(memory, command)
+        unsafe cdma_exchange32(cdma_board_command(shared), command)
         cdma_full_barrier()
-        unsafe cdma_futex_wake(memory, .max)
+        unsafe cdma_futex_wake(cdma_board_command(shared), .max)
         wakeFences()
         for peripheral in peripherals {
             peripheral.receiving.signal()
             peripheral.transmitting.signal()
         }
-        if command == Command.stop { for worker in 0..<workers { ring(worker) } }
+        if command == Command.stop { for worker in 0..<workers { wake(worker) } }
     }
 
-    func sleep(while command: UInt32) { unsafe cdma_futex_wait(memory, command, 1_000_000_000) }
-    func beginMoving() { unsafe cdma_fetch_add32(memory + 64, 1) }
-    func endMoving() { unsafe cdma_fetch_add32(memory + 64, .max) }
-    func addOutstanding(_ count: UInt32) { unsafe cdma_fetch_add32(memory + 128, count) }
+    func sleep(while command: UInt32) { unsafe cdma_futex_wait(cdma_board_command(shared), command, 1_000_000_000) }
+    func beginMoving() { unsafe cdma_fetch_add32(cdma_board_moving(shared), 1) }
+    func endMoving() { unsafe cdma_fetch_add32(cdma_board_moving(shared), .max) }
+    func addOutstanding(_ count: UInt32) { unsafe cdma_fetch_add32(cdma_board_outstanding(shared), count) }
 
     func endFence() {
-        unsafe cdma_fetch_add32(memory + 192, 1)
+        unsafe cdma_fetch_add32(cdma_board_fences(shared), 1)
         wakeFences()
     }
     /// After a termination: those that never ended count as over.
-    func settleFences(_ count: UInt32) { unsafe cdma_store_release32(memory + 192, count) }
+    func settleFences(_ count: UInt32) { unsafe cdma_store_release32(cdma_board_fences(shared), count) }
 
     private func wakeFences() {
-        unsafe cdma_fetch_add32(memory + 196, 1)
-        unsafe cdma_futex_wake(memory + 196, .max)
+        unsafe cdma_fetch_add32(cdma_board_fence_ticket(shared), 1)
+        unsafe cdma_futex_wake(cdma_board_fence_ticket(shared), .max)
     }
     func sleepOnFence(unless isOver: () -> Bool) {
-        let ticket = unsafe cdma_load_acquire32(memory + 196)
-        if !isOver() { unsafe cdma_futex_wait(memory + 196, ticket, 1_000_000_000) }
+        let ticket = unsafe cdma_load_acquire32(cdma_board_fence_ticket(shared))
+        if !isOver() { unsafe cdma_futex_wait(cdma_board_fence_ticket(shared), ticket, 1_000_000_000) }
     }
 
     // MARK: Words of a job
 
-    private func cell(_ slot: Int) -> UnsafeMutableRawPointer { unsafe memory + Board.common + slot * Board.cell }
+    private func job(_ slot: Int) -> UnsafeMutablePointer<cdma_board_job> { unsafe jobs + slot }
 
     /// Nobody is inside: clears all but the use and those who look whether it is theirs.
-    func resetJob(_ slot: Int) {
-        unsafe cell(slot).initializeMemory(as: UInt8.self, repeating: 0, count: 16)
-        unsafe (cell(slot) + 20).initializeMemory(as: UInt8.self, repeating: 0, count: 24)
-    }
+    func resetJob(_ slot: Int) { unsafe cdma_board_job_reset(job(slot)) }
     /// Which use of the slot this is: it changes when the job is reported or dropped.
-    func use(_ slot: Int) -> UInt32 { unsafe cdma_load_acquire32(cell(slot) + 44) }
+    func use(_ slot: Int) -> UInt32 { unsafe cdma_load_acquire32(cdma_board_job_use(job(slot))) }
     func endUse(_ slot: Int) {
-        unsafe cdma_fetch_add32(cell(slot) + 44, 1)
+        unsafe cdma_fetch_add32(cdma_board_job_use(job(slot)), 1)
         cdma_full_barrier()
     }
     /// Whether the delivered use is the present one. If so, the slot stays as it is until `leave`.
     func enter(_ slot: Int, use: UInt32) -> Bool {
-        unsafe cdma_fetch_add32(cell(slot) + 16, 1)
+        unsafe cdma_fetch_add32(cdma_board_job_holders(job(slot)), 1)
         cdma_full_barrier()
         if self.use(slot) == use { return true }
         leave(slot)
         return false
     }
-    func leave(_ slot: Int) { unsafe cdma_fetch_add32(cell(slot) + 16, .max) }
+    func leave(_ slot: Int) { unsafe cdma_fetch_add32(cdma_board_job_holders(job(slot)), .max) }
     /// Takes the next `count` bytes for the caller: where they begin.
-    func claim(_ slot: Int, _ count: UInt64) -> UInt64 { unsafe cdma_fetch_add64(cell(slot), count) }
+    func claim(_ slot: Int, _ count: UInt64) -> UInt64 { unsafe cdma_fetch_add64(cdma_board_job_claimed(job(slot)), count) }
     /// Says that `count` bytes are done: how many are, in all.
-    func finish(_ slot: Int, _ count: UInt64) -> UInt64 { unsafe cdma_fetch_add64(cell(slot) + 8, count) &+ count }
-    func finished(_ slot: Int) -> UInt64 { unsafe cdma_load_acquire64(cell(slot) + 8) }
+    func finish(_ slot: Int, _ count: UInt64) -> UInt64 {
+        unsafe cdma_fetch_add64(cdma_board_job_finished(job(slot)), count) &+ count
+    }
+    func finished(_ slot: Int) -> UInt64 { unsafe cdma_load_acquire64(cdma_board_job_finished(job(slot))) }
     /// Whether a worker is inside, or about to find that it is late.
-    func isHeld(_ slot: Int) -> Bool { unsafe cdma_load_acquire32(cell(slot) + 16) != 0 }
+    func isHeld(_ slot: Int) -> Bool { unsafe cdma_load_acquire32(cdma_board_job_holders(job(slot))) != 0 }
     /// Validation bits that any piece has found.
-    func addFindings(_ slot: Int, _ bits: UInt32) { unsafe cdma_fetch_or32(cell(slot) + 20, bits) }
-    func findings(_ slot: Int) -> UInt32 { unsafe cdma_load_acquire32(cell(slot) + 20) }
+    func addFindings(_ slot: Int, _ bits: UInt32) { unsafe cdma_fetch_or32(cdma_board_job_findings(job(slot)), bits) }
+    func findings(_ slot: Int) -> UInt32 { unsafe cdma_load_acquire32(cdma_board_job_findings(job(slot))) }
     /// The CRC, of the one worker that makes it.
-    func setValue(_ slot: Int, _ value: UInt64) { unsafe cdma_store_release64(cell(slot) + 24, value) }
-    func value(_ slot: Int) -> UInt64 { unsafe cdma_load_acquire64(cell(slot) + 24) }
-    func setPeriods(_ slot: Int, _ periods: UInt64) { unsafe cdma_store_release64(cell(slot) + 32, periods) }
-    func periods(_ slot: Int) -> UInt64 { unsafe cdma_load_acquire64(cell(slot) + 32) }
+    func setValue(_ slot: Int, _ value: UInt64) { unsafe cdma_store_release64(cdma_board_job_value(job(slot)), value) }
+    func value(_ slot: Int) -> UInt64 { unsafe cdma_load_acquire64(cdma_board_job_value(job(slot))) }
+    func setPeriods(_ slot: Int, _ periods: UInt64) { unsafe cdma_store_release64(cdma_board_job_periods(job(slot)), periods) }
+    func periods(_ slot: Int) -> UInt64 { unsafe cdma_load_acquire64(cdma_board_job_periods(job(slot))) }
     /// Whether a piece could not be done.
-    func setFailed(_ slot: Int) { unsafe cdma_fetch_or32(cell(slot) + 40, 1) }
-    func failed(_ slot: Int) -> Bool { unsafe cdma_load_acquire32(cell(slot) + 40) != 0 }
+    func setFailed(_ slot: Int) { unsafe cdma_fetch_or32(cdma_board_job_failed(job(slot)), 1) }
+    func failed(_ slot: Int) -> Bool { unsafe cdma_load_acquire32(cdma_board_job_failed(job(slot))) != 0 }
     /// How far a job with a peripheral has come: in the list, or in this pass over the ring.
-    func setPosition(_ slot: Int, _ position: UInt64) { unsafe cdma_store_release64(cell(slot) + 8, position) }
+    func setPosition(_ slot: Int, _ position: UInt64) {
+        unsafe cdma_store_release64(cdma_board_job_finished(job(slot)), position)
+    }
 
     // MARK: Rings: deliveries (from the engine to a worker) and completions (back)
 
-    private func lane(_ worker: Int) -> UnsafeMutableRawPointer { unsafe memory + lanes + worker * Board.lane }
-    private func entry(_ worker: Int, _ isBack: Bool, _ index: UInt32) -> UnsafeMutableRawPointer {
-        let ring = rings + (worker * 2 + (isBack ? 1 : 0)) * places * 8
-        return unsafe memory + ring + (Int(index) & (places - 1)) * 8
+    private func lane(_ worker: Int) -> UnsafeMutablePointer<cdma_board_lane> { unsafe lanes + worker }
+
+    private enum Way: Int { case delivery, completion }
+
+    private func ring(_ worker: Int, _ way: Way) -> UnsafeMutablePointer<cdma_board_ring>? {
+        unsafe way == .delivery ? cdma_board_deliveries(lane(worker)) : cdma_board_completions(lane(worker))
+    }
+    private func item(_ worker: Int, _ way: Way, _ index: UInt32) -> UnsafeMutablePointer<UInt64> {
+        // SAFETY: the mask keeps it inside the ring.
+        unsafe items + (worker * 2 + way.rawValue) * places + (Int(index) & (places - 1))
     }
     /// False where the ring is full.
-    private func push(_ worker: Int, _ isBack: Bool, _ item: UInt64) -> Bool {
-        let head = unsafe cdma_load_acquire32(lane(worker) + (isBack ? 128 : 0))
-        let tail = unsafe lane(worker) + (isBack ? 192 : 64)
-        let index = unsafe cdma_load_acquire32(tail)
+    private func push(_ worker: Int, _ way: Way, _ value: UInt64) -> Bool {
+        let head = unsafe cdma_load_acquire32(cdma_board_ring_head(ring(worker, way)))
+        let index = unsafe cdma_load_acquire32(cdma_board_ring_tail(ring(worker, way)))
         guard Int(index &- head) < places else { return false }
-        unsafe entry(worker, isBack, index).storeBytes(of: item, as: UInt64.self)
-        unsafe cdma_store_release32(tail, index &+ 1)
+        unsafe item(worker, way, index).pointee = value
+        unsafe cdma_store_release32(cdma_board_ring_tail(ring(worker, way)), index &+ 1)
         return true
     }
-    private func pop(_ worker: Int, _ isBack: Bool) -> UInt64? {
-        let head = unsafe lane(worker) + (isBack ? 128 : 0)
-        let index = unsafe cdma_load_acquire32(head)
-        guard unsafe index != cdma_load_acquire32(lane(worker) + (isBack ? 192 : 64)) else { return nil }
-        let item = unsafe entry(worker, isBack, index).load(as: UInt64.self)
-        unsafe cdma_store_release32(head, index &+ 1)
-        return item
+    private func pop(_ worker: Int, _ way: Way) -> UInt64? {
+        let index = unsafe cdma_load_acquire32(cdma_board_ring_head(ring(worker, way)))
+        guard unsafe index != cdma_load_acquire32(cdma_board_ring_tail(ring(worker, way))) else { return nil }
+        let value = unsafe item(worker, way, index).pointee
+        unsafe cdma_store_release32(cdma_board_ring_head(ring(worker, way)), index &+ 1)
+        return value
     }
 
     /// Gives a job to a worker, and wakes it where it sleeps. False where the worker has too many that it has not looked at.
     func deliver(_ slot: Int, to worker: Int) -> Bool {
         addOutstanding(1)
-        guard push(worker, false, UInt64(use(slot)) << 32 | UInt64(slot)) else {
+        guard push(worker, .delivery, UInt64(use(slot)) << 32 | UInt64(slot)) else {
             addOutstanding(.max)
             return false
         }
         // The worker says that it sleeps before it looks at the ring for the last time; so of the two, one sees the other.
         cdma_full_barrier()
-        if unsafe cdma_load_acquire32(lane(worker) + 260) != 0 { ring(worker) }
+        if unsafe cdma_load_acquire32(cdma_board_lane_sleeps(lane(worker))) != 0 { wake(worker) }
         return true
     }
-    private func ring(_ worker: Int) {
-        unsafe cdma_fetch_add32(lane(worker) + 256, 1)
-        unsafe cdma_futex_wake(lane(worker) + 256, 1)
+    private func wake(_ worker: Int) {
+        unsafe cdma_fetch_add32(cdma_board_lane_doorbell(lane(worker)), 1)
+        unsafe cdma_futex_wake(cdma_board_lane_doorbell(lane(worker)), 1)
     }
     func nextDelivery(_ worker: Int) -> (slot: Int, use: UInt32)? {
-        pop(worker, false).map { (Int($0 & 0xffff_ffff), UInt32($0 >> 32)) }
+        pop(worker, .delivery).map { (Int($0 & 0xffff_ffff), UInt32($0 >> 32)) }
     }
 
     /// Sleeps until there is a delivery or a reason to stop. May return early.
     func sleep(_ worker: Int) {
-        let doorbell = unsafe lane(worker) + 256
+        let doorbell = unsafe cdma_board_lane_doorbell(lane(worker))
+        let sleeps = unsafe cdma_board_lane_sleeps(lane(worker))
         let ticket = unsafe cdma_load_acquire32(doorbell)
-        unsafe cdma_store_release32(doorbell + 4, 1)
+        unsafe cdma_store_release32(sleeps, 1)
         cdma_full_barrier()
-        let isIdle = unsafe cdma_load_acquire32(lane(worker)) == cdma_load_acquire32(lane(worker) + 64)
+        let ring = unsafe cdma_board_deliveries(lane(worker))
+        let isIdle = unsafe cdma_load_acquire32(cdma_board_ring_head(ring)) == cdma_load_acquire32(cdma_board_ring_tail(ring))
         // An hour: nothing but work wakes an idle worker.
         if isIdle && command != Command.stop { unsafe cdma_futex_wait(doorbell, ticket, 3_600_000_000_000) }
-        unsafe cdma_store_release32(doorbell + 4, 0)
+        unsafe cdma_store_release32(sleeps, 0)
     }
 
     /// There is room: a job is completed once, and the ring has a place for each.
-    func complete(_ slot: Int, by worker: Int) { _ = push(worker, true, UInt64(slot)) }
-    func nextCompletion(_ worker: Int) -> Int? { pop(worker, true).map { Int($0) } }
+    func complete(_ slot: Int, by worker: Int) { _ = push(worker, .completion, UInt64(slot)) }
+    func nextCompletion(_ worker: Int) -> Int? { pop(worker, .completion).map { Int($0) } }
 
     /// The engine's: slots whose completion lies in a ring still.
     func completions() -> [Int] {
         (0..<workers).flatMap { worker in
-            let head = unsafe cdma_load_acquire32(lane(worker) + 128)
-            let count = unsafe cdma_load_acquire32(lane(worker) + 192) &- head
-            return (0..<count).map { unsafe Int(entry(worker, true, head &+ $0).load(as: UInt64.self)) }
+            let ring = unsafe cdma_board_completions(lane(worker))
+            let head = unsafe cdma_load_acquire32(cdma_board_ring_head(ring))
+            let count = unsafe cdma_load_acquire32(cdma_board_ring_tail(ring)) &- head
+            return (0..<count).map { unsafe Int(item(worker, .completion, head &+ $0).pointee) }
         }
     }
 }

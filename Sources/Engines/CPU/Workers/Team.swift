@@ -36,6 +36,8 @@ struct Team: ~Copyable {
     private var early: [Int] = []
     /// Jobs of each worker that wait for a device.
     private var kept: [Int]
+    /// The worker that has all delivered jobs of one end of a FIFO, and their number: so they run in order, and keep one worker.
+    private var keepers: [ObjectIdentifier: (worker: Int, jobs: Int)] = [:]
     private var turn = 0
     /// The cyclic job, and the periods reported of it.
     private var cyclic: Int?
@@ -119,6 +121,9 @@ struct Team: ~Copyable {
         let count = descriptor.count
         // Those that wait for a device keep a worker; the others go round the workers that none keeps.
         let waits = descriptor.kind == .peripheral || descriptor.kind == .cyclic
+        if waits, let end = fifoEnd(slot), let worker = keepers[end]?.worker {
+            return deliver(slot, to: worker, keeping: end)
+        }
         let least = kept.min() ?? 0
         let eligible = kept.indices.filter { kept[$0] == least }
         let pieces = Piecework.isDivisible(descriptor) ? (count + board.quantum - 1) / board.quantum : 1
@@ -127,19 +132,39 @@ struct Team: ~Copyable {
         var number = 0
         for step in eligible.indices where number < wanted {
             let worker = eligible[(turn + step) % eligible.count]
-            if waits { unsafe board.orders[slot].keeps = worker }
-            guard board.deliver(slot, to: worker) else { continue }
-            number += 1
-            if waits { kept[worker] += 1 }
+            if waits {
+                if deliver(slot, to: worker, keeping: fifoEnd(slot)) { number += 1 }
+            } else if board.deliver(slot, to: worker) {
+                number += 1
+            }
         }
-        guard number > 0 else {
-            unsafe board.orders[slot].keeps = nil
-            return false
-        }
-        if descriptor.kind == .cyclic { (cyclic, periods) = (slot, 0) }
+        guard number > 0 else { return false }
         states[slot] = .delivered
         turn = (turn + number) & 0xffff
         return true
+    }
+
+    /// Gives a job that waits for a device to one worker. False where that has no room.
+    private mutating func deliver(_ slot: Int, to worker: Int, keeping end: ObjectIdentifier?) -> Bool {
+        // Before the delivery: from then on the worker reads the order.
+        unsafe board.orders[slot].keeps = worker
+        guard board.deliver(slot, to: worker) else {
+            unsafe board.orders[slot].keeps = nil
+            return false
+        }
+        kept[worker] += 1
+        if let end { keepers[end, default: (worker, 0)].jobs += 1 }
+        if unsafe board.orders[slot].descriptor.kind == .cyclic { (cyclic, periods) = (slot, 0) }
+        states[slot] = .delivered
+        return true
+    }
+
+    /// The FIFO's end that a job moves bytes through. Nil where it names no peripheral of this engine's.
+    private func fifoEnd(_ slot: Int) -> ObjectIdentifier? {
+        let order = unsafe board.orders[slot]
+        let number = Int(order.descriptor.place.number ?? order.configuration.peripheral)
+        guard number < board.peripherals.count else { return nil }
+        return ObjectIdentifier(board.peripherals[number].end(toDevice: PeripheralRun.isToDevice(order.descriptor)))
     }
 
     mutating func next() -> Completion? {
@@ -196,7 +221,12 @@ struct Team: ~Copyable {
     private mutating func leave(_ slot: Int) {
         inFlight -= 1
         board.endUse(slot)
-        if let worker = unsafe board.orders[slot].keeps { kept[worker] -= 1 }
+        if let worker = unsafe board.orders[slot].keeps {
+            kept[worker] -= 1
+            if let end = fifoEnd(slot), let keeper = keepers[end] {
+                keepers[end] = keeper.jobs > 1 ? (keeper.worker, keeper.jobs - 1) : nil
+            }
+        }
         if cyclic == slot { cyclic = nil }
     }
 

@@ -141,8 +141,15 @@ final class Worker: Sendable {
             complete(slot, order)
             return
         }
+        let isOver = move(&run, slot, order)
+        run.end()
+        if isOver { complete(slot, order) }
+    }
+
+    /// Moves a transfer's bytes to its end, or to its failure. False where the job is to be dropped.
+    private func move(_ run: inout PeripheralRun, _ slot: Int, _ order: JobOrder) -> Bool {
         while !run.isOver {
-            guard mayMove() else { return }
+            guard mayMove() else { return false }
             // Never over the end of a period, so that each is seen when it ends (rule 22).
             let limit = min(board.quantum, run.period == 0 ? .max : run.period - run.moved % run.period)
             let moved = run.step(order.descriptor, limit: Int(limit))
@@ -150,7 +157,7 @@ final class Worker: Sendable {
             board.endMoving()
             guard let moved else {
                 board.setFailed(slot)
-                break
+                return true
             }
             if run.periods > board.periods(slot) {
                 board.setPeriods(slot, run.periods)
@@ -159,7 +166,7 @@ final class Worker: Sendable {
                 run.sleep(nanoseconds: 1_000_000_000) { board.command != Command.run }
             }
         }
-        complete(slot, order)
+        return true
     }
 
     private func complete(_ slot: Int, _ order: JobOrder) {

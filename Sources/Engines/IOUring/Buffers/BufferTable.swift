@@ -3,6 +3,7 @@
 internal import CDMA
 internal import DMACore
 internal import DMAEngineKit
+internal import SystemPackage
 
 /// The memory that is registered with one ring.
 ///
@@ -41,7 +42,7 @@ final class BufferTable: Sendable {
     /// The kernel registers no more at once: 1 GiB.
     private static let pieceShift: UInt64 = 30
 
-    private let descriptor: Int32
+    private let descriptor: FileDescriptor
     private let policy: IOUringConfiguration.Buffers
     private let state = Locked(State())
 
@@ -63,13 +64,13 @@ final class BufferTable: Sendable {
             guard !state.isRefused, !state.isClosed, !state.unwanted.contains(key) else { return nil }
             if policy == .whenReused, state.met.insert(key).inserted { return nil }
             if !state.hasTable { makeTable(&state) }
-            for index in state.stale where update(index, 0, 0) >= 0 { state.free.append(index) }
+            for index in state.stale where update(index, 0, 0).errno == nil { state.free.append(index) }
             state.stale.removeAll()
             guard let index = state.free.popLast() else { return nil }
             let start = mapped.start + piece << Self.pieceShift
             let window = Window(
                 start: start, count: min(mapped.count - piece << Self.pieceShift, 1 << Self.pieceShift), index: index)
-            guard update(index, start, window.count) >= 0 else {
+            guard update(index, start, window.count).errno == nil else {
                 state.free.append(index)
                 state.refused += 1
                 state.unwanted.insert(key)
@@ -87,7 +88,11 @@ final class BufferTable: Sendable {
             guard !state.isClosed else { return }
             for (key, window) in state.windows where key.serial == serial {
                 state.windows[key] = nil
-                if update(window.index, 0, 0) >= 0 { state.free.append(window.index) } else { state.stale.append(window.index) }
+                if update(window.index, 0, 0).errno == nil {
+                    state.free.append(window.index)
+                } else {
+                    state.stale.append(window.index)
+                }
             }
             state.met = state.met.filter { $0.serial != serial }
             state.unwanted = state.unwanted.filter { $0.serial != serial }
@@ -102,14 +107,15 @@ final class BufferTable: Sendable {
         table.count = UInt32(Self.capacity)
         // IORING_RSRC_REGISTER_SPARSE
         table.flags = 1
-        let result = unsafe cdma_uring_register(
-            descriptor, RegisterOperation.buffers, &table, UInt32(MemoryLayout<cdma_uring_resources>.size))
+        let result = KernelResult(
+            unsafe cdma_uring_register(
+                descriptor.rawValue, RegisterOperation.buffers, &table, UInt32(MemoryLayout<cdma_uring_resources>.size)))
         state.hasTable = true
-        state.isRefused = result < 0
-        if result >= 0 { state.free = (0..<UInt16(Self.capacity)).reversed() }
+        state.isRefused = result.errno != nil
+        if !state.isRefused { state.free = (0..<UInt16(Self.capacity)).reversed() }
     }
 
-    private func update(_ index: UInt16, _ start: UInt64, _ count: UInt64) -> Int32 {
+    private func update(_ index: UInt16, _ start: UInt64, _ count: UInt64) -> KernelResult {
         var segment = Segment(address: start, count: count)
         var update = cdma_uring_resource_update()
         update.offset = UInt32(index)
@@ -117,8 +123,10 @@ final class BufferTable: Sendable {
         return unsafe withUnsafeMutablePointer(to: &segment) { segment in
             update.data = UInt64(UInt(bitPattern: segment))
             return unsafe withUnsafeMutablePointer(to: &update) {
-                unsafe cdma_uring_register(
-                    descriptor, RegisterOperation.buffersUpdate, $0, UInt32(MemoryLayout<cdma_uring_resource_update>.size))
+                KernelResult(
+                    unsafe cdma_uring_register(
+                        descriptor.rawValue, RegisterOperation.buffersUpdate, $0,
+                        UInt32(MemoryLayout<cdma_uring_resource_update>.size)))
             }
         }
     }

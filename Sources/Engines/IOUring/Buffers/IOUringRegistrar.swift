@@ -80,8 +80,8 @@ public final class IOUringRegistrar: MappingBackend, Equatable {
         }
     }
 
-    func enroll(_ table: BufferTable) { state.withLock { $0.tables[ObjectIdentifier(table)] = table } }
-    func strike(_ table: BufferTable) { state.withLock { _ = $0.tables.removeValue(forKey: ObjectIdentifier(table)) } }
+    func register(_ table: BufferTable) { state.withLock { $0.tables[ObjectIdentifier(table)] = table } }
+    func unregister(_ table: BufferTable) { state.withLock { _ = $0.tables.removeValue(forKey: ObjectIdentifier(table)) } }
 
     /// Where a mapping that begins at `start` stands, or would.
     private static func index(of start: UInt64, in list: [Mapped]) -> Int {

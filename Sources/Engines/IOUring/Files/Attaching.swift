@@ -2,6 +2,7 @@
 
 internal import CDMA
 public import DMACore
+internal import SystemPackage
 
 #if canImport(Glibc)
     internal import Glibc
@@ -10,10 +11,11 @@ public import DMACore
 #endif
 
 extension FileRecord {
-    /// Gives our descriptors back.
-    func close() {
-        cdma_close(owned)
-        if ownedDirect >= 0 { cdma_close(ownedDirect) }
+    /// Gives our descriptors back: the first error, where there is one.
+    func close() -> KernelResult {
+        let result = owned.release()
+        let direct = ownedDirect?.release() ?? .success
+        return result.errno == nil ? direct : result
     }
 }
 
@@ -33,22 +35,24 @@ extension IOUringEngine {
             throw DMAError(.tooManyPeripherals, limit: fileLimit)
         }
         var facts = cdma_file_facts()
-        let refusal = unsafe cdma_file_examine(file.descriptor, &facts)
-        guard refusal == 0 else { throw DMAError(.kernelRefused, errno: -refusal) }
+        try KernelResult(unsafe cdma_file_examine(file.descriptor, &facts)).get()
         var record = try open(file, facts, number)
         if file.cache == .direct, record.kind.hasPositions { openDirect(&record, facts, number) }
         if state.configuration.polledCompletions, state.carrier.isKernel {
-            let refusal = record.ownedDirect >= 0 ? PolledProbe.run(record.ownedDirect, alignment: record.readMask + 1) : -95
-            guard refusal == 0 else {
-                state.table.set(-1, at: number * 2, state.carrier)
-                state.table.set(-1, at: number * 2 + 1, state.carrier)
-                record.close()
-                throw DMAError(.kernelRefused, errno: -refusal)
+            let refusal =
+                if let direct = record.ownedDirect { PolledProbe.run(direct, alignment: record.readMask + 1) } else {
+                    Errno.notSupportedOnSocket
+                }
+            if let refusal {
+                state.table.clear(number * 2, state.carrier)
+                state.table.clear(number * 2 + 1, state.carrier)
+                ReleaseFailures.note(record.close())
+                throw DMAError(.kernelRefused, errno: refusal.rawValue)
             }
         }
         state.table.records[number] = record
         var entry = FileEntry()
-        entry.descriptor = (record.direct ?? record.handle).descriptor
+        entry.descriptor = (record.direct ?? record.handle).number
         entry.flags = (record.direct ?? record.handle).flags
         entry.readMask = record.entryReadMask
         entry.writeMask = record.entryWriteMask
@@ -64,19 +68,19 @@ extension IOUringEngine {
         let isDirect = facts.flags & O_DIRECT != 0
         let isOther = file.cache != .asOpened && isDirect && kind.hasPositions
         let owned = isOther ? cdma_file_reopen(file.descriptor, false) : cdma_file_duplicate(file.descriptor)
-        guard owned >= 0 else { throw DMAError(.kernelRefused, errno: -owned) }
-        let handle = state.table.handle(owned, at: number * 2, state.carrier)
-        var record = FileRecord(file: file, kind: kind, owned: owned, handle: handle)
-        switch NVMeNamespace.examine(owned, facts) {
-        case .none: break
-        case .success(let namespace) where state.takesCommands: record.namespace = namespace
-        case .success:
-            // Its requests are twice as long as this ring's: EOPNOTSUPP.
-            record.close()
-            throw DMAError(.kernelRefused, errno: 95)
-        case .failure(let refusal):
-            record.close()
-            throw DMAError(.kernelRefused, errno: refusal.errno)
+        let descriptor = try FileDescriptor(KernelResult(owned))
+        let handle = state.table.handle(descriptor, at: number * 2, state.carrier)
+        var record = FileRecord(file: file, kind: kind, owned: descriptor, handle: handle)
+        do throws(DMAError) {
+            record.namespace = try NVMeNamespace.examine(descriptor, facts)
+            // Its requests are twice as long as this ring's.
+            if record.namespace != nil, !state.takesCommands {
+                throw DMAError(.kernelRefused, errno: Errno.notSupportedOnSocket.rawValue)
+            }
+        } catch {
+            state.table.clear(number * 2, state.carrier)
+            ReleaseFailures.note(record.close())
+            throw error
         }
         return record
     }
@@ -84,8 +88,7 @@ extension IOUringEngine {
     /// A second description, past the page cache. Where there is none to be had, everything goes through the cache, and is
     /// counted.
     private mutating func openDirect(_ record: inout FileRecord, _ facts: cdma_file_facts, _ number: Int) {
-        let owned = cdma_file_reopen(record.file.descriptor, true)
-        guard owned >= 0 else {
+        guard let owned = try? FileDescriptor(KernelResult(cdma_file_reopen(record.file.descriptor, true))) else {
             state.statistics.directRefusals += 1
             return
         }
@@ -111,6 +114,10 @@ extension IOUringEngine {
         return (record.memoryMask + 1, record.readMask + 1, record.writeMask + 1)
     }
 
+    /// Gives an attached file back.
+    ///
+    /// - Throws: `noSuchPeripheral`; `peripheralBusy`; `kernelRefused` where the system reports only now that something written before
+    ///   is lost. The file is detached then all the same.
     public mutating func detach(_ number: UInt32) throws(DMAError) {
         guard UInt64(number) < fileLimit, let record = state.table.records[Int(number)] else {
             throw DMAError(.noSuchPeripheral, asked: UInt64(number))
@@ -118,8 +125,8 @@ extension IOUringEngine {
         guard unsafe files[Int(number)].inFlight == 0 else { throw DMAError(.peripheralBusy, asked: UInt64(number)) }
         unsafe files[Int(number)] = FileEntry()
         state.table.records[Int(number)] = nil
-        state.table.set(-1, at: Int(number) * 2, state.carrier)
-        if record.direct != nil { state.table.set(-1, at: Int(number) * 2 + 1, state.carrier) }
-        record.close()
+        state.table.clear(Int(number) * 2, state.carrier)
+        if record.direct != nil { state.table.clear(Int(number) * 2 + 1, state.carrier) }
+        try record.close().get()
     }
 }

@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import SystemPackage
 
 /// What the steady path looks at of a file.
 @usableFromInline @frozen
@@ -44,10 +45,12 @@ enum FileKind: UInt8 {
     var hasPositions: Bool { self == .regular || self == .block }
 }
 
-/// How requests name one open description of a file.
+/// How requests name one open description of a file: its place in the kernel's table where the flags say so, else its descriptor.
 struct FileHandle {
-    var descriptor: Int32
+    var number: Int32
     var flags: UInt8
+    /// For requests that have no file.
+    static let none = FileHandle(number: -1, flags: 0)
 }
 
 /// What is known of an attached file beside its entry.
@@ -55,8 +58,8 @@ struct FileRecord {
     var file: PeripheralFile
     var kind: FileKind
     /// Our own descriptors: through the page cache (or as it was opened), and past it.
-    var owned: Int32
-    var ownedDirect: Int32 = -1
+    var owned: FileDescriptor
+    var ownedDirect: FileDescriptor?
     var handle: FileHandle
     var direct: FileHandle?
     /// Where the file is the generic node of an NVMe namespace.
@@ -66,7 +69,7 @@ struct FileRecord {
     var readMask: UInt64 = 0
     var writeMask: UInt64 = 0
     var gate = WriteGate()
-    /// Direct writes that are particular transactions and run.
+    /// Direct writes that are slow-path transactions and run.
     var openDirect = 0
     /// Whether sends to a socket may go without a copy.
     var sendsZeroCopy = true
@@ -97,19 +100,25 @@ struct FileTable {
         // IORING_RSRC_REGISTER_SPARSE
         table.flags = 1
         isRegistered = unsafe withUnsafeMutablePointer(to: &table) {
-            unsafe carrier.register(RegisterOperation.files, $0, UInt32(MemoryLayout<cdma_uring_resources>.size)) >= 0
+            unsafe carrier.register(RegisterOperation.files, $0, UInt32(MemoryLayout<cdma_uring_resources>.size)).errno == nil
         }
     }
 
     /// How requests name `descriptor`, which has place `place` in the kernel's table where there is one.
-    func handle(_ descriptor: Int32, at place: Int, _ carrier: any Carrier) -> FileHandle {
-        guard isRegistered, set(descriptor, at: place, carrier) else { return FileHandle(descriptor: descriptor, flags: 0) }
-        return FileHandle(descriptor: Int32(place), flags: EntryFlags.fixedFile)
+    func handle(_ descriptor: FileDescriptor, at place: Int, _ carrier: any Carrier) -> FileHandle {
+        guard isRegistered, set(descriptor.rawValue, at: place, carrier).errno == nil else {
+            return FileHandle(number: descriptor.rawValue, flags: 0)
+        }
+        return FileHandle(number: Int32(place), flags: EntryFlags.fixedFile)
     }
 
-    @discardableResult
-    func set(_ descriptor: Int32, at place: Int, _ carrier: any Carrier) -> Bool {
-        guard isRegistered else { return false }
+    /// Takes the file at `place` out of the kernel's table.
+    func clear(_ place: Int, _ carrier: any Carrier) {
+        guard isRegistered else { return }
+        ReleaseFailures.note(set(-1, at: place, carrier))
+    }
+
+    private func set(_ descriptor: Int32, at place: Int, _ carrier: any Carrier) -> KernelResult {
         var update = cdma_uring_resource_update()
         update.offset = UInt32(place)
         update.count = 1
@@ -117,7 +126,7 @@ struct FileTable {
             update.data = UInt64(UInt(bitPattern: descriptor))
             return unsafe withUnsafeMutablePointer(to: &update) {
                 unsafe carrier.register(
-                    RegisterOperation.filesUpdate, $0, UInt32(MemoryLayout<cdma_uring_resource_update>.size)) >= 0
+                    RegisterOperation.filesUpdate, $0, UInt32(MemoryLayout<cdma_uring_resource_update>.size))
             }
         }
     }

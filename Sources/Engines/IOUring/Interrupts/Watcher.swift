@@ -4,6 +4,7 @@ internal import CDMA
 internal import DMACore
 internal import DMAEngineKit
 internal import DMAThreads
+internal import SystemPackage
 
 /// A thread that wakes suspended tasks when completions come: started by the first transaction that asks for an interrupt.
 ///
@@ -13,7 +14,7 @@ internal import DMAThreads
 @safe
 final class Watcher: @unchecked Sendable {
     /// Signalled for each completion.
-    let event: Int32
+    let event: FileDescriptor
     private let line: InterruptLine
     private let view: RingView
     private var thread: NativeThread?
@@ -22,8 +23,7 @@ final class Watcher: @unchecked Sendable {
 
     /// Nil where the system has no event or no thread to give; then waiting polls.
     init?(_ view: RingView, _ line: InterruptLine) {
-        let event = cdma_event_make(true)
-        guard event >= 0 else { return nil }
+        guard let event = try? FileDescriptor(KernelResult(cdma_event_make(true))) else { return nil }
         self.event = event
         self.line = line
         self.view = view
@@ -35,14 +35,14 @@ final class Watcher: @unchecked Sendable {
 
     deinit {
         unsafe stopWord.deallocate()
-        cdma_close(event)
+        ReleaseFailures.note(event.release())
     }
 
     /// Ends the thread, before the ring goes.
     func stop() {
         guard let thread else { return }
         unsafe cdma_store_release32(stopWord, 1)
-        cdma_event_signal(event)
+        ReleaseFailures.note(KernelResult(cdma_event_signal(event.rawValue)))
         thread.join()
         self.thread = nil
     }
@@ -51,7 +51,9 @@ final class Watcher: @unchecked Sendable {
 
     private func watch() {
         while true {
-            cdma_event_clear(event)
+            // Sleeps until there is something. Where that fails for good, the thread must not turn without sleeping.
+            let cleared = KernelResult(cdma_event_clear(event.rawValue))
+            if let errno = cleared.errno, errno != .interrupted { cdma_sleep_until(cdma_monotonic_nanoseconds() + 2_000_000) }
             var pause: Int64 = 20_000
             while !isStopping, !line.nudge(), hasCompletions {
                 cdma_sleep_until(cdma_monotonic_nanoseconds() + pause)

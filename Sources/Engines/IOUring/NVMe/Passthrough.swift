@@ -3,6 +3,7 @@
 internal import CDMA
 internal import DMACore
 internal import DMAEngineKit
+internal import SystemPackage
 
 // Commands to an NVMe namespace by its generic character device, past the block layer.
 //
@@ -20,17 +21,15 @@ struct NVMeNamespace: Equatable {
 
     var mask: UInt64 { 1 << blockShift - 1 }
 
-    /// Nil for a device that is no namespace; an errno where it is one that cannot be used.
-    static func examine(_ descriptor: Int32, _ facts: cdma_file_facts) -> Result<NVMeNamespace, Refusal>? {
+    /// Nil for a device that is no namespace.
+    ///
+    /// - Throws: `kernelRefused` for a namespace that cannot be used.
+    static func examine(_ descriptor: FileDescriptor, _ facts: cdma_file_facts) throws(DMAError) -> NVMeNamespace? {
         guard FileKind(format: facts.format) == .character, isGeneric(facts) else { return nil }
         var answer = cdma_nvme_namespace()
-        let refusal = unsafe cdma_nvme_identify(descriptor, &answer)
-        guard refusal == 0 else { return .failure(Refusal(errno: -refusal)) }
-        return .success(
-            NVMeNamespace(identifier: answer.identifier, blockShift: UInt64(answer.block_shift), blocks: answer.blocks))
+        try KernelResult(unsafe cdma_nvme_identify(descriptor.rawValue, &answer)).get()
+        return NVMeNamespace(identifier: answer.identifier, blockShift: UInt64(answer.block_shift), blocks: answer.blocks)
     }
-
-    struct Refusal: Error { var errno: Int32 }
 
     /// Whether sysfs says that the device is of the class of generic namespaces: no other is asked anything.
     private static func isGeneric(_ facts: cdma_file_facts) -> Bool {
@@ -73,41 +72,41 @@ struct NVMeNamespace: Equatable {
 
 extension IOUringEngine {
     /// Makes the next command of a transfer with a namespace.
-    mutating func moveOnNamespace(_ slot: Int, _ namespace: NVMeNamespace, _ record: FileRecord) {
-        let detail = unsafe detail(slot).pointee
-        let descriptor = detail.descriptor
-        let failure: TransactionStatus = descriptor.writes ? .writeFailed : .readFailed
-        let (index, skip) = descriptor.place(of: detail.done)
+    mutating func requestNextCommand(_ slot: Int, _ namespace: NVMeNamespace, _ record: FileRecord) {
+        let done = unsafe transaction(slot).pointee.done
+        let descriptor = unsafe transaction(slot).pointee.descriptor
+        let (index, skip) = descriptor.place(of: done)
         let segment = descriptor.segment(index)
-        let count = min(segment.count - skip, descriptor.count - detail.done, NVMeNamespace.largest)
+        let count = min(segment.count - skip, descriptor.count - done, NVMeNamespace.largest)
         guard let start = descriptor.place.position,
             let command = namespace.transfer(
-                writes: descriptor.writes, at: start + detail.done, address: segment.address + skip, count: count)
-        else { return finish(slot, failure, value: 22) }
-        unsafe self.detail(slot).pointee.chain[0] = Int64(count)
-        push(command, of: slot, record)
+                writes: descriptor.writes, at: start + done, address: segment.address + skip, count: count)
+        else { return fail(slot, .invalidArgument) }
+        push(command, of: slot, record, moving: count)
     }
 
     /// Pushes a command: an entry of 128 bytes, the second half and a bit of the first being the command.
-    mutating func push(_ command: cdma_nvme_command, of slot: Int, _ record: FileRecord) {
+    mutating func push(_ command: cdma_nvme_command, of slot: Int, _ record: FileRecord, moving bytes: UInt64) {
         var request = entry(Opcode.command, record.handle, slot: slot)
         request.offset = UInt64(cdma_nvme_uring_operation())
-        push(request, of: slot)
-        // `push` put it last among the issued ones; nobody looks at it before the submission that follows.
+        push(request, of: slot, .passthrough(bytes: bytes))
+        // SAFETY: an entry of this ring has 128 bytes, or no namespace would have been attached. `push` put it last among the issued ones; nobody looks at it before the submission that follows.
         let place = unsafe UnsafeMutableRawPointer(view.submission(issued &- 1)) + 48
         unsafe place.storeBytes(of: command, as: cdma_nvme_command.self)
     }
 
-    /// What a command came to: 0, an errno, or the controller's status.
-    mutating func settleNamespace(_ slot: Int, _ result: Int32) {
-        let detail = unsafe detail(slot).pointee
-        if result == 0 {
-            unsafe self.detail(slot).pointee.done += UInt64(detail.chain[0])
-            unsafe self.detail(slot).pointee.retries = 0
-            return unsafe self.detail(slot).pointee.done == detail.descriptor.count ? finish(slot, .complete) : goOn(slot)
+    /// What a command came to: 0, an error, or the controller's status.
+    mutating func passthroughRequestEnded(_ slot: Int, _ result: KernelResult) {
+        guard result == .success else {
+            if let errno = result.errno, retries(slot, after: errno) { return }
+            // Whatever the controller says.
+            return fail(slot, result.errno ?? .ioError)
         }
-        if result < 0, retries(slot, after: result) { return }
-        // EIO for whatever the controller says.
-        finish(slot, detail.writes ? .writeFailed : .readFailed, value: result < 0 ? UInt64(-Int64(result)) : 5)
+        if case .running(.passthrough(let bytes)) = unsafe transaction(slot).pointee.state {
+            unsafe transaction(slot).pointee.done += bytes
+        }
+        unsafe transaction(slot).pointee.retries = 0
+        let isWhole = unsafe transaction(slot).pointee.done == transaction(slot).pointee.descriptor.count
+        if isWhole { finish(slot, .complete) } else { proceed(slot) }
     }
 }

@@ -3,6 +3,7 @@
 internal import CDMA
 public import DMACore
 internal import DMAEngineKit
+internal import SystemPackage
 
 // Giving up one transaction, or all of a file, while the others go on.
 
@@ -14,7 +15,7 @@ extension IOUringEngine {
     public mutating func cancel(tag: UInt32) -> Bool {
         for slot in 0...Int(slotMask) where unsafe request(slot).pointee.tag == tag {
             guard unsafe request(slot).pointee.state != .free else { continue }
-            let names = mark(slot)
+            let names = beginCancelling(slot)
             for name in names {
                 if let threads = state.threads {
                     threads.cancel(name: name << 16 | UInt64(slot))
@@ -40,18 +41,18 @@ extension IOUringEngine {
             case .free: continue
             case .read, .write:
                 guard unsafe request(slot).pointee.file == number else { continue }
-            case .particular:
-                let detail = unsafe detail(slot).pointee
+            case .slowPath:
+                let detail = unsafe transaction(slot).pointee
                 guard detail.file == Int(number) || detail.second == Int(number) else { continue }
             }
-            let names = mark(slot)
+            let names = beginCancelling(slot)
             if let threads = state.threads { for name in names { threads.cancel(name: name << 16 | UInt64(slot)) } }
         }
         guard state.threads == nil else { return }
         for handle in [record.handle, record.direct].compactMap({ $0 }) {
             var request = cdma_uring_sqe()
             request.opcode = Opcode.cancel
-            request.fd = handle.descriptor
+            request.fd = handle.number
             request.operation_flags = CancelFlags.all | CancelFlags.file
             if handle.flags & EntryFlags.fixedFile != 0 { request.operation_flags |= CancelFlags.fixedFile }
             request.user_data = Self.ownName
@@ -62,17 +63,17 @@ extension IOUringEngine {
 
     /// Remembers that a transaction's end was asked for, and ends it where nothing of it is with the carrier. Returns the names
     /// of what is, without the slot.
-    private mutating func mark(_ slot: Int) -> [UInt64] {
+    private mutating func beginCancelling(_ slot: Int) -> [UInt64] {
         let stamp = unsafe request(slot).pointee.stamp
-        guard unsafe request(slot).pointee.state == .particular else {
+        guard unsafe request(slot).pointee.state == .slowPath else {
             state.cancelled[slot] = stamp
             return [stamp]
         }
-        unsafe detail(slot).pointee.isCancelled = true
-        switch unsafe detail(slot).pointee.phase {
-        case .running, .polling:
-            return (0..<max(unsafe detail(slot).pointee.parts, 1)).map { stamp | UInt64($0 + 1) }
-        default:
+        unsafe transaction(slot).pointee.isCancelled = true
+        switch unsafe transaction(slot).pointee.state {
+        case .running(.chain(let chain)): return (0..<chain.parts).map { stamp | UInt64($0 + 1) }
+        case .running: return [stamp | 1]
+        case .none, .queued, .waiting:
             state.held.removeAll { $0 == slot }
             state.unissued.removeAll { $0 == slot }
             finish(slot, .aborted)
@@ -111,13 +112,10 @@ extension IOUringEngine {
     }
 
     private mutating func refuse(_ slot: Int) {
-        if unsafe request(slot).pointee.state != .particular { promote(slot) }
-        unsafe detail(slot).pointee.outstanding = max(detail(slot).pointee.outstanding - 1, 0)
-        guard unsafe detail(slot).pointee.outstanding == 0 else { return }
+        if unsafe request(slot).pointee.state != .slowPath { promote(slot) }
+        unsafe transaction(slot).pointee.outstanding = max(transaction(slot).pointee.outstanding - 1, 0)
+        guard unsafe transaction(slot).pointee.outstanding == 0 else { return }
         if detours.contains(.terminating) { return drop(slot) }
-        let descriptor = unsafe detail(slot).pointee.descriptor
-        let status: TransactionStatus =
-            descriptor.kind != .peripheral ? .failed : descriptor.writes ? .writeFailed : .readFailed
-        finish(slot, status, value: 17)
+        fail(slot, .fileExists)
     }
 }

@@ -3,6 +3,7 @@
 internal import CDMA
 internal import DMACore
 public import DMAEngineKit
+internal import SystemPackage
 
 // From the kernel's completions to ours.
 
@@ -12,7 +13,7 @@ extension IOUringEngine {
 
     /// `next`, where there is more to do than to hand out one plain completion.
     @usableFromInline @inline(never)
-    mutating func nextParticular() -> Completion? {
+    mutating func nextSlowPath() -> Completion? {
         var hasAsked = false
         // Bounded: each turn takes an entry of the ring or is the last.
         for _ in 0..<(Int(view.completionMask) + 64) {
@@ -24,7 +25,7 @@ extension IOUringEngine {
             if detours.contains(.unsubmitted) { submitIssued() }
             let flags = unsafe cdma_load_acquire32(view.submissionFlags)
             let isTold = flags & (SubmissionFlags.taskRun | SubmissionFlags.overflow) != 0
-            if isTold || detours.contains(.polls) { _ = state.carrier.reap() }
+            if isTold || detours.contains(.polls) { note(state.carrier.reap()) }
         }
         return takeReport()
     }
@@ -50,25 +51,25 @@ extension IOUringEngine {
         if entry.user_data == Self.ownName { return nil }
         let slot = Int(truncatingIfNeeded: entry.user_data & slotMask)
         let request = unsafe request(slot)
-        // The slot, its use and whether it is particular: all of the name but the number of the part.
+        // The slot, its use and whether it is of the slow path: all of the name but the number of the part.
         let part = entry.user_data >> 16 & 0xffff
         let isKnown =
             unsafe entry.user_data & 0xffff == UInt64(slot) && (entry.user_data >> 16) & ~0xffff == request.pointee.stamp
         switch unsafe request.pointee.state {
         case .read where isKnown && part == 0, .write where isKnown && part == 0:
-            return settlePlain(slot, entry.result)
-        case .particular where isKnown && part != 0:
-            settle(slot, part: Int(part) - 1, entry)
+            return plainRequestEnded(slot, KernelResult(entry.result))
+        case .slowPath where isKnown && part != 0:
+            slowPathRequestEnded(slot, part: Int(part) - 1, entry)
         default:
-            state.statistics.strangers += 1
+            state.statistics.unknownCompletions += 1
         }
         return nil
     }
 
-    /// A plain request's end. One that is not whole goes on as a particular transaction.
-    private mutating func settlePlain(_ slot: Int, _ result: Int32) -> Completion? {
+    /// A plain request's end. One that is not whole goes on as a slow-path transaction.
+    private mutating func plainRequestEnded(_ slot: Int, _ result: KernelResult) -> Completion? {
         let request = unsafe request(slot)
-        if unsafe UInt64(bitPattern: Int64(result)) == request.pointee.count {
+        if unsafe UInt64(bitPattern: Int64(result.rawValue)) == request.pointee.count {
             let tag = unsafe request.pointee.tag
             let number = unsafe Int(request.pointee.file)
             unsafe files[number].inFlight &-= 1
@@ -82,12 +83,11 @@ extension IOUringEngine {
             return Completion(tag: tag)
         }
         promote(slot)
-        unsafe detail(slot).pointee.phase = .running
-        conclude(slot, result)
+        requestEnded(slot, result)
         return nil
     }
 
-    /// A plain transaction becomes a particular one, which has more to be said of it.
+    /// A plain transaction becomes one of the slow path, which has more to be said of it.
     mutating func promote(_ slot: Int) {
         let request = unsafe request(slot)
         let writes = unsafe request.pointee.state == .write
@@ -97,100 +97,111 @@ extension IOUringEngine {
         descriptor.sourceCount = writes ? 1 : 0
         descriptor.destinationCount = writes ? 0 : 1
         unsafe descriptor.detail[0] = UInt64(request.pointee.file) + 1
-        unsafe detail(slot).pointee.begin(descriptor, file: Int(request.pointee.file))
-        unsafe request.pointee.state = .particular
-        if wasCancelled(slot) { unsafe detail(slot).pointee.isCancelled = true }
-        if let record = record(of: slot), record.direct != nil {
-            unsafe detail(slot).pointee.isDirect = true
-            if writes {
-                unsafe detail(slot).pointee.gate = .direct
-                state.table.records[Int(unsafe request.pointee.file)]?.openDirect += 1
-            }
+        unsafe transaction(slot).pointee.begin(descriptor, file: Int(request.pointee.file))
+        unsafe request.pointee.state = .slowPath
+        if wasCancelled(slot) { unsafe transaction(slot).pointee.isCancelled = true }
+        let isDirect = record(of: slot)?.direct != nil
+        apply(.promoted(isDirect: isDirect), to: slot)
+        if isDirect, writes {
+            unsafe transaction(slot).pointee.gate = .direct
+            state.table.records[Int(unsafe request.pointee.file)]?.openDirect += 1
         }
     }
 
-    /// One of a particular transaction's requests is over.
-    private mutating func settle(_ slot: Int, part: Int, _ entry: cdma_uring_cqe) {
-        guard unsafe detail(slot).pointee.outstanding > 0 else {
-            state.statistics.strangers += 1
+    /// One of a slow-path transaction's requests is over.
+    private mutating func slowPathRequestEnded(_ slot: Int, part: Int, _ entry: cdma_uring_cqe) {
+        guard unsafe transaction(slot).pointee.outstanding > 0 else {
+            state.statistics.unknownCompletions += 1
             return
         }
         let more = entry.flags & CompletionFlags.more != 0
-        if unsafe detail(slot).pointee.descriptor.kind == .cyclic {
-            if !more { unsafe detail(slot).pointee.outstanding -= 1 }
+        if unsafe transaction(slot).pointee.descriptor.kind == .cyclic {
+            if !more { unsafe transaction(slot).pointee.outstanding -= 1 }
             if detours.contains(.terminating) {
                 if !more { drop(slot) }
                 return
             }
-            return settleCyclic(slot, entry.result, flags: entry.flags, more: more)
+            return cyclicRequestEnded(slot, KernelResult(entry.result), flags: entry.flags, more: more)
         }
         if more {
             // A zero-copy send: the bytes are on their way, and the memory is still read.
-            unsafe detail(slot).pointee.sent = entry.result
-            state.statistics.zeroCopySends += 1
+            if apply(.sent(entry.result), to: slot) { state.statistics.zeroCopySends += 1 }
             return
         }
-        unsafe detail(slot).pointee.outstanding -= 1
-        if entry.flags & CompletionFlags.notification != 0 {
+        unsafe transaction(slot).pointee.outstanding -= 1
+        switch unsafe transaction(slot).pointee.state {
+        case .running(.sent(let result)) where entry.flags & CompletionFlags.notification != 0:
             // IORING_NOTIF_USAGE_ZC_COPIED
             if entry.result < 0 { state.statistics.zeroCopyCopied += 1 }
-            return conclude(slot, unsafe detail(slot).pointee.sent)
+            requestEnded(slot, KernelResult(result))
+        case .running(.chain):
+            apply(.part(part, result: entry.result), to: slot)
+            guard unsafe transaction(slot).pointee.outstanding == 0,
+                case .running(.chain(let chain)) = unsafe transaction(slot).pointee.state
+            else { return }
+            requestEnded(slot, KernelResult(chain.result))
+        default:
+            requestEnded(slot, KernelResult(entry.result))
         }
-        guard unsafe detail(slot).pointee.parts > 0 else { return conclude(slot, entry.result) }
-        if part >= 0, part < 4 { unsafe detail(slot).pointee.moved[part] = Int64(entry.result) }
-        if unsafe detail(slot).pointee.outstanding == 0 { conclude(slot, chainResult(slot)) }
     }
 
     /// Goes on after a request, or ends the transaction.
-    private mutating func conclude(_ slot: Int, _ result: Int32) {
-        if detours.contains(.terminating) { return concludeTerminated(slot, result) }
-        let wasPolling = unsafe detail(slot).pointee.phase == .polling
-        switch unsafe detail(slot).pointee.descriptor.kind {
-        case _ where wasPolling && result >= 0:
-            goOn(slot)
+    private mutating func requestEnded(_ slot: Int, _ result: KernelResult) {
+        if detours.contains(.terminating) { return terminatedRequestEnded(slot, result) }
+        let wasPolling = unsafe transaction(slot).pointee.state.isPolling
+        switch unsafe transaction(slot).pointee.descriptor.kind {
+        case _ where wasPolling && result.errno == nil:
+            proceed(slot)
         case .null:
-            if result < 0, retries(slot, after: result) { return }
-            finish(slot, result < 0 ? .failed : .complete, value: result < 0 ? UInt64(-Int64(result)) : 0)
+            guard let errno = result.errno else { return finish(slot, .complete) }
+            if !retries(slot, after: errno) { fail(slot, errno) }
         case .command:
-            settleCommand(slot, result)
+            commandRequestEnded(slot, result)
         default:
-            settleTransfer(slot, result)
+            transferRequestEnded(slot, result)
         }
     }
 
     /// What was terminated ends with the request that runs; it is reported only where that made it whole (rule 16).
-    private mutating func concludeTerminated(_ slot: Int, _ result: Int32) {
-        let isTransfer = unsafe detail(slot).pointee.descriptor.kind == .peripheral
-        let wasPolling = unsafe detail(slot).pointee.phase == .polling
-        let count = unsafe detail(slot).pointee.descriptor.count
-        if result >= 0, !wasPolling {
-            let moved = isTransfer ? UInt64(result) : count
-            unsafe detail(slot).pointee.done += min(moved, count - (unsafe detail(slot).pointee.done))
-        }
-        let isWhole = unsafe detail(slot).pointee.done == count
-        if result >= 0, !wasPolling, isWhole { finish(slot, .complete) } else { drop(slot) }
+    private mutating func terminatedRequestEnded(_ slot: Int, _ result: KernelResult) {
+        let isTransfer = unsafe transaction(slot).pointee.descriptor.kind == .peripheral
+        let wasPolling = unsafe transaction(slot).pointee.state.isPolling
+        let count = unsafe transaction(slot).pointee.descriptor.count
+        guard result.errno == nil, !wasPolling else { return drop(slot) }
+        let moved = isTransfer ? UInt64(result.rawValue) : count
+        unsafe transaction(slot).pointee.done += min(moved, count - (unsafe transaction(slot).pointee.done))
+        let isWhole = unsafe transaction(slot).pointee.done == count
+        if isWhole { finish(slot, .complete) } else { drop(slot) }
     }
 
     // MARK: Ends
 
-    /// Ends a particular transaction: its completion is reported by the next call of `next`.
-    mutating func finish(_ slot: Int, _ status: TransactionStatus, value: UInt64 = 0) {
-        let detail = unsafe detail(slot).pointee
+    /// Ends a slow-path transaction that an error keeps from going on.
+    mutating func fail(_ slot: Int, _ errno: Errno) {
+        let descriptor = unsafe transaction(slot).pointee.descriptor
+        let isRead = descriptor.kind == .cyclic ? !descriptor.cyclicWrites : !descriptor.writes
+        let isTransfer = descriptor.kind == .peripheral || descriptor.kind == .cyclic
+        finish(slot, !isTransfer ? .failed : isRead ? .readFailed : .writeFailed, errno)
+    }
+
+    /// Ends a slow-path transaction: its completion is reported by the next call of `next`.
+    mutating func finish(_ slot: Int, _ status: TransactionStatus, _ errno: Errno? = nil) {
+        let detail = unsafe transaction(slot).pointee
         let residue = detail.descriptor.count - min(detail.done, detail.descriptor.count)
         let tag = unsafe request(slot).pointee.tag
         if detail.descriptor.flags.contains(.interrupt) { state.line.raise() }
-        leave(slot)
+        releaseFiles(slot)
         release(slot)
-        state.reports.append(Completion(tag: tag, status: status, residue: residue, value: value))
+        state.reports.append(Completion(tag: tag, status: status, residue: residue, value: UInt64(errno?.rawValue ?? 0)))
         detours.insert(.reports)
     }
 
     /// Ends a transaction that will not be reported. What is left of it can still be asked for.
     mutating func drop(_ slot: Int) {
-        if unsafe request(slot).pointee.state == .particular {
-            let detail = unsafe detail(slot).pointee
+        if unsafe request(slot).pointee.state == .slowPath {
+            let detail = unsafe transaction(slot).pointee
             unsafe request(slot).pointee.count = detail.descriptor.count - min(detail.done, detail.descriptor.count)
-            leave(slot)
+            releaseFiles(slot)
         } else {
             let number = unsafe Int(request(slot).pointee.file)
             let wasWrite = unsafe request(slot).pointee.state == .write
@@ -203,17 +214,17 @@ extension IOUringEngine {
         release(slot)
     }
 
-    /// A particular transaction lets go of its files.
-    private mutating func leave(_ slot: Int) {
+    /// A slow-path transaction lets go of its files.
+    private mutating func releaseFiles(_ slot: Int) {
         endTurn(slot)
-        let detail = unsafe detail(slot).pointee
+        let detail = unsafe transaction(slot).pointee
         if detail.file >= 0 {
             state.table.records[detail.file]?.gate.forget(slot)
             if let kind = detail.gate { endGate(detail.file, kind) }
         }
         if detail.file >= 0 { unsafe files[detail.file].inFlight &-= 1 }
         if detail.second >= 0 { unsafe files[detail.second].inFlight &-= 1 }
-        unsafe self.detail(slot).pointee.phase = .unused
+        apply(.ended, to: slot)
         if detail.descriptor.kind == .cyclic { state.rings[slot] = nil }
     }
 

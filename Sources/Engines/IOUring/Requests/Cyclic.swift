@@ -3,6 +3,7 @@
 internal import CDMA
 internal import DMACore
 internal import DMAEngineKit
+internal import SystemPackage
 
 // Streams round a ring of periods (rule 22): capture from a socket, a pipe or a device, playback to one.
 
@@ -17,11 +18,11 @@ struct CyclicRun {
 extension IOUringEngine {
     /// Starts a ring, or goes on with it.
     mutating func startCyclic(_ slot: Int) {
-        let descriptor = unsafe detail(slot).pointee.descriptor
+        let descriptor = unsafe transaction(slot).pointee.descriptor
         let period = descriptor.value
-        guard let record = record(of: slot) else { return finish(slot, .failed, value: 9) }
+        guard let record = record(of: slot) else { return finish(slot, .failed, .badFileDescriptor) }
         guard period > 0, period <= requestLimit, descriptor.count % period == 0 else {
-            return finish(slot, .failed, value: 22)
+            return finish(slot, .failed, .invalidArgument)
         }
         if state.rings[slot] == nil {
             var run = CyclicRun()
@@ -37,12 +38,12 @@ extension IOUringEngine {
             }
             state.rings[slot] = run
         }
-        turn(slot, record)
+        requestNextPeriod(slot, record)
     }
 
     /// The next request of a ring: one that fills period after period, or the rest of one period.
-    private mutating func turn(_ slot: Int, _ record: FileRecord) {
-        let descriptor = unsafe detail(slot).pointee.descriptor
+    private mutating func requestNextPeriod(_ slot: Int, _ record: FileRecord) {
+        let descriptor = unsafe transaction(slot).pointee.descriptor
         let run = state.rings[slot] ?? CyclicRun()
         let writes = descriptor.cyclicWrites
         if let buffers = run.buffers {
@@ -52,7 +53,7 @@ extension IOUringEngine {
             request.flags |= EntryFlags.bufferSelect
             request.buffer = buffers.group
             state.statistics.multishotReceives += 1
-            return push(request, of: slot)
+            return push(request, of: slot, .single(isDirect: false))
         }
         let place = run.moved % descriptor.count
         var request = entry(writes ? Opcode.write : Opcode.read, record.handle, slot: slot)
@@ -68,50 +69,49 @@ extension IOUringEngine {
             request.operation_flags = 0x100
         }
         if state.threads != nil { request.personality = record.isStream ? ThreadOperation.mayWait : 0 }
-        push(request, of: slot)
+        push(request, of: slot, .single(isDirect: false))
     }
 
     /// What a request of a ring came to; `more` where the kernel goes on by itself.
-    mutating func settleCyclic(_ slot: Int, _ result: Int32, flags: UInt32, more: Bool) {
-        let descriptor = unsafe detail(slot).pointee.descriptor
+    mutating func cyclicRequestEnded(_ slot: Int, _ result: KernelResult, flags: UInt32, more: Bool) {
+        let descriptor = unsafe transaction(slot).pointee.descriptor
         let writes = descriptor.cyclicWrites
-        guard var run = state.rings[slot] else { return finish(slot, .failed, value: 5) }
-        if unsafe detail(slot).pointee.step != 0 {
-            if !more { finish(slot, .readFailed, value: UInt64(unsafe detail(slot).pointee.step)) }
+        guard var run = state.rings[slot] else { return finish(slot, .failed, .ioError) }
+        if case .running(.stopping(let errno)) = unsafe transaction(slot).pointee.state {
+            if !more { fail(slot, Errno(rawValue: errno)) }
             return
         }
-        // ENOBUFS: the kernel was faster than we gave periods back; they are back now.
-        if result <= 0, run.buffers != nil, result == -105 {
-            state.rings[slot] = run
-            return more ? () : goOn(slot)
-        }
-        if result == 0 { return more ? () : finish(slot, .complete) }
-        if result < 0 {
-            if result == -95, writes, state.hasNoSignal {
+        if result == .success { return more ? () : finish(slot, .complete) }
+        if let errno = result.errno {
+            // The kernel was faster than we gave periods back; they are back now.
+            if errno == .noBufferSpace, run.buffers != nil { return more ? () : proceed(slot) }
+            if errno == .notSupportedOnSocket, writes, state.hasNoSignal {
                 state.hasNoSignal = false
-                return goOn(slot)
+                return proceed(slot)
             }
-            if result == -22 || result == -95, run.buffers != nil, run.moved == 0 {
+            if errno == .invalidArgument || errno == .notSupportedOnSocket, run.buffers != nil, run.moved == 0 {
                 // The kernel has the rings and not the request.
                 run.buffers = nil
                 state.rings[slot] = run
-                return goOn(slot)
+                return proceed(slot)
             }
-            if more || retries(slot, after: result) { return }
-            return finish(slot, writes ? .writeFailed : .readFailed, value: UInt64(-Int64(result)))
+            if more || retries(slot, after: errno) { return }
+            return fail(slot, errno)
         }
         let period = descriptor.value
         let before = run.moved / period
         let room = period - run.moved % period
         // A request never moves more than the rest of a period.
-        let moved = min(UInt64(result), room)
+        let moved = min(UInt64(result.rawValue), room)
         if let buffers = run.buffers {
             let number = UInt64(flags >> 16)
-            guard flags & CompletionFlags.buffer != 0, number == before % (descriptor.count / period), UInt64(result) <= room
+            guard flags & CompletionFlags.buffer != 0, number == before % (descriptor.count / period),
+                UInt64(result.rawValue) <= room
             else {
-                // The kernel wrote elsewhere than in the stream's next place: EPROTO.
-                unsafe detail(slot).pointee.step = 71
-                guard more else { return finish(slot, .readFailed, value: 71) }
+                // The kernel wrote elsewhere than in the stream's next place.
+                guard more else { return fail(slot, .protocolError) }
+                // It ends when the kernel has let go of the periods.
+                apply(.failing(errno: Errno.protocolError.rawValue), to: slot)
                 return cancelRequest(unsafe request(slot).pointee.stamp | 1, slot)
             }
             if moved == room {
@@ -121,8 +121,8 @@ extension IOUringEngine {
         }
         run.moved += moved
         state.rings[slot] = run
-        unsafe detail(slot).pointee.done = run.moved % descriptor.count
-        unsafe detail(slot).pointee.retries = 0
+        unsafe transaction(slot).pointee.done = run.moved % descriptor.count
+        unsafe transaction(slot).pointee.retries = 0
         let now = run.moved / period
         if now > before {
             if descriptor.flags.contains(.interrupt) { state.line.raise() }
@@ -130,7 +130,7 @@ extension IOUringEngine {
             state.reports.append(Completion(tag: tag, isPeriod: true, value: now))
             detours.insert(.reports)
         }
-        if !more { goOn(slot) }
+        if !more { proceed(slot) }
     }
 }
 

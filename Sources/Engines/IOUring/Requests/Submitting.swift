@@ -3,6 +3,7 @@
 internal import CDMA
 internal import DMACore
 public import DMAEngineKit
+internal import SystemPackage
 
 // From what is queued to what the kernel has.
 
@@ -12,45 +13,46 @@ extension IOUringEngine {
         _read { yield unsafe cold.pointee }
         nonmutating _modify { yield unsafe &cold.pointee }
     }
-    func detail(_ slot: Int) -> UnsafeMutablePointer<Detail> { unsafe state.details + slot }
+    func transaction(_ slot: Int) -> UnsafeMutablePointer<SlowPathTransaction> { unsafe state.transactions + slot }
     func request(_ slot: Int) -> UnsafeMutablePointer<Request> { unsafe requests + slot }
 
     /// `enqueue`, for whatever is not one plain request.
     @usableFromInline @inline(never)
-    mutating func enqueueParticular(_ descriptor: Descriptor, tag: UInt32) -> Bool {
-        guard freeCount > 0 else { return false }
+    mutating func enqueueSlowPath(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        guard freeCount > 0 else { return .full }
         freeCount -= 1
         let slot = unsafe Int(free[freeCount])
         let number = descriptor.place.number.map(UInt64.init) ?? chosen
         let names = descriptor.kind != .null && number < fileLimit
         unsafe request(slot).pointee.tag = tag
         unsafe request(slot).pointee.count = descriptor.count
-        unsafe request(slot).pointee.state = .particular
-        unsafe detail(slot).pointee.begin(descriptor, file: names ? Int(number) : -1)
+        unsafe request(slot).pointee.state = .slowPath
+        unsafe transaction(slot).pointee.begin(descriptor, file: names ? Int(number) : -1)
+        apply(.enqueued, to: slot)
         if names { unsafe files[Int(number)].inFlight &+= 1 }
         if descriptor.command == .move || descriptor.command == .duplicate {
             let second = descriptor.secondPlace.number.map(UInt64.init) ?? chosen
             if second < fileLimit {
-                unsafe detail(slot).pointee.second = Int(second)
+                unsafe transaction(slot).pointee.second = Int(second)
                 unsafe files[Int(second)].inFlight &+= 1
             }
         }
         if descriptor.flags.contains(.interrupt) { watch() }
         state.unissued.append(slot)
-        state.statistics.particularTransactions += 1
+        state.statistics.slowPathTransactions += 1
         detours.insert(.unissued)
-        return true
+        return .accepted
     }
 
     /// Sees to it that a task which waits for an interrupt is woken.
     private func watch() {
         guard state.watcher == nil, let watcher = Watcher(view, state.line) else { return }
-        if state.carrier.signal(watcher.event) { state.watcher = watcher } else { watcher.stop() }
+        if state.carrier.signal(watcher.event.rawValue) { state.watcher = watcher } else { watcher.stop() }
     }
 
     /// `issuePending`, where there is more to do than to move an index.
     @usableFromInline @inline(never)
-    mutating func issueParticular() {
+    mutating func issueSlowPath() {
         if detours.isDisjoint(with: [.paused, .terminating]), tail != issued {
             issued = tail
             unsafe cdma_store_release32(view.submissionTail, tail)
@@ -69,17 +71,20 @@ extension IOUringEngine {
     mutating func submitIssued() {
         guard !detours.contains(.paused) else { return }
         let waiting = issued &- (unsafe cdma_load_acquire32(view.submissionHead))
-        guard waiting > 0 else { return }
-        let result: Int32
-        switch door.kind {
-        case .kernel:
-            result = cdma_uring_enter(door.descriptor, waiting, 0, door.flags, nil, 0)
-        case .thread:
+        guard waiting > 0 else {
+            detours.remove(.unsubmitted)
+            return
+        }
+        let result: KernelResult
+        switch submissionMethod.kind {
+        case .systemCall:
+            result = KernelResult(cdma_uring_enter(submissionMethod.ring, waiting, 0, submissionMethod.flags, nil, 0))
+        case .kernelThread:
             return wakeThread(waiting)
         case .carrier:
             result = submitByCarrier(waiting)
         }
-        if result < 0 || UInt32(result) < waiting { delay(result) } else { detours.remove(.unsubmitted) }
+        if result.errno != nil || UInt32(result.rawValue) < waiting { delay(result) } else { detours.remove(.unsubmitted) }
     }
 
     /// Wakes the kernel's thread where it sleeps.
@@ -87,28 +92,45 @@ extension IOUringEngine {
     private mutating func wakeThread(_ count: UInt32) {
         // It says that it sleeps before it looks at the ring for the last time.
         cdma_full_barrier()
-        guard unsafe cdma_load_acquire32(view.submissionFlags) & SubmissionFlags.needWakeUp != 0 else { return }
-        _ = cdma_uring_enter(door.descriptor, count, 0, door.flags | EnterFlags.wakeUp, nil, 0)
+        guard unsafe cdma_load_acquire32(view.submissionFlags) & SubmissionFlags.needWakeUp != 0 else {
+            detours.remove(.unsubmitted)
+            return
+        }
+        let flags = submissionMethod.flags | EnterFlags.wakeUp
+        let result = KernelResult(cdma_uring_enter(submissionMethod.ring, count, 0, flags, nil, 0))
+        if result.errno != nil { delay(result) } else { detours.remove(.unsubmitted) }
     }
 
     /// Threads, and a ring that has yet to be enabled.
     @inline(never)
-    private mutating func submitByCarrier(_ count: UInt32) -> Int32 {
+    private mutating func submitByCarrier(_ count: UInt32) -> KernelResult {
         let result = state.carrier.submit(count)
-        door = state.carrier.door
+        submissionMethod = state.carrier.submissionMethod
         return result
     }
 
     /// The kernel did not take everything: EAGAIN, EBUSY and EINTR pass, so `next` and `wait` try again.
     @inline(never)
-    mutating func delay(_ result: Int32) {
+    mutating func delay(_ result: KernelResult) {
         // EEXIST: the ring belongs to another thread. A registered descriptor is that thread's too, and here it is EINVAL or
         // EBADF.
-        let isRegistered = door.flags & EnterFlags.registeredRing != 0
-        if result == -17 || isRegistered && (result == -22 || result == -9) { return refuseIssued() }
+        let isRegistered = submissionMethod.flags & EnterFlags.registeredRing != 0
+        switch result.errno {
+        case .fileExists?: return refuseIssued()
+        case .invalidArgument? where isRegistered, .badFileDescriptor? where isRegistered: return refuseIssued()
+        default: break
+        }
         detours.insert(.unsubmitted)
         state.statistics.delayedSubmissions += 1
-        if result < 0 { state.lastRefusal = result }
+        note(result)
+    }
+
+    /// Counts what the carrier refuses beside submissions; that it has nothing, or was interrupted, is no refusal.
+    func note(_ result: KernelResult) {
+        switch result.errno {
+        case nil, .interrupted?, .timeout?, .resourceTemporarilyUnavailable?: break
+        default: state.statistics.refusedCalls += 1
+        }
     }
 
     /// Puts one request among those issued, before all that is queued and not issued. Its submission follows.
@@ -134,32 +156,47 @@ extension IOUringEngine {
         var entry = cdma_uring_sqe()
         entry.opcode = opcode
         entry.flags = handle.flags
-        entry.fd = handle.descriptor
+        entry.fd = handle.number
         let stamp = unsafe request(slot).pointee.stamp
         entry.user_data = (stamp | (part & 0x7fff) + 1) << 16 | UInt64(slot)
         return entry
     }
 
-    /// Pushes a request of a particular transaction.
+    /// Pushes the one request that the carrier is to have of a transaction.
+    mutating func push(_ entry: cdma_uring_sqe, of slot: Int, _ requests: TransactionState.Requests) {
+        apply(.requested(requests), to: slot)
+        push(entry, of: slot)
+    }
+
+    /// Pushes a request of a slow-path transaction whose state has it already.
     mutating func push(_ entry: cdma_uring_sqe, of slot: Int) {
-        unsafe detail(slot).pointee.outstanding += 1
-        unsafe detail(slot).pointee.phase = .running
+        unsafe transaction(slot).pointee.outstanding += 1
         push(entry)
+    }
+
+    /// Changes a transaction's state. What cannot happen in it is counted, and changes nothing; then false.
+    @discardableResult
+    func apply(_ event: TransactionState.Event, to slot: Int) -> Bool {
+        if unsafe transaction(slot).pointee.apply(event) { return true }
+        state.statistics.unexpectedEvents += 1
+        return false
+    }
+
+    /// Keeps an issued transaction until the end of the pause.
+    mutating func hold(_ slot: Int) {
+        apply(.stopped(by: .pause), to: slot)
+        state.held.append(slot)
     }
 
     // MARK: Starting
 
     /// Begins, or goes on with, an issued transaction.
     mutating func start(_ slot: Int) {
-        if detours.contains(.paused) {
-            unsafe detail(slot).pointee.phase = .held
-            state.held.append(slot)
-            return
-        }
-        let descriptor = unsafe detail(slot).pointee.descriptor
+        if detours.contains(.paused) { return hold(slot) }
+        let descriptor = unsafe transaction(slot).pointee.descriptor
         switch descriptor.kind {
         case .null:
-            push(entry(Opcode.nop, FileHandle(descriptor: -1, flags: 0), slot: slot), of: slot)
+            push(entry(Opcode.nop, .none, slot: slot), of: slot, .single(isDirect: false))
         case .peripheral:
             startTransfer(slot)
         case .command:
@@ -167,37 +204,36 @@ extension IOUringEngine {
         case .cyclic:
             startCyclic(slot)
         default:
-            finish(slot, .failed, value: 22)
+            finish(slot, .failed, .invalidArgument)
         }
     }
 
     /// What a file that was never attached, or is not any more, answers.
     func record(of slot: Int) -> FileRecord? {
-        let number = unsafe detail(slot).pointee.file
+        let number = unsafe transaction(slot).pointee.file
         return number >= 0 && number < state.table.records.count ? state.table.records[number] : nil
     }
 
     private mutating func startTransfer(_ slot: Int) {
-        let descriptor = unsafe detail(slot).pointee.descriptor
+        let descriptor = unsafe transaction(slot).pointee.descriptor
         guard let record = record(of: slot) else {
-            finish(slot, descriptor.sourceCount > 0 ? .writeFailed : .readFailed, value: 9)
-            return
+            return fail(slot, .badFileDescriptor)
         }
         let isOrdered = record.isStream || descriptor.place.position == nil
-        if isOrdered, unsafe !detail(slot).pointee.hasTurn {
+        if isOrdered, unsafe !transaction(slot).pointee.hasTurn {
             guard takeTurn(slot, writes: descriptor.sourceCount > 0) else { return }
         }
-        if descriptor.writes, record.direct != nil, unsafe detail(slot).pointee.gate == nil {
+        if descriptor.writes, record.direct != nil, unsafe transaction(slot).pointee.gate == nil {
             guard passGate(slot, record) else { return }
         }
-        moveOn(slot)
+        requestNext(slot)
     }
 
     // MARK: The gate between direct and buffered writes
 
     /// Enters a write at its file's gate; false where it waits there.
     private mutating func passGate(_ slot: Int, _ record: FileRecord) -> Bool {
-        let number = unsafe detail(slot).pointee.file
+        let number = unsafe transaction(slot).pointee.file
         let kind = gateKind(slot, record)
         if !record.gate.isClosed {
             // Plain direct writes that are under way were not counted.
@@ -207,7 +243,7 @@ extension IOUringEngine {
             }
             if kind == .direct {
                 // Nothing goes through the cache: no reason to close.
-                unsafe detail(slot).pointee.gate = .direct
+                unsafe transaction(slot).pointee.gate = .direct
                 state.table.records[number]?.openDirect += 1
                 return true
             }
@@ -216,10 +252,10 @@ extension IOUringEngine {
             detours.insert(.gated)
         }
         guard state.table.records[number]?.gate.enter(slot, kind) == true else {
-            unsafe detail(slot).pointee.phase = .waiting
+            apply(.stopped(by: .gate), to: slot)
             return false
         }
-        unsafe detail(slot).pointee.gate = kind
+        unsafe transaction(slot).pointee.gate = kind
         if kind == .direct { state.table.records[number]?.openDirect += 1 }
         return true
     }
@@ -240,10 +276,10 @@ extension IOUringEngine {
             if let first = record.gate.waiting.first { kinds[first] = gateKind(first, record) }
             guard let next = record.gate.admit({ kinds[$0] ?? .mixed }) else { break }
             let kind = kinds[next] ?? .mixed
-            unsafe detail(next).pointee.gate = kind
+            unsafe transaction(next).pointee.gate = kind
             if kind == .direct { record.openDirect += 1 }
             state.table.records[number] = record
-            goOn(next)
+            proceed(next)
             guard let now = state.table.records[number] else { return }
             record = now
         }
@@ -257,8 +293,8 @@ extension IOUringEngine {
 
     /// Enters a transaction in its stream's queue; true where it is the first.
     private mutating func takeTurn(_ slot: Int, writes: Bool) -> Bool {
-        let number = unsafe detail(slot).pointee.file
-        unsafe detail(slot).pointee.hasTurn = true
+        let number = unsafe transaction(slot).pointee.file
+        unsafe transaction(slot).pointee.hasTurn = true
         if writes {
             state.table.records[number]?.writers.append(slot)
             if state.table.records[number]?.writers.first == slot { return true }
@@ -266,16 +302,16 @@ extension IOUringEngine {
             state.table.records[number]?.readers.append(slot)
             if state.table.records[number]?.readers.first == slot { return true }
         }
-        unsafe detail(slot).pointee.phase = .waiting
+        apply(.stopped(by: .turn), to: slot)
         return false
     }
 
     /// Takes a transaction out of its stream's queue, and starts the one that is first now.
     mutating func endTurn(_ slot: Int) {
-        guard unsafe detail(slot).pointee.hasTurn else { return }
-        unsafe detail(slot).pointee.hasTurn = false
-        let number = unsafe detail(slot).pointee.file
-        let writes = unsafe detail(slot).pointee.writes
+        guard unsafe transaction(slot).pointee.hasTurn else { return }
+        unsafe transaction(slot).pointee.hasTurn = false
+        let number = unsafe transaction(slot).pointee.file
+        let writes = unsafe transaction(slot).pointee.writes
         guard number >= 0, var record = state.table.records[number] else { return }
         let wasFirst = (writes ? record.writers : record.readers).first == slot
         if writes { record.writers.removeAll { $0 == slot } } else { record.readers.removeAll { $0 == slot } }
@@ -283,7 +319,8 @@ extension IOUringEngine {
         guard wasFirst, let next = (writes ? record.writers : record.readers).first,
             detours.isDisjoint(with: .terminating)
         else { return }
-        unsafe detail(next).pointee.phase = .held
-        if detours.contains(.paused) { state.held.append(next) } else { moveOn(next) }
+        start(next)
+        // By the next call: one that is refused at once would come back here, and so on through the whole queue.
+        detours.insert(.unsubmitted)
     }
 }

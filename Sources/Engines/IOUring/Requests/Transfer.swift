@@ -3,6 +3,7 @@
 internal import CDMA
 internal import DMACore
 internal import DMAEngineKit
+internal import SystemPackage
 
 // Transfers between memory and a file that take more than one plain request: lists, streams, unaligned ones of direct files,
 // the rest of a short one.
@@ -11,7 +12,7 @@ internal import DMAEngineKit
 let requestLimit: UInt64 = 0x7fff_f000
 
 /// A piece of a transfer that one request moves.
-struct Piece {
+struct TransferPiece {
     var offset: UInt64
     var count: UInt64
     var isDirect: Bool
@@ -19,21 +20,19 @@ struct Piece {
 
 extension IOUringEngine {
     /// Makes the next request of a transfer, or the next few.
-    mutating func moveOn(_ slot: Int) {
+    mutating func requestNext(_ slot: Int) {
         guard let record = record(of: slot) else {
-            finish(slot, .failed, value: 9)
-            return
+            return finish(slot, .failed, .badFileDescriptor)
         }
-        if let namespace = record.namespace { return moveOnNamespace(slot, namespace, record) }
-        if unsafe detail(slot).pointee.done == 0, record.direct != nil, startChain(slot, record) { return }
-        let piece = piece(slot, at: unsafe detail(slot).pointee.done, record)
-        unsafe detail(slot).pointee.isDirect = piece.isDirect
-        push(transfer(slot, piece, record), of: slot)
+        if let namespace = record.namespace { return requestNextCommand(slot, namespace, record) }
+        if unsafe transaction(slot).pointee.done == 0, record.direct != nil, startChain(slot, record) { return }
+        let piece = piece(slot, at: unsafe transaction(slot).pointee.done, record)
+        push(transfer(slot, piece, record), of: slot, .single(isDirect: piece.isDirect))
     }
 
     /// The request that moves one piece.
-    private mutating func transfer(_ slot: Int, _ piece: Piece, _ record: FileRecord, part: Int = 0) -> cdma_uring_sqe {
-        let descriptor = unsafe detail(slot).pointee.descriptor
+    private mutating func transfer(_ slot: Int, _ piece: TransferPiece, _ record: FileRecord, part: Int = 0) -> cdma_uring_sqe {
+        let descriptor = unsafe transaction(slot).pointee.descriptor
         let writes = descriptor.writes
         let handle = piece.isDirect ? record.direct ?? record.handle : record.handle
         // Pipes and sockets know no positions, whatever the client says.
@@ -79,16 +78,16 @@ extension IOUringEngine {
     // MARK: Sockets
 
     /// Whether a send is large enough that notifying costs less than copying.
-    private func sendsZeroCopy(_ piece: Piece, _ record: FileRecord) -> Bool {
+    private func sendsZeroCopy(_ piece: TransferPiece, _ record: FileRecord) -> Bool {
         record.sendsZeroCopy && piece.count >= UInt64(state.configuration.zeroCopyThreshold)
             && state.carrier.operations[Int(Opcode.sendZeroCopy)]
     }
 
     /// A list becomes a message: a plain vector could not say that a broken connection is to send no signal.
-    private func makeMessage(_ request: inout cdma_uring_sqe, _ slot: Int, _ piece: Piece, _ record: FileRecord) {
-        let writes = unsafe detail(slot).pointee.writes
-        let message = unsafe detail(slot).pointee.message ?? UnsafeMutablePointer<cdma_message>.allocate(capacity: 1)
-        unsafe detail(slot).pointee.message = unsafe message
+    private func makeMessage(_ request: inout cdma_uring_sqe, _ slot: Int, _ piece: TransferPiece, _ record: FileRecord) {
+        let writes = unsafe transaction(slot).pointee.writes
+        let message = unsafe transaction(slot).pointee.message ?? UnsafeMutablePointer<cdma_message>.allocate(capacity: 1)
+        unsafe transaction(slot).pointee.message = unsafe message
         var header = cdma_message()
         header.segments = request.address
         header.count = UInt64(request.length)
@@ -108,16 +107,16 @@ extension IOUringEngine {
     private mutating func list(
         _ slot: Int, from index: Int, skip: UInt64, count bytes: UInt64
     ) -> (UnsafePointer<Segment>?, Int) {
-        let descriptor = unsafe detail(slot).pointee.descriptor
+        let descriptor = unsafe transaction(slot).pointee.descriptor
         // IOV_MAX: more would be refused.
         let count = min(descriptor.segments - index, 1024)
         guard let operands = unsafe descriptor.operands else { return (nil, 0) }
         // A list of one side alone: the segments of that side stand first.
-        let isWhole = bytes == descriptor.count - (unsafe detail(slot).pointee.done)
+        let isWhole = bytes == descriptor.count - (unsafe transaction(slot).pointee.done)
         if skip == 0, isWhole { return unsafe (operands + index, count) }
         let room = max(state.capabilities.maximumSegments, count)
-        let scratch = unsafe detail(slot).pointee.scratch ?? UnsafeMutablePointer<Segment>.allocate(capacity: room)
-        unsafe detail(slot).pointee.scratch = unsafe scratch
+        let scratch = unsafe transaction(slot).pointee.scratch ?? UnsafeMutablePointer<Segment>.allocate(capacity: room)
+        unsafe transaction(slot).pointee.scratch = unsafe scratch
         var left = bytes
         var filled = 0
         while filled < min(count, room), left > 0 {
@@ -134,47 +133,46 @@ extension IOUringEngine {
     // MARK: Past the page cache
 
     /// What the next request moves, from byte `offset` on.
-    private mutating func piece(_ slot: Int, at offset: UInt64, _ record: FileRecord) -> Piece {
-        let detail = unsafe detail(slot).pointee
+    private mutating func piece(_ slot: Int, at offset: UInt64, _ record: FileRecord) -> TransferPiece {
+        let detail = unsafe transaction(slot).pointee
         let rest = detail.descriptor.count - offset
         guard record.direct != nil, !detail.avoidsDirect, let start = detail.descriptor.place.position else {
-            return Piece(offset: offset, count: rest, isDirect: false)
+            return TransferPiece(offset: offset, count: rest, isDirect: false)
         }
         let mask = detail.writes ? record.writeMask : record.readMask
         let position = start + offset
         if position & mask != 0 {
-            return Piece(offset: offset, count: min(rest, mask + 1 - (position & mask)), isDirect: false)
+            return TransferPiece(offset: offset, count: min(rest, mask + 1 - (position & mask)), isDirect: false)
         }
         let middle = min(rest, requestLimit) & ~mask
-        guard middle > 0 else { return Piece(offset: offset, count: rest, isDirect: false) }
+        guard middle > 0 else { return TransferPiece(offset: offset, count: rest, isDirect: false) }
         guard detail.descriptor.isAligned(record.memoryMask, from: offset, count: middle) else {
             // Somewhere in memory the device cannot reach; the page cache can.
-            unsafe self.detail(slot).pointee.avoidsDirect = true
+            unsafe self.transaction(slot).pointee.avoidsDirect = true
             state.statistics.misalignedTransactions += 1
-            return Piece(offset: offset, count: rest, isDirect: false)
+            return TransferPiece(offset: offset, count: rest, isDirect: false)
         }
-        return Piece(offset: offset, count: middle, isDirect: true)
+        return TransferPiece(offset: offset, count: middle, isDirect: true)
     }
 
     /// How a write stands to its file's gate.
     mutating func gateKind(_ slot: Int, _ record: FileRecord) -> WriteGate.Kind {
-        let descriptor = unsafe detail(slot).pointee.descriptor
-        guard record.direct != nil, let start = descriptor.place.position else { return .buffered }
+        let descriptor = unsafe transaction(slot).pointee.descriptor
+        guard record.direct != nil, descriptor.place.position != nil else { return .buffered }
         let first = piece(slot, at: 0, record)
         if first.isDirect { return first.count == descriptor.count ? .direct : .mixed }
         if first.count == descriptor.count { return .buffered }
         // A head; whether anything after it is direct, the memory decides.
         let rest = piece(slot, at: first.count, record)
-        _ = start
         return rest.isDirect ? .mixed : .buffered
     }
 
     /// Head, middle and tail of a contiguous transfer go to the kernel at once, linked so that they run one after the other.
     /// False where there is but one part, or it is not so simple.
     private mutating func startChain(_ slot: Int, _ record: FileRecord) -> Bool {
-        let descriptor = unsafe detail(slot).pointee.descriptor
+        let descriptor = unsafe transaction(slot).pointee.descriptor
         guard descriptor.segments == 1, descriptor.count <= requestLimit else { return false }
-        var pieces: [Piece] = []
+        var pieces: [TransferPiece] = []
         var offset: UInt64 = 0
         while offset < descriptor.count, pieces.count < 3 {
             let piece = piece(slot, at: offset, record)
@@ -182,142 +180,114 @@ extension IOUringEngine {
             offset += piece.count
         }
         guard pieces.count > 1, offset == descriptor.count else { return false }
-        unsafe detail(slot).pointee.parts = pieces.count
-        unsafe detail(slot).pointee.moved = .zero
+        apply(.requested(.chain(RequestChain(pieces))), to: slot)
         for (index, piece) in pieces.enumerated() {
             var request = transfer(slot, piece, record, part: index)
             if index + 1 < pieces.count { request.flags |= EntryFlags.link }
-            unsafe detail(slot).pointee.chain[index] = Int64(piece.count)
-            unsafe detail(slot).pointee.isDirect = piece.isDirect
             push(request, of: slot)
         }
         return true
     }
 
-    /// What a chain whose requests are all over came to, as if it had been one: the bytes up to the first that is missing, or
-    /// why there are none.
-    func chainResult(_ slot: Int) -> Int32 {
-        let detail = unsafe detail(slot).pointee
-        var sum: Int64 = 0
-        for part in 0..<min(detail.parts, 4) {
-            let moved = detail.moved[part]
-            if moved < 0 { return sum > 0 ? Int32(sum) : Int32(moved) }
-            sum += min(moved, detail.chain[part])
-            if moved < detail.chain[part] { break }
-        }
-        return Int32(clamping: sum)
-    }
-
     // MARK: Ends of requests
 
     /// What a request of a transfer came to.
-    mutating func settleTransfer(_ slot: Int, _ result: Int32) {
-        if record(of: slot)?.namespace != nil { return settleNamespace(slot, result) }
-        guard result > 0 else { return settleStop(slot, result) }
-        let count = unsafe detail(slot).pointee.descriptor.count
-        let moved = min(UInt64(result), count - (unsafe detail(slot).pointee.done))
+    mutating func transferRequestEnded(_ slot: Int, _ result: KernelResult) {
+        if record(of: slot)?.namespace != nil { return passthroughRequestEnded(slot, result) }
+        guard result.rawValue > 0 else { return nothingMoved(slot, result) }
+        let count = unsafe transaction(slot).pointee.descriptor.count
+        let moved = min(UInt64(result.rawValue), count - (unsafe transaction(slot).pointee.done))
         countBytes(slot, moved)
-        unsafe detail(slot).pointee.done += moved
-        unsafe detail(slot).pointee.retries = 0
-        unsafe detail(slot).pointee.parts = 0
-        let isWhole = unsafe detail(slot).pointee.done == count
+        unsafe transaction(slot).pointee.done += moved
+        unsafe transaction(slot).pointee.retries = 0
+        let isWhole = unsafe transaction(slot).pointee.done == count
         if isWhole { return finish(slot, .complete) }
-        if let record = record(of: slot), record.file.endsShort, record.isStream, unsafe !detail(slot).pointee.writes {
+        if let record = record(of: slot), record.file.endsShort, record.isStream, unsafe !transaction(slot).pointee.writes {
             return finish(slot, .complete)
         }
         state.statistics.continuations += 1
-        goOn(slot)
+        proceed(slot)
     }
 
-    private mutating func countBytes(_ slot: Int, _ moved: UInt64) {
-        guard let record = record(of: slot), record.direct != nil else { return }
-        let detail = unsafe detail(slot).pointee
-        guard detail.parts > 0 else {
-            if detail.isDirect { state.statistics.directBytes += moved } else { state.statistics.bufferedBytes += moved }
-            return
-        }
-        // Of head, middle and tail the longest is the middle: the others are shorter than a page.
-        var left = Int64(clamping: moved)
-        let mask = Int64(clamping: detail.writes ? record.writeMask : record.readMask)
-        for part in 0..<min(detail.parts, 4) {
-            let bytes = UInt64(max(min(left, detail.chain[part]), 0))
-            if detail.chain[part] & mask == 0 {
-                state.statistics.directBytes += bytes
-            } else {
-                state.statistics.bufferedBytes += bytes
+    private func countBytes(_ slot: Int, _ moved: UInt64) {
+        guard record(of: slot)?.direct != nil else { return }
+        let direct: UInt64 =
+            switch unsafe transaction(slot).pointee.state {
+            case .running(.chain(let chain)): chain.directBytes(of: moved)
+            case .running(.single(isDirect: true)): moved
+            default: 0
             }
-            left -= detail.chain[part]
-        }
+        state.statistics.directBytes += direct
+        state.statistics.bufferedBytes += moved - direct
     }
 
     /// A request that moved nothing.
-    private mutating func settleStop(_ slot: Int, _ result: Int32) {
-        let writes = unsafe detail(slot).pointee.writes
-        let isEmpty = unsafe detail(slot).pointee.descriptor.count == 0
-        let wasDirect = unsafe detail(slot).pointee.isDirect || detail(slot).pointee.parts > 0
-        unsafe detail(slot).pointee.parts = 0
-        switch result {
-        case 0 where !writes || isEmpty:
-            // The end of the file, or of the stream.
-            finish(slot, .complete)
-        case -95 where writes && state.hasNoSignal && record(of: slot)?.kind == .pipe:
+    private mutating func nothingMoved(_ slot: Int, _ result: KernelResult) {
+        let writes = unsafe transaction(slot).pointee.writes
+        guard let errno = result.errno else {
+            let isEmpty = unsafe transaction(slot).pointee.descriptor.count == 0
+            // The end of the file, or of the stream. A write of nothing is no way to go on for ever.
+            return !writes || isEmpty ? finish(slot, .complete) : finish(slot, .writeFailed, .ioError)
+        }
+        let kind = record(of: slot)?.kind
+        switch errno {
+        case .notSupportedOnSocket where writes && state.hasNoSignal && kind == .pipe:
             state.hasNoSignal = false
-            goOn(slot)
-        case -95 where writes && record(of: slot)?.sendsZeroCopy ?? false && record(of: slot)?.kind == .socket:
+            proceed(slot)
+        case .notSupportedOnSocket where writes && record(of: slot)?.sendsZeroCopy ?? false && kind == .socket:
             // A kind of socket that has no such send.
-            let number = unsafe detail(slot).pointee.file
+            let number = unsafe transaction(slot).pointee.file
             state.table.records[number]?.sendsZeroCopy = false
             state.statistics.zeroCopyRefusals += 1
-            goOn(slot)
-        case -22 where wasDirect, -95 where wasDirect:
+            proceed(slot)
+        case .invalidArgument where wasDirect(slot), .notSupportedOnSocket where wasDirect(slot):
             // A device that asks for more than it says, or a file system that only let itself be opened so.
-            unsafe detail(slot).pointee.avoidsDirect = true
+            unsafe transaction(slot).pointee.avoidsDirect = true
             state.statistics.directRefusals += 1
-            goOn(slot)
-        case 0:
-            // A write of nothing is no way to go on for ever.
-            finish(slot, .writeFailed, value: 5)
+            proceed(slot)
         default:
-            if retries(slot, after: result) { return }
-            finish(slot, writes ? .writeFailed : .readFailed, value: UInt64(-Int64(result)))
+            if !retries(slot, after: errno) { fail(slot, errno) }
+        }
+    }
+
+    /// Whether the requests that are over went past the page cache, or one of them did.
+    private func wasDirect(_ slot: Int) -> Bool {
+        switch unsafe transaction(slot).pointee.state {
+        case .running(.single(isDirect: true)), .running(.chain): true
+        default: false
         }
     }
 
     /// Whether a refusal is one that passes, and the transaction goes on after it. Bounded.
-    mutating func retries(_ slot: Int, after result: Int32) -> Bool {
-        guard result == -11 || result == -4 || result == -125 else { return false }
-        if result == -125, unsafe detail(slot).pointee.isCancelled {
+    mutating func retries(_ slot: Int, after errno: Errno) -> Bool {
+        guard errno == .resourceTemporarilyUnavailable || errno == .interrupted || errno == .canceled else { return false }
+        if errno == .canceled, unsafe transaction(slot).pointee.isCancelled {
             finish(slot, .aborted)
             return true
         }
-        unsafe detail(slot).pointee.retries += 1
-        guard unsafe detail(slot).pointee.retries <= 1000 else { return false }
+        unsafe transaction(slot).pointee.retries += 1
+        guard unsafe transaction(slot).pointee.retries <= 1000 else { return false }
         state.statistics.retries += 1
-        if result == -11, let record = record(of: slot), record.isStream {
+        if errno == .resourceTemporarilyUnavailable, let record = record(of: slot), record.isStream {
             // A descriptor that was opened not to wait: wait for it here.
             var poll = entry(Opcode.pollAdd, record.handle, slot: slot)
             // POLLOUT, POLLIN
-            poll.operation_flags = unsafe detail(slot).pointee.writes ? 4 : 1
-            push(poll, of: slot)
-            unsafe detail(slot).pointee.phase = .polling
+            poll.operation_flags = unsafe transaction(slot).pointee.writes ? 4 : 1
+            push(poll, of: slot, .poll)
             submitIssued()
         } else {
-            goOn(slot)
+            proceed(slot)
         }
         return true
     }
 
     /// The next request of a transaction that runs; at the end of the pause, in a pause.
-    mutating func goOn(_ slot: Int) {
-        if unsafe detail(slot).pointee.isCancelled { return finish(slot, .aborted) }
-        if detours.contains(.paused) {
-            unsafe detail(slot).pointee.phase = .held
-            state.held.append(slot)
-            return
-        }
-        switch unsafe detail(slot).pointee.descriptor.kind {
+    mutating func proceed(_ slot: Int) {
+        if unsafe transaction(slot).pointee.isCancelled { return finish(slot, .aborted) }
+        if detours.contains(.paused) { return hold(slot) }
+        switch unsafe transaction(slot).pointee.descriptor.kind {
         case .command: startCommand(slot)
-        case .peripheral: moveOn(slot)
+        case .peripheral: requestNext(slot)
         default: start(slot)
         }
         submitIssued()

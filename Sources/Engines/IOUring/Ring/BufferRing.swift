@@ -14,8 +14,7 @@ final class BufferRing {
 
     let group: UInt16
     private let carrier: any Carrier
-    private let memory: UnsafeMutableRawPointer
-    private let bytes: Int
+    private let memory: MappedPages
     private let mask: UInt16
     private var tail: UInt16 = 0
     private let isRegistered: Bool
@@ -25,22 +24,21 @@ final class BufferRing {
         guard carrier.isKernel, periods <= 1 << 14 else { return nil }
         var entries = 2
         while entries < periods + 1 { entries *= 2 }
-        bytes = max(entries * 16, cdma_page_size())
-        var start: UnsafeMutableRawPointer?
-        guard unsafe cdma_map_anonymous(0, bytes, 0, &start) == 0, let memory = unsafe start else { return nil }
-        unsafe self.memory = unsafe memory
+        guard let memory = try? MappedPages(count: max(entries * 16, cdma_page_size())) else { return nil }
+        let address = unsafe UInt64(UInt(bitPattern: memory.base))
+        self.memory = memory
         self.carrier = carrier
         self.group = group
         mask = UInt16(entries - 1)
         var request = cdma_uring_buffer_ring()
-        request.address = UInt64(UInt(bitPattern: memory))
+        request.address = address
         request.entries = UInt32(entries)
         request.group = group
         request.flags = Self.incremental
         let result = unsafe withUnsafeMutablePointer(to: &request) {
             unsafe carrier.register(RegisterOperation.bufferRing, $0, 1)
         }
-        isRegistered = result >= 0
+        isRegistered = result.errno == nil
         if !isRegistered { return nil }
     }
 
@@ -49,20 +47,19 @@ final class BufferRing {
             var request = cdma_uring_buffer_ring()
             request.group = group
             unsafe withUnsafeMutablePointer(to: &request) {
-                unsafe _ = carrier.register(RegisterOperation.endBufferRing, $0, 1)
+                ReleaseFailures.note(unsafe carrier.register(RegisterOperation.endBufferRing, $0, 1))
             }
         }
-        unsafe _ = cdma_unmap(memory, bytes)
     }
 
     /// Lends the kernel one more buffer.
     func add(_ address: UInt64, count: UInt32, number: UInt16) {
         // Not the whole entry: the first one's last word is the ring's tail.
-        let place = unsafe memory + Int(tail & mask) * 16
+        let place = unsafe memory.base + Int(tail & mask) * 16
         unsafe place.storeBytes(of: address, as: UInt64.self)
         unsafe (place + 8).storeBytes(of: count, as: UInt32.self)
         unsafe (place + 12).storeBytes(of: number, as: UInt16.self)
         tail &+= 1
-        unsafe cdma_uring_buffer_tail(memory, tail)
+        unsafe cdma_uring_buffer_tail(memory.base, tail)
     }
 }

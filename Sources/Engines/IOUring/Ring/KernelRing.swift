@@ -2,13 +2,14 @@
 
 internal import CDMA
 internal import DMACore
+internal import SystemPackage
 
 /// A ring of the kernel's: made, mapped, and given back at its end.
 ///
 /// Source: io_uring_setup(2), io_uring_enter(2), io_uring_register(2).
 @safe
 final class KernelRing: Carrier {
-    let descriptor: Int32
+    let descriptor: FileDescriptor
     let view: RingView
     let setup: UInt32
     let features: UInt32
@@ -28,25 +29,25 @@ final class KernelRing: Carrier {
     /// - Throws: `kernelRefused` with what the kernel says of the plainest one.
     init(_ configuration: IOUringConfiguration, submissions: Int, wide: Bool = false) throws(DMAError) {
         var params = cdma_uring_params()
-        var result: Int32 = -22
+        var result = KernelResult(.invalidArgument)
         for flags in Self.setups(configuration, wide: wide) {
             params = cdma_uring_params()
             params.flags = flags
             params.cq_entries = UInt32(submissions * 2)
             params.sq_thread_idle = UInt32(configuration.submissionIdle)
-            result = unsafe cdma_uring_setup(UInt32(submissions), &params)
+            result = KernelResult(unsafe cdma_uring_setup(UInt32(submissions), &params))
             // EINVAL: a flag that this kernel does not know. EPERM and ENOMEM may be the submission thread's.
-            if result >= 0 || flags == Self.plain { break }
+            if result.errno == nil || flags == Self.plain { break }
         }
-        guard result >= 0 else { throw DMAError(.kernelRefused, errno: -result) }
+        let ring = try FileDescriptor(result)
         let needed = RingFeature.singleMap | RingFeature.noDrop | RingFeature.waitArgument | RingFeature.currentPosition
         guard params.features & needed == needed else {
-            cdma_close(result)
+            ReleaseFailures.note(ring.release())
             // Older than 5.11: what the engine stands on is not there.
-            throw DMAError(.kernelRefused, errno: 38)
+            throw DMAError(.kernelRefused, errno: Errno.noFunction.rawValue)
         }
-        descriptor = result
-        number = result
+        descriptor = ring
+        number = ring.rawValue
         setup = params.flags
         features = params.features
         isDisabled = setup & SetupFlags.disabled != 0
@@ -56,17 +57,17 @@ final class KernelRing: Carrier {
         ringBytes = max(array, Int(params.cq.cqes) + Int(params.cq_entries) << Int(completionShift))
         entryBytes = Int(params.sq_entries) << Int(submissionShift)
         var memory: UnsafeMutableRawPointer?
-        var refusal = unsafe cdma_uring_map(result, 0, ringBytes, &memory)
-        guard refusal == 0, let rings = unsafe memory else {
-            cdma_close(result)
-            throw DMAError(.kernelRefused, errno: -refusal)
+        var mapped = KernelResult(unsafe cdma_uring_map(ring.rawValue, 0, ringBytes, &memory))
+        guard mapped.errno == nil, let rings = unsafe memory else {
+            ReleaseFailures.note(ring.release())
+            throw DMAError(.kernelRefused, errno: -mapped.rawValue)
         }
         unsafe self.rings = unsafe rings
-        refusal = unsafe cdma_uring_map(result, 0x1000_0000, entryBytes, &memory)
-        guard refusal == 0, let entries = unsafe memory else {
-            unsafe _ = cdma_unmap(rings, ringBytes)
-            cdma_close(result)
-            throw DMAError(.kernelRefused, errno: -refusal)
+        mapped = KernelResult(unsafe cdma_uring_map(ring.rawValue, 0x1000_0000, entryBytes, &memory))
+        guard mapped.errno == nil, let entries = unsafe memory else {
+            ReleaseFailures.note(KernelResult(unsafe cdma_unmap(rings, ringBytes)))
+            ReleaseFailures.note(ring.release())
+            throw DMAError(.kernelRefused, errno: -mapped.rawValue)
         }
         unsafe self.entries = unsafe entries
         if setup & SetupFlags.noArray == 0 {
@@ -81,13 +82,14 @@ final class KernelRing: Carrier {
             completionTail: rings + Int(params.cq.tail), submissions: entries, completions: rings + Int(params.cq.cqes),
             submissionMask: params.sq_entries - 1, completionMask: params.cq_entries - 1, submissionShift: submissionShift,
             completionShift: completionShift)
-        operations = Self.probe(result)
+        operations = Self.probe(ring)
     }
 
     deinit {
-        unsafe _ = cdma_unmap(entries, entryBytes)
-        unsafe _ = cdma_unmap(rings, ringBytes)
-        cdma_close(descriptor)
+        // SAFETY: mapped in `init`; whoever was given the view has ended, or has parked its memory and keeps this object.
+        ReleaseFailures.note(KernelResult(unsafe cdma_unmap(entries, entryBytes)))
+        ReleaseFailures.note(KernelResult(unsafe cdma_unmap(rings, ringBytes)))
+        ReleaseFailures.note(descriptor.release())
     }
 
     private static let plain = SetupFlags.clamp | SetupFlags.completionSize
@@ -112,13 +114,13 @@ final class KernelRing: Carrier {
         return list
     }
 
-    static func probe(_ descriptor: Int32) -> [Bool] {
+    static func probe(_ ring: FileDescriptor) -> [Bool] {
         var probe = cdma_uring_probe()
         let result = unsafe withUnsafeMutablePointer(to: &probe) {
-            unsafe cdma_uring_register(descriptor, RegisterOperation.probe, $0, 256)
+            KernelResult(unsafe cdma_uring_register(ring.rawValue, RegisterOperation.probe, $0, 256))
         }
         var list = [Bool](repeating: false, count: 256)
-        guard result >= 0 else { return list }
+        guard result.errno == nil else { return list }
         unsafe withUnsafeBytes(of: &probe.operations) { bytes in
             let entries = unsafe bytes.bindMemory(to: cdma_uring_probe_operation.self)
             for index in 0..<min(Int(probe.count), 256) where unsafe entries[index].flags & 1 != 0 {
@@ -132,25 +134,25 @@ final class KernelRing: Carrier {
 
     var isKernel: Bool { true }
 
-    var door: Door {
-        if isDisabled { return Door(kind: .carrier, descriptor: -1, flags: 0) }
-        let kind: Door.Kind = setup & SetupFlags.submissionThread != 0 ? .thread : .kernel
-        return Door(kind: kind, descriptor: number, flags: numberFlags)
+    var submissionMethod: SubmissionMethod {
+        if isDisabled { return SubmissionMethod(kind: .carrier, ring: -1, flags: 0) }
+        let kind: SubmissionMethod.Kind = setup & SetupFlags.submissionThread != 0 ? .kernelThread : .systemCall
+        return SubmissionMethod(kind: kind, ring: number, flags: numberFlags)
     }
 
-    func submit(_ count: UInt32) -> Int32 {
-        if isDisabled { enable() }
+    func submit(_ count: UInt32) -> KernelResult {
+        if isDisabled, let refusal = enable() { return refusal }
         let wakes = setup & SetupFlags.submissionThread != 0 ? EnterFlags.wakeUp : 0
-        return cdma_uring_enter(number, count, 0, numberFlags | wakes, nil, 0)
+        return KernelResult(cdma_uring_enter(number, count, 0, numberFlags | wakes, nil, 0))
     }
 
-    func reap() -> Int32 {
-        if isDisabled { enable() }
-        return cdma_uring_enter(number, 0, 0, numberFlags | EnterFlags.getEvents, nil, 0)
+    func reap() -> KernelResult {
+        if isDisabled, let refusal = enable() { return refusal }
+        return KernelResult(cdma_uring_enter(number, 0, 0, numberFlags | EnterFlags.getEvents, nil, 0))
     }
 
-    func wait(_ count: UInt32, nanoseconds: Int64) -> Int32 {
-        if isDisabled { enable() }
+    func wait(_ count: UInt32, nanoseconds: Int64) -> KernelResult {
+        if isDisabled, let refusal = enable() { return refusal }
         var time = cdma_uring_timespec(seconds: nanoseconds / 1_000_000_000, nanoseconds: nanoseconds % 1_000_000_000)
         var submitting: UInt32 = count
         var flags = numberFlags | EnterFlags.getEvents | EnterFlags.argument
@@ -162,34 +164,37 @@ final class KernelRing: Carrier {
         return unsafe withUnsafeMutablePointer(to: &time) { time in
             var argument = cdma_uring_wait()
             argument.timeout = UInt64(UInt(bitPattern: time))
-            return unsafe cdma_uring_enter(
-                number, submitting, 1, flags, &argument, MemoryLayout<cdma_uring_wait>.size)
+            return KernelResult(
+                unsafe cdma_uring_enter(number, submitting, 1, flags, &argument, MemoryLayout<cdma_uring_wait>.size))
         }
     }
 
     func signal(_ event: Int32) -> Bool {
         unsafe withUnsafePointer(to: event) {
-            unsafe register(RegisterOperation.eventFile, UnsafeMutableRawPointer(mutating: $0), 1) >= 0
+            unsafe register(RegisterOperation.eventFile, UnsafeMutableRawPointer(mutating: $0), 1).errno == nil
         }
     }
 
-    func register(_ operation: UInt32, _ argument: UnsafeMutableRawPointer?, _ count: UInt32) -> Int32 {
-        unsafe cdma_uring_register(descriptor, operation, argument, count)
+    func register(_ operation: UInt32, _ argument: UnsafeMutableRawPointer?, _ count: UInt32) -> KernelResult {
+        KernelResult(unsafe cdma_uring_register(descriptor.rawValue, operation, argument, count))
     }
 
-    /// The calling thread becomes the one that the ring belongs to.
-    private func enable() {
+    /// The calling thread becomes the one that the ring belongs to. Returns what the kernel refuses that with; nil where it does not.
+    private func enable() -> KernelResult? {
+        let enabled = unsafe register(RegisterOperation.enable, nil, 0)
+        guard enabled.errno == nil else { return enabled }
         isDisabled = false
-        _ = cdma_uring_register(descriptor, RegisterOperation.enable, nil, 0)
         // The ring belongs to one thread: then its descriptor can be registered with that thread, and costs no look-up.
         var update = cdma_uring_resource_update()
         update.offset = .max
-        update.data = UInt64(descriptor)
+        update.data = UInt64(descriptor.rawValue)
         let result = unsafe withUnsafeMutablePointer(to: &update) {
-            unsafe cdma_uring_register(descriptor, RegisterOperation.ringFile, $0, 1)
+            unsafe register(RegisterOperation.ringFile, $0, 1)
         }
-        guard result == 1 else { return }
+        // A kernel older than 5.18 has no such register: then every call looks the descriptor up.
+        guard result == KernelResult(1) else { return nil }
         number = Int32(bitPattern: update.offset)
         numberFlags = EnterFlags.registeredRing
+        return nil
     }
 }

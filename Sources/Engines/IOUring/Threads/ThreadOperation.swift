@@ -3,6 +3,7 @@
 internal import CDMA
 internal import DMACore
 internal import DMAEngineKit
+internal import SystemPackage
 
 /// What a worker does with one submission: the system call that it stands for.
 enum ThreadOperation {
@@ -19,8 +20,8 @@ enum ThreadOperation {
     /// In a submission's `personality`: the file is one that makes a call wait.
     static let mayWait: UInt16 = 1
 
-    static func run(_ entry: cdma_uring_sqe, _ ring: ThreadRing) -> Int32 {
-        if ring.isCancelling { return -125 }
+    static func run(_ entry: cdma_uring_sqe, _ ring: ThreadRing) -> KernelResult {
+        if ring.isCancelling { return KernelResult(.canceled) }
         let fd = entry.fd
         let position = Int64(bitPattern: entry.offset)
         var single = Segment(address: entry.address, count: UInt64(entry.length))
@@ -28,7 +29,7 @@ enum ThreadOperation {
         let waits = entry.personality & mayWait != 0
         switch entry.opcode {
         case Opcode.nop:
-            return 0
+            return .success
         case Opcode.read:
             return attempt(waits, fd, 1, ring, entry.user_data) { flags in
                 unsafe cdma_file_read(fd, &single, 1, position, flags)
@@ -54,7 +55,9 @@ enum ThreadOperation {
                 unsafe cdma_socket_send(fd, list, Int(entry.length), Int32(bitPattern: entry.operation_flags) | 0x40)
             }
         case Opcode.sendMessage, Opcode.receiveMessage:
-            guard let message = unsafe list?.assumingMemoryBound(to: cdma_message.self).pointee else { return -14 }
+            guard let message = unsafe list?.assumingMemoryBound(to: cdma_message.self).pointee else {
+                return KernelResult(.badAddress)
+            }
             let sends = entry.opcode == Opcode.sendMessage
             return attempt(true, fd, sends ? 4 : 1, ring, entry.user_data) { _ in
                 cdma_socket_message(fd, message, Int32(bitPattern: entry.operation_flags) | 0x40, sends)
@@ -64,11 +67,11 @@ enum ThreadOperation {
                 Int64(entry.operation_flags)
             }
         case Opcode.fsync:
-            return cdma_file_sync(fd, entry.operation_flags & 1 != 0)
+            return KernelResult(cdma_file_sync(fd, entry.operation_flags & 1 != 0))
         case Opcode.fallocate:
-            return cdma_file_allocate(fd, Int32(entry.length), entry.offset, entry.address)
+            return KernelResult(cdma_file_allocate(fd, Int32(bitPattern: entry.length), entry.offset, entry.address))
         case Opcode.command where entry.offset == UInt64(cdma_uring_discard_operation()):
-            return cdma_block_discard(fd, entry.address, entry.address3)
+            return KernelResult(cdma_block_discard(fd, entry.address, entry.address3))
         case Opcode.splice:
             // POLLIN on the first: what stands still there, must not stand still in a system call. SPLICE_F_NONBLOCK.
             return attempt(true, entry.file_index, 1, ring, entry.user_data) { _ in
@@ -79,7 +82,7 @@ enum ThreadOperation {
                 cdma_file_tee(entry.file_index, fd, Int(entry.length), 2)
             }
         default:
-            return -22
+            return KernelResult(.invalidArgument)
         }
     }
 
@@ -87,31 +90,34 @@ enum ThreadOperation {
     /// without waiting.
     private static func attempt(
         _ waits: Bool, _ fd: Int32, _ events: Int16, _ ring: ThreadRing, _ name: UInt64, _ call: (Int32) -> Int64
-    ) -> Int32 {
-        guard waits else { return Int32(clamping: call(0)) }
+    ) -> KernelResult {
+        guard waits else { return KernelResult(Int32(clamping: call(0))) }
         while true {
-            let ready = cdma_file_await(fd, events, ring.cancelEvent, 1000)
-            if ring.isCancelling || ring.isCancelled(name) { return -125 }
-            if ready == -4 || ready == 0 { continue }
-            if ready < 0 { return ready }
-            guard ready & 1 != 0 else { continue }
-            let result = call(RWF_NOWAIT)
-            // Somebody else was quicker, or the other side of a splice is not ready.
-            if result == -11 {
+            let ready = KernelResult(cdma_file_await(fd, events, ring.cancelEvent.rawValue, 1000))
+            if ring.isCancelling || ring.isCancelled(name) { return KernelResult(.canceled) }
+            if ready.errno == .interrupted || ready == .success { continue }
+            if ready.errno != nil { return ready }
+            guard ready.rawValue & 1 != 0 else { continue }
+            let result = KernelResult(Int32(clamping: call(RWF_NOWAIT)))
+            switch result.errno {
+            case .resourceTemporarilyUnavailable?:
+                // Somebody else was quicker, or the other side of a splice is not ready.
                 cdma_sleep_until(cdma_monotonic_nanoseconds() + 100_000)
-                continue
+            case .notSupportedOnSocket?:
+                // A file that cannot be told not to wait; it is ready.
+                return KernelResult(Int32(clamping: call(0)))
+            default:
+                return result
             }
-            // A file that cannot be told not to wait; it is ready.
-            if result == -95 { return Int32(clamping: call(0)) }
-            return Int32(clamping: result)
         }
     }
 
     /// Whether those linked behind a submission are dropped.
-    static func breaksChain(_ entry: cdma_uring_sqe, _ result: Int32) -> Bool {
+    static func breaksChain(_ entry: cdma_uring_sqe, _ result: KernelResult) -> Bool {
         switch entry.opcode {
-        case Opcode.read, Opcode.write, Opcode.send, Opcode.receive: result < 0 || UInt32(result) != entry.length
-        default: result < 0
+        case Opcode.read, Opcode.write, Opcode.send, Opcode.receive:
+            result.errno != nil || UInt32(result.rawValue) != entry.length
+        default: result.errno != nil
         }
     }
 }

@@ -3,6 +3,7 @@
 internal import CDMA
 internal import DMACore
 internal import DMAThreads
+internal import SystemPackage
 
 /// A ring of our own in front of threads: for machines where io_uring is absent or forbidden. It has the kernel's shape, so
 /// that the engine above does not know the difference.
@@ -17,13 +18,14 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     private let submissions: UnsafeMutableRawPointer
     private let completions: UnsafeMutableRawPointer
     /// Can be read while whatever runs is to be cancelled.
-    let cancelEvent: Int32
+    let cancelEvent: FileDescriptor
     private var threads: [NativeThread] = []
+    /// The workers' turns: one takes submissions at a time, and one gives completions.
+    private let taking = Locked(())
+    private let giving = Locked(())
 
     init(_ configuration: IOUringConfiguration, submissions count: Int) throws(DMAError) {
-        let event = cdma_event_make(false)
-        guard event >= 0 else { throw DMAError(.kernelRefused, errno: -event) }
-        cancelEvent = event
+        cancelEvent = try FileDescriptor(KernelResult(cdma_event_make(false)))
         unsafe words = .allocate(byteCount: 1024, alignment: 64)
         unsafe words.initializeMemory(as: UInt8.self, repeating: 0, count: 1024)
         unsafe submissions = .allocate(byteCount: count * 64, alignment: 64)
@@ -49,7 +51,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
         unsafe words.deallocate()
         unsafe submissions.deallocate()
         unsafe completions.deallocate()
-        cdma_close(cancelEvent)
+        ReleaseFailures.note(cancelEvent.release())
     }
 
     /// Ends the threads. Bounded: whatever waits is cancelled, a system call that runs comes to its end.
@@ -69,8 +71,6 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     private var waiting: UnsafeMutableRawPointer { unsafe words + 448 }
     private var stopWord: UnsafeMutableRawPointer { unsafe words + 512 }
     private var cancelWord: UnsafeMutableRawPointer { unsafe words + 576 }
-    private var takeLock: UnsafeMutableRawPointer { unsafe words + 640 }
-    private var giveLock: UnsafeMutableRawPointer { unsafe words + 704 }
     /// The name of a submission whose end was asked for.
     private var cancelName: UnsafeMutableRawPointer { unsafe words + 832 }
     /// An event to be signalled for each completion, less 1 a number of a file; 0 for none.
@@ -85,24 +85,33 @@ final class ThreadRing: Carrier, @unchecked Sendable {
         let limit = cdma_monotonic_nanoseconds() + 10_000_000
         while unsafe cdma_load_acquire64(cancelName) != 0, cdma_monotonic_nanoseconds() < limit { cdma_relax() }
         unsafe cdma_store_release64(cancelName, name)
-        cdma_event_signal(cancelEvent)
+        ReleaseFailures.note(KernelResult(cdma_event_signal(cancelEvent.rawValue)))
     }
     /// Whether the end of a submission was asked for. The question clears the event, so that nobody else is disturbed for long.
-    func isCancelled(_ name: UInt64) -> Bool {
+    func isCancelled(_ name: UInt64) -> Bool { forgetCancellation(name) }
+
+    @discardableResult
+    private func forgetCancellation(_ name: UInt64) -> Bool {
         guard unsafe cdma_load_acquire64(cancelName) == name else { return false }
         unsafe cdma_store_release64(cancelName, 0)
-        if !isCancelling { cdma_event_clear(cancelEvent) }
+        if !isCancelling { clearCancelEvent() }
         return true
+    }
+
+    private func clearCancelEvent() {
+        let result = KernelResult(cdma_event_clear(cancelEvent.rawValue))
+        // Somebody else was quicker.
+        if result.errno != .resourceTemporarilyUnavailable { ReleaseFailures.note(result) }
     }
 
     /// Whether everything that waits comes back with ECANCELED, and nothing new begins.
     func cancel(_ on: Bool) {
         unsafe cdma_store_release32(cancelWord, on ? 1 : 0)
         if on {
-            cdma_event_signal(cancelEvent)
+            ReleaseFailures.note(KernelResult(cdma_event_signal(cancelEvent.rawValue)))
             ring(.max)
         } else {
-            cdma_event_clear(cancelEvent)
+            clearCancelEvent()
         }
     }
 
@@ -114,23 +123,23 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     // MARK: Carrier
 
     var isKernel: Bool { false }
-    var door: Door { Door(kind: .carrier, descriptor: -1, flags: 0) }
+    var submissionMethod: SubmissionMethod { SubmissionMethod(kind: .carrier, ring: -1, flags: 0) }
 
-    func submit(_ count: UInt32) -> Int32 {
+    func submit(_ count: UInt32) -> KernelResult {
         ring(Int32(clamping: count))
-        return Int32(clamping: count)
+        return KernelResult(Int32(clamping: count))
     }
 
-    func reap() -> Int32 { 0 }
+    func reap() -> KernelResult { .success }
 
-    func wait(_ count: UInt32, nanoseconds: Int64) -> Int32 {
-        if count > 0 { _ = submit(count) }
+    func wait(_ count: UInt32, nanoseconds: Int64) -> KernelResult {
+        if count > 0 { ring(Int32(clamping: count)) }
         let seen = unsafe cdma_load_acquire32(view.completionTail)
-        guard unsafe seen == cdma_load_acquire32(view.completionHead) else { return 0 }
+        guard unsafe seen == cdma_load_acquire32(view.completionHead) else { return .success }
         unsafe cdma_fetch_add32(waiting, 1)
         unsafe cdma_futex_wait(view.completionTail, seen, nanoseconds)
         unsafe cdma_fetch_add32(waiting, .max)
-        return unsafe cdma_load_acquire32(view.completionTail) == seen ? -62 : 0
+        return unsafe cdma_load_acquire32(view.completionTail) == seen ? KernelResult(.timeout) : .success
     }
 
     func signal(_ event: Int32) -> Bool {
@@ -138,7 +147,9 @@ final class ThreadRing: Carrier, @unchecked Sendable {
         return true
     }
 
-    func register(_ operation: UInt32, _ argument: UnsafeMutableRawPointer?, _ count: UInt32) -> Int32 { -38 }
+    func register(_ operation: UInt32, _ argument: UnsafeMutableRawPointer?, _ count: UInt32) -> KernelResult {
+        KernelResult(.noFunction)
+    }
 
     // MARK: Workers
 
@@ -164,7 +175,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
         var isBroken = false
         for entry in chain {
             if isBroken {
-                give(entry.user_data, -125)
+                give(entry.user_data, KernelResult(.canceled))
                 continue
             }
             let result = ThreadOperation.run(entry, self)
@@ -174,41 +185,34 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     }
 
     private func take() -> [cdma_uring_sqe] {
-        unsafe lock(takeLock)
-        defer { unsafe unlock(takeLock) }
-        var chain: [cdma_uring_sqe] = []
-        var head = unsafe cdma_load_acquire32(view.submissionHead)
-        let tail = unsafe cdma_load_acquire32(view.submissionTail)
-        while head != tail {
-            let entry = unsafe view.submission(head).pointee
-            chain.append(entry)
-            head &+= 1
-            if entry.flags & EntryFlags.link == 0 { break }
+        taking.withLock { _ in
+            var chain: [cdma_uring_sqe] = []
+            var head = unsafe cdma_load_acquire32(view.submissionHead)
+            let tail = unsafe cdma_load_acquire32(view.submissionTail)
+            while head != tail {
+                // SAFETY: the engine wrote the entry before it moved the tail, and writes to it again only after the head has moved.
+                let entry = unsafe view.submission(head).pointee
+                chain.append(entry)
+                head &+= 1
+                if entry.flags & EntryFlags.link == 0 { break }
+            }
+            unsafe cdma_store_release32(view.submissionHead, head)
+            return chain
         }
-        unsafe cdma_store_release32(view.submissionHead, head)
-        return chain
     }
 
-    private func give(_ userData: UInt64, _ result: Int32) {
-        // It may be over before anybody heard that its end was asked for.
-        _ = isCancelled(userData)
-        unsafe lock(giveLock)
-        let tail = unsafe cdma_load_acquire32(view.completionTail)
-        // There is room: the ring is twice as long as the one that submissions come from.
-        unsafe view.completion(tail).pointee = cdma_uring_cqe(user_data: userData, result: result, flags: 0)
-        unsafe cdma_store_release32(view.completionTail, tail &+ 1)
-        cdma_full_barrier()
-        unsafe unlock(giveLock)
+    private func give(_ userData: UInt64, _ result: KernelResult) {
+        // It may be over before anybody heard that its end was asked for: then nobody is to hear it of a later one.
+        forgetCancellation(userData)
+        giving.withLock { _ in
+            let tail = unsafe cdma_load_acquire32(view.completionTail)
+            // SAFETY: there is room, the ring is twice as long as the one that submissions come from; and one worker gives at a time.
+            unsafe view.completion(tail).pointee = cdma_uring_cqe(user_data: userData, result: result.rawValue, flags: 0)
+            unsafe cdma_store_release32(view.completionTail, tail &+ 1)
+            cdma_full_barrier()
+        }
         let event = unsafe cdma_load_acquire32(eventWord)
-        if event != 0 { cdma_event_signal(Int32(bitPattern: event &- 1)) }
+        if event != 0 { ReleaseFailures.note(KernelResult(cdma_event_signal(Int32(bitPattern: event &- 1)))) }
         if unsafe cdma_load_ordered32(waiting) != 0 { unsafe cdma_futex_wake(view.completionTail, .max) }
-    }
-
-    private func lock(_ word: UnsafeMutableRawPointer) {
-        if unsafe cdma_compare_exchange32(word, 0, 1) { return }
-        while unsafe cdma_exchange32(word, 2) != 0 { unsafe cdma_futex_wait(word, 2, 1_000_000_000) }
-    }
-    private func unlock(_ word: UnsafeMutableRawPointer) {
-        if unsafe cdma_exchange32(word, 0) == 2 { unsafe cdma_futex_wake(word, 1) }
     }
 }

@@ -2,17 +2,18 @@
 
 /// How submissions are started: words, so that the steady path neither looks into an object nor counts its references.
 @usableFromInline @frozen
-struct Door {
+struct SubmissionMethod {
     @usableFromInline
     enum Kind: UInt8 {
         /// By io_uring_enter(2).
-        case kernel
+        case systemCall
         /// The kernel's thread looks by itself, and is woken where it sleeps.
-        case thread
+        case kernelThread
         /// The carrier is asked.
         case carrier
     }
     @usableFromInline var kind: Kind
-    @usableFromInline var descriptor: Int32
+    /// The ring, or its number among the thread's registered ones.
+    @usableFromInline var ring: Int32
     @usableFromInline var flags: UInt32
 }

@@ -4,26 +4,12 @@ internal import CDMA
 internal import DMACore
 internal import DMAEngineKit
 
-/// How far a particular transaction has come.
+/// How far a transaction of the slow path has come.
 @usableFromInline @safe
-struct Detail {
-    enum Phase: UInt8 {
-        case unused
-        /// In the queue; not issued.
-        case queued
-        /// Issued; waits for its turn on a stream.
-        case waiting
-        /// Issued; held back by a pause.
-        case held
-        /// Requests of it are with the kernel.
-        case running
-        /// Waits until its file is ready; then goes on.
-        case polling
-    }
-
+struct SlowPathTransaction {
     // SAFETY: it names no address.
     var descriptor = unsafe Descriptor(kind: .null)
-    var phase = Phase.unused
+    private(set) var state = TransactionState.none
     /// The file, and the second one of a command between two; -1 for none.
     var file = -1
     var second = -1
@@ -35,21 +21,14 @@ struct Detail {
     var retries = 0
     /// Whether a stream's order holds it.
     var hasTurn = false
-    /// Which way of several a command has come to.
-    var step = 0
+    /// Which of the ways to do a command is tried.
+    var method = 0
     /// Whether its end was asked for, alone or with all of its file.
     var isCancelled = false
     /// How it stands to its file's gate, where it has passed it.
     var gate: WriteGate.Kind?
-    /// Whether the request under way goes past the page cache, and whether none of the transaction may.
-    var isDirect = false
+    /// Whether none of it may go past the page cache.
     var avoidsDirect = false
-    /// What the parts of a chain were to move, and what they moved; a chain of none is a single request.
-    var chain: SIMD4<Int64> = .zero
-    var moved: SIMD4<Int64> = .zero
-    var parts = 0
-    /// What a zero-copy send came to, while its memory is still in use.
-    var sent: Int32 = 0
     /// The header of a message with a list, made when first needed.
     var message: UnsafeMutablePointer<cdma_message>?
     /// Room for the rest of a list: made when first needed, kept for the slot's next uses.
@@ -63,11 +42,17 @@ struct Detail {
     mutating func begin(_ descriptor: Descriptor, file: Int) {
         let scratch = unsafe scratch
         let message = unsafe message
-        self = Detail()
+        self = SlowPathTransaction()
         unsafe self.scratch = unsafe scratch
         unsafe self.message = unsafe message
         self.descriptor = descriptor
         self.file = file
-        phase = .queued
+    }
+
+    /// Changes the state; false, and nothing changed, where the event cannot happen in it.
+    mutating func apply(_ event: TransactionState.Event) -> Bool {
+        guard let next = state.after(event) else { return false }
+        state = next
+        return true
     }
 }

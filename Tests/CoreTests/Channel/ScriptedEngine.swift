@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMACore
+import DMAEngineKit
+
+/// An engine that does what a test says, word by word; it moves nothing.
+struct ScriptedEngine: ~Copyable, Engine {
+    /// What happened to it, for after its end.
+    final class Log: @unchecked Sendable {
+        var events: [String] = []
+    }
+    struct Settings: Equatable, Sendable { var rate: UInt32 }
+
+    var capabilities: Capabilities
+    var addressing = EngineAddressing.cpu
+    var isGone = false
+    /// What `enqueue` answers.
+    var result = EnqueueResult.accepted
+    var stops = true
+    /// What is reported of each transaction, but for its tag.
+    var ending = Completion(tag: 0)
+    /// Reported before anything else; cyclic transactions do not end by themselves then.
+    var periods: [Completion] = []
+    let log: Log
+    private(set) var queued: [UInt32] = []
+    private(set) var descriptors: [Descriptor] = []
+    private var issued = 0
+
+    init(_ operations: OperationSet = [.copy, .fill, .cyclic, .null], depth: Int = 4, log: Log = Log()) {
+        capabilities = Capabilities(name: "scripted", operations: operations, depth: depth)
+        self.log = log
+    }
+
+    deinit { log.events.append("end") }
+
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        guard result == .accepted else { return result }
+        queued.append(tag)
+        descriptors.append(descriptor)
+        return .accepted
+    }
+    mutating func issuePending() { issued = queued.count }
+    mutating func next() -> Completion? {
+        if !periods.isEmpty { return periods.removeFirst() }
+        let isEndless = descriptors.first?.kind == .cyclic && ending == Completion(tag: 0)
+        guard !isEndless, issued > 0, !isGone, stops else { return nil }
+        issued -= 1
+        var completion = ending
+        completion.tag = queued.removeFirst()
+        return completion
+    }
+    mutating func terminate() { log.events.append("terminate") }
+    mutating func quiesce(by deadline: Deadline) -> Bool {
+        log.events.append("quiesce")
+        if stops { (queued, issued) = ([], 0) }
+        return stops
+    }
+    mutating func willBeParked() { log.events.append("parked") }
+    mutating func apply(_ settings: Settings) throws(DMAError) {
+        guard settings.rate <= 192_000 else { throw DMAError(.badConfiguration, asked: UInt64(settings.rate), limit: 192_000) }
+        log.events.append("rate \(settings.rate)")
+    }
+}
