@@ -34,7 +34,7 @@ public struct SeededRandom: RandomNumberGenerator, Sendable {
         unsafe [UInt8](unsafeUninitializedCapacity: max(count, 0)) { buffer, filled in
             // SAFETY: whole words and then single bytes, each inside the capacity that was asked for.
             var offset = 0
-            let raw = unsafe UnsafeMutableRawBufferPointer(buffer)
+            let raw = UnsafeMutableRawBufferPointer(buffer)
             while offset + 8 <= count {
                 unsafe raw.storeBytes(of: next(), toByteOffset: offset, as: UInt64.self)
                 offset += 8
