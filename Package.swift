@@ -153,6 +153,9 @@ let package = Package(
             name: "DMAChannelTests", dependencies: ["DMACore", "ScriptedEngines"], path: "Tests/CoreTests/Channel",
             swiftSettings: house),
         .testTarget(
+            name: "DMAModesTests", dependencies: ["DMACore", "ScriptedEngines"], path: "Tests/ModesTests",
+            swiftSettings: house),
+        .testTarget(
             name: "DMAConformanceTests", dependencies: ["DMAConformance", "DMACore", "ScriptedEngines"],
             path: "Tests/ConformanceTests", swiftSettings: house),
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
