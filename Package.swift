@@ -131,6 +131,14 @@ let package = Package(
         .target(
             name: "ScriptedEngines", dependencies: ["CDMA", "DMACore", "DMAThreads"], path: "Tests/ScriptedEngines",
             swiftSettings: house),
+        // Random programs and inputs; the driver runs them by a seed or under libFuzzer.
+        .target(
+            name: "DMAFuzz", dependencies: ["DMA", "DMABench", "DMACore", "DMAReport", "DMASelfTest", "ScriptedEngines"],
+            path: "Fuzz/Entries", swiftSettings: house),
+        .executableTarget(name: "dma-fuzz", dependencies: ["DMAFuzz"], path: "Fuzz/Driver", swiftSettings: house),
+        .testTarget(
+            name: "DMAFuzzTests", dependencies: ["DMAFuzz", "DMACore", "ScriptedEngines"], path: "Fuzz/Tests",
+            swiftSettings: house),
         .target(name: "DMAConformance", dependencies: ["DMACore"], path: "Sources/Conformance", swiftSettings: house),
         .target(name: "CountedRing", path: "Benchmarks/Counted/C"),
         .executableTarget(

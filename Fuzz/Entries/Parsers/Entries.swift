@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension FuzzEntry {
+    /// Every entry.
+    public static let all: [FuzzEntry] = [channels] + parsers
+    static let parsers: [FuzzEntry] = []
+}
