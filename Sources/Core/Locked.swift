@@ -7,6 +7,7 @@ internal import CDMA
 /// A lock of our own words and not Synchronization's Mutex, because the thread sanitizer takes whatever the latter guards for a race:
 /// with atomics that it sees, its reports mean something. And not the C library's, which costs a suspension ninety instructions.
 /// Source: U. Drepper, "Futexes Are Tricky", the second mutex: 0 free, 1 taken, 2 taken and somebody may sleep.
+// SAFETY: the value is touched by one thread at a time, the one that has set the word; both live at addresses of their own.
 @safe
 package struct Locked<Value>: ~Copyable, @unchecked Sendable {
     // Both live at addresses of their own as long as this value, and `value` is touched between take and give alone.

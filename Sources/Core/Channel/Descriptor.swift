@@ -20,7 +20,7 @@ public struct Segment: Equatable, Sendable {
 /// Operations with one source and one destination use `source`, `destination` and `count` alone. XOR and PQ, scatter lists and
 /// peripheral lists have their operands in `operands`: `sourceCount` segments, then `destinationCount`. The list stays valid until
 /// the engine has reported the transaction's completion or has quiesced.
-// Safe to hold: the pointers are followed only by engines, which are at the bottom, and by the checked accessors below.
+// SAFETY: words, and pointers that only engines follow, and the checked accessors below; holding or sending them touches no memory.
 @frozen @safe
 public struct Descriptor: @unchecked Sendable {
     /// What is to be done.

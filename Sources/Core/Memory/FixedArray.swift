@@ -77,5 +77,5 @@ public struct FixedArray<Element: ~Copyable>: ~Copyable {
     }
 }
 
-/// The elements are the array's own, reached only through it.
+// SAFETY: the elements are the array's own, reached only through it, and may be sent themselves.
 extension FixedArray: @unchecked Sendable where Element: Sendable & ~Copyable {}

@@ -100,5 +100,5 @@ public struct RingMemory<Element: BitwiseCopyable>: ~Copyable {
     }
 }
 
-/// The pointer leads into `memory`, which this value alone owns.
+// SAFETY: the pointer leads into `memory`, which this value alone owns.
 extension RingMemory: @unchecked Sendable {}
