@@ -72,7 +72,8 @@ struct Generator {
             let outcome = entry.run(bytes)
             done += UInt64(max(outcome.steps, 1))
             if let failure = outcome.failure {
-                print("failure \(outcome.length) \(failure)")
+                // On one line, whatever of the input is in it.
+                print("failure \(outcome.length) \(failure.debugDescription)")
                 fflush(nil)
                 return 1
             }

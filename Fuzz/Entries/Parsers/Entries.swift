@@ -2,6 +2,5 @@
 
 extension FuzzEntry {
     /// Every entry.
-    public static let all: [FuzzEntry] = [channels] + parsers
-    static let parsers: [FuzzEntry] = []
+    public static let all: [FuzzEntry] = [channels] + systemParsers + benchParsers
 }
