@@ -93,7 +93,8 @@ struct Client: ~Copyable {
         _ times: Int, _ body: (consuming Two, TransactionModel) throws(ProgramFailure) -> Void
     ) throws(ProgramFailure) {
         for _ in 0..<times {
-            guard let finished = channel.next() else { return }
+            // Not the end: an engine does a part of its work at each look.
+            guard let finished = channel.next() else { continue }
             try settle(finished, body)
         }
     }
