@@ -9,6 +9,7 @@ private let usage = """
     usage: dma-fuzz list
            dma-fuzz run ENTRY [--seed SEED] [--steps STEPS]
            dma-fuzz replay ENTRY FILE…
+           dma-fuzz extremes
 
     """
 
@@ -49,6 +50,8 @@ enum Command {
                 generator.run(
                     from: number("--from", arguments, 0), steps: number("--steps", arguments, .max),
                     only: arguments.contains("--length") ? Int(number("--length", arguments, 0)) : nil))
+        case "extremes":
+            exit(arguments.count > 1 ? Extremes.run(from: number("--from", arguments, 0)) : Extremes.supervise())
         case "replay" where arguments.count >= 3:
             var code: Int32 = 0
             for path in arguments.dropFirst(2) {

@@ -89,7 +89,8 @@ struct Generator {
     /// Runs so many steps in a child. 0 where nothing was found.
     func supervise(steps: UInt64) -> Int32 {
         let began = Date()
-        let (code, lines) = child(["--steps", String(steps)])
+        let found = child(["--steps", String(steps)])
+        let (code, lines) = (found.code, found.lines)
         let fields = (lines.last ?? "").split(separator: " ")
         if code == 0, fields.first == "done", fields.count == 3 {
             print(
@@ -121,26 +122,14 @@ struct Generator {
         var (low, high) = (0, length)
         while low < high {
             let middle = (low + high) / 2
-            let (code, _) = child(["--from", String(number), "--length", String(middle)])
-            if code == 0 { low = middle + 1 } else { high = middle }
+            if child(["--from", String(number), "--length", String(middle)]).code == 0 {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
         return high
     }
 
-    private func child(_ arguments: [String]) -> (code: Int32, lines: [Substring]) {
-        let process = Process()
-        process.executableURL = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
-        process.arguments = ["child", entry.name, "--seed", String(seed)] + arguments
-        var environment = ProcessInfo.processInfo.environment
-        // A crash ends at once; the input is what is wanted.
-        environment["SWIFT_BACKTRACE"] = environment["SWIFT_BACKTRACE"] ?? "enable=no"
-        process.environment = environment
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        do { try process.run() } catch { return (127, []) }
-        let output = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        let code = process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
-        return (code, String(decoding: output, as: UTF8.self).split(separator: "\n"))
-    }
+    private func child(_ arguments: [String]) -> Child { Child(["child", entry.name, "--seed", String(seed)] + arguments) }
 }
