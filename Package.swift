@@ -23,6 +23,7 @@ let package = Package(
     name: "swift-dma",
     products: [
         .library(name: "DMA", targets: ["DMA"]),
+        .library(name: "DMADriverKit", targets: ["DMADriverKit"]),
         .library(name: "DMACore", targets: ["DMACore"]),
         .library(name: "DMACPUEngine", targets: ["DMACPUEngine"]),
         .library(name: "DMAIOUringEngine", targets: ["DMAIOUringEngine"]),
@@ -47,50 +48,56 @@ let package = Package(
     targets: [
         .target(name: "CDMA", path: "Sources/CDMA"),
         .systemLibrary(name: "CISAL", path: "Sources/CISAL", providers: [.apt(["libisal-dev"])]),
-        .target(name: "DMACore", dependencies: ["CDMA"], path: "Sources/Core", swiftSettings: house),
-        .target(name: "DMAThreads", dependencies: ["DMACore"], path: "Sources/Threads", swiftSettings: house),
+        .target(name: "DMATypes", dependencies: ["CDMA"], path: "Sources/Types", swiftSettings: house),
+        .target(name: "DMAEngineKit", dependencies: ["CDMA", "DMATypes"], path: "Sources/EngineKit", swiftSettings: house),
+        .target(
+            name: "DMACore", dependencies: ["CDMA", "DMATypes", "DMAEngineKit"], path: "Sources/Core", swiftSettings: house),
+        .target(
+            name: "DMADriverKit", dependencies: ["CDMA", "DMATypes", "DMAEngineKit", "DMACore"], path: "Sources/DriverKit",
+            swiftSettings: house),
+        .target(name: "DMAThreads", dependencies: ["DMATypes"], path: "Sources/Threads", swiftSettings: house),
         .testTarget(
-            name: "DMAThreadsTests", dependencies: ["DMACore", "DMAThreads"], path: "Tests/ThreadsTests", swiftSettings: house),
+            name: "DMAThreadsTests", dependencies: ["DMACore", "DMAEngineKit", "DMAThreads"], path: "Tests/ThreadsTests", swiftSettings: house),
         .target(
             name: "DMACPUEngine",
             dependencies: [
-                "CDMA", "DMACore", "DMAThreads",
+                "CDMA", "DMACore", "DMAEngineKit", "DMAThreads",
                 .target(name: "CISAL", condition: .when(traits: ["ISAL"])),
             ],
             path: "Sources/Engines/CPU", swiftSettings: house),
         .target(
-            name: "DMAIOUringEngine", dependencies: ["CDMA", "DMACore", "DMAThreads"], path: "Sources/Engines/IOUring",
+            name: "DMAIOUringEngine", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAThreads"], path: "Sources/Engines/IOUring",
             swiftSettings: house),
         .target(
-            name: "DMA", dependencies: ["CDMA", "DMACore", "DMACPUEngine", "DMAIOUringEngine", "DMAThreads"],
+            name: "DMA", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMACPUEngine", "DMAIOUringEngine", "DMAThreads"],
             path: "Sources/System",
             swiftSettings: house),
         .target(
             name: "DMASelfTest",
-            dependencies: ["CDMA", "DMA", "DMAConformance", "DMACore", "DMACPUEngine", "DMAIOUringEngine"],
+            dependencies: ["CDMA", "DMA", "DMAConformance", "DMACore", "DMAEngineKit", "DMACPUEngine", "DMAIOUringEngine"],
             path: "Sources/SelfTest", swiftSettings: house),
         .target(
             name: "DMABench",
             dependencies: [
-                "CDMA", "DMA", "DMACore", "DMAThreads", .product(name: "Histogram", package: "hdrhistogram-swift"),
+                "CDMA", "DMA", "DMACore", "DMAEngineKit", "DMAThreads", .product(name: "Histogram", package: "hdrhistogram-swift"),
                 .product(name: "Yams", package: "Yams"),
             ],
             path: "Sources/Bench", swiftSettings: house),
         .target(name: "DMAReport", dependencies: ["DMABench"], path: "Sources/Report", swiftSettings: house),
         .target(
-            name: "DMALogging", dependencies: ["DMACore", .product(name: "Logging", package: "swift-log")],
+            name: "DMALogging", dependencies: ["DMACore", "DMAEngineKit", .product(name: "Logging", package: "swift-log")],
             path: "Sources/Adapters/Logging", swiftSettings: house),
         .target(
-            name: "DMAMetrics", dependencies: ["DMACore", .product(name: "CoreMetrics", package: "swift-metrics")],
+            name: "DMAMetrics", dependencies: ["DMACore", "DMAEngineKit", .product(name: "CoreMetrics", package: "swift-metrics")],
             path: "Sources/Adapters/Metrics", swiftSettings: house),
         .target(
             name: "DMAServiceLifecycle",
-            dependencies: ["DMACore", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")],
+            dependencies: ["DMACore", "DMAEngineKit", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")],
             path: "Sources/Adapters/ServiceLifecycle", swiftSettings: house),
         .testTarget(
             name: "DMAAdapterTests",
             dependencies: [
-                "DMACore", "DMACPUEngine", "DMALogging", "DMAMetrics", "DMAServiceLifecycle", "ScriptedEngines",
+                "DMACore", "DMAEngineKit", "DMACPUEngine", "DMALogging", "DMAMetrics", "DMAServiceLifecycle", "ScriptedEngines",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -99,12 +106,12 @@ let package = Package(
         .testTarget(
             name: "DMAToolTests",
             dependencies: [
-                "DMATestSupport", "DMA", "DMABench", "DMAConformance", "DMACPUEngine", "DMACore", "DMASelfTest",
+                "DMATestSupport", "DMA", "DMABench", "DMAConformance", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMASelfTest",
                 "ScriptedEngines", "dmactl",
             ],
             path: "Tests/ToolTests", swiftSettings: house),
         .testTarget(
-            name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore", "DMATestSupport"], path: "Tests/BenchTests",
+            name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore", "DMAEngineKit", "DMATestSupport"], path: "Tests/BenchTests",
             swiftSettings: house),
         .testTarget(
             name: "DMAReportTests", dependencies: ["DMABench", "DMAReport", "DMATestSupport"], path: "Tests/ReportTests",
@@ -112,73 +119,76 @@ let package = Package(
         .executableTarget(
             name: "dmactl",
             dependencies: [
-                "DMA", "DMABench", "DMAConformance", "DMACore", "DMAReport", "DMASelfTest", "DMAThreads",
+                "DMA", "DMABench", "DMAConformance", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest", "DMAThreads",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Tool", swiftSettings: house),
         .testTarget(
             name: "DMASelfTestTests",
             dependencies: [
-                "DMA", "DMAConformance", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "DMASelfTest", "DMATestSupport",
+                "DMA", "DMAConformance", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAIOUringEngine", "DMASelfTest", "DMATestSupport",
             ],
             path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(
-            name: "DMASystemTests", dependencies: ["DMATestSupport", "DMA", "DMACore", "DMAIOUringEngine"],
+            name: "DMASystemTests", dependencies: ["DMATestSupport", "DMA", "DMACore", "DMAEngineKit", "DMAIOUringEngine"],
             path: "Tests/SystemTests",
             swiftSettings: house),
         // Programs, loop disks, folders and seeds for tests.
         .target(name: "DMATestSupport", path: "Tests/Support", swiftSettings: house),
         .target(
-            name: "ScriptedEngines", dependencies: ["CDMA", "DMACore", "DMAThreads"], path: "Tests/ScriptedEngines",
+            name: "ScriptedEngines", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAThreads"], path: "Tests/ScriptedEngines",
             swiftSettings: house),
         // Random programs and inputs; the driver runs them by a seed or under libFuzzer.
         .target(
-            name: "DMAFuzz", dependencies: ["DMA", "DMABench", "DMACore", "DMAReport", "DMASelfTest", "ScriptedEngines"],
+            name: "DMAFuzz", dependencies: [
+                "DMA", "DMABench", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest",
+                "ScriptedEngines",
+            ],
             path: "Fuzz/Entries", swiftSettings: house),
         .executableTarget(name: "dma-fuzz", dependencies: ["DMAFuzz"], path: "Fuzz/Driver", swiftSettings: house),
         .testTarget(
-            name: "DMAFuzzTests", dependencies: ["DMAFuzz", "DMACore", "ScriptedEngines"], path: "Fuzz/Tests",
+            name: "DMAFuzzTests", dependencies: ["DMAFuzz", "DMACore", "DMAEngineKit", "ScriptedEngines"], path: "Fuzz/Tests",
             swiftSettings: house),
-        .target(name: "DMAConformance", dependencies: ["DMACore"], path: "Sources/Conformance", swiftSettings: house),
+        .target(name: "DMAConformance", dependencies: ["DMACore", "DMAEngineKit"], path: "Sources/Conformance", swiftSettings: house),
         .target(name: "CountedRing", path: "Benchmarks/Counted/C"),
         .executableTarget(
             name: "dma-counted",
-            dependencies: ["CountedRing", "DMACPUEngine", "DMACore", "DMAIOUringEngine", "ScriptedEngines"],
+            dependencies: ["CountedRing", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAIOUringEngine", "ScriptedEngines"],
             path: "Benchmarks/Counted/Swift", swiftSettings: house),
         .executableTarget(
-            name: "dma-benchmark-storage", dependencies: ["DMACore", "DMAIOUringEngine"], path: "Benchmarks/storage/Swift",
+            name: "dma-benchmark-storage", dependencies: ["DMACore", "DMAEngineKit", "DMAIOUringEngine"], path: "Benchmarks/storage/Swift",
             swiftSettings: house),
         .target(name: "BenchmarkPeers", path: "Benchmarks/CPU/Peers"),
         .executableTarget(
-            name: "dma-benchmark-cpu", dependencies: ["BenchmarkPeers", "DMACPUEngine", "DMACore"],
+            name: "dma-benchmark-cpu", dependencies: ["BenchmarkPeers", "DMACPUEngine", "DMACore", "DMAEngineKit"],
             path: "Benchmarks/CPU/Swift", swiftSettings: house),
         .testTarget(
-            name: "DMACoreTests", dependencies: ["CDMA", "DMACore", "DMATestSupport"], path: "Tests/CoreTests",
+            name: "DMACoreTests", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMADriverKit", "DMATestSupport"], path: "Tests/CoreTests",
             exclude: ["Channel"],
             swiftSettings: house),
         // Apart, because the scripted engines' module brings CDMA's view of the C library with it.
         .testTarget(
-            name: "DMAChannelTests", dependencies: ["DMACore", "ScriptedEngines"], path: "Tests/CoreTests/Channel",
+            name: "DMAChannelTests", dependencies: ["DMACore", "DMAEngineKit", "ScriptedEngines"], path: "Tests/CoreTests/Channel",
             swiftSettings: house),
         .testTarget(
-            name: "DMAModesTests", dependencies: ["DMACore", "ScriptedEngines"], path: "Tests/ModesTests",
+            name: "DMAModesTests", dependencies: ["DMACore", "DMAEngineKit", "ScriptedEngines"], path: "Tests/ModesTests",
             swiftSettings: house),
         .testTarget(
-            name: "DMAConformanceTests", dependencies: ["DMAConformance", "DMACore", "ScriptedEngines"],
+            name: "DMAConformanceTests", dependencies: ["DMAConformance", "DMACore", "DMAEngineKit", "ScriptedEngines"],
             path: "Tests/ConformanceTests", swiftSettings: house),
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(
-            name: "DMACompileFailTests", dependencies: ["DMACore", "DMATestSupport"], path: "Tests/CompileFailTests",
+            name: "DMACompileFailTests", dependencies: ["DMACore", "DMAEngineKit", "DMATestSupport"], path: "Tests/CompileFailTests",
             swiftSettings: house),
         // Takes io_uring away from a test's process.
         .target(name: "ForbiddenSystemCalls", path: "Tests/ForbiddenSystemCalls"),
         .testTarget(
             name: "DMAIOUringEngineTests",
-            dependencies: ["CDMA", "DMACore", "DMAIOUringEngine", "ForbiddenSystemCalls", "DMATestSupport"],
+            dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAIOUringEngine", "ForbiddenSystemCalls", "DMATestSupport"],
             path: "Tests/IOUringEngineTests",
             swiftSettings: house),
         .testTarget(
-            name: "DMACPUEngineTests", dependencies: ["DMACore", "DMACPUEngine", "DMATestSupport"],
+            name: "DMACPUEngineTests", dependencies: ["DMACore", "DMAEngineKit", "DMACPUEngine", "DMATestSupport"],
             path: "Tests/CPUEngineTests",
             swiftSettings: house),
     ]
@@ -197,7 +207,7 @@ package.targets += ["FirstCopy", "Copies", "Buffers", "Channels", "Modes", "Erro
 // would cost minutes each time, and is not looked at.
 if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
     let rooms: Set = [
-        "CDMA", "CISAL", "DMACore", "DMAThreads", "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests",
+        "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMAThreads", "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests",
         "DMATestSupport",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }

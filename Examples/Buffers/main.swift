@@ -25,7 +25,7 @@ func mapAndUnmap() throws(DMAError) {
     let buffer = try Buffer(count: 4096)
     switch buffer.map(for: domain, direction: .toDevice) {
     case .mapped(let mapped):
-        print("the device reads \(mapped.count) bytes at \(mapped.region(at: 0).start)")
+        print("the device reads \(mapped.count) bytes at \(mapped.iova)")
         let again = try mapped.unmap()
         print("the CPU has \(again.count) bytes back")
     case .failed(let error, let buffer):

@@ -74,7 +74,7 @@ func hotLoop() throws(DMAError) {
     let domain = Domain(name: "cpu")
     let memory = try Buffer(count: 64 * 4096).mapped(for: domain, direction: .bidirectional)
     var pool = try Pool(memory, blockSize: 4096)
-    var channel = try Channel(CPUEngine(), domain: domain.id, of: Pair<Block, Block>.self)
+    var channel = try Channel(CPUEngine(), domain: domain, of: Pair<Block, Block>.self)
     var copied = 0
     while copied < 1000 {
         while let source = pool.lease() {

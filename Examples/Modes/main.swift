@@ -6,7 +6,7 @@ import DMACore
 
 func burst(_ domain: Domain) throws(DMAError) {
     // snippet: burst
-    var channel = try Channel(PacedEngine(CPUEngine(), mode: .burst), domain: domain.id, of: MappedBuffer.self)
+    var channel = try Channel(PacedEngine(CPUEngine(), mode: .burst), domain: domain, of: MappedBuffer.self)
     let memory = try Buffer(count: 1 << 20).mapped(for: domain, direction: .fromDevice)
     let cookie = try channel.submit(.fill(pattern: 0), memory).get()
     channel.issuePending()
@@ -18,14 +18,14 @@ func burst(_ domain: Domain) throws(DMAError) {
 func steal(_ domain: Domain) throws(DMAError) {
     // snippet: cycle-stealing
     let paced = try PacedEngine(CPUEngine(), mode: .cycleStealing(share: 0.25), quantum: 64 << 10)
-    var channel = try Channel(paced, domain: domain.id, of: MappedBuffer.self)
+    var channel = try Channel(paced, domain: domain, of: MappedBuffer.self)
     let memory = try Buffer(count: 16 << 20).mapped(for: domain, direction: .fromDevice)
     let began = Deadline.now
     let cookie = try channel.submit(.fill(pattern: 0), memory).get()
     channel.issuePending()
     while try channel.status(of: cookie) != .complete {
         // Between the quanta this thread has the processor for itself, and may as well sleep.
-        _ = channel.wait(until: .after(milliseconds: 100))
+        _ = try channel.wait(until: .after(milliseconds: 100))
     }
     print("cycle stealing: \((Deadline.now.nanoseconds - began.nanoseconds) / 1000) µs at a quarter of the time")
     // end
@@ -35,7 +35,7 @@ func demand(_ domain: Domain) throws(DMAError) {
     // snippet: demand
     let line = DemandLine()
     let paced = try PacedEngine(CPUEngine(), mode: .demand(line), quantum: 4096)
-    var channel = try Channel(paced, domain: domain.id, of: MappedBuffer.self)
+    var channel = try Channel(paced, domain: domain, of: MappedBuffer.self)
     let memory = try Buffer(count: 64 << 10).mapped(for: domain, direction: .fromDevice)
     let cookie = try channel.submit(.fill(pattern: 0), memory).get()
     channel.issuePending()
@@ -54,7 +54,7 @@ func demand(_ domain: Domain) throws(DMAError) {
 func deadline(_ domain: Domain) throws(DMAError) {
     // snippet: deadline
     let paced = try PacedEngine(CPUEngine(), mode: .cycleStealing(share: 0.01), quantum: 64 << 10)
-    var channel = try Channel(paced, domain: domain.id, of: MappedBuffer.self)
+    var channel = try Channel(paced, domain: domain, of: MappedBuffer.self)
     let memory = try Buffer(count: 4 << 20).mapped(for: domain, direction: .fromDevice)
     let late = Transaction(.fill(pattern: 0), memory, deadline: .after(nanoseconds: 1000))
     _ = try channel.submit(late).get()

@@ -23,11 +23,11 @@ struct Generator {
 
     /// Input `number`: random bytes, or one of the corpus with some of its bytes changed.
     func input(_ number: UInt64) -> [UInt8] {
+        if number < UInt64(corpus.count) { return corpus[Int(number)] }
         var random = ProgramRandom(seed: seed ^ number &* 0x2545_f491_4f6c_dd1d)
-        guard !corpus.isEmpty, number % 8 != 0 else {
+        guard !corpus.isEmpty, number % 8 != 0, number % 4 == 1 || !entry.isProgram else {
             return random.bytes(Int(random.next() % UInt64(entry.length)))
         }
-        if number < UInt64(corpus.count) { return corpus[Int(number)] }
         var bytes = corpus[Int(random.next() % UInt64(corpus.count))]
         for _ in 0...(random.next() % 6) { change(&bytes, &random) }
         return bytes

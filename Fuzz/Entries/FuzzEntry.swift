@@ -16,6 +16,8 @@ public struct FuzzEntry: Sendable {
     public let name: String
     /// Bytes of an input that are worth while, at most.
     public let length: Int
+    /// Whether any bytes are a program: random ones are then as good as changed ones of the corpus.
+    public let isProgram: Bool
     /// Does what the bytes say.
     public let run: @Sendable ([UInt8]) -> Outcome
 
@@ -23,21 +25,22 @@ public struct FuzzEntry: Sendable {
     public static func named(_ name: String) -> FuzzEntry? { all.first { $0.name == name } }
 
     /// Random programs over the public interface.
-    static let channels = FuzzEntry(name: "channels", length: 1500) { bytes in
+    static let channels = FuzzEntry(name: "channels", length: 1500, isProgram: true) { bytes in
         let outcome = ChannelProgram.run(bytes)
         return Outcome(failure: outcome.failure?.description, length: outcome.length, steps: outcome.steps)
     }
 
     /// An entry that has nothing to find but a trap.
     init(parser name: String, length: Int = 4096, _ parse: @escaping @Sendable ([UInt8]) -> String?) {
-        self.init(name: name, length: length) { bytes in
+        self.init(name: name, length: length, isProgram: false) { bytes in
             Outcome(failure: parse(bytes), length: bytes.count, steps: 1)
         }
     }
 
-    private init(name: String, length: Int, run: @escaping @Sendable ([UInt8]) -> Outcome) {
+    private init(name: String, length: Int, isProgram: Bool, run: @escaping @Sendable ([UInt8]) -> Outcome) {
         self.name = name
         self.length = length
+        self.isProgram = isProgram
         self.run = run
     }
 }

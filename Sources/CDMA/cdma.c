@@ -1,6 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// SwiftPM builds a C target only if it has a source file. The module is header-only but for this one word, which must be
-// the same object in every Swift module that has inlined the question whether the sanitizer is on.
+// The module is header-only except for two words, which must be the same objects in every Swift module that has inlined a load of them:
+// whether the sanitizer is on, and how many forks away from the first process this one is.
 #include "CDMA.h"
 
+#include <pthread.h>
+
 uint32_t cdma_sanitizer_word = 0;
+uint32_t cdma_fork_word = 1;
+
+static void count_fork(void) {
+    // The child has one thread. 0 stays free for "belongs to no process".
+    uint32_t next = cdma_fork_word + 1;
+    __atomic_store_n(&cdma_fork_word, next ? next : 1, __ATOMIC_RELAXED);
+}
+
+// Fails only for want of memory, at start; then channels of a child are not told from those of its parent, as without this.
+__attribute__((constructor)) static void watch_forks(void) { (void)pthread_atfork(NULL, NULL, count_fork); }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMAEngineKit
+
 /// How work that takes long is told to end early, with what it has: a measurement, a conformance suite, a self-test.
 ///
 /// It is no cancellation of a task: that reaches every `await`, also one on a transfer, which would then seem to have failed. Work that was

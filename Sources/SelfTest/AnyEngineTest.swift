@@ -3,6 +3,7 @@
 internal import DMA
 internal import DMAConformance
 internal import DMACore
+internal import DMAEngineKit
 internal import Synchronization
 
 // What holds for every engine, whoever provides it.
@@ -41,7 +42,7 @@ extension SelfTest {
         let channels = ChannelsInTurn(channel.map { $0..<$0 + 1 } ?? 0..<max(offer.channels, 1))
         let make: @Sendable () throws(DMAError) -> AnyEngine = { () throws(DMAError) in
             let (number, lease) = try channels.next()
-            return AnyEngine(LeasedEngine(try provider.open(offer, channel: number), lease))
+            return try provider.open(offer, channel: number).owned(by: lease)
         }
         if choice.verifies {
             var provisions = ConformanceProvisions<AnyEngine>()

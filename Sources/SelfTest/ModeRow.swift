@@ -2,6 +2,7 @@
 
 internal import DMAConformance
 internal import DMACore
+internal import DMAEngineKit
 
 /// How well an engine keeps to the share of the time that cycle stealing gives it.
 public struct ModeRow: Hashable, Sendable, Codable {
@@ -31,7 +32,7 @@ public struct ModeRow: Hashable, Sendable, Codable {
     ) throws(DMAError) -> ModeRow {
         let mode: TransferMode = share >= 1 ? .burst : .cycleStealing(share: share)
         var channel = try Channel(
-            try PacedEngine(try make(), mode: mode), domain: domain.id, of: Pair<MappedBuffer, MappedBuffer>.self)
+            try PacedEngine(try make(), mode: mode), domain: domain, of: Pair<MappedBuffer, MappedBuffer>.self)
         var cargoes = FixedArray<Pair<MappedBuffer, MappedBuffer>>(capacity: copies)
         var finished = FixedArray<Pair<MappedBuffer, MappedBuffer>>(capacity: copies)
         for number in 0..<copies { _ = cargoes.append(try cargo(number, test.seed, domain)) }
@@ -104,7 +105,7 @@ public struct ModeRow: Hashable, Sendable, Codable {
                 return finished.takeCargo()
             }
             // Where the mode says that it is not the engine's turn, the processor belongs to somebody else.
-            _ = channel.wait(until: limit)
+            _ = try channel.wait(until: limit)
         }
         throw late(limit)
     }

@@ -34,7 +34,7 @@ public struct StreamRow: Hashable, Sendable, Codable {
     ) throws(DMAError) -> StreamRow {
         empty(peripheral)
         let memory = try Buffer(count: period * periodsInRing).mapped(for: domain, direction: .fromDevice)
-        let channel = try Channel(try make(), domain: domain.id, of: MappedBuffer.self)
+        let channel = try Channel(try make(), domain: domain, of: MappedBuffer.self)
         var ring = try CyclicRing(channel, ring: memory, period: period)
         var wrong: UInt64 = 0
         var verified: UInt64 = 0
@@ -48,11 +48,11 @@ public struct StreamRow: Hashable, Sendable, Codable {
                     unsafe peripheral.deliver(RawSpan(_unsafeBytes: $0), keepsRest: true)
                 }
                 // An engine whose hands are the caller's moves when it is looked at.
-                _ = ring.completed()
+                _ = try ring.completed()
                 guard Deadline.now < limit else { throw late(limit) }
             }
-            guard ring.wait(until: limit) else { throw late(limit) }
-            let outcome = ring.withNextPeriod { view -> UInt64 in
+            guard try ring.wait(until: limit) else { throw late(limit) }
+            let outcome = try ring.withNextPeriod { view -> UInt64 in
                 let index = Int(view.index)
                 return (0..<period).reduce(0) { $0 + (view[$1] == byte(index * period + $1) ? 0 : 1) }
             }
@@ -81,7 +81,7 @@ public struct StreamRow: Hashable, Sendable, Codable {
             }
         }
         let memory = try buffer.mapped(for: domain, direction: .toDevice)
-        let channel = try Channel(try make(), domain: domain.id, of: MappedBuffer.self)
+        let channel = try Channel(try make(), domain: domain, of: MappedBuffer.self)
         var ring = try CyclicRing(channel, ring: memory, period: period)
         var played: [UInt8] = []
         var written = periodsInRing
@@ -94,12 +94,12 @@ public struct StreamRow: Hashable, Sendable, Codable {
                 played += piece
                 if piece.isEmpty {
                     guard Deadline.now < limit else { throw late(limit) }
-                    _ = ring.completed()
+                    _ = try ring.completed()
                 }
             }
-            while ring.taken < ring.completed(), ring.taken + UInt64(periodsInRing) > UInt64(written) || written < rounds {
+            while try ring.taken < ring.completed(), ring.taken + UInt64(periodsInRing) > UInt64(written) || written < rounds {
                 let next = image(written * period)
-                let outcome = ring.withNextPeriod { view in
+                let outcome = try ring.withNextPeriod { view in
                     // SAFETY: the span does not leave the closure that the array lends its bytes to.
                     unsafe next.withUnsafeBytes { unsafe view.write(RawSpan(_unsafeBytes: $0)) }
                 }

@@ -2,6 +2,7 @@
 
 public import DMACPUEngine
 public import DMACore
+internal import DMAEngineKit
 internal import Glibc
 
 /// The CPU engine, which every machine has: `cpu` does its work in the caller's polls, `cpu-threads` on threads of its own.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+internal import DMAEngineKit
 internal import Synchronization
 
 /// Every engine that this process can use, and who has which of their channels: the kernel's list of `struct dma_device`, and
@@ -53,7 +54,7 @@ public final class DMASystem: Sendable {
         let domain = granted.domain
         let info = granted.info
         return GrantedChannel(
-            channel: try Channel(granted.takeEngine(), domain: domain.id, of: C.self), domain: domain, info: info)
+            channel: try Channel(granted.takeEngine(), domain: domain, of: C.self), domain: domain, info: info)
     }
 
     /// The engine of the first free channel that fits, for who builds the channel.
@@ -72,8 +73,8 @@ public final class DMASystem: Sendable {
                     // From here on the lease gives the name back, however this ends.
                     let lease = ChannelLease { [weak self] in self?.release(name) }
                     let domain = domain(for: offer, of: provider)
-                    let engine = LeasedEngine(try provider.open(offer, channel: number), lease)
-                    return GrantedEngine(engine: AnyEngine(engine), domain: domain, info: info)
+                    let engine = try provider.open(offer, channel: number).owned(by: lease)
+                    return GrantedEngine(engine: engine, domain: domain, info: info)
                 }
             }
         }

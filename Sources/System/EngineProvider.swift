@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+internal import DMAEngineKit
 
 /// Finds the engines of one kind, and opens them. A new kind of engine is listed and requested by having one of these.
 ///
@@ -91,39 +92,9 @@ public struct EngineListing: Sendable {
     public let channelNames: [String]
 }
 
-/// Gives a channel's name back when the last reference goes.
+/// Gives a channel's name back when the last reference goes: the engine that owns it has ended.
 package final class ChannelLease: Sendable {
     private let release: @Sendable () -> Void
     package init(_ release: @escaping @Sendable () -> Void) { self.release = release }
     deinit { release() }
-}
-
-/// An engine that holds its channel's lease: the lease ends after the engine has.
-package struct LeasedEngine: ~Copyable, Engine {
-    private var engine: AnyEngine
-    private let lease: ChannelLease
-
-    package init(_ engine: consuming AnyEngine, _ lease: ChannelLease) {
-        self.engine = engine
-        self.lease = lease
-    }
-
-    package var capabilities: Capabilities { engine.capabilities }
-    package var interruptLine: InterruptLine? { engine.interruptLine }
-    package var figures: [EngineFigure] { engine.figures }
-    package mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool { engine.enqueue(descriptor, tag: tag) }
-    package mutating func issuePending() { engine.issuePending() }
-    package mutating func next() -> Completion? { engine.next() }
-    package mutating func terminate() { engine.terminate() }
-    package mutating func quiesce(by deadline: Deadline) -> Bool { engine.quiesce(by: deadline) }
-    package mutating func pause() -> Bool { engine.pause() }
-    package mutating func resume() -> Bool { engine.resume() }
-    package mutating func residue(of tag: UInt32) -> UInt64? { engine.residue(of: tag) }
-    package mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) {
-        try engine.configure(configuration)
-    }
-    package mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) { try engine.checkCommand(descriptor) }
-    package mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try engine.attach(file) }
-    package mutating func detach(_ number: UInt32) throws(DMAError) { try engine.detach(number) }
-    package mutating func wait(until deadline: Deadline) -> Bool { engine.wait(until: deadline) }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+internal import DMAEngineKit
 public import DMAIOUringEngine
 
 /// The kernel's storage, pipes and sockets as peripherals: `io_uring`, on the ring or, where there is none, on threads.

@@ -52,7 +52,7 @@ struct AdapterTests {
     typealias Copies = Pair<MappedBuffer, MappedBuffer>
 
     static func channel(_ domain: Domain) throws(DMAError) -> Channel<CPUEngine, Copies> {
-        try Channel(try CPUEngine(CPUConfiguration(depth: 8)), domain: domain.id, of: Copies.self)
+        try Channel(try CPUEngine(CPUConfiguration(depth: 8)), domain: domain, of: Copies.self)
     }
 
     static func cargo(_ domain: Domain, _ count: Int = 4096) throws(DMAError) -> Copies {
@@ -89,7 +89,7 @@ struct AdapterTests {
         let book = LogBook()
         let domain = Domain(name: "faults")
         let engine = FlawedEngine(QueuePairEngine(entries: 16, seed: 3), .completesTwice)
-        var channel = try Channel(engine, domain: domain.id, of: Copies.self)
+        var channel = try Channel(engine, domain: domain, of: Copies.self)
         var log = FaultLog("flawed/0", logger: book.logger)
         #expect(log.look(at: channel) == 0)
         for _ in 0..<4 {
@@ -185,7 +185,7 @@ struct AdapterTests {
             patience: 1_000_000,
             open: { () throws(DMAError) in
                 let paced = try PacedEngine(try CPUEngine(CPUConfiguration(depth: 8)), mode: .demand(DemandLine()))
-                return try Channel(paced, domain: domain.id, of: Copies.self)
+                return try Channel(paced, domain: domain, of: Copies.self)
             },
             turn: { channel in
                 for _ in 0..<3 { _ = try channel.submit(.copy(), try Self.cargo(domain)).get() }
@@ -205,7 +205,7 @@ struct AdapterTests {
             patience: 3_600_000_000_000,
             open: { () throws(DMAError) in
                 let paced = try PacedEngine(try CPUEngine(CPUConfiguration(depth: 8)), mode: .demand(DemandLine()))
-                return try Channel(paced, domain: domain.id, of: Copies.self)
+                return try Channel(paced, domain: domain, of: Copies.self)
             },
             turn: { channel in
                 _ = try channel.submit(.copy(), try Self.cargo(domain)).get()
@@ -230,7 +230,7 @@ struct AdapterTests {
         let metrics = ChannelMetrics("paced/0", factory: test)
         let line = DemandLine()
         let paced = try PacedEngine(try CPUEngine(CPUConfiguration(depth: 8)), mode: .demand(line), quantum: 1024)
-        var channel = try Channel(paced, domain: domain.id, of: Copies.self)
+        var channel = try Channel(paced, domain: domain, of: Copies.self)
         let cookie = try channel.submit(.copy(), try Self.cargo(domain)).get()
         channel.issuePending()
         line.request(1024)

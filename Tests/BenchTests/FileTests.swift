@@ -2,6 +2,7 @@
 
 import DMA
 import DMACore
+import DMAEngineKit
 import DMATestSupport
 import Foundation
 import Testing
@@ -10,6 +11,7 @@ import Testing
 
 /// An engine that takes files, moves at once what it is told, and does one thing wrong.
 struct FileEngine: ~Copyable, Engine {
+    var addressing: EngineAddressing { .cpu }
     enum Fault: String, Sendable, CaseIterable {
         case none
         case takesNoFile
@@ -48,7 +50,7 @@ struct FileEngine: ~Copyable, Engine {
         file = -1
     }
 
-    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         count += 1
         let reads = descriptor.destinationCount > 0
         let segment = reads ? descriptor.destinationSegment(0) : descriptor.sourceSegment(0)
@@ -64,7 +66,7 @@ struct FileEngine: ~Copyable, Engine {
         }
         let fails = fault == .failsLate && count > 100
         done.append(Completion(tag: tag, status: fails ? .failed : .complete, residue: fault == .isShort ? 1 : 0))
-        return true
+        return .accepted
     }
     mutating func issuePending() {}
     mutating func next() -> Completion? { done.isEmpty ? nil : done.removeFirst() }

@@ -2,6 +2,7 @@
 
 import DMA
 import DMACore
+import DMAEngineKit
 import Glibc
 import Testing
 
@@ -93,6 +94,7 @@ struct LaneTests {
 
 /// Copies and fills at once, and changes one byte of each.
 private struct CarelessEngine: ~Copyable, Engine {
+    var addressing: EngineAddressing { .cpu }
     let place: Int
     private var done: [UInt32] = []
 
@@ -103,10 +105,10 @@ private struct CarelessEngine: ~Copyable, Engine {
     }
     var capabilities: Capabilities { Self.capabilities }
 
-    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         let count = Int(descriptor.count)
         // The channel keeps both blocks until this completion is taken, and both are as long as the transfer.
-        guard let target = unsafe UnsafeMutablePointer<UInt8>(bitPattern: UInt(descriptor.destination)) else { return false }
+        guard let target = unsafe UnsafeMutablePointer<UInt8>(bitPattern: UInt(descriptor.destination)) else { return .full }
         let source = unsafe UnsafePointer<UInt8>(bitPattern: UInt(descriptor.source))
         for offset in 0..<count {
             let filled = UInt8(truncatingIfNeeded: LaneShape.pattern >> UInt64(offset % 8 * 8))
@@ -114,7 +116,7 @@ private struct CarelessEngine: ~Copyable, Engine {
         }
         unsafe target[place] ^= 1
         done.append(tag)
-        return true
+        return .accepted
     }
     mutating func issuePending() {}
     mutating func next() -> Completion? {

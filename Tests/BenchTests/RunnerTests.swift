@@ -3,10 +3,12 @@
 import DMA
 import DMABench
 import DMACore
+import DMAEngineKit
 import Testing
 
 /// An engine that answers at once and moves nothing, or fails: what a benchmark must not call fast.
 struct IdleEngine: ~Copyable, Engine {
+    var addressing: EngineAddressing { .cpu }
     let fails: Bool
     private var waiting: [UInt32] = []
 
@@ -15,9 +17,9 @@ struct IdleEngine: ~Copyable, Engine {
     var capabilities: Capabilities {
         Capabilities(name: "idle", implementation: "none", operations: [.copy, .fill], depth: 64)
     }
-    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         waiting.append(tag)
-        return true
+        return .accepted
     }
     mutating func issuePending() {}
     mutating func next() -> Completion? {

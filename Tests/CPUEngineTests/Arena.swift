@@ -10,9 +10,9 @@ import Testing
 /// A test changes the model byte by byte as the operation is documented to do; comparing all of it afterwards finds bytes that
 /// were not written, bytes written outside, and sources that were changed.
 @safe
-struct Arena: ~Copyable, Cargo {
+struct Arena: ~Copyable, Cargo, @unchecked Sendable {
     private static let home = Domain(name: "arena")
-    static var domain: DomainID { home.id }
+    static var domain: Domain { home }
 
     /// The memory, and where the CPU sees it: the domain translates nothing, and the mapping lives as long as the arena.
     private var mapping: MappedBuffer
@@ -47,13 +47,11 @@ struct Arena: ~Copyable, Cargo {
     }
 
     var regionCount: Int { cuts.count }
+    @_lifetime(borrow self)
     func region(at index: Int) -> Region {
         guard cuts.indices.contains(index) else { return .none }
-        return unsafe Region(
-            unsafeStart: IOVA(mapping.region(at: 0).start.rawValue + UInt64(cuts[index].lowerBound)),
-            count: UInt64(cuts[index].count), domain: Arena.domain, access: [.read, .write])
+        return mapping.region(at: 0).part(from: UInt64(cuts[index].lowerBound), count: UInt64(cuts[index].count))
     }
-    mutating func quarantine() { mapping.quarantine() }
 
     var bytes: [UInt8] { unsafe [UInt8](UnsafeRawBufferPointer(start: base, count: model.count)) }
     func bytes(of region: Int) -> ArraySlice<UInt8> { bytes[cuts[region]] }
@@ -92,11 +90,15 @@ extension Channel where E == CPUEngine, C: ~Copyable {
 
 /// A look at somebody else's region, for transactions that share memory. The owner outlives them.
 struct Window: ~Copyable, Cargo {
-    private let region: Region
-    init(_ region: Region) { self.region = region }
+    private let range: MappedRange
+    init(_ range: MappedRange) { self.range = range }
     var regionCount: Int { 1 }
-    func region(at index: Int) -> Region { index == 0 ? region : .none }
-    mutating func quarantine() {}
+    @_lifetime(borrow self)
+    func region(at index: Int) -> Region {
+        guard index == 0 else { return .none }
+        return unsafe Region(
+            unsafeStart: range.start, count: range.count, domain: Arena.domain.id, access: range.access, owner: self)
+    }
 }
 
 /// How an engine is set up for a test: with small quanta, so that small operations take many.

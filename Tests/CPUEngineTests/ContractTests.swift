@@ -68,16 +68,16 @@ struct ContractTests {
         check(channel.capabilities.hasInterrupts)
         let quiet = try channel.submit(.copy(), Self.copyArena(100_000, &random)).get()
         channel.issuePending()
-        check(channel.wait(until: .after(milliseconds: 30)) == false)
+        check(try channel.wait(until: .after(milliseconds: 30)) == false)
         check(channel.interruptCount == 0)
         try check(channel.finish(quiet).cargo.difference == nil)
         let loud = try channel.submit(.copy(flags: .interrupt), Self.copyArena(100_000, &random)).get()
         channel.issuePending()
-        check(channel.wait(until: .after(milliseconds: 5000)))
+        check(try channel.wait(until: .after(milliseconds: 5000)))
         check(channel.interruptCount == 1)
         try check(channel.finish(loud).cargo.difference == nil)
         // What was taken wakes nobody again.
-        check(channel.wait(until: .after(milliseconds: 5)) == false)
+        check(try channel.wait(until: .after(milliseconds: 5)) == false)
     }
 
     @Test("rule 14, inline: wait does the work and stops at what asked for an interrupt")
@@ -89,10 +89,10 @@ struct ContractTests {
         let second = try channel.submit(.copy(flags: .interrupt), Self.copyArena(30_000, &random)).get()
         let third = try channel.submit(.copy(), Self.copyArena(30_000, &random)).get()
         channel.issuePending()
-        check(channel.wait(until: .after(milliseconds: 5000)))
+        check(try channel.wait(until: .after(milliseconds: 5000)))
         try check(channel.status(of: third) != .complete)
         for cookie in [first, second, third] { try check(channel.finish(cookie).cargo.difference == nil) }
-        check(channel.wait(until: .after(milliseconds: 5)) == false)
+        check(try channel.wait(until: .after(milliseconds: 5)) == false)
         check(channel.faults.total == 0)
     }
 
@@ -259,11 +259,11 @@ struct ContractTests {
             // Two regions of one memory, through two transactions: the second overwrites what the first wrote.
             let count = 200_000
             let shared = try Arena([count], &random)
-            let region = shared.region(at: 0)
+            let region = shared.ranges[0]
             let first = try channel.submit(.fill(pattern: 0x1111_1111_1111_1111, flags: .fence), Window(region)).get()
             let second = try channel.submit(.fill(pattern: 0x2222_2222_2222_2222, flags: [.interrupt]), Window(region)).get()
             channel.issuePending()
-            if setup != .inline { check(channel.wait(until: .after(milliseconds: 5000))) }
+            if setup != .inline { check(try channel.wait(until: .after(milliseconds: 5000))) }
             for cookie in [first, second] { _ = try channel.finish(cookie) }
             check(shared.bytes(of: 0).allSatisfy { $0 == 0x22 })
         }

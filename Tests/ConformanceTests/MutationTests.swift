@@ -2,6 +2,7 @@
 
 import DMAConformance
 import DMACore
+import DMAEngineKit
 import ScriptedEngines
 import Testing
 

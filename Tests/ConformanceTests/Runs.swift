@@ -2,6 +2,7 @@
 
 public import DMAConformance
 import DMACore
+import DMAEngineKit
 import Foundation
 public import ScriptedEngines
 

@@ -2,6 +2,7 @@
 
 import DMAConformance
 import DMACore
+import DMAEngineKit
 import Foundation
 import ScriptedEngines
 import Synchronization
@@ -55,9 +56,12 @@ struct SurveyTests {
 
 /// Keeps the processor for two milliseconds each time that something has finished.
 private struct SlowEngine: ~Copyable, Engine {
+    var addressing: EngineAddressing { base.addressing }
+    var isGone: Bool { base.isGone }
+    mutating func willBeParked() { base.willBeParked() }
     private var base = QueuePairEngine(entries: 16)
     var capabilities: Capabilities { withoutInterrupts(base.capabilities) }
-    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool { base.enqueue(descriptor, tag: tag) }
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult { unsafe base.enqueue(descriptor, tag: tag) }
     mutating func issuePending() { base.issuePending() }
     mutating func next() -> Completion? {
         guard let completion = base.next() else { return nil }
@@ -85,12 +89,15 @@ private final class Gathering: Sendable {
 
 /// Finishes nothing before all channels have something in flight.
 private struct GatheringEngine: ~Copyable, Engine {
+    var addressing: EngineAddressing { base.addressing }
+    var isGone: Bool { base.isGone }
+    mutating func willBeParked() { base.willBeParked() }
     private var base = QueuePairEngine(entries: 16)
     private let gathering: Gathering
 
     init(_ gathering: Gathering) { self.gathering = gathering }
     var capabilities: Capabilities { withoutInterrupts(base.capabilities) }
-    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool { base.enqueue(descriptor, tag: tag) }
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult { unsafe base.enqueue(descriptor, tag: tag) }
     mutating func issuePending() {
         gathering.issued()
         base.issuePending()

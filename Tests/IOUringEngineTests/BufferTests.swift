@@ -30,7 +30,7 @@ struct BufferTests {
         let image = random.bytes(64 << 10)
         scratch.fill(image)
         let engine = try IOUringEngine(Self.configuration(.whenReused, registrar))
-        var channel = try Channel(engine, domain: domain.id, of: Block.self)
+        var channel = try Channel(engine, domain: domain, of: Block.self)
         let number = try channel.attach(PeripheralFile(scratch.descriptor))
         var pool = try Pool(
             try Buffer(count: 256 << 10, alignment: 4096).mapped(for: domain, direction: .bidirectional), blockSize: 4096)
@@ -39,7 +39,7 @@ struct BufferTests {
             let place = PeripheralPlace(number: number, position: UInt64(round) * 4096)
             _ = try channel.submit(.fromPeripheral(0..<1, at: place), block).get()
             channel.issuePending()
-            _ = channel.wait(until: .after(milliseconds: 60_000))
+            _ = try channel.wait(until: .after(milliseconds: 60_000))
             guard let finished = channel.next() else { throw Late() }
             let status = finished.status
             #expect(status == .complete)
@@ -63,14 +63,14 @@ struct BufferTests {
         let image = random.bytes(8192)
         scratch.fill(image)
         let engine = try IOUringEngine(Self.configuration(always ? .always : .whenReused, registrar))
-        var channel = try Channel(engine, domain: domain.id, of: MappedBuffer.self)
+        var channel = try Channel(engine, domain: domain, of: MappedBuffer.self)
         let number = try channel.attach(PeripheralFile(scratch.descriptor))
         var addresses: Set<UInt64> = []
         var repeats = 0
         for round in 0..<40 {
             // The kernel gives the same address again and again, with other pages behind it.
             let mapped = try Buffer(count: 8192, alignment: 4096).mapped(for: domain, direction: .fromDevice)
-            if !addresses.insert(mapped.region(at: 0).start.rawValue).inserted { repeats += 1 }
+            if !addresses.insert(mapped.ranges[0].start.rawValue).inserted { repeats += 1 }
             var cargo: MappedBuffer? = mapped
             for _ in 0..<3 {
                 guard let buffer = cargo.take() else { throw Late() }
@@ -78,7 +78,7 @@ struct BufferTests {
                     .fromPeripheral(0..<1, at: PeripheralPlace(number: number, position: 0)), buffer
                 ).get()
                 channel.issuePending()
-                _ = channel.wait(until: .after(milliseconds: 60_000))
+                _ = try channel.wait(until: .after(milliseconds: 60_000))
                 guard let finished = try channel.take(cookie) else { throw Late() }
                 let status = finished.status
                 #expect(status == .complete, "round \(round)")
@@ -108,12 +108,12 @@ struct BufferTests {
             let registrar = IOUringRegistrar()
             let domain = Domain(name: "registered", translation: .announced(registrar))
             let engine = try IOUringEngine(BufferTests.configuration(.always, registrar))
-            var channel = try Channel(engine, domain: domain.id, of: MappedBuffer.self)
+            var channel = try Channel(engine, domain: domain, of: MappedBuffer.self)
             let number = try channel.attach(PeripheralFile(scratch.descriptor))
             let mapped = try Buffer(count: 1 << 20, alignment: 4096).mapped(for: domain, direction: .fromDevice)
             _ = try channel.submit(.fromPeripheral(0..<1, at: PeripheralPlace(number: number, position: 0)), mapped).get()
             channel.issuePending()
-            _ = channel.wait(until: .after(milliseconds: 60_000))
+            _ = try channel.wait(until: .after(milliseconds: 60_000))
             guard let finished = channel.next() else { exit(1) }
             let status = finished.status
             let statistics = channel.withEngine { $0.statistics }

@@ -2,6 +2,7 @@
 
 import CDMA
 import DMACore
+import DMAEngineKit
 import DMATestSupport
 import ForbiddenSystemCalls
 import Foundation
@@ -187,12 +188,12 @@ struct ControlTests {
         var memory: [UInt8] = [0, 0, 0]
         unsafe memory.withUnsafeMutableBytes { buffer in
             let address = UInt64(UInt(bitPattern: buffer.baseAddress))
-            var descriptor = Descriptor(kind: .peripheral, destination: address, count: 3, value: 0)
+            var descriptor = unsafe Descriptor(kind: .peripheral, destination: address, count: 3, value: 0)
             descriptor.destinationCount = 1
             descriptor.detail[0] = UInt64(number) + 1
             let read = descriptor
-            let isQueued = engine!.enqueue(read, tag: 1)
-            #expect(isQueued)
+            let isQueued = unsafe engine!.enqueue(read, tag: 1)
+            #expect(isQueued == .accepted)
             engine!.issuePending()
             _ = engine!.wait(until: .after(milliseconds: 60_000))
             let first = engine!.next()
@@ -202,7 +203,7 @@ struct ControlTests {
             nonisolated(unsafe) var answer: Completion?
             let thread = Thread {
                 guard var there = unsafe moved.take() else { return }
-                _ = there.enqueue(read, tag: 2)
+                _ = unsafe there.enqueue(read, tag: 2)
                 there.issuePending()
                 unsafe answer = there.next()
                 unsafe moved = consume there
@@ -212,8 +213,8 @@ struct ControlTests {
             engine = unsafe moved.take()
             let refused = unsafe answer
             #expect(refused == Completion(tag: 2, status: .readFailed, residue: 3, value: UInt64(EEXIST)))
-            let isQueuedAgain = engine!.enqueue(read, tag: 3)
-            #expect(isQueuedAgain)
+            let isQueuedAgain = unsafe engine!.enqueue(read, tag: 3)
+            #expect(isQueuedAgain == .accepted)
             engine!.issuePending()
             _ = engine!.wait(until: .after(milliseconds: 60_000))
             let third = engine!.next()
@@ -249,12 +250,12 @@ struct ControlTests {
         let number = try engine.attach(PeripheralFile(ends[0]))
         var memory: [UInt8] = [0, 0]
         unsafe memory.withUnsafeMutableBytes { buffer in
-            var descriptor = Descriptor(
+            var descriptor = unsafe Descriptor(
                 kind: .peripheral, destination: UInt64(UInt(bitPattern: buffer.baseAddress)), count: 2, value: .max)
             descriptor.destinationCount = 1
             descriptor.detail[0] = UInt64(number) + 1
-            let isQueued = engine.enqueue(descriptor, tag: 5)
-            #expect(isQueued)
+            let isQueued = unsafe engine.enqueue(descriptor, tag: 5)
+            #expect(isQueued == .accepted)
             engine.issuePending()
             let rounds = 20_000
             for _ in 0..<rounds {
@@ -294,15 +295,15 @@ struct ControlTests {
         var engine = try IOUringEngine(Carrying.ring.configuration(depth: 2))
         let number = try engine.attach(PeripheralFile(ends[0]))
         try engine.configure(EngineConfiguration(peripheral: number))
-        let channel = try Channel(engine, domain: home.id, of: MappedBuffer.self)
+        let channel = try Channel(engine, domain: home, of: MappedBuffer.self)
         let memory = try Buffer(count: 4096).mapped(for: home, direction: .fromDevice)
         var ring = try CyclicRing(channel, ring: memory, period: 64)
         // One byte at a time makes a completion each; the ring has room for 32.
         for step in 0..<3000 {
             #expect(unsafe write(ends[1], [CyclicTests.byte(step)], 1) == 1)
             if step % 1000 == 999 { try CyclicTests.reach((step + 1) / 64, &ring) }
-            while ring.taken < ring.completed(), step % 1000 == 999 {
-                let outcome = ring.withNextPeriod { view in
+            while try ring.taken < ring.completed(), step % 1000 == 999 {
+                let outcome = try ring.withNextPeriod { view in
                     (0..<64).allSatisfy { view[$0] == CyclicTests.byte(Int(view.index) * 64 + $0) }
                 }
                 #expect(outcome == .intact(true))

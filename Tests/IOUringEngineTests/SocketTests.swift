@@ -107,7 +107,7 @@ struct CyclicTests {
     /// Waits until the ring has come so far; a minute at most.
     static func reach(_ periods: Int, _ ring: inout CyclicRing<IOUringEngine>) throws {
         let limit = Deadline.after(milliseconds: 60_000)
-        while ring.completed() < UInt64(periods) { if Deadline.now >= limit { throw Late() } }
+        while try ring.completed() < UInt64(periods) { if Deadline.now >= limit { throw Late() } }
     }
 
     @Test(
@@ -120,7 +120,7 @@ struct CyclicTests {
         var engine = try IOUringEngine(carrying.configuration())
         let number = try engine.attach(PeripheralFile(ends[0]))
         try engine.configure(EngineConfiguration(peripheral: number))
-        let channel = try Channel(engine, domain: home.id, of: MappedBuffer.self)
+        let channel = try Channel(engine, domain: home, of: MappedBuffer.self)
         let (period, periods) = (1000, 5)
         let memory = try Buffer(count: period * periods).mapped(for: home, direction: .fromDevice)
         var ring = try CyclicRing(channel, ring: memory, period: period)
@@ -135,7 +135,7 @@ struct CyclicTests {
             send(min(Int.random(in: 1...2 * period, using: &random), max(room, 0)))
             try Self.reach(sent / period, &ring)
             while ring.taken < UInt64(sent / period) {
-                let outcome = ring.withNextPeriod { view in
+                let outcome = try ring.withNextPeriod { view in
                     (0..<period).allSatisfy { view[$0] == Self.byte(Int(view.index) * period + $0) }
                 }
                 #expect(outcome == .intact(true))
@@ -146,16 +146,16 @@ struct CyclicTests {
         send(3 * periods * period)
         try Self.reach(sent / period, &ring)
         let lost = behind + UInt64(3 * periods) - UInt64(periods) + 1
-        let overrun = ring.withNextPeriod { _ in true }
+        let overrun = try ring.withNextPeriod { _ in true }
         #expect(overrun == .overrun(lost))
-        let next = ring.withNextPeriod { view in
+        let next = try ring.withNextPeriod { view in
             (0..<period).allSatisfy { view[$0] == Self.byte(Int(view.index) * period + $0) }
         }
         #expect(next == .intact(true))
         let residue = try ring.residue()
         let exact = UInt64(period * periods - sent % (period * periods))
         #expect(residue >= exact)
-        let back = try ring.stop(by: .after(milliseconds: 10_000))
+        let back = try ring.stop(by: .after(milliseconds: 10_000)).takeMemory()
         // Nothing writes to it any more.
         let before = try back.withCPUAccess { span throws(DMAError) in
             unsafe span.unsafeLoad(fromByteOffset: 0, as: UInt64.self)
@@ -173,7 +173,7 @@ struct CyclicTests {
         var engine = try IOUringEngine(carrying.configuration())
         let number = try engine.attach(PeripheralFile(ends[1]))
         try engine.configure(EngineConfiguration(peripheral: number))
-        let channel = try Channel(engine, domain: home.id, of: MappedBuffer.self)
+        let channel = try Channel(engine, domain: home, of: MappedBuffer.self)
         let (period, periods) = (4000, 4)
         var buffer = try Buffer(count: period * periods)
         buffer.withMutableBytes { span in
@@ -184,7 +184,7 @@ struct CyclicTests {
         let limit = Deadline.after(milliseconds: 60_000)
         var piece = [UInt8](repeating: 0, count: 5000)
         while played < 40 * period, Deadline.now < limit {
-            _ = ring.completed()
+            _ = try ring.completed()
             var left = 0 as Int32
             unsafe _ = ioctl(ends[0], UInt(FIONREAD), &left)
             guard left > 0 else { continue }
@@ -196,7 +196,7 @@ struct CyclicTests {
             played += count
         }
         #expect(played >= 40 * period)
-        #expect(ring.completed() >= 40)
+        #expect(try ring.completed() >= 40)
         _ = try ring.stop(by: .after(milliseconds: 10_000))
     }
 
@@ -207,7 +207,7 @@ struct CyclicTests {
         var engine = try IOUringEngine(Carrying.ring.configuration())
         let number = try engine.attach(PeripheralFile(ends[0]))
         try engine.configure(EngineConfiguration(peripheral: number))
-        var channel = try Channel(engine, domain: home.id, of: MappedBuffer.self)
+        var channel = try Channel(engine, domain: home, of: MappedBuffer.self)
         let memory = try Buffer(count: 4096).mapped(for: home, direction: .fromDevice)
         let cookie = try channel.submit(.cyclic(period: 1024, direction: .fromDevice), memory).get()
         channel.issuePending()
@@ -215,9 +215,9 @@ struct CyclicTests {
         for step in 1...64 {
             #expect(unsafe write(ends[1], piece, 512) == 512)
             let limit = Deadline.after(milliseconds: 60_000)
-            while channel.periodCount() < UInt64(step / 2), Deadline.now < limit {}
+            while try channel.periodCount(of: cookie) < UInt64(step / 2), Deadline.now < limit {}
         }
-        #expect(channel.periodCount() == 32)
+        #expect(try channel.periodCount(of: cookie) == 32)
         let statistics = channel.withEngine { $0.statistics }
         #expect(statistics.multishotReceives == 1, "\(statistics.multishotReceives) requests")
         try channel.terminateSync(by: .after(milliseconds: 10_000))

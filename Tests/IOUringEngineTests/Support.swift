@@ -64,7 +64,7 @@ let home = Domain(name: "io_uring tests")
 
 extension Channel where E == IOUringEngine, C == Freight {
     static func make(_ configuration: IOUringConfiguration) throws(DMAError) -> Channel {
-        try Channel(try IOUringEngine(configuration), domain: home.id)
+        try Channel(try IOUringEngine(configuration), domain: home)
     }
 
     /// The next transaction that is over; a minute at most.
@@ -73,7 +73,7 @@ extension Channel where E == IOUringEngine, C == Freight {
         while true {
             if let finished = next() { return finished }
             if Deadline.now >= limit { throw Late() }
-            _ = wait(until: .after(milliseconds: 100))
+            _ = try wait(until: .after(milliseconds: 100))
         }
     }
 

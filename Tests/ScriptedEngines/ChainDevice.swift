@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACore
+import DMAEngineKit
 import Synchronization
 
 /// What stands where in a ``ChainEngine``'s descriptor. 64 bytes, as IOAT's (drivers/dma/ioat/hw.h); the fields are this
@@ -94,7 +95,7 @@ final class ChainDevice: Sendable {
         let control = try memory.load(at: at + ChainField.control, as: UInt32.self)
         let counts = try memory.load(at: at + ChainField.counts, as: UInt64.self)
         guard let kind = OperationKind(rawValue: UInt8(truncatingIfNeeded: control)) else { throw DMAError(.engineFailed) }
-        var descriptor = Descriptor(
+        var descriptor = unsafe Descriptor(
             kind: kind, flags: DescriptorFlags(rawValue: UInt16(truncatingIfNeeded: control >> 16)),
             source: try memory.load(at: at + ChainField.source, as: UInt64.self),
             destination: try memory.load(at: at + ChainField.destination, as: UInt64.self),

@@ -2,6 +2,7 @@
 
 import CDMA
 public import DMACore
+public import DMAEngineKit
 
 /// A chain of linked descriptors that may be extended while it runs, as IOAT has: in order, with pause, and with a peripheral
 /// on each of
@@ -12,6 +13,7 @@ public import DMACore
 /// the extension came too late: the device goes idle, and is started again at the first descriptor it has not seen (rule 24).
 @safe
 public struct ChainEngine: ~Copyable, Engine {
+    public var addressing: EngineAddressing { .cpu }
     private let device: ChainDevice
     private let entries: Int
     /// Descriptors written, linked for the device, and reported, since the start.
@@ -57,9 +59,9 @@ public struct ChainEngine: ~Copyable, Engine {
     private func place(_ index: Int) -> Int { index % entries * ChainField.stride }
     private func address(_ index: Int) -> UInt64 { device.memory.iova.rawValue + UInt64(place(index)) }
 
-    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+    @unsafe public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         // One place stays empty, or the address of the last of a full round would be that of the one before the first.
-        guard written - reported < entries - 1 else { return false }
+        guard written - reported < entries - 1 else { return .full }
         let at = place(written)
         let memory = device
         do throws(DMAError) {
@@ -78,11 +80,11 @@ public struct ChainEngine: ~Copyable, Engine {
                 UInt64(descriptor.sourceCount) | UInt64(descriptor.destinationCount) << 16
                 | UInt64(configuration.peripheral) << 32
             try memory.memory.store(counts, at: at + ChainField.counts)
-        } catch { return false }
+        } catch { return .full }
         tags[written % entries] = tag
         counts[written % entries] = descriptor.count
         written += 1
-        return true
+        return .accepted
     }
 
     public mutating func issuePending() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+public import DMAEngineKit
 import Synchronization
 
 /// The device of a ``CyclicEngine``: a clock that a test moves by hand, and the stream on its other side.
@@ -51,6 +52,7 @@ public final class CyclicDevice: Sendable {
 /// bytes for
 /// each poll.
 public struct CyclicEngine: ~Copyable, Engine {
+    public var addressing: EngineAddressing { .cpu }
     public let device = CyclicDevice()
     /// Bytes for each poll; 0 leaves the pace to ``CyclicDevice/advance(_:)``.
     public var speed: Int
@@ -71,10 +73,10 @@ public struct CyclicEngine: ~Copyable, Engine {
 
     public var interruptLine: InterruptLine? { device.line }
 
-    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
-        guard waiting == nil, device.state.withLock({ $0.ring == nil }) else { return false }
+    @unsafe public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        guard waiting == nil, device.state.withLock({ $0.ring == nil }) else { return .full }
         waiting = (descriptor, tag)
-        return true
+        return .accepted
     }
 
     public mutating func issuePending() {

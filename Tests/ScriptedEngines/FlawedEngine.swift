@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+public import DMAEngineKit
 
 /// One thing wrong with an otherwise honest engine: what a conformance suite must find.
 public enum Flaw: String, CaseIterable, Sendable {
@@ -77,6 +78,9 @@ public enum Flaw: String, CaseIterable, Sendable {
 
 /// An honest engine with one flaw between it and its channel.
 public struct FlawedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
+    public var addressing: EngineAddressing { base.addressing }
+    public var isGone: Bool { base.isGone }
+    public mutating func willBeParked() { base.willBeParked() }
     public var base: Base
     public let flaw: Flaw
     private let silentLine = InterruptLine()
@@ -103,17 +107,17 @@ public struct FlawedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
 
     public var interruptLine: InterruptLine? { flaw == .noInterrupt ? silentLine : base.interruptLine }
 
-    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
-        if flaw == .shallow, descriptors.count >= 2 { return false }
+    @unsafe public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        if flaw == .shallow, descriptors.count >= 2 { return .full }
         if flaw == .configuresEarlier {
             postponed.append((descriptor, tag))
             descriptors[tag] = descriptor
-            return true
+            return .accepted
         }
-        guard base.enqueue(bend(descriptor), tag: tag) else { return false }
+        guard case .accepted = unsafe base.enqueue(bend(descriptor), tag: tag) else { return .full }
         descriptors[tag] = descriptor
         if flaw == .startsAtSubmit { base.issuePending() }
-        return true
+        return .accepted
     }
 
     private func bend(_ descriptor: Descriptor) -> Descriptor {
@@ -135,7 +139,7 @@ public struct FlawedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     }
 
     public mutating func issuePending() {
-        for (descriptor, tag) in postponed { _ = base.enqueue(descriptor, tag: tag) }
+        for (descriptor, tag) in postponed { _ = unsafe base.enqueue(descriptor, tag: tag) }
         postponed.removeAll()
         base.issuePending()
     }

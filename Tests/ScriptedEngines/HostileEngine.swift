@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+public import DMAEngineKit
 
 /// What a ``HostileEngine`` does that no honest one does.
 public enum Misdeed: String, CaseIterable, Sendable {
@@ -42,6 +43,7 @@ public enum Misdeed: String, CaseIterable, Sendable {
 
 /// An engine that lies. It moves no byte: what is tested on it is the channel alone.
 public struct HostileEngine: ~Copyable, Engine {
+    public var addressing: EngineAddressing { .cpu }
     public let misdeed: Misdeed
     private var queued: [UInt32] = []
     private var ready: [Completion] = []
@@ -60,11 +62,11 @@ public struct HostileEngine: ~Copyable, Engine {
         return capabilities
     }
 
-    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
-        if misdeed == .refusesToEnqueue, queued.count % 2 == 1 { return false }
+    @unsafe public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        if misdeed == .refusesToEnqueue, queued.count % 2 == 1 { return .full }
         queued.append(tag)
         if misdeed == .completesBeforeIssue { ready.append(Completion(tag: tag)) }
-        return true
+        return .accepted
     }
 
     public mutating func issuePending() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACore
+import DMAEngineKit
 
 /// One descriptor under execution by a scripted device, some bytes at a time. Addresses are the CPU's: identity domains only.
 ///

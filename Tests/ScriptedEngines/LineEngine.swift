@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+public import DMAEngineKit
 
 /// A ring that completes one transaction for each interrupt that somebody else raises on its line. It moves nothing. What is counted
 /// on it is the cost of a wait that really suspends.
 public struct LineEngine: ~Copyable, Engine {
+    public var addressing: EngineAddressing { ring.addressing }
+    public var isGone: Bool { ring.isGone }
+    public mutating func willBeParked() { ring.willBeParked() }
     private var ring: RingEngine
     private let line: InterruptLine
     private var seen: UInt64 = 0
@@ -21,7 +25,7 @@ public struct LineEngine: ~Copyable, Engine {
         return capabilities
     }
     public var interruptLine: InterruptLine? { line }
-    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool { ring.enqueue(descriptor, tag: tag) }
+    @unsafe public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult { unsafe ring.enqueue(descriptor, tag: tag) }
     public mutating func issuePending() { ring.issuePending() }
     public mutating func next() -> Completion? {
         guard line.count > seen, let completion = ring.next() else { return nil }

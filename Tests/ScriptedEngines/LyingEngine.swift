@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+public import DMAEngineKit
 
 /// What a ``LyingEngine`` says that is not so.
 public enum Lie: String, CaseIterable, Sendable {
@@ -81,12 +82,15 @@ public struct LyingEngine: ~Copyable, Engine {
         return capabilities
     }
 
-    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+    public var addressing: EngineAddressing { .cpu }
+
+    @unsafe
+    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         asked += 1
-        if tells(.refuses), random.below(3) == 0 { return false }
+        if tells(.refuses), random.below(3) == 0 { return random.below(2) == 0 ? .full : .refused(DMAError(.engineFailed)) }
         queued.append(Job(descriptor, tag: tag))
         if tells(.beforeIssue) { reports.append(Completion(tag: Self.reported(tag))) }
-        return true
+        return .accepted
     }
 
     public mutating func issuePending() {
@@ -167,7 +171,7 @@ public struct LyingEngine: ~Copyable, Engine {
         }
         // What it may not touch it leaves alone, and is done with it.
         guard isPermitted else {
-            running[index] = Job(Descriptor(kind: .null), tag: running[index].tag)
+            running[index] = Job(unsafe Descriptor(kind: .null), tag: running[index].tag)
             return
         }
         running[index].step(bytes)

@@ -2,6 +2,7 @@
 
 import CDMA
 import DMACore
+import DMAEngineKit
 import Synchronization
 
 /// The device behind a ``QueuePairEngine``: takes commands from a ring, works on several at once, finishes them in whatever

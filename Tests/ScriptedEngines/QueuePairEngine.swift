@@ -2,12 +2,14 @@
 
 import CDMA
 public import DMACore
+public import DMAEngineKit
 
 /// A submission and a completion queue with phase bits, as NVMe has: many slots, 16-bit tags, completions in any order,
 /// interrupts.
 /// Does every operation between memories.
 @safe
 public struct QueuePairEngine: ~Copyable, Engine {
+    public var addressing: EngineAddressing { .cpu }
     /// Bytes of metadata: the device inverts each.
     public static var metadataCount: Int { 16 }
 
@@ -53,8 +55,8 @@ public struct QueuePairEngine: ~Copyable, Engine {
 
     public var interruptLine: InterruptLine? { device.line }
 
-    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
-        guard open.count < Int(entries) else { return false }
+    @unsafe public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        guard open.count < Int(entries) else { return .full }
         // The slot is the host's: fewer commands are open than there are entries, and the device has read those before.
         let command = unsafe device.commands + Int(tail % entries) * QueuePairDevice.commandStride
         unsafe command.storeBytes(of: tag, as: UInt32.self)
@@ -62,7 +64,7 @@ public struct QueuePairEngine: ~Copyable, Engine {
             to: descriptor)
         tail &+= 1
         open[tag] = (descriptor.count, descriptor.flags.contains(.interrupt))
-        return true
+        return .accepted
     }
 
     public mutating func issuePending() {

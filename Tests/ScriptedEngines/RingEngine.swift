@@ -2,11 +2,14 @@
 
 public import CDMA
 public import DMACore
+public import DMAEngineKit
 
 /// The plainest engine there can be: 64-byte entries in one ring, completed in order by a device that takes one step for each poll.
 /// It moves nothing. What is counted on it is the cost of the contract alone, beside the same ring in C.
 @safe @frozen
 public struct RingEngine: ~Copyable, Engine {
+    public var addressing: EngineAddressing { .cpu }
+    @inlinable public static var order: CompletionOrder { .inOrder }
     @usableFromInline let entries: UnsafeMutableRawPointer
     @usableFromInline let mask: UInt32
     @usableFromInline var head: UInt32 = 0
@@ -43,7 +46,7 @@ public struct RingEngine: ~Copyable, Engine {
     }
 
     @inlinable @inline(__always)
-    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+    @unsafe public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         // Whoever enqueues knows that there is room: a channel never has more in flight than the ring has entries.
         let entry = unsafe entries + Int(tail & mask) &* RingEngine.stride
         unsafe entry.storeBytes(of: descriptor.kind.rawValue, as: UInt8.self)
@@ -54,7 +57,7 @@ public struct RingEngine: ~Copyable, Engine {
         unsafe entry.storeBytes(of: descriptor.count, toByteOffset: 24, as: UInt64.self)
         unsafe entry.storeBytes(of: descriptor.value, toByteOffset: 32, as: UInt64.self)
         tail &+= 1
-        return true
+        return .accepted
     }
 
     @inlinable @inline(__always)

@@ -4,6 +4,7 @@ import DMA
 import DMACPUEngine
 import DMAConformance
 import DMACore
+import DMAEngineKit
 import DMASelfTest
 import Synchronization
 import Testing
@@ -64,6 +65,6 @@ private struct ExclusiveProvider: EngineProvider {
         guard isFree else { throw DMAError(.channelBusy) }
         let record = record
         let lease = ChannelLease { record.log.withLock { _ = $0.isOpen.remove(channel) } }
-        return AnyEngine(LeasedEngine(AnyEngine(try CPUEngine(CPUConfiguration(depth: 8))), lease))
+        return AnyEngine(try CPUEngine(CPUConfiguration(depth: 8))).owned(by: lease)
     }
 }

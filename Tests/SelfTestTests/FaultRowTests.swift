@@ -3,6 +3,7 @@
 import DMACPUEngine
 import DMAConformance
 import DMACore
+import DMAEngineKit
 import Testing
 
 @testable import DMASelfTest
@@ -44,6 +45,9 @@ struct FaultRowTests {
 
 /// Reports one completion at every third look, and after every sixteenth of them nothing for a while.
 private struct SluggishEngine: ~Copyable, Engine {
+    var addressing: EngineAddressing { base.addressing }
+    var isGone: Bool { base.isGone }
+    mutating func willBeParked() { base.willBeParked() }
     private var base: CPUEngine
     private let stop: Int64
     private var looks = 0
@@ -56,7 +60,7 @@ private struct SluggishEngine: ~Copyable, Engine {
     }
 
     var capabilities: Capabilities { base.capabilities }
-    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool { base.enqueue(descriptor, tag: tag) }
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult { unsafe base.enqueue(descriptor, tag: tag) }
     mutating func issuePending() { base.issuePending() }
     mutating func next() -> Completion? {
         looks += 1

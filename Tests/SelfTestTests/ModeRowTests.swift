@@ -3,6 +3,7 @@
 import DMACPUEngine
 import DMAConformance
 import DMACore
+import DMAEngineKit
 import Testing
 
 @testable import DMASelfTest
@@ -86,6 +87,9 @@ struct ModeRowTests {
 
 /// Reports one copy complete that it has not made, or that it made of the source before.
 private struct ForgetfulEngine: ~Copyable, Engine {
+    var addressing: EngineAddressing { base.addressing }
+    var isGone: Bool { base.isGone }
+    mutating func willBeParked() { base.willBeParked() }
     private var base: CPUEngine
     private let lost: Int?
     private let mixed: Int?
@@ -99,14 +103,14 @@ private struct ForgetfulEngine: ~Copyable, Engine {
     }
 
     var capabilities: Capabilities { base.capabilities }
-    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         defer { (count, before) = (count + 1, descriptor.source) }
         var descriptor = descriptor
         // The memory of the copy before is kept to the end of the round.
         if count == mixed { descriptor.source = before }
         // The source onto itself: the target stays as it was.
         if count == lost { descriptor.destination = descriptor.source }
-        return base.enqueue(descriptor, tag: tag)
+        return unsafe base.enqueue(descriptor, tag: tag)
     }
     mutating func issuePending() { base.issuePending() }
     mutating func next() -> Completion? { base.next() }

@@ -2,6 +2,7 @@
 
 import DMACPUEngine
 import DMACore
+import DMAEngineKit
 import DMASelfTest
 import Glibc
 import Testing
@@ -13,7 +14,7 @@ struct ModeTests {
 
     func channel(_ mode: TransferMode, quantum: UInt64 = 4096) throws -> Copies {
         try Channel(
-            PacedEngine(CPUEngine(CPUConfiguration(depth: 8)), mode: mode, quantum: quantum), domain: domain.id)
+            PacedEngine(CPUEngine(CPUConfiguration(depth: 8)), mode: mode, quantum: quantum), domain: domain)
     }
 
     func cargo(_ count: Int) throws -> Pair<MappedBuffer, MappedBuffer> {
@@ -70,7 +71,7 @@ struct ModeTests {
             var isFinished = false
             let limit = Deadline.after(milliseconds: 60_000)
             while !isFinished, Deadline.now < limit {
-                if channel.next() != nil { isFinished = true } else { _ = channel.wait(until: limit) }
+                if channel.next() != nil { isFinished = true } else { _ = try channel.wait(until: limit) }
             }
             #expect(isFinished)
             let duty = channel.withEngine { $0.totalDuty }
@@ -125,7 +126,7 @@ struct ModeTests {
         let began = Deadline.now.nanoseconds
         let end = Deadline.after(milliseconds: 50)
         while Deadline.now < end {
-            _ = channel.wait(until: end)
+            _ = try channel.wait(until: end)
             channel.poll()
         }
         let elapsed = Double(Deadline.now.nanoseconds - began)

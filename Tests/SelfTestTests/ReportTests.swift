@@ -3,6 +3,7 @@
 import DMA
 import DMACPUEngine
 import DMACore
+import DMAEngineKit
 import Testing
 
 @testable import DMAConformance
@@ -123,10 +124,11 @@ private struct MuteProvider: EngineProvider {
 }
 
 private struct MuteEngine: ~Copyable, Engine {
+    var addressing: EngineAddressing { .cpu }
     private var base: CPUEngine
     init(_ base: consuming CPUEngine) { self.base = base }
     var capabilities: Capabilities { base.capabilities }
-    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool { true }
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult { .accepted }
     mutating func issuePending() {}
     mutating func next() -> Completion? { nil }
     mutating func terminate() {}

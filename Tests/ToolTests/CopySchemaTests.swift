@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMA
+import DMAEngineKit
 import DMATestSupport
 import Foundation
 import Testing

@@ -3,6 +3,7 @@
 import ArgumentParser
 import DMA
 import DMACore
+import DMAEngineKit
 import DMASelfTest
 import Foundation
 import ScriptedEngines

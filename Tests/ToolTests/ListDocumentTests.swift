@@ -4,6 +4,7 @@ import ArgumentParser
 import DMA
 import DMACPUEngine
 import DMACore
+import DMAEngineKit
 import DMASelfTest
 import Foundation
 import Synchronization
@@ -144,6 +145,9 @@ private struct OfferProvider: EngineProvider {
 
 /// The CPU's engine, which notes what it is told, and is silent for a while after the first of it.
 private struct RecordingEngine: ~Copyable, Engine {
+    var addressing: EngineAddressing { base.addressing }
+    var isGone: Bool { base.isGone }
+    mutating func willBeParked() { base.willBeParked() }
     struct Entry {
         let kind: OperationKind
         let (source, destination, count): (UInt64, UInt64, UInt64)
@@ -170,7 +174,7 @@ private struct RecordingEngine: ~Copyable, Engine {
     }
 
     var capabilities: Capabilities { base.capabilities }
-    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         if silentUntil == 0 {
             silentUntil = Deadline.now.nanoseconds + 200_000_000
             log.working.withLock { $0 = ($0.now + 1, max($0.most, $0.now + 1)) }
@@ -179,7 +183,7 @@ private struct RecordingEngine: ~Copyable, Engine {
             kind: descriptor.kind, source: descriptor.source, destination: descriptor.destination, count: descriptor.count,
             sources: Int(descriptor.sourceCount))
         log.entries.withLock { $0.append(entry) }
-        return base.enqueue(descriptor, tag: tag)
+        return unsafe base.enqueue(descriptor, tag: tag)
     }
     mutating func issuePending() { base.issuePending() }
     mutating func next() -> Completion? { Deadline.now.nanoseconds < silentUntil ? nil : base.next() }

@@ -3,6 +3,7 @@
 import ArgumentParser
 import DMA
 import DMACore
+import DMAEngineKit
 import Foundation
 import Testing
 
@@ -193,11 +194,12 @@ struct TestReportTests {
 
 /// Takes everything, and reports nothing.
 private struct NumbedEngine: ~Copyable, Engine {
+    var addressing: EngineAddressing { .cpu }
     static var capabilities: Capabilities {
         Capabilities(name: "numbed", implementation: "none", operations: [.copy], depth: 16)
     }
     var capabilities: Capabilities { Self.capabilities }
-    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool { true }
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult { .accepted }
     mutating func issuePending() {}
     mutating func next() -> Completion? { nil }
     mutating func terminate() {}

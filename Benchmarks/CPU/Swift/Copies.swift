@@ -64,7 +64,7 @@ enum Copies {
         let domain = Domain(name: "cpu")
         var pool = try Pool(
             buffer(2 * pieces * size).map(for: domain, direction: .bidirectional).get(), blockSize: size)
-        var channel = try Channel<CPUEngine, Pair<Block, Block>>(CPUEngine(CPUConfiguration(depth: 32)), domain: domain.id)
+        var channel = try Channel<CPUEngine, Pair<Block, Block>>(CPUEngine(CPUConfiguration(depth: 32)), domain: domain)
         let operation = DMACore.Operation.copy(count: UInt64(size))
         for _ in 0..<pieces {
             guard let from = pool.lease(), let to = pool.lease() else { throw DMAError(.poolEmpty) }
@@ -91,7 +91,7 @@ enum Copies {
         let pieces = pieces(size)
         let domain = Domain(name: "cpu")
         var pool = try Pool(buffer(pieces * size).map(for: domain, direction: .bidirectional).get(), blockSize: size)
-        var channel = try Channel<CPUEngine, Block>(CPUEngine(CPUConfiguration(depth: 32)), domain: domain.id)
+        var channel = try Channel<CPUEngine, Block>(CPUEngine(CPUConfiguration(depth: 32)), domain: domain)
         let operation = DMACore.Operation.fill(count: UInt64(size), pattern: pattern)
         for _ in 0..<pieces {
             guard let to = pool.lease() else { throw DMAError(.poolEmpty) }
@@ -110,7 +110,7 @@ enum Copies {
         let pieces = pieces(size)
         let domain = Domain(name: "cpu")
         var pool = try Pool(buffer(pieces * size).map(for: domain, direction: .bidirectional).get(), blockSize: size)
-        var channel = try Channel<CPUEngine, Block>(CPUEngine(CPUConfiguration(depth: 32)), domain: domain.id)
+        var channel = try Channel<CPUEngine, Block>(CPUEngine(CPUConfiguration(depth: 32)), domain: domain)
         let operation = DMACore.Operation.crc32c(count: UInt64(size))
         for _ in 0..<pieces {
             guard let from = pool.lease() else { throw DMAError(.poolEmpty) }

@@ -116,7 +116,7 @@ enum Modes {
             var pool = try Pool(
                 Copies.buffer(8 * size).map(for: domain, direction: .bidirectional).get(), blockSize: size)
             var channel = try Channel<PacedEngine<CPUEngine>, Pair<Block, Block>>(
-                PacedEngine(CPUEngine(CPUConfiguration(depth: 4)), mode: mode, quantum: quantum), domain: domain.id)
+                PacedEngine(CPUEngine(CPUConfiguration(depth: 4)), mode: mode, quantum: quantum), domain: domain)
             for _ in 0..<4 {
                 guard let from = pool.lease(), let to = pool.lease() else { return }
                 _ = try channel.submit(.copy(), Pair(from, to)).get()
@@ -131,7 +131,7 @@ enum Modes {
                     channel.issuePending()
                 }
                 if case .burst = mode { continue }
-                _ = channel.wait(until: .after(milliseconds: 20))
+                _ = try channel.wait(until: .after(milliseconds: 20))
             }
             let duty = channel.withEngine { $0.totalDuty }
             shared.duty.store(Int(duty.elapsed > 0 ? duty.busy * 1_000_000 / duty.elapsed : 0), ordering: .releasing)

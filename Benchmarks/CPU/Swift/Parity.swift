@@ -7,26 +7,20 @@ import DMACore
 /// A stripe: sources, then P, then Q, one after the other in one block.
 struct Stripe: ~Copyable, Cargo {
     private var memory: Block
-    private let whole: Region
     private let size: UInt64
     let regionCount: Int
 
     init(_ memory: consuming Block, members: Int) {
         size = UInt64(memory.count / members)
         regionCount = members
-        whole = memory.region(at: 0)
         self.memory = memory
     }
 
+    @_lifetime(borrow self)
     func region(at index: Int) -> Region {
         guard index >= 0, index < regionCount else { return .none }
-        // Inside the block that this value owns.
-        return unsafe Region(
-            unsafeStart: IOVA(whole.start.rawValue + UInt64(index) * size), count: size, domain: whole.domain,
-            access: whole.access)
+        return memory.region(at: 0).part(from: UInt64(index) * size, count: size)
     }
-
-    mutating func quarantine() { memory.quarantine() }
 }
 
 /// XOR and PQ of eight sources, beside ISA-L in a C loop.
@@ -38,7 +32,7 @@ enum Parity {
         let members = sources + 2
         let pieces = Copies.pieces(members * size)
         let domain = Domain(name: "cpu")
-        var channel = try Channel<CPUEngine, Stripe>(CPUEngine(CPUConfiguration(depth: 32)), domain: domain.id)
+        var channel = try Channel<CPUEngine, Stripe>(CPUEngine(CPUConfiguration(depth: 32)), domain: domain)
         let operation =
             what == "xor"
             ? Operation.xor(sources: 0..<UInt16(sources), to: UInt16(sources))

@@ -101,7 +101,7 @@ enum Threads {
         let domain = Domain(name: "cpu")
         var pool = try Pool(
             Copies.buffer(2 * pieces * size).map(for: domain, direction: .bidirectional).get(), blockSize: size)
-        var channel = try Channel<CPUEngine, Pair<Block, Block>>(CPUEngine(configuration), domain: domain.id)
+        var channel = try Channel<CPUEngine, Pair<Block, Block>>(CPUEngine(configuration), domain: domain)
         let operation = DMACore.Operation.copy(count: UInt64(size))
         let first = configuration.workers > 0 ? DMACore.Operation.copy(flags: .interrupt) : operation
         for _ in 0..<pieces {
@@ -129,7 +129,7 @@ enum Threads {
         var taken = 0
         while taken < operations {
             guard let finished = channel.next() else {
-                _ = channel.wait(until: .after(milliseconds: 1000))
+                guard (try? channel.wait(until: .after(milliseconds: 1000))) != nil else { return -1 }
                 continue
             }
             guard finished.status == .complete else { return -1 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACore
+import DMAEngineKit
 import DMAIOUringEngine
 
 #if canImport(Glibc)
@@ -53,10 +54,10 @@ private func read(_ engine: inout IOUringEngine, _ memory: UInt64, _ tag: UInt32
     random ^= random << 13
     random ^= random >> 7
     random ^= random << 17
-    var descriptor = Descriptor(
+    var descriptor = unsafe Descriptor(
         kind: .peripheral, destination: memory &+ UInt64(tag) &* 4096, count: 4096, value: (random & 1023) << 12)
     descriptor.destinationCount = 1
-    return engine.enqueue(descriptor, tag: tag)
+    return unsafe engine.enqueue(descriptor, tag: tag) == .accepted
 }
 
 /// The same through a channel, with a leased block for each read.
@@ -79,7 +80,7 @@ func hotIOUringChannel(
         }
         channel.issuePending()
         guard channel.next() != nil else {
-            _ = channel.wait(until: .never)
+            _ = try? channel.wait(until: .never)
             continue
         }
         inFlight -= 1

@@ -2,6 +2,7 @@
 
 import CountedRing
 import DMACore
+import DMAEngineKit
 import ScriptedEngines
 import Synchronization
 
@@ -10,7 +11,7 @@ func serve(_ line: InterruptLine, _ operations: UInt64) async throws(DMAError) -
     let domain = Domain(name: "counted")
     let memory = try Buffer(count: 4 * 4096).mapped(for: domain, direction: .bidirectional)
     var pool = try Pool(memory, blockSize: 4096)
-    var channel = try Channel(LineEngine(entries: Int(depth), line: line), domain: domain.id, of: Block.self)
+    var channel = try Channel(LineEngine(entries: Int(depth), line: line), domain: domain, of: Block.self)
     guard let first = pool.lease() else { return 0 }
     _ = try channel.submit(.fill(pattern: 0x5a5a, flags: .interrupt), first).get()
     channel.issuePending()
@@ -30,7 +31,7 @@ func awaitEach(_ line: InterruptLine, _ operations: UInt64) async throws(DMAErro
     let domain = Domain(name: "counted")
     let memory = try Buffer(count: 4 * 4096).mapped(for: domain, direction: .bidirectional)
     var pool = try Pool(memory, blockSize: 4096)
-    var channel = try Channel(LineEngine(entries: Int(depth), line: line), domain: domain.id, of: Block.self)
+    var channel = try Channel(LineEngine(entries: Int(depth), line: line), domain: domain, of: Block.self)
     var last: UInt64 = 0
     while last < operations {
         guard let block = pool.lease() else { return 0 }

@@ -41,7 +41,7 @@ func read(_ path: String, _ bytes: UInt64, _ workload: Workload, seconds: Int) t
     configuration.threading = .pinnedToThread
     configuration.registrar = registrar
     configuration.buffers = .always
-    var channel = try Channel(try IOUringEngine(configuration), domain: domain.id, of: Block.self)
+    var channel = try Channel(try IOUringEngine(configuration), domain: domain, of: Block.self)
     _ = try channel.attach(PeripheralFile(file, cache: .direct))
     var pool = try Pool(
         try Buffer(count: workload.block * workload.depth, alignment: 1 << 20).mapped(for: domain, direction: .fromDevice),
@@ -72,7 +72,7 @@ func read(_ path: String, _ bytes: UInt64, _ workload: Workload, seconds: Int) t
             reads += 1
             took = true
         }
-        if !took { _ = channel.wait(until: .after(milliseconds: 1000)) }
+        if !took { _ = try channel.wait(until: .after(milliseconds: 1000)) }
         if reads % 64 < 8, Deadline.now >= end { break }
     }
     let taken = Double(Deadline.now.nanoseconds - began.nanoseconds) / 1e9

@@ -2,6 +2,7 @@
 
 import DMACPUEngine
 import DMACore
+import DMAEngineKit
 import ScriptedEngines
 
 /// An engine whose capabilities are whatever it was given, and that does nothing.
@@ -12,7 +13,8 @@ private struct BoastingEngine: ~Copyable, Engine {
         change(&capabilities)
         self.capabilities = capabilities
     }
-    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool { true }
+    var addressing: EngineAddressing { .cpu }
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult { .accepted }
     mutating func issuePending() {}
     mutating func next() -> Completion? { nil }
     mutating func terminate() {}
@@ -43,7 +45,7 @@ extension Probe {
             for value in Self.integers {
                 self("Channel over \(name) \(value)") {
                     let domain = Domain(name: "extremes")
-                    var channel = try Channel(BoastingEngine { change(&$0, value) }, domain: domain.id, of: Two.self)
+                    var channel = try Channel(BoastingEngine { change(&$0, value) }, domain: domain, of: Two.self)
                     for operation in Self.operations(1, 1) { _ = channel.submit(operation, try Self.two(domain)) }
                     try channel.configure(EngineConfiguration(peripheral: .max, width: .max, burst: .max, priority: .max))
                 }
@@ -52,10 +54,10 @@ extension Probe {
                         BoastingEngine { change(&$0, value) }, mode: .cycleStealing(share: .leastNonzeroMagnitude),
                         quantum: UInt64(truncatingIfNeeded: value))
                     let domain = Domain(name: "extremes")
-                    var channel = try Channel(paced, domain: domain.id, of: Two.self)
+                    var channel = try Channel(paced, domain: domain, of: Two.self)
                     for operation in Self.operations(0, .max) { _ = channel.submit(operation, try Self.two(domain)) }
                     channel.issuePending()
-                    _ = channel.wait(until: .now)
+                    _ = try channel.wait(until: .now)
                     try channel.terminateSync()
                 }
             }
@@ -63,7 +65,7 @@ extension Probe {
         for share in Self.reals {
             self("TransferMode.cycleStealing(share: \(share))") {
                 var channel = try Channel(
-                    try PacedEngine(CPUEngine(), mode: .burst), domain: Domain(name: "extremes").id, of: NoCargo.self)
+                    try PacedEngine(CPUEngine(), mode: .burst), domain: Domain(name: "extremes"), of: NoCargo.self)
                 try channel.setMode(.cycleStealing(share: share))
                 _ = channel.submit(.null(), NoCargo())
                 channel.issuePending()
@@ -75,7 +77,7 @@ extension Probe {
                 self("operations at \(offset) of \(count)") {
                     let domain = Domain(name: "extremes")
                     for operation in Self.operations(offset, count) {
-                        var channel = try Channel(CPUEngine(CPUConfiguration(depth: 4)), domain: domain.id, of: Two.self)
+                        var channel = try Channel(CPUEngine(CPUConfiguration(depth: 4)), domain: domain, of: Two.self)
                         _ = channel.submit(operation, try Self.two(domain))
                         channel.issuePending()
                         for _ in 0..<4 { channel.poll() }
@@ -118,7 +120,7 @@ extension Probe {
             let isLong = time > Deadline.now.nanoseconds
             self("a transaction with deadline \(time) (r7)") {
                 let domain = Domain(name: "extremes")
-                var channel = try Channel(BoastingEngine { _ in }, domain: domain.id, of: Two.self)
+                var channel = try Channel(BoastingEngine { _ in }, domain: domain, of: Two.self)
                 _ = channel.submit(Transaction(.copy(), try Self.two(domain), deadline: deadline))
                 channel.issuePending()
                 _ = channel.nextLate()
@@ -127,7 +129,7 @@ extension Probe {
             }
             self("synchronize by \(time)") {
                 let domain = Domain(name: "extremes")
-                var channel = try Channel(HostileEngine(.refusesToQuiesce), domain: domain.id, of: Two.self)
+                var channel = try Channel(HostileEngine(.refusesToQuiesce), domain: domain, of: Two.self)
                 _ = channel.submit(.copy(), try Self.two(domain))
                 channel.issuePending()
                 try? channel.terminateSync(by: deadline)
@@ -142,13 +144,13 @@ extension Probe {
                 for mode in [TransferMode.burst, .cycleStealing(share: 1e-300), .demand(DemandLine())] {
                     let domain = Domain(name: "extremes")
                     var channel = try Channel(
-                        try PacedEngine(CPUEngine(CPUConfiguration(depth: 4)), mode: mode), domain: domain.id, of: Two.self)
+                        try PacedEngine(CPUEngine(CPUConfiguration(depth: 4)), mode: mode), domain: domain, of: Two.self)
                     _ = channel.submit(.copy(flags: .fence), try Self.two(domain))
                     _ = channel.submit(.copy(), try Self.two(domain))
                     channel.issuePending()
                     for _ in 0..<3 {
                         channel.poll()
-                        _ = channel.wait(until: deadline)
+                        _ = try? channel.wait(until: deadline)
                     }
                 }
             }
@@ -157,7 +159,7 @@ extension Probe {
             self("CyclicRing(period: \(period))") {
                 let domain = Domain(name: "extremes")
                 let ring = try Buffer(count: 4096).mapped(for: domain, direction: .fromDevice)
-                let channel = try Channel(CPUEngine(CPUConfiguration(depth: 4)), domain: domain.id, of: MappedBuffer.self)
+                let channel = try Channel(CPUEngine(CPUConfiguration(depth: 4)), domain: domain, of: MappedBuffer.self)
                 _ = try CyclicRing(channel, ring: ring, period: period)
             }
         }

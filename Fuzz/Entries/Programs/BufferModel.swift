@@ -28,6 +28,11 @@ struct BufferModel {
     }
 }
 
+extension MappedBuffer {
+    /// As the device sees it.
+    var firstAddress: UInt64 { region(at: 0).start.rawValue }
+}
+
 /// A transaction that a channel has taken.
 struct TransactionModel {
     enum Work {

@@ -28,6 +28,7 @@ public struct ChannelProgram: ~Copyable {
     private var models: [BufferModel] = []
     private var clients = FixedArray<Client>(capacity: 2)
     private var nextName: UInt64 = 1
+    private var opened: [(Wrapping, BottomEngine)] = []
     /// What a channel is opened with again; nil where the program says.
     private var fixed: [(Wrapping, BottomEngine)]?
     private var outcome = Outcome()
@@ -63,7 +64,9 @@ public struct ChannelProgram: ~Copyable {
                     try program.check()
                 }
                 try program.end()
-            } catch { program.outcome.failure = error }
+            } catch {
+                program.outcome.failure = ProgramFailure("\(error.description) (\(program.names.joined(separator: "; ")))")
+            }
             program.outcome.length = reader.position
             return program.outcome
         } catch { return Outcome(failure: ProgramFailure("no program: \(error)")) }
@@ -83,6 +86,7 @@ public struct ChannelProgram: ~Copyable {
         }
         (self.backend, self.spaces) = (backend, spaces)
         self.clients = clients
+        opened = engines
     }
 
     private static func wrapping(_ number: Int) -> Wrapping { Wrapping.allCases[number % Wrapping.allCases.count] }
@@ -118,7 +122,7 @@ public struct ChannelProgram: ~Copyable {
         case .pause(let number): try on(number) { client, _ throws(ProgramFailure) in try client.pause() }
         case .resume(let number): try on(number) { client, _ throws(ProgramFailure) in try client.resume() }
         case .wait(let number):
-            try on(number) { client, _ throws(ProgramFailure) in _ = client.channel.wait(until: .now) }
+            try on(number) { client, _ throws(ProgramFailure) in _ = try? client.channel.wait(until: .now) }
         case .demand(let number, let bytes):
             try on(number) { client, _ throws(ProgramFailure) in client.line.request(bytes) }
         }
@@ -166,7 +170,7 @@ public struct ChannelProgram: ~Copyable {
             let mapping = try buffer.mapped(for: spaces[space], direction: direction)
             nextName += 1
             let model = BufferModel(
-                space: space, direction: direction, count: count, start: mapping.region(at: 0).start.rawValue,
+                space: space, direction: direction, count: count, start: mapping.firstAddress,
                 bytes: [UInt8?](repeating: value, count: count))
             keep(mapping, model)
         } catch {
@@ -283,6 +287,7 @@ public struct ChannelProgram: ~Copyable {
     private mutating func reopen(_ number: Int, _ wrapping: Wrapping, _ engine: BottomEngine) throws(ProgramFailure) {
         let domain = spaces[number]
         let seed = nextName
+        opened.append((wrapping, engine))
         nextName += 1
         do throws(DMAError) {
             try clients.withMutableElement(at: number) { client throws(DMAError) in
@@ -292,6 +297,9 @@ public struct ChannelProgram: ~Copyable {
     }
 
     // MARK: What always holds
+
+    /// The engines that the channels had, the last first opened last.
+    private var names: [String] { opened.map { "\($0.1.name) in \($0.0.rawValue)" } }
 
     private var inFlight: Int {
         (0..<2).reduce(0) { $0 + (clients.withElement(at: $1) { $0.inFlight.count } ?? 0) }
@@ -318,16 +326,18 @@ public struct ChannelProgram: ~Copyable {
         clients.removeAll()
         backend.refuse(0)
         while !models.isEmpty { try unmap(models.count - 1) }
+        // A channel parks what it has under its own address space, be it mapped for another: an operation that moves nothing takes any.
+        let left = spaces.reduce(0) { $0 + $1.statistics.mappings }
+        let parked = Quarantine.entries.count { entry in spaces.contains { $0.id == entry.domain } }
+        guard left == 0 || parked > 0 else { throw ProgramFailure("\(left) mappings are left, and none is parked") }
         for domain in spaces {
-            let parked = Quarantine.entries.count { $0.domain == domain.id }
-            guard domain.statistics.mappings == UInt64(parked) else {
-                throw ProgramFailure(
-                    "\(domain.statistics.mappings) mappings are left of \(domain.name), \(parked) of them parked")
-            }
             // SAFETY: every engine of the program has ended, and none does anything but when it is called.
             do throws(DMAError) { _ = try unsafe Quarantine.unsafeReleaseAll(of: domain.id) } catch {
                 throw ProgramFailure("what was parked is not released: \(error)")
             }
+        }
+        for domain in spaces where domain.statistics.mappings > 0 {
+            throw ProgramFailure("\(domain.statistics.mappings) mappings are left of \(domain.name), of which nobody knows")
         }
         guard backend.count == 0 else { throw ProgramFailure("\(backend.count) translations are left") }
         try check()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACore
+import DMAEngineKit
 import Synchronization
 
 /// A translation that keeps account: each mapping ends once, as it was made, and none overlaps another. Refuses when it is told to.

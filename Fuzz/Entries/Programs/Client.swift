@@ -32,7 +32,7 @@ struct Client: ~Copyable {
         self.wrapping = wrapping
         self.space = space
         let wrapped = try wrapping.wrap(engine.engine(oracle, seed: seed), line, seed: seed)
-        channel = try Channel(wrapped, domain: domain.id)
+        channel = try Channel(wrapped, domain: domain)
     }
 
     /// Whether a transaction may be refused although the contract has room for it: only an engine that lies does that.
@@ -78,7 +78,7 @@ struct Client: ~Copyable {
     }
 
     private static func starts(of cargo: borrowing Two) -> (UInt64, UInt64) {
-        (cargo.first.region(at: 0).start.rawValue, cargo.second.region(at: 0).start.rawValue)
+        (cargo.first.firstAddress, cargo.second.firstAddress)
     }
 
     mutating func issue() {

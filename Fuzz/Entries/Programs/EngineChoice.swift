@@ -81,7 +81,7 @@ public enum Wrapping: String, CaseIterable, Sendable {
     }
 
     private static func leased(_ engine: consuming AnyEngine) -> AnyEngine {
-        AnyEngine(LeasedEngine(engine, ChannelLease {}))
+        engine.owned(by: ChannelLease {})
     }
 
     /// A share of all the time: pieces, but no rests, which would only cost the test time.

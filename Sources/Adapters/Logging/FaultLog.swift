@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+public import DMAEngineKit
 public import Logging
 
 /// Writes what an engine did that no honest one does into a log, each kind once for each look at which its count has grown.

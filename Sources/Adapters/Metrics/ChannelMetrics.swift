@@ -2,6 +2,7 @@
 
 public import CoreMetrics
 public import DMACore
+public import DMAEngineKit
 
 /// What a channel does, for whatever backend the program has given swift-metrics.
 ///

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+public import DMAEngineKit
 public import ServiceLifecycle
 
 /// A channel as a service of swift-service-lifecycle: it works until the process is asked to stop, finishes what is in flight, and ends the

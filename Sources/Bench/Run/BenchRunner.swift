@@ -3,6 +3,7 @@
 internal import CDMA
 public import DMA
 public import DMACore
+internal import DMAEngineKit
 internal import Glibc
 
 /// Runs a plan on this machine's engines. Prints nothing.

@@ -3,6 +3,7 @@
 internal import CDMA
 internal import DMA
 internal import DMACore
+internal import DMAEngineKit
 
 /// One channel of a measurement, from its making to its end. Everything happens on the thread, or in the task, that calls it.
 struct Lane: Sendable {
@@ -57,21 +58,21 @@ struct Lane: Sendable {
     ) throws(DMAError) {
         switch shape.operation {
         case .copy, .copyCRC32C, .interleaved:
-            var channel = try Channel(engine, domain: domain.id, of: Pair<Block, Block>.self)
+            var channel = try Channel(engine, domain: domain, of: Pair<Block, Block>.self)
             try drive(&channel, shape, &tally, duty: duty) { () throws(DMAError) in
                 Pair(try memory.sourceBlock(), try memory.destinationBlock())
             } check: { (cargo, _) throws(DMAError) in
                 try Check.copied(cargo, shape)
             }
         case .fill, .crc32c:
-            var channel = try Channel(engine, domain: domain.id, of: Block.self)
+            var channel = try Channel(engine, domain: domain, of: Block.self)
             try drive(&channel, shape, &tally, duty: duty) { () throws(DMAError) in
                 shape.operation == .fill ? try memory.destinationBlock() : try memory.sourceBlock()
             } check: { (cargo, _) throws(DMAError) in
                 try Check.filled(cargo, shape)
             }
         case .fromPeripheral, .toPeripheral:
-            var channel = try Channel(engine, domain: domain.id, of: Block.self)
+            var channel = try Channel(engine, domain: domain, of: Block.self)
             let file = try attach(&channel)
             try drive(&channel, shape, &tally, file: file, duty: duty) { () throws(DMAError) in
                 try memory.fileBlock(file.region)
@@ -79,7 +80,7 @@ struct Lane: Sendable {
                 try Check.read(cargo, file.region, place)
             }
         case .xor, .xorValidate, .pq, .pqValidate, .scatterGather:
-            var channel = try Channel(engine, domain: domain.id, of: CargoList<Block>.self)
+            var channel = try Channel(engine, domain: domain, of: CargoList<Block>.self)
             try drive(&channel, shape, &tally, duty: duty) { () throws(DMAError) in
                 try memory.list(shape)
             } check: { _, _ in
@@ -99,21 +100,21 @@ struct Lane: Sendable {
         let engine = try PacedEngine(try provider.open(offer, channel: number), mode: mode)
         switch shape.operation {
         case .copy, .copyCRC32C, .interleaved:
-            var channel = try Channel(engine, domain: domain.id, of: Pair<Block, Block>.self)
+            var channel = try Channel(engine, domain: domain, of: Pair<Block, Block>.self)
             try await driveAwaiting(&channel, shape, &tally) { () throws(DMAError) in
                 Pair(try memory.sourceBlock(), try memory.destinationBlock())
             } check: { (cargo, _) throws(DMAError) in
                 try Check.copied(cargo, shape)
             }
         case .fill, .crc32c:
-            var channel = try Channel(engine, domain: domain.id, of: Block.self)
+            var channel = try Channel(engine, domain: domain, of: Block.self)
             try await driveAwaiting(&channel, shape, &tally) { () throws(DMAError) in
                 shape.operation == .fill ? try memory.destinationBlock() : try memory.sourceBlock()
             } check: { (cargo, _) throws(DMAError) in
                 try Check.filled(cargo, shape)
             }
         case .fromPeripheral, .toPeripheral:
-            var channel = try Channel(engine, domain: domain.id, of: Block.self)
+            var channel = try Channel(engine, domain: domain, of: Block.self)
             let file = try attach(&channel)
             try await driveAwaiting(&channel, shape, &tally, file: file) { () throws(DMAError) in
                 try memory.fileBlock(file.region)
@@ -121,7 +122,7 @@ struct Lane: Sendable {
                 try Check.read(cargo, file.region, place)
             }
         case .xor, .xorValidate, .pq, .pqValidate, .scatterGather:
-            var channel = try Channel(engine, domain: domain.id, of: CargoList<Block>.self)
+            var channel = try Channel(engine, domain: domain, of: CargoList<Block>.self)
             try await driveAwaiting(&channel, shape, &tally) { () throws(DMAError) in
                 try memory.list(shape)
             } check: { _, _ in
@@ -234,7 +235,7 @@ struct Lane: Sendable {
             }
             guard let finished = channel.next() else {
                 guard Deadline.now < limit else { throw DMAError(.deadlinePassed) }
-                if soon != nil { _ = channel.wait(until: .after(milliseconds: 1)) }
+                if soon != nil { _ = try channel.wait(until: .after(milliseconds: 1)) }
                 continue
             }
             guard finished.status == .complete else {

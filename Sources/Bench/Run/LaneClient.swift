@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 
 /// The client of one channel in a measurement: keeps what is in flight going round, and notes what that costs.
 ///
@@ -204,7 +205,7 @@ struct LaneClient {
                 issue(&channel)
                 continue
             }
-            if sleeps { _ = channel.wait(until: .after(milliseconds: 100)) }
+            if sleeps { _ = try channel.wait(until: .after(milliseconds: 100)) }
             looks += 1
             guard sleeps || looks & 1023 == 0 else { continue }
             let now = cdma_monotonic_nanoseconds()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import DMACore
+internal import DMAEngineKit
 internal import Synchronization
 
 /// Where the threads of one measurement meet: each arrives, all wait, and the conductor lets them go on together.

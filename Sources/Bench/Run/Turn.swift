@@ -3,6 +3,7 @@
 internal import CDMA
 internal import DMA
 internal import DMACore
+internal import DMAEngineKit
 internal import DMAThreads
 internal import Glibc
 internal import Synchronization

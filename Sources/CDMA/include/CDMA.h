@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The only C of the package: what Swift cannot say, as static inline functions. One header a topic.
+// The only C of the package: what Swift cannot express, as static inline functions. One header a topic.
 #ifndef CDMA_H
 #define CDMA_H
 
 #include "cdma_atomic.h"
 #include "cdma_file.h"
+#include "cdma_fork.h"
 #include "cdma_kernels.h"
 #include "cdma_memory.h"
 #include "cdma_nvme_passthrough.h"

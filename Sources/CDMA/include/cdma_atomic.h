@@ -66,6 +66,13 @@ CDMA_INLINE bool cdma_compare_exchange32(volatile void *p, uint32_t expected, ui
     return __atomic_compare_exchange_n((volatile uint32_t *)p, &expected, desired, false, __ATOMIC_ACQ_REL,
                                        __ATOMIC_ACQUIRE);
 }
+CDMA_INLINE uint64_t cdma_exchange64(volatile void *p, uint64_t v) {
+    return __atomic_exchange_n((volatile uint64_t *)p, v, __ATOMIC_ACQ_REL);
+}
+CDMA_INLINE bool cdma_compare_exchange64(volatile void *p, uint64_t expected, uint64_t desired) {
+    return __atomic_compare_exchange_n((volatile uint64_t *)p, &expected, desired, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_ACQUIRE);
+}
 
 // The kernel's dma_wmb(), dma_rmb() and mb(): order accesses to memory that a coherent device also sees
 // (Documentation/memory-barriers.txt). On x86 stores are not reordered with stores, so the first two only hold

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACore
+import DMAEngineKit
 
 /// `await`, and what becomes of it when the task is cancelled. Each run is a task of its own with a watchdog, so that a waiter
 /// that is
@@ -82,7 +83,7 @@ private enum AwaitScript {
         lastFirst: Bool
     ) async -> [String] {
         do throws(DMAError) {
-            var channel = try Channel(try make(), domain: domain.id, of: Freight.self)
+            var channel = try Channel(try make(), domain: domain, of: Freight.self)
             let a = try channel.submit(first.operation, try first.freight(for: domain)).get()
             var findings: [String] = []
             if together {
@@ -119,7 +120,7 @@ private enum AwaitScript {
         func cancelHere() { unsafe withUnsafeCurrentTask { unsafe $0?.cancel() } }
         do throws(DMAError) {
             if point == -2 { cancelHere() }
-            var channel = try Channel(try make(), domain: domain.id, of: Freight.self)
+            var channel = try Channel(try make(), domain: domain, of: Freight.self)
             let cookie = try channel.submit(plan.operation, try plan.freight(for: domain)).get()
             if point == -1 { cancelHere() }
             started.raise()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACore
+import DMAEngineKit
 
 /// The same transfers with other cargo, and through another door.
 extension Bench where E: ~Copyable {
@@ -20,7 +21,7 @@ extension Bench where E: ~Copyable {
         let size = 61 * unit
         let memory = try Buffer(count: 80 * size).mapped(for: suite.domain, direction: .bidirectional)
         var pool = try Pool(memory, blockSize: size, alignment: suite.domain.constraints.isCoherent ? unit : 64)
-        var channel = try Channel(try make(), domain: suite.domain.id, of: Pair<Block, Block>.self)
+        var channel = try Channel(try make(), domain: suite.domain, of: Pair<Block, Block>.self)
         var held = FixedArray<Block>(capacity: pool.capacity)
         try repeatedly(min(suite.iterations, pool.capacity / 2)) { _ throws(DMAError) in
             guard var from = pool.lease(), var to = pool.lease() else { return }
@@ -54,7 +55,7 @@ extension Bench where E: ~Copyable {
         let most = min(capabilities.maximumSegments / 2, 6)
         let memory = try Buffer(count: 4 * most * size + 4096).mapped(for: suite.domain, direction: .bidirectional)
         var pool = try Pool(memory, blockSize: size, alignment: suite.domain.constraints.isCoherent ? unit : 64)
-        var channel = try Channel(try make(), domain: suite.domain.id, of: Lists.self)
+        var channel = try Channel(try make(), domain: suite.domain, of: Lists.self)
         try repeatedly(min(suite.iterations, 10)) { _ throws(DMAError) in
             var from = CargoList<Block>(capacity: most)
             var to = CargoList<Block>(capacity: most)
@@ -97,7 +98,7 @@ extension Bench where E: ~Copyable {
 
     private func scatterLists() throws(DMAError) {
         typealias Lists = Pair<MappedScatterList, MappedScatterList>
-        var channel = try Channel(try make(), domain: suite.domain.id, of: Lists.self)
+        var channel = try Channel(try make(), domain: suite.domain, of: Lists.self)
         try repeatedly(min(suite.iterations, 10)) { _ throws(DMAError) in
             let count = length(atMost: largest / 2)
             let most = min(capabilities.maximumSegments / 2, 6)
@@ -138,7 +139,7 @@ extension Bench where E: ~Copyable {
     /// A client that learns only at run time which engine it has.
     func erased() throws(DMAError) {
         guard !plannable.isEmpty else { return skip("no operation between memories") }
-        var channel = try Channel(AnyEngine(try make()), domain: suite.domain.id, of: Freight.self)
+        var channel = try Channel(AnyEngine(try make()), domain: suite.domain, of: Freight.self)
         expect(channel.capabilities == capabilities, "other capabilities than the engine's")
         let limit = Deadline.after(nanoseconds: suite.patience)
         try repeatedly { number throws(DMAError) in

@@ -127,7 +127,7 @@ extension Bench where E: ~Copyable {
             asking.operation.flags.insert(.interrupt)
             _ = try channel.submit(asking.operation, try freight(asking)).get()
             channel.issuePending()
-            let woke = channel.wait(until: .after(nanoseconds: suite.patience))
+            let woke = try channel.wait(until: .after(nanoseconds: suite.patience))
             expect(woke, "nobody was woken by a transaction that asked for it")
             let finished = try nextFinished(&channel)
             try judge(asking, finished)

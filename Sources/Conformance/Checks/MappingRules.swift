@@ -62,9 +62,8 @@ extension Bench where E: ~Copyable {
             }
             var channel = try open(for: domain)
             let freight = try plan.freight(for: domain)
-            for index in 0..<freight.regionCount {
-                let region = freight.region(at: index)
-                expect(mask.reaches(region.start, count: region.count), "the engine was given \(region.start), beyond the mask")
+            for range in freight.ranges {
+                expect(mask.reaches(range.start, count: range.count), "the engine was given \(range.start), beyond the mask")
             }
             expect(domain.statistics.bounces > 0, "memory beyond the mask was not bounced")
             _ = try channel.submit(plan.operation, freight).get()
@@ -128,7 +127,7 @@ extension Bench where E: ~Copyable {
         let mapped = try list.mapped(for: suite.domain, direction: .toDevice)
         expect(mapped.originalCount == parts.count, "\(mapped.originalCount) entries of \(parts.count)")
         expect(mapped.regionCount <= parts.count, "\(mapped.regionCount) segments of \(parts.count) entries")
-        var channel = try Channel(try make(), domain: suite.domain.id, of: Pair<MappedScatterList, MappedBuffer>.self)
+        var channel = try Channel(try make(), domain: suite.domain, of: Pair<MappedScatterList, MappedBuffer>.self)
         let segments = mapped.regionCount
         var cargo = Pair(mapped, try Plan.mapped([UInt8](repeating: 0, count: count), .fromDevice, for: suite.domain))
         var offset: UInt64 = 0
@@ -283,7 +282,7 @@ extension Bench where E: ~Copyable {
         guard copies else { return skip(noCopy) }
         guard suite.domain.constraints.isCoherent else { return skip("the device does not see the CPU's caches") }
         let words = 64
-        var channel = try Channel(try make(), domain: suite.domain.id, of: Pair<CoherentBuffer, CoherentBuffer>.self)
+        var channel = try Channel(try make(), domain: suite.domain, of: Pair<CoherentBuffer, CoherentBuffer>.self)
         // Taken out for each transfer and put back after it.
         var kept: Pair<CoherentBuffer, CoherentBuffer>? = Pair(
             try CoherentBuffer(count: words * 8, domain: suite.domain),
@@ -325,12 +324,12 @@ extension Bench where E: ~Copyable {
         let size = 200 / unit * unit + (unit > 200 ? unit : 0)
         let memory = try Buffer(count: alignment * 64).mapped(for: suite.domain, direction: .bidirectional)
         var pool = try Pool(memory, blockSize: size, alignment: alignment, boundary: 4096 >= size ? 4096 : 0)
-        var channel = try Channel(try make(), domain: suite.domain.id, of: Pair<Block, Block>.self)
+        var channel = try Channel(try make(), domain: suite.domain, of: Pair<Block, Block>.self)
         try repeatedly(min(suite.iterations, 10)) { _ throws(DMAError) in
             guard var from = pool.lease(), let to = pool.lease() else {
                 throw giveUp("the pool is empty though nothing is leased")
             }
-            let region = from.region(at: 0)
+            let region = from.ranges[0]
             expect(region.start.rawValue % UInt64(alignment) == 0, "a block at \(region.start), \(alignment) bytes asked")
             expect(
                 size > 4096 || region.start.rawValue / 4096 == (region.start.rawValue + UInt64(size) - 1) / 4096,
@@ -382,7 +381,7 @@ extension Bench where E: ~Copyable {
         let half = cargo.regionCount / 2
         expect(half == 4, "\(half) segments of \(piece) bytes for \(count) bytes")
         for index in 0..<half {
-            let region = cargo.region(at: index)
+            let region = cargo.ranges[index]
             expect(region.count <= UInt64(piece), "a segment of \(region.count) bytes, \(piece) is the most")
             _ = try channel.submit(.copy(from: UInt16(index), to: UInt16(half + index)), cargo).get()
             channel.issuePending()

@@ -116,22 +116,23 @@ extension Bench where E: ~Copyable {
             let image = random.bytes(4 * period)
             _ = cargo.append(try Plan.mapped(image, .fromDevice, for: suite.domain))
             let cookie = try channel.submit(.cyclic(period: UInt64(period), direction: .fromDevice), cargo).get()
-            expect(channel.periodCount() == 0, "periods before issuePending")
+            expect(try channel.periodCount(of: cookie) == 0, "periods before issuePending")
             channel.issuePending()
             if let stream {
                 // Seven passes and a bit: it does not end by itself.
                 stream.advance(7 * 4 * period + period)
             }
-            let ran = try waits(&channel) { channel throws(DMAError) in channel.periodCount() >= (stream == nil ? 3 : 29) }
-            expect(ran, "\(channel.periodCount()) periods in \(suite.patience / 1_000_000) ms")
-            if stream != nil { expect(channel.periodCount() == 29, "\(channel.periodCount()) periods, 29 expected") }
+            let ran = try waits(&channel) { channel throws(DMAError) in try channel.periodCount(of: cookie) >= (stream == nil ? 3 : 29) }
+            let periods = try channel.periodCount(of: cookie)
+            expect(ran, "\(periods) periods in \(suite.patience / 1_000_000) ms")
+            if stream != nil { expect(periods == 29, "\(periods) periods, 29 expected") }
             expect(channel.next() == nil, "a cyclic transaction ended by itself")
             let residue = try channel.residue(of: cookie)
             expect(residue <= UInt64(4 * period), "more is left than the ring has")
             if stream != nil {
                 expect(residue == UInt64(3 * period), "\(residue) bytes left of the pass, \(3 * period) expected")
             }
-            if capabilities.canPause { try pauseRing(&channel, stream, period) }
+            if capabilities.canPause { try pauseRing(&channel, cookie, stream, period) }
             channel.terminateAsync()
             try channel.synchronize(by: .after(nanoseconds: suite.patience))
             let finished = try nextFinished(&channel)
@@ -148,17 +149,17 @@ extension Bench where E: ~Copyable {
     }
 
     private func pauseRing(
-        _ channel: inout Channel<E, Freight>, _ stream: (any ConformanceStream)?, _ period: Int
+        _ channel: inout Channel<E, Freight>, _ cookie: Cookie, _ stream: (any ConformanceStream)?, _ period: Int
     ) throws(DMAError) {
         try channel.pause()
         linger(&channel, 10)
-        let before = channel.periodCount()
+        let before = try channel.periodCount(of: cookie)
         stream?.advance(2 * period)
         linger(&channel, 50)
-        expect(channel.periodCount() == before, "the ring moves while it is paused")
+        expect(try channel.periodCount(of: cookie) == before, "the ring moves while it is paused")
         try channel.resume()
         stream?.advance(period)
-        let moved = try waits(&channel) { channel throws(DMAError) in channel.periodCount() > before }
+        let moved = try waits(&channel) { channel throws(DMAError) in try channel.periodCount(of: cookie) > before }
         expect(moved, "the ring does not move after a resume")
     }
 
@@ -177,7 +178,7 @@ extension Bench where E: ~Copyable {
     }
 
     private func capture(_ provide: (inout E) -> any ConformanceStream) throws(DMAError) {
-        var channel = try Channel(try make(), domain: suite.domain.id, of: MappedBuffer.self)
+        var channel = try Channel(try make(), domain: suite.domain, of: MappedBuffer.self)
         // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
         let stream = unsafe channel.withUnsafeEngine { provide(&$0) }
         let period = random.int(4...100) * unit
@@ -186,7 +187,7 @@ extension Bench where E: ~Copyable {
         let memory = try Plan.mapped(random.bytes(period * number), .fromDevice, for: suite.domain)
         var ring = try CyclicRing(channel, ring: memory, period: period)
         var moved = 0
-        expect(ring.withNextPeriod { _ in true } == .empty, "a period before the hardware moved")
+        expect(try ring.withNextPeriod { _ in true } == .empty, "a period before the hardware moved")
         for _ in 0..<40 {
             let step = random.int(1...period * (number - 1))
             // Never so far that the ring overruns: those come below.
@@ -194,13 +195,14 @@ extension Bench where E: ~Copyable {
             let count = min(step, max(room, 0))
             stream.advance(count)
             moved += count
-            expect(ring.completed() == UInt64(moved / period), "\(ring.completed()) periods after \(moved) bytes")
+            let periods = try ring.completed()
+            expect(periods == UInt64(moved / period), "\(periods) periods after \(moved) bytes")
             let residue = try ring.residue()
             let exact = UInt64(period * number - moved % (period * number))
             expect(
                 residue >= exact && residue <= UInt64(period * number), "\(residue) bytes left of the pass, \(exact) expected")
             while ring.taken < UInt64(moved / period) {
-                let outcome = ring.withNextPeriod { view -> Bool in
+                let outcome = try ring.withNextPeriod { view -> Bool in
                     (0..<period).allSatisfy { view[$0] == stream.captured(at: view.index * UInt64(period) + UInt64($0)) }
                 }
                 expect(outcome == .intact(true), "period \(ring.taken - 1): \(outcome)")
@@ -208,7 +210,7 @@ extension Bench where E: ~Copyable {
             }
         }
         try overruns(&ring, stream, period, number, &moved)
-        let back = try ring.stop(by: .after(nanoseconds: suite.patience))
+        let back = try ring.stop(by: .after(nanoseconds: suite.patience)).takeMemory()
         expect(back.count == period * number, "another ring came back")
     }
 
@@ -221,14 +223,14 @@ extension Bench where E: ~Copyable {
         moved += count
         let behind = UInt64(moved / period) - ring.taken
         let lost = behind - UInt64(number) + 1
-        let outcome = ring.withNextPeriod { _ in true }
+        let outcome = try ring.withNextPeriod { _ in true }
         expect(outcome == .overrun(lost), "\(outcome), \(lost) lost expected")
         expect(ring.lost == lost, "\(ring.lost) lost are counted, \(lost) expected")
-        let next = ring.withNextPeriod { view -> Bool in
+        let next = try ring.withNextPeriod { view -> Bool in
             (0..<period).allSatisfy { view[$0] == stream.captured(at: view.index * UInt64(period) + UInt64($0)) }
         }
         expect(next == .intact(true), "after an overrun: \(next)")
-        let torn = ring.withNextPeriod { view -> Bool in
+        let torn = try ring.withNextPeriod { view -> Bool in
             stream.advance(period * number)
             return view[0] != nil
         }
@@ -239,7 +241,7 @@ extension Bench where E: ~Copyable {
     }
 
     private func playback(_ provide: (inout E) -> any ConformanceStream) throws(DMAError) {
-        var channel = try Channel(try make(), domain: suite.domain.id, of: MappedBuffer.self)
+        var channel = try Channel(try make(), domain: suite.domain, of: MappedBuffer.self)
         // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
         let stream = unsafe channel.withUnsafeEngine { provide(&$0) }
         let period = random.int(4...100) * unit
@@ -252,7 +254,7 @@ extension Bench where E: ~Copyable {
             stream.advance(period)
             // What was played may be written anew, and will be played a round later.
             let image = random.bytes(period)
-            let outcome = ring.withNextPeriod { view in unsafe view.write(image.span.bytes) }
+            let outcome = try ring.withNextPeriod { view in unsafe view.write(image.span.bytes) }
             expect(outcome == .intact(period), "a period to be written: \(outcome)")
             expected += image
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACore
+import DMAEngineKit
 
 /// The cargo of most checks: any number of buffers, each mapped in its own direction.
 typealias Freight = CargoList<MappedBuffer>
@@ -174,7 +175,7 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
     func open() throws(DMAError) -> Channel<E, Freight> { try open(for: suite.domain) }
 
     func open(for domain: Domain) throws(DMAError) -> Channel<E, Freight> {
-        try Channel(try make(), domain: domain.id, of: Freight.self)
+        try Channel(try make(), domain: domain, of: Freight.self)
     }
 
     /// Ends a channel whose engine was honest: no fault was counted, nothing is left in it.
@@ -207,7 +208,7 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
             // An engine with threads of its own gets the processor from time to time; a scripted one moves with the polls.
             if looks % 256 == 0 {
                 if Deadline.now >= limit { throw giveUp("no \(what()) within \(suite.patience / 1_000_000) ms") }
-                if !capabilities.hasInterrupts { _ = channel.wait(until: .after(nanoseconds: 100_000)) }
+                if !capabilities.hasInterrupts { _ = try channel.wait(until: .after(nanoseconds: 100_000)) }
             }
         }
     }

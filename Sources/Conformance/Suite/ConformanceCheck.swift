@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+internal import DMAEngineKit
 
 /// One row of the suite: a rule of the contract, an operation, or a property that belongs to no single rule. Raw values are
 /// stable.

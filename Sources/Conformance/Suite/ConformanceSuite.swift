@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+public import DMAEngineKit
 
 /// Checks an engine against the contract: each rule that concerns engines and channels, and each operation its capabilities
 /// name, with

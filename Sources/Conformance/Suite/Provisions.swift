@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+public import DMAEngineKit
 
 /// The far side of an engine's peripheral transfers, as the maker of the engine gives it to the suite: a FIFO that is fed and
 /// drained on

@@ -2,6 +2,7 @@
 
 internal import CDMA
 public import DMACore
+public import DMAEngineKit
 
 /// How fast an engine moves bytes that are then verified: throughput at depth, latency alone, and what it costs the processor.
 ///

@@ -2,6 +2,7 @@
 
 import CDMA
 import DMACore
+import DMAEngineKit
 import Synchronization
 
 /// Where the channels of a survey meet, so that none verifies while another's transfers are timed, and all have the same clock.
@@ -185,7 +186,7 @@ extension Survey {
             if channels > 1 { await Task.yield() }
             guard sleeps, Deadline.now >= sleepsFrom else { continue }
             // In slices: an interrupt that an engine owes and never raises is found by looking.
-            _ = channel.wait(until: .after(milliseconds: channels > 1 ? 1 : 100))
+            _ = try channel.wait(until: .after(milliseconds: channels > 1 ? 1 : 100))
             sleepsFrom = .after(nanoseconds: 50_000)
         }
     }

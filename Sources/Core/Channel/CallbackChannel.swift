@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import DMAEngineKit
+
 /// A channel whose completions are handed to closures: the kernel's callbacks, as a layer over polling.
 ///
 /// Callbacks run where ``runCallbacks()`` is called, and nowhere else: that is the deferred context (rule 11). No lock is held and
@@ -56,13 +58,13 @@ public struct CallbackChannel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Cop
 
     /// Sleeps until an interrupt, or `deadline`; then runs the callbacks. Returns how many were called.
     ///
-    /// - Throws: `calledFromCallback`.
+    /// - Throws: `calledFromCallback`; `deviceGone`.
     @discardableResult
     public mutating func runCallbacks(until deadline: Deadline) throws(DMAError) -> Int {
         guard !isRunningCallbacks else { throw DMAError(.calledFromCallback) }
         let called = runCallbacks()
         if called > 0 { return called }
-        _ = channel.wait(until: deadline)
+        _ = try channel.wait(until: deadline)
         return runCallbacks()
     }
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import CDMA
+public import DMAEngineKit
+
 /// A client's way to an engine: the kernel's `struct dma_chan`, with the ownership the kernel leaves to discipline.
 ///
 /// A channel owns its engine and, from submission to the moment the completion is taken, the cargo of every transaction. It counts
 /// cookies, checks requests before the engine sees them, and checks everything the engine says. Being noncopyable it is exclusive
 /// (rule 1), used by one thread at a time, and released at the end of its scope.
 ///
-/// The steady path — ``submit(_:_:)``, ``issuePending()``, ``next()`` — allocates nothing, counts no references, takes no lock.
+/// The fast path — ``submit(_:_:)``, ``issuePending()``, ``next()`` — allocates nothing, counts no references, takes no lock.
 ///
 /// Source: Documentation/driver-api/dmaengine/client.rst.
 @frozen @safe
@@ -18,72 +21,83 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
     /// What is read and written off the steady path alone.
     @usableFromInline let records: UnsafeMutablePointer<SlotRecord>
     @usableFromInline let arena: SlotArena
-    /// The next cookie, the first one not issued, and the one an in-order engine completes next. A transaction's slot and tag are the low
-    /// bits of its cookie, so that the steady path keeps no list of free slots; where the slot of the next cookie is still taken,
-    /// cookies are skipped.
+    /// The next cookie, the first one not issued, and the one that an in-order engine completes next. A transaction's slot and tag are the
+    /// low bits of its cookie. An in-order channel needs no list of free slots: the slot of the next cookie is free again by the time that it
+    /// comes round; where it is not, cookies are skipped.
     @usableFromInline var nextSequence: UInt64
     @usableFromInline var issuedEnd: UInt64
     @usableFromInline var expectedSequence: UInt64
-    /// Which bits of a completion's cookie have to be the expected ones: all on an engine that completes in order.
-    @usableFromInline var orderMask: UInt64
-    /// The expected cookie, while a detour has its place.
-    var parkedExpected: UInt64
-    /// Why the channel is off its steady path, where it is. What the path itself looks at follows from it: ``ready``, and an
-    /// ``expectedSequence`` that no completion has.
-    @usableFromInline var detours: Detour { didSet { redirect(from: oldValue) } }
-    /// What `submit` takes on the steady path: everything the engine does, or nothing while there is a detour.
-    @usableFromInline var ready: OperationSet
+    /// The free slots of a channel whose engine completes out of order: the first `freeCount` of `table.free`.
+    @usableFromInline var freeCount: Int
+    /// Equal to the process's fork generation on the fast path of ``next()``; 0, which no process has, while ``slowPaths`` holds anything
+    /// that concerns completions.
+    @usableFromInline var steadyGeneration: UInt32
+    /// The same for ``submit(_:_:)``.
+    @usableFromInline var readyGeneration: UInt32
+    /// The fork generation of the process that made the channel.
+    @usableFromInline let generation: UInt32
+    /// Tells this channel from every other of the process.
+    let identifier: UInt64
+    /// Keeps the domain alive, and knows whether its backend is dead.
+    let space: Domain
+    /// Why the channel is off its fast path, where it is. Changed by ``setSlow(_:)`` and ``clearSlow(_:)`` alone.
+    @usableFromInline var slowPaths: SlowPath
     @usableFromInline var state: ChannelState
     @usableFromInline var faultCounts: EngineFaults
     @usableFromInline var done: SlotList
     @usableFromInline var held: SlotList
     @usableFromInline var fenceSequence: UInt64
-    @usableFromInline var particularCount: Int
+    /// Transactions in flight or reserved whose records have to be looked at: those with a deadline, a reservation or periods.
+    @usableFromInline var recordedCount: Int
     @usableFromInline var reserved: SlotList
-    @usableFromInline var periods: UInt64
+    /// The last cookie behind which an in-order channel skipped some: while it is in flight, a taken slot does not mean a full channel.
+    @usableFromInline var lastSkip: UInt64
     @usableFromInline var handed: HandedOut
 
     /// A channel over `engine`, whose cargo is mapped for `domain`.
     ///
     /// - Throws: `badConfiguration` where the engine's capabilities contradict themselves (a depth outside 1…32,768, tags too
-    ///   short for the depth, and the like); the engine ends with the attempt.
-    public init(_ engine: consuming E, domain: DomainID, of cargo: C.Type = C.self) throws(DMAError) {
+    ///   short for the depth, and the like); `foreignEngine` where the engine's addresses are not those of `domain`. The engine ends then.
+    public init(_ engine: consuming E, domain: Domain, of cargo: C.Type = C.self) throws(DMAError) {
         let capabilities = engine.capabilities
-        let limits = try ChannelLimits(capabilities, domain: domain)
+        try domain.checkAddressing(engine.addressing)
+        let limits = try ChannelLimits(capabilities, order: E.order, domain: domain.id)
         self.engine = engine
         self.limits = limits
         traits = ChannelTraits(capabilities)
+        // SAFETY: the slot memory is allocated here, for `limits.slots` slots, and freed by `ChannelEnd` in the one `deinit`.
         unsafe records = .allocate(capacity: limits.slots)
         table = SlotTable(slots: limits.slots)
         unsafe records.initialize(repeating: SlotRecord(), count: limits.slots)
         arena = SlotArena(capabilities, slots: limits.slots)
         nextSequence = 1
         issuedEnd = 1
-        ready = limits.operations
         expectedSequence = 1
-        orderMask = limits.orderMask
-        parkedExpected = 1
-        detours = []
+        freeCount = limits.slots
+        generation = cdma_fork_generation()
+        identifier = Domain.nextIdentifier()
+        space = domain
+        steadyGeneration = generation
+        slowPaths = []
         state = .running
         faultCounts = EngineFaults()
         done = SlotList()
         held = SlotList()
         fenceSequence = 0
-        particularCount = 0
+        recordedCount = 0
         reserved = SlotList()
-        periods = 0
+        lastSkip = 0
         handed = HandedOut()
-        if Sanitizer.isEnabled { detours.insert(.sanitize) }
-        if capabilities.metadataCount > 0 { detours.insert(.metadata) }
-        // No observer runs in an initializer.
-        if !detours.isEmpty { ready = [] }
+        if Sanitizer.isEnabled { slowPaths.insert(.sanitize) }
+        if capabilities.metadataCount > 0 { slowPaths.insert(.metadata) }
+        readyGeneration = slowPaths.isEmpty ? generation : 0
     }
 
     deinit {
-        // The engine ends after this body. Memory that it can still touch is parked, not freed (rule 18).
-        var engine = consume engine
+        // Memory that the device can still access is parked, not freed (rule 18).
+        // SAFETY: the slot memory is this value's own, and nothing uses it after this call.
         unsafe ChannelEnd<E, C>.run(
-            &engine, records: records, table: table, arena: arena, slots: limits.slots)
+            engine, records: records, table: table, arena: arena, limits: limits, space: space, generation: generation)
     }
 }
 
@@ -101,6 +115,11 @@ struct SlotRecord {
     var isDone: Bool
     /// Behind a fence; the engine does not know of it.
     var isHeld: Bool
+    /// Periods that cyclic transaction `periodSequence` has completed since its start.
+    var periods: UInt64
+    var periodSequence: UInt64
+    /// The device's own status word.
+    var deviceStatus: UInt32
     /// Submitted with ``DescriptorFlags/reuse``.
     var isReusable: Bool
     /// Taken, and kept to be submitted again: there is no cargo.
@@ -122,6 +141,9 @@ struct SlotRecord {
         status = .queued
         isDone = false
         isHeld = false
+        periods = 0
+        periodSequence = 0
+        deviceStatus = 0
         isReusable = false
         isReserved = false
         wasReportedLate = false
@@ -129,32 +151,66 @@ struct SlotRecord {
     }
 }
 
-/// Why a channel is off its steady path.
+/// Why a channel is off its fast path.
 @usableFromInline @frozen
-struct Detour: OptionSet {
+struct SlowPath: OptionSet {
     @usableFromInline let rawValue: UInt8
     @usableFromInline init(rawValue: UInt8) { self.rawValue = rawValue }
     /// Finished transactions wait in the channel, taken from the engine by `poll`.
-    @inlinable static var done: Detour { Detour(rawValue: 1) }
-    /// A fence that the engine does not know holds later transactions back.
-    @inlinable static var fence: Detour { Detour(rawValue: 2) }
-    /// Some transaction carries a deadline or wants reuse: its record has more to be looked at.
-    @inlinable static var particular: Detour { Detour(rawValue: 4) }
+    @inlinable static var done: SlowPath { SlowPath(rawValue: 1) }
+    /// A fence that the engine does not keep itself holds later transactions back.
+    @inlinable static var fence: SlowPath { SlowPath(rawValue: 2) }
+    /// Some transaction has a deadline, wants reuse or is cyclic: its record has more to be looked at.
+    @inlinable static var recorded: SlowPath { SlowPath(rawValue: 4) }
     /// Terminated and not yet synchronized: nothing is accepted.
-    @inlinable static var terminating: Detour { Detour(rawValue: 8) }
+    @inlinable static var terminating: SlowPath { SlowPath(rawValue: 8) }
     /// Every region is checked against the live mappings.
-    @inlinable static var sanitize: Detour { Detour(rawValue: 16) }
-    /// Each descriptor has a metadata area, which is wiped for it.
-    @inlinable static var metadata: Detour { Detour(rawValue: 32) }
+    @inlinable static var sanitize: SlowPath { SlowPath(rawValue: 16) }
+    /// Each descriptor has a metadata area, which is cleared for it.
+    @inlinable static var metadata: SlowPath { SlowPath(rawValue: 32) }
+    /// The device is gone: nothing is accepted, and every waiter ends.
+    @inlinable static var gone: SlowPath { SlowPath(rawValue: 64) }
 }
 
-extension Detour {
+extension SlowPath {
     /// Whether completions are taken as they come; the sanitizer and metadata concern submissions alone.
     @inlinable
     var isSteady: Bool { isSubset(of: [.sanitize, .metadata]) }
 }
 
-/// Where a channel stands.
+extension Channel where E: ~Copyable, C: ~Copyable {
+    /// Takes the channel off its fast path, for `reason`.
+    @usableFromInline
+    mutating func setSlow(_ reason: SlowPath) {
+        slowPaths.insert(reason)
+        readyGeneration = 0
+        if !slowPaths.isSteady { steadyGeneration = 0 }
+    }
+
+    /// `reason` is over; where none is left, the channel is on its fast path again.
+    @usableFromInline
+    mutating func clearSlow(_ reason: SlowPath) {
+        slowPaths.remove(reason)
+        if slowPaths.isEmpty { readyGeneration = generation }
+        if slowPaths.isSteady { steadyGeneration = generation }
+    }
+
+    /// Whether the engine completes in order: a constant, unless it is known only at run time.
+    @inlinable @inline(__always)
+    var keepsOrder: Bool {
+        switch E.order {
+        case .inOrder: true
+        case .outOfOrder: false
+        case .dynamic: limits.keepsOrder
+        }
+    }
+
+    /// Whether this process is a child of the one that made the channel.
+    @usableFromInline
+    var isForked: Bool { generation != cdma_fork_generation() }
+}
+
+/// The state of a channel.
 @frozen
 public enum ChannelState: UInt8, Hashable, Sendable {
     /// Takes and does work.
@@ -163,21 +219,24 @@ public enum ChannelState: UInt8, Hashable, Sendable {
     case paused
     /// Terminated; ``Channel/synchronize(by:)`` has yet to make sure that the device has stopped.
     case terminating
+    /// The device is gone: nothing is accepted. What was in flight comes back after ``Channel/synchronize(by:)``.
+    case gone
 }
 
 extension Channel where E: ~Copyable, C: ~Copyable {
     /// What the engine can do.
     public var capabilities: Capabilities { engine.capabilities }
-    /// Where the channel stands.
+    /// The channel's state.
     public var channelState: ChannelState { state }
     /// What the engine did that no honest one does.
     public var faults: EngineFaults { faultCounts }
     /// The address space that cargo must be mapped for (rule 3).
     public var domain: DomainID { limits.domain }
-    /// Transactions submitted and not yet taken.
+    /// Transactions submitted and not yet taken. O(depth).
     public var inFlight: Int {
         var number = 0
         for slot in 0..<limits.slots {
+            // SAFETY: `slot` is below the number of slots, for which the records were allocated.
             if unsafe table.sequence(slot) != SlotRecord.idle && !records[slot].isReserved { number += 1 }
         }
         return number
@@ -195,9 +254,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         try body(engine)
     }
 
-    /// Adjusts the engine itself, for what neither ``configure(_:)`` nor ``setMode(_:)`` can say.
+    /// Adjusts the engine itself, for what neither ``configure(_:)`` nor ``apply(_:)`` can say.
     ///
-    /// Unsafe, because the channel's promises rest on its engine: `body` must not exchange it, stop it or take completions from it while
+    /// Unsafe, because the channel's guarantees rest on its engine: `body` must not exchange it, stop it or take completions from it while
     /// transactions are in flight, or their memory may be freed under a device that still writes it.
     @unsafe @inlinable
     public mutating func withUnsafeEngine<R: ~Copyable, Failure: Error>(
@@ -215,8 +274,22 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// Sets what later transactions use: peripheral, width, burst, priority (rule 2). Those already submitted keep what they had.
     public mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) {
+        try checkUsable()
         try traits.check(configuration)
         try engine.configure(configuration)
+    }
+
+    /// Applies the engine's own settings to later transactions: what the engine has beyond ``EngineConfiguration``.
+    public mutating func apply(_ settings: E.Settings) throws(DMAError) {
+        try checkUsable()
+        try engine.apply(settings)
+    }
+
+    /// - Throws: `usedAfterFork` in a child process; `deviceGone`.
+    @usableFromInline
+    mutating func checkUsable() throws(DMAError) {
+        if isForked { throw DMAError(.usedAfterFork) }
+        if slowPaths.contains(.gone) { throw DMAError(.deviceGone) }
     }
 }
 
@@ -224,12 +297,18 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// Gives the channel's engine one more peripheral, and says by which number ``PeripheralPlace`` names it.
     ///
     /// - Throws: `notPeripheral` on an engine that takes none; `tooManyPeripherals`; `kernelRefused` for a file that cannot be used.
-    public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try engine.attach(file) }
+    public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 {
+        try checkUsable()
+        return try engine.attach(file)
+    }
 
     /// Lets go of a peripheral; its number may be given again.
     ///
     /// - Throws: `noSuchPeripheral`; `peripheralBusy` while a transaction names it.
-    public mutating func detach(_ number: UInt32) throws(DMAError) { try engine.detach(number) }
+    public mutating func detach(_ number: UInt32) throws(DMAError) {
+        try checkUsable()
+        try engine.detach(number)
+    }
 }
 
 // MARK: - Submit, issue, next
@@ -239,24 +318,35 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     ///
     /// From here on the cargo is the channel's. It comes back in ``Finished`` or, where the request is refused, at once.
     /// Refusals: `queueFull`, `unsupportedOperation`, `unsupportedFlag`, `noSuchRegion`, `foreignDomain`, `noPermission`, `outOfRange`,
-    /// `zeroLength`, `misaligned`, `overlappingRegions`, `lengthMismatch`, `tooManySources`, `tooManySegments`, `terminating`.
+    /// `zeroLength`, `misaligned`, `overlappingRegions`, `lengthMismatch`, `tooManySources`, `tooManySegments`, `terminating`,
+    /// `deviceGone`, `usedAfterFork`; what the engine itself refuses.
     @inlinable @inline(__always)
     public mutating func submit(_ operation: Operation, _ cargo: consuming C) -> Submission<C> {
-        let sequence = nextSequence
-        let slot = Int(truncatingIfNeeded: sequence & limits.indexMask)
-        guard table.sequence(slot) == SlotRecord.idle, ready.contains(OperationSet(operation.kind)), operation.kind.isPlain,
+        let slot: Int
+        let sequence: UInt64
+        if keepsOrder {
+            sequence = nextSequence
+            slot = Int(truncatingIfNeeded: sequence & limits.indexMask)
+        } else {
+            // SAFETY: `free` has a readable word before its first, which is read where no slot is free.
+            slot = unsafe Int(truncatingIfNeeded: table.free[freeCount &- 1])
+            // The next cookie whose low bits are this slot.
+            sequence = nextSequence &+ ((UInt64(truncatingIfNeeded: slot) &- nextSequence) & limits.indexMask)
+        }
+        guard keepsOrder ? table.sequence(slot) == SlotRecord.idle : freeCount != 0, readyGeneration == cdma_fork_generation(),
+            limits.operations.contains(OperationSet(operation.kind)), operation.kind.isPlain,
             operation.flags.isSubset(of: limits.plainFlags), let descriptor = resolve(operation, cargo, slot: slot)
         else {
-            // The fields one by one: handed over whole, the steady path would have to build the value in memory.
-            return submitParticular(
+            // The fields one by one: passed whole, the fast path would have to build the value in memory.
+            return submitSlowly(
                 operation.kind, operation.flags, operation.source, operation.sourceCount, operation.destination,
                 operation.destinationCount, operation.sourceOffset, operation.destinationOffset, operation.count,
                 operation.value,
                 operation.detail, cargo)
         }
-        guard engine.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: sequence)) else {
-            return .refused(engineRefused(), cargo)
-        }
+        // SAFETY: `resolve` has checked every address against the cargo, which the channel owns until the engine is done with it.
+        let result = unsafe engine.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: sequence))
+        guard case .accepted = result else { return .refused(engineRefused(result), cargo) }
         return .queued(
             accept(
                 cargo, slot: slot, sequence: sequence, count: descriptor.count,
@@ -280,6 +370,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     @inlinable @inline(__always)
     mutating func accept(_ cargo: consuming C, slot: Int, sequence: UInt64, count: UInt64, asksInterrupt: Bool) -> Cookie {
         nextSequence = sequence &+ 1
+        if !keepsOrder { freeCount &-= 1 }
         table.setSequence(slot, sequence)
         table.setCount(slot, count, asksInterrupt: asksInterrupt)
         unsafe table.cargo(slot).initialize(to: cargo)
@@ -289,6 +380,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// Starts everything that is queued (rule 7).
     @inlinable
     public mutating func issuePending() {
+        // In a child process the device is the parent's.
+        guard generation == cdma_fork_generation() else { return }
         issuedEnd = nextSequence
         engine.issuePending()
     }
@@ -300,40 +393,52 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         var sequence: UInt64
         var value: UInt64 = 0
         var ending = Ending.plain
-        steady: do {
+        fast: do {
             let found: Int
-            if let completion = engine.next() {
-                // Slots are a power of two, so that no tag names one that is not there. An idle record's sequence is never issued.
-                let slot = Int(truncatingIfNeeded: UInt64(completion.tag) & limits.indexMask)
-                sequence = table.sequence(slot)
-                value = completion.value
-                // A tag with more bits than the engine has is foreign too.
-                let foreign = (sequence & limits.tagMask) ^ UInt64(completion.tag) | (sequence ^ expectedSequence) & orderMask
-                if foreign == 0, sequence < issuedEnd, completion.residue == 0, !completion.isPeriod,
-                    completion.status == TransactionStatus.complete.rawValue
-                {
-                    expectedSequence = sequence &+ 1
-                    unsafe place = table.cargo(slot)
-                    table.setSequence(slot, SlotRecord.idle)
-                    break steady
-                }
-                found = nextDoubtful(
-                    completion.tag, completion.status, completion.isPeriod, completion.residue, completion.value)
-            } else {
-                if detours.isSteady { return nil }
-                found = nextParticular()
+            guard steadyGeneration == cdma_fork_generation() else {
+                found = nextSlowly()
+                guard found >= 0 else { return nil }
+                unsafe place = table.cargo(found)
+                (sequence, value, ending) = (handed.sequence, handed.value, handed.ending)
+                break fast
             }
-            // Off the steady path the answer is a slot's number and what stands in `handed`: returned whole, it would have to be
-            // built in memory on the steady path too.
+            guard let completion = engine.next() else { return nil }
+            // Slots are a power of two, so that no tag leads outside the table. An idle slot's sequence is never issued.
+            let slot = Int(truncatingIfNeeded: UInt64(completion.tag) & limits.indexMask)
+            sequence = table.sequence(slot)
+            value = completion.value
+            // A tag with more bits than the engine has is foreign too.
+            if (sequence & limits.tagMask) == UInt64(completion.tag), !keepsOrder || sequence == expectedSequence,
+                sequence < issuedEnd, completion.residue | UInt64(completion.deviceStatus) == 0, !completion.isPeriod,
+                completion.status == TransactionStatus.complete.rawValue
+            {
+                if keepsOrder { expectedSequence = sequence &+ 1 } else { release(slot) }
+                // SAFETY: the slot's sequence was issued and is idle from here on, so that its cargo is moved out once.
+                unsafe place = table.cargo(slot)
+                table.setSequence(slot, SlotRecord.idle)
+                break fast
+            }
+            found = nextChecked(
+                completion.tag, completion.status, completion.isPeriod, completion.deviceStatus, completion.residue,
+                completion.value)
+            // Off the fast path the answer is a slot's number and what stands in `handed`: returned whole, it would have to be
+            // built in memory on the fast path too.
             guard found >= 0 else { return nil }
             unsafe place = table.cargo(found)
-            sequence = handed.sequence
-            value = handed.value
-            ending = handed.ending
+            (sequence, value, ending) = (handed.sequence, handed.value, handed.ending)
         }
+        // SAFETY: the slot's cargo was initialized by `accept` and is moved out once, here.
         return Finished(
-            cookie: Cookie(sequence), status: ending.status, residue: ending.residue, value: value, lateness: ending.lateness,
-            cargo: unsafe place.move())
+            cookie: Cookie(sequence), status: ending.status, residue: ending.residue, value: value,
+            deviceStatus: ending.deviceStatus, lateness: ending.lateness, cargo: unsafe place.move())
+    }
+
+    /// Puts a slot back on the list of free ones.
+    @inlinable @inline(__always)
+    mutating func release(_ slot: Int) {
+        // SAFETY: each slot is on the list at most once: it comes back when its sequence becomes idle. So there is room.
+        unsafe table.free[freeCount] = UInt32(truncatingIfNeeded: slot)
+        freeCount &+= 1
     }
 }
 
@@ -341,20 +446,22 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 @usableFromInline @frozen
 struct Ending {
     @usableFromInline var status: TransactionStatus
+    @usableFromInline var deviceStatus: UInt32
     @usableFromInline var residue: UInt64
     @usableFromInline var lateness: Int64
     @inlinable @inline(__always)
-    init(status: TransactionStatus, residue: UInt64, lateness: Int64) {
+    init(status: TransactionStatus, deviceStatus: UInt32, residue: UInt64, lateness: Int64) {
         self.status = status
+        self.deviceStatus = deviceStatus
         self.residue = residue
         self.lateness = lateness
     }
     /// Complete, whole and in time.
     @inlinable @inline(__always)
-    static var plain: Ending { Ending(status: .complete, residue: 0, lateness: 0) }
+    static var plain: Ending { Ending(status: .complete, deviceStatus: 0, residue: 0, lateness: 0) }
 }
 
-/// What a detour found to hand out.
+/// What a slow path found to hand out.
 @usableFromInline @frozen
 struct HandedOut {
     @usableFromInline var sequence: UInt64 = 0

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import DMAEngineKit
+
 // `await` over polling: looks first, suspends only on a miss.
 
 extension Channel where E: ~Copyable, C: ~Copyable {
@@ -14,7 +16,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     @inlinable @inline(__always)
     public mutating func finished(_ cookie: Cookie) async throws(DMAError) -> Finished<C> {
         // The steady case: it is the next completion, and it is there.
-        if detours.isEmpty, let finished = next() {
+        if steadyGeneration != 0, let finished = next() {
             if finished.cookie == cookie { return finished }
             putBack(finished)
         }
@@ -26,6 +28,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     mutating func finishedLater(
         _ cookie: Cookie, isolation: isolated (any Actor)? = #isolation
     ) async throws(DMAError) -> Finished<C> {
+        if isForked { throw DMAError(.usedAfterFork) }
         issuePending()
         let slot = Int(truncatingIfNeeded: cookie.rawValue & limits.indexMask)
         guard table.sequence(slot) == cookie.rawValue else { throw DMAError(.staleCookie, asked: cookie.rawValue) }
@@ -51,7 +54,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                     if wasWoken, Task.isCancelled { return DMAError(.cancelled) }
                     wasWoken = true
                     // What a fence holds back is not in the engine: only a poll lets it go, so that no interrupt of its own can come.
-                    if detours.contains(.fence) {
+                    if slowPaths.contains(.fence) {
                         await Task.yield()
                     } else {
                         // Not through a function of the line's own: each one on the way costs two changes of executor.
@@ -74,14 +77,19 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// The completion of one transaction if it is there; others stay, to be asked for.
     @inlinable @inline(__always)
     mutating func look(for cookie: Cookie) throws(DMAError) -> Finished<C>? {
-        while detours.isSteady {
-            guard let finished = next() else { return nil }
+        while slowPaths.isSteady {
+            guard let finished = next() else {
+                if !engine.isGone { return nil }
+                markGone()
+                break
+            }
             if finished.cookie == cookie { return finished }
             putBack(finished)
         }
         if let finished = try take(cookie) { return finished }
         // Its end comes with synchronize, for which the channel is needed that this wait holds.
         if state == .terminating { throw DMAError(.terminating) }
+        if state == .gone { throw DMAError(.deviceGone) }
         return nil
     }
 
@@ -92,7 +100,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// ``finished(_:)`` does. Transactions that did not ask for an interrupt are seen at the next one that did, so the last one of a
     /// batch should ask.
     ///
-    /// - Throws: `cancelled` in a cancelled task; what `body` throws.
+    /// - Throws: `cancelled` in a cancelled task; `deviceGone`; what `body` throws.
     @inlinable
     public mutating func drain(
         isolation: isolated (any Actor)? = #isolation,
@@ -115,8 +123,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                     // A wait in a cancelled task ends at once, so that it is enough to ask after one that found nothing.
                     if wasWoken, Task.isCancelled { return DMAError(.cancelled) }
                     wasWoken = true
+                    try checkAlive()
                     // As in `finishedLater`: what a fence holds back wants polling.
-                    if detours.contains(.fence) {
+                    if slowPaths.contains(.fence) {
                         await Task.yield()
                         continue
                     }
@@ -144,8 +153,17 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 continue
             }
             if Task.isCancelled { throw DMAError(.cancelled) }
+            try checkAlive()
             await Task.yield()
         }
+    }
+
+    /// - Throws: `deviceGone` where the device is gone and nothing is left to take; `usedAfterFork` in a child process.
+    @usableFromInline
+    mutating func checkAlive() throws(DMAError) {
+        if isForked { throw DMAError(.usedAfterFork) }
+        if engine.isGone { markGone() }
+        if slowPaths.contains(.gone), !slowPaths.contains(.done) { throw DMAError(.deviceGone) }
     }
 
     /// Undoes a `next`: the transaction waits among the finished ones again.
@@ -153,7 +171,21 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     mutating func putBack(_ finished: consuming Finished<C>) {
         let slot = Int(truncatingIfNeeded: finished.cookie.rawValue & limits.indexMask)
         table.setSequence(slot, finished.cookie.rawValue)
+        if !keepsOrder { takeFree(slot) }
+        // SAFETY: the mask makes it a slot's number.
+        unsafe records[slot].deviceStatus = finished.deviceStatus
         conclude(slot, finished.status, residue: finished.residue, value: finished.value)
+        // SAFETY: `next` has just moved the cargo out of this slot.
         unsafe table.cargo(slot).initialize(to: finished.takeCargo())
+    }
+
+    /// Takes a slot that was just released off the list of free ones again.
+    mutating func takeFree(_ slot: Int) {
+        // SAFETY: the places below `freeCount` hold free slots, and this one was released last or close to last.
+        var place = freeCount - 1
+        while place >= 0, unsafe table.free[place] != UInt32(truncatingIfNeeded: slot) { place -= 1 }
+        guard place >= 0 else { return }
+        unsafe table.free[place] = table.free[freeCount - 1]
+        freeCount -= 1
     }
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import DMAEngineKit
+
 /// What a channel checks every request against, made once from the engine's capabilities. Few enough fields that the compiler keeps
 /// the value in place and loads what a check needs.
 @usableFromInline @frozen
@@ -20,10 +22,10 @@ struct ChannelLimits {
     /// Which bits of a cookie are its slot, and which are the tag that the engine is given.
     @usableFromInline let indexMask: UInt64
     @usableFromInline let tagMask: UInt64
-    /// All ones on an engine that completes in order.
-    @usableFromInline let orderMask: UInt64
+    /// Whether the engine completes in order, where that is known only at run time.
+    @usableFromInline let keepsOrder: Bool
 
-    init(_ capabilities: Capabilities, domain: DomainID) throws(DMAError) {
+    init(_ capabilities: Capabilities, order: CompletionOrder, domain: DomainID) throws(DMAError) {
         guard capabilities.depth >= 1, capabilities.depth <= 32_768 else {
             throw DMAError(.badConfiguration, asked: UInt64(clamping: capabilities.depth), limit: 32_768)
         }
@@ -39,7 +41,7 @@ struct ChannelLimits {
                 .badConfiguration, asked: UInt64(clamping: capabilities.metadataCount), limit: UInt64(SlotArena.metadataStride))
         }
         self.domain = domain
-        key = Region.key(domain, [.read, .write])
+        key = RegionWords.key(domain, [.read, .write])
         operations = capabilities.operations
         // Fences the channel can keep where the engine cannot; interrupts are an offer that polling makes good.
         flags = capabilities.flags.union([.fence, .interrupt])
@@ -47,11 +49,11 @@ struct ChannelLimits {
         slots = 1 << indexBits
         maximumCount = min(capabilities.maximumCount, .max >> 1)
         alignmentMask = capabilities.alignment - 1
-        maximumSources = min(capabilities.maximumSources, 1024)
-        maximumSegments = min(capabilities.maximumSegments, SlotArena.segmentCeiling)
+        maximumSources = min(max(capabilities.maximumSources, 0), 1024)
+        maximumSegments = min(max(capabilities.maximumSegments, 0), SlotArena.segmentCeiling)
         indexMask = (UInt64(1) << UInt64(indexBits)) &- 1
         tagMask = (UInt64(1) << UInt64(capabilities.tagBits)) &- 1
-        orderMask = capabilities.completesInOrder ? .max : 0
+        keepsOrder = order == .dynamic ? capabilities.completesInOrder : order == .inOrder
     }
 }
 
@@ -106,7 +108,7 @@ struct SlotArena {
             segmentStride = 0
         } else {
             // XOR and PQ name their sources and at most two destinations beside the lists' segments.
-            let wanted = max(capabilities.maximumSegments, capabilities.maximumSources &+ 2, 2)
+            let wanted = max(capabilities.maximumSegments, min(capabilities.maximumSources, 1024) + 2, 2)
             segmentStride = min(wanted, SlotArena.segmentCeiling)
             unsafe segments = .allocate(capacity: segmentStride * slots)
         }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import DMAEngineKit
+
 // Reuse and metadata of descriptors (rules 25 and 28).
 
 extension Channel where E: ~Copyable, C: ~Copyable {
@@ -35,11 +37,10 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return slot
     }
 
-    /// Ends the reservation of a slot that has left the list.
+    /// Ends the reservation of a slot that was taken out of the list.
     mutating func free(_ slot: Int) {
         recycle(slot)
-        particularCount -= 1
-        if particularCount == 0 { detours.remove(.particular) }
+        forgetRecord()
     }
 
     /// Takes back the descriptor that has waited longest to be used again. False where none waits.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMAEngineKit
+
 // Questions about one transaction, by its cookie.
 
 extension Channel where E: ~Copyable, C: ~Copyable {
@@ -10,7 +12,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         poll()
         let slot = try find(cookie)
         if unsafe records[slot].isDone { return unsafe records[slot].status }
-        if detours.contains(.terminating) { return .aborted }
+        if slowPaths.contains(.terminating) || slowPaths.contains(.gone) { return .aborted }
         if cookie.rawValue >= issuedEnd { return .queued }
         return state == .paused ? .paused : .inProgress
     }
@@ -38,17 +40,21 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return handOut(slot)
     }
 
-    /// Periods that the running cyclic transaction has completed since its start.
-    public mutating func periodCount() -> UInt64 {
+    /// Periods that cyclic transaction `cookie` has completed since its start, also after its end; 0 of any other transaction.
+    ///
+    /// - Throws: `staleCookie`.
+    public mutating func periodCount(of cookie: Cookie) throws(DMAError) -> UInt64 {
         poll()
-        return periods
+        let slot = try find(cookie)
+        // SAFETY: `find` answers numbers of slots.
+        return unsafe records[slot].periodSequence == cookie.rawValue ? records[slot].periods : 0
     }
 
     /// The slot of a transaction that is not yet taken.
     mutating func find(_ cookie: Cookie) throws(DMAError) -> Int {
         let slot = Int(cookie.rawValue & limits.indexMask)
         if unsafe table.sequence(slot) == cookie.rawValue && !records[slot].isReserved { return slot }
-        throw DMAError(.staleCookie, asked: cookie.rawValue, limit: nextSequence &- 1)
+        throw DMAError(cookie.rawValue < nextSequence ? .staleCookie : .unknownCookie, asked: cookie.rawValue, limit: nextSequence &- 1)
     }
 
     /// States by when a submitted transaction is to be complete.
@@ -56,13 +62,13 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     mutating func setDeadline(_ deadline: Deadline, of cookie: Cookie) {
         guard let slot = try? find(cookie) else { return }
         unsafe records[slot].deadline = deadline.nanoseconds
-        particularCount += 1
-        detours.insert(.particular)
+        recordedCount += 1
+        setSlow(.recorded)
     }
 
     /// A transaction whose deadline has passed while it is still under way, each reported once: which, and what it has not moved.
     public mutating func nextLate() -> LateTransaction? {
-        guard particularCount > 0 else { return nil }
+        guard recordedCount > 0 else { return nil }
         poll()
         let now = Deadline.now.nanoseconds
         for slot in 0..<limits.slots {
@@ -73,7 +79,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             let count = table.count(slot)
             let said = record.isHeld ? nil : engine.residue(of: tag(sequence))
             return LateTransaction(
-                cookie: Cookie(sequence), residue: min(said ?? count, count), lateness: now - record.deadline)
+                cookie: Cookie(sequence), residue: min(said ?? count, count),
+                lateness: Int64(clamping: Deadline(nanoseconds: record.deadline).nanoseconds(until: Deadline(nanoseconds: now))))
         }
         return nil
     }

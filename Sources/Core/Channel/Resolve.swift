@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import DMAEngineKit
+
 // From an operation, which names places in a cargo, to a descriptor of bus addresses. Every address an engine is given comes from
 // here, and was checked: domain, permission, bounds, alignment, overlap.
 
@@ -13,8 +15,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             throw unsupported(operation.kind, operation.flags)
         }
         if let descriptor = resolve(operation, cargo, slot: slot) { return descriptor }
-        let source = cargo.region(at: Int(operation.source))
-        let destination = cargo.region(at: Int(operation.destination))
+        let source = cargo.region(at: Int(operation.source)).words
+        let destination = cargo.region(at: Int(operation.destination)).words
         let reads = operation.kind != .fill
         let count =
             operation.count != .max
@@ -29,17 +31,18 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// fit; what, `resolveChecked` finds out, so that nothing on the steady path is kept for an error message.
     @inlinable @inline(__always)
     func resolve(_ operation: Operation, _ cargo: borrowing C, slot: Int) -> Descriptor? {
-        var descriptor = Descriptor(kind: operation.kind, flags: operation.flags, value: operation.value)
+        // SAFETY: this function fills in only addresses that it has checked against the cargo, and the caller passes the descriptor on only then.
+        var descriptor = unsafe Descriptor(kind: operation.kind, flags: operation.flags, value: operation.value)
         switch operation.kind {
         case .copy, .copyCRC32C:
-            let source = cargo.region(at: Int(operation.source))
-            let destination = cargo.region(at: Int(operation.destination))
+            let source = cargo.region(at: Int(operation.source)).words
+            let destination = cargo.region(at: Int(operation.destination)).words
             let count = operation.count != .max ? operation.count : rest(source, operation.sourceOffset)
             guard fits(source, operation.sourceOffset, count, .read),
                 fits(destination, operation.destinationOffset, count, .write)
             else { return nil }
-            descriptor.source = source.start.rawValue &+ operation.sourceOffset
-            descriptor.destination = destination.start.rawValue &+ operation.destinationOffset
+            descriptor.source = source.start &+ operation.sourceOffset
+            descriptor.destination = destination.start &+ operation.destinationOffset
             // Overlap: the distance between the two starts, either way round, is less than the length.
             guard descriptor.destination &- descriptor.source >= count, descriptor.source &- descriptor.destination >= count
             else {
@@ -47,16 +50,16 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             }
             descriptor.count = count
         case .fill:
-            let destination = cargo.region(at: Int(operation.destination))
+            let destination = cargo.region(at: Int(operation.destination)).words
             let count = operation.count != .max ? operation.count : rest(destination, operation.destinationOffset)
             guard fits(destination, operation.destinationOffset, count, .write) else { return nil }
-            descriptor.destination = destination.start.rawValue &+ operation.destinationOffset
+            descriptor.destination = destination.start &+ operation.destinationOffset
             descriptor.count = count
         case .crc32c:
-            let source = cargo.region(at: Int(operation.source))
+            let source = cargo.region(at: Int(operation.source)).words
             let count = operation.count != .max ? operation.count : rest(source, operation.sourceOffset)
             guard fits(source, operation.sourceOffset, count, .read) else { return nil }
-            descriptor.source = source.start.rawValue &+ operation.sourceOffset
+            descriptor.source = source.start &+ operation.sourceOffset
             descriptor.count = count
         default:
             // `null`, which has no operand; the others go through `resolveLists`.
@@ -67,27 +70,27 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// What is left of a region beyond an offset; 0 where the offset is outside, which `place` then refuses.
     @inlinable @inline(__always)
-    func rest(_ region: Region, _ offset: UInt64) -> UInt64 {
+    func rest(_ region: RegionWords, _ offset: UInt64) -> UInt64 {
         region.count > offset ? region.count &- offset : 0
     }
 
     /// Whether the engine may be given `count` bytes at `offset` in a region.
     @inlinable @inline(__always)
-    func fits(_ region: Region, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) -> Bool {
+    func fits(_ region: RegionWords, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) -> Bool {
         // What differs from the key: a foreign domain above, a missing permission below; permissions not needed may be missing.
         (region.key ^ limits.key) & ~UInt64(3 & ~access.rawValue) == 0
             && offset <= region.count && count <= region.count &- offset && count &- 1 < limits.maximumCount
-            && ((region.start.rawValue &+ offset) | count) & limits.alignmentMask == 0
+            && ((region.start &+ offset) | count) & limits.alignmentMask == 0
     }
 
     /// The bus address of `count` bytes at `offset` in a region, checked.
     @inlinable
-    mutating func place(_ region: Region, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) throws(DMAError) -> UInt64
+    mutating func place(_ region: RegionWords, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) throws(DMAError) -> UInt64
     {
         guard fits(region, offset, count, access) else {
-            throw misplaced(region.start.rawValue, region.count, region.key, offset, count, access)
+            throw misplaced(region.start, region.count, region.key, offset, count, access)
         }
-        return region.start.rawValue &+ offset
+        return region.start &+ offset
     }
 
     /// Why `place` refused: off the steady path, in the order in which a reader would look.
@@ -95,8 +98,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     mutating func misplaced(
         _ start: UInt64, _ length: UInt64, _ key: UInt64, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess
     ) -> DMAError {
-        let region = unsafe Region(unsafeStart: IOVA(start), count: length, key: key)
-        if region.domain == Region.none.domain { return DMAError(.noSuchRegion) }
+        let region = RegionWords(start: start, count: length, key: key)
+        if region.domain == RegionWords.none.domain { return DMAError(.noSuchRegion) }
         if region.domain != limits.domain {
             return DMAError(.foreignDomain, asked: UInt64(region.domain.rawValue), limit: UInt64(limits.domain.rawValue))
         }
@@ -125,7 +128,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         guard limits.operations.contains(OperationSet(operation.kind)), operation.flags.isSubset(of: limits.flags) else {
             throw unsupported(operation.kind, operation.flags)
         }
-        var descriptor = Descriptor(kind: operation.kind, flags: operation.flags, value: operation.value)
+        // SAFETY: this function fills in only addresses that it has checked against the cargo, and the caller passes the descriptor on only then.
+        var descriptor = unsafe Descriptor(kind: operation.kind, flags: operation.flags, value: operation.value)
         descriptor.detail = operation.detail
         switch operation.kind {
         case .interleaved:
@@ -135,9 +139,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 let destinationExtent = template.extent(stride: template.destinationStride)
             else { throw DMAError(.sizeOverflow, asked: .max, limit: limits.maximumCount) }
             descriptor.source = try place(
-                cargo.region(at: Int(operation.source)), operation.sourceOffset, sourceExtent, .read)
+                cargo.region(at: Int(operation.source)).words, operation.sourceOffset, sourceExtent, .read)
             descriptor.destination = try place(
-                cargo.region(at: Int(operation.destination)), operation.destinationOffset, destinationExtent, .write)
+                cargo.region(at: Int(operation.destination)).words, operation.destinationOffset, destinationExtent, .write)
             guard
                 disjoint(
                     Segment(address: descriptor.source, count: sourceExtent),
@@ -154,7 +158,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             descriptor.count = template.count
         case .cyclic:
             let writes = operation.destinationCount > 0
-            let ring = cargo.region(at: Int(writes ? operation.destination : operation.source))
+            let ring = cargo.region(at: Int(writes ? operation.destination : operation.source)).words
             let address = try place(ring, 0, ring.count, writes ? .write : .read)
             guard operation.value > 0, operation.value <= ring.count, ring.count % operation.value == 0 else {
                 throw DMAError(.badPeriod, asked: operation.value, limit: ring.count)
@@ -201,10 +205,10 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         guard sources + 2 <= arena.segmentStride, sources <= 32 || !isPQ, !(skipsP && skipsQ),
             let list = unsafe arena.segments.map({ unsafe $0 + slot * arena.segmentStride })
         else { throw DMAError(.tooManySources, asked: UInt64(sources), limit: UInt64(clamping: limits.maximumSources)) }
-        let first = cargo.region(at: Int(operation.source))
+        let first = cargo.region(at: Int(operation.source)).words
         let count = operation.count != .max ? operation.count : rest(first, operation.sourceOffset)
         for index in 0..<sources {
-            let region = cargo.region(at: Int(operation.source) + index)
+            let region = cargo.region(at: Int(operation.source) &+ index).words
             unsafe list[index] = Segment(address: try place(region, operation.sourceOffset, count, .read), count: count)
         }
         let destinations = Int(operation.destinationCount)
@@ -212,7 +216,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         for index in 0..<destinations {
             let skipped = index == 0 ? skipsP : skipsQ
             let needed: DeviceAccess = validates ? .read : continues != 0 ? [.read, .write] : .write
-            let region = cargo.region(at: Int(operation.destination) + index)
+            let region = cargo.region(at: Int(operation.destination) + index).words
             let address = skipped ? 0 : try place(region, operation.destinationOffset, count, needed)
             let segment = Segment(address: address, count: skipped ? 0 : count)
             for other in 0..<(sources + index) where !validates {
@@ -288,9 +292,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     ) throws(DMAError) -> UInt64 {
         var sum: UInt64 = 0
         for index in 0..<number {
-            let region = cargo.region(at: first + index)
+            let region = cargo.region(at: first + index).words
             // Of a list, even a place that no byte of the count reaches has to exist.
-            guard region.domain != Region.none.domain else { throw DMAError(.noSuchRegion, asked: UInt64(first + index)) }
+            guard region.domain != RegionWords.none.domain else { throw DMAError(.noSuchRegion, asked: UInt64(first + index)) }
             let skip = index == 0 ? offset : 0
             var length = rest(region, skip)
             if count != .max { length = min(length, count - sum) }
@@ -309,5 +313,15 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         // Neither range wraps: both were placed inside a region that does not.
         left.count == 0 || right.count == 0 || left.address &+ left.count <= right.address
             || right.address &+ right.count <= left.address
+    }
+}
+
+extension InterleavedTemplate {
+    /// Bytes from the first to the end of the last chunk; nil where that leaves 64 bits.
+    @inlinable
+    func extent(stride: UInt64) -> UInt64? {
+        let (steps, overflow) = UInt64(frames &- 1).multipliedReportingOverflow(by: stride)
+        let (sum, overflow2) = steps.addingReportingOverflow(UInt64(chunk))
+        return overflow || overflow2 ? nil : sum
     }
 }

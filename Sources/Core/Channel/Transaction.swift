@@ -9,50 +9,9 @@ public struct Cookie: Hashable, Comparable, Sendable {
     @inlinable public static func < (left: Cookie, right: Cookie) -> Bool { left.rawValue < right.rawValue }
 }
 
-/// Where a transaction stands, or how it ended (rules 10 and 13).
-@frozen
-public enum TransactionStatus: UInt8, Hashable, Sendable, CaseIterable {
-    /// Done. With a residue, the peripheral had no more: the end of a file or of a stream.
-    case complete = 0
-    /// Submitted, not issued.
-    case queued = 1
-    /// Issued.
-    case inProgress = 2
-    /// Issued, on a channel that is paused.
-    case paused = 3
-    /// Terminated before it was done: `DMA_TRANS_ABORTED`.
-    case aborted = 4
-    /// The source could not be read: `DMA_TRANS_READ_FAILED`.
-    case readFailed = 5
-    /// The destination could not be written: `DMA_TRANS_WRITE_FAILED`.
-    case writeFailed = 6
-    /// The engine failed otherwise, or said what cannot be.
-    case failed = 7
-
-    /// Whether nothing more will happen to the transaction.
-    @inlinable
-    public var isFinal: Bool {
-        switch self {
-        case .queued, .inProgress, .paused: false
-        default: true
-        }
-    }
-}
-
-/// What a validating operation found: the kernel's `enum sum_check_flags` (rule 27).
-@frozen
-public struct ValidationResult: OptionSet, Hashable, Sendable {
-    public let rawValue: UInt64
-    @inlinable public init(rawValue: UInt64) { self.rawValue = rawValue }
-    /// P is wrong, or the XOR is not zero: `SUM_CHECK_P_RESULT`.
-    @inlinable public static var pFailed: Self { Self(rawValue: 1) }
-    /// Q is wrong: `SUM_CHECK_Q_RESULT`.
-    @inlinable public static var qFailed: Self { Self(rawValue: 2) }
-}
-
 /// A prepared transaction: an operation and the memory it works on. Submitted or dropped, once (rule 4).
 @frozen
-public struct Transaction<C: Cargo & ~Copyable>: ~Copyable {
+public struct Transaction<C: Cargo & ~Copyable>: ~Copyable, Sendable {
     /// What is to be done with the cargo.
     public let operation: Operation
     /// By when it is to be complete; ``Deadline/never`` where nobody waits for it.
@@ -72,11 +31,9 @@ public struct Transaction<C: Cargo & ~Copyable>: ~Copyable {
     }
 }
 
-extension Transaction: Sendable where C: Sendable & ~Copyable {}
-
 /// What came of a submission. A refused one gives the cargo back.
 @frozen
-public enum Submission<C: Cargo & ~Copyable>: ~Copyable {
+public enum Submission<C: Cargo & ~Copyable>: ~Copyable, Sendable {
     /// It is the channel's now, and this names it.
     case queued(Cookie)
     /// Why not, and the cargo back.
@@ -92,20 +49,21 @@ public enum Submission<C: Cargo & ~Copyable>: ~Copyable {
     }
 }
 
-extension Submission: Sendable where C: Sendable & ~Copyable {}
-
 /// A transaction that is over: how it ended, and the cargo back.
 @frozen
-public struct Finished<C: Cargo & ~Copyable>: ~Copyable {
+public struct Finished<C: Cargo & ~Copyable>: ~Copyable, Sendable {
     /// Which transaction.
     public let cookie: Cookie
     /// How it ended: complete, failed or aborted.
     public let status: TransactionStatus
     /// Bytes not moved.
     public let residue: UInt64
-    /// The CRC of ``OperationKind/crc32c`` and ``OperationKind/copyCRC32C``; the validation bits of the validating operations; of a
-    /// transaction that failed, the kernel's error number, on engines that have one.
+    /// The CRC, the validation bits or the kernel's error number, as the operation and the status define; see ``crc32c``,
+    /// ``validation`` and ``errno``.
     public let value: UInt64
+    /// The device's own status word, 0 for success: an NVMe status field, IOAT's CHANERR. What it means is for the device's
+    /// specification to say.
+    public let deviceStatus: UInt32
     /// Nanoseconds past the deadline; 0 where it was met, or there was none.
     public let lateness: Int64
     /// The memory it worked on, which no device touches any more.
@@ -113,18 +71,31 @@ public struct Finished<C: Cargo & ~Copyable>: ~Copyable {
 
     @inlinable @inline(__always)
     init(
-        cookie: Cookie, status: TransactionStatus, residue: UInt64, value: UInt64, lateness: Int64, cargo: consuming C
+        cookie: Cookie, status: TransactionStatus, residue: UInt64, value: UInt64, deviceStatus: UInt32, lateness: Int64,
+        cargo: consuming C
     ) {
         self.cookie = cookie
         self.status = status
         self.residue = residue
         self.value = value
+        self.deviceStatus = deviceStatus
         self.lateness = lateness
         self.cargo = cargo
     }
 
     /// Whether it ended after its deadline.
     @inlinable public var isLate: Bool { lateness > 0 }
+    /// The CRC32C of a complete ``OperationKind/crc32c`` or ``OperationKind/copyCRC32C``.
+    @inlinable public var crc32c: UInt32 { UInt32(truncatingIfNeeded: value) }
+    /// Why it failed, with the device's status word beside the channel's; nil where it is complete.
+    public var error: DMAError? {
+        switch status {
+        case .complete: nil
+        case .aborted: DMAError(.terminating)
+        case .deviceGone: DMAError(.deviceGone, errno: errno, deviceStatus: deviceStatus)
+        default: DMAError(.engineFailed, asked: UInt64(status.rawValue), errno: errno, deviceStatus: deviceStatus)
+        }
+    }
     /// What a validating operation found.
     @inlinable public var validation: ValidationResult { ValidationResult(rawValue: value & 3) }
     /// The kernel's error number of a failed transaction; 0 of others, and on engines that have none.
@@ -138,31 +109,3 @@ public struct Finished<C: Cargo & ~Copyable>: ~Copyable {
     @inlinable public consuming func takeCargo() -> C { cargo }
 }
 
-extension Finished: Sendable where C: Sendable & ~Copyable {}
-
-/// What an engine did that no honest one does. Each was dropped or corrected; the counts show in `dmactl list`.
-public struct EngineFaults: Equatable, Sendable {
-    /// Tags that no slot has.
-    public var unknownTag: UInt64 = 0
-    /// Completions for a slot that has nothing in flight, or another generation: twice, or after termination.
-    public var notInFlight: UInt64 = 0
-    /// Completions ahead of an earlier transaction, from an engine that says it keeps the order.
-    public var outOfOrder: UInt64 = 0
-    /// Residues larger than the transaction; taken as the whole.
-    public var badResidue: UInt64 = 0
-    /// Statuses that are none, or not final; taken as failed.
-    public var badStatus: UInt64 = 0
-    /// Descriptors that the engine had no room for although its depth said so.
-    public var refusedEnqueue: UInt64 = 0
-    /// Times that the engine did not stop when it was told to.
-    public var didNotQuiesce: UInt64 = 0
-    /// Completions for transactions that were not issued yet.
-    public var beforeIssue: UInt64 = 0
-
-    /// None so far.
-    public init() {}
-    /// All kinds together.
-    public var total: UInt64 {
-        unknownTag &+ notInFlight &+ outOfOrder &+ badResidue &+ badStatus &+ refusedEnqueue &+ didNotQuiesce &+ beforeIssue
-    }
-}

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Ending a mapping, and the book of those that exist.
+internal import CDMA
+internal import DMAEngineKit
+
+/// Ending a mapping, and the registry of those that exist.
 extension Domain {
     /// Ends a mapping: the device can no longer reach it, and what it wrote to bounce memory is in the client's.
     ///
@@ -22,18 +25,17 @@ extension Domain {
     /// Takes back translations and addresses. Returns the first refusal of the backend; then the translations that it
     /// refused to end are left in `core`, and their addresses stay taken for good.
     func withdraw(_ core: inout MappingCore) -> DMAError? {
-        let backend: any MappingBackend
-        switch translation {
-        case .identity: return nil
-        case .announced(let told): backend = told
-        case .translated(let translator, _, _): backend = translator
-        }
+        guard let backend else { return nil }
+        // In a child process the mapping is the parent's.
+        if generation != cdma_fork_generation() { return DMAError(.usedAfterFork) }
         var refusal: DMAError?
         var left: [BusRange] = []
         for range in core.translations.reversed() {
             do throws(DMAError) {
                 try backend.unmap(at: IOVA(range.start), count: range.count)
             } catch {
+                // Of a device or peer that is proved gone, no mapping reaches memory any more.
+                if backend.isDead { continue }
                 refusal = refusal ?? error
                 left.append(range)
             }
@@ -42,7 +44,7 @@ extension Domain {
         if refusal != nil { return refusal }
         let allocations = core.allocations
         core.allocations = []
-        return book.state.withLock { state in
+        return registry.state.withLock { state in
             var refusal: DMAError?
             for range in allocations {
                 do throws(DMAError) {
@@ -58,14 +60,8 @@ extension Domain {
         if withdraw(&core) != nil { park(core) }
     }
 
-    /// Keeps the memory of a mapping alive without end, and says so (rule 18).
-    func park(_ core: MappingCore) {
-        book.state.withLock { $0.statistics.quarantined += 1 }
-        Quarantine.park(core, of: self)
-        Sanitizer.report(
-            .quarantined, id, "domain \(name): \(core.byteCount) bytes are parked, because their device could not be stopped",
-            mapping: core.origin)
-    }
+    /// Keeps the memory of a mapping alive until its device was proved stopped, and says so (rule 18).
+    func park(_ core: MappingCore) { Quarantine.park(ParkedMapping(core, in: self)) }
 
     func register(_ core: MappingCore, copied: UInt64) {
         let bytes = core.byteCount
@@ -74,7 +70,7 @@ extension Domain {
             regions: core.regions,
             sources: core.entries.map { BusRange(start: $0.cpuAddress, count: UInt64($0.count)) })
         let bounces = UInt64(core.entries.count { $0.bounce != nil })
-        book.state.withLock { state in
+        registry.state.withLock { state in
             state.live[core.identifier] = live
             state.statistics.mappings += 1
             state.statistics.totalMappings += 1
@@ -87,8 +83,8 @@ extension Domain {
     }
 
     func unregister(_ core: MappingCore, copied: UInt64) {
-        book.state.withLock { state in
-            // A mapping that failed half-way and was parked is not in the book.
+        registry.state.withLock { state in
+            // A mapping that failed half-way and was parked is not registered.
             guard let live = state.live.removeValue(forKey: core.identifier) else { return }
             state.statistics.mappings -= 1
             state.statistics.mappedBytes -= live.bytes
@@ -97,13 +93,23 @@ extension Domain {
     }
 
     func countCopied(_ bytes: UInt64) {
-        if bytes > 0 { book.state.withLock { $0.statistics.bouncedBytes += bytes } }
+        if bytes > 0 { registry.state.withLock { $0.statistics.bouncedBytes += bytes } }
     }
 
     /// Syncs `range` of one entry; counted. Throws `outOfRange`.
     func sync(
         _ core: MappingCore, entry index: Int, _ range: Range<Int>, for turn: MappedEntry.Turn
     ) throws(DMAError) {
+        let entry = try entry(index, range, of: core)
+        if turn == .cpu { entry.memory.bracketAccess(begins: true) }
+        countCopied(entry.sync(for: turn, range, core.direction, constraints))
+        if turn == .device { entry.memory.bracketAccess(begins: false) }
+    }
+
+    /// Entry `index` of a mapping, of which `range` is a part.
+    ///
+    /// - Throws: `noSuchRegion`, `outOfRange`.
+    func entry(_ index: Int, _ range: Range<Int>, of core: MappingCore) throws(DMAError) -> MappedEntry {
         guard index >= 0, index < core.entries.count else {
             throw DMAError(.noSuchRegion, asked: UInt64(UInt(bitPattern: index)), limit: UInt64(core.entries.count))
         }
@@ -112,8 +118,6 @@ extension Domain {
             let asked = range.lowerBound < 0 ? range.lowerBound : range.upperBound
             throw DMAError(.outOfRange, asked: UInt64(UInt(bitPattern: asked)), limit: UInt64(entry.count))
         }
-        if turn == .cpu { entry.memory.bracketAccess(begins: true) }
-        countCopied(entry.sync(for: turn, range, core.direction, constraints))
-        if turn == .device { entry.memory.bracketAccess(begins: false) }
+        return entry
     }
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import Synchronization
+
+internal import CDMA
+public import DMAEngineKit
+internal import Synchronization
 
 /// The address space of one device, or of a group of devices that share one: what memory is mapped for (rule 3).
 ///
@@ -19,10 +22,14 @@ public final class Domain: Sendable {
     let granule: UInt64
     let pageSizes: [UInt64]
 
-    let book: DomainBook
+    let registry: DomainRegistry
 
     private static let nextID = Atomic<UInt32>(1)
-    static let nextMapping = Atomic<UInt64>(1)
+    private static let nextMapping = Atomic<UInt64>(1)
+    /// Names a mapping or a parked object: never 0, never twice.
+    static func nextIdentifier() -> UInt64 { nextMapping.wrappingAdd(1, ordering: .relaxed).oldValue }
+    /// The fork generation of the process that made the domain.
+    let generation = cdma_fork_generation()
 
     /// - Parameters:
     ///   - name: for people.
@@ -39,30 +46,30 @@ public final class Domain: Sendable {
         case .identity, .announced:
             granule = 1
             pageSizes = []
-            book = DomainBook(id, name, IOVAAllocator(apertures: []))
+            registry = DomainRegistry(id, name, IOVAAllocator(apertures: []))
         case .translated(_, let apertures, let sizes):
             let valid = sizes.filter { $0 > 1 && $0 & ($0 - 1) == 0 }.sorted()
             pageSizes = valid.isEmpty ? [4096] : valid
             granule = pageSizes[0]
-            book = DomainBook(id, name, IOVAAllocator(apertures: apertures, granule: granule))
+            registry = DomainRegistry(id, name, IOVAAllocator(apertures: apertures, granule: granule))
         }
         _ = Sanitizer.environmentAsks
-        Sanitizer.enroll(book)
+        Sanitizer.register(registry)
     }
 
     deinit {
-        // Typed mappings keep the domain alive, so that only what went through the door can be left.
-        let (left, door) = book.state.withLock { ($0.live, $0.door) }
+        // Typed mappings keep the domain alive, so that only what was mapped from a raw address can be left.
+        let (left, raw) = registry.state.withLock { ($0.live, $0.raw) }
         reportLeaks(left.values, at: nil)
-        for entries in door.values {
+        for entries in raw.values {
             for entry in entries {
                 // The device loses its way to the memory. If the backend refuses there is nobody left to tell, and no memory of
-                // ours that could be kept: what came through the door belongs to the client.
+                // ours that could be kept: what was mapped from a raw address belongs to the client.
                 var core = entry.core
                 _ = withdraw(&core)
             }
         }
-        Sanitizer.strike(id)
+        Sanitizer.unregister(id)
     }
 
     /// Whether bus addresses are not those of the CPU.
@@ -71,15 +78,34 @@ public final class Domain: Sendable {
         return false
     }
 
+    /// Who is told of mappings, or translates; nil where nobody is.
+    var backend: (any MappingBackend)? {
+        switch translation {
+        case .identity: nil
+        case .announced(let backend), .translated(let backend, _, _): backend
+        }
+    }
+
+    /// - Throws: `foreignEngine` where an engine's addresses are not those of this domain.
+    @usableFromInline
+    func checkAddressing(_ addressing: EngineAddressing) throws(DMAError) {
+        switch addressing {
+        case .cpu:
+            if isTranslated { throw DMAError(.foreignEngine, limit: UInt64(id.rawValue)) }
+        case .bus(let domain):
+            if domain != id { throw DMAError(.foreignEngine, asked: UInt64(domain.rawValue), limit: UInt64(id.rawValue)) }
+        }
+    }
+
     /// What has been done so far.
-    public var statistics: DomainStatistics { book.state.withLock { $0.statistics } }
+    public var statistics: DomainStatistics { registry.state.withLock { $0.statistics } }
 
     /// Refuses further mappings. Those that exist stay valid until they end.
     ///
     /// - Throws: `mappingsLeft` where some exist, with their number and bytes; with the sanitizer on, each is reported with
     ///   the source line that made it. The domain is closed all the same.
     public func close(file: StaticString = #fileID, line: UInt = #line) throws(DMAError) {
-        let (left, bytes) = book.state.withLock { state in
+        let (left, bytes) = registry.state.withLock { state in
             state.isClosed = true
             return (state.live, state.statistics.mappedBytes)
         }
@@ -100,15 +126,15 @@ public final class Domain: Sendable {
 }
 
 /// What a domain knows of its mappings, apart from the domain so that the sanitizer can look into it by number.
-final class DomainBook: Sendable {
+final class DomainRegistry: Sendable {
     struct State {
         var isClosed = false
         var statistics = DomainStatistics()
         var allocator: IOVAAllocator
-        /// Every mapping that exists, typed or made through the door.
+        /// Every mapping that exists, typed or made from a raw address.
         var live: [UInt64: LiveMapping] = [:]
-        /// What was made through the door, by its first bus address. The same bytes may be mapped more than once.
-        var door: [IOVA: [DoorEntry]] = [:]
+        /// What was made from a raw address, by its first bus address. The same bytes may be mapped more than once.
+        var raw: [IOVA: [RawMapping]] = [:]
     }
 
     let id: DomainID
@@ -130,7 +156,7 @@ struct LiveMapping: Sendable {
     let origin: Origin
     let bytes: UInt64
     /// As the device sees it.
-    let regions: [Region]
+    let regions: [RegionWords]
     /// The client's memory as the CPU sees it.
     let sources: [BusRange]
 }

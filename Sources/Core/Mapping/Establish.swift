@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import Synchronization
+
+internal import CDMA
+internal import DMAEngineKit
 
 /// Making a mapping: bounce what the device cannot reach, find bus addresses, program the backend, cut into segments.
 extension Domain {
@@ -12,7 +14,7 @@ extension Domain {
         do throws(DMAError) {
             return try establishOrThrow(kind, entries, direction, origin)
         } catch {
-            book.state.withLock { $0.statistics.refusals += 1 }
+            registry.state.withLock { $0.statistics.refusals += 1 }
             throw error
         }
     }
@@ -20,7 +22,8 @@ extension Domain {
     private func establishOrThrow(
         _ kind: MappingKind, _ entries: [MappedEntry], _ direction: Direction, _ origin: Origin
     ) throws(DMAError) -> MappingCore {
-        if book.state.withLock({ $0.isClosed }) { throw DMAError(.domainClosed) }
+        if generation != cdma_fork_generation() { throw DMAError(.usedAfterFork) }
+        if registry.state.withLock({ $0.isClosed }) { throw DMAError(.domainClosed) }
         guard !entries.isEmpty else { throw DMAError(.zeroLength) }
         if kind == .coherent, !constraints.isCoherent { throw DMAError(.notCoherent) }
         var total: UInt64 = 0
@@ -34,7 +37,7 @@ extension Domain {
         guard total <= largest else {
             throw DMAError(.mappingTooLarge, asked: total, limit: largest)
         }
-        let identifier = Self.nextMapping.wrappingAdd(1, ordering: .relaxed).oldValue
+        let identifier = Self.nextIdentifier()
         var core = MappingCore(identifier: identifier, kind: kind, direction: direction, origin: origin, entries: entries)
         for index in core.entries.indices {
             guard let reason = obstacle(to: core.entries[index], kind) else { continue }
@@ -146,8 +149,7 @@ extension Domain {
             throw DMAError(.tooManySegments, asked: UInt64(count), limit: UInt64(limit))
         }
         core.regions = segments.map { segment in
-            // `segment` lies inside what was just mapped with this access, and the core keeps it so.
-            unsafe Region(unsafeStart: IOVA(segment.start), count: segment.count, domain: id, access: core.direction.access)
+            RegionWords(start: segment.start, count: segment.count, key: RegionWords.key(id, core.direction.access))
         }
     }
 
@@ -252,7 +254,7 @@ extension Domain {
         let boundary = count <= constraints.segmentBoundary ? constraints.segmentBoundary : 0
         let limit = mask(core.kind).rawValue
         let wishes = [(max(least, largePage, asked), boundary), (least, boundary), (least, 0)]
-        return try book.state.withLock { state throws(DMAError) in
+        return try registry.state.withLock { state throws(DMAError) in
             var refusal = DMAError(.noAddressSpace, asked: count, limit: limit)
             for (alignment, boundary) in wishes {
                 do throws(DMAError) {

@@ -9,7 +9,7 @@
 /// Thread rules: a value, owned by one thread at a time; it may be sent to another.
 @safe @frozen
 public struct MappedBuffer: ~Copyable, Cargo {
-    @usableFromInline let regions: UnsafePointer<Region>
+    @usableFromInline let regions: UnsafePointer<RegionWords>
     public let regionCount: Int
     @usableFromInline let mapping: Mapping
 
@@ -21,9 +21,10 @@ public struct MappedBuffer: ~Copyable, Cargo {
 
     /// Region `index` of ``regionCount``: one, unless the device's longest segment or segment boundary splits the buffer.
     @inlinable
+    @_lifetime(borrow self)
     public func region(at index: Int) -> Region {
-        // In bounds by this check; the memory belongs to `mapping`, which lives as long as `self`.
-        UInt(bitPattern: index) < UInt(bitPattern: regionCount) ? unsafe regions[index] : .none
+        // SAFETY: in bounds by this check; the memory belongs to `mapping`, which lives as long as `self`.
+        Region(words: UInt(bitPattern: index) < UInt(bitPattern: regionCount) ? unsafe regions[index] : .none)
     }
 
     /// The device could not be stopped: when this value ends, its memory is parked in the ``Quarantine`` (rule 18). Until then
@@ -32,6 +33,8 @@ public struct MappedBuffer: ~Copyable, Cargo {
 
     /// Bytes.
     public var count: Int { mapping.core.entries[0].count }
+    /// The first byte, as the device sees it. Only where ``regionCount`` is 1 do all others follow it.
+    public var iova: IOVA { IOVA(mapping.core.regions[0].start) }
     /// Which way the data goes.
     public var direction: Direction { mapping.core.direction }
     /// The address space that it is mapped in.
@@ -50,6 +53,9 @@ public struct MappedBuffer: ~Copyable, Cargo {
 
     /// Lets the CPU read part of the buffer: syncForCPU, then `body` (rule 35).
     ///
+    /// Borrowing, so that several readers may look at once: on a bounced mapping they read the memory that the device wrote, and nothing is
+    /// copied.
+    ///
     /// - Parameters:
     ///   - range: bytes of the buffer; nil for all.
     ///   - body: gets the bytes of the range. They do not leave it.
@@ -57,8 +63,8 @@ public struct MappedBuffer: ~Copyable, Cargo {
     public borrowing func withCPUAccess<R: ~Copyable>(
         _ range: Range<Int>? = nil, _ body: (RawSpan) throws(DMAError) -> R
     ) throws(DMAError) -> R {
-        try unsafe mapping.withAccess(entry: 0, range ?? 0..<count, writes: false) { bytes throws(DMAError) in
-            try body(unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(bytes)))
+        try unsafe mapping.withReadAccess(entry: 0, range ?? 0..<count) { bytes throws(DMAError) in
+            try body(unsafe RawSpan(_unsafeBytes: bytes))
         }
     }
 
@@ -71,7 +77,7 @@ public struct MappedBuffer: ~Copyable, Cargo {
         _ range: Range<Int>? = nil, _ body: (inout MutableRawSpan) throws(DMAError) -> R
     ) throws(DMAError) -> R {
         let range = range ?? 0..<count
-        return try unsafe mapping.withAccess(entry: 0, range, writes: true) { bytes throws(DMAError) in
+        return try unsafe mapping.withWriteAccess(entry: 0, range) { bytes throws(DMAError) in
             var span = unsafe MutableRawSpan(_unsafeBytes: bytes)
             return try body(&span)
         }

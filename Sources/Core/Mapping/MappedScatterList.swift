@@ -6,7 +6,7 @@
 /// Thread rules: a value, owned by one thread at a time; it may be sent to another.
 @safe
 public struct MappedScatterList: ~Copyable, Cargo {
-    @usableFromInline let regions: UnsafePointer<Region>
+    @usableFromInline let regions: UnsafePointer<RegionWords>
     /// Mapped segments: no more than entries, unless the device's limits cut one.
     public let regionCount: Int
     @usableFromInline let mapping: Mapping
@@ -23,9 +23,10 @@ public struct MappedScatterList: ~Copyable, Cargo {
     }
 
     @inlinable
+    @_lifetime(borrow self)
     public func region(at index: Int) -> Region {
-        // In bounds by this check; the memory belongs to `mapping`, which lives as long as `self`.
-        UInt(bitPattern: index) < UInt(bitPattern: regionCount) ? unsafe regions[index] : .none
+        // SAFETY: in bounds by this check; the memory belongs to `mapping`, which lives as long as `self`.
+        Region(words: UInt(bitPattern: index) < UInt(bitPattern: regionCount) ? unsafe regions[index] : .none)
     }
 
     /// As ``MappedBuffer/quarantine()``.
@@ -48,7 +49,7 @@ public struct MappedScatterList: ~Copyable, Cargo {
         return ScatterList(memories: memories, entries: entries)
     }
 
-    /// Lets the CPU read part of one entry: syncForCPU, then `body` (rule 35).
+    /// Lets the CPU read part of one entry: syncForCPU, then `body` (rule 35). Borrowing as for ``MappedBuffer/withCPUAccess(_:_:)``.
     ///
     /// - Parameters:
     ///   - entry: number of the entry, of ``originalCount``.
@@ -59,8 +60,8 @@ public struct MappedScatterList: ~Copyable, Cargo {
         entry: Int, _ range: Range<Int>? = nil, _ body: (RawSpan) throws(DMAError) -> R
     ) throws(DMAError) -> R {
         let range = range ?? whole(entry)
-        return try unsafe mapping.withAccess(entry: entry, range, writes: false) { bytes throws(DMAError) in
-            try body(unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(bytes)))
+        return try unsafe mapping.withReadAccess(entry: entry, range) { bytes throws(DMAError) in
+            try body(unsafe RawSpan(_unsafeBytes: bytes))
         }
     }
 
@@ -72,7 +73,7 @@ public struct MappedScatterList: ~Copyable, Cargo {
         entry: Int, _ range: Range<Int>? = nil, _ body: (inout MutableRawSpan) throws(DMAError) -> R
     ) throws(DMAError) -> R {
         let range = range ?? whole(entry)
-        return try unsafe mapping.withAccess(entry: entry, range, writes: true) { bytes throws(DMAError) in
+        return try unsafe mapping.withWriteAccess(entry: entry, range) { bytes throws(DMAError) in
             var span = unsafe MutableRawSpan(_unsafeBytes: bytes)
             return try body(&span)
         }

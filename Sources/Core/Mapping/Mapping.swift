@@ -11,14 +11,14 @@ final class Mapping: @unchecked Sendable {
     let domain: Domain
     let core: MappingCore
     /// What the device is programmed with, where the owner's inlined code finds it without touching this object.
-    let regions: UnsafeMutablePointer<Region>
+    let regions: UnsafeMutablePointer<RegionWords>
     private var hasEnded = false
     private(set) var isQuarantined = false
 
     init(_ core: MappingCore, in domain: Domain) {
         self.core = core
         self.domain = domain
-        unsafe regions = UnsafeMutablePointer<Region>.allocate(capacity: core.regions.count)
+        unsafe regions = UnsafeMutablePointer<RegionWords>.allocate(capacity: core.regions.count)
         for index in core.regions.indices { unsafe (regions + index).initialize(to: core.regions[index]) }
     }
 
@@ -46,41 +46,53 @@ final class Mapping: @unchecked Sendable {
     func quarantine() { isQuarantined = true }
 
     private var quarantineError: DMAError {
-        DMAError(.quarantined, asked: core.regions.first?.start.rawValue ?? 0)
+        DMAError(.quarantined, asked: core.regions.first?.start ?? 0)
     }
 
-    /// The CPU's turn, `body` on the bytes of the original memory, then the device's turn.
+    /// The CPU's turn to read: `body` gets the bytes as the device left them. Writes nothing, so that several readers may be here at once.
     ///
-    /// - Throws: `quarantined`, `outOfRange`, `noSuchRegion`; what `body` throws, after the device has its turn again.
-    func withAccess<R: ~Copyable>(
-        entry index: Int, _ range: Range<Int>, writes: Bool,
-        _ body: (UnsafeMutableRawBufferPointer) throws(DMAError) -> R
+    /// - Throws: `quarantined`, `outOfRange`, `noSuchRegion`; what `body` throws.
+    func withReadAccess<R: ~Copyable>(
+        entry index: Int, _ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws(DMAError) -> R
     ) throws(DMAError) -> R {
         if isQuarantined { throw quarantineError }
-        if writes, core.direction == .fromDevice { throw DMAError(.wrongDirection) }
+        let entry = try domain.entry(index, range, of: core)
+        entry.memory.bracketAccess(begins: true)
+        defer { entry.memory.bracketAccess(begins: false) }
+        // What the device wrote lies in the bounce memory until the next sync or the unmap; what it only reads, in the client's own.
+        let (memory, offset) =
+            core.direction == .toDevice
+            ? (entry.memory, entry.offset) : (entry.deviceMemory, entry.deviceOffset)
+        if !domain.constraints.isCoherent {
+            memory.flushCaches(offset + range.lowerBound, range.count, line: Int(domain.constraints.cacheLineSize))
+        }
+        // SAFETY: `entry` has checked index and range against the entry, whose memory `core` keeps alive.
+        let bytes = unsafe UnsafeRawBufferPointer(start: memory.base + offset + range.lowerBound, count: range.count)
+        return try unsafe body(bytes)
+    }
+
+    /// The CPU's turn to read and write, then the device's.
+    ///
+    /// - Throws: `quarantined`, `outOfRange`, `noSuchRegion`, `wrongDirection`; what `body` throws, after the device has its turn again.
+    func withWriteAccess<R: ~Copyable>(
+        entry index: Int, _ range: Range<Int>, _ body: (UnsafeMutableRawBufferPointer) throws(DMAError) -> R
+    ) throws(DMAError) -> R {
+        if isQuarantined { throw quarantineError }
+        if core.direction == .fromDevice { throw DMAError(.wrongDirection) }
         try domain.sync(core, entry: index, range, for: .cpu)
         let entry = core.entries[index]
-        // `sync` has checked index and range against the memory, which `core` keeps alive.
+        // SAFETY: `sync` has checked index and range against the memory, which `core` keeps alive; the owner is held exclusively.
         let bytes = unsafe UnsafeMutableRawBufferPointer(
             start: entry.memory.base + entry.offset + range.lowerBound, count: range.count)
         let result: R
         do throws(DMAError) {
             result = try unsafe body(bytes)
         } catch {
-            try handBack(index, range, wrote: writes)
+            try domain.sync(core, entry: index, range, for: .device)
             throw error
         }
-        try handBack(index, range, wrote: writes)
+        try domain.sync(core, entry: index, range, for: .device)
         return result
-    }
-
-    /// After reading only, there is nothing to copy: what the device last wrote must not be replaced by a stale copy of it.
-    private func handBack(_ index: Int, _ range: Range<Int>, wrote: Bool) throws(DMAError) {
-        if wrote {
-            try domain.sync(core, entry: index, range, for: .device)
-        } else {
-            core.entries[index].memory.bracketAccess(begins: false)
-        }
     }
 
     func sync(entry index: Int, _ range: Range<Int>, for turn: MappedEntry.Turn) throws(DMAError) {

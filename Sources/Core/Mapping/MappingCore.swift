@@ -41,7 +41,7 @@ struct MappingCore: Sendable {
     /// What was taken from the allocator. Empty where nothing translates.
     var allocations: [BusRange] = []
     /// What the device is programmed with.
-    var regions: [Region] = []
+    var regions: [RegionWords] = []
 
     /// Bytes as asked. Cannot overflow: the domain checked the sum.
     var byteCount: UInt64 { entries.reduce(0) { $0 + UInt64($1.count) } }

@@ -1,82 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A block leased from a ``Pool``: 16 bytes that own a piece of mapped memory and give it back to the pool when they end.
+/// A block leased from a ``Pool``: 16 bytes that own a piece of mapped memory.
 ///
+/// Give it back with ``Pool/giveBack(_:)``, which costs no atomic operation; a block that merely ends returns to its pool by one.
 /// Outside a transfer the CPU owns the block, and its bytes can be reached; during one, the channel owns it as a cargo.
 ///
-/// Thread rules: not Sendable; it stays where its pool is.
+/// Thread rules: a value, owned by one thread at a time; it may be sent to another.
 @safe @frozen
 public struct Block: ~Copyable, Cargo {
-    /// The pool's; once the block is quarantined, a stand-in that permits nothing.
-    @usableFromInline var header: UnsafeMutablePointer<PoolHeader>
-    /// Into the pool's memory, in bytes.
-    @usableFromInline let offset: Int
+    @usableFromInline let header: UnsafeMutablePointer<PoolHeader>
+    @usableFromInline let place: BlockPlace
 
+    // SAFETY: the caller has taken `place` off the stack of the living pool that `header` belongs to.
     @unsafe @inlinable
-    init(header: UnsafeMutablePointer<PoolHeader>, offset: Int) {
+    init(header: UnsafeMutablePointer<PoolHeader>, place: BlockPlace) {
         unsafe self.header = header
-        self.offset = offset
+        self.place = place
     }
 
     @inlinable
     deinit {
-        // The header lives as long as any block. The stack has room for every block, and this one was taken from it. A header whose
-        // count is negative is not a living pool's.
-        let free = unsafe header.pointee.free
-        if free >= 0 {
-            unsafe header.pointee.stack[free] = offset
-            unsafe header.pointee.free = free &+ 1
-        } else {
-            unsafe PoolHeader.takeBack(header)
-        }
+        // SAFETY: the header lives as long as any block, and this block ends once.
+        unsafe PoolHeader.takeBack(header, place)
     }
 
-    @inlinable
-    public var regionCount: Int { 1 }
+    /// Ends the block without returning it: its pool has its place.
+    @inlinable @inline(__always)
+    consuming func surrender() -> BlockPlace {
+        let place = self.place
+        discard self
+        return place
+    }
 
-    /// The block as its device sees it, for index 0. Once it is quarantined, a region that permits nothing.
+    /// Which block of its pool this is: 0 ..< ``Pool/capacity``, in the order of addresses. No two leased blocks have the same.
+    @inlinable public var index: Int { place.index }
+
+    @inlinable public var regionCount: Int { 1 }
+
+    /// The block as its device sees it, for index 0.
     @inlinable
+    @_lifetime(borrow self)
     public func region(at index: Int) -> Region {
         guard index == 0 else { return .none }
-        // The pool's memory is mapped for as long as the header lives.
+        // SAFETY: the header lives as long as any block, and the pool's memory is mapped for as long.
         return unsafe Region(
-            unsafeStart: IOVA(header.pointee.start.rawValue &+ UInt64(bitPattern: Int64(offset))),
-            count: header.pointee.blockSize, key: header.pointee.key)
-    }
-
-    /// The device could not be stopped: the block never returns to the pool, and the pool's whole memory is parked when the
-    /// pool ends (rule 18).
-    public mutating func quarantine() {
-        guard unsafe header.pointee.original == nil else { return }
-        unsafe header.pointee.mapping.quarantine()
-        unsafe header = PoolHeader.standIn(for: header)
+            words: RegionWords(
+                start: header.pointee.start &+ UInt64(truncatingIfNeeded: place.offset), count: header.pointee.blockSize,
+                key: header.pointee.key))
     }
 
     /// Bytes.
     @inlinable
-    public var count: Int { unsafe Int(header.pointee.blockSize) }
+    public var count: Int { unsafe Int(truncatingIfNeeded: header.pointee.blockSize) }
 
     /// Reads the bytes inside `body`.
     ///
-    /// - Throws: `quarantined`; what `body` throws.
+    /// - Throws: what `body` throws.
     @inlinable
     public borrowing func withBytes<R: ~Copyable>(_ body: (RawSpan) throws(DMAError) -> R) throws(DMAError) -> R {
-        try prepare(writes: false)
-        let start = unsafe UnsafeRawPointer(header.pointee.base + offset)
-        // The range is the block's own part of the pool's memory, which lives as long as the header.
+        prepare()
+        // SAFETY: the range is the block's own part of the pool's memory, which lives as long as the header.
+        let start = unsafe UnsafeRawPointer(header.pointee.base + place.offset)
         return try body(unsafe RawSpan(_unsafeStart: start, byteCount: count))
     }
 
     /// Reads and writes the bytes inside `body`.
     ///
-    /// - Throws: `wrongDirection` for memory that only the device writes (rule 34), `quarantined`; what `body` throws.
+    /// - Throws: `wrongDirection` for memory that only the device writes (rule 34); what `body` throws.
     @inlinable
     public mutating func withMutableBytes<R: ~Copyable>(
         _ body: (inout MutableRawSpan) throws(DMAError) -> R
     ) throws(DMAError) -> R {
-        try prepare(writes: true)
-        defer { finish() }
-        var span = unsafe MutableRawSpan(_unsafeStart: header.pointee.base + offset, byteCount: count)
+        try checkWritable()
+        prepare()
+        defer { prepare() }
+        // SAFETY: as for `withBytes`; `self` is held exclusively, and with it the block's bytes.
+        var span = unsafe MutableRawSpan(_unsafeStart: header.pointee.base + place.offset, byteCount: count)
         return try body(&span)
     }
 
@@ -87,28 +86,54 @@ public struct Block: ~Copyable, Cargo {
     public mutating func withUnsafeMutableBytes<R: ~Copyable>(
         _ body: (UnsafeMutableRawBufferPointer) throws(DMAError) -> R
     ) throws(DMAError) -> R {
-        try prepare(writes: true)
-        defer { finish() }
-        return try unsafe body(UnsafeMutableRawBufferPointer(start: header.pointee.base + offset, count: count))
+        try checkWritable()
+        prepare()
+        defer { prepare() }
+        // SAFETY: as for `withMutableBytes`; the caller vouches that the pointer stays inside `body`.
+        return try unsafe body(UnsafeMutableRawBufferPointer(start: header.pointee.base + place.offset, count: count))
     }
 
     @inlinable
-    func prepare(writes: Bool) throws(DMAError) {
-        if unsafe header.pointee.original != nil { throw unsafe DMAError(.quarantined, asked: header.pointee.start.rawValue) }
-        if writes, unsafe header.pointee.key & UInt64(DeviceAccess.read.rawValue) == 0 { throw DMAError(.wrongDirection) }
-        if unsafe !header.pointee.isCoherent { maintainCaches() }
+    func checkWritable() throws(DMAError) {
+        // SAFETY: the header lives as long as any block.
+        if unsafe header.pointee.key & UInt64(DeviceAccess.read.rawValue) == 0 { throw DMAError(.wrongDirection) }
     }
 
+    /// Maintains the caches before and after the CPU's turn, for devices that are not coherent.
     @inlinable
-    func finish() {
+    func prepare() {
+        // SAFETY: the header lives as long as any block.
         if unsafe !header.pointee.isCoherent { maintainCaches() }
     }
 
     @usableFromInline
     func maintainCaches() {
+        // SAFETY: the header lives as long as any block.
         let mapping = unsafe header.pointee.mapping
         let entry = mapping.core.entries[0]
         entry.deviceMemory.flushCaches(
-            entry.deviceOffset + offset, count, line: Int(mapping.domain.constraints.cacheLineSize))
+            entry.deviceOffset + place.offset, count, line: Int(mapping.domain.constraints.cacheLineSize))
     }
+}
+
+// SAFETY: a block reaches its own bytes, which nobody else has, and words of the header that are immutable or accessed by atomics.
+extension Block: @unchecked Sendable {}
+
+/// Where a block lies in its pool: its index and its byte offset in one word, so that leasing and giving back move one word.
+@usableFromInline @frozen
+struct BlockPlace: Equatable, Sendable {
+    /// The index in the upper 24 bits, the offset in the lower 40.
+    @usableFromInline let word: UInt64
+
+    @inlinable
+    init(word: UInt64) { self.word = word }
+
+    /// Nil where index or offset has no room: 2²⁴ blocks, 1 TiB.
+    init?(index: Int, offset: Int) {
+        guard index >= 0, index < 1 << 24 - 2, offset >= 0, offset < 1 << 40 else { return nil }
+        word = UInt64(index) << 40 | UInt64(offset)
+    }
+
+    @inlinable var index: Int { Int(truncatingIfNeeded: word >> 40) }
+    @inlinable var offset: Int { Int(truncatingIfNeeded: word & (1 << 40 - 1)) }
 }

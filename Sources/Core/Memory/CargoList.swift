@@ -23,24 +23,23 @@ public struct CargoList<Element: Cargo & ~Copyable>: ~Copyable, Cargo {
         return sum
     }
 
+    @_lifetime(borrow self)
     public func region(at index: Int) -> Region {
+        Region(words: words(at: index))
+    }
+
+    private func words(at index: Int) -> RegionWords {
         guard index >= 0 else { return .none }
         var left = index
         for place in 0..<elements.count {
-            let found = elements.withElement(at: place) { element -> Region? in
+            let found = elements.withElement(at: place) { element -> RegionWords? in
                 let count = element.regionCount
-                if left < count { return element.region(at: left) }
+                if left < count { return element.region(at: left).words }
                 left -= count
                 return nil
             }
-            if let found, let region = found { return region }
+            if let found, let words = found { return words }
         }
         return .none
     }
-
-    public mutating func quarantine() {
-        for index in 0..<elements.count { elements.withMutableElement(at: index) { $0.quarantine() } }
-    }
 }
-
-extension CargoList: Sendable where Element: Sendable & ~Copyable {}

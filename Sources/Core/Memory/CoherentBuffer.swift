@@ -1,50 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 public import CDMA
 
-/// A word that is read and written as a whole in memory that a device shares: 8, 16, 32 or 64 bits.
-public protocol SharedWord: FixedWidthInteger, UnsignedInteger, BitwiseCopyable {
-    /// Exactly one access of exactly this width. `pointer` is aligned to it, and its memory outlives the call.
-    @unsafe static func volatileLoad(_ pointer: UnsafeRawPointer) -> Self
-    /// The same for writing.
-    @unsafe static func volatileStore(_ value: Self, _ pointer: UnsafeMutableRawPointer)
-}
-
-extension UInt8: SharedWord {
-    @unsafe @inlinable
-    public static func volatileLoad(_ pointer: UnsafeRawPointer) -> UInt8 { unsafe cdma_volatile_load8(pointer) }
-    @unsafe @inlinable
-    public static func volatileStore(_ value: UInt8, _ pointer: UnsafeMutableRawPointer) {
-        unsafe cdma_volatile_store8(pointer, value)
-    }
-}
-
-extension UInt16: SharedWord {
-    @unsafe @inlinable
-    public static func volatileLoad(_ pointer: UnsafeRawPointer) -> UInt16 { unsafe cdma_volatile_load16(pointer) }
-    @unsafe @inlinable
-    public static func volatileStore(_ value: UInt16, _ pointer: UnsafeMutableRawPointer) {
-        unsafe cdma_volatile_store16(pointer, value)
-    }
-}
-
-extension UInt32: SharedWord {
-    @unsafe @inlinable
-    public static func volatileLoad(_ pointer: UnsafeRawPointer) -> UInt32 { unsafe cdma_volatile_load32(pointer) }
-    @unsafe @inlinable
-    public static func volatileStore(_ value: UInt32, _ pointer: UnsafeMutableRawPointer) {
-        unsafe cdma_volatile_store32(pointer, value)
-    }
-}
-
-extension UInt64: SharedWord {
-    @unsafe @inlinable
-    public static func volatileLoad(_ pointer: UnsafeRawPointer) -> UInt64 { unsafe cdma_volatile_load64(pointer) }
-    @unsafe @inlinable
-    public static func volatileStore(_ value: UInt64, _ pointer: UnsafeMutableRawPointer) {
-        unsafe cdma_volatile_store64(pointer, value)
-    }
-}
-
 /// Memory that CPU and device share at the same time, for descriptor rings and status words: `dma_alloc_coherent`.
 ///
 /// There is no owner to sync with, so that whole words are all that can be read or written, each by one access that the
@@ -85,19 +41,24 @@ public struct CoherentBuffer: ~Copyable, Cargo {
         let mapping = Mapping(core, in: domain)
         unsafe base = memory.base
         self.count = count
-        iova = core.regions[0].start
+        iova = IOVA(core.regions[0].start)
         self.mapping = mapping
     }
 
     public var regionCount: Int { mapping.core.regions.count }
 
+    @_lifetime(borrow self)
     public func region(at index: Int) -> Region {
         let regions = mapping.core.regions
-        return index >= 0 && index < regions.count ? regions[index] : .none
+        return Region(words: index >= 0 && index < regions.count ? regions[index] : .none)
     }
 
-    /// As ``MappedBuffer/quarantine()``.
+    /// As ``MappedBuffer/quarantine()``: for a driver that ends its rings without having stopped the device.
     public mutating func quarantine() { mapping.quarantine() }
+
+    /// The first byte as the CPU sees it, for drivers that keep rings here. It must not be used after this value has ended.
+    @unsafe @inlinable
+    public var unsafeBase: UnsafeMutableRawPointer { unsafe base }
 
     /// The address of a word, checked: inside the buffer, and aligned to its width.
     @unsafe @inlinable

@@ -1,72 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMAEngineKit
+
 /// Memory that a device may still write, because the device could not be stopped: neither unmapped nor given back (rule 18).
 ///
-/// A mapping comes here when it ends after its ``Cargo/quarantine()`` was called, or when the backend refused to unmap it. It
-/// stays until somebody who has stopped the device says so.
+/// A channel whose engine does not quiesce parks its engine, its operand lists and the cargo in flight here; a mapping comes here when its
+/// backend refuses to unmap it. An entry stays until somebody who has stopped the device says so, or until its backend has proved that the
+/// mapping reaches nothing any more.
 ///
 /// Thread rules: everything here may be called from any thread.
 public enum Quarantine {
-    /// One parked mapping.
+    /// One parked mapping, or what one channel left behind.
     public struct Entry: Sendable {
         /// Unique in this process; names the entry to ``Quarantine/unsafeRelease(_:)``.
         public let identifier: UInt64
         /// The address space that it was mapped in.
         public let domain: DomainID
         /// What the device may still reach.
-        public let regions: [Region]
-        /// Bytes as they were mapped.
-        public let bytes: UInt64
-        /// Where the mapping was made.
+        public let ranges: [MappedRange]
+        /// Bytes of all ranges.
+        public var bytes: UInt64 { ranges.reduce(0) { $0 &+ $1.count } }
+        /// Where the mapping was made; empty for what a channel left behind.
         public let file: String
         /// The line of ``file``.
         public let line: UInt
     }
 
-    private struct Parked: Sendable {
-        let domain: Domain
-        var core: MappingCore
-    }
+    private static let parked = Locked<[UInt64: ParkedObject]>([:])
 
-    private static let parked = Locked<[UInt64: Parked]>([:])
-
-    /// Number of mappings parked.
+    /// Number of entries.
     public static var count: Int { parked.withLock { $0.count } }
 
-    /// Bytes parked, as they were mapped.
-    public static var bytes: UInt64 { parked.withLock { $0.values.reduce(0) { $0 + $1.core.byteCount } } }
+    /// Bytes that devices may still reach.
+    public static var bytes: UInt64 { entries.reduce(0) { $0 &+ $1.bytes } }
 
-    /// What is parked, oldest mapping first.
+    /// What is parked, oldest first.
     public static var entries: [Entry] {
         let all = parked.withLock { Array($0.values) }
-        return all.sorted { $0.core.identifier < $1.core.identifier }.map { parked in
+        return all.sorted { $0.identifier < $1.identifier }.map { object in
             Entry(
-                identifier: parked.core.identifier, domain: parked.domain.id, regions: parked.core.regions,
-                bytes: parked.core.byteCount, file: parked.core.origin.file.description, line: parked.core.origin.line)
+                identifier: object.identifier, domain: object.domain, ranges: object.ranges,
+                file: object.origin?.file.description ?? "", line: object.origin?.line ?? 0)
         }
     }
 
-    static func park(_ core: MappingCore, of domain: Domain) {
-        parked.withLock { $0[core.identifier] = Parked(domain: domain, core: core) }
+    @usableFromInline
+    static func park(_ object: ParkedObject) {
+        parked.withLock { $0[object.identifier] = object }
+        Sanitizer.countQuarantined(object.domain)
+        Sanitizer.report(
+            .quarantined, object.domain,
+            "\(object.ranges.reduce(0) { $0 &+ $1.count }) bytes are parked, because their device could not be stopped",
+            mapping: object.origin)
     }
 
-    /// Unmaps one entry and gives its memory back.
+    /// Unmaps one entry and gives its memory back; the engine of a channel that is parked ends.
     ///
     /// The caller vouches that the device was stopped since (by a reset, say) and can no longer write there. If that is wrong,
     /// it writes over memory that belongs to somebody else by then.
     /// - Throws: `notMapped` where there is no such entry; what the backend says, if it refuses again: the entry stays.
     @unsafe
-    public static func unsafeRelease(_ identifier: UInt64) throws(DMAError) {
-        guard let found = parked.withLock({ $0.removeValue(forKey: identifier) }) else {
-            throw DMAError(.notMapped, asked: identifier)
-        }
-        var core = found.core
-        if let error = found.domain.withdraw(&core) {
-            parked.withLock { $0[identifier] = Parked(domain: found.domain, core: core) }
-            throw error
-        }
-        found.domain.unregister(core, copied: 0)
-    }
+    public static func unsafeRelease(_ identifier: UInt64) throws(DMAError) { try release(identifier) }
 
     /// Unmaps and gives back everything of one address space, for when its device was reset.
     ///
@@ -75,12 +69,26 @@ public enum Quarantine {
     /// - Throws: the first refusal of the backend; the other entries are released all the same.
     @unsafe @discardableResult
     public static func unsafeReleaseAll(of domain: DomainID) throws(DMAError) -> Int {
-        let identifiers = parked.withLock { all in all.filter { $0.value.domain.id == domain }.map(\.key) }
+        try releaseAll { $0.domain == domain }
+    }
+
+    /// Gives back what can no longer be reached: entries whose backend has proved its mappings dead (``MappingBackend/isDead``), because the
+    /// device was removed or the peer has ended. Safe at any time.
+    ///
+    /// - Returns: how many entries were released.
+    @discardableResult
+    public static func releaseDead() -> Int {
+        // A dead backend refuses nothing: a failed unmap counts as done.
+        (try? releaseAll { $0.isDead }) ?? 0
+    }
+
+    private static func releaseAll(where condition: (ParkedObject) -> Bool) throws(DMAError) -> Int {
+        let objects = parked.withLock { Array($0.values) }
         var released = 0
         var refusal: DMAError?
-        for identifier in identifiers {
+        for object in objects.sorted(by: { $0.identifier < $1.identifier }) where condition(object) {
             do throws(DMAError) {
-                try unsafe unsafeRelease(identifier)
+                try release(object.identifier)
                 released += 1
             } catch {
                 // What is not there any more was released by another thread in the meantime.
@@ -89,5 +97,59 @@ public enum Quarantine {
         }
         if let refusal { throw refusal }
         return released
+    }
+
+    private static func release(_ identifier: UInt64) throws(DMAError) {
+        // Taken out before it is released, so that two threads do not release it twice.
+        guard let object = parked.withLock({ $0.removeValue(forKey: identifier) }) else {
+            throw DMAError(.notMapped, asked: identifier)
+        }
+        do throws(DMAError) {
+            try object.release()
+        } catch {
+            parked.withLock { $0[identifier] = object }
+            throw error
+        }
+    }
+}
+
+/// What the quarantine keeps alive.
+// SAFETY: nothing of it changes; what a subclass changes, it changes in `release`, which the quarantine calls on one thread at a time.
+@usableFromInline
+class ParkedObject: @unchecked Sendable {
+    let identifier = Domain.nextIdentifier()
+    let domain: DomainID
+    let ranges: [MappedRange]
+    var origin: Origin? { nil }
+    /// Whether nothing can reach the memory any more.
+    var isDead: Bool { false }
+
+    init(domain: DomainID, ranges: [MappedRange]) {
+        self.domain = domain
+        self.ranges = ranges
+    }
+
+    /// Unmaps what is to be unmapped explicitly; the rest goes when the object ends.
+    func release() throws(DMAError) {}
+}
+
+/// A mapping that its backend refused to end, or whose owner has asked for the quarantine.
+// SAFETY: the core is changed in `release` alone, which the quarantine calls on one thread at a time.
+final class ParkedMapping: ParkedObject, @unchecked Sendable {
+    private let space: Domain
+    private var core: MappingCore
+
+    init(_ core: MappingCore, in space: Domain) {
+        self.core = core
+        self.space = space
+        super.init(domain: space.id, ranges: core.regions.map { MappedRange($0) })
+    }
+
+    override var origin: Origin? { core.origin }
+    override var isDead: Bool { space.backend?.isDead ?? false }
+
+    override func release() throws(DMAError) {
+        if let error = space.withdraw(&core) { throw error }
+        space.unregister(core, copied: 0)
     }
 }

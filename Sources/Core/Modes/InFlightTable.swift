@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMAEngineKit
+
 /// What a wrapper has given to the engine below it, and whether what that engine says of it can be true.
 ///
 /// An engine that cuts transactions into pieces stands below the channel's checks, so that it makes the same ones for itself: each piece

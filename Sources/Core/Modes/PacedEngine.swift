@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+public import DMAEngineKit
 
 /// An engine that takes turns: any engine, with a ``TransferMode`` that may change at run time.
 ///
@@ -14,6 +15,9 @@ internal import CDMA
 /// Pausing works on every engine below, between quanta. Thread rules: as for every engine.
 @safe
 public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
+    public typealias Settings = Base.Settings
+    public static var order: CompletionOrder { Base.order }
+
     /// Where the engine stands between one termination and the first work after it.
     private enum State {
         case running
@@ -36,8 +40,11 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     private var state = State.running
     private var isPaused = false
     private var baseIsPaused = false
-    /// Whether the engine below was asked to stop and did not.
+    /// Whether the engine below was asked to stop and did not; and whether it is parked for that, and ends only when it was proved stopped.
     private var isStuck = false
+    private var isParked = false
+    /// The end of a transaction of which the engine below refused a piece, to be reported next.
+    private var refused: Completion?
 
     /// - Parameters:
     ///   - base: the engine that does the work.
@@ -59,12 +66,14 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     }
 
     deinit {
+        let list = list
+        var isStopped = inFlight.count == 0 || isParked
+        // The channel above has waited already, where there is one.
+        let limit: Deadline = isStuck ? .now : .after(milliseconds: 1000)
         var base = consume base
-        var isStopped = inFlight.count == 0
         if !isStopped {
             base.terminate()
-            // The channel above has waited already, where there is one.
-            isStopped = base.quiesce(by: isStuck ? .now : .after(milliseconds: 1000))
+            isStopped = base.quiesce(by: limit)
         }
         if isStopped { list.deallocate() } else { list.park() }
     }
@@ -82,6 +91,8 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     /// rest between two: whoever awaits has to look.
     public var interruptLine: InterruptLine? { scheduler.mode.isBurst ? base.interruptLine : nil }
     public var figures: [EngineFigure] { base.figures }
+    public var addressing: EngineAddressing { base.addressing }
+    public var isGone: Bool { base.isGone }
 
     /// What the engine below did that no honest one does. What is counted here never reaches the channel above.
     public var faults: EngineFaults { inFlight.faults }
@@ -99,34 +110,44 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
 
     // MARK: Work
 
-    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
-        guard state != .terminating, list.holds(descriptor) else { return false }
+    @unsafe
+    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        guard state != .terminating else { return .refused(DMAError(.terminating)) }
+        guard list.holds(descriptor) else {
+            let count = UInt64(descriptor.sourceCount) + UInt64(descriptor.destinationCount)
+            return .refused(DMAError(.tooManySegments, asked: count, limit: UInt64(list.capacity)))
+        }
         if state == .quiesced { forget() }
         if waiting.isEmpty, !isPaused, scheduler.mode.isBurst || !descriptor.kind.canBeCut {
             let entry = InFlightTable.Entry(
                 tag: tag, count: descriptor.count, isCyclic: descriptor.kind == .cyclic, isPiece: false)
-            return start(descriptor, entry)
+            // SAFETY: the caller vouches for the descriptor, which is passed on as it is.
+            return unsafe start(descriptor, entry)
         }
-        guard !inFlight.isFull(with: waiting.count) else { return false }
+        guard !inFlight.isFull(with: waiting.count) else { return .full }
         waiting.append(PacedTransaction(descriptor, tag: tag))
-        return true
+        return .accepted
     }
 
-    /// Gives the engine below one descriptor; false where it has no room.
-    private mutating func start(_ descriptor: Descriptor, _ entry: InFlightTable.Entry) -> Bool {
-        guard let tag = inFlight.nextTag() else { return false }
-        guard base.enqueue(descriptor, tag: tag) else {
-            inFlight.refusedEnqueue()
-            return false
+    /// Gives the engine below one descriptor. Unsafe: as ``enqueue(_:tag:)``.
+    @unsafe
+    private mutating func start(_ descriptor: Descriptor, _ entry: InFlightTable.Entry) -> EnqueueResult {
+        guard let tag = inFlight.nextTag() else { return .full }
+        // SAFETY: the caller vouches for the descriptor's addresses, until the entry is over or the engine has quiesced.
+        let result = unsafe base.enqueue(descriptor, tag: tag)
+        switch result {
+        case .accepted: inFlight.enter(entry)
+        case .full: inFlight.refusedEnqueue()
+        case .refused, .deviceGone: break
         }
-        inFlight.enter(entry)
-        return true
+        return result
     }
 
     /// What was left when the engine quiesced is over.
     private mutating func forget() {
         waiting.removeAll(keepingCapacity: true)
         inFlight.clear()
+        refused = nil
         hasPiece = false
         state = .running
     }
@@ -152,14 +173,19 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         var refusals = inFlight.mostReports
         while pieces > 0, refusals > 0 {
             startPiece()
+            if let refused = refused.take() { return refused }
             guard let completion = base.next() else { return nil }
             switch inFlight.settle(completion) {
             case .refused:
                 refusals -= 1
             case .period(let entry):
-                return Completion(tag: entry.tag, isPeriod: true, residue: completion.residue, value: completion.value)
+                return Completion(
+                    tag: entry.tag, deviceStatus: completion.deviceStatus, isPeriod: true, residue: completion.residue,
+                    value: completion.value)
             case .over(let entry, let status, let residue):
-                var checked = Completion(tag: entry.tag, status: status, residue: residue, value: completion.value)
+                var checked = Completion(
+                    tag: entry.tag, status: status, deviceStatus: completion.deviceStatus, residue: residue,
+                    value: completion.value)
                 guard entry.isPiece else { return checked }
                 pieces -= 1
                 if finishPiece(&checked, entry) { return checked }
@@ -170,16 +196,25 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
 
     /// Starts a piece of the oldest issued transaction, where none is under way and the mode allows one now.
     private mutating func startPiece() {
-        guard !hasPiece, issued > 0, !isPaused, state == .running, inFlight.wholes == 0 else { return }
+        guard !hasPiece, refused == nil, issued > 0, !isPaused, state == .running, inFlight.wholes == 0 else { return }
         let grain = waiting[0].descriptor.kind.canBeCut ? waiting[0].grain(scheduler.alignment) : nil
         guard let allowed = scheduler.grant(grain: grain, now: cdma_monotonic_nanoseconds()) else { return }
         // SAFETY: no piece is in flight, so that no engine reads the list while it is written.
         let (descriptor, count) = unsafe waiting[0].cut(allowed, list.segments, list.capacity)
         let entry = InFlightTable.Entry(
             tag: waiting[0].tag, count: count, isCyclic: descriptor.kind == .cyclic, isPiece: true)
-        let isStarted = start(descriptor, entry)
+        // SAFETY: a piece's addresses are its transaction's, for which the caller of `enqueue` vouched; the list is this engine's own.
+        let result = unsafe start(descriptor, entry)
+        let isStarted = result == .accepted
         // What cannot be cut was not granted by the byte.
         if grain != nil { scheduler.giveBack(isStarted ? allowed - min(count, allowed) : allowed) }
+        if case .refused = result {
+            // Now or later: the transaction ends with what it has.
+            let transaction = waiting.removeFirst()
+            issued -= 1
+            refused = Completion(
+                tag: transaction.tag, status: .failed, residue: transaction.rest, value: transaction.value)
+        }
         guard isStarted else { return }
         hasPiece = true
         if !worksInPoll { scheduler.begin(work: workClock) }
@@ -213,6 +248,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try base.attach(file) }
     public mutating func detach(_ number: UInt32) throws(DMAError) { try base.detach(number) }
     public mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) { try base.configure(configuration) }
+    public mutating func apply(_ settings: Base.Settings) throws(DMAError) { try base.apply(settings) }
 
     public mutating func terminate() {
         base.terminate()
@@ -230,6 +266,11 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         (isStuck, isPaused, baseIsPaused) = (false, false, false)
         if state == .terminating { state = .quiesced }
         return true
+    }
+
+    public mutating func willBeParked() {
+        isParked = true
+        base.willBeParked()
     }
 
     public mutating func pause() -> Bool {

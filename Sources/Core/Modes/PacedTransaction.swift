@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMAEngineKit
+
 extension OperationKind {
     /// Whether a transaction of this kind can be done in pieces.
     var canBeCut: Bool { self != .cyclic && self != .null && self != .command }

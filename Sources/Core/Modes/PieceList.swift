@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMAEngineKit
+
 /// The operand list of the piece that is with the engine below: memory that the engine reads until the piece is over.
 ///
 /// Owned by one ``PacedEngine``, which writes it only while no piece is in flight.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMAEngineKit
+
 /// How a channel takes its turns on the bus: the classic modes of DMA controllers, as a policy on any engine.
 ///
 /// Source: Intel 8237A data sheet, "Transfer modes" (block, single, demand).

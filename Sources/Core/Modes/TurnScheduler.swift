@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMATypes
+
 /// When a paced engine may start its next piece, and how large that is: the transfer mode as a policy, apart from any engine.
 ///
 /// It reads no clock and touches no engine: the moments are passed in. `now` is CLOCK_MONOTONIC; `work` is the clock that time at work

@@ -3,7 +3,7 @@ import CDMA
 
 /// What the sanitizer looks at when something is mapped, and when a channel is about to give an address to a device.
 extension Domain {
-    /// Called with the sanitizer on, before the mapping is in the book.
+    /// Called with the sanitizer on, before the mapping is registered.
     func inspect(_ core: MappingCore) {
         let imported = core.entries.filter { $0.memory.backing == .imported }
         if !imported.isEmpty { inspectAddresses(imported, core) }
@@ -52,7 +52,7 @@ extension Domain {
             return first...max(first, (range.start &+ (range.count &- 1)) / line)
         }
         let sources = core.entries.map { lines(BusRange(start: $0.cpuAddress, count: UInt64($0.count))) }
-        let other = book.state.withLock { state in
+        let other = registry.state.withLock { state in
             state.live.values.first { live in
                 (live.direction != .toDevice || core.direction != .toDevice)
                     && live.sources.contains { source in
@@ -69,9 +69,9 @@ extension Domain {
     }
 }
 
-extension DomainBook {
+extension DomainRegistry {
     /// Whether the device may touch the region as asked.
-    fileprivate func isInOrder(_ region: Region, _ access: DeviceAccess) -> Bool {
+    fileprivate func isInOrder(_ region: RegionWords, _ access: DeviceAccess) -> Bool {
         enum Verdict {
             case inside
             case forbidden(Origin)
@@ -81,7 +81,7 @@ extension DomainBook {
             var forbidding: Origin?
             for live in state.live.values {
                 for mapped in live.regions where region.start >= mapped.start {
-                    let offset = region.start.rawValue - mapped.start.rawValue
+                    let offset = region.start - mapped.start
                     guard offset <= mapped.count, region.count <= mapped.count - offset else { continue }
                     if mapped.access.isSuperset(of: access) { return .inside }
                     forbidding = live.origin
@@ -93,12 +93,12 @@ extension DomainBook {
         case .inside: return true
         case .forbidden(let origin):
             Sanitizer.report(
-                .accessNotPermitted, id, "\(region.count) bytes at \(region.start) for more than they are mapped for",
+                .accessNotPermitted, id, "\(region.count) bytes at \(IOVA(region.start)) for more than they are mapped for",
                 mapping: origin)
             return false
         case .outside:
             Sanitizer.report(
-                .outsideMappings, id, "\(region.count) bytes at \(region.start) lie in no mapping of domain \(name)")
+                .outsideMappings, id, "\(region.count) bytes at \(IOVA(region.start)) lie in no mapping of domain \(name)")
             return false
         }
     }
@@ -109,29 +109,35 @@ extension Sanitizer {
     /// the sanitizer is off. O(mappings).
     ///
     /// - Parameters:
-    ///   - region: about to be given to a device.
+    ///   - lent: about to be given to a device.
     ///   - domain: the device's address space.
     ///   - access: what the device will do there.
     /// - Returns: whether the region is in order; true while the sanitizer is off.
     @discardableResult
-    public static func check(region: Region, domain: DomainID, access: DeviceAccess) -> Bool {
+    public static func check(region lent: borrowing Region, domain: DomainID, access: DeviceAccess) -> Bool {
         guard isEnabled else { return true }
+        let region = lent.words
         if region.domain == domain, let found = find(domain) { return found.isInOrder(region, access) }
-        report(.outsideMappings, domain, "\(region.count) bytes at \(region.start) of domain \(region.domain.rawValue)")
+        report(.outsideMappings, domain, "\(region.count) bytes at \(IOVA(region.start)) of domain \(region.domain.rawValue)")
         return false
     }
 
-    /// The books of the domains that exist, so that a region's number leads to what is mapped there. Keeps no domain alive.
-    private static let enrolled = Locked<[DomainID: DomainBook]>([:])
+    /// The registries of the domains that exist, so that a region's number leads to what is mapped there. Keeps no domain alive.
+    private static let registered = Locked<[DomainID: DomainRegistry]>([:])
 
-    static func enroll(_ book: DomainBook) {
-        enrolled.withLock { $0[book.id] = book }
+    static func register(_ registry: DomainRegistry) {
+        registered.withLock { $0[registry.id] = registry }
     }
 
-    static func strike(_ domain: DomainID) {
-        // The book may end here: outside the lock, because what it held may call back.
-        _ = enrolled.withLock { $0.removeValue(forKey: domain) }
+    static func unregister(_ domain: DomainID) {
+        // The registry may end here: outside the lock, because what it held may call back.
+        _ = registered.withLock { $0.removeValue(forKey: domain) }
     }
 
-    private static func find(_ domain: DomainID) -> DomainBook? { enrolled.withLock { $0[domain] } }
+    /// Counts one more parked object of a domain that still exists.
+    static func countQuarantined(_ domain: DomainID) {
+        find(domain)?.state.withLock { $0.statistics.quarantined += 1 }
+    }
+
+    private static func find(_ domain: DomainID) -> DomainRegistry? { registered.withLock { $0[domain] } }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+public import DMAEngineKit
 
 /// The processor as a DMA engine.
 ///
@@ -75,8 +76,11 @@ public struct CPUEngine: ~Copyable, Engine {
     /// Where interrupts arrive; nil without workers, because then nothing happens while nobody polls.
     public let interruptLine: InterruptLine?
 
-    @inlinable @inline(__always)
-    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+    /// Addresses are this process's own.
+    @inlinable public var addressing: EngineAddressing { .cpu }
+
+    @unsafe @inlinable @inline(__always)
+    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         guard !detours.contains(.team), descriptor.kind.rawValue <= OperationKind.copyCRC32C.rawValue, tail &- head < depth
         else {
             // The fields one by one: handed over whole, the steady path would have to build the value in memory.
@@ -89,7 +93,7 @@ public struct CPUEngine: ~Copyable, Engine {
             kind: descriptor.kind, flags: descriptor.flags, tag: tag, source: descriptor.source,
             destination: descriptor.destination, count: descriptor.count, value: descriptor.value)
         tail &+= 1
-        return true
+        return .accepted
     }
 
     @inlinable @inline(__always)
@@ -150,7 +154,8 @@ struct Entry {
     var isPlain: Bool { kind.rawValue <= OperationKind.copyCRC32C.rawValue }
 
     var descriptor: Descriptor {
-        Descriptor(kind: kind, flags: flags, source: source, destination: destination, count: count, value: value)
+        // SAFETY: the words are those of the descriptor that the entry was made from.
+        unsafe Descriptor(kind: kind, flags: flags, source: source, destination: destination, count: count, value: value)
     }
 }
 

@@ -2,6 +2,7 @@
 
 internal import CDMA
 public import DMACore
+public import DMAEngineKit
 
 /// How far the inline queue has come with work that takes more than one step.
 @usableFromInline
@@ -23,7 +24,7 @@ struct InlineState {
     var interrupts = 0
 
     init(places: Int) {
-        details = Array(repeating: (Descriptor(kind: .null), EngineConfiguration()), count: places)
+        details = Array(repeating: (unsafe Descriptor(kind: .null), EngineConfiguration()), count: places)
     }
 }
 
@@ -61,8 +62,9 @@ extension CPUEngine {
         _ kind: OperationKind, _ flags: DescriptorFlags, _ sourceCount: UInt16, _ destinationCount: UInt16, _ source: UInt64,
         _ destination: UInt64, _ count: UInt64, _ value: UInt64, _ detail: SIMD4<UInt64>, _ operands: UnsafePointer<Segment>?,
         _ metadata: UnsafeMutableRawPointer?, tag: UInt32
-    ) -> Bool {
-        var descriptor = Descriptor(
+    ) -> EnqueueResult {
+        // SAFETY: the words are those of the descriptor that `enqueue` was given.
+        var descriptor = unsafe Descriptor(
             kind: kind, flags: flags, source: source, destination: destination, count: count, value: value)
         descriptor.sourceCount = sourceCount
         descriptor.destinationCount = destinationCount
@@ -70,16 +72,16 @@ extension CPUEngine {
         unsafe descriptor.operands = unsafe operands
         unsafe descriptor.metadata = unsafe metadata
         if detours.contains(.team), goesToWorkers(descriptor) {
-            return team?.enqueue(descriptor, tag: tag, inline.configuration) ?? false
+            return team?.enqueue(descriptor, tag: tag, inline.configuration) == true ? .accepted : .full
         }
-        guard tail &- head < depth else { return false }
+        guard tail &- head < depth else { return .full }
         let place = Int(tail & mask)
         unsafe entries[place] = Entry(
             kind: descriptor.kind, flags: descriptor.flags, tag: tag, source: descriptor.source,
             destination: descriptor.destination, count: descriptor.count, value: descriptor.value)
         if unsafe !entries[place].isPlain { inline.details[place] = (descriptor, inline.configuration) }
         tail &+= 1
-        return true
+        return .accepted
     }
 
     @usableFromInline @inline(never)

@@ -2,6 +2,7 @@
 
 internal import CDMA
 public import DMACore
+internal import DMAEngineKit
 
 /// What an engine keeps off the steady path.
 @usableFromInline @safe

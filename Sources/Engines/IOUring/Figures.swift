@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+internal import DMAEngineKit
 
 extension IOUringEngine {
     /// What ``statistics`` counts, by name; what did not happen is left out.

@@ -2,6 +2,7 @@
 
 public import CDMA
 public import DMACore
+public import DMAEngineKit
 
 /// The kernel's storage, pipes and sockets as peripherals, through io_uring; or through threads, where io_uring is not to be
 /// had.
@@ -110,20 +111,25 @@ public struct IOUringEngine: ~Copyable, Engine {
     /// An interrupt is counted when the completion that asked for it is taken; a suspended task is woken to take it.
     public var interruptLine: InterruptLine? { unsafe cold.pointee.line }
 
-    @inlinable @inline(__always)
-    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+    /// Addresses are this process's own.
+    @inlinable public var addressing: EngineAddressing { .cpu }
+    /// Completions come in whatever order the kernel takes.
+    @inlinable public static var order: CompletionOrder { .outOfOrder }
+
+    @unsafe @inlinable @inline(__always)
+    public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         let number = descriptor.detail[0]
         let index = number == 0 ? chosen : number &- 1
         let position = descriptor.value
         guard descriptor.kind == .peripheral, index < fileLimit, descriptor.sourceCount &+ descriptor.destinationCount == 1,
             !descriptor.flags.contains(.interrupt), position < 1 << 63, descriptor.count <= 0x7fff_f000, freeCount > 0
-        else { return enqueueParticular(descriptor, tag: tag) }
+        else { return enqueueParticular(descriptor, tag: tag) ? .accepted : .full }
         // The index is inside the table.
         let file = unsafe files + Int(truncatingIfNeeded: index)
         let writes = descriptor.sourceCount != 0
         let address = writes ? descriptor.source : descriptor.destination
         let mask = unsafe writes ? file.pointee.writeMask : file.pointee.readMask
-        guard (address | position | descriptor.count) & mask == 0 else { return enqueueParticular(descriptor, tag: tag) }
+        guard (address | position | descriptor.count) & mask == 0 else { return enqueueParticular(descriptor, tag: tag) ? .accepted : .full }
         let into = address &- windowStart
         // A mapping that ended since may have left its address to another: then the window is looked up again.
         let isFixed =
@@ -150,7 +156,7 @@ public struct IOUringEngine: ~Copyable, Engine {
             user_data: request.pointee.stamp << 16 | UInt64(slot), buffer: isFixed ? windowIndex : 0, personality: 0,
             file_index: 0, address3: 0, reserved: 0)
         tail &+= 1
-        return true
+        return .accepted
     }
 
     @inlinable @inline(__always)

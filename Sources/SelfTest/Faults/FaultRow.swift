@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import DMACore
+internal import DMAEngineKit
 
 /// What a channel made of an engine whose reports were spoilt on purpose.
 public struct FaultRow: Hashable, Sendable, Codable {
@@ -32,7 +33,7 @@ public struct FaultRow: Hashable, Sendable, Codable {
         let injecting = InjectingEngine(try make(), fault, seed: seed ^ UInt64(fault.rawValue.utf8.count) &* 0x1_0001)
         let depth = min(inFlight, injecting.capabilities.depth)
         let keepsOrder = injecting.capabilities.completesInOrder
-        var channel = try Channel(injecting, domain: domain.id, of: Pair<MappedBuffer, MappedBuffer>.self)
+        var channel = try Channel(injecting, domain: domain, of: Pair<MappedBuffer, MappedBuffer>.self)
         var book = Book()
         var limit = Deadline.after(nanoseconds: patience)
         while book.submitted < wanted || channel.inFlight > 0 {

@@ -2,6 +2,7 @@
 
 internal import DMAConformance
 package import DMACore
+package import DMAEngineKit
 
 /// What a device may do wrong that an engine hands on: each is injected between a real engine and the channel above it.
 public enum InjectedFault: String, Hashable, Sendable, Codable, CaseIterable {
@@ -39,6 +40,9 @@ public enum InjectedFault: String, Hashable, Sendable, Codable, CaseIterable {
 
 /// A real engine whose reports are spoilt, about one in four, as a seed has it. The data is moved all the same.
 package struct InjectingEngine: ~Copyable, Engine {
+    package var addressing: EngineAddressing { base.addressing }
+    package var isGone: Bool { base.isGone }
+    package mutating func willBeParked() { base.willBeParked() }
     private var base: AnyEngine
     private let fault: InjectedFault
     private var random: SeededRandom
@@ -71,11 +75,12 @@ package struct InjectingEngine: ~Copyable, Engine {
     package var capabilities: Capabilities { base.capabilities }
     package var interruptLine: InterruptLine? { base.interruptLine }
 
-    package mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
-        if fault == .refusal, strikes() { return false }
-        guard base.enqueue(descriptor, tag: tag) else { return false }
-        inside += 1
-        return true
+    @unsafe package mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        if fault == .refusal, strikes() { return .full }
+        // SAFETY: the caller vouches for the descriptor, which is passed on as it is.
+        let result = unsafe base.enqueue(descriptor, tag: tag)
+        if case .accepted = result { inside += 1 }
+        return result
     }
 
     package mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) { try base.checkCommand(descriptor) }

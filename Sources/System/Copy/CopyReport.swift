@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+internal import DMAEngineKit
 
 /// What a copy did: figures, and which way it really went.
 public struct CopyReport: Equatable, Sendable, Codable {

@@ -4,6 +4,7 @@ import ArgumentParser
 import DMA
 import DMABench
 import DMACore
+import DMAEngineKit
 import DMAReport
 import FoundationEssentials
 import Glibc

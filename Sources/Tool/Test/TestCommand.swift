@@ -4,6 +4,7 @@ import ArgumentParser
 import DMA
 import DMAConformance
 import DMACore
+import DMAEngineKit
 import DMASelfTest
 import Glibc
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACore
+import DMAEngineKit
 import ScriptedEngines
 import Testing
 
@@ -24,7 +25,7 @@ struct Place {
     }
 
     func channel<E: Engine & ~Copyable>(_ engine: consuming E) throws(DMAError) -> Channel<E, Two> {
-        try Channel(engine, domain: domain.id, of: Two.self)
+        try Channel(engine, domain: domain, of: Two.self)
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACore
+import DMAEngineKit
 import ScriptedEngines
 import Testing
 
@@ -83,7 +84,7 @@ struct LaterRuleTests {
         let domain = place.domain
         let task = Task { () -> (DMAError.Code?, Int, TransactionStatus?) in
             do throws(DMAError) {
-                var channel = try Channel(HostileEngine(.neverCompletes), domain: domain.id, of: Two.self)
+                var channel = try Channel(HostileEngine(.neverCompletes), domain: domain, of: Two.self)
                 let cookie = try channel.submit(.copy(), try Place(domain: domain).two()).get()
                 do throws(DMAError) {
                     _ = try await channel.finished(cookie)
@@ -147,22 +148,22 @@ struct LaterRuleTests {
     func rule22_overrun() throws {
         let engine = CyclicEngine()
         let device = engine.device
-        let channel = try Channel(engine, domain: place.domain.id, of: MappedBuffer.self)
+        let channel = try Channel(engine, domain: place.domain, of: MappedBuffer.self)
         var ring = try CyclicRing(channel, ring: try place.buffer(4096, .fromDevice), period: 1024)
         device.advance(1024)
-        #expect(ring.withNextPeriod { view in view[1023] == CyclicDevice.captured(at: 1023) } == .intact(true))
-        #expect(ring.withNextPeriod { _ in true } == .empty)
+        #expect(try ring.withNextPeriod { view in view[1023] == CyclicDevice.captured(at: 1023) } == .intact(true))
+        #expect(try ring.withNextPeriod { _ in true } == .empty)
         device.advance(6 * 1024)
-        #expect(ring.withNextPeriod { _ in true } == .overrun(3))
+        #expect(try ring.withNextPeriod { _ in true } == .overrun(3))
         #expect(ring.lost == 3)
-        #expect(ring.withNextPeriod { view in view[0] == CyclicDevice.captured(at: view.index * 1024) } == .intact(true))
-        let back = try ring.stop()
+        #expect(try ring.withNextPeriod { view in view[0] == CyclicDevice.captured(at: view.index * 1024) } == .intact(true))
+        let back = try ring.stop().takeMemory()
         #expect(back.count == 4096)
     }
 
     @Test("rule 22: a period is held to the engine's alignment")
     func rule22_alignment() throws {
-        var channel = try Channel(AlignedCyclic(), domain: place.domain.id, of: MappedBuffer.self)
+        var channel = try Channel(AlignedCyclic(), domain: place.domain, of: MappedBuffer.self)
         let odd = channel.submit(.cyclic(period: 2, direction: .fromDevice), try place.buffer(4096, .fromDevice)).refusal()
         #expect(odd == .misaligned)
         let right = channel.submit(.cyclic(period: 1024, direction: .fromDevice), try place.buffer(4096, .fromDevice)).refusal()
@@ -244,7 +245,7 @@ struct LaterRuleTests {
 
     @Test("rule 27: which of P and Q failed", arguments: 0..<4 as Range<UInt64>)
     func rule27_validation(broken: UInt64) throws {
-        var channel = try Channel(QueuePairEngine(), domain: place.domain.id, of: CargoList<MappedBuffer>.self)
+        var channel = try Channel(QueuePairEngine(), domain: place.domain, of: CargoList<MappedBuffer>.self)
         var cargo = CargoList<MappedBuffer>(capacity: 4)
         // P of 7 and 9 is 14; Q is 7 + 2·9 = 7 ^ 18 = 21.
         for value in [7, 9, 14 + (broken & 1), 21 + (broken >> 1 & 1)] as [UInt64] {
@@ -281,13 +282,16 @@ struct LaterRuleTests {
 
 /// A ring whose device wants aligned periods; it runs nothing.
 struct AlignedCyclic: ~Copyable, Engine {
+    var addressing: EngineAddressing { base.addressing }
+    var isGone: Bool { base.isGone }
+    mutating func willBeParked() { base.willBeParked() }
     var base = CyclicEngine()
     var capabilities: Capabilities {
         var capabilities = base.capabilities
         capabilities.alignment = 64
         return capabilities
     }
-    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool { base.enqueue(descriptor, tag: tag) }
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult { unsafe base.enqueue(descriptor, tag: tag) }
     mutating func issuePending() { base.issuePending() }
     mutating func next() -> Completion? { base.next() }
     mutating func terminate() { base.terminate() }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACore
+import DMAEngineKit
 import ScriptedEngines
 import Testing
 
@@ -11,7 +12,7 @@ struct PlaceTests {
 
     @Test("a command of the capabilities completes; another, and a place beyond 2⁶³, are refused with the reason")
     func commands() throws {
-        var channel = try Channel(try ChainEngine(domain: place.domain), domain: place.domain.id, of: NoCargo.self)
+        var channel = try Channel(try ChainEngine(domain: place.domain), domain: place.domain, of: NoCargo.self)
         let cookie = try channel.submit(.command(.flush), NoCargo()).get()
         channel.issuePending()
         #expect(channel.soonCookie() == cookie)
@@ -28,14 +29,14 @@ struct PlaceTests {
             #expect(code == .sizeOverflow)
         }
         let nothing = place.domain
-        var memory = try Channel(RingEngine(entries: 4), domain: nothing.id, of: NoCargo.self)
+        var memory = try Channel(RingEngine(entries: 4), domain: nothing, of: NoCargo.self)
         let code = memory.submit(.command(.flush), NoCargo()).refusal()
         #expect(code == .unsupportedOperation)
     }
 
     @Test("a transfer that would end beyond 2⁶³ in its peripheral is refused")
     func positions() throws {
-        var channel = try Channel(try ChainEngine(domain: place.domain), domain: place.domain.id, of: MappedBuffer.self)
+        var channel = try Channel(try ChainEngine(domain: place.domain), domain: place.domain, of: MappedBuffer.self)
         for position in [UInt64(Int64.max) - 62, UInt64.max - 1] {
             let code =
                 channel.submit(.toPeripheral(0..<1, at: .at(position)), try place.buffer(64, .toDevice)).refusal()
@@ -48,11 +49,11 @@ struct PlaceTests {
 
     @Test("a descriptor says which peripheral, which position and which command")
     func words() {
-        var descriptor = Descriptor(kind: .peripheral, value: 4096)
+        var descriptor = unsafe Descriptor(kind: .peripheral, value: 4096)
         descriptor.detail = SIMD4(8, 0, 0, 0)
         #expect(descriptor.place == PeripheralPlace(number: 7, position: 4096))
         #expect(descriptor.command == nil)
-        descriptor = Descriptor(kind: .command, value: .max)
+        descriptor = unsafe Descriptor(kind: .command, value: .max)
         descriptor.detail = SIMD4(0, UInt64(PeripheralCommand.move.rawValue), 1, 9)
         #expect(descriptor.place == .configured)
         #expect(descriptor.command == .move)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACore
+import DMAEngineKit
 import ScriptedEngines
 import Testing
 
@@ -25,7 +26,7 @@ struct RuleTests {
     func rule02_configuration() throws {
         var memory = try place.channel(RingEngine(entries: 4))
         #expect(refusal { () throws(DMAError) in try memory.configure(EngineConfiguration()) } == .notPeripheral)
-        var channel = try Channel(try ChainEngine(domain: place.domain), domain: place.domain.id, of: MappedBuffer.self)
+        var channel = try Channel(try ChainEngine(domain: place.domain), domain: place.domain, of: MappedBuffer.self)
         #expect(refusal { () throws(DMAError) in try channel.configure(EngineConfiguration(priority: 2)) } == .badConfiguration)
         #expect(
             refusal { () throws(DMAError) in try channel.configure(EngineConfiguration(width: 65_537)) } == .badConfiguration)
@@ -254,7 +255,7 @@ struct RuleTests {
         #expect(channel.interruptCount == 0)
         _ = try channel.submit(.copy(flags: .interrupt), try place.two()).get()
         channel.issuePending()
-        let woke = channel.wait(until: .after(milliseconds: 5000))
+        let woke = try channel.wait(until: .after(milliseconds: 5000))
         #expect(woke)
         #expect(channel.soonStatus() == .complete)
         #expect(channel.interruptCount == 1)
@@ -271,7 +272,7 @@ struct RuleTests {
                 let cookie = try await channel.finished(held).cookie
                 #expect(cookie == held)
             } else {
-                let woke = channel.wait(until: .after(milliseconds: 5000))
+                let woke = try channel.wait(until: .after(milliseconds: 5000))
                 #expect(woke)
             }
             while channel.soon(2000) != nil {}
@@ -293,6 +294,9 @@ struct RuleTests {
 
 /// A queue pair behind narrower capabilities, to see what the channel holds back.
 struct AlignedEngine: ~Copyable, Engine {
+    var addressing: EngineAddressing { base.addressing }
+    var isGone: Bool { base.isGone }
+    mutating func willBeParked() { base.willBeParked() }
     var base = QueuePairEngine()
     let alignment: UInt64
     let maximumCount: UInt64
@@ -306,7 +310,7 @@ struct AlignedEngine: ~Copyable, Engine {
         capabilities.maximumCount = maximumCount
         return capabilities
     }
-    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool { base.enqueue(descriptor, tag: tag) }
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult { unsafe base.enqueue(descriptor, tag: tag) }
     mutating func issuePending() { base.issuePending() }
     mutating func next() -> Completion? { base.next() }
     mutating func terminate() { base.terminate() }

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Mappings from many threads")
 struct ConcurrencyTests {
-    @Test("one domain, many tasks: no address is given twice, and the books balance", arguments: [true, false])
+    @Test("one domain, many tasks: no address is given twice, and the counts balance", arguments: [true, false])
     func oneDomain(bounced: Bool) async throws {
         var constraints = DeviceConstraints()
         if bounced { constraints.streamingMask = DMAMask(bits: 32) }
@@ -37,7 +37,7 @@ struct ConcurrencyTests {
         #expect(domain.statistics.totalMappings == 200)
         #expect(domain.statistics.bounces == (bounced ? 200 : 0))
         #expect(backend.mistakes.isEmpty && backend.live.isEmpty)
-        #expect(domain.book.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.registry.state.withLock { $0.allocator.count } == 0)
         try domain.close()
     }
 

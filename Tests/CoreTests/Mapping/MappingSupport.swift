@@ -3,6 +3,7 @@ import Synchronization
 import Testing
 
 @testable import DMACore
+import DMAEngineKit
 
 /// The code of the error that `body` throws, or nil.
 func refusal(_ body: () throws(DMAError) -> Void) -> DMAError.Code? {
@@ -102,12 +103,12 @@ func translatedDomain(
 }
 
 /// Plays the device in an identity domain: writes bytes at a bus address, as a region vouches for them.
-func deviceWrites(_ value: UInt8, to region: Region, at offset: Int = 0, count: Int = 1) {
+func deviceWrites(_ value: UInt8, to region: MappedRange, at offset: Int = 0, count: Int = 1) {
     let pointer = unsafe UnsafeMutableRawPointer(bitPattern: UInt(region.start.rawValue))
     for index in 0..<count { unsafe pointer?.storeBytes(of: value, toByteOffset: offset + index, as: UInt8.self) }
 }
 
-func deviceReads(_ region: Region, at offset: Int = 0) -> UInt8 {
+func deviceReads(_ region: MappedRange, at offset: Int = 0) -> UInt8 {
     let pointer = unsafe UnsafeMutableRawPointer(bitPattern: UInt(region.start.rawValue))
     return unsafe pointer?.load(fromByteOffset: offset, as: UInt8.self) ?? 0
 }

@@ -15,8 +15,8 @@ struct TranslatedTests {
         #expect(backend.live.count == 1)
         #expect(backend.live[0].access == direction.access)
         #expect(backend.live[0].count == 8192)
-        #expect(backend.resolve(mapped.region(at: 0).start, direction.access) != nil)
-        if direction != .bidirectional { #expect(backend.resolve(mapped.region(at: 0).start, [.read, .write]) == nil) }
+        #expect(backend.resolve(mapped.ranges[0].start, direction.access) != nil)
+        if direction != .bidirectional { #expect(backend.resolve(mapped.ranges[0].start, [.read, .write]) == nil) }
         _ = try mapped.unmap()
         #expect(backend.live.isEmpty)
         #expect(backend.mistakes.isEmpty)
@@ -28,7 +28,7 @@ struct TranslatedTests {
         constraints.streamingMask = .pciDefault
         let (domain, backend) = translatedDomain(constraints)
         let mapped = try Buffer(count: 16 << 20).mapped(for: domain, direction: .toDevice)
-        let region = mapped.region(at: 0)
+        let region = mapped.ranges[0]
         #expect(DMAMask.pciDefault.reaches(region.start, count: region.count))
         #expect(region.start.rawValue + region.count <= 0xfee0_0000 || region.start.rawValue >= 0xfef0_0000)
         #expect(mapped.wasBounced == false, "the IOMMU reaches all memory")
@@ -44,7 +44,7 @@ struct TranslatedTests {
     func largePages() throws {
         let (domain, backend) = translatedDomain()
         let mapped = try Buffer(count: 6 << 20, alignment: 2 << 20).mapped(for: domain, direction: .toDevice)
-        #expect(mapped.region(at: 0).start.rawValue % (2 << 20) == 0)
+        #expect(mapped.ranges[0].start.rawValue % (2 << 20) == 0)
         #expect(backend.live.count == 1)
     }
 
@@ -60,7 +60,7 @@ struct TranslatedTests {
             #expect(buffer.count == 4096)
         }
         #expect(domain.statistics.mappings == 0)
-        #expect(domain.book.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.registry.state.withLock { $0.allocator.count } == 0)
     }
 
     @Test("rule 31: a list that fails half-way is unwound", arguments: 1...5)
@@ -81,7 +81,7 @@ struct TranslatedTests {
         }
         #expect(backend.live.isEmpty)
         #expect(backend.mistakes.isEmpty)
-        #expect(domain.book.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.registry.state.withLock { $0.allocator.count } == 0)
         #expect(domain.statistics.mappings == 0)
         try domain.close()
     }
@@ -125,8 +125,8 @@ struct TranslatedTests {
         let mapped = try list.mapped(for: domain, direction: .toDevice)
         #expect(mapped.originalCount == 4)
         #expect(mapped.regionCount == 1)
-        #expect(mapped.region(at: 0).count == 32768)
-        #expect(mapped.region(at: 1) == .none)
+        #expect(mapped.ranges[0].count == 32768)
+        #expect(mapped.range(at: 1) == nil)
         #expect(backend.mistakes.isEmpty)
         let again = try mapped.unmap()
         #expect(again.entries.count == 4)
@@ -151,7 +151,7 @@ struct TranslatedTests {
         let mapped = try list.mapped(for: domain, direction: .toDevice)
         var seen: [UInt8: Int] = [:]
         for index in 0..<mapped.regionCount {
-            let region = mapped.region(at: index)
+            let region = mapped.ranges[index]
             for offset in 0..<region.count {
                 guard let byte = backend.read(IOVA(region.start.rawValue + offset)) else {
                     Issue.record("a hole in a segment")
@@ -176,7 +176,7 @@ struct TranslatedTests {
                 == .noAddressSpace)
         _ = try mapped.unmap()
         #expect(backend.live.isEmpty && backend.mistakes.isEmpty)
-        #expect(domain.book.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.registry.state.withLock { $0.allocator.count } == 0)
     }
 
     @Test("rule 36: memory that does not own its pages is not opened to a device: bounced, or refused")
@@ -189,7 +189,7 @@ struct TranslatedTests {
         do {
             let mapped = try unsafe Buffer(importing: memory).mapped(for: domain, direction: .bidirectional)
             #expect(mapped.wasBounced == true)
-            let last = IOVA(mapped.region(at: 0).start.rawValue + 299)
+            let last = IOVA(mapped.ranges[0].start.rawValue + 299)
             #expect(backend.read(last) == 200)
             #expect(backend.write(99, last))
             _ = try mapped.unmap()
@@ -210,7 +210,7 @@ struct TranslatedTests {
         let mapped = try Buffer(count: 1 << 18, alignment: 1 << 16).mapped(for: domain, direction: .toDevice)
         var pool = try Pool(mapped, blockSize: 1 << 16, alignment: 1 << 16)
         #expect(pool.capacity == 4)
-        if let block = pool.lease() { #expect(block.region(at: 0).start.rawValue % (1 << 16) == 0) }
+        if let block = pool.lease() { #expect(block.ranges[0].start.rawValue % (1 << 16) == 0) }
     }
 
     @Test("an IOMMU whose pages are larger than the CPU's: nothing beside the buffer is opened")
@@ -221,7 +221,7 @@ struct TranslatedTests {
         buffer.withMutableBytes { $0.storeBytes(of: 3, toByteOffset: 4095, as: UInt8.self) }
         let mapped = try buffer.mapped(for: domain, direction: .toDevice)
         #expect(mapped.wasBounced == true)
-        #expect(backend.read(IOVA(mapped.region(at: 0).start.rawValue + 4095)) == 3)
+        #expect(backend.read(IOVA(mapped.ranges[0].start.rawValue + 4095)) == 3)
         #expect(backend.live[0].count == 65536)
         let whole = try Buffer(count: 65536, alignment: 65536).mapped(for: domain, direction: .toDevice)
         #expect(whole.wasBounced == false)
@@ -246,12 +246,12 @@ struct TranslatedTests {
         }
         #expect(backend.live.count == 2)
         #expect(backend.write(1, IOVA(backend.live[0].iova)), "the buffers ended, their memory did not")
-        #expect(domain.book.state.withLock { $0.allocator.count } == 1, "addresses that are in use are not given again")
+        #expect(domain.registry.state.withLock { $0.allocator.count } == 1, "addresses that are in use are not given again")
         backend.failUnmap(false)
         let released = try unsafe Quarantine.unsafeReleaseAll(of: domain.id)
         #expect(released == 1)
         #expect(backend.live.isEmpty)
-        #expect(domain.book.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.registry.state.withLock { $0.allocator.count } == 0)
     }
 
     @Test("odd page sizes are put right")
@@ -296,7 +296,7 @@ struct TranslatedTests {
             let mapped = try list.mapped(for: domain, direction: .toDevice)
             var seen: [UInt8] = []
             for index in 0..<mapped.regionCount {
-                let region = mapped.region(at: index)
+                let region = mapped.ranges[index]
                 let wall = constraints.segmentBoundary
                 guard region.count <= constraints.maximumSegmentSize,
                     region.start.rawValue % constraints.alignment == 0,
@@ -316,7 +316,7 @@ struct TranslatedTests {
             }
             _ = try mapped.unmap()
             #expect(backend.live.isEmpty && backend.mistakes.isEmpty)
-            #expect(domain.book.state.withLock { $0.allocator.count } == 0)
+            #expect(domain.registry.state.withLock { $0.allocator.count } == 0)
         }
     }
 }

@@ -3,6 +3,8 @@ import CDMA
 import Testing
 
 @testable import DMACore
+import DMADriverKit
+import DMAEngineKit
 
 @Suite("Coherent memory")
 struct CoherentTests {
@@ -17,11 +19,11 @@ struct CoherentTests {
         try memory.storeRelease(0x4444_4444_4444_4444 as UInt64, at: 8)
         #expect(try memory.load(at: 0, as: UInt64.self) == 0x3333_3333_2222_1100)
         #expect(try memory.loadAcquire(at: 8, as: UInt64.self) == 0x4444_4444_4444_4444)
-        #expect(deviceReads(memory.region(at: 0), at: 15) == 0x44)
-        deviceWrites(0x55, to: memory.region(at: 0), at: 4095)
+        #expect(deviceReads(memory.ranges[0], at: 15) == 0x44)
+        deviceWrites(0x55, to: memory.ranges[0], at: 4095)
         #expect(try memory.load(at: 4095, as: UInt8.self) == 0x55)
-        #expect(memory.iova == memory.region(at: 0).start)
-        #expect(memory.region(at: 0).access == [.read, .write])
+        #expect(memory.iova == memory.ranges[0].start)
+        #expect(memory.ranges[0].access == [.read, .write])
         CoherentBuffer.writeBarrier()
         CoherentBuffer.readBarrier()
     }
@@ -86,7 +88,10 @@ struct CoherentTests {
         #expect(refusal { () throws(DMAError) in _ = try CoherentBuffer(count: -8, domain: domain) } == .sizeOverflow)
     }
 
-    struct Descriptor: BitwiseCopyable, Equatable {
+    struct Descriptor: SharedPattern, Equatable {
+        // Three integers without padding.
+        static var bitValidity: EveryPattern<Descriptor> { unsafe EveryPattern() }
+
         var address: UInt64
         var length: UInt32
         var flags: UInt32
@@ -101,7 +106,7 @@ struct CoherentTests {
         #expect(done == true)
         #expect(ring.word(3, at: 1, as: UInt32.self) == 7)
         #expect(ring.read(at: 1) == Descriptor(address: 1, length: 2, flags: 7))
-        #expect(ring.address(of: 65) == IOVA(ring.memory.iova.rawValue + 16))
+        #expect(ring.address(of: 65) == IOVA(ring.iova.rawValue + 16))
         #expect(ring.read(at: -63) == ring.read(at: 1))
         #expect(ring.word(4, at: 0, as: UInt32.self) == nil)
         #expect(ring.word(-1, at: 0, as: UInt32.self) == nil)

@@ -29,14 +29,14 @@ struct PoolTests {
                 Issue.record("empty early")
                 return
             }
-            let region = block.region(at: 0)
+            let region = block.ranges[0]
             #expect(region.start.rawValue % UInt64(alignment) == 0)
             #expect(region.start.rawValue >= end, "a new pool is leased in ascending order")
             end = region.start.rawValue + region.count
             if boundary > 0 {
                 #expect(region.start.rawValue / UInt64(boundary) == (end - 1) / UInt64(boundary))
             }
-            #expect(block.region(at: 1) == .none)
+            #expect(block.range(at: 1) == nil)
             let kept = blocks.append(block) == nil
             #expect(kept)
         }
@@ -54,8 +54,8 @@ struct PoolTests {
         var pool = try pool(4096, block: 1024)
         guard var block = pool.lease() else { return }
         try block.withMutableBytes { $0.storeBytes(of: 77, toByteOffset: 1023, as: UInt8.self) }
-        #expect(deviceReads(block.region(at: 0), at: 1023) == 77)
-        deviceWrites(78, to: block.region(at: 0), at: 0)
+        #expect(deviceReads(block.ranges[0], at: 1023) == 77)
+        deviceWrites(78, to: block.ranges[0], at: 0)
         #expect(try block.withBytes { $0.byte(0) } == 78)
         #expect(MemoryLayout<Block>.size == 16)
     }
@@ -81,7 +81,7 @@ struct PoolTests {
             #expect(error.asked == 2)
         }
         #expect(domain.statistics.mappings == 1)
-        if let block = consume first { deviceWrites(1, to: block.region(at: 0), count: 1024) }
+        if let block = consume first { deviceWrites(1, to: block.ranges[0], count: 1024) }
         #expect(domain.statistics.mappings == 1)
         _ = consume second
         #expect(domain.statistics.mappings == 0)
@@ -103,24 +103,73 @@ struct PoolTests {
         #expect(domain.statistics.mappings == 0)
     }
 
-    @Test("rule 18: a quarantined block never comes back, and the pool's memory is parked")
-    func rule18_quarantinedBlock() throws {
-        var pool = try pool(4096, block: 1024)
-        if var block = pool.lease() {
-            block.quarantine()
-            #expect(block.region(at: 0).access == [])
-            #expect(refusal { () throws(DMAError) in try block.withBytes { _ throws(DMAError) in } } == .quarantined)
+    /// Takes blocks to another task, which ends them.
+    private final class Carrier: @unchecked Sendable {
+        private var blocks: FixedArray<Block>?
+        init(_ blocks: consuming FixedArray<Block>) { self.blocks = consume blocks }
+        func end() { blocks = nil }
+    }
+
+    @Test("blocks of a pool know their index, and come back from any thread", arguments: [true, false])
+    func blocksFromOtherThreads(givesBack: Bool) async throws {
+        var pool = try pool(4096 * 64, block: 64)
+        for _ in 0..<50 {
+            var there = FixedArray<Block>(capacity: pool.capacity / 2)
+            var here = FixedArray<Block>(capacity: pool.capacity / 2)
+            for _ in 0..<pool.capacity / 2 {
+                guard let one = pool.lease(), let two = pool.lease() else {
+                    Issue.record("a block was lost: \(pool.available) of \(pool.capacity) are free")
+                    return
+                }
+                _ = there.append(one)
+                _ = here.append(two)
+            }
+            let isEmpty = pool.lease() == nil
+            #expect(isEmpty)
+            let carrier = Carrier(there)
+            let task = Task.detached { carrier.end() }
+            while let block = here.popLast() {
+                if givesBack { pool.giveBack(block) }
+            }
+            _ = await task.value
+            #expect(pool.available == pool.capacity)
         }
-        #expect(pool.available == 3)
-        #expect(pool.leased == 0)
-        try pool.end()
-        #expect(domain.statistics.mappings == 1)
-        let parked = Quarantine.entries.filter { $0.domain == domain.id }
-        #expect(parked.count == 1)
-        #expect(parked.first?.bytes == 4096)
-        let released = try unsafe Quarantine.unsafeReleaseAll(of: domain.id)
-        #expect(released == 1)
-        #expect(domain.statistics.mappings == 0)
+        var seen = Set<Int>()
+        var all = FixedArray<Block>(capacity: pool.capacity)
+        while let block = pool.lease() {
+            seen.insert(block.index)
+            _ = all.append(block)
+        }
+        #expect(seen == Set(0..<pool.capacity))
+    }
+
+    @Test("blocks outlive their pool; the last one, on whatever thread, takes the memory with it")
+    func blocksOutlivePool() async throws {
+        for _ in 0..<200 {
+            var pool = try pool(4096, block: 64)
+            var here = FixedArray<Block>(capacity: 32)
+            var there = FixedArray<Block>(capacity: 32)
+            for _ in 0..<32 {
+                if let one = pool.lease() { _ = here.append(one) }
+                if let two = pool.lease() { _ = there.append(two) }
+            }
+            let carrier = Carrier(there)
+            let task = Task.detached { carrier.end() }
+            _ = consume pool
+            _ = consume here
+            _ = await task.value
+            #expect(domain.statistics.mappings == 0)
+        }
         try domain.close()
+    }
+
+    @Test("a block of another pool returns to its own")
+    func foreignBlock() throws {
+        var one = try pool(4096, block: 1024)
+        var two = try pool(4096, block: 1024)
+        let capacity = two.capacity
+        if let block = two.lease() { one.giveBack(block) }
+        #expect(one.available == one.capacity)
+        #expect(two.available == capacity)
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACore
+import DMAEngineKit
 import DMAIOUringEngine
 import DMATestSupport
 import Foundation

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACore
+import DMAEngineKit
 import Synchronization
 
 @testable import DMA
@@ -20,6 +21,9 @@ enum Fault: Sendable {
 
 /// The io_uring engine, with a fault: what a failing disk would be, on a kernel without a device mapper.
 struct FaultyEngine: ~Copyable, Engine {
+    var addressing: EngineAddressing { base.addressing }
+    var isGone: Bool { base.isGone }
+    mutating func willBeParked() { base.willBeParked() }
     private var base: AnyEngine
     private let fault: Fault
     private var queued: [Completion] = []
@@ -40,28 +44,28 @@ struct FaultyEngine: ~Copyable, Engine {
     var interruptLine: InterruptLine? { base.interruptLine }
     var figures: [EngineFigure] { base.figures }
 
-    mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> Bool {
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         guard descriptor.kind == .peripheral, let position = descriptor.place.position else {
-            return base.enqueue(descriptor, tag: tag)
+            return unsafe base.enqueue(descriptor, tag: tag)
         }
         let range = position..<(position + descriptor.count)
         let isRead = descriptor.destinationCount > 0
         switch fault {
         case .read(let place, let errno) where isRead && range.contains(place):
             queued.append(Completion(tag: tag, status: .readFailed, residue: descriptor.count, value: UInt64(errno)))
-            return true
+            return .accepted
         case .write(let place, let errno) where !isRead && range.contains(place):
             queued.append(Completion(tag: tag, status: .writeFailed, residue: descriptor.count, value: UInt64(errno)))
-            return true
+            return .accepted
         case .damages(let place) where !isRead && range.contains(place):
             // The block is the transfer's until its completion is taken, and as long as the transfer.
             let address = UInt(descriptor.sourceSegment(0).address) + UInt(place - position)
             if let byte = unsafe UnsafeMutablePointer<UInt8>(bitPattern: address) { unsafe byte.pointee ^= 1 }
-            return base.enqueue(descriptor, tag: tag)
+            return unsafe base.enqueue(descriptor, tag: tag)
         case .hangs(let place) where range.contains(place):
             hangs += 1
-            return true
-        default: return base.enqueue(descriptor, tag: tag)
+            return .accepted
+        default: return unsafe base.enqueue(descriptor, tag: tag)
         }
     }
 

@@ -3,10 +3,13 @@
 /// Every unsafe step has its argument.
 ///
 /// A step is a declaration with the word `unsafe` in it: a function, an initializer, a property, or a statement of a program's top level.
-/// Its argument is a comment that begins with `SAFETY:`, within it or directly above it. Declarations that follow each other without an
+/// Its argument is a comment that begins with `SAFETY:`, within it or directly above it; `SAFETY, for each of these:` above a group. Declarations that follow each other without an
 /// empty line are a group: what stands above the first is said of all of them.
 public enum UnsafeCode {
     static let mark = "SAFETY:"
+
+    /// Whether a comment is an argument.
+    static func isArgument(_ comment: String) -> Bool { comment.contains(mark) || comment.contains("SAFETY, ") }
 
     /// A declaration, by its lines.
     struct Step {
@@ -30,12 +33,12 @@ public enum UnsafeCode {
         let steps = steps(of: source)
         var findings: [Finding] = []
         for (number, step) in steps.enumerated() where step.isUnsafe {
-            if (step.first...step.last).contains(where: { source.comments[$0].contains(mark) }) { continue }
+            if (step.first...step.last).contains(where: { isArgument(source.comments[$0]) }) { continue }
             // Up through the group.
             var top = number
             while top > 0, steps[top - 1].last >= above(steps[top].first, source) { top -= 1 }
             let head = above(steps[top].first, source) + 1
-            if (head..<steps[top].first).contains(where: { source.comments[$0].contains(mark) }) { continue }
+            if (head..<steps[top].first).contains(where: { isArgument(source.comments[$0]) }) { continue }
             findings.append(
                 Finding(
                     path, step.first + 1, "an unsafe step without an argument",

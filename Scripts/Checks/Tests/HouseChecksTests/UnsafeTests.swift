@@ -15,6 +15,7 @@ private func steps(_ text: String) -> Int { UnsafeCode.check("a.swift", text).st
     #expect(
         faults(bare.replacing("    func", with: "    /// It does.\n    ///\n    /// SAFETY: so\n    @inline(never)\n    func"))
             .isEmpty)
+    #expect(faults(bare.replacing("    func", with: "    // SAFETY, for each of these: so\n    func")).isEmpty)
     // A comment that says something else, or stands elsewhere, is no argument.
     #expect(faults(bare.replacing("    func", with: "    // Safe.\n    func")) == [3])
     #expect(faults(bare.replacing("    func", with: "    // SAFETY: so\n\n    func")) == [4])

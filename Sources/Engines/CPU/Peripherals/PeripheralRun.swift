@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import DMACore
+internal import DMAEngineKit
 
 /// One transfer between memory and a peripheral, or round a ring, as far as it has come.
 struct PeripheralRun {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import DMACore
+internal import DMAEngineKit
 
 /// What a descriptor asks, done piece by piece: any piece of most operations can be done by anybody at any time.
 ///

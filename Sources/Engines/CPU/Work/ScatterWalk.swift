@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import DMACore
+internal import DMAEngineKit
 
 /// Copies between two lists of segments that need not match.
 enum ScatterWalk {

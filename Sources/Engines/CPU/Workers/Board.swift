@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 
 /// What a job is; written by the engine before the job is delivered, only read from then on.
 struct JobOrder {
@@ -65,7 +66,7 @@ final class Board: @unchecked Sendable {
         self.placement = placement
         unsafe orders = .allocate(capacity: slots)
         let blank = JobOrder(
-            descriptor: Descriptor(kind: .null), tag: .max, serial: 0, afterFences: 0, keeps: nil, whole: 0,
+            descriptor: unsafe Descriptor(kind: .null), tag: .max, serial: 0, afterFences: 0, keeps: nil, whole: 0,
             configuration: EngineConfiguration())
         unsafe orders.initialize(repeating: blank, count: slots)
         var places = 4

@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 internal import DMAThreads
 
 /// The engine's side of its workers: hands out jobs, collects what is done. One thread at a time, like the engine.

@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 internal import DMAThreads
 
 /// One thread of an engine: takes jobs from its ring, helps with those that can be divided, sleeps when there are none.

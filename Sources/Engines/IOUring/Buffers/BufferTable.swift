@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 
 /// The memory that is registered with one ring.
 ///

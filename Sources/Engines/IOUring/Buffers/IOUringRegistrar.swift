@@ -2,6 +2,7 @@
 
 internal import CDMA
 public import DMACore
+public import DMAEngineKit
 
 /// Knows what memory is mapped for io_uring engines, so that they can register it with their rings: mapping is pinning.
 ///

@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 internal import DMAThreads
 
 /// A thread that wakes suspended tasks when completions come: started by the first transaction that asks for an interrupt.

@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 
 // Commands to an NVMe namespace by its generic character device, past the block layer.
 //

@@ -2,6 +2,7 @@
 
 internal import CDMA
 public import DMACore
+internal import DMAEngineKit
 
 // Giving up one transaction, or all of a file, while the others go on.
 

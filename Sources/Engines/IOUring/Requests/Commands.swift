@@ -2,6 +2,7 @@
 
 internal import CDMA
 public import DMACore
+public import DMAEngineKit
 
 // Commands to a file, and from one file to another.
 

@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 
 // Streams round a ring of periods (rule 22): capture from a socket, a pipe or a device, playback to one.
 

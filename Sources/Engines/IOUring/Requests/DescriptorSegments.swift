@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import DMACore
+internal import DMAEngineKit
 
 /// A peripheral descriptor's memory, on whichever side it is, as a list of segments.
 extension Descriptor {

@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 
 /// How far a particular transaction has come.
 @usableFromInline @safe
@@ -20,7 +21,8 @@ struct Detail {
         case polling
     }
 
-    var descriptor = Descriptor(kind: .null)
+    // SAFETY: it names no address.
+    var descriptor = unsafe Descriptor(kind: .null)
     var phase = Phase.unused
     /// The file, and the second one of a command between two; -1 for none.
     var file = -1

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
-public import DMACore
+internal import DMACore
+public import DMAEngineKit
 
 // From what is queued to what the kernel has.
 

@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 
 // Transfers between memory and a file that take more than one plain request: lists, streams, unaligned ones of direct files,
 // the rest of a short one.

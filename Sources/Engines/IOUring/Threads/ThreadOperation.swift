@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 
 /// What a worker does with one submission: the system call that it stands for.
 enum ThreadOperation {

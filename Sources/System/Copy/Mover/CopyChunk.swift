@@ -23,8 +23,8 @@ struct CopyChunk: ~Copyable, Cargo {
     }
 
     var regionCount: Int { 1 }
+    @_lifetime(borrow self)
     func region(at index: Int) -> Region { block.region(at: index) }
-    mutating func quarantine() { block.quarantine() }
 }
 
 /// A place where a chunk waits for its turn, where the target takes bytes in order.

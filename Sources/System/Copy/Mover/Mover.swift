@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 
 /// What a mover is to do.
 struct MoverTask {
@@ -92,7 +93,9 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
             control.update { $0.bytes = order.done }
             if failure == nil, sourceEnded, reads == 0, writes == 0, parked.isEmpty { break }
             if !took, failure == nil, reads + writes > 0 {
-                _ = channel.wait(until: .after(milliseconds: 100))
+                do throws(DMAError) {
+                    _ = try channel.wait(until: .after(milliseconds: 100))
+                } catch { failure = .engine(task.targetName, error, while: "moving its bytes") }
             } else if !took, failure == nil, let limit {
                 cdma_sleep_until(limit.nextTurn.nanoseconds)
             }

@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAEngineKit
 
 /// A channel of an engine, with transfers in flight.
 struct EnginePath {
@@ -106,14 +107,14 @@ struct EngineRun {
         let engine = granted.takeEngine()
         guard plan.mode == .cycleStealing else {
             let channel: Channel<AnyEngine, CopyChunk>
-            do throws(DMAError) { channel = try Channel(engine, domain: domain.id) } catch { throw refused(error) }
+            do throws(DMAError) { channel = try Channel(engine, domain: domain) } catch { throw refused(error) }
             return try run(channel, domain, info, source, target, task, checkpoint)
         }
         let channel: Channel<PacedEngine<AnyEngine>, CopyChunk>
         do throws(DMAError) {
             let quantum = min(plan.chunk, 262_144)
             let paced = try PacedEngine(engine, mode: .cycleStealing(share: plan.share), quantum: quantum)
-            channel = try Channel(paced, domain: domain.id)
+            channel = try Channel(paced, domain: domain)
         } catch { throw refused(error) }
         return try run(channel, domain, info, source, target, task, checkpoint)
     }

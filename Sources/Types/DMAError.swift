@@ -16,14 +16,17 @@ public struct DMAError: Error, Equatable, Sendable {
     public let limit: UInt64
     /// The kernel's error number, or zero.
     public let errno: Int32
+    /// The device's own status word, or zero.
+    public let deviceStatus: UInt32
 
     /// An error with the numbers that its sentences name; those that `code` has no use for are ignored.
     @inlinable
-    public init(_ code: Code, asked: UInt64 = 0, limit: UInt64 = 0, errno: Int32 = 0) {
+    public init(_ code: Code, asked: UInt64 = 0, limit: UInt64 = 0, errno: Int32 = 0, deviceStatus: UInt32 = 0) {
         self.code = code
         self.asked = asked
         self.limit = limit
         self.errno = errno
+        self.deviceStatus = deviceStatus
     }
 }
 
@@ -42,9 +45,9 @@ extension DMAError {
 
     /// The C library's sentence for an error number.
     package static func sentence(_ errno: Int32) -> String {
+        // SAFETY: the C function writes at most the capacity that it is told, and ends the text with a zero inside it.
         unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 96) { text in
             guard let base = text.baseAddress else { return "" }
-            // Ends the text with a zero inside the capacity that it is told.
             unsafe cdma_error_text(errno, base, text.count)
             return unsafe String(cString: base)
         }
@@ -68,6 +71,7 @@ extension DMAError {
 extension DMAError: CustomStringConvertible {
     public var description: String {
         var text = "\(code): asked: \(request); possible: \(ability); cure: \(cure)"
+        if deviceStatus != 0 { text += " [device status 0x\(String(deviceStatus, radix: 16))]" }
         if let kernelText { text += " [\(kernelText), errno \(errno)]" }
         if let rule { text += " [rule \(rule)]" }
         return text

@@ -17,7 +17,8 @@ extension DMAError {
             calledFromCallback, quiesceTimeout, staleCookie, notReusable, noMetadata, metadataInUse, cancelled, notPeripheral,
             badConfiguration,
             notCyclic, deadlinePassed, engineFailed, badPeriod, badShare, unsupportedCommand,
-            noSuchPeripheral, tooManyPeripherals, peripheralBusy, kernelRefused, needsPipe
+            noSuchPeripheral, tooManyPeripherals, peripheralBusy, kernelRefused, needsPipe,
+            deviceGone, usedAfterFork, foreignEngine, unknownCookie, foreignSettings
     }
 
     /// What the code means, once for every reader: messages, the guide's table and the tests. In the texts `@` stands for
@@ -151,7 +152,7 @@ extension DMAError.Code {
         case .quiesceTimeout:
             facts(18, "the device to stop within @ ns", "it is still running", "reset the device; its memory is quarantined")
         case .staleCookie:
-            facts(8, "cookie @", "cookies up to %, whose completion was not yet taken", "ask before next() returns it")
+            facts(8, "cookie @", "those whose completion was not yet taken", "ask before next() or take(_:) returns it")
         case .notReusable:
             facts(25, "a finished transaction to run again", "none: it was not submitted with .reuse", "submit it with .reuse")
         case .noMetadata:
@@ -173,7 +174,7 @@ extension DMAError.Code {
         case .deadlinePassed:
             facts(nil, "completion by @ ns", "it took until % ns", "see the residue for what was not moved")
         case .engineFailed:
-            facts(13, "a transaction", "the engine reported failure ^", "see the status; reset the engine if it persists")
+            facts(13, "a transaction", "the engine reported failure ^", "see the status words; reset the engine if it persists")
         case .badPeriod:
             facts(
                 22, "periods of @ bytes in a ring of % bytes", "a divisor of the ring's length",
@@ -195,6 +196,22 @@ extension DMAError.Code {
                 3, "bytes from peripheral @ to peripheral % without this process's memory",
                 "the kernel's splice(2), which has a pipe on one side, and tee(2), which has one on both",
                 "attach a pipe(2), and move into it and out of it; or go through memory: .fromPeripheral, .toPeripheral")
+        case .deviceGone:
+            facts(
+                nil, "work on a device that is gone", "nothing: it was removed, or answers no more",
+                "end the channel and open the device again; `dmactl list` shows whether it is back")
+        case .usedAfterFork:
+            facts(
+                1, "a channel or a domain of the parent process", "those that this process made itself",
+                "open the device after fork(2), or start the child by exec")
+        case .foreignEngine:
+            facts(
+                29, "an engine whose addresses are those of domain @ (0: this process's own)", "domain %",
+                "use the domain that the engine was opened with; an engine on CPU addresses wants a domain without translation")
+        case .foreignSettings:
+            facts(2, "settings of another engine", "those of the engine's own Settings type", "see the documentation of the engine")
+        case .unknownCookie:
+            facts(8, "cookie @", "cookies up to % were given out", "ask with a cookie that submit returned")
         case .badShare:
             facts(nil, "a share of @ per mille", "1 to 1000", "choose a share above 0 and at most 1")
         }

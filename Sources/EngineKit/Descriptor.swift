@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import DMATypes
+
 /// A range of bus addresses in an engine's operand list.
 @frozen
 public struct Segment: Equatable, Sendable {
@@ -17,10 +19,13 @@ public struct Segment: Equatable, Sendable {
 
 /// One transaction as an engine sees it: words only, checked by the channel against the cargo and the engine's capabilities.
 ///
+/// Only the channel makes descriptors. Its initializer is unsafe: an engine reads and writes at whatever addresses a descriptor holds.
+///
 /// Operations with one source and one destination use `source`, `destination` and `count` alone. XOR and PQ, scatter lists and
 /// peripheral lists have their operands in `operands`: `sourceCount` segments, then `destinationCount`. The list stays valid until
 /// the engine has reported the transaction's completion or has quiesced.
-// SAFETY: words, and pointers that only engines follow, and the checked accessors below; holding or sending them touches no memory.
+// SAFETY: sending a descriptor sends words. The pointers are dereferenced by engines, by whose contract they are valid until the
+// transaction ends, and by the bounds-checked accessors below.
 @frozen @safe
 public struct Descriptor: @unchecked Sendable {
     /// What is to be done.
@@ -46,8 +51,10 @@ public struct Descriptor: @unchecked Sendable {
     /// This descriptor's metadata area (rule 28), or nil on channels that have none.
     public var metadata: UnsafeMutableRawPointer?
 
-    /// A descriptor of words; the channel makes them, tests of engines may.
-    @inlinable
+    /// A descriptor of words.
+    ///
+    /// The caller vouches that the device may access these addresses until the transaction has ended or the engine has quiesced.
+    @unsafe @inlinable
     public init(
         kind: OperationKind, flags: DescriptorFlags = [], source: UInt64 = 0, destination: UInt64 = 0, count: UInt64 = 0,
         value: UInt64 = 0
@@ -67,7 +74,10 @@ public struct Descriptor: @unchecked Sendable {
 
     /// The weights of a PQ operation.
     @inlinable
-    public var coefficients: Coefficients { unsafe unsafeBitCast(detail, to: Coefficients.self) }
+    public var coefficients: Coefficients {
+        // SAFETY: both are 32 bytes of which every bit pattern is valid.
+        unsafe unsafeBitCast(detail, to: Coefficients.self)
+    }
 
     /// The frames of an interleaved operation.
     @inlinable
@@ -86,6 +96,7 @@ public struct Descriptor: @unchecked Sendable {
     @inlinable
     public func sourceSegment(_ index: Int) -> Segment {
         guard let list = unsafe operands, index >= 0, index < Int(sourceCount) else { return Segment(address: 0, count: 0) }
+        // SAFETY: the index is below the number of source segments, with which the list was made.
         return unsafe list[index]
     }
 
@@ -95,6 +106,7 @@ public struct Descriptor: @unchecked Sendable {
         guard let list = unsafe operands, index >= 0, index < Int(destinationCount) else {
             return Segment(address: 0, count: 0)
         }
+        // SAFETY: the destinations follow the sources, and the index is below their number.
         return unsafe list[Int(sourceCount) + index]
     }
 }

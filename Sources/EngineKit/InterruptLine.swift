@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+public import DMATypes
 
 /// Where an engine's interrupts arrive: counted, and waking whoever waits, by blocking or by `await`.
 ///
@@ -114,8 +115,7 @@ public final class InterruptLine: Sendable {
     }
 
     /// A number for a task that will wait, perhaps many times.
-    @usableFromInline
-    func newWaiter() -> UInt64 {
+    public func newWaiter() -> UInt64 {
         state.withLock { state in
             state.nextID &+= 1
             return state.nextID
@@ -123,18 +123,18 @@ public final class InterruptLine: Sendable {
     }
 
     /// Suspends waiter `id` until there were more interrupts than `seen`. A cancellation wakes it only where somebody calls `wake`.
-    @usableFromInline
-    func wait(after seen: UInt64, as id: UInt64) async {
+    private func wait(after seen: UInt64, as id: UInt64) async {
         unsafe await withUnsafeContinuation { continuation in unsafe suspend(id, continuation, after: seen) }
     }
 
-    /// Wakes waiter `id`, where it is suspended.
-    @usableFromInline
-    func wake(_ id: UInt64) { unsafe remove(id)?.continuation.resume() }
+    /// Wakes waiter `id`, where it is suspended: for a cancellation handler.
+    public func wake(_ id: UInt64) { unsafe remove(id)?.continuation.resume() }
 
     /// Enters a suspended task, or resumes it where there is no more to wait for. Resumes it exactly once, now or later.
-    @usableFromInline
-    func suspend(_ id: UInt64, _ continuation: UnsafeContinuation<Void, Never>, after seen: UInt64) {
+    ///
+    /// Unsafe: the caller vouches that nobody else resumes `continuation`.
+    @unsafe
+    public func suspend(_ id: UInt64, _ continuation: UnsafeContinuation<Void, Never>, after seen: UInt64) {
         let waiter = unsafe Waiter(id: id, continuation: continuation)
         state.withLock { state in
             if state.first == nil { state.first = waiter } else { state.others.append(waiter) }

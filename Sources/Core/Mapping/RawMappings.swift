@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMAEngineKit
+
 extension IOVA {
     /// What ``Domain/unsafeMapUnchecked(address:count:direction:file:line:)`` answers where mapping fails: `DMA_MAPPING_ERROR`.
     public static var mappingError: IOVA { IOVA(.max) }
 }
 
-/// A mapping that was made through the door, and what is not yet known about it.
-struct DoorEntry: Sendable {
+/// A mapping that was made from a raw address, and what is not yet known about it.
+struct RawMapping: Sendable {
     var core: MappingCore
     /// False for a word that could be the error value, until somebody has looked.
     var isChecked: Bool
 }
 
-/// The door for imported memory: raw words, as the kernel's functions take and give them, for code that has pointers and cannot
+/// Raw mappings of imported memory: words, as the kernel's functions take and give them, for code that has pointers and cannot
 /// have owners (a C library's callbacks, a ported driver). Nothing here is checked by the compiler; all of it is checked at run
 /// time, with an error, and with a report if the ``Sanitizer`` is on.
 ///
@@ -33,8 +35,8 @@ extension Domain {
     public func unsafeMap(
         address: UnsafeMutableRawPointer, count: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) -> IOVA {
-        let buffer = try unsafe doorBuffer(address, count)
-        return try mapThroughDoor(.single, [buffer], direction, Origin(file: file, line: line), isChecked: true)[0].start
+        let buffer = try unsafe rawMemory(address, count)
+        return try mapRaw(.single, [buffer], direction, Origin(file: file, line: line), isChecked: true)[0].start
     }
 
     /// `dma_map_single` to the letter: a word that may be ``IOVA/mappingError``, to be shown to
@@ -44,21 +46,21 @@ extension Domain {
         address: UnsafeMutableRawPointer, count: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) -> IOVA {
         do throws(DMAError) {
-            let buffer = try unsafe doorBuffer(address, count)
-            return try mapThroughDoor(.single, [buffer], direction, Origin(file: file, line: line), isChecked: false)[0].start
+            let buffer = try unsafe rawMemory(address, count)
+            return try mapRaw(.single, [buffer], direction, Origin(file: file, line: line), isChecked: false)[0].start
         } catch {
             return .mappingError
         }
     }
 
-    /// `dma_mapping_error`: whether `iova` is a mapping of this domain that was made through the door.
+    /// `dma_mapping_error`: whether `iova` is a mapping of this domain that was made from a raw address.
     ///
     /// - Throws: `backendFailed` for ``IOVA/mappingError``; `notMapped` for a word that is no mapping's first address.
     public func checkMapping(_ iova: IOVA) throws(DMAError) {
         if iova == .mappingError { throw DMAError(.backendFailed, asked: iova.rawValue) }
-        let isKnown = book.state.withLock { state in
-            guard let index = state.door[iova]?.firstIndex(where: { !$0.isChecked }) else { return state.door[iova] != nil }
-            state.door[iova]?[index].isChecked = true
+        let isKnown = registry.state.withLock { state in
+            guard let index = state.raw[iova]?.firstIndex(where: { !$0.isChecked }) else { return state.raw[iova] != nil }
+            state.raw[iova]?[index].isChecked = true
             return true
         }
         if !isKnown { throw DMAError(.notMapped, asked: iova.rawValue) }
@@ -79,7 +81,7 @@ extension Domain {
         _ iova: IOVA, count: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) {
         let call = Origin(file: file, line: line)
-        try dissolve(try takeFromDoor(.single, iova, UInt64(UInt(bitPattern: count)), direction, call))
+        try dissolve(try takeRaw(.single, iova, UInt64(UInt(bitPattern: count)), direction, call))
     }
 
     /// `dma_map_sg`. Entries are not cut: each must obey the device's longest segment and boundary by itself.
@@ -95,15 +97,15 @@ extension Domain {
     @unsafe
     public func unsafeMapList(
         _ list: [UnsafeMutableRawBufferPointer], direction: Direction, file: StaticString = #fileID, line: UInt = #line
-    ) throws(DMAError) -> [Region] {
+    ) throws(DMAError) -> [MappedRange] {
         let call = Origin(file: file, line: line)
         try inspectList(
             unsafe list.map { UInt64($0.count) }, unsafe list.map { UInt64(UInt(bitPattern: $0.baseAddress)) }, call)
         var memories: [Memory] = []
         for index in unsafe list.indices {
-            memories.append(try unsafe doorBuffer(list[index].baseAddress, list[index].count))
+            memories.append(try unsafe rawMemory(list[index].baseAddress, list[index].count))
         }
-        return try mapThroughDoor(.list, memories, direction, call, isChecked: true)
+        return try mapRaw(.list, memories, direction, call, isChecked: true)
     }
 
     /// `dma_unmap_sg`.
@@ -120,7 +122,7 @@ extension Domain {
         _ iova: IOVA, originalCount: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) {
         let call = Origin(file: file, line: line)
-        try dissolve(try takeFromDoor(.list, iova, UInt64(UInt(bitPattern: originalCount)), direction, call))
+        try dissolve(try takeRaw(.list, iova, UInt64(UInt(bitPattern: originalCount)), direction, call))
     }
 
     /// `dma_sync_single_range_for_cpu`.
@@ -136,7 +138,7 @@ extension Domain {
     public func unsafeSyncForCPU(
         _ iova: IOVA, range: Range<Int>, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) {
-        try syncThroughDoor(iova, range, direction, .cpu, Origin(file: file, line: line))
+        try syncRaw(iova, range, direction, .cpu, Origin(file: file, line: line))
     }
 
     /// `dma_sync_single_range_for_device`. Parameters and errors as for ``unsafeSyncForCPU(_:range:direction:file:line:)``.
@@ -144,43 +146,43 @@ extension Domain {
     public func unsafeSyncForDevice(
         _ iova: IOVA, range: Range<Int>, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) {
-        try syncThroughDoor(iova, range, direction, .device, Origin(file: file, line: line))
+        try syncRaw(iova, range, direction, .device, Origin(file: file, line: line))
     }
 
-    // MARK: Behind the door
+    // MARK: Implementation
 
     @unsafe
-    private func doorBuffer(_ address: UnsafeMutableRawPointer?, _ count: Int) throws(DMAError) -> Memory {
+    private func rawMemory(_ address: UnsafeMutableRawPointer?, _ count: Int) throws(DMAError) -> Memory {
         guard count >= 0 else { throw DMAError(.sizeOverflow, asked: UInt64(UInt(bitPattern: count)), limit: 1 << 47) }
         return try unsafe Memory(
             unsafeImporting: UnsafeMutableRawBufferPointer(start: address, count: address == nil ? 0 : count), onRelease: nil)
     }
 
-    private func mapThroughDoor(
+    private func mapRaw(
         _ kind: MappingKind, _ memories: [Memory], _ direction: Direction, _ call: Origin, isChecked: Bool
-    ) throws(DMAError) -> [Region] {
+    ) throws(DMAError) -> [MappedRange] {
         let entries = memories.map { MappedEntry(memory: $0, offset: 0, count: $0.count) }
         let core = try establish(kind, entries, direction, call)
-        book.state.withLock { state in
-            state.door[core.regions[0].start, default: []].append(DoorEntry(core: core, isChecked: isChecked))
+        registry.state.withLock { state in
+            state.raw[IOVA(core.regions[0].start), default: []].append(RawMapping(core: core, isChecked: isChecked))
         }
-        return core.regions
+        return core.regions.map { MappedRange($0) }
     }
 
-    /// Finds the mapping that a call names and takes it out of the book.
+    /// Finds the mapping that a call names and takes it out of the registry.
     ///
     /// The same bytes may be mapped more than once where nothing translates; as the kernel does, the best match is taken.
-    private func takeFromDoor(
+    private func takeRaw(
         _ kind: MappingKind, _ iova: IOVA, _ size: UInt64, _ direction: Direction, _ call: Origin
     ) throws(DMAError) -> MappingCore {
         func matches(_ core: MappingCore) -> Bool {
-            core.kind == kind && core.direction == direction && core.doorSize == size
+            core.kind == kind && core.direction == direction && core.rawSize == size
         }
-        let (taken, nearest) = book.state.withLock { state -> (DoorEntry?, MappingCore?) in
-            guard let entries = state.door[iova] else { return (nil, nil) }
+        let (taken, nearest) = registry.state.withLock { state -> (RawMapping?, MappingCore?) in
+            guard let entries = state.raw[iova] else { return (nil, nil) }
             guard let index = entries.firstIndex(where: { matches($0.core) }) else { return (nil, entries.first?.core) }
-            let entry = state.door[iova]?.remove(at: index)
-            if state.door[iova]?.isEmpty == true { state.door[iova] = nil }
+            let entry = state.raw[iova]?.remove(at: index)
+            if state.raw[iova]?.isEmpty == true { state.raw[iova] = nil }
             return (entry, nil)
         }
         if let taken {
@@ -195,33 +197,33 @@ extension Domain {
             let isNothing = iova == .mappingError || iova.rawValue == 0
             Sanitizer.report(
                 isNothing ? .unmapInvalidAddress : .unmapNotMapped, id,
-                isNothing ? "\(iova) is never a mapping" : "nothing is mapped at \(iova) through the door", at: call)
+                isNothing ? "\(iova) is never a mapping" : "nothing is mapped at \(iova) from a raw address", at: call)
             throw DMAError(.notMapped, asked: iova.rawValue)
         }
         if nearest.kind != kind {
             Sanitizer.report(
                 .unmapOtherKind, id, "a \(nearest.kind.rawValue) mapping is ended as a \(kind.rawValue) one", at: call,
                 mapping: nearest.origin)
-            throw DMAError(.unmapMismatch, asked: size, limit: nearest.doorSize)
+            throw DMAError(.unmapMismatch, asked: size, limit: nearest.rawSize)
         }
-        if nearest.doorSize != size {
+        if nearest.rawSize != size {
             Sanitizer.report(
                 kind == .list ? .unmapOtherCount : .unmapOtherSize, id,
-                "mapped with \(nearest.doorSize), ended with \(size) \(kind == .list ? "entries" : "bytes")", at: call,
+                "mapped with \(nearest.rawSize), ended with \(size) \(kind == .list ? "entries" : "bytes")", at: call,
                 mapping: nearest.origin)
-            throw DMAError(.unmapMismatch, asked: size, limit: nearest.doorSize)
+            throw DMAError(.unmapMismatch, asked: size, limit: nearest.rawSize)
         }
         Sanitizer.report(
             .unmapOtherDirection, id, "mapped \(nearest.direction), ended \(direction)", at: call, mapping: nearest.origin)
         throw DMAError(.wrongDirection)
     }
 
-    private func syncThroughDoor(
+    private func syncRaw(
         _ iova: IOVA, _ range: Range<Int>, _ direction: Direction, _ turn: MappedEntry.Turn, _ call: Origin
     ) throws(DMAError) {
-        let candidates = book.state.withLock { $0.door[iova] ?? [] }.map(\.core)
+        let candidates = registry.state.withLock { $0.raw[iova] ?? [] }.map(\.core)
         guard let core = candidates.first(where: { $0.direction == direction }) ?? candidates.first else {
-            Sanitizer.report(.syncNotMapped, id, "nothing is mapped at \(iova) through the door", at: call)
+            Sanitizer.report(.syncNotMapped, id, "nothing is mapped at \(iova) from a raw address", at: call)
             throw DMAError(.notMapped, asked: iova.rawValue)
         }
         guard core.direction == direction || core.direction == .bidirectional else {
@@ -245,7 +247,7 @@ extension Domain {
         }
     }
 
-    /// What an entry of a raw list must obey by itself, because the door cuts nothing.
+    /// What an entry of a raw list must obey by itself, because nothing cuts it.
     private func inspectList(_ counts: [UInt64], _ addresses: [UInt64], _ call: Origin) throws(DMAError) {
         let rules = SegmentRules(constraints)
         if counts.count > constraints.maximumSegments {
@@ -273,5 +275,5 @@ extension Domain {
 
 extension MappingCore {
     /// What a raw unmap has to repeat: bytes of a single mapping, entries of a list.
-    fileprivate var doorSize: UInt64 { kind == .list ? UInt64(entries.count) : byteCount }
+    fileprivate var rawSize: UInt64 { kind == .list ? UInt64(entries.count) : byteCount }
 }

@@ -6,9 +6,9 @@
 /// files or namespaces; so each transaction may name its own.
 @frozen
 public struct PeripheralPlace: Equatable, Sendable {
-    /// The engine's own number; nil for the one that ``Channel/configure(_:)`` chose last.
+    /// The engine's own number; nil for the one that `configure` chose last.
     public var number: UInt32?
-    /// Bytes from the peripheral's beginning, below 2⁶³; nil where it stands, which is all that a FIFO, pipe or socket knows.
+    /// Bytes from the peripheral's beginning, below 2⁶³; nil for the current position, which is all that a FIFO, pipe or socket knows.
     public var position: UInt64?
 
     /// Peripheral `number`, at `position`.
@@ -18,22 +18,12 @@ public struct PeripheralPlace: Equatable, Sendable {
         self.position = position
     }
 
-    /// The configured peripheral, where it stands.
+    /// The configured peripheral, at its current position.
     @inlinable public static var configured: PeripheralPlace { PeripheralPlace() }
 
     /// The configured peripheral at `position`.
     @inlinable
     public static func at(_ position: UInt64) -> PeripheralPlace { PeripheralPlace(position: position) }
-
-    @inlinable
-    init(number word: UInt64, position: UInt64) {
-        number = word == 0 ? nil : UInt32(truncatingIfNeeded: word &- 1)
-        self.position = position == .max ? nil : position
-    }
-
-    /// 0 for the configured peripheral, else the number and 1.
-    @inlinable var numberWord: UInt64 { number.map { UInt64($0) + 1 } ?? 0 }
-    @inlinable var positionWord: UInt64 { position ?? .max }
 }
 
 /// A file that becomes a peripheral of an engine: storage, a pipe, a socket, a character device.
@@ -104,58 +94,4 @@ public struct PeripheralCommandSet: OptionSet, Hashable, Sendable {
     public var commands: [PeripheralCommand] {
         PeripheralCommand.allCases.filter { contains(PeripheralCommandSet($0)) }
     }
-}
-
-extension Operation {
-    /// Tells a peripheral to do something that touches no memory of the client: flush, allocate, discard.
-    ///
-    /// - Parameters:
-    ///   - command: what; among the capabilities' ``Capabilities/commands``.
-    ///   - place: where it begins.
-    ///   - count: bytes of the range; 0 where the command takes none, as a flush.
-    ///   - flags: a fence, an interrupt.
-    @inlinable @inline(__always)
-    public static func command(
-        _ command: PeripheralCommand, at place: PeripheralPlace = .configured, count: UInt64 = 0,
-        flags: DescriptorFlags = []
-    ) -> Operation {
-        Operation(
-            .command, source: none(), destination: none(), count: count, value: place.positionWord,
-            detail: SIMD4(place.numberWord, UInt64(command.rawValue), 0, .max), flags: flags)
-    }
-
-    /// Moves bytes from one peripheral to another without the client's memory: `DMA_DEV_TO_DEV`.
-    ///
-    /// - Parameters:
-    ///   - source: where they come from.
-    ///   - target: where they go.
-    ///   - count: bytes.
-    ///   - duplicates: whether the bytes stay in the first peripheral too (tee(2)).
-    ///   - flags: a fence, an interrupt.
-    @inlinable @inline(__always)
-    public static func betweenPeripherals(
-        from source: PeripheralPlace, to target: PeripheralPlace, count: UInt64, duplicates: Bool = false,
-        flags: DescriptorFlags = []
-    ) -> Operation {
-        let command: PeripheralCommand = duplicates ? .duplicate : .move
-        return Operation(
-            .command, source: none(), destination: none(), count: count, value: source.positionWord,
-            detail: SIMD4(source.numberWord, UInt64(command.rawValue), target.numberWord, target.positionWord), flags: flags)
-    }
-}
-
-extension Descriptor {
-    /// The far side of a peripheral, cyclic or command operation; of ``PeripheralCommand/move``, where the bytes come from.
-    @inlinable
-    public var place: PeripheralPlace { PeripheralPlace(number: detail[0], position: kind == .cyclic ? .max : value) }
-
-    /// What a command operation tells its peripheral; nil for other operations.
-    @inlinable
-    public var command: PeripheralCommand? {
-        kind == .command ? PeripheralCommand(rawValue: UInt8(truncatingIfNeeded: detail[1])) : nil
-    }
-
-    /// Where the bytes of ``PeripheralCommand/move`` and ``PeripheralCommand/duplicate`` go.
-    @inlinable
-    public var secondPlace: PeripheralPlace { PeripheralPlace(number: detail[2], position: detail[3]) }
 }

@@ -1,20 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Whoever programs the translation between bus and CPU addresses: VFIO's IOMMU, a vfio-user server, a model.
-///
-/// Thread rules: may be called from several threads at once, for ranges that do not overlap.
-public protocol MappingBackend: AnyObject, Sendable {
-    /// Lets the device reach `count` bytes of this process's memory at `address` through the bus addresses from `iova` on.
-    ///
-    /// All three are multiples of the smallest page size that the domain was made with; the bytes stay valid until
-    /// ``unmap(at:count:)`` has returned.
-    /// - Throws: whatever says why, `backendFailed` with errno as a rule. Nothing is mapped then.
-    func map(at iova: IOVA, address: UInt, count: UInt64, access: DeviceAccess) throws(DMAError)
-
-    /// Ends exactly one earlier ``map(at:address:count:access:)``. When this returns, the device can no longer reach the bytes.
-    /// - Throws: then the device may still reach them, and the memory is parked in the ``Quarantine``.
-    func unmap(at iova: IOVA, count: UInt64) throws(DMAError)
-}
+public import DMAEngineKit
 
 /// How a device's addresses relate to those of this process.
 public enum Translation: Sendable {

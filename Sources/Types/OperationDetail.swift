@@ -53,13 +53,6 @@ public struct InterleavedTemplate: Equatable, Sendable {
     /// Bytes moved. Cannot overflow: the product of two 32-bit numbers.
     @inlinable
     public var count: UInt64 { UInt64(frames) * UInt64(chunk) }
-
-    @inlinable
-    func extent(stride: UInt64) -> UInt64? {
-        let (steps, overflow) = UInt64(frames &- 1).multipliedReportingOverflow(by: stride)
-        let (sum, overflow2) = steps.addingReportingOverflow(UInt64(chunk))
-        return overflow || overflow2 ? nil : sum
-    }
 }
 
 /// The weights of a PQ operation's sources over GF(2⁸) with the polynomial 0x11d: the kernel's `scf`.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+
 public import CDMA
+public import DMACore
 
 /// Coherent memory as a ring of equal entries, for drivers: descriptors, completions.
 ///
@@ -8,13 +10,15 @@ public import CDMA
 /// ``CoherentBuffer/writeBarrier()``, then the word that makes it valid: the doorbell, or the entry's own first word by
 /// ``publish(_:at:word:)``.
 ///
+/// What is read is whatever a device wrote, so an entry is a type of which every bit pattern is a valid value: ``SharedPattern``.
+///
 /// Thread rules: a value, owned by one thread at a time; it may be sent to another.
 @safe @frozen
-public struct RingMemory<Element: BitwiseCopyable>: ~Copyable {
+public struct RingMemory<Element: SharedPattern>: ~Copyable {
+    // The pointer leads into `memory`, which cannot be exchanged while this value lives.
     @usableFromInline let base: UnsafeMutableRawPointer
     @usableFromInline let mask: Int
-    /// The memory below. A driver that ends its ring without having stopped the device quarantines it.
-    public var memory: CoherentBuffer
+    @usableFromInline var coherent: CoherentBuffer
 
     /// Takes over coherent memory.
     ///
@@ -24,6 +28,7 @@ public struct RingMemory<Element: BitwiseCopyable>: ~Copyable {
     /// - Throws: `badAlignment` for a count that is no power of two, `zeroLength` for an element of no size, `outOfRange` where
     ///   the memory is too short, `misaligned` where it is aligned less than `Element`. The memory is given back then.
     public init(_ memory: consuming CoherentBuffer, count: Int) throws(DMAError) {
+        _ = Element.bitValidity
         let stride = MemoryLayout<Element>.stride
         guard MemoryLayout<Element>.size > 0 else { throw DMAError(.zeroLength) }
         guard count > 0, count & (count - 1) == 0 else {
@@ -33,14 +38,26 @@ public struct RingMemory<Element: BitwiseCopyable>: ~Copyable {
         guard !overflow, bytes <= memory.count else {
             throw DMAError(.outOfRange, asked: overflow ? .max : UInt64(bytes), limit: UInt64(memory.count))
         }
-        let start = unsafe memory.base
+        // SAFETY: the pointer is used as long as `memory` lives, which this value owns.
+        let start = unsafe memory.unsafeBase
         guard UInt(bitPattern: start) % UInt(MemoryLayout<Element>.alignment) == 0 else {
             throw DMAError(.misaligned, asked: UInt64(UInt(bitPattern: start)), limit: UInt64(MemoryLayout<Element>.alignment))
         }
         unsafe base = start
         mask = count - 1
-        self.memory = memory
+        coherent = memory
     }
+
+    /// Ends the ring and gives its memory back.
+    @inlinable
+    public consuming func takeMemory() -> CoherentBuffer { coherent }
+
+    /// The device could not be stopped: when the ring ends, its memory is parked in the ``Quarantine`` (rule 18).
+    public mutating func quarantine() { coherent.quarantine() }
+
+    /// Where the ring begins, as the device sees it.
+    @inlinable
+    public var iova: IOVA { coherent.iova }
 
     /// Number of entries.
     @inlinable
@@ -49,13 +66,13 @@ public struct RingMemory<Element: BitwiseCopyable>: ~Copyable {
     /// Where entry `index` (modulo ``count``) begins, as the device sees it.
     @inlinable
     public func address(of index: Int) -> IOVA {
-        IOVA(memory.iova.rawValue &+ UInt64((index & mask) &* MemoryLayout<Element>.stride))
+        IOVA(coherent.iova.rawValue &+ UInt64((index & mask) &* MemoryLayout<Element>.stride))
     }
 
     /// Writes entry `index` (modulo ``count``) as a whole. The device may see its bytes in any order until a barrier.
     @inlinable
     public mutating func write(_ element: Element, at index: Int) {
-        // The mask keeps the index inside the entries, which the initializer measured against the memory.
+        // SAFETY: the mask keeps the index inside the entries, which the initializer measured against the memory.
         unsafe (base + (index & mask) &* MemoryLayout<Element>.stride).storeBytes(of: element, as: Element.self)
     }
 
@@ -63,7 +80,7 @@ public struct RingMemory<Element: BitwiseCopyable>: ~Copyable {
     /// barrier. The device may write meanwhile: what is read here once is to be checked, and not read again.
     @inlinable
     public borrowing func read(at index: Int) -> Element {
-        // As for `write`.
+        // SAFETY: as for `write`; every bit pattern is a valid element.
         unsafe (base + (index & mask) &* MemoryLayout<Element>.stride).load(as: Element.self)
     }
 
@@ -75,6 +92,7 @@ public struct RingMemory<Element: BitwiseCopyable>: ~Copyable {
     ///   - type: its width.
     @inlinable
     public borrowing func word<T: SharedWord>(_ word: Int, at index: Int, as type: T.Type) -> T? {
+        // SAFETY: `place` answers addresses inside the ring, aligned to the width.
         guard let place = unsafe place(word, index, MemoryLayout<T>.size) else { return nil }
         let value = unsafe T.volatileLoad(place)
         cdma_read_barrier()
@@ -86,6 +104,7 @@ public struct RingMemory<Element: BitwiseCopyable>: ~Copyable {
     /// - Returns: false, and nothing is written, where the entry has no such word.
     @inlinable @discardableResult
     public mutating func publish<T: SharedWord>(_ value: T, at index: Int, word: Int) -> Bool {
+        // SAFETY: as for `word`.
         guard let place = unsafe place(word, index, MemoryLayout<T>.size) else { return false }
         cdma_release_barrier()
         unsafe T.volatileStore(value, place)
@@ -96,9 +115,10 @@ public struct RingMemory<Element: BitwiseCopyable>: ~Copyable {
     func place(_ word: Int, _ index: Int, _ width: Int) -> UnsafeMutableRawPointer? {
         let stride = MemoryLayout<Element>.stride
         guard word >= 0, word < stride / width, stride % width == 0 else { return nil }
+        // SAFETY: the word lies inside its entry by the check above, and the entry inside the memory by the mask.
         return unsafe base + ((index & mask) &* stride &+ word &* width)
     }
 }
 
-// SAFETY: the pointer leads into `memory`, which this value alone owns.
+// SAFETY: the pointer leads into the coherent memory, which this value alone owns.
 extension RingMemory: @unchecked Sendable {}

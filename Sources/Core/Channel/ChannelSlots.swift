@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DMAEngineKit
+
+// Which slots of a channel are free, and which transactions are under way.
+
+extension Channel where E: ~Copyable, C: ~Copyable {
+    /// The next cookie whose slot is free, or nil where none is. May take the slot of a transaction kept for reuse.
+    @usableFromInline
+    mutating func nextFree() -> UInt64? {
+        if let sequence = scanFree() { return sequence }
+        return reclaimReserved() ? scanFree() : nil
+    }
+
+    mutating func scanFree() -> UInt64? {
+        guard keepsOrder else {
+            guard freeCount > 0 else { return nil }
+            // SAFETY: the first `freeCount` places hold numbers of free slots.
+            let slot = UInt64(unsafe table.free[freeCount - 1])
+            return nextSequence &+ ((slot &- nextSequence) & limits.indexMask)
+        }
+        if table.sequence(Int(nextSequence & limits.indexMask)) == SlotRecord.idle { return nextSequence }
+        // Cookies follow each other without a gap, unless a transaction was taken or reserved out of turn: then a slot that is taken
+        // means that all are.
+        if done.isEmpty, reserved.isEmpty, lastSkip < expectedSequence { return nil }
+        for step in 1..<UInt64(max(limits.slots, 1)) {
+            let sequence = nextSequence &+ step
+            if table.sequence(Int(sequence & limits.indexMask)) == SlotRecord.idle {
+                lastSkip = sequence
+                return sequence
+            }
+        }
+        return nil
+    }
+
+    /// Whether so many transactions are in flight.
+    mutating func hasInFlight(atLeast number: Int) -> Bool {
+        keepsOrder ? inFlight >= number : limits.slots - freeCount >= number
+    }
+
+    /// Whether the engine may still touch the memory of the transaction in `slot`, or will once it is let go of a fence.
+    func isOpen(_ slot: Int) -> Bool {
+        // SAFETY: callers pass numbers of slots.
+        unsafe table.sequence(slot) != SlotRecord.idle && !records[slot].isClosed
+    }
+
+    /// Whether a transaction before `sequence` is with the engine.
+    func hasOpen(before sequence: UInt64) -> Bool {
+        for slot in 0..<limits.slots {
+            if isOpen(slot) && table.sequence(slot) < sequence { return true }
+        }
+        return false
+    }
+
+    /// Makes a slot free, and its record as new.
+    mutating func recycle(_ slot: Int) {
+        if !keepsOrder, table.sequence(slot) != SlotRecord.idle { release(slot) }
+        table.setSequence(slot, SlotRecord.idle)
+        // SAFETY: callers pass numbers of slots.
+        unsafe records[slot] = SlotRecord()
+    }
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+public import DMAEngineKit
+
+/// A client's position in one cyclic transaction of a channel (rule 22).
+///
+/// It holds no memory: the ring is the channel's until the transaction is taken, and each call looks it up by its cookie. So a channel that
+/// can do both runs a capture ring and a playback ring at the same time, with a cursor for each. ``CyclicRing`` puts a cursor and its channel
+/// into one value.
+///
+/// One thread at a time uses it, together with its channel.
+///
+/// Source: Documentation/driver-api/dmaengine/client.rst; sound/core/pcm_lib.c for the roles of the two positions.
+public struct CyclicCursor: ~Copyable, Sendable {
+    /// Names the transaction on its channel.
+    public let cookie: Cookie
+    /// Bytes in a period.
+    public let period: Int
+    /// Periods in the ring.
+    public let periodsInRing: Int
+    /// Whether the device writes the ring (capture) or reads it (playback).
+    public let direction: Direction
+    /// Periods that the client has been through, lost ones included.
+    public private(set) var taken: UInt64 = 0
+    /// Periods that the device overwrote before, or while, the client had them: capture's overruns, playback's underruns.
+    public private(set) var lost: UInt64 = 0
+    private let channelIdentifier: UInt64
+
+    init(_ cookie: Cookie, period: Int, periodsInRing: Int, direction: Direction, channel: UInt64) {
+        self.cookie = cookie
+        self.period = period
+        self.periodsInRing = periodsInRing
+        self.direction = direction
+        channelIdentifier = channel
+    }
+
+    /// Lends the oldest period that the device has finished with, in the order of the ring.
+    ///
+    /// For capture the body reads what the device wrote; for playback it writes what the device will read next time round. After the body the
+    /// device's position is read again, as a seqlock does.
+    /// - Parameters:
+    ///   - channel: the one that the ring was started on.
+    ///   - body: gets the period; it must not keep it.
+    /// - Returns: `empty` where the device has finished none; `intact` with the body's result; `overrun` where the device came round
+    ///   and reached the period before or while the body ran: what the body saw cannot be trusted, and the result is dropped; `ended` where
+    ///   the transaction is over and no finished period is left.
+    /// - Throws: `staleCookie` after its completion was taken; `unknownCookie` on another channel.
+    public mutating func withNextPeriod<E: Engine & ~Copyable, R>(
+        on channel: inout Channel<E, MappedBuffer>, _ body: (inout PeriodView) -> R
+    ) throws(DMAError) -> PeriodOutcome<R> {
+        let before = try periods(channel: &channel)
+        guard before > taken else {
+            let status = try channel.status(of: cookie)
+            return status.isFinal ? .ended(status) : .empty
+        }
+        let behind = before - taken
+        // The device works in period `before` of the count, which is the ring's oldest one once it is a whole round ahead.
+        if behind >= UInt64(periodsInRing) {
+            let skipped = behind - UInt64(periodsInRing) + 1
+            taken += skipped
+            lost += skipped
+            return .overrun(skipped)
+        }
+        let offset = Int(taken % UInt64(periodsInRing)) * period
+        let index = taken
+        let (period, direction) = (period, direction)
+        let result = try channel.withRing(of: cookie, bytes: period * periodsInRing) { entry, constraints in
+            let isCoherent = constraints.isCoherent
+            let maintain = {
+                if isCoherent { return }
+                entry.deviceMemory.flushCaches(entry.deviceOffset + offset, period, line: Int(constraints.cacheLineSize))
+            }
+            maintain()
+            defer { maintain() }
+            // SAFETY: the ring is the cargo of a transaction that is the channel's while this runs, it has `period * periodsInRing` bytes, and
+            // `offset` is the start of one of its periods. The view cannot leave `body`.
+            var view = unsafe PeriodView(
+                start: entry.deviceMemory.base + entry.deviceOffset + offset, count: period,
+                isWritable: direction == .toDevice, index: index)
+            return body(&view)
+        }
+        let after = try periods(channel: &channel)
+        taken += 1
+        guard after - (taken - 1) < UInt64(periodsInRing) else {
+            lost += 1
+            return .overrun(1)
+        }
+        return .intact(result)
+    }
+
+    /// Periods that the device has completed since the start.
+    ///
+    /// - Throws: as ``withNextPeriod(on:_:)``.
+    public borrowing func completed<E: Engine & ~Copyable>(
+        on channel: inout Channel<E, MappedBuffer>
+    ) throws(DMAError) -> UInt64 { try periods(channel: &channel) }
+
+    /// Bytes that the device has not yet moved of its present pass over the ring (rule 21).
+    ///
+    /// - Throws: as ``withNextPeriod(on:_:)``.
+    public borrowing func residue<E: Engine & ~Copyable>(
+        on channel: inout Channel<E, MappedBuffer>
+    ) throws(DMAError) -> UInt64 {
+        _ = try periods(channel: &channel)
+        return try channel.residue(of: cookie)
+    }
+
+    /// Sleeps until the device has completed a period that the client has not been through, the transaction has ended, or `deadline`.
+    ///
+    /// - Returns: false at the deadline.
+    /// - Throws: as ``withNextPeriod(on:_:)``; `deviceGone`.
+    public borrowing func wait<E: Engine & ~Copyable>(
+        on channel: inout Channel<E, MappedBuffer>, until deadline: Deadline
+    ) throws(DMAError) -> Bool {
+        while try periods(channel: &channel) <= taken {
+            if try channel.status(of: cookie).isFinal { return true }
+            if Deadline.now >= deadline { return false }
+            _ = try channel.wait(until: deadline)
+        }
+        return true
+    }
+
+    private borrowing func periods<E: Engine & ~Copyable>(
+        channel: inout Channel<E, MappedBuffer>
+    ) throws(DMAError) -> UInt64 {
+        guard channel.identifier == channelIdentifier else { throw DMAError(.unknownCookie, asked: cookie.rawValue) }
+        return try channel.periodCount(of: cookie)
+    }
+}
+
+extension Channel where E: ~Copyable, C == MappedBuffer {
+    /// Starts a cyclic transaction: the device runs round `ring` until the channel is terminated (rule 22).
+    ///
+    /// - Parameters:
+    ///   - ring: mapped for the channel's domain in one region; its direction is the transfer's. `toDevice` plays what it holds now.
+    ///   - period: bytes; divides the ring's length.
+    /// - Throws: `badPeriod`, `notContiguous` where the mapping has several regions, `wrongDirection` for a bidirectional one, and
+    ///   what `submit` refuses. The ring is unmapped and ended then.
+    public mutating func startCyclic(_ ring: consuming MappedBuffer, period: Int) throws(DMAError) -> CyclicCursor {
+        guard ring.direction != .bidirectional else { throw DMAError(.wrongDirection) }
+        guard ring.regionCount == 1 else {
+            throw DMAError(.notContiguous, asked: UInt64(ring.count), limit: ring.region(at: 0).count)
+        }
+        guard period > 0, ring.count % period == 0 else {
+            throw DMAError(.badPeriod, asked: UInt64(clamping: period), limit: UInt64(ring.count))
+        }
+        let direction = ring.direction
+        let periods = ring.count / period
+        let cookie = try submit(.cyclic(period: UInt64(period), direction: direction), ring).get()
+        issuePending()
+        return CyclicCursor(
+            cookie, period: period, periodsInRing: periods, direction: direction, channel: identifier)
+    }
+
+    /// Calls `body` with the memory of a cyclic transaction that is the channel's.
+    mutating func withRing<R>(
+        of cookie: Cookie, bytes: Int, _ body: (MappedEntry, DeviceConstraints) -> R
+    ) throws(DMAError) -> R {
+        let slot = try find(cookie)
+        // SAFETY: `find` answers the slot of a transaction whose completion was not taken: its cargo is there.
+        let mapping = unsafe table.cargo(slot).pointee.mapping
+        let entry = mapping.core.entries[0]
+        guard entry.count == bytes else { throw DMAError(.notCyclic) }
+        return body(entry, mapping.domain.constraints)
+    }
+}

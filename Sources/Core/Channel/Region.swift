@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The words of a region: kept by the mapping that they describe, and lent as a ``Region``.
+@usableFromInline @frozen
+struct RegionWords: Sendable {
+    /// The first byte, as the device sees it.
+    @usableFromInline var start: UInt64
+    /// Bytes.
+    @usableFromInline var count: UInt64
+    /// The domain above, the access below: one word, so that one comparison checks both.
+    @usableFromInline var key: UInt64
+
+    @inlinable
+    init(start: UInt64, count: UInt64, key: UInt64) {
+        self.start = start
+        self.count = count
+        self.key = key
+    }
+
+    @inlinable
+    static func key(_ domain: DomainID, _ access: DeviceAccess) -> UInt64 {
+        UInt64(domain.rawValue) << 32 | UInt64(access.rawValue)
+    }
+
+    /// Reaches nothing. No domain has its number.
+    @inlinable
+    static var none: RegionWords { RegionWords(start: 0, count: 0, key: UInt64(UInt32.max) << 32) }
+
+    @inlinable var domain: DomainID { DomainID(rawValue: UInt32(truncatingIfNeeded: key >> 32)) }
+    @inlinable var access: DeviceAccess { DeviceAccess(rawValue: UInt8(truncatingIfNeeded: key)) }
+}
+
+/// One contiguous range that a device may reach, lent by the cargo that owns its mapping.
+///
+/// It cannot be kept: it ends before the cargo that lent it is moved, changed or ended. It holds no pointer; the addresses in it are the
+/// device's.
+@frozen
+public struct Region: ~Escapable {
+    @usableFromInline let words: RegionWords
+
+    /// The first byte, as the device sees it.
+    @inlinable public var start: IOVA { IOVA(words.start) }
+    /// Bytes.
+    @inlinable public var count: UInt64 { words.count }
+    /// The address space in which ``start`` has a meaning.
+    @inlinable public var domain: DomainID { words.domain }
+    /// What the device may do here.
+    @inlinable public var access: DeviceAccess { words.access }
+    /// The range as words that can be kept. They keep nothing alive.
+    @inlinable public var range: MappedRange { MappedRange(words) }
+    /// Whether this is ``none``: what a cargo lends for an index that it does not have.
+    @inlinable public var isNone: Bool { words.domain.rawValue == .max }
+
+    @inlinable @inline(__always) @_lifetime(immortal)
+    init(words: RegionWords) { self.words = words }
+
+    /// States that `start ..< start + count` is mapped for `domain` with `access`, and stays so as long as `owner` is neither moved,
+    /// changed nor ended. The caller vouches for that: a wrong claim is a device writing over other memory.
+    @unsafe @inlinable @_lifetime(borrow owner)
+    public init<Owner: ~Copyable>(
+        unsafeStart start: IOVA, count: UInt64, domain: DomainID, access: DeviceAccess, owner: borrowing Owner
+    ) {
+        self.init(words: RegionWords(start: start.rawValue, count: count, key: RegionWords.key(domain, access)))
+    }
+
+    /// A part of the region; ``none`` where it is not all inside, or empty. So a cargo lends one mapping as several regions.
+    ///
+    /// - Parameters:
+    ///   - offset: bytes into the region.
+    ///   - count: bytes.
+    @inlinable @_lifetime(copy self)
+    public func part(from offset: UInt64, count: UInt64) -> Region {
+        guard count > 0, offset <= words.count, count <= words.count &- offset else { return .none }
+        return Region(words: RegionWords(start: words.start &+ offset, count: count, key: words.key))
+    }
+
+    /// The region that reaches nothing.
+    @inlinable
+    public static var none: Region {
+        @_lifetime(immortal) get { Region(words: .none) }
+    }
+}

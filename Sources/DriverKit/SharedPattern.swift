@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A claim that every bit pattern of `T`'s size is a valid `T`. Only an unsafe initializer makes one.
+public struct EveryPattern<T: ~Copyable>: Sendable {
+    /// The caller vouches that every bit pattern is a valid value, padding included: true of integers, floating point and of C structures of
+    /// them; false of `Bool`, of enums and of anything with a reference or a pointer.
+    @unsafe @inlinable
+    public init() {}
+}
+
+/// What may be read from memory that a device, a peer process or a file also writes: a type of which every bit pattern is a valid value.
+///
+/// A device writes what it likes. An enum or a `Bool` that was read from such memory would be undefined behaviour, so `BitwiseCopyable`
+/// is not enough. A conformance states the claim once, where it is declared:
+///
+/// ```swift
+/// extension Completion: SharedPattern {
+///     static var bitValidity: EveryPattern<Completion> { unsafe EveryPattern() }
+/// }
+/// ```
+public protocol SharedPattern: BitwiseCopyable {
+    /// Evaluated when a ring over the type is made.
+    static var bitValidity: EveryPattern<Self> { get }
+}
+
+// SAFETY, for each of these: a fixed-width integer has no invalid pattern and no padding.
+extension UInt8: SharedPattern { @inlinable public static var bitValidity: EveryPattern<UInt8> { unsafe EveryPattern() } }
+extension UInt16: SharedPattern { @inlinable public static var bitValidity: EveryPattern<UInt16> { unsafe EveryPattern() } }
+extension UInt32: SharedPattern { @inlinable public static var bitValidity: EveryPattern<UInt32> { unsafe EveryPattern() } }
+extension UInt64: SharedPattern { @inlinable public static var bitValidity: EveryPattern<UInt64> { unsafe EveryPattern() } }
+extension Int8: SharedPattern { @inlinable public static var bitValidity: EveryPattern<Int8> { unsafe EveryPattern() } }
+extension Int16: SharedPattern { @inlinable public static var bitValidity: EveryPattern<Int16> { unsafe EveryPattern() } }
+extension Int32: SharedPattern { @inlinable public static var bitValidity: EveryPattern<Int32> { unsafe EveryPattern() } }
+extension Int64: SharedPattern { @inlinable public static var bitValidity: EveryPattern<Int64> { unsafe EveryPattern() } }

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DMATypes
+
+/// What an engine reports of one transaction. Untrusted: the channel checks every field.
+@frozen
+public struct Completion: Equatable, Sendable {
+    /// The tag that `enqueue` was given.
+    public var tag: UInt32
+    /// A ``TransactionStatus`` raw value; others count as an engine failure.
+    public var status: UInt8
+    /// Whether this is one period of a cyclic transaction that goes on, not its end.
+    public var isPeriod: Bool
+    /// The device's own status word, 0 for success: an NVMe status field, IOAT's CHANERR, the kernel's errno. Shown, never interpreted.
+    public var deviceStatus: UInt32
+    /// Bytes not moved.
+    public var residue: UInt64
+    /// The CRC, the validation bits, or the number of periods since the start, as the operation defines.
+    public var value: UInt64
+
+    /// The report of the transaction that was enqueued with `tag`.
+    @inlinable
+    public init(
+        tag: UInt32, status: TransactionStatus = .complete, deviceStatus: UInt32 = 0, isPeriod: Bool = false,
+        residue: UInt64 = 0, value: UInt64 = 0
+    ) {
+        self.tag = tag
+        self.status = status.rawValue
+        self.isPeriod = isPeriod
+        self.deviceStatus = deviceStatus
+        self.residue = residue
+        self.value = value
+    }
+}
+
+/// What became of a descriptor that an engine was given.
+@frozen
+public enum EnqueueResult: Equatable, Sendable {
+    /// It is queued behind those before it.
+    case accepted
+    /// There is no room now; there will be once a transaction has completed.
+    case full
+    /// The engine cannot do it, now or later, for this reason.
+    case refused(DMAError)
+    /// The device has been removed or no longer answers; it accepts nothing any more.
+    case deviceGone
+}
+
+/// Which addresses an engine's descriptors hold.
+@frozen
+public enum EngineAddressing: Hashable, Sendable {
+    /// This process's own virtual addresses: CPU threads, the kernel. Any domain that does not translate fits.
+    case cpu
+    /// Bus addresses of this domain, which translates or belongs to one device.
+    case bus(DomainID)
+}
+
+/// In which order an engine reports completions (rule 9).
+@frozen
+public enum CompletionOrder: UInt8, Hashable, Sendable {
+    /// The order of submission. A channel finds the slot of the next completion by counting.
+    case inOrder
+    /// Any order. A channel keeps a list of free slots.
+    case outOfOrder
+    /// Known only at run time, from ``Capabilities/completesInOrder``.
+    case dynamic
+}

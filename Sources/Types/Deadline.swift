@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+
+/// A point of the monotonic clock, in nanoseconds: by when something should have happened.
+@frozen
+public struct Deadline: Hashable, Comparable, Sendable {
+    /// CLOCK_MONOTONIC, nanoseconds.
+    public let nanoseconds: Int64
+    /// The point `nanoseconds` of CLOCK_MONOTONIC.
+    @inlinable public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
+
+    /// The present moment.
+    public static var now: Deadline { Deadline(nanoseconds: cdma_monotonic_nanoseconds()) }
+    /// Never: later than every moment.
+    @inlinable public static var never: Deadline { Deadline(nanoseconds: .max) }
+
+    /// `nanoseconds` from now; negative numbers are in the past, sums that leave the range are ``never``.
+    public static func after(nanoseconds: Int64) -> Deadline {
+        let (sum, overflow) = cdma_monotonic_nanoseconds().addingReportingOverflow(nanoseconds)
+        // The clock is not negative, so that only a positive number can overflow.
+        return overflow ? .never : Deadline(nanoseconds: sum)
+    }
+    /// `milliseconds` from now.
+    public static func after(milliseconds: Int64) -> Deadline {
+        let (product, overflow) = milliseconds.multipliedReportingOverflow(by: 1_000_000)
+        return after(nanoseconds: overflow ? (milliseconds < 0 ? .min : .max) : product)
+    }
+    /// Nanoseconds from here to `later`: 0 where `later` is not later, and exact over the whole range.
+    @inlinable
+    public func nanoseconds(until later: Deadline) -> UInt64 {
+        later > self ? UInt64(bitPattern: later.nanoseconds &- nanoseconds) : 0
+    }
+    @inlinable public static func < (left: Deadline, right: Deadline) -> Bool { left.nanoseconds < right.nanoseconds }
+}

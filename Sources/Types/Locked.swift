@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import CDMA
+
+/// A value that one thread at a time may use: for the cold paths, where mappings are made and tasks wait.
+///
+/// The one kind of lock of the package. Not Synchronization's Mutex, because the thread sanitizer takes whatever that guards for a race:
+/// it sees these atomics, so its reports mean something. Not the C library's, which costs a suspension ninety instructions.
+/// Source: U. Drepper, "Futexes Are Tricky", the second mutex: 0 free, 1 taken, 2 taken and a thread may sleep.
+// SAFETY: `value` is accessed only between taking and releasing the lock, so that sending or sharing this value shares nothing unguarded.
+@safe
+package struct Locked<Value>: ~Copyable, @unchecked Sendable {
+    @usableFromInline package let word: UnsafeMutablePointer<UInt32>
+    @usableFromInline package let value: UnsafeMutablePointer<Value>
+
+    package init(_ initial: sending Value) {
+        // SAFETY: two allocations that only this value knows, initialized here and freed in `deinit`.
+        unsafe word = .allocate(capacity: 1)
+        unsafe word.initialize(to: 0)
+        unsafe value = .allocate(capacity: 1)
+        unsafe value.initialize(to: initial)
+    }
+
+    deinit {
+        // SAFETY: a noncopyable value ends once, and nothing borrows it then.
+        unsafe value.deinitialize(count: 1)
+        unsafe value.deallocate()
+        unsafe word.deallocate()
+    }
+
+    /// Runs `body` with the value. Not reentrant: `body` must not call this lock again.
+    @inlinable @inline(__always)
+    package func withLock<R: ~Copyable, Failure: Error>(
+        _ body: (inout Value) throws(Failure) -> sending R
+    ) throws(Failure) -> sending R {
+        // SAFETY: both pointers are valid as long as `self`; the lock makes the access to `value` exclusive.
+        if unsafe !cdma_compare_exchange32(word, 0, 1) { takeSlowly() }
+        defer { if unsafe cdma_exchange32(word, 0) == 2 { unsafe cdma_futex_wake(word, 1) } }
+        return try unsafe body(&value.pointee)
+    }
+
+    @inline(never) @usableFromInline
+    package func takeSlowly() {
+        // A bounded sleep: a lost wake-up costs a second, not a hang.
+        // SAFETY: `word` is valid as long as `self`, and is accessed by atomics alone.
+        while unsafe cdma_exchange32(word, 2) != 0 { unsafe cdma_futex_wait(word, 2, 1_000_000_000) }
+    }
+}
