@@ -57,7 +57,8 @@ let package = Package(
             swiftSettings: house),
         .target(name: "DMAThreads", dependencies: ["DMATypes"], path: "Sources/Threads", swiftSettings: house),
         .testTarget(
-            name: "DMAThreadsTests", dependencies: ["DMACore", "DMAEngineKit", "DMAThreads"], path: "Tests/ThreadsTests", swiftSettings: house),
+            name: "DMAThreadsTests", dependencies: ["DMACore", "DMAEngineKit", "DMAThreads"], path: "Tests/ThreadsTests",
+            swiftSettings: house),
         .target(
             name: "DMACPUEngine",
             dependencies: [
@@ -66,7 +67,8 @@ let package = Package(
             ],
             path: "Sources/Engines/CPU", swiftSettings: house),
         .target(
-            name: "DMAIOUringEngine", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAThreads"], path: "Sources/Engines/IOUring",
+            name: "DMAIOUringEngine", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAThreads"],
+            path: "Sources/Engines/IOUring",
             swiftSettings: house),
         .target(
             name: "DMA", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMACPUEngine", "DMAIOUringEngine", "DMAThreads"],
@@ -79,7 +81,8 @@ let package = Package(
         .target(
             name: "DMABench",
             dependencies: [
-                "CDMA", "DMA", "DMACore", "DMAEngineKit", "DMAThreads", .product(name: "Histogram", package: "hdrhistogram-swift"),
+                "CDMA", "DMA", "DMACore", "DMAEngineKit", "DMAThreads",
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
                 .product(name: "Yams", package: "Yams"),
             ],
             path: "Sources/Bench", swiftSettings: house),
@@ -88,7 +91,8 @@ let package = Package(
             name: "DMALogging", dependencies: ["DMACore", "DMAEngineKit", .product(name: "Logging", package: "swift-log")],
             path: "Sources/Adapters/Logging", swiftSettings: house),
         .target(
-            name: "DMAMetrics", dependencies: ["DMACore", "DMAEngineKit", .product(name: "CoreMetrics", package: "swift-metrics")],
+            name: "DMAMetrics",
+            dependencies: ["DMACore", "DMAEngineKit", .product(name: "CoreMetrics", package: "swift-metrics")],
             path: "Sources/Adapters/Metrics", swiftSettings: house),
         .target(
             name: "DMAServiceLifecycle",
@@ -111,7 +115,8 @@ let package = Package(
             ],
             path: "Tests/ToolTests", swiftSettings: house),
         .testTarget(
-            name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore", "DMAEngineKit", "DMATestSupport"], path: "Tests/BenchTests",
+            name: "DMABenchTests", dependencies: ["DMA", "DMABench", "DMACore", "DMAEngineKit", "DMATestSupport"],
+            path: "Tests/BenchTests",
             swiftSettings: house),
         .testTarget(
             name: "DMAReportTests", dependencies: ["DMABench", "DMAReport", "DMATestSupport"], path: "Tests/ReportTests",
@@ -126,7 +131,8 @@ let package = Package(
         .testTarget(
             name: "DMASelfTestTests",
             dependencies: [
-                "DMA", "DMAConformance", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAIOUringEngine", "DMASelfTest", "DMATestSupport",
+                "DMA", "DMAConformance", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAIOUringEngine", "DMASelfTest",
+                "DMATestSupport",
             ],
             path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(
@@ -136,49 +142,42 @@ let package = Package(
         // Programs, loop disks, folders and seeds for tests.
         .target(name: "DMATestSupport", path: "Tests/Support", swiftSettings: house),
         .target(
-            name: "ScriptedEngines", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAThreads"], path: "Tests/ScriptedEngines",
+            name: "ScriptedEngines", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAThreads"],
+            path: "Tests/ScriptedEngines",
             swiftSettings: house),
-        // Random programs and inputs; the driver runs them by a seed or under libFuzzer.
         .target(
-            name: "DMAFuzz", dependencies: [
-                "DMA", "DMABench", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest",
-                "ScriptedEngines",
-            ],
-            path: "Fuzz/Entries", swiftSettings: house),
-        .executableTarget(name: "dma-fuzz", dependencies: ["DMAFuzz"], path: "Fuzz/Driver", swiftSettings: house),
-        .testTarget(
-            name: "DMAFuzzTests", dependencies: ["DMAFuzz", "DMACore", "DMAEngineKit", "ScriptedEngines"], path: "Fuzz/Tests",
-            swiftSettings: house),
-        .target(name: "DMAConformance", dependencies: ["DMACore", "DMAEngineKit"], path: "Sources/Conformance", swiftSettings: house),
+            name: "DMAConformance", dependencies: ["DMACore", "DMAEngineKit"], path: "Sources/Conformance", swiftSettings: house
+        ),
         .target(name: "CountedRing", path: "Benchmarks/Counted/C"),
         .executableTarget(
             name: "dma-counted",
             dependencies: ["CountedRing", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAIOUringEngine", "ScriptedEngines"],
             path: "Benchmarks/Counted/Swift", swiftSettings: house),
         .executableTarget(
-            name: "dma-benchmark-storage", dependencies: ["DMACore", "DMAEngineKit", "DMAIOUringEngine"], path: "Benchmarks/storage/Swift",
+            name: "dma-benchmark-storage", dependencies: ["DMACore", "DMAEngineKit", "DMAIOUringEngine"],
+            path: "Benchmarks/storage/Swift",
             swiftSettings: house),
         .target(name: "BenchmarkPeers", path: "Benchmarks/CPU/Peers"),
         .executableTarget(
             name: "dma-benchmark-cpu", dependencies: ["BenchmarkPeers", "DMACPUEngine", "DMACore", "DMAEngineKit"],
             path: "Benchmarks/CPU/Swift", swiftSettings: house),
         .testTarget(
-            name: "DMACoreTests", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMADriverKit", "DMATestSupport"], path: "Tests/CoreTests",
+            name: "DMACoreTests", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMADriverKit", "DMATestSupport"],
+            path: "Tests/CoreTests",
             exclude: ["Channel"],
             swiftSettings: house),
         // Apart, because the scripted engines' module brings CDMA's view of the C library with it.
         .testTarget(
-            name: "DMAChannelTests", dependencies: ["DMACore", "DMAEngineKit", "ScriptedEngines"], path: "Tests/CoreTests/Channel",
-            swiftSettings: house),
-        .testTarget(
-            name: "DMAModesTests", dependencies: ["DMACore", "DMAEngineKit", "ScriptedEngines"], path: "Tests/ModesTests",
+            name: "DMAChannelTests", dependencies: ["DMACore", "DMAEngineKit", "ScriptedEngines"],
+            path: "Tests/CoreTests/Channel",
             swiftSettings: house),
         .testTarget(
             name: "DMAConformanceTests", dependencies: ["DMAConformance", "DMACore", "DMAEngineKit", "ScriptedEngines"],
             path: "Tests/ConformanceTests", swiftSettings: house),
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(
-            name: "DMACompileFailTests", dependencies: ["DMACore", "DMAEngineKit", "DMATestSupport"], path: "Tests/CompileFailTests",
+            name: "DMACompileFailTests", dependencies: ["DMACore", "DMAEngineKit", "DMATestSupport"],
+            path: "Tests/CompileFailTests",
             swiftSettings: house),
         // Takes io_uring away from a test's process.
         .target(name: "ForbiddenSystemCalls", path: "Tests/ForbiddenSystemCalls"),
@@ -194,6 +193,23 @@ let package = Package(
     ]
 )
 
+// Random programs and inputs, which Scripts/test runs by a seed and Scripts/fuzz under libFuzzer.
+package.targets += [
+    .target(
+        name: "DMAFuzz",
+        dependencies: [
+            "DMA", "DMABench", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest", "ScriptedEngines",
+        ],
+        path: "Fuzz/Entries", swiftSettings: house),
+    .executableTarget(name: "dma-fuzz", dependencies: ["DMAFuzz"], path: "Fuzz/Driver", swiftSettings: house),
+    .testTarget(
+        name: "DMAFuzzTests", dependencies: ["DMAFuzz", "DMACore", "DMAEngineKit", "ScriptedEngines"], path: "Fuzz/Tests",
+        swiftSettings: house),
+    .testTarget(
+        name: "DMAModesTests", dependencies: ["DMACore", "DMAEngineKit", "ScriptedEngines"], path: "Tests/ModesTests",
+        swiftSettings: house),
+]
+
 // The guide's programs, which Scripts/test builds, runs and compares with the text.
 package.targets += ["FirstCopy", "Copies", "Buffers", "Channels", "Modes", "Errors"].map { folder in
     let name = folder.reduce(into: "example") { name, letter in
@@ -207,7 +223,8 @@ package.targets += ["FirstCopy", "Copies", "Buffers", "Channels", "Modes", "Erro
 // would cost minutes each time, and is not looked at.
 if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
     let rooms: Set = [
-        "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMAThreads", "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests",
+        "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMAThreads", "DMAThreadsTests", "DMACPUEngine",
+        "DMACoreTests", "DMACPUEngineTests",
         "DMATestSupport",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }

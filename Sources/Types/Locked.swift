@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import CDMA
+internal import CDMA
 
 /// A value that one thread at a time may use: for the cold paths, where mappings are made and tasks wait.
 ///

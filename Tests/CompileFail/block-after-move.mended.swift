@@ -4,8 +4,8 @@ import DMACore
 
 func give(_ block: consuming Block) {}
 
-func misuse(block: consuming Block) -> UInt64 {
-    let region = block.region(at: 0)
+func misuse(block: consuming Block) -> Int {
+    let count = block.count
     give(block)
-    return region.count
+    return count
 }

@@ -5,7 +5,7 @@ import DMACore
 
 func give(_ block: consuming Block) {}
 
-func misuse(block: consuming Block) -> Region {
+func misuse(block: consuming Block) -> Int {
     give(block)
-    return block.region(at: 0)
+    return block.count
 }

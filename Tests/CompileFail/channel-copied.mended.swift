@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A channel is exclusive (rule 1).
 import DMACore
+import DMAEngineKit
 
 typealias Two = Pair<MappedBuffer, MappedBuffer>
 

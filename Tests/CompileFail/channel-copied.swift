@@ -2,6 +2,7 @@
 // A channel is exclusive (rule 1).
 // expect: 'channel' consumed more than once
 import DMACore
+import DMAEngineKit
 
 typealias Two = Pair<MappedBuffer, MappedBuffer>
 

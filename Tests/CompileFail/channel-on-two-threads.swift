@@ -2,6 +2,7 @@
 // One thread at a time uses a channel.
 // expect: passing closure as a 'sending' parameter risks causing data races
 import DMACore
+import DMAEngineKit
 
 func misuse<E: Engine & ~Copyable & SendableMetatype>(channel: consuming Channel<E, NoCargo>) {
     var box: Channel<E, NoCargo>? = channel

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A prepared transaction is submitted once (rule 4).
 import DMACore
+import DMAEngineKit
 
 typealias Two = Pair<MappedBuffer, MappedBuffer>
 

@@ -2,6 +2,7 @@
 // A prepared transaction is submitted once (rule 4).
 // expect: 'transaction' consumed more than once
 import DMACore
+import DMAEngineKit
 
 typealias Two = Pair<MappedBuffer, MappedBuffer>
 

@@ -2,9 +2,10 @@
 // A period of a ring is lent inside the closure (rule 22).
 // expect: escaping closure captures 'inout' parameter 'view'
 import DMACore
+import DMAEngineKit
 
-func misuse<E: Engine & ~Copyable>(ring: inout CyclicRing<E>) -> Int {
-    let outcome = ring.withNextPeriod { view -> () -> Int in { view.count } }
+func misuse<E: Engine & ~Copyable>(ring: inout CyclicRing<E>) throws(DMAError) -> Int {
+    let outcome = try ring.withNextPeriod { view -> () -> Int in { view.count } }
     if case .intact(let later) = outcome { return later() }
     return 0
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is in flight is read when its completion was taken (rules 6 and 34).
 import DMACore
+import DMAEngineKit
 
 typealias Two = Pair<MappedBuffer, MappedBuffer>
 

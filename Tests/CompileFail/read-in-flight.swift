@@ -2,6 +2,7 @@
 // What is in flight is read when its completion was taken (rules 6 and 34).
 // expect: 'target' used after consume
 import DMACore
+import DMAEngineKit
 
 typealias Two = Pair<MappedBuffer, MappedBuffer>
 

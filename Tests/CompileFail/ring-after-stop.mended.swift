@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A ring that was stopped is over (rule 22).
 import DMACore
+import DMAEngineKit
 
 func misuse<E: Engine & ~Copyable>(ring: consuming CyclicRing<E>) throws(DMAError) -> UInt64 {
-    let completed = ring.completed()
-    let memory = try ring.stop()
+    let completed = try ring.completed()
+    let memory = try ring.stop().takeMemory()
     return completed + UInt64(memory.count)
 }

@@ -2,8 +2,9 @@
 // A ring that was stopped is over (rule 22).
 // expect: 'ring' used after consume
 import DMACore
+import DMAEngineKit
 
 func misuse<E: Engine & ~Copyable>(ring: consuming CyclicRing<E>) throws(DMAError) -> UInt64 {
-    let memory = try ring.stop()
-    return ring.completed() + UInt64(memory.count)
+    let memory = try ring.stop().takeMemory()
+    return try ring.completed() + UInt64(memory.count)
 }

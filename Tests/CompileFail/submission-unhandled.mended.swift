@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A submission is looked at: a refused one holds the cargo (rule 4).
 import DMACore
+import DMAEngineKit
 
 typealias Two = Pair<MappedBuffer, MappedBuffer>
 

@@ -2,6 +2,7 @@
 // A submission is looked at: a refused one holds the cargo (rule 4).
 // expect: result of call to 'submit' is unused
 import DMACore
+import DMAEngineKit
 
 typealias Two = Pair<MappedBuffer, MappedBuffer>
 

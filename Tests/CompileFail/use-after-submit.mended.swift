@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // After submit the cargo is the channel's (rule 6).
 import DMACore
+import DMAEngineKit
 
 typealias Two = Pair<MappedBuffer, MappedBuffer>
 

@@ -2,6 +2,7 @@
 // After submit the cargo is the channel's (rule 6).
 // expect: 'cargo' used after consume
 import DMACore
+import DMAEngineKit
 
 typealias Two = Pair<MappedBuffer, MappedBuffer>
 

@@ -393,6 +393,8 @@ extension Bench where E: ~Copyable {
         }
         expect(moved == image, "the pieces do not make the whole")
         expect(domain.statistics.bounces == 2, "\(domain.statistics.bounces) bounces counted, 2 expected")
+        expect(domain.statistics.bouncedBytes == counted, "a reader of bounced memory copied it")
+        try cargo.elements.withMutableElement(at: 1) { buffer throws(DMAError) in try buffer.syncForCPU() }
         let counts = (counted, domain.statistics.bouncedBytes)
         expect(counts.1 == counts.0 + UInt64(count), "a sync of \(count) bytes counted \(counts.1 - counts.0)")
         cargo.elements.removeAll()

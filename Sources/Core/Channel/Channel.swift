@@ -345,7 +345,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 operation.detail, cargo)
         }
         // SAFETY: `resolve` has checked every address against the cargo, which the channel owns until the engine is done with it.
-        let result = unsafe engine.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: sequence))
+        let result = unsafe engine.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: sequence & limits.tagMask))
         guard case .accepted = result else { return .refused(engineRefused(result), cargo) }
         return .queued(
             accept(

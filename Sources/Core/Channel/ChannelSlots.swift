@@ -20,9 +20,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             return nextSequence &+ ((slot &- nextSequence) & limits.indexMask)
         }
         if table.sequence(Int(nextSequence & limits.indexMask)) == SlotRecord.idle { return nextSequence }
-        // Cookies follow each other without a gap, unless a transaction was taken or reserved out of turn: then a slot that is taken
-        // means that all are.
-        if done.isEmpty, reserved.isEmpty, lastSkip < expectedSequence { return nil }
+        // Cookies in flight follow each other without a gap, so that a slot that is taken means that all are; unless a transaction was taken,
+        // reserved or reported out of turn.
+        if done.isEmpty, reserved.isEmpty, faultCounts.outOfOrder == 0, lastSkip < expectedSequence { return nil }
         for step in 1..<UInt64(max(limits.slots, 1)) {
             let sequence = nextSequence &+ step
             if table.sequence(Int(sequence & limits.indexMask)) == SlotRecord.idle {

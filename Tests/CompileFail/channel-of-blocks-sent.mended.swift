@@ -1,9 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-// A channel that carries blocks stays where their pool is (rule 38).
-import DMACore
-
-func needsSendable<T: Sendable & ~Copyable>(_ value: consuming T) {}
-
-func misuse(finished: consuming Finished<MappedBuffer>) {
-    needsSendable(finished)
-}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// A cargo cannot remember a region of something that it does not own.
+// expect: has non-Escapable type 'Region'
+import DMACore
+
+struct Stale: ~Copyable, Cargo {
+    let kept: Region
+    var regionCount: Int { 1 }
+    @_lifetime(borrow self)
+    func region(at index: Int) -> Region { kept }
+}
