@@ -9,23 +9,27 @@ struct Child {
     /// What it printed.
     let lines: [Substring]
 
+    /// - Parameter arguments: words without a quote.
     init(_ arguments: [String]) {
-        let process = Process()
-        process.executableURL = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
-        process.arguments = arguments
-        var environment = ProcessInfo.processInfo.environment
-        // A crash ends at once; the input is what is wanted.
-        environment["SWIFT_BACKTRACE"] = environment["SWIFT_BACKTRACE"] ?? "enable=no"
-        process.environment = environment
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        do { try process.run() } catch {
+        let program = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().path
+        // A crash ends at once; the input is what is wanted. Not by Foundation's Process, which the leak checks report.
+        let words = (["exec", "env", "SWIFT_BACKTRACE=enable=no", program] + arguments).map { "'\($0)'" }
+        let command = words.joined(separator: " ").replacingOccurrences(of: "'exec'", with: "exec")
+        // SAFETY: the stream is closed once, below, and not used after that.
+        guard let stream = unsafe popen(command, "r") else {
             (code, lines) = (127, [])
             return
         }
-        let output = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        code = process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
+        var output: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            // SAFETY: the call writes at most the array's own length, and says how much of it.
+            let count = unsafe fread(&piece, 1, piece.count, stream)
+            if count == 0 { break }
+            output += piece.prefix(count)
+        }
+        let status = unsafe pclose(stream)
+        code = (status & 0x7f) == 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f)
         lines = String(decoding: output, as: UTF8.self).split(separator: "\n")
     }
 }
