@@ -59,6 +59,18 @@ struct InFlightTableTests {
         #expect(table.count == 0 && table.faults.total == 0)
     }
 
+    @Test("an engine is given no more bits than it returns, however many pieces there were")
+    func bits() throws {
+        var table = try table(depth: 3)
+        for round in 0..<70_000 as Range<UInt32> {
+            let tag = try start(&table, entry(round))
+            guard tag <= 0xffff, table.settle(Completion(tag: tag)) != .refused else {
+                Issue.record("tag \(tag) in round \(round)")
+                return
+            }
+        }
+    }
+
     @Test("before it was issued, nothing is over")
     func beforeIssue() throws {
         var table = try table()

@@ -75,11 +75,14 @@ struct InFlightTable {
     /// Reports that an honest engine can have at once, and some: a bound on how many are looked at.
     var mostReports: Int { 2 * slots.count + 16 }
 
+    /// As many bits as the engine returns.
+    private func given(_ sequence: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: sequence & tagMask) }
+
     /// The tag for the next descriptor, or nil where none has room. ``enter(_:as:)`` follows where the engine takes it.
     mutating func nextTag() -> UInt32? {
         guard count < depth else { return nil }
         while slots[Int(nextSequence & indexMask)].sequence != Self.idle { nextSequence &+= 1 }
-        return UInt32(truncatingIfNeeded: nextSequence)
+        return given(nextSequence)
     }
 
     /// The engine has taken the descriptor that it was offered under the last ``nextTag()``.
@@ -96,7 +99,7 @@ struct InFlightTable {
     /// The engine's tag of the entry that the client knows as `tag`, and the entry; nil where none is in flight whole.
     func whole(_ tag: UInt32) -> (tag: UInt32, entry: Entry)? {
         for slot in slots where slot.sequence != Self.idle && !slot.entry.isPiece && slot.entry.tag == tag {
-            return (UInt32(truncatingIfNeeded: slot.sequence), slot.entry)
+            return (given(slot.sequence), slot.entry)
         }
         return nil
     }

@@ -301,6 +301,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     }
 
     public mutating func wait(until deadline: Deadline) -> Bool {
+        if refused != nil { return true }
         if hasPiece || inFlight.wholes > 0 || issued == 0 { return base.wait(until: deadline) }
         if case .demand(let line) = scheduler.mode { return line.wait(until: deadline) }
         guard let due = scheduler.restEnd else { return true }
