@@ -7,12 +7,9 @@ public import DMATypes
 public struct Completion: Equatable, Sendable {
     /// The tag that `enqueue` was given.
     public var tag: UInt32
-    /// A ``TransactionStatus`` raw value; others count as an engine failure.
-    public var status: UInt8
-    /// Whether this is one period of a cyclic transaction that goes on, not its end.
-    public var isPeriod: Bool
-    /// The device's own status word, 0 for success: an NVMe status field, IOAT's CHANERR, the kernel's errno. Shown, never interpreted.
-    public var deviceStatus: UInt32
+    /// The status in the lowest byte, whether it is a period in the next, the device's status word above: 0 where the transaction is simply
+    /// complete, which is one comparison.
+    @usableFromInline var outcome: UInt64
     /// Bytes not moved.
     public var residue: UInt64
     /// The CRC, the validation bits, or the number of periods since the start, as the operation defines.
@@ -25,12 +22,32 @@ public struct Completion: Equatable, Sendable {
         residue: UInt64 = 0, value: UInt64 = 0
     ) {
         self.tag = tag
-        self.status = status.rawValue
-        self.isPeriod = isPeriod
-        self.deviceStatus = deviceStatus
+        outcome = UInt64(status.rawValue) | (isPeriod ? 0x100 : 0) | UInt64(deviceStatus) << 32
         self.residue = residue
         self.value = value
     }
+
+    /// A ``TransactionStatus`` raw value; others count as an engine failure.
+    @inlinable
+    public var status: UInt8 {
+        get { UInt8(truncatingIfNeeded: outcome) }
+        set { outcome = outcome & ~0xff | UInt64(newValue) }
+    }
+    /// Whether this is one period of a cyclic transaction that goes on, not its end.
+    @inlinable
+    public var isPeriod: Bool {
+        get { outcome & 0x100 != 0 }
+        set { outcome = outcome & ~0x100 | (newValue ? 0x100 : 0) }
+    }
+    /// The device's own status word, 0 for success: an NVMe status field, IOAT's CHANERR, the kernel's errno. Shown, never interpreted.
+    @inlinable
+    public var deviceStatus: UInt32 {
+        get { UInt32(truncatingIfNeeded: outcome >> 32) }
+        set { outcome = outcome & 0xffff_ffff | UInt64(newValue) << 32 }
+    }
+    /// Whether the transaction is complete, whole and without a device status: what nearly every completion is.
+    @inlinable
+    public var isPlain: Bool { outcome | residue == 0 }
 }
 
 /// What became of a descriptor that an engine was given.

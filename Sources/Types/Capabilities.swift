@@ -43,8 +43,8 @@ public struct Capabilities: Equatable, Sendable {
     public var extendsWhileRunning: Bool
     /// Whether ``DescriptorFlags/interrupt`` wakes a waiter; where not, waiting polls.
     public var hasInterrupts: Bool
-    /// Bits of a tag, 16…32: of those that the engine is given, and that come back in a completion. What is left beside the slot's number
-    /// tells a late completion from a current one.
+    /// Bits of a tag that come back in a completion: the low 16…32 of the 32 that the engine is given. What is left of them beside the slot's
+    /// number tells a late completion from a current one. An engine that keeps something by tag keeps it by these bits.
     public var tagBits: Int
     /// Levels that a channel's priority can have; 1 where there is no choice.
     public var priorities: Int

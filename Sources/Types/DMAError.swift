@@ -14,10 +14,8 @@ public struct DMAError: Error, Equatable, Sendable {
     public let asked: UInt64
     /// What the device, the kernel or the contract allows, in the same unit. Zero where `code` takes none.
     public let limit: UInt64
-    /// The kernel's error number, or zero.
-    public let errno: Int32
-    /// The device's own status word, or zero.
-    public let deviceStatus: UInt32
+    /// `errno` below, the device's status above: one word, because a submission that carries another is no longer kept in registers.
+    @usableFromInline let statusWords: UInt64
 
     /// An error with the numbers that its sentences name; those that `code` has no use for are ignored.
     @inlinable
@@ -25,9 +23,13 @@ public struct DMAError: Error, Equatable, Sendable {
         self.code = code
         self.asked = asked
         self.limit = limit
-        self.errno = errno
-        self.deviceStatus = deviceStatus
+        statusWords = UInt64(UInt32(bitPattern: errno)) | UInt64(deviceStatus) << 32
     }
+
+    /// The kernel's error number, or zero.
+    @inlinable public var errno: Int32 { Int32(bitPattern: UInt32(truncatingIfNeeded: statusWords)) }
+    /// The device's own status word, or zero.
+    @inlinable public var deviceStatus: UInt32 { UInt32(truncatingIfNeeded: statusWords >> 32) }
 }
 
 extension DMAError {

@@ -57,6 +57,8 @@ public struct QueuePairEngine: ~Copyable, Engine {
 
     @unsafe public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         guard open.count < Int(entries) else { return .full }
+        // A command's identifier has 16 bits.
+        let tag = tag & 0xffff
         // The slot is the host's: fewer commands are open than there are entries, and the device has read those before.
         let command = unsafe device.commands + Int(tail % entries) * QueuePairDevice.commandStride
         unsafe command.storeBytes(of: tag, as: UInt32.self)
@@ -114,7 +116,9 @@ public struct QueuePairEngine: ~Copyable, Engine {
         return true
     }
 
-    public mutating func residue(of tag: UInt32) -> UInt64? { device.residue(of: tag) ?? open[tag]?.count }
+    public mutating func residue(of tag: UInt32) -> UInt64? {
+        device.residue(of: tag & 0xffff) ?? open[tag & 0xffff]?.count
+    }
 
     public mutating func wait(until deadline: Deadline) -> Bool {
         let seen = device.line.count

@@ -16,6 +16,8 @@ static inline __attribute__((always_inline)) uint32_t cdma_fork_generation(void)
 }
 
 // Memory that a device may write is not inherited: a child would share or copy pages under a running device.
+// A child process sees zeros there: so that it finds no channel ready. Linux 4.14; before that, -EINVAL.
+static inline int cdma_wipe_on_fork(void *p, size_t length) { return madvise(p, length, MADV_WIPEONFORK) ? -errno : 0; }
 static inline int cdma_do_not_inherit(void *p, size_t length) { return madvise(p, length, MADV_DONTFORK) ? -errno : 0; }
 
 #endif

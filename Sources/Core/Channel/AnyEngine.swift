@@ -9,52 +9,59 @@ public import DMAEngineKit
 /// go through a class.
 @frozen @safe
 public struct AnyEngine: ~Copyable, Engine {
+    /// The engine, behind the place for what its functions answer beside their results: see ``AnyAnswer``.
     @usableFromInline let engine: UnsafeMutableRawPointer
-    @usableFromInline let enqueueFunction: (UnsafeMutableRawPointer, UnsafePointer<Descriptor>, UInt32, UnsafeMutablePointer<AnyAnswer>) -> UInt8
+    /// Enqueues what has no operand list and no detail. Everything fits in registers: tag, flags and kind in one word, then source,
+    /// destination, count and value.
+    @usableFromInline let enqueuePlain: (UnsafeMutableRawPointer, UInt64, UInt64, UInt64, UInt64, UInt64) -> UInt8
+    @usableFromInline let enqueueFull: (UnsafeMutableRawPointer, UnsafePointer<Descriptor>, UInt32) -> UInt8
     @usableFromInline let issueFunction: (UnsafeMutableRawPointer) -> Void
-    @usableFromInline let nextFunction: (UnsafeMutableRawPointer, UnsafeMutablePointer<AnyAnswer>) -> Bool
-    /// Where the functions put what does not fit in a register: kept, so that no call has to make an empty one first.
-    @usableFromInline let answer: UnsafeMutablePointer<AnyAnswer>
+    @usableFromInline let nextFunction: (UnsafeMutableRawPointer) -> AnyCompletion
     @usableFromInline let table: EngineTable
 
     /// Takes an engine in.
     @inlinable
     public init<E: Engine & ~Copyable>(_ engine: consuming E) {
-        // SAFETY: the engine is stored in memory of its own, which only this value and its table know; both end together. The functions
-        // are called with that memory alone, and with `answer`, which lives as long.
-        let place = UnsafeMutablePointer<E>.allocate(capacity: 1)
+        // SAFETY: one allocation holds the answer and the engine behind it, aligned for both. Only this value and its table know it, and
+        // both end together. The functions are called with its address alone.
+        let alignment = max(64, MemoryLayout<E>.alignment)
+        let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: alignment + MemoryLayout<E>.stride, alignment: alignment)
+        let place = unsafe (memory + alignment).bindMemory(to: E.self, capacity: 1)
+        unsafe AnyAnswer.of(UnsafeMutableRawPointer(place)).initialize(to: AnyAnswer())
         unsafe place.initialize(to: engine)
         unsafe self.engine = UnsafeMutableRawPointer(place)
-        unsafe enqueueFunction = { engine, descriptor, tag, answer in
-            switch unsafe engine.assumingMemoryBound(to: E.self).pointee.enqueue(descriptor.pointee, tag: tag) {
-            case .accepted: return 0
-            case .full: return 1
-            case .deviceGone: return 2
-            case .refused(let error):
-                unsafe answer.pointee.refusal = error
-                return 3
-            }
+        unsafe enqueuePlain = { engine, words, source, destination, count, value in
+            let descriptor = unsafe Descriptor(
+                kind: unsafeBitCast(UInt8(truncatingIfNeeded: words >> 48), to: OperationKind.self),
+                flags: DescriptorFlags(rawValue: UInt16(truncatingIfNeeded: words >> 32)), source: source,
+                destination: destination, count: count, value: value)
+            return unsafe AnyAnswer.code(
+                engine.assumingMemoryBound(to: E.self).pointee.enqueue(
+                    descriptor, tag: UInt32(truncatingIfNeeded: words)), engine)
+        }
+        unsafe enqueueFull = { engine, descriptor, tag in
+            unsafe AnyAnswer.code(
+                engine.assumingMemoryBound(to: E.self).pointee.enqueue(descriptor.pointee, tag: tag), engine)
         }
         unsafe issueFunction = { engine in unsafe engine.assumingMemoryBound(to: E.self).pointee.issuePending() }
-        unsafe nextFunction = { engine, answer in
-            guard let completion = unsafe engine.assumingMemoryBound(to: E.self).pointee.next() else { return false }
-            unsafe answer.pointee.completion = completion
-            return true
+        unsafe nextFunction = { engine in
+            guard let completion = unsafe engine.assumingMemoryBound(to: E.self).pointee.next() else {
+                return AnyCompletion(word: 0, value: 0)
+            }
+            if completion.isPlain {
+                return AnyCompletion(word: UInt64(completion.tag) | AnyCompletion.plain, value: completion.value)
+            }
+            unsafe AnyAnswer.of(engine).pointee.completion = completion
+            return AnyCompletion(word: AnyCompletion.stored, value: 0)
         }
-        unsafe answer = .allocate(capacity: 1)
-        unsafe answer.initialize(to: AnyAnswer())
-        table = unsafe TypedEngineTable(place)
+        table = unsafe TypedEngineTable(place, memory)
     }
 
     /// The same engine, which holds `owner` until it has ended. No second box is put around it.
     public consuming func owned(by owner: any AnyObject & Sendable) -> AnyEngine {
         table.owners.append(owner)
         return self
-    }
-
-    deinit {
-        // SAFETY: allocated by the initializer, and this value ends once.
-        unsafe answer.deallocate()
     }
 
     public var capabilities: Capabilities { table.capabilities }
@@ -65,19 +72,27 @@ public struct AnyEngine: ~Copyable, Engine {
 
     @unsafe @inlinable @inline(__always)
     public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
-        // SAFETY: the function was made for the type of the engine at this place; the caller vouches for the descriptor.
-        let result = unsafe withUnsafePointer(to: descriptor) { unsafe enqueueFunction(engine, $0, tag, answer) }
-        if result == 0 { return .accepted }
-        return refusal(result)
+        // SAFETY: the functions were made for the type of the engine at this place; the caller vouches for the descriptor.
+        let code: UInt8
+        if descriptor.kind.rawValue <= OperationKind.copyCRC32C.rawValue, unsafe descriptor.metadata == nil {
+            let words =
+                UInt64(tag) | UInt64(descriptor.flags.rawValue) << 32 | UInt64(descriptor.kind.rawValue) << 48
+            code = unsafe enqueuePlain(
+                engine, words, descriptor.source, descriptor.destination, descriptor.count, descriptor.value)
+        } else {
+            code = unsafe withUnsafePointer(to: descriptor) { unsafe enqueueFull(engine, $0, tag) }
+        }
+        if code == 0 { return .accepted }
+        return refusal(code)
     }
 
     @usableFromInline @inline(never)
-    func refusal(_ result: UInt8) -> EnqueueResult {
-        switch result {
+    func refusal(_ code: UInt8) -> EnqueueResult {
+        switch code {
         case 1: .full
         case 2: .deviceGone
-        // SAFETY: `answer` lives as long as `self`.
-        default: .refused(unsafe answer.pointee.refusal)
+        // SAFETY: the answer lives as long as `self`.
+        default: .refused(unsafe AnyAnswer.of(engine).pointee.refusal)
         }
     }
 
@@ -89,7 +104,12 @@ public struct AnyEngine: ~Copyable, Engine {
     @inlinable @inline(__always)
     public mutating func next() -> Completion? {
         // SAFETY: as for `enqueue`.
-        unsafe nextFunction(engine, answer) ? answer.pointee.completion : nil
+        let found = unsafe nextFunction(engine)
+        if found.word & AnyCompletion.plain != 0 {
+            return Completion(tag: UInt32(truncatingIfNeeded: found.word), value: found.value)
+        }
+        if found.word == 0 { return nil }
+        return unsafe AnyAnswer.of(engine).pointee.completion
     }
 
     public mutating func terminate() { table.terminate() }
@@ -116,12 +136,48 @@ public struct AnySettings: Sendable {
     public init(_ settings: some Sendable) { value = settings }
 }
 
-/// What the functions of an ``AnyEngine`` answer beside their result.
+/// What a plain completion is in registers: the tag and a mark, and the value.
+@usableFromInline @frozen
+struct AnyCompletion {
+    @usableFromInline let word: UInt64
+    @usableFromInline let value: UInt64
+    @inlinable
+    init(word: UInt64, value: UInt64) {
+        self.word = word
+        self.value = value
+    }
+    /// The tag is below, and the transaction is complete and whole.
+    @inlinable static var plain: UInt64 { 1 << 32 }
+    /// The completion is in the answer.
+    @inlinable static var stored: UInt64 { 1 << 33 }
+}
+
+/// What the functions of an ``AnyEngine`` answer beside their result. It lies just before the engine.
 @usableFromInline @frozen
 struct AnyAnswer {
     @usableFromInline var completion = Completion(tag: 0)
     @usableFromInline var refusal = DMAError(.engineFailed)
     @inlinable init() {}
+
+    @unsafe @inlinable
+    static func of(_ engine: UnsafeMutableRawPointer) -> UnsafeMutablePointer<AnyAnswer> {
+        // SAFETY: the initializer of `AnyEngine` leaves 64 bytes or more before the engine, aligned to 64.
+        unsafe (engine - 64).assumingMemoryBound(to: AnyAnswer.self)
+    }
+
+    /// One byte for what became of a descriptor; a refusal's reason is stored.
+    @unsafe @inlinable @inline(__always)
+    static func code(_ result: EnqueueResult, _ engine: UnsafeMutableRawPointer) -> UInt8 {
+        switch result {
+        case .accepted: return 0
+        case .full: return 1
+        case .deviceGone: return 2
+        case .refused(let error):
+            // SAFETY: as for `of`.
+            unsafe AnyAnswer.of(engine).pointee.refusal = error
+            return 3
+        }
+    }
 }
 
 /// The functions off the fast path; the class for its table of functions, and its end for the engine's.
@@ -151,20 +207,22 @@ class EngineTable {
 
 @usableFromInline @safe
 final class TypedEngineTable<E: Engine & ~Copyable>: EngineTable {
-    // SAFETY: owned by this object: initialized when it is made, and not reached by anybody else while one of its functions runs.
+    // SAFETY, for both: owned by this object: initialized when it is made, and not reached by anybody else while one of its functions runs.
     private let engine: UnsafeMutablePointer<E>
+    private let memory: UnsafeMutableRawPointer
 
-    /// Owns `engine`, which is initialized and allocated alone.
+    /// Owns `engine`, which is initialized, and `memory`, in which it lies.
     @usableFromInline @unsafe
-    init(_ engine: UnsafeMutablePointer<E>) {
+    init(_ engine: UnsafeMutablePointer<E>, _ memory: UnsafeMutableRawPointer) {
         unsafe self.engine = engine
+        unsafe self.memory = memory
         super.init()
     }
 
     deinit {
         // SAFETY: see `engine`.
         unsafe engine.deinitialize(count: 1)
-        unsafe engine.deallocate()
+        unsafe memory.deallocate()
     }
 
     // SAFETY, for each of these: see `engine`.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import CDMA
+internal import CDMA
 public import DMAEngineKit
 
 /// A client's way to an engine: the kernel's `struct dma_chan`, with the ownership the kernel leaves to discipline.
@@ -27,13 +27,8 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
     @usableFromInline var nextSequence: UInt64
     @usableFromInline var issuedEnd: UInt64
     @usableFromInline var expectedSequence: UInt64
-    /// The free slots of a channel whose engine completes out of order: the first `freeCount` of `table.free`.
-    @usableFromInline var freeCount: Int
-    /// Equal to the process's fork generation on the fast path of ``next()``; 0, which no process has, while ``slowPaths`` holds anything
-    /// that concerns completions.
-    @usableFromInline var steadyGeneration: UInt32
-    /// The same for ``submit(_:_:)``.
-    @usableFromInline var readyGeneration: UInt32
+    /// Where the list of free slots begins, of a channel whose engine completes out of order: minus their number.
+    @usableFromInline var freeIndex: Int
     /// The fork generation of the process that made the channel.
     @usableFromInline let generation: UInt32
     /// Tells this channel from every other of the process.
@@ -62,22 +57,21 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
         let capabilities = engine.capabilities
         try domain.checkAddressing(engine.addressing)
         let limits = try ChannelLimits(capabilities, order: E.order, domain: domain.id)
+        table = try SlotTable(slots: limits.slots)
         self.engine = engine
         self.limits = limits
         traits = ChannelTraits(capabilities)
         // SAFETY: the slot memory is allocated here, for `limits.slots` slots, and freed by `ChannelEnd` in the one `deinit`.
         unsafe records = .allocate(capacity: limits.slots)
-        table = SlotTable(slots: limits.slots)
         unsafe records.initialize(repeating: SlotRecord(), count: limits.slots)
         arena = SlotArena(capabilities, slots: limits.slots)
         nextSequence = 1
         issuedEnd = 1
         expectedSequence = 1
-        freeCount = limits.slots
+        freeIndex = -limits.slots
         generation = cdma_fork_generation()
         identifier = Domain.nextIdentifier()
         space = domain
-        steadyGeneration = generation
         slowPaths = []
         state = .running
         faultCounts = EngineFaults()
@@ -90,7 +84,8 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
         handed = HandedOut()
         if Sanitizer.isEnabled { slowPaths.insert(.sanitize) }
         if capabilities.metadataCount > 0 { slowPaths.insert(.metadata) }
-        readyGeneration = slowPaths.isEmpty ? generation : 0
+        table.isSteady = true
+        table.ready = slowPaths.isEmpty ? limits.operations : []
     }
 
     deinit {
@@ -183,16 +178,16 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     @usableFromInline
     mutating func setSlow(_ reason: SlowPath) {
         slowPaths.insert(reason)
-        readyGeneration = 0
-        if !slowPaths.isSteady { steadyGeneration = 0 }
+        table.ready = []
+        if !slowPaths.isSteady { table.isSteady = false }
     }
 
     /// `reason` is over; where none is left, the channel is on its fast path again.
     @usableFromInline
     mutating func clearSlow(_ reason: SlowPath) {
         slowPaths.remove(reason)
-        if slowPaths.isEmpty { readyGeneration = generation }
-        if slowPaths.isSteady { steadyGeneration = generation }
+        if slowPaths.isEmpty { table.ready = limits.operations }
+        if slowPaths.isSteady { table.isSteady = true }
     }
 
     /// Whether the engine completes in order: a constant, unless it is known only at run time.
@@ -328,15 +323,16 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             sequence = nextSequence
             slot = Int(truncatingIfNeeded: sequence & limits.indexMask)
         } else {
-            // SAFETY: `free` has a readable word before its first, which is read where no slot is free.
-            slot = unsafe Int(truncatingIfNeeded: table.free[freeCount &- 1])
+            // SAFETY: the place is inside the table also where no slot is free; what is read then is not used.
+            slot = unsafe Int(truncatingIfNeeded: table.free(freeIndex).pointee)
             // The next cookie whose low bits are this slot.
             sequence = nextSequence &+ ((UInt64(truncatingIfNeeded: slot) &- nextSequence) & limits.indexMask)
         }
-        guard keepsOrder ? table.sequence(slot) == SlotRecord.idle : freeCount != 0, readyGeneration == cdma_fork_generation(),
-            limits.operations.contains(OperationSet(operation.kind)), operation.kind.isPlain,
+        guard keepsOrder ? table.sequence(slot) == SlotRecord.idle : freeIndex != 0,
+            table.ready.contains(OperationSet(operation.kind)), operation.kind.isPlain,
             operation.flags.isSubset(of: limits.plainFlags), let descriptor = resolve(operation, cargo, slot: slot)
         else {
+            if isFull() { return .refused(DMAError(.queueFull, limit: UInt64(truncatingIfNeeded: traits.depth)), cargo) }
             // The fields one by one: passed whole, the fast path would have to build the value in memory.
             return submitSlowly(
                 operation.kind, operation.flags, operation.source, operation.sourceCount, operation.destination,
@@ -345,7 +341,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 operation.detail, cargo)
         }
         // SAFETY: `resolve` has checked every address against the cargo, which the channel owns until the engine is done with it.
-        let result = unsafe engine.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: sequence & limits.tagMask))
+        let result = unsafe engine.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: sequence))
         guard case .accepted = result else { return .refused(engineRefused(result), cargo) }
         return .queued(
             accept(
@@ -370,7 +366,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     @inlinable @inline(__always)
     mutating func accept(_ cargo: consuming C, slot: Int, sequence: UInt64, count: UInt64, asksInterrupt: Bool) -> Cookie {
         nextSequence = sequence &+ 1
-        if !keepsOrder { freeCount &-= 1 }
+        if !keepsOrder { freeIndex &+= 1 }
         table.setSequence(slot, sequence)
         table.setCount(slot, count, asksInterrupt: asksInterrupt)
         unsafe table.cargo(slot).initialize(to: cargo)
@@ -380,8 +376,15 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// Starts everything that is queued (rule 7).
     @inlinable
     public mutating func issuePending() {
-        // In a child process the device is the parent's.
-        guard generation == cdma_fork_generation() else { return }
+        guard table.isSteady else { return issueSlowly() }
+        issuedEnd = nextSequence
+        engine.issuePending()
+    }
+
+    /// `issuePending`, off the fast path: in a child process the device is the parent's.
+    @usableFromInline @inline(never)
+    mutating func issueSlowly() {
+        guard !isForked else { return }
         issuedEnd = nextSequence
         engine.issuePending()
     }
@@ -395,7 +398,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         var ending = Ending.plain
         fast: do {
             let found: Int
-            guard steadyGeneration == cdma_fork_generation() else {
+            guard table.isSteady else {
                 found = nextSlowly()
                 guard found >= 0 else { return nil }
                 unsafe place = table.cargo(found)
@@ -409,8 +412,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             value = completion.value
             // A tag with more bits than the engine has is foreign too.
             if (sequence & limits.tagMask) == UInt64(completion.tag), !keepsOrder || sequence == expectedSequence,
-                sequence < issuedEnd, completion.residue | UInt64(completion.deviceStatus) == 0, !completion.isPeriod,
-                completion.status == TransactionStatus.complete.rawValue
+                sequence < issuedEnd, completion.isPlain
             {
                 if keepsOrder { expectedSequence = sequence &+ 1 } else { release(slot) }
                 // SAFETY: the slot's sequence was issued and is idle from here on, so that its cargo is moved out once.
@@ -437,8 +439,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     @inlinable @inline(__always)
     mutating func release(_ slot: Int) {
         // SAFETY: each slot is on the list at most once: it comes back when its sequence becomes idle. So there is room.
-        unsafe table.free[freeCount] = UInt32(truncatingIfNeeded: slot)
-        freeCount &+= 1
+        freeIndex &-= 1
+        unsafe table.free(freeIndex).pointee = UInt32(truncatingIfNeeded: slot)
     }
 }
 

@@ -16,7 +16,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     @inlinable @inline(__always)
     public mutating func finished(_ cookie: Cookie) async throws(DMAError) -> Finished<C> {
         // The steady case: it is the next completion, and it is there.
-        if steadyGeneration != 0, let finished = next() {
+        if table.isSteady, let finished = next() {
             if finished.cookie == cookie { return finished }
             putBack(finished)
         }
@@ -181,11 +181,11 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// Takes a slot that was just released off the list of free ones again.
     mutating func takeFree(_ slot: Int) {
-        // SAFETY: the places below `freeCount` hold free slots, and this one was released last or close to last.
-        var place = freeCount - 1
-        while place >= 0, unsafe table.free[place] != UInt32(truncatingIfNeeded: slot) { place -= 1 }
-        guard place >= 0 else { return }
-        unsafe table.free[place] = table.free[freeCount - 1]
-        freeCount -= 1
+        // SAFETY: the places from `freeIndex` to -1 hold free slots, and this one was released last or close to last.
+        var place = freeIndex
+        while place < 0, unsafe table.free(place).pointee != UInt32(truncatingIfNeeded: slot) { place += 1 }
+        guard place < 0 else { return }
+        unsafe table.free(place).pointee = table.free(freeIndex).pointee
+        freeIndex += 1
     }
 }

@@ -14,7 +14,7 @@ enum ChannelEnd<E: Engine & ~Copyable, C: Cargo & ~Copyable> {
     ) {
         // In a child process the device and its memory are the parent's: nothing is touched, and nothing given back.
         if generation != cdma_fork_generation() {
-            unsafe _ = Unmanaged.passRetained(ParkedChannel(engine, [], table, arena, in: space))
+            unsafe _ = Unmanaged.passRetained(ParkedChannel(engine, [], table, arena, limits.slots, in: space))
             return
         }
         // SAFETY: slots are counted up to their number; cargo is initialized where the sequence is not idle and the slot not reserved.
@@ -29,12 +29,12 @@ enum ChannelEnd<E: Engine & ~Copyable, C: Cargo & ~Copyable> {
         unsafe records.deallocate()
         if hasStopped {
             arena.deallocate()
-            table.deallocate()
+            table.deallocate(slots: limits.slots)
             return
         }
         // The device may still read the operand lists and write the cargo, and the engine's rings with it.
         engine.willBeParked()
-        Quarantine.park(ParkedChannel(engine, open, table, arena, in: space))
+        Quarantine.park(ParkedChannel(engine, open, table, arena, limits.slots, in: space))
     }
 }
 
@@ -44,13 +44,15 @@ enum ChannelEnd<E: Engine & ~Copyable, C: Cargo & ~Copyable> {
 final class ParkedChannel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ParkedObject, @unchecked Sendable {
     private var engine: E?
     private let slots: [Int]
+    private let slotCount: Int
     private let table: SlotTable<C>
     private let arena: SlotArena
     private let space: Domain
 
-    init(_ engine: consuming E, _ slots: [Int], _ table: SlotTable<C>, _ arena: SlotArena, in space: Domain) {
+    init(_ engine: consuming E, _ slots: [Int], _ table: SlotTable<C>, _ arena: SlotArena, _ slotCount: Int, in space: Domain) {
         self.engine = consume engine
         self.slots = slots
+        self.slotCount = slotCount
         self.table = table
         self.arena = arena
         var ranges: [MappedRange] = []
@@ -70,6 +72,6 @@ final class ParkedChannel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ParkedOb
         // SAFETY: as in the initializer, and this runs once.
         for slot in slots { unsafe table.cargo(slot).deinitialize(count: 1) }
         arena.deallocate()
-        table.deallocate()
+        table.deallocate(slots: slotCount)
     }
 }

@@ -12,11 +12,20 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return reclaimReserved() ? scanFree() : nil
     }
 
+    /// Whether the channel is on its fast path, and no slot is free. A refusal for want of room is so no dearer than an acceptance.
+    @usableFromInline @inline(never)
+    mutating func isFull() -> Bool {
+        guard !table.ready.isEmpty, reserved.isEmpty else { return false }
+        guard keepsOrder else { return freeIndex == 0 }
+        return done.isEmpty && faultCounts.outOfOrder == 0 && lastSkip < expectedSequence
+            && table.sequence(Int(truncatingIfNeeded: nextSequence & limits.indexMask)) != SlotRecord.idle
+    }
+
     mutating func scanFree() -> UInt64? {
         guard keepsOrder else {
-            guard freeCount > 0 else { return nil }
-            // SAFETY: the first `freeCount` places hold numbers of free slots.
-            let slot = UInt64(unsafe table.free[freeCount - 1])
+            guard freeIndex < 0 else { return nil }
+            // SAFETY: the places from `freeIndex` to -1 hold numbers of free slots.
+            let slot = UInt64(unsafe table.free(freeIndex).pointee)
             return nextSequence &+ ((slot &- nextSequence) & limits.indexMask)
         }
         if table.sequence(Int(nextSequence & limits.indexMask)) == SlotRecord.idle { return nextSequence }
@@ -35,7 +44,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// Whether so many transactions are in flight.
     mutating func hasInFlight(atLeast number: Int) -> Bool {
-        keepsOrder ? inFlight >= number : limits.slots - freeCount >= number
+        keepsOrder ? inFlight >= number : limits.slots + freeIndex >= number
     }
 
     /// Whether the engine may still touch the memory of the transaction in `slot`, or will once it is let go of a fence.

@@ -258,7 +258,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         }
     }
 
-    func tag(_ sequence: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: sequence & limits.tagMask) }
+    func tag(_ sequence: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: sequence) }
 }
 
 extension SlotRecord {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CDMA
+
 /// A channel's slots: for each what the steady path touches, and the cargo beside it in the same cache line where it fits.
 ///
 /// Raw memory, because a slot's cargo comes and goes.
@@ -8,8 +10,6 @@
 @usableFromInline @frozen @safe
 struct SlotTable<C: Cargo & ~Copyable> {
     @usableFromInline let base: UnsafeMutableRawPointer
-    /// Numbers of free slots, for channels whose engine completes out of order. One readable word stands before the first.
-    @usableFromInline let free: UnsafeMutablePointer<UInt32>
 
     /// Where in a slot the cargo lies: behind the cookie and the count, aligned for its type.
     @inlinable @inline(__always)
@@ -22,24 +22,58 @@ struct SlotTable<C: Cargo & ~Copyable> {
         return 1 << (Int.bitWidth - (size - 1).leadingZeroBitCount)
     }
 
-    init(slots: Int) {
-        // SAFETY: both allocations are sized here, and freed by `deallocate`, which the owning channel calls once.
-        unsafe base = .allocate(byteCount: slots * SlotTable.stride, alignment: max(64, MemoryLayout<C>.alignment))
-        let list = UnsafeMutablePointer<UInt32>.allocate(capacity: slots + 1)
+    /// Bytes before the first slot: which operations are ready to be submitted, and whether completions are taken as they come. The kernel
+    /// clears the memory in a child process, which so finds neither and takes the slow path.
+    @inlinable @inline(__always)
+    static var headerSize: Int { 64 }
+
+    /// Bytes before the header: the numbers of free slots, for channels whose engine completes out of order.
+    private static func listSize(_ slots: Int) -> Int { (slots * 4 + 63) & ~63 }
+
+    /// - Throws: `outOfMemory`.
+    init(slots: Int) throws(DMAError) {
+        let before = SlotTable.listSize(slots) + SlotTable.headerSize
+        let bytes = before + slots * SlotTable.stride
+        var start: UnsafeMutableRawPointer?
+        // SAFETY: the memory is sized here, and freed by `deallocate`, which the owning channel calls once. Its parts are aligned for any
+        // cargo: pages are, and what stands before the slots is a multiple of 64 bytes.
+        let error = unsafe cdma_map_anonymous(0, bytes, 0, &start)
+        guard error == 0, let start = unsafe start else { throw DMAError(.outOfMemory, asked: UInt64(bytes), errno: -error) }
+        // Before Linux 4.14 a child process is noticed by the slow path alone.
+        _ = unsafe cdma_wipe_on_fork(start, bytes)
+        unsafe base = start + before
         // The first slot on top.
-        unsafe list.initialize(to: 0)
-        for index in 0..<slots { unsafe (list + 1 + index).initialize(to: UInt32(truncatingIfNeeded: slots - 1 - index)) }
-        unsafe free = list + 1
         for slot in 0..<slots {
+            unsafe free(slot - slots).pointee = UInt32(truncatingIfNeeded: slot)
             setSequence(slot, SlotRecord.idle)
             setCount(slot, 0)
         }
     }
 
-    func deallocate() {
-        // SAFETY: as allocated in the initializer.
-        unsafe base.deallocate()
-        unsafe (free - 1).deallocate()
+    func deallocate(slots: Int) {
+        // SAFETY: as allocated in the initializer. The kernel refuses only a range that is not ours.
+        let before = SlotTable.listSize(slots) + SlotTable.headerSize
+        _ = unsafe cdma_unmap(base - before, before + slots * SlotTable.stride)
+    }
+
+    /// Place `index` of the list of free slots, from minus the number of slots to -1. At 0 there is a word of the header, which may be read.
+    @unsafe @inlinable @inline(__always)
+    func free(_ index: Int) -> UnsafeMutablePointer<UInt32> {
+        unsafe (base - SlotTable.headerSize).assumingMemoryBound(to: UInt32.self) + index
+    }
+
+    /// What `submit` takes on the fast path: every operation of the engine, or none.
+    @inlinable @inline(__always)
+    var ready: OperationSet {
+        get { OperationSet(rawValue: unsafe base.load(fromByteOffset: -8, as: UInt32.self)) }
+        nonmutating set { unsafe base.storeBytes(of: newValue.rawValue, toByteOffset: -8, as: UInt32.self) }
+    }
+
+    /// Whether completions are taken as they come, and the process is the one that made the channel.
+    @inlinable @inline(__always)
+    var isSteady: Bool {
+        get { unsafe base.load(fromByteOffset: -4, as: UInt32.self) != 0 }
+        nonmutating set { unsafe base.storeBytes(of: newValue ? 1 : 0, toByteOffset: -4, as: UInt32.self) }
     }
 
     /// The cookie of the transaction that has the slot, or `SlotRecord.idle`.

@@ -122,7 +122,7 @@ extension Block: @unchecked Sendable {}
 /// Where a block lies in its pool: its index and its byte offset in one word, so that leasing and giving back move one word.
 @usableFromInline @frozen
 struct BlockPlace: Equatable, Sendable {
-    /// The index in the upper 24 bits, the offset in the lower 40.
+    /// The offset in the upper 40 bits, the index in the lower 24.
     @usableFromInline let word: UInt64
 
     @inlinable
@@ -131,9 +131,9 @@ struct BlockPlace: Equatable, Sendable {
     /// Nil where index or offset has no room: 2²⁴ blocks, 1 TiB.
     init?(index: Int, offset: Int) {
         guard index >= 0, index < 1 << 24 - 2, offset >= 0, offset < 1 << 40 else { return nil }
-        word = UInt64(index) << 40 | UInt64(offset)
+        word = UInt64(offset) << 24 | UInt64(index)
     }
 
-    @inlinable var index: Int { Int(truncatingIfNeeded: word >> 40) }
-    @inlinable var offset: Int { Int(truncatingIfNeeded: word & (1 << 40 - 1)) }
+    @inlinable var index: Int { Int(truncatingIfNeeded: word & (1 << 24 - 1)) }
+    @inlinable var offset: Int { Int(truncatingIfNeeded: word >> 24) }
 }

@@ -43,7 +43,7 @@ public struct Pool: ~Copyable {
             if top < 0 { return nil }
         }
         unsafe header.pointee.free = top
-        return unsafe Block(header: header, place: BlockPlace(word: header.pointee.stack[top]))
+        return unsafe Block(header: header, place: BlockPlace(word: PoolHeader.stack(header, top).pointee))
     }
 
     /// Takes a block back, without an atomic operation. A block of another pool returns to that one.
@@ -53,7 +53,7 @@ public struct Pool: ~Copyable {
         guard unsafe block.header == header else { return }
         let place = block.surrender()
         let free = unsafe header.pointee.free
-        unsafe header.pointee.stack[free] = place.word
+        unsafe PoolHeader.stack(header, free).pointee = place.word
         unsafe header.pointee.free = free &+ 1
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import CDMA
+internal import CDMA
 
 /// What a pool and its leased blocks share. It lives until the pool and the last block have ended.
 ///
@@ -8,9 +8,8 @@ public import CDMA
 /// own, a Treiber stack: pushed by compare and exchange, and taken whole by an exchange, so that no element is reused under a reader.
 @safe @frozen @usableFromInline
 struct PoolHeader {
-    /// Number of free blocks; `stack[0 ..< free]` are their places. The owner's.
+    /// Number of free blocks; the first words behind the header are their places. The owner's.
     @usableFromInline var free: Int
-    @usableFromInline let stack: UnsafeMutablePointer<UInt64>
     /// Of the first block as the device sees it.
     @usableFromInline let start: UInt64
     /// Usable bytes of each block.
@@ -21,11 +20,24 @@ struct PoolHeader {
     @usableFromInline let base: UnsafeMutableRawPointer
     @usableFromInline let capacity: Int
     @usableFromInline let isCoherent: Bool
-    /// Two words for atomics: the list of blocks that have ended by themselves, and once the pool has ended, how many blocks are left.
-    @usableFromInline let shared: UnsafeMutableRawPointer
     /// The next element of the list, by the index of the block.
     @usableFromInline let links: UnsafeMutablePointer<UInt64>
     let mapping: Mapping
+
+    /// Word `index` of the stack, which lies behind the header in one allocation: an address less to load.
+    @unsafe @inlinable @inline(__always)
+    static func stack(_ header: UnsafeMutablePointer<PoolHeader>, _ index: Int) -> UnsafeMutablePointer<UInt64> {
+        // SAFETY: the caller's index is below the capacity, for which `make` has allocated the words.
+        unsafe (UnsafeMutableRawPointer(header) + MemoryLayout<PoolHeader>.stride).assumingMemoryBound(to: UInt64.self) + index
+    }
+
+    /// Two words for atomics, before the header in its allocation: the list of blocks that have ended by themselves, and once the pool has
+    /// ended, how many blocks are left.
+    @unsafe @inline(__always)
+    static func shared(_ header: UnsafeMutablePointer<PoolHeader>) -> UnsafeMutableRawPointer {
+        // SAFETY: `make` has allocated a cache line before the header.
+        unsafe UnsafeMutableRawPointer(header) - 64
+    }
 
     /// The end of the list. No place is the same: its index would be the highest of 24 bits.
     @inlinable static var nothing: UInt64 { .max }
@@ -50,29 +62,29 @@ extension PoolHeader {
             throw DMAError(.sizeOverflow, asked: UInt64(entry.count), limit: 1 << 40)
         }
         // SAFETY: all allocations are sized for the number of blocks, initialized here, and freed by `free` when the last user has ended.
-        let stack = UnsafeMutablePointer<UInt64>.allocate(capacity: places.count)
-        // Lowest offset on top, so that a new pool is leased from its beginning.
-        for (index, place) in places.reversed().enumerated() { unsafe (stack + index).initialize(to: place.word) }
         let links = UnsafeMutablePointer<UInt64>.allocate(capacity: places.count)
         unsafe links.initialize(repeating: nothing, count: places.count)
-        let shared = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
-        unsafe shared.storeBytes(of: nothing, as: UInt64.self)
-        unsafe shared.storeBytes(of: 0, toByteOffset: 8, as: UInt64.self)
-        let header = UnsafeMutablePointer<PoolHeader>.allocate(capacity: 1)
+        let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: 64 + MemoryLayout<PoolHeader>.stride + places.count * 8, alignment: 64)
+        unsafe memory.storeBytes(of: nothing, as: UInt64.self)
+        unsafe memory.storeBytes(of: 0, toByteOffset: 8, as: UInt64.self)
+        let header = unsafe (memory + 64).bindMemory(to: PoolHeader.self, capacity: 1)
         unsafe header.initialize(
             to: PoolHeader(
-                free: places.count, stack: stack, start: mapping.core.regions[0].start, blockSize: UInt64(blockSize),
+                free: places.count, start: mapping.core.regions[0].start, blockSize: UInt64(blockSize),
                 key: RegionWords.key(mapping.domain.id, mapping.core.direction.access),
                 base: entry.deviceMemory.base + entry.deviceOffset, capacity: places.count,
-                isCoherent: constraints.isCoherent, shared: shared, links: links, mapping: mapping))
+                isCoherent: constraints.isCoherent, links: links, mapping: mapping))
+        // Lowest offset on top, so that a new pool is leased from its beginning.
+        for (index, place) in places.reversed().enumerated() { unsafe stack(header, index).initialize(to: place.word) }
         return unsafe header
     }
 
     /// A block ends on any thread. The last one after the pool's end takes the memory with it.
-    @unsafe @inlinable
+    @unsafe @usableFromInline @inline(never)
     static func takeBack(_ header: UnsafeMutablePointer<PoolHeader>, _ place: BlockPlace) {
         // SAFETY: the header lives until this block has returned. The link is the block's own until the exchange publishes it.
-        let shared = unsafe header.pointee.shared
+        let shared = unsafe shared(header)
         while true {
             let head = unsafe cdma_load_acquire64(shared)
             if head == ended { return unsafe countDown(header) }
@@ -84,14 +96,14 @@ extension PoolHeader {
     /// Moves the blocks that have ended by themselves to the stack. Returns how many are free. The owner's.
     @unsafe @usableFromInline
     static func collect(_ header: UnsafeMutablePointer<PoolHeader>) -> Int {
-        // SAFETY: the caller owns the pool. The exchange takes the list whole, with every link that was published into it. No block is on
-        // list and stack at once, so that the stack has room.
-        let shared = unsafe header.pointee.shared
+        // SAFETY: the caller owns the pool. The exchange takes the list whole, with every link that was published into it. Each block is pushed
+        // once for each lease and is not on the stack then: so the list ends, and the stack has room for it.
+        let shared = unsafe shared(header)
         var free = unsafe header.pointee.free
         guard unsafe cdma_load_acquire64(shared) != nothing else { return free }
         var word = unsafe cdma_exchange64(shared, nothing)
-        while unsafe word != nothing && free < header.pointee.capacity {
-            unsafe header.pointee.stack[free] = word
+        while word != nothing {
+            unsafe stack(header, free).pointee = word
             free += 1
             word = unsafe header.pointee.links[BlockPlace(word: word).index]
         }
@@ -105,7 +117,7 @@ extension PoolHeader {
         // SAFETY: called once, by the pool's deinit. From the exchange on, blocks count down; the sum of all counts is 0 exactly when the pool
         // and every block have come by, so that the last of them frees the header.
         _ = unsafe collect(header)
-        let shared = unsafe header.pointee.shared
+        let shared = unsafe shared(header)
         var word = unsafe cdma_exchange64(shared, ended)
         var back = unsafe header.pointee.free
         while word != nothing {
@@ -120,20 +132,18 @@ extension PoolHeader {
         if unsafe cdma_fetch_add64(shared + 8, UInt64(leased)) &+ UInt64(leased) == 0 { unsafe free(header) }
     }
 
-    @unsafe @usableFromInline
-    static func countDown(_ header: UnsafeMutablePointer<PoolHeader>) {
+    @unsafe @inline(never)
+    private static func countDown(_ header: UnsafeMutablePointer<PoolHeader>) {
         // SAFETY: as for `end`.
-        if unsafe cdma_fetch_add64(header.pointee.shared + 8, .max) == 1 { unsafe free(header) }
+        if unsafe cdma_fetch_add64(shared(header) + 8, .max) == 1 { unsafe free(header) }
     }
 
     /// Ends the header, and with it the mapping. Nobody uses `header` afterwards: the pool has ended and no block is leased.
     @unsafe
     private static func free(_ header: UnsafeMutablePointer<PoolHeader>) {
         // SAFETY: as allocated by `make`.
-        unsafe header.pointee.stack.deallocate()
         unsafe header.pointee.links.deallocate()
-        unsafe header.pointee.shared.deallocate()
         unsafe header.deinitialize(count: 1)
-        unsafe header.deallocate()
+        unsafe shared(header).deallocate()
     }
 }
