@@ -122,18 +122,20 @@ extension Block: @unchecked Sendable {}
 /// Where a block lies in its pool: its index and its byte offset in one word, so that leasing and giving back move one word.
 @usableFromInline @frozen
 struct BlockPlace: Equatable, Sendable {
-    /// The offset in the upper 40 bits, the index in the lower 24.
+    /// The offset in the upper 40 bits, twice the index in the lower 24.
     @usableFromInline let word: UInt64
 
     @inlinable
     init(word: UInt64) { self.word = word }
 
-    /// Nil where index or offset has no room: 2²⁴ blocks, 1 TiB.
+    /// Nil where index or offset has no room: 2²³ - 1 blocks, 1 TiB.
     init?(index: Int, offset: Int) {
-        guard index >= 0, index < 1 << 24 - 2, offset >= 0, offset < 1 << 40 else { return nil }
-        word = UInt64(offset) << 24 | UInt64(index)
+        guard index >= 0, index < 1 << 23 - 1, offset >= 0, offset < 1 << 40 else { return nil }
+        word = UInt64(offset) << 24 | UInt64(2 * index)
     }
 
-    @inlinable var index: Int { Int(truncatingIfNeeded: word & (1 << 24 - 1)) }
+    @inlinable var index: Int { doubleIndex / 2 }
+    /// Where the block's words lie behind the pool's header.
+    @inlinable var doubleIndex: Int { Int(truncatingIfNeeded: word & (1 << 24 - 1)) }
     @inlinable var offset: Int { Int(truncatingIfNeeded: word >> 24) }
 }

@@ -19,7 +19,7 @@ public struct Pool: ~Copyable {
     ///   - boundary: no block crosses a multiple of this. Bytes, a power of two at least as large as a block, or 0 for none.
     ///     The device's own segment boundary holds besides.
     /// - Throws: `zeroLength`, `badAlignment`, `quarantined`; `notContiguous` where a block cannot be as large and one segment;
-    ///   `outOfRange` where not even one block fits; `sizeOverflow` for more than 1 TiB or 16 million blocks. The mapping is ended then.
+    ///   `outOfRange` where not even one block fits; `sizeOverflow` for more than 1 TiB or 8 million blocks. The mapping is ended then.
     public init(
         _ memory: consuming MappedBuffer, blockSize: Int, alignment: Int = 64, boundary: Int = 0
     ) throws(DMAError) {
@@ -36,14 +36,14 @@ public struct Pool: ~Copyable {
     /// Leases a block, or nil while all are leased. The block given back last comes first, because it is warm in the caches.
     @inlinable
     public mutating func lease() -> Block? {
-        // SAFETY: the header lives as long as the pool; only the pool's owner accesses the stack, and `free` stays in `0 ... capacity`.
-        var top = unsafe header.pointee.free &- 1
+        // SAFETY: the header lives as long as the pool; only the pool's owner accesses the stack, and `top` stays in `0 ... 2 * capacity`.
+        var top = unsafe header.pointee.top &- 2
         if top < 0 {
-            top = unsafe PoolHeader.collect(header) &- 1
+            top = unsafe PoolHeader.collect(header) &- 2
             if top < 0 { return nil }
         }
-        unsafe header.pointee.free = top
-        return unsafe Block(header: header, place: BlockPlace(word: PoolHeader.stack(header, top).pointee))
+        unsafe header.pointee.top = top
+        return unsafe Block(header: header, place: BlockPlace(word: PoolHeader.word(header, top).pointee))
     }
 
     /// Takes a block back, without an atomic operation. A block of another pool returns to that one.
@@ -52,9 +52,9 @@ public struct Pool: ~Copyable {
         // SAFETY: as for `lease`; the stack has room for every block of this pool, and this one was not on it.
         guard unsafe block.header == header else { return }
         let place = block.surrender()
-        let free = unsafe header.pointee.free
-        unsafe PoolHeader.stack(header, free).pointee = place.word
-        unsafe header.pointee.free = free &+ 1
+        let top = unsafe header.pointee.top
+        unsafe PoolHeader.word(header, top).pointee = place.word
+        unsafe header.pointee.top = top &+ 2
     }
 
     /// Number of blocks.
@@ -62,8 +62,8 @@ public struct Pool: ~Copyable {
     public var capacity: Int { unsafe header.pointee.capacity }
     /// Blocks that can be leased now.
     public var available: Int {
-        // SAFETY: the header lives as long as the pool; the pool's owner alone changes `free`, and asks here.
-        unsafe PoolHeader.collect(header)
+        // SAFETY: the header lives as long as the pool; the pool's owner alone changes the stack, and asks here.
+        unsafe PoolHeader.collect(header) / 2
     }
     /// Blocks that are leased now.
     public var leased: Int { capacity - available }

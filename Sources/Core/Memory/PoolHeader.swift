@@ -8,8 +8,8 @@ internal import CDMA
 /// own, a Treiber stack: pushed by compare and exchange, and taken whole by an exchange, so that no element is reused under a reader.
 @safe @frozen @usableFromInline
 struct PoolHeader {
-    /// Number of free blocks; the first words behind the header are their places. The owner's.
-    @usableFromInline var free: Int
+    /// Twice the number of free blocks, whose places are in the even words behind the header. The owner's.
+    @usableFromInline var top: Int
     /// Of the first block as the device sees it.
     @usableFromInline let start: UInt64
     /// Usable bytes of each block.
@@ -20,15 +20,21 @@ struct PoolHeader {
     @usableFromInline let base: UnsafeMutableRawPointer
     @usableFromInline let capacity: Int
     @usableFromInline let isCoherent: Bool
-    /// The next element of the list, by the index of the block.
-    @usableFromInline let links: UnsafeMutablePointer<UInt64>
     let mapping: Mapping
 
-    /// Word `index` of the stack, which lies behind the header in one allocation: an address less to load.
+    /// Word `index` behind the header: two for each block, in one allocation with it, so that no address has to be loaded. Word 2n is place
+    /// n of the stack of free blocks; word 2n + 1 is the link of block n in the list of those that have ended by themselves.
     @unsafe @inlinable @inline(__always)
-    static func stack(_ header: UnsafeMutablePointer<PoolHeader>, _ index: Int) -> UnsafeMutablePointer<UInt64> {
-        // SAFETY: the caller's index is below the capacity, for which `make` has allocated the words.
+    static func word(_ header: UnsafeMutablePointer<PoolHeader>, _ index: Int) -> UnsafeMutablePointer<UInt64> {
+        // SAFETY: the caller's index is below twice the capacity, for which `make` has allocated the words.
         unsafe (UnsafeMutableRawPointer(header) + MemoryLayout<PoolHeader>.stride).assumingMemoryBound(to: UInt64.self) + index
+    }
+
+    @unsafe @inline(__always)
+    private static func link(
+        _ header: UnsafeMutablePointer<PoolHeader>, _ place: BlockPlace
+    ) -> UnsafeMutablePointer<UInt64> {
+        unsafe word(header, place.doubleIndex &+ 1)
     }
 
     /// Two words for atomics, before the header in its allocation: the list of blocks that have ended by themselves, and once the pool has
@@ -62,21 +68,22 @@ extension PoolHeader {
             throw DMAError(.sizeOverflow, asked: UInt64(entry.count), limit: 1 << 40)
         }
         // SAFETY: all allocations are sized for the number of blocks, initialized here, and freed by `free` when the last user has ended.
-        let links = UnsafeMutablePointer<UInt64>.allocate(capacity: places.count)
-        unsafe links.initialize(repeating: nothing, count: places.count)
         let memory = UnsafeMutableRawPointer.allocate(
-            byteCount: 64 + MemoryLayout<PoolHeader>.stride + places.count * 8, alignment: 64)
+            byteCount: 64 + MemoryLayout<PoolHeader>.stride + places.count * 16, alignment: 64)
         unsafe memory.storeBytes(of: nothing, as: UInt64.self)
         unsafe memory.storeBytes(of: 0, toByteOffset: 8, as: UInt64.self)
         let header = unsafe (memory + 64).bindMemory(to: PoolHeader.self, capacity: 1)
         unsafe header.initialize(
             to: PoolHeader(
-                free: places.count, start: mapping.core.regions[0].start, blockSize: UInt64(blockSize),
+                top: 2 * places.count, start: mapping.core.regions[0].start, blockSize: UInt64(blockSize),
                 key: RegionWords.key(mapping.domain.id, mapping.core.direction.access),
                 base: entry.deviceMemory.base + entry.deviceOffset, capacity: places.count,
-                isCoherent: constraints.isCoherent, links: links, mapping: mapping))
+                isCoherent: constraints.isCoherent, mapping: mapping))
         // Lowest offset on top, so that a new pool is leased from its beginning.
-        for (index, place) in places.reversed().enumerated() { unsafe stack(header, index).initialize(to: place.word) }
+        for (index, place) in places.reversed().enumerated() {
+            unsafe word(header, 2 * index).initialize(to: place.word)
+            unsafe word(header, 2 * index + 1).initialize(to: nothing)
+        }
         return unsafe header
     }
 
@@ -88,27 +95,27 @@ extension PoolHeader {
         while true {
             let head = unsafe cdma_load_acquire64(shared)
             if head == ended { return unsafe countDown(header) }
-            unsafe header.pointee.links[place.index] = head
+            unsafe link(header, place).pointee = head
             if unsafe cdma_compare_exchange64(shared, head, place.word) { return }
         }
     }
 
-    /// Moves the blocks that have ended by themselves to the stack. Returns how many are free. The owner's.
+    /// Moves the blocks that have ended by themselves to the stack. Returns twice the number of those that are free. The owner's.
     @unsafe @usableFromInline
     static func collect(_ header: UnsafeMutablePointer<PoolHeader>) -> Int {
         // SAFETY: the caller owns the pool. The exchange takes the list whole, with every link that was published into it. Each block is pushed
         // once for each lease and is not on the stack then: so the list ends, and the stack has room for it.
         let shared = unsafe shared(header)
-        var free = unsafe header.pointee.free
-        guard unsafe cdma_load_acquire64(shared) != nothing else { return free }
-        var word = unsafe cdma_exchange64(shared, nothing)
-        while word != nothing {
-            unsafe stack(header, free).pointee = word
-            free += 1
-            word = unsafe header.pointee.links[BlockPlace(word: word).index]
+        var top = unsafe header.pointee.top
+        guard unsafe cdma_load_acquire64(shared) != nothing else { return top }
+        var element = unsafe cdma_exchange64(shared, nothing)
+        while element != nothing {
+            unsafe word(header, top).pointee = element
+            top &+= 2
+            element = unsafe link(header, BlockPlace(word: element)).pointee
         }
-        unsafe header.pointee.free = free
-        return free
+        unsafe header.pointee.top = top
+        return top
     }
 
     /// The pool ends; its blocks may live on.
@@ -118,11 +125,11 @@ extension PoolHeader {
         // and every block have come by, so that the last of them frees the header.
         _ = unsafe collect(header)
         let shared = unsafe shared(header)
-        var word = unsafe cdma_exchange64(shared, ended)
-        var back = unsafe header.pointee.free
-        while word != nothing {
+        var element = unsafe cdma_exchange64(shared, ended)
+        var back = unsafe header.pointee.top / 2
+        while element != nothing {
             back += 1
-            word = unsafe header.pointee.links[BlockPlace(word: word).index]
+            element = unsafe link(header, BlockPlace(word: element)).pointee
         }
         let leased = unsafe header.pointee.capacity - back
         guard leased > 0 else { return unsafe free(header) }
@@ -142,7 +149,6 @@ extension PoolHeader {
     @unsafe
     private static func free(_ header: UnsafeMutablePointer<PoolHeader>) {
         // SAFETY: as allocated by `make`.
-        unsafe header.pointee.links.deallocate()
         unsafe header.deinitialize(count: 1)
         unsafe shared(header).deallocate()
     }
