@@ -116,6 +116,7 @@ private enum AwaitScript {
         _ make: @Sendable () throws(DMAError) -> E, _ domain: Domain, _ plan: Plan, point: Int, _ started: InterruptLine
     ) async -> [String] {
         // A task cancels itself at the points before the await, and is cancelled by another one during it.
+        // SAFETY: the task does not leave the closure that it is lent to.
         func cancelHere() { unsafe withUnsafeCurrentTask { unsafe $0?.cancel() } }
         do throws(DMAError) {
             if point == -2 { cancelHere() }

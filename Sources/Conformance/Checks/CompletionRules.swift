@@ -99,6 +99,7 @@ extension Bench where E: ~Copyable {
             let writes = status == .writeFailed && plan.stored != nil
             let plan = writes ? planStorage(length(atMost: largest / 4), [], reads: false) : plan
             parameters = "\(status)"
+            // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
             unsafe channel.withUnsafeEngine { failNext(&$0, status) }
             _ = try channel.submit(plan.operation, try freight(plan)).get()
             channel.issuePending()

@@ -137,6 +137,7 @@ extension Bench where E: ~Copyable {
             let cookie: Cookie
             if isClientMode {
                 // Bytes have no padding: their span may be read raw. Likewise below.
+                // SAFETY: bytes have no padding, so that their span may be read raw.
                 cookie = try unsafe channel.submit(plan.operation, try freight(plan), metadata: bytes.span.bytes).get()
                 expectRefusal(.metadataInUse, of: "a client-mode descriptor's metadata") { () throws(DMAError) in
                     try channel.withMetadata(of: cookie) { _ in }

@@ -10,6 +10,7 @@ extension Bench where E: ~Copyable {
             return provisions.storage == nil ? skip("the maker gave no peripheral") : ()
         }
         var channel = try open()
+        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
         let device = unsafe channel.withUnsafeEngine { provide(&$0) }
         guard let line = device.lines.first else { return skip("the peripheral has no request line") }
         try channel.configure(EngineConfiguration(peripheral: line))
@@ -76,6 +77,7 @@ extension Bench where E: ~Copyable {
             return provisions.storage == nil ? skip("the maker gave no peripheral") : ()
         }
         var channel = try open()
+        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
         let device = unsafe channel.withUnsafeEngine { provide(&$0) }
         guard let line = device.lines.first else { return skip("the peripheral has no request line") }
         try channel.configure(EngineConfiguration(peripheral: line))
@@ -106,6 +108,7 @@ extension Bench where E: ~Copyable {
             return skip("the maker gave no stream, and rings do not run by themselves")
         }
         var channel = try open()
+        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
         let stream = provisions.stream.map { provide in unsafe channel.withUnsafeEngine { provide(&$0) } }
         let period = 64 * unit
         for _ in 0..<2 {
@@ -176,6 +179,7 @@ extension Bench where E: ~Copyable {
 
     private func capture(_ provide: (inout E) -> any ConformanceStream) throws(DMAError) {
         var channel = try Channel(try make(), domain: suite.domain, of: MappedBuffer.self)
+        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
         let stream = unsafe channel.withUnsafeEngine { provide(&$0) }
         let period = random.int(4...100) * unit
         let number = random.int(3...8)
@@ -238,6 +242,7 @@ extension Bench where E: ~Copyable {
 
     private func playback(_ provide: (inout E) -> any ConformanceStream) throws(DMAError) {
         var channel = try Channel(try make(), domain: suite.domain, of: MappedBuffer.self)
+        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
         let stream = unsafe channel.withUnsafeEngine { provide(&$0) }
         let period = random.int(4...100) * unit
         let number = random.int(3...8)

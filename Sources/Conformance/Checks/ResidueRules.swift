@@ -124,6 +124,7 @@ extension Bench where E: ~Copyable {
                 try keep(finished, &plans, &kept, &back)
             }
             while plans.count >= capabilities.depth { try keep(try nextFinished(&channel), &plans, &kept, &back) }
+            // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
             if let count = provisions.restarts { restarts = unsafe channel.withUnsafeEngine { count(&$0) } }
         }
         while !plans.isEmpty { try keep(try nextFinished(&channel), &plans, &kept, &back) }

@@ -45,6 +45,7 @@ extension Bench where E: ~Copyable {
         }
         expectRefusal(.badConfiguration, of: "a width of 65,537 bytes") { () throws(DMAError) in try channel.configure(wide) }
         guard let provide = provisions.peripheral else { return skip("the maker gave no peripheral") }
+        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
         let device = unsafe channel.withUnsafeEngine { provide(&$0) }
         guard device.lines.count >= 2 else { return skip("the peripheral has one request line") }
         try repeatedly(4) { _ throws(DMAError) in

@@ -33,6 +33,7 @@ public struct SeededRandom: RandomNumberGenerator, Sendable {
     mutating func bytes(_ count: Int) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(count)
+        // SAFETY: the bytes of an integer, copied while they are lent.
         while bytes.count + 8 <= count { unsafe withUnsafeBytes(of: next()) { unsafe bytes.append(contentsOf: $0) } }
         while bytes.count < count { bytes.append(UInt8(truncatingIfNeeded: next())) }
         return bytes
