@@ -202,6 +202,23 @@ let package = Package(
     ]
 )
 
+// Random programs and inputs, which Scripts/test runs by a seed and Scripts/fuzz under libFuzzer.
+package.targets += [
+    .target(
+        name: "DMAFuzz",
+        dependencies: [
+            "DMA", "DMABench", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest", "ScriptedEngines",
+        ],
+        path: "Fuzz/Entries", swiftSettings: house),
+    .executableTarget(name: "dma-fuzz", dependencies: ["DMAFuzz"], path: "Fuzz/Driver", swiftSettings: house),
+    .testTarget(
+        name: "DMAFuzzTests", dependencies: ["DMAFuzz", "DMACore", "DMAEngineKit", "ScriptedEngines"], path: "Fuzz/Tests",
+        swiftSettings: house),
+    .testTarget(
+        name: "DMAModesTests", dependencies: ["DMACore", "DMAEngineKit", "ScriptedEngines"], path: "Tests/ModesTests",
+        swiftSettings: house),
+]
+
 // The guide's programs, which Scripts/test builds, runs and compares with the text.
 package.targets += ["FirstCopy", "Copies", "Buffers", "Channels", "Modes", "Errors"].map { folder in
     let name = folder.reduce(into: "example") { name, letter in

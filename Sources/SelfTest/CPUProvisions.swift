@@ -35,6 +35,7 @@ final class Wire: ConformancePeripheral {
     var unit: Int { 4 }
 
     func feed(_ bytes: [UInt8], line: UInt32) {
+        // SAFETY: the span does not leave the closure that the array lends its bytes to.
         unsafe bytes.withUnsafeBytes { unsafe _ = peripherals[Int(line)].deliver(RawSpan(_unsafeBytes: $0)) }
     }
 
@@ -45,6 +46,7 @@ func take(_ peripheral: FIFOPeripheral, atMost limit: Int) -> [UInt8] {
     var result: [UInt8] = []
     while result.count < limit {
         var piece = [UInt8](repeating: 0, count: min(limit - result.count, 4096))
+        // SAFETY: the span does not leave the closure that the array lends its bytes to.
         let count = unsafe piece.withUnsafeMutableBytes { buffer in
             var bytes = unsafe MutableRawSpan(_unsafeBytes: buffer)
             return peripheral.collect(into: &bytes)

@@ -58,6 +58,7 @@ public final class FileStorage: ConformanceStorage {
     public init(in directory: String, count: Int = 64 << 20) throws(DMAError) {
         self.count = count
         var template = Array("\(directory)/dma-storage-XXXXXX".utf8CString)
+        // SAFETY: `template` ends with a zero and is the C functions' alone during each call; it is not empty, so that it has an address.
         let descriptor = unsafe template.withUnsafeMutableBufferPointer { unsafe mkstemp($0.baseAddress.unsafelyUnwrapped) }
         guard descriptor >= 0 else { throw DMAError(.kernelRefused, errno: errno) }
         let opened = unsafe template.withUnsafeBufferPointer { path -> (Int32, Int32) in
@@ -79,6 +80,7 @@ public final class FileStorage: ConformanceStorage {
     deinit { for file in [descriptor, unreadable, unwritable] where file >= 0 { close(file) } }
 
     public func put(_ bytes: [UInt8], at position: Int) {
+        // SAFETY: the call reads what is left of the buffer, which lives through it.
         unsafe bytes.withUnsafeBytes { buffer in
             var done = 0
             while done < buffer.count {
@@ -92,6 +94,7 @@ public final class FileStorage: ConformanceStorage {
 
     public func get(_ count: Int, at position: Int) -> [UInt8] {
         guard count > 0 else { return [] }
+        // SAFETY: every byte is initialized first, and the call writes what is left of the buffer at most.
         return unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
             // What cannot be read is zero, which is not what anybody wrote.
             // SAFETY: the whole capacity. Not by a loop, which takes longer than the transfer where nothing is optimised.
@@ -118,6 +121,7 @@ final class SocketWire: ConformancePeripheral {
         var lines: [UInt32] = []
         for _ in 0..<2 {
             var pair: [Int32] = [-1, -1]
+            // SAFETY: `pair` has the two numbers that the C function writes, and `room` the four bytes that it reads.
             guard unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &pair) == 0 else { continue }
             var room: Int32 = 1 << 20
             for end in pair { unsafe setsockopt(end, SOL_SOCKET, SO_SNDBUF, &room, 4) }
@@ -135,6 +139,7 @@ final class SocketWire: ConformancePeripheral {
     func feed(_ bytes: [UInt8], line: UInt32) {
         guard let end = ends[line] else { return }
         // The socket has room for more than the suite's transfers.
+        // SAFETY: the call reads the array's own bytes, which live through it.
         unsafe _ = bytes.withUnsafeBytes { unsafe send(end, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT)) }
     }
 
@@ -143,6 +148,7 @@ final class SocketWire: ConformancePeripheral {
         var result: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 65_536)
         while true {
+            // SAFETY: the call writes at most the array's own length, and says how much of it.
             let moved = unsafe piece.withUnsafeMutableBytes { unsafe recv(end, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT)) }
             if moved <= 0 { return result }
             result += piece.prefix(moved)

@@ -12,6 +12,7 @@ extension IOUringProvider: SelfTestedProvider {
     func run(
         _ test: SelfTest, _ name: String, _ report: inout SelfTest.Report, _ progress: ((SelfTest.Step) -> Void)?
     ) async throws(DMAError) {
+        // SAFETY: the string of getenv is copied at once; nobody in this process changes the environment.
         let directory = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? "/tmp"
         let storage: FileStorage
         do throws(DMAError) {

@@ -117,6 +117,8 @@ public struct ModeRow: Hashable, Sendable, Codable {
         try cargo.second.withCPUAccess { bytes throws(DMAError) in
             var wrong: UInt64 = 0
             for offset in stride(from: 0, to: count, by: 8)
+            // SAFETY: every offset has a whole word behind it within the copy, whose length is a multiple of 8, and every pattern is an
+            // integer.
             where unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt64.self) != word(seed, number, offset) {
                 wrong += 8
             }

@@ -43,6 +43,7 @@ public struct StreamRow: Hashable, Sendable, Codable {
             var delivered = 0
             let limit = Deadline.after(nanoseconds: patience)
             while delivered < sent.count {
+                // SAFETY: the span does not leave the closure that the array lends its bytes to.
                 delivered += unsafe sent[delivered...].withUnsafeBytes {
                     unsafe peripheral.deliver(RawSpan(_unsafeBytes: $0), keepsRest: true)
                 }
@@ -99,6 +100,7 @@ public struct StreamRow: Hashable, Sendable, Codable {
             while try ring.taken < ring.completed(), ring.taken + UInt64(periodsInRing) > UInt64(written) || written < rounds {
                 let next = image(written * period)
                 let outcome = try ring.withNextPeriod { view in
+                    // SAFETY: the span does not leave the closure that the array lends its bytes to.
                     unsafe next.withUnsafeBytes { unsafe view.write(RawSpan(_unsafeBytes: $0)) }
                 }
                 guard case .intact = outcome else { break }

@@ -36,6 +36,7 @@ final class BenchFile: Sendable {
 
     /// Where files go if nobody says: TMPDIR, or /tmp.
     static var defaultDirectory: String {
+        // SAFETY: the string of getenv is copied at once; nobody in this process changes the environment.
         guard let text = unsafe getenv("TMPDIR").map({ unsafe String(cString: $0) }), !text.isEmpty else { return "/tmp" }
         return text
     }
@@ -44,6 +45,8 @@ final class BenchFile: Sendable {
         var refusal: Int32 = 0
         for _ in 0..<100 {
             let path = "\(directory)/dma-bench-\(UInt64.random(in: 0 ... .max))"
+            // SAFETY: the path is a string of this function's; the C functions read it to its zero and keep no pointer. What strerror
+            // answers is copied at once.
             let file = unsafe cdma_open(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL, 0o600)
             if file >= 0 {
                 unsafe unlink(path)
@@ -62,6 +65,7 @@ final class BenchFile: Sendable {
     private static func free(_ file: Int32) -> UInt64? {
         var facts = statvfs()
         // Some count nothing, as ramfs.
+        // SAFETY: the C function fills `facts`, which is as large as it writes.
         guard unsafe fstatvfs(file, &facts) == 0, facts.f_blocks > 0 else { return nil }
         let (bytes, isMore) = UInt64(facts.f_bavail).multipliedReportingOverflow(by: UInt64(facts.f_frsize))
         return isMore ? .max : bytes
@@ -83,6 +87,8 @@ final class BenchFile: Sendable {
             let count = min(piece.count, bytes - done)
             // Eight-bit integers: any byte is one.
             var span = piece.mutableSpan
+            // SAFETY: eight-bit integers have no pattern that is none, and `count` is at most the length of `piece`, which lives through
+            // the call.
             var raw = unsafe span.mutableBytes
             FilePattern.fill(&raw, from: done)
             let written = unsafe piece.withUnsafeBytes { unsafe cdma_write_all(descriptor, $0.baseAddress, count, Int64(done)) }

@@ -43,6 +43,7 @@ enum FilePattern {
                 let value = word(UInt64((place + offset) / 8), salt)
                 // In range: eight bytes are left.
                 var rest =
+                    // SAFETY: eight bytes are left here, and one below; integers have no pattern that is none.
                     unsafe UInt64(littleEndian: bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)) ^ value
                 while rest != 0 {
                     if rest & 255 != 0 { wrong += 1 }

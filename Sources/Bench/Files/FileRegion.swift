@@ -36,6 +36,8 @@ struct FileRegion: Sendable {
         var found = expected
         var span = expected.mutableSpan
         // Eight-bit integers: any byte is one.
+        // SAFETY: eight-bit integers have no pattern that is none. The C function writes at most the array's own length, and the array
+        // lives through the call; `count` is no more than that.
         var block = unsafe span.mutableBytes
         walk.fill(&block)
         var (verified, wrong) = (0, 0)

@@ -34,7 +34,7 @@ public struct Disturbance: Hashable, Sendable, Codable {
     /// - Parameter ownLoad: whether the run itself put more threads to work than there are processors.
     public func warnings(ownLoad: Bool = false) -> [String] {
         func percent(_ share: Double) -> String {
-            let tenths = Int((share * 1000).rounded())
+            let tenths = Int(min(max((share * 1000).rounded(), 0), 1e12))
             return "\(tenths / 10).\(tenths % 10) %"
         }
         var warnings: [String] = []

@@ -27,6 +27,7 @@ public struct MachineFacts: Hashable, Sendable, Codable {
     /// Reads them.
     public init() {
         var name = utsname()
+        // SAFETY: the C function fills `name`, which is as large as it writes.
         unsafe uname(&name)
         architecture = MachineFacts.string(of: name.machine)
         kernel = MachineFacts.string(of: name.sysname) + " " + MachineFacts.string(of: name.release)
@@ -99,6 +100,7 @@ public struct MachineFacts: Hashable, Sendable, Codable {
     }
 
     private static func string<Field>(of field: Field) -> String {
+        // SAFETY: a field of utsname is an array of bytes, read up to its zero or its end.
         unsafe withUnsafeBytes(of: field) { unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
 }
@@ -107,6 +109,7 @@ public struct MachineFacts: Hashable, Sendable, Codable {
 enum SourceRevision {
     static var ofExecutable: String? {
         var bytes = [UInt8](repeating: 0, count: 4096)
+        // SAFETY: the C function writes at most the buffer's length, and says how much of it.
         let count = unsafe bytes.withUnsafeMutableBytes { buffer in
             guard let base = buffer.baseAddress else { return 0 }
             return unsafe readlink("/proc/self/exe", base.assumingMemoryBound(to: CChar.self), buffer.count)

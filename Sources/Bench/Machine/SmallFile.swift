@@ -6,6 +6,7 @@ internal import Glibc
 enum SmallFile {
     /// At most `limit` bytes as text; nil where the file is not there or cannot be read, as in a container without /sys.
     static func text(_ path: String, limit: Int = 1 << 20) -> String? {
+        // SAFETY: the path is read to its zero; `read` writes at most the buffer's length, and says how much of it.
         let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return nil }
         defer { close(file) }

@@ -174,6 +174,7 @@ public struct BenchRunner: Sendable {
     /// The moment some seconds ago, as ISO 8601 in UTC.
     private static func timestamp(secondsAgo: Double) -> String {
         var seconds = time(nil) - Int(secondsAgo)
+        // SAFETY: the C function fills `parts`, of which only the numbers are read; its pointer to a zone's name is not followed.
         var parts = unsafe tm()
         guard unsafe gmtime_r(&seconds, &parts) != nil else { return "" }
         func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }

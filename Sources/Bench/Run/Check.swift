@@ -24,6 +24,7 @@ enum Check {
             for offset in stride(from: 0, to: shape.bytes, by: 8) {
                 // A whole word is in range, and mostly right.
                 let end = min(offset + 8, shape.bytes)
+                // SAFETY: the block has `shape.bytes` bytes, which `end` and `place` do not pass; integers have no pattern that is none.
                 if end == offset + 8, unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt64.self) == pattern { continue }
                 for place in offset..<end {
                     let expected = UInt8(truncatingIfNeeded: pattern.littleEndian >> UInt64((place - offset) * 8))
@@ -46,6 +47,7 @@ enum Check {
 
     static func differing(_ left: RawSpan, _ right: RawSpan, _ count: Int) -> Int {
         let count = min(count, left.byteCount, right.byteCount)
+        // SAFETY: `count` is within both spans, and nothing of either pointer leaves its closure.
         return unsafe left.withUnsafeBytes { left in
             unsafe right.withUnsafeBytes { right in
                 // Mostly they are the same, which the C library sees faster.

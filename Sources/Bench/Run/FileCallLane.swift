@@ -27,6 +27,8 @@ struct FileCallLane: Sendable {
         tally.inFlight = 1
         let region = region
         let file = direct ?? region.file.descriptor
+        // SAFETY: the loop does not outlive this closure, and with it the memory that it works on, which has `blocks` blocks of `stride`
+        // bytes.
         try unsafe memory.withUnsafeMutableBytes { memory throws(DMAError) in
             var loop = unsafe FileCallLoop(stage, region, memory, stride: stride, blocks: blocks, file: file)
             try unsafe loop.run(until: Deadline.after(nanoseconds: Int64(settings.warmup * 1e9)).nanoseconds)
@@ -46,6 +48,7 @@ struct FileCallLane: Sendable {
     /// A description past the page cache; nil, with a note, where there is none or the transfers do not fit it.
     private func openDirect(_ tally: inout LaneTally) -> Int32? {
         var facts = cdma_file_facts()
+        // SAFETY: the C function fills `facts`.
         let examined = unsafe cdma_file_examine(region.file.descriptor, &facts)
         let grain = examined == 0 && facts.offset_alignment > 0 ? Int(facts.offset_alignment) : 4096
         guard point.bytes % grain == 0 else {
@@ -78,6 +81,7 @@ private struct FileCallLoop {
     init(
         _ stage: Stage, _ region: FileRegion, _ memory: UnsafeMutableRawBufferPointer, stride: Int, blocks: Int, file: Int32
     ) {
+        // SAFETY: no memory is touched here: whoever makes a loop keeps `memory` for as long as it.
         unsafe self.stage = stage
         unsafe self.region = region
         unsafe self.memory = unsafe memory
@@ -95,10 +99,12 @@ private struct FileCallLoop {
 
     /// A block's bytes: `blocks` times `stride` are there.
     private func part(_ number: Int) -> UnsafeMutableRawBufferPointer {
+        // SAFETY: `number` is below `blocks`, and a block is no shorter than one transfer.
         unsafe UnsafeMutableRawBufferPointer(rebasing: memory[number * stride..<number * stride + region.walk.bytes])
     }
 
     private mutating func one() throws(DMAError) {
+        // SAFETY: `part` is inside the loop's memory, which its owner keeps, and has as many bytes as the call is told.
         let place = unsafe walk.step()
         let bytes = unsafe part(block)
         let moved: Int64
@@ -119,6 +125,7 @@ private struct FileCallLoop {
     mutating func run(until end: Int64) throws(DMAError) {
         repeat {
             // One call alone may take long on a slow disk.
+            // SAFETY: `one` stays inside the loop's memory, which its owner keeps.
             for _ in 0..<(unsafe between) where unsafe !stage.isCalledOff { try unsafe one() }
         } while unsafe cdma_monotonic_nanoseconds() < end && !stage.isCalledOff
     }
@@ -127,6 +134,7 @@ private struct FileCallLoop {
         let cost = ClockCost.nanoseconds
         var began = cdma_monotonic_nanoseconds()
         repeat {
+            // SAFETY: as in `run(until:)`.
             try unsafe one()
             let over = cdma_monotonic_nanoseconds()
             latencies.record(over - began - cost)
@@ -136,6 +144,7 @@ private struct FileCallLoop {
 
     /// Each byte that is in memory after reads, or in the file after writes.
     func check() throws(DMAError) -> (verified: Int, wrong: Int) {
+        // SAFETY: `part` is inside the loop's memory, which its owner keeps for as long as the span is used.
         guard unsafe region.isRead else { return try unsafe region.readBack(walk.steps) }
         var (verified, wrong) = (0, 0)
         for number in unsafe places.indices where unsafe places[number] >= 0 {

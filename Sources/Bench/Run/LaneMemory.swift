@@ -137,6 +137,7 @@ struct LaneMemory: ~Copyable {
         let alignment = Int(clamping: max(domain.constraints.alignment, 4096))
         var buffer = try Buffer(count: stride * count, alignment: alignment)
         if let node { try NodeMemory.prefer(node) }
+        // SAFETY: every offset is below the length of the buffer, and the two pages of a copy are apart.
         unsafe buffer.withUnsafeMutableBytes { bytes in
             // Every page is there before the clock runs, and holds something: a page of words, again and again.
             let page = min(4096, bytes.count)

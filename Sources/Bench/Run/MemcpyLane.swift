@@ -25,6 +25,7 @@ struct MemcpyLane: Sendable {
         var target = try NodeMemory.buffer(size, stage, node: settings.destinationNode)
         tally.inFlight = 1
         let point = point
+        // SAFETY: the loop does not outlive these closures, and with them the two memories, which have `size` bytes each.
         try unsafe source.withUnsafeMutableBytes { from throws(DMAError) in
             try unsafe target.withUnsafeMutableBytes { to throws(DMAError) in
                 guard let from = from.baseAddress, let to = to.baseAddress else { throw DMAError(.zeroLength) }
@@ -53,6 +54,7 @@ private struct MemcpyLoop {
     var operations = 0
 
     init(_ stage: Stage, from: UnsafeMutableRawPointer, to: UnsafeMutableRawPointer, bytes: Int, size: Int) {
+        // SAFETY: no memory is touched here: whoever makes a loop keeps both memories for as long as it.
         unsafe self.stage = stage
         unsafe self.from = unsafe from
         unsafe self.to = unsafe to
@@ -61,12 +63,14 @@ private struct MemcpyLoop {
     }
 
     private mutating func one() {
+        // SAFETY: `offset` and `bytes` add up to `size` at most, which both memories have; they are apart.
         unsafe memcpy(to + offset, from + offset, bytes)
         unsafe offset = unsafe offset + bytes < size ? offset + bytes : 0
         unsafe operations += 1
     }
 
     mutating func run(until end: Int64) {
+        // SAFETY: `one` stays inside the loop's memories, which their owner keeps.
         let between = unsafe max(1, min(1024, (256 << 10) / bytes))
         repeat {
             for _ in 0..<between { unsafe one() }
@@ -77,6 +81,7 @@ private struct MemcpyLoop {
         let cost = ClockCost.nanoseconds
         var began = cdma_monotonic_nanoseconds()
         repeat {
+            // SAFETY: as in `run(until:)`.
             unsafe one()
             let over = cdma_monotonic_nanoseconds()
             latencies.record(over - began - cost)
@@ -90,6 +95,7 @@ extension NodeMemory {
     static func buffer(_ count: Int, _ stage: Stage, node: Int?) throws(DMAError) -> Buffer {
         var buffer = try Buffer(count: count, alignment: 4096)
         if let node { try prefer(node) }
+        // SAFETY: each piece ends at the buffer's end or before.
         unsafe buffer.withUnsafeMutableBytes { bytes in
             guard let base = bytes.baseAddress else { return }
             // In pieces: memory without end is not filled for a measurement that is called off.

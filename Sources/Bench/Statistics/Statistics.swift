@@ -10,7 +10,7 @@ public enum Statistics {
     /// The value below which the share `share` of the values lies, with linear interpolation (Hyndman and Fan's type 7).
     public static func quantile(_ values: [Double], _ share: Double) -> Double {
         let sorted = values.sorted()
-        guard let last = sorted.last else { return .nan }
+        guard let last = sorted.last, !share.isNaN else { return .nan }
         let place = Double(sorted.count - 1) * min(max(share, 0), 1)
         let below = Int(place)
         guard below + 1 < sorted.count else { return last }

@@ -76,6 +76,14 @@ static inline int64_t cdma_monotonic_nanoseconds(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+// Memory for objects of ours, or a null pointer where there is none so large; the alignment is a power of two.
+static inline void *cdma_object_allocate(size_t alignment, size_t length) {
+    void *p = (void *)0;
+    return posix_memalign(&p, alignment < sizeof(void *) ? sizeof(void *) : alignment, length) ? (void *)0 : p;
+}
+
+static inline void cdma_object_free(void *p) { free(p); }
+
 static inline size_t cdma_page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
 // Anonymous memory. `huge_shift` is 0 for base pages, else the logarithm of the huge page's size (21, 30).

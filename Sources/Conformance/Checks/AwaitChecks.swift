@@ -175,6 +175,7 @@ private enum AwaitScript {
         _ started: InterruptLine
     ) async -> AwaitAnswer {
         // A task cancels itself at the points before the await, and is cancelled by another one during it.
+        // SAFETY: the task does not leave the closure that it is lent to.
         func cancelHere() { unsafe withUnsafeCurrentTask { unsafe $0?.cancel() } }
         var answer = AwaitAnswer()
         let plan = work.plan

@@ -104,6 +104,7 @@ extension Bench where E: ~Copyable {
             let writes = status == .writeFailed && plan.stored != nil
             let plan = writes ? planStorage(length(atMost: largest / 4), [], reads: false) : plan
             parameters = "\(status)"
+            // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
             unsafe channel.withUnsafeEngine { failNext(&$0, status) }
             _ = try channel.submit(plan.operation, try freight(plan)).get()
             channel.issuePending()
@@ -112,6 +113,7 @@ extension Bench where E: ~Copyable {
             expect(finished.residue <= UInt64(plan.count), "a residue of \(finished.residue) of \(plan.count) bytes")
             // Whatever it moved before it failed, it said how much: all of it would be no failure.
             expect(finished.residue > 0, "failed with nothing left to move")
+            // SAFETY: as above.
             if let recover = provisions.recover { unsafe channel.withUnsafeEngine { recover(&$0) } }
             try perform(plan, on: &channel)
         }
@@ -170,13 +172,12 @@ extension Bench where E: ~Copyable {
 
     func rule17() throws(DMAError) {
         guard let work = try work() else { return skip(lacksWriting) }
-        var plain = try open()
         // The least of five: a processor that was taken away looks like a wait. Where it was taken away during the issue, the work may be
         // over before the channel is terminated, and nothing is to be waited for.
         var (least, whole) = (Int64.max, work.nanoseconds)
         let underWay = "a termination of work that had just been issued"
         if work.place != .issuePending { seek(underWay) }
-        try repeatedly(5, untilMet: underWay) { _, work throws(DMAError) in
+        try repeatedly(5, untilMet: underWay) { _, work, plain throws(DMAError) in
             let cookies = try submit(work, on: &plain)
             let issued = Deadline.now.nanoseconds
             plain.issuePending()
@@ -197,7 +198,6 @@ extension Bench where E: ~Copyable {
         if least < .max {
             expect(least < whole / 8, "terminateAsync took \(least) ns, with work of \(whole) ns under way: it waits")
         }
-        close(plain)
         try terminateInCallback()
     }
 

@@ -80,8 +80,7 @@ extension Bench where E: ~Copyable {
         guard work.place != .issuePending else { return skip(worksAtOnce) }
         let fenced = "a transaction issued behind a fenced one that was under way"
         seek(fenced)
-        var channel = try open()
-        try repeatedly(max(min(suite.iterations, 6), 3), untilMet: fenced, in: 1) { number, work throws(DMAError) in
+        try repeatedly(max(min(suite.iterations, 6), 3), untilMet: fenced, in: 1) { number, work, channel throws(DMAError) in
             var plan = work.plan
             plan.operation.flags.insert(.fence)
             var plans: [UInt64: Plan] = [:]
@@ -111,6 +110,7 @@ extension Bench where E: ~Copyable {
                 }
             }
         }
+        var channel = try open()
         try fencesBetweenOthers(&channel)
         close(channel)
         if !isSeeking(fenced) { skip(worksAtOnce) }
@@ -173,6 +173,7 @@ extension Bench where E: ~Copyable {
             let cookie: Cookie
             if isClientMode {
                 // Bytes have no padding: their span may be read raw. Likewise below.
+                // SAFETY: bytes have no padding, so that their span may be read raw.
                 cookie = try unsafe channel.submit(plan.operation, try freight(plan), metadata: bytes.span.bytes).get()
                 expectRefusal(.metadataInUse, of: "a client-mode descriptor's metadata") { () throws(DMAError) in
                     try channel.withMetadata(of: cookie) { _ in }

@@ -14,6 +14,7 @@ extension Bench where E: ~Copyable {
     /// A domain like the suite's with other limits; nil where something translates between the engine and memory.
     func sibling(_ name: String, _ change: (inout DeviceConstraints) -> Void) throws(DMAError) -> Domain? {
         var buffer = try Buffer(count: 4096)
+        // SAFETY: only the address is looked at, which is not followed.
         let address = unsafe buffer.withUnsafeMutableBytes { UInt64(UInt(bitPattern: $0.baseAddress)) }
         let mapped = try buffer.mapped(for: suite.domain, direction: .toDevice)
         guard mapped.region(at: 0).start.rawValue == address || mapped.wasBounced else { return nil }
@@ -247,6 +248,7 @@ extension Bench where E: ~Copyable {
             // A range in the middle of memory that is somebody else's: both of its edges share a line with foreign data.
             let size = plan.places[1].before.count
             let space = UnsafeMutableRawBufferPointer.allocate(byteCount: size + 4 * line, alignment: line)
+            // SAFETY: the memory is freed at the end of the round, after the mapping of its middle has ended; the middle is inside of it.
             defer { unsafe space.deallocate() }
             unsafe space.initializeMemory(as: UInt8.self, repeating: 0x5a)
             let start = line + (unit < line ? unit : 0)

@@ -10,6 +10,7 @@ extension Bench where E: ~Copyable {
             return provisions.storage == nil ? skip(lacks(provision: "peripheral")) : ()
         }
         var channel = try open()
+        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
         let device = unsafe channel.withUnsafeEngine { provide(&$0) }
         guard let line = device.lines.first else { return skip("ConformancePeripheral.lines is empty") }
         try channel.configure(EngineConfiguration(peripheral: line))
@@ -80,6 +81,7 @@ extension Bench where E: ~Copyable {
             return provisions.storage == nil ? skip(lacks(provision: "peripheral")) : ()
         }
         var channel = try open()
+        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
         let device = unsafe channel.withUnsafeEngine { provide(&$0) }
         guard let line = device.lines.first else { return skip("ConformancePeripheral.lines is empty") }
         try channel.configure(EngineConfiguration(peripheral: line))

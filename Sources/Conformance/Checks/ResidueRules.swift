@@ -10,15 +10,15 @@ extension Bench where E: ~Copyable {
         if kinds.isEmpty, let first = plannable.first(where: { $0 != .null }) { kinds = [first] }
         guard !kinds.isEmpty else { return skip("Capabilities.operations has none between memories") }
         let work = try work()
-        var channel = try open()
         let asked = "a residue that was asked for while its transaction was under way"
         if let work, work.place == .beside {
             seek(asked)
-            try repeatedly(max(min(suite.iterations, 4), 2), untilMet: asked, in: 1) { _, work throws(DMAError) in
+            try repeatedly(max(min(suite.iterations, 4), 2), untilMet: asked, in: 1) { _, work, channel throws(DMAError) in
                 let freight = try work.freight(0, for: suite.domain)
                 if try residues(of: work.plan, freight, on: &channel) > 0 { meet(asked) }
             }
         }
+        var channel = try open()
         try repeatedly { number throws(DMAError) in
             let plan = plan(kinds[number % kinds.count], count: largest)
             _ = try residues(of: plan, try freight(plan), on: &channel)
@@ -86,10 +86,9 @@ extension Bench where E: ~Copyable {
     func rule21() throws(DMAError) {
         guard let work = try work() else { return skip(lacksWriting) }
         guard capabilities.depth > 1 else { return skip(lacksDepth) }
-        var channel = try open()
         let asked = "two residues that were asked for while the first transaction was under way"
         if work.place == .beside { seek(asked) }
-        try repeatedly(max(min(suite.iterations, 8), 3), untilMet: asked, in: 1) { number, work throws(DMAError) in
+        try repeatedly(max(min(suite.iterations, 8), 3), untilMet: asked, in: 1) { number, work, channel throws(DMAError) in
             guard let short = writingPlan(unit) else { return }
             let long = work.plan
             let a = try channel.submit(long.operation, try work.freight(0, for: suite.domain)).get()
@@ -110,7 +109,6 @@ extension Bench where E: ~Copyable {
                 try judge(plan, finished)
             }
         }
-        close(channel)
     }
 
     func rule23() throws(DMAError) {
@@ -124,10 +122,9 @@ extension Bench where E: ~Copyable {
         guard let work = try work() else { return skip(lacksWriting) }
         guard capabilities.depth > 1 else { return skip(lacksDepth) }
         guard work.place != .issuePending else { return skip(worksAtOnce) }
-        var channel = try open()
         let extended = "an extension of work that was under way"
         seek(extended)
-        try repeatedly(2, untilMet: extended, in: 1) { _, work throws(DMAError) in
+        try repeatedly(2, untilMet: extended, in: 1) { _, work, channel throws(DMAError) in
             guard let short = writingPlan(unit) else { return }
             let long = try channel.submit(work.plan.operation, try work.freight(0, for: suite.domain)).get()
             channel.issuePending()
@@ -141,6 +138,7 @@ extension Bench where E: ~Copyable {
                 try judge(finished.cookie == long ? work.plan : short, finished)
             }
         }
+        var channel = try open()
         try extendAtRandom(&channel)
         close(channel)
         if !isSeeking(extended) { skip(worksAtOnce) }
@@ -169,6 +167,7 @@ extension Bench where E: ~Copyable {
                 try keep(finished, &plans, &kept, &back)
             }
             while plans.count >= capabilities.depth { try keep(try nextFinished(&channel), &plans, &kept, &back) }
+            // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
             if let count = provisions.restarts { restarts = unsafe channel.withUnsafeEngine { count(&$0) } }
         }
         while !plans.isEmpty { try keep(try nextFinished(&channel), &plans, &kept, &back) }

@@ -12,6 +12,7 @@ extension Bench where E: ~Copyable {
             return skip(lacks(provision: "stream") + ", and ringsRunFreely is false")
         }
         var channel = try open()
+        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
         let stream = provisions.stream.map { provide in unsafe channel.withUnsafeEngine { provide(&$0) } }
         let period = 64 * unit
         for _ in 0..<2 {
@@ -132,6 +133,7 @@ extension Bench where E: ~Copyable {
 
     private func capture(_ provide: (inout E) -> any ConformanceStream) throws(DMAError) {
         var channel = try Channel(try make(), domain: suite.domain, of: MappedBuffer.self)
+        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
         let stream = unsafe channel.withUnsafeEngine { provide(&$0) }
         let period = random.int(4...100) * unit
         let number = random.int(3...8)
@@ -194,6 +196,7 @@ extension Bench where E: ~Copyable {
 
     private func playback(_ provide: (inout E) -> any ConformanceStream) throws(DMAError) {
         var channel = try Channel(try make(), domain: suite.domain, of: MappedBuffer.self)
+        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
         let stream = unsafe channel.withUnsafeEngine { provide(&$0) }
         let period = random.int(4...100) * unit
         let number = random.int(3...8)

@@ -67,6 +67,7 @@ extension Bench where E: ~Copyable {
         }
         expectRefusal(.badConfiguration, of: "a width of 65,537 bytes") { () throws(DMAError) in try channel.configure(wide) }
         guard let provide = provisions.peripheral else { return skip(lacks(provision: "peripheral")) }
+        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
         let device = unsafe channel.withUnsafeEngine { provide(&$0) }
         guard device.lines.count >= 2 else { return skip("ConformancePeripheral.lines has one line") }
         try repeatedly(4) { _ throws(DMAError) in
@@ -164,8 +165,7 @@ extension Bench where E: ~Copyable {
         guard capabilities.depth > 1 else { return skip(lacksDepth) }
         let behind = "a submission while an earlier transaction was under way"
         if work.place == .beside { seek(behind) }
-        var channel = try open()
-        try repeatedly(max(min(suite.iterations, 5), 3), untilMet: behind, in: 1) { _, work throws(DMAError) in
+        try repeatedly(max(min(suite.iterations, 5), 3), untilMet: behind, in: 1) { _, work, channel throws(DMAError) in
             guard let second = writingPlan() else { return }
             let a = try channel.submit(work.plan.operation, try work.freight(0, for: suite.domain)).get()
             channel.issuePending()
@@ -183,7 +183,6 @@ extension Bench where E: ~Copyable {
             expect(last.cookie == b, "the second is not the second")
             try judge(second, last)
         }
-        close(channel)
     }
 
     func rule08() throws(DMAError) {
@@ -236,10 +235,9 @@ extension Bench where E: ~Copyable {
     /// A transaction goes through its states in their order, and none is left out that can be seen.
     func rule10() throws(DMAError) {
         guard let work = try work() else { return skip(lacksWriting) }
-        var channel = try open()
         let inProgress = "a transaction that was in progress when it was asked about"
         if work.place == .beside { seek(inProgress) }
-        try repeatedly(max(min(suite.iterations, 5), 3), untilMet: inProgress) { _, work throws(DMAError) in
+        try repeatedly(max(min(suite.iterations, 5), 3), untilMet: inProgress) { _, work, channel throws(DMAError) in
             let cookies = try submit(work, on: &channel)
             for cookie in cookies { expect(try channel.status(of: cookie) == .queued, "not queued after submit") }
             channel.issuePending()
@@ -260,7 +258,8 @@ extension Bench where E: ~Copyable {
             }
             for _ in cookies { try judge(work.plan, try nextFinished(&channel)) }
         }
-        if capabilities.canPause { try pausedState(work, &channel) }
+        if capabilities.canPause { try pausedState(work) }
+        var channel = try open()
         let dropped = try submit(work, on: &channel)
         channel.terminateAsync()
         for cookie in dropped {
@@ -275,11 +274,11 @@ extension Bench where E: ~Copyable {
         close(channel)
     }
 
-    private func pausedState(_ work: MeasuredWork, _ channel: inout Channel<E, Freight>) throws(DMAError) {
+    private func pausedState(_ work: MeasuredWork) throws(DMAError) {
         let paused = "a transaction that was paused"
         if work.place != .issuePending { seek(paused) }
         let most = max(min(64, capabilities.depth - 1), 1)
-        try repeatedly(2, untilMet: paused, in: most) { _, work throws(DMAError) in
+        try repeatedly(2, untilMet: paused, in: most) { _, work, channel throws(DMAError) in
             var cookies = try submit(work, on: &channel)
             channel.issuePending()
             try channel.pause()

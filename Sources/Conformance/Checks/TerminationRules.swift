@@ -10,9 +10,10 @@ extension Bench where E: ~Copyable {
         var channel = try open()
         seek(queuedAtTermination)
         try repeatedly { number throws(DMAError) in try terminateMixture(&channel, leavesQueued: number == 0) }
-        guard work.place != .issuePending else { return close(channel) }
+        close(channel)
+        guard work.place != .issuePending else { return }
         seek(underWayAtTermination)
-        try repeatedly(max(min(suite.iterations, 4), 2), untilMet: underWayAtTermination) { number, work throws(DMAError) in
+        try repeatedly(max(min(suite.iterations, 4), 2), untilMet: underWayAtTermination) { number, work, channel throws(DMAError) in
             let cookies = try submit(work, on: &channel)
             channel.issuePending()
             // Looking moves engines that work in the poll: every other time nobody looks.
@@ -35,7 +36,6 @@ extension Bench where E: ~Copyable {
             lingerBeyond(work, on: &channel)
             expect(channel.next() == nil, "one more completion than transactions")
         }
-        close(channel)
     }
 
     private var queuedAtTermination: String { "a transaction that was queued when the channel was terminated" }
@@ -90,8 +90,7 @@ extension Bench where E: ~Copyable {
         guard let work = try work() else { return skip(lacksWriting) }
         guard work.place != .issuePending else { return skip(worksAtOnce) }
         seek(underWayAtTermination)
-        var channel = try open()
-        try repeatedly(max(min(suite.iterations, 5), 3), untilMet: underWayAtTermination) { number, work throws(DMAError) in
+        try repeatedly(max(min(suite.iterations, 5), 3), untilMet: underWayAtTermination) { number, work, channel throws(DMAError) in
             let base = suite.domain.statistics
             let cookies = try submit(work, on: &channel)
             channel.issuePending()
@@ -120,7 +119,6 @@ extension Bench where E: ~Copyable {
             expect(suite.domain.statistics.mappings == base.mappings, "mappings are left")
             expect(suite.domain.statistics.quarantined == base.quarantined, "memory was quarantined")
         }
-        close(channel)
         if !isSeeking(underWayAtTermination) { skip(worksAtOnce) }
     }
 
@@ -147,10 +145,11 @@ extension Bench where E: ~Copyable {
         }
         guard let work = try work() else { return skip(lacksWriting) }
         expectRefusal(.notPaused, of: "resume of a running channel") { () throws(DMAError) in try channel.resume() }
+        close(channel)
         let unfinished = "a transaction that was unfinished on a paused channel"
         let most = max(min(64, capabilities.depth - 1), 1)
         if work.place != .issuePending { seek(unfinished) }
-        try repeatedly(max(min(suite.iterations, 5), 3), untilMet: unfinished, in: most) { number, work throws(DMAError) in
+        try repeatedly(max(min(suite.iterations, 5), 3), untilMet: unfinished, in: most) { number, work, channel throws(DMAError) in
             var cookies = try submit(work, on: &channel)
             channel.issuePending()
             if number % 2 == 1 { for _ in 0..<random.int(0...10) { channel.poll() } }
@@ -180,7 +179,6 @@ extension Bench where E: ~Copyable {
                 try judge(isLater ? later ?? work.plan : work.plan, finished)
             }
         }
-        close(channel)
     }
 
     private func pauseRefusal(_ channel: inout Channel<E, Freight>) -> DMAError.Code? {

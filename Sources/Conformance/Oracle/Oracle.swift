@@ -130,6 +130,7 @@ public struct Oracle: Hashable, Sendable {
     /// Whether the bytes are those of `image`, and as many.
     static func equal(_ found: RawSpan, _ image: [UInt8]) -> Bool {
         guard found.byteCount == image.count else { return false }
+        // SAFETY: both sides have as many bytes as are compared.
         return unsafe found.withUnsafeBytes { found in
             unsafe image.withUnsafeBytes { image in
                 // As many bytes on either side; a side without bytes may have no address.
@@ -147,16 +148,19 @@ public struct Oracle: Hashable, Sendable {
 
 extension RawSpan {
     /// A byte whose offset was checked by the caller.
+    // SAFETY: every caller has checked the offset, and a byte has no pattern that is none.
     @inline(__always)
     func unsafeByte(_ offset: Int) -> UInt8 { unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self) }
 
     /// The bytes as an array.
+    // SAFETY: the bytes are copied while they are lent.
     func copied() -> [UInt8] { unsafe withUnsafeBytes { unsafe [UInt8]($0) } }
 }
 
 extension MutableRawSpan {
     /// Puts an image at the beginning of the bytes; what does not fit is left out.
     mutating func put(_ image: [UInt8]) {
+        // SAFETY: both lengths bound the copy, and the two memories are apart.
         unsafe withUnsafeMutableBytes { bytes in
             // Both lengths bound the copy, and the two memories are distinct.
             unsafe image.withUnsafeBytes {

@@ -219,6 +219,29 @@ extension Bench where E: ~Copyable {
         }
     }
 
+    /// The same on a channel, of which there is never a second: work is measured on a channel too, and a device may have just one.
+    func repeatedly(
+        _ least: Int, untilMet name: String, in transactions: Int? = nil,
+        _ body: (Int, MeasuredWork, inout Channel<E, Freight>) throws(DMAError) -> Void
+    ) throws(DMAError) {
+        guard let measured = try work() else { return }
+        var work = try reshaped(measured, into: transactions, for: name)
+        var channel = try open()
+        try repeatedly(least) { number throws(DMAError) in try body(number, work, &channel) }
+        close(channel)
+        var number = least
+        while let longer = try longerWork(untilMet: name) {
+            work = try reshaped(longer, into: transactions, for: name)
+            var channel = try open()
+            for _ in 0..<10 where needs(name) {
+                try goOn()
+                try body(number, work, &channel)
+                number += 1
+            }
+            close(channel)
+        }
+    }
+
     /// Whether a case is sought that was not met, and there is time for it.
     private func needs(_ name: String) -> Bool { isSeeking(name) && !hasMet(name) && Deadline.now.nanoseconds < end }
 

@@ -100,7 +100,7 @@ public struct MappedBuffer: ~Copyable, Cargo {
     }
 }
 
-/// The pointer leads into `mapping`, which this value alone owns, and nothing writes through it.
+// SAFETY: the pointer leads into `mapping`, which this value alone owns, and nothing writes through it.
 extension MappedBuffer: @unchecked Sendable {}
 
 /// The answer to a wish for a mapping (rule 31): it, or the reason together with the buffer.

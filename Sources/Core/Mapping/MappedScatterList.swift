@@ -95,5 +95,5 @@ public struct MappedScatterList: ~Copyable, Cargo {
     }
 }
 
-/// As for ``MappedBuffer``.
+// SAFETY: the pointer leads into `mapping`, which this value alone owns, and nothing writes through it.
 extension MappedScatterList: @unchecked Sendable {}

@@ -3,8 +3,9 @@
 /// What the noncopyable mappings hold: one live mapping and the address space it is in.
 ///
 /// Exactly one value owns an object of this class (a ``MappedBuffer``, a ``MappedScatterList``, a ``CoherentBuffer`` or a
-/// pool's header), and it is changed only through that owner; that is why sending it between threads is sound. If it goes
-/// while the mapping is alive, it unmaps, or parks the memory if it was quarantined.
+/// pool's header), and it is changed only through that owner. If it goes while the mapping is alive, it unmaps, or parks the memory if
+/// it was quarantined.
+// SAFETY: one value owns an object of this class at a time, and it is changed through that owner alone, which may be sent.
 @safe @usableFromInline
 final class Mapping: @unchecked Sendable {
     let domain: Domain

@@ -117,5 +117,5 @@ public struct CoherentBuffer: ~Copyable, Cargo {
     public static func readBarrier() { cdma_read_barrier() }
 }
 
-/// The pointer leads into memory that `mapping` keeps alive, and this value alone owns that.
+// SAFETY: the pointer leads into memory that `mapping` keeps alive, and this value alone owns that.
 extension CoherentBuffer: @unchecked Sendable {}

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CDMA
+
 /// Up to a fixed number of values that cannot be copied: mapped buffers, blocks, transactions. Allocates once.
 ///
 /// No index traps: one that is out of bounds gets nil.
@@ -7,23 +9,33 @@
 /// Thread rules: a value; it may be sent to another thread if its elements may.
 @safe
 public struct FixedArray<Element: ~Copyable>: ~Copyable {
+    // SAFETY: this array's own, with room for `capacity` elements, of which exactly the first `count` are initialized, here and in every
+    // function below. Without room it is an address that nobody follows.
     private let storage: UnsafeMutablePointer<Element>
     /// How many elements there is room for.
     public let capacity: Int
     /// How many there are.
     public private(set) var count: Int
 
-    /// - Parameter capacity: negative is taken for 0.
+    /// - Parameter capacity: negative is taken for 0, and so is more than there is memory for.
     public init(capacity: Int) {
-        self.capacity = max(capacity, 0)
         count = 0
-        unsafe storage = UnsafeMutablePointer<Element>.allocate(capacity: max(capacity, 0))
+        let alignment = MemoryLayout<Element>.alignment
+        let (bytes, overflow) = max(capacity, 0).multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
+        // SAFETY: the memory is as long and as aligned as `capacity` elements want, and ends in `deinit`.
+        guard capacity > 0, !overflow, let memory = unsafe cdma_object_allocate(alignment, bytes) else {
+            self.capacity = 0
+            unsafe storage = UnsafeMutablePointer(bitPattern: alignment).unsafelyUnwrapped
+            return
+        }
+        self.capacity = capacity
+        unsafe storage = memory.bindMemory(to: Element.self, capacity: capacity)
     }
 
     deinit {
-        // Exactly the first `count` places hold elements, here and everywhere below.
+        // SAFETY: see `storage`.
         unsafe storage.deinitialize(count: count)
-        unsafe storage.deallocate()
+        if capacity > 0 { unsafe cdma_object_free(storage) }
     }
 
     /// Whether it has no element.
@@ -77,5 +89,5 @@ public struct FixedArray<Element: ~Copyable>: ~Copyable {
     }
 }
 
-/// The elements are the array's own, reached only through it.
+// SAFETY: the elements are the array's own, reached only through it, and may be sent themselves.
 extension FixedArray: @unchecked Sendable where Element: Sendable & ~Copyable {}

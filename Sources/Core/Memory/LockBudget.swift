@@ -29,7 +29,7 @@ public struct LockBudget: Equatable, Sendable {
     }
 
     /// The value of the line `VmLck: <n> kB`, in bytes; 0 where there is none or it is no number.
-    static func lockedBytes(inStatus status: [UInt8]) -> UInt64 {
+    package static func lockedBytes(inStatus status: [UInt8]) -> UInt64 {
         for line in status.split(separator: UInt8(ascii: "\n")) {
             guard line.starts(with: Array("VmLck:".utf8)) else { continue }
             var kilobytes: UInt64 = 0

@@ -4,7 +4,8 @@ import CDMA
 /// The memory behind a buffer: one allocation, given back when the last owner goes.
 ///
 /// Immutable but for its bytes. Who may touch the bytes is decided by the noncopyable types around it: exactly one of a
-/// ``Buffer``, a mapping, a pool or the quarantine holds it at a time. That is why sharing the object between threads is sound.
+/// ``Buffer``, a mapping, a pool or the quarantine holds it at a time.
+// SAFETY: nothing of the object changes but the bytes, and those are reached only through the one noncopyable value that holds it.
 @safe
 final class Memory: @unchecked Sendable {
     /// First byte for the client.
@@ -200,7 +201,9 @@ private struct Request {
             if file < 0 { throw failure(-file, backing) }
         case .heap(let name):
             // A name is one component of a path; anything else could name a file outside the directory.
-            guard !name.isEmpty, name.utf8.count < 64, !name.utf8.contains(UInt8(ascii: "/")), !name.hasPrefix(".") else {
+            guard !name.isEmpty, name.utf8.count < 64, !name.utf8.contains(UInt8(ascii: "/")),
+                name.utf8.first != UInt8(ascii: ".")
+            else {
                 throw DMAError(.noSuchHeap)
             }
             file = unsafe cdma_heap_allocate("/dev/dma_heap/" + name, length)

@@ -4,16 +4,16 @@
 ///
 /// Used to find low addresses for devices with narrow masks, and by the sanitizer to judge an address. The file is taken as
 /// hostile input: its length is bounded, and a line that does not parse ends the reading.
-struct ProcessMaps {
-    struct Range: Equatable {
-        var start: UInt64
-        var end: UInt64
+package struct ProcessMaps {
+    package struct Range: Equatable {
+        package var start: UInt64
+        package var end: UInt64
         var isWritable: Bool
         var isExecutable: Bool
     }
 
     /// In ascending order, without overlap.
-    let ranges: [Range]
+    package let ranges: [Range]
 
     /// 4 MiB of text are about 40,000 mappings; the kernel's default limit is 65,530.
     static let capacity = 4 << 20
@@ -24,7 +24,7 @@ struct ProcessMaps {
         return ProcessMaps(parsing: text)
     }
 
-    init?(parsing text: [UInt8]) {
+    package init?(parsing text: [UInt8]) {
         var ranges: [Range] = []
         var last: UInt64 = 0
         for line in text.split(separator: UInt8(ascii: "\n")) {
@@ -71,7 +71,7 @@ struct ProcessMaps {
     /// low addresses are kept for masks that are narrower still.
     ///
     /// - Parameter alignment: a power of two, at least the page size.
-    func gaps(of length: UInt64, alignment: UInt64, highest: UInt64) -> [UInt64] {
+    package func gaps(of length: UInt64, alignment: UInt64, highest: UInt64) -> [UInt64] {
         // vm.mmap_min_addr of every distribution; below it the kernel refuses.
         var floor: UInt64 = 0x10000
         var found: [UInt64] = []
@@ -92,7 +92,7 @@ struct ProcessMaps {
     }
 
     /// The ranges that `start ..< end` touches, or nil where part of it is not mapped.
-    func covering(_ start: UInt64, _ end: UInt64) -> ArraySlice<Range>? {
+    package func covering(_ start: UInt64, _ end: UInt64) -> ArraySlice<Range>? {
         var low = 0
         var high = ranges.count
         while low < high {

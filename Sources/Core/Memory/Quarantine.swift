@@ -114,6 +114,7 @@ public enum Quarantine {
 }
 
 /// What the quarantine keeps alive.
+// SAFETY: nothing of it changes; what a subclass changes, it changes in `release`, which the quarantine calls on one thread at a time.
 @usableFromInline
 class ParkedObject: @unchecked Sendable {
     let identifier = Domain.nextIdentifier()

@@ -9,320 +9,316 @@ public import DMAEngineKit
 /// each is started when the mode allows: that is where other users of the bus, and of the CPU, get their turn. A cyclic transaction
 /// cannot be cut; its peripheral paces it.
 ///
+/// The engine below is believed no more than a channel believes its own: what it says of a quantum is checked before the next one starts,
+/// and what cannot be is dropped and counted in ``faults``.
+///
 /// Pausing works on every engine below, between quanta. Thread rules: as for every engine.
 @safe
 public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
+    public typealias Settings = Base.Settings
+    public static var order: CompletionOrder { Base.order }
+
+    /// Where the engine stands between one termination and the first work after it.
+    private enum State {
+        case running
+        /// Terminated, and not quiesced: nothing is taken.
+        case terminating
+        /// Quiesced: what is left is kept for ``residue(of:)`` until something new comes.
+        case quiesced
+    }
+
     private var base: Base
-    private var mode: TransferMode
-    private let quantum: UInt64
-    private let alignment: UInt64
+    private var scheduler: TurnScheduler
+    private var inFlight: InFlightTable
+    private let list: PieceList
     private let worksInPoll: Bool
-    /// Transactions in the order of submission: those handed through are not here.
+    /// Transactions in the order of submission: those that went straight through are not here.
     private var waiting: [PacedTransaction] = []
-    private var scratch: UnsafeMutablePointer<Segment>
-    private let scratchCount: Int
-    /// The size of the quantum of `waiting[0]` that is with the engine below, or nil where none is; and since when.
-    private var quantumCount: UInt64?
-    /// From where on time at work is not yet charged, by `workClock`.
-    private var mark: Int64 = 0
-    /// A rest was slept to its end: the next quantum starts, although waking up has cost something of its own. Without that, a small
-    /// share would be used up by going to sleep and waking.
-    private var isRested = false
-    /// What the last rest cost, and how much of the turn it brought is left, by `workClock`.
-    private var restCost: Int64 = 0
-    private var turn: Int64 = 0
+    /// How many of them were issued, and whether a piece of the first is with the engine below.
     private var issued = 0
+    private var hasPiece = false
+    private var state = State.running
     private var isPaused = false
-    private var wasTerminated = false
-    private var through = 0
-    private var duty = DutyClock()
-    private var pastBusy: Int64 = 0
-    private var pastElapsed: Int64 = 0
+    private var baseIsPaused = false
+    /// Whether the engine below was asked to stop and did not; and whether it is parked for that, and ends only when it was proved stopped.
+    private var isStuck = false
+    private var isParked = false
+    /// The end of a transaction of which the engine below refused a piece, to be reported next.
+    private var refused: Completion?
 
     /// - Parameters:
     ///   - base: the engine that does the work.
     ///   - mode: how it takes its turns.
     ///   - quantum: bytes moved in one turn, 8 or more; rounded down to a multiple of 64 where it can be, and up to the engine's
     ///     alignment.
-    /// - Throws: `badShare` for a share that is not above 0 and at most 1.
+    /// - Throws: `badShare` for a share that is not above 0 and at most 1; `badConfiguration` where the engine's capabilities contradict
+    ///   themselves, as a channel does.
     public init(_ base: consuming Base, mode: TransferMode = .burst, quantum: UInt64 = 65_536) throws(DMAError) {
-        try mode.check()
         let capabilities = base.capabilities
-        self.base = base
-        self.mode = mode
-        alignment = max(capabilities.alignment, 1)
+        let inFlight = try InFlightTable(capabilities)
+        let scheduler = try TurnScheduler(
+            mode, quantum: quantum, alignment: capabilities.alignment, now: cdma_monotonic_nanoseconds())
+        self.inFlight = inFlight
+        self.scheduler = scheduler
+        list = PieceList(capabilities)
         worksInPoll = capabilities.worksInPoll
-        let grain = max(alignment, 64)
-        self.quantum = max(quantum / grain, 1) * grain
-        scratchCount = min(max(capabilities.maximumSegments, min(capabilities.maximumSources, 1024) + 2, 2), 4096)
-        unsafe scratch = .allocate(capacity: scratchCount)
+        self.base = base
     }
 
-    deinit { unsafe scratch.deallocate() }
+    deinit {
+        let list = list
+        var isStopped = inFlight.count == 0 || isParked
+        // The channel above has waited already, where there is one.
+        let limit: Deadline = isStuck ? .now : .after(milliseconds: 1000)
+        var base = consume base
+        if !isStopped {
+            base.terminate()
+            isStopped = base.quiesce(by: limit)
+        }
+        if isStopped { list.deallocate() } else { list.park() }
+    }
 
     /// What the engine below can do, and pausing.
     public var capabilities: Capabilities {
         var capabilities = base.capabilities
         capabilities.canPause = true
-        capabilities.quantum = quantum
+        capabilities.quantum = scheduler.quantum
         if capabilities.residueGranularity == .descriptor { capabilities.residueGranularity = .segment }
-        if case .burst = mode {} else { capabilities.hasInterrupts = false }
+        if !scheduler.mode.isBurst { capabilities.hasInterrupts = false }
         return capabilities
     }
     /// The line of the engine below, in burst mode. In the others the next quantum starts when somebody polls, and no interrupt comes in the
     /// rest between two: whoever awaits has to look.
-    public var interruptLine: InterruptLine? {
-        if case .burst = mode { base.interruptLine } else { nil }
-    }
+    public var interruptLine: InterruptLine? { scheduler.mode.isBurst ? base.interruptLine : nil }
     public var figures: [EngineFigure] { base.figures }
+    public var addressing: EngineAddressing { base.addressing }
+    public var isGone: Bool { base.isGone }
+
+    /// What the engine below did that no honest one does. What is counted here never reaches the channel above.
+    public var faults: EngineFaults { inFlight.faults }
 
     /// Changes the mode; the next quantum follows it.
     ///
     /// - Throws: `badShare`.
     public mutating func setMode(_ mode: TransferMode) throws(DMAError) {
-        try mode.check()
-        self.mode = mode
-        (turn, restCost, isRested) = (0, 0, false)
-        duty = DutyClock()
-        pastBusy = 0
-        pastElapsed = 0
+        try scheduler.setMode(mode, now: cdma_monotonic_nanoseconds())
     }
 
     /// How long the engine was at work since the mode was last set, and of how long: time with nothing to do, or in which nobody looked,
     /// does not count. Nanoseconds.
-    public var totalDuty: (busy: Int64, elapsed: Int64) {
-        guard case .cycleStealing(let share) = mode, duty.isStale(share) else {
-            return (pastBusy + duty.busy, pastElapsed + duty.elapsed)
-        }
-        return (pastBusy + duty.busy, pastElapsed + duty.charged(share))
-    }
+    public var totalDuty: (busy: Int64, elapsed: Int64) { scheduler.total(now: cdma_monotonic_nanoseconds()) }
 
-    public var addressing: EngineAddressing { base.addressing }
-    public var isGone: Bool { base.isGone }
+    // MARK: Work
+
     @unsafe
     public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
-        if wasTerminated {
-            waiting.removeAll(keepingCapacity: true)
-            wasTerminated = false
+        guard state != .terminating else { return .refused(DMAError(.terminating)) }
+        guard list.holds(descriptor) else {
+            let count = UInt64(descriptor.sourceCount) + UInt64(descriptor.destinationCount)
+            return .refused(DMAError(.tooManySegments, asked: count, limit: UInt64(list.capacity)))
         }
-        if waiting.isEmpty, !isPaused, mode.isBurst || !descriptor.kind.canBeCut {
-            let result = unsafe base.enqueue(descriptor, tag: tag)
-            if case .accepted = result { through += 1 }
-            return result
+        if state == .quiesced { forget() }
+        if waiting.isEmpty, !isPaused, scheduler.mode.isBurst || !descriptor.kind.canBeCut {
+            let entry = InFlightTable.Entry(
+                tag: tag, count: descriptor.count, isCyclic: descriptor.kind == .cyclic, isPiece: false)
+            // SAFETY: the caller vouches for the descriptor, which is passed on as it is.
+            return unsafe start(descriptor, entry)
         }
-        guard waiting.count + through < base.capabilities.depth else { return .full }
+        guard !inFlight.isFull(with: waiting.count) else { return .full }
         waiting.append(PacedTransaction(descriptor, tag: tag))
         return .accepted
     }
 
-    public mutating func issuePending() {
-        issued = waiting.count
-        base.issuePending()
-        startQuantum()
+    /// Gives the engine below one descriptor. Unsafe: as ``enqueue(_:tag:)``.
+    @unsafe
+    private mutating func start(_ descriptor: Descriptor, _ entry: InFlightTable.Entry) -> EnqueueResult {
+        guard let tag = inFlight.nextTag() else { return .full }
+        // SAFETY: the caller vouches for the descriptor's addresses, until the entry is over or the engine has quiesced.
+        let result = unsafe base.enqueue(descriptor, tag: tag)
+        switch result {
+        case .accepted: inFlight.enter(entry)
+        case .full: inFlight.refusedEnqueue()
+        case .refused, .deviceGone: break
+        }
+        return result
     }
 
-    /// A turn that is long overdue begins a run: time in which there was nothing to do, or nobody looked, earns no credit. Turns that follow
-    /// each other closely are one run, so that what the last one owes, or overslept, is settled.
-    private mutating func beginRun() {
-        guard case .cycleStealing(let share) = mode, duty.isStale(share) else { return }
-        pastBusy += duty.busy
-        // What went by after the last turn's rest was over belongs to no run.
-        pastElapsed += duty.charged(share)
-        duty = DutyClock()
-        turn = 0
+    /// What was left when the engine quiesced is over.
+    private mutating func forget() {
+        waiting.removeAll(keepingCapacity: true)
+        inFlight.clear()
+        refused = nil
+        hasPiece = false
+        state = .running
+    }
+
+    public mutating func issuePending() {
+        guard state == .running else { return }
+        issued = waiting.count
+        inFlight.issue()
+        base.issuePending()
+        startPiece()
     }
 
     public mutating func next() -> Completion? {
-        let charges = worksInPoll && !mode.isBurst && issued > 0
+        let charges = worksInPoll && !scheduler.mode.isBurst && issued > 0
         if charges {
             // A look in a rest is the client's own affair: charged to the transfer, looks alone would use a small share up.
-            guard isDue || quantumCount != nil || through > 0 else { return nil }
-            mark = workClock
+            guard hasPiece || inFlight.wholes > 0 || scheduler.isDue(now: cdma_monotonic_nanoseconds()) else { return nil }
+            scheduler.begin(work: workClock)
         }
-        // Bounded: each round but the last finishes a quantum, and a turn of the caller's is a few quanta long at most.
-        defer { if charges { charge() } }
-        for _ in 0..<8 {
-            startQuantum()
+        defer { if charges { scheduler.charge(work: workClock) } }
+        // Bounded, both: a turn of the caller's is a few quanta long at most, and an engine that reports for ever keeps no caller.
+        var pieces = 8
+        var refusals = inFlight.mostReports
+        while pieces > 0, refusals > 0 {
+            startPiece()
+            if let refused = refused.take() { return refused }
             guard let completion = base.next() else { return nil }
-            guard quantumCount != nil, completion.tag == waiting[0].tag, !completion.isPeriod else {
-                if !completion.isPeriod, through > 0 { through -= 1 }
-                return completion
+            switch inFlight.settle(completion) {
+            case .refused:
+                refusals -= 1
+            case .period(let entry):
+                return Completion(
+                    tag: entry.tag, deviceStatus: completion.deviceStatus, isPeriod: true, residue: completion.residue,
+                    value: completion.value)
+            case .over(let entry, let status, let residue):
+                var checked = Completion(
+                    tag: entry.tag, status: status, deviceStatus: completion.deviceStatus, residue: residue,
+                    value: completion.value)
+                guard entry.isPiece else { return checked }
+                pieces -= 1
+                if finishPiece(&checked, entry) { return checked }
             }
-            if let whole = finishQuantum(completion) { return whole }
         }
         return nil
     }
 
-    /// Starts a quantum of the oldest issued transaction, where none is under way and the mode allows one now.
-    private mutating func startQuantum() {
-        guard quantumCount == nil, issued > 0, !isPaused, !wasTerminated, through == 0 else { return }
-        // A transaction that cannot be cut goes as a whole, whatever the mode.
-        var allowed = waiting[0].descriptor.kind.canBeCut ? quantum : .max
-        switch mode {
-        case .burst:
-            allowed = .max
-        case .cycleStealing:
-            guard isDue else { return }
-            if turn <= 0 {
-                beginRun()
-                isRested = false
-                turn = min(turnsPerRest * restCost, longestTurn)
-            }
-        case .demand(let line):
-            guard waiting[0].descriptor.kind.canBeCut else { break }
-            let grain = waiting[0].grain(alignment)
-            allowed = line.take(grain, atMost: max(quantum, grain))
-            guard allowed > 0 else { return }
+    /// Starts a piece of the oldest issued transaction, where none is under way and the mode allows one now.
+    private mutating func startPiece() {
+        guard !hasPiece, refused == nil, issued > 0, !isPaused, state == .running, inFlight.wholes == 0 else { return }
+        let grain = waiting[0].descriptor.kind.canBeCut ? waiting[0].grain(scheduler.alignment) : nil
+        guard let allowed = scheduler.grant(grain: grain, now: cdma_monotonic_nanoseconds()) else { return }
+        // SAFETY: no piece is in flight, so that no engine reads the list while it is written.
+        let (descriptor, count) = unsafe waiting[0].cut(allowed, list.segments, list.capacity)
+        let entry = InFlightTable.Entry(
+            tag: waiting[0].tag, count: count, isCyclic: descriptor.kind == .cyclic, isPiece: true)
+        // SAFETY: a piece's addresses are its transaction's, for which the caller of `enqueue` vouched; the list is this engine's own.
+        let result = unsafe start(descriptor, entry)
+        let isStarted = result == .accepted
+        // What cannot be cut was not granted by the byte.
+        if grain != nil { scheduler.giveBack(isStarted ? allowed - min(count, allowed) : allowed) }
+        if case .refused = result {
+            // Now or later: the transaction ends with what it has.
+            let transaction = waiting.removeFirst()
+            issued -= 1
+            refused = Completion(
+                tag: transaction.tag, status: .failed, residue: transaction.rest, value: transaction.value)
         }
-        let (descriptor, count) = unsafe waiting[0].cut(allowed, scratch, scratchCount)
-        if case .demand(let line) = mode, count < allowed { line.giveBack(allowed - count) }
-        guard case .accepted = unsafe base.enqueue(descriptor, tag: waiting[0].tag) else {
-            if case .demand(let line) = mode { line.giveBack(count) }
-            return
-        }
-        quantumCount = count
-        if !worksInPoll { mark = workClock }
+        guard isStarted else { return }
+        hasPiece = true
+        if !worksInPoll { scheduler.begin(work: workClock) }
+        inFlight.issue()
         base.issuePending()
     }
 
-    /// Whether the mode lets a quantum start now, as far as the clock decides that.
-    private var isDue: Bool {
-        guard case .cycleStealing(let share) = mode else { return true }
-        return turn > 0 || isRested || duty.isDue(share)
-    }
-
-    /// A turn is so many times as long as the rest before it cost: going to sleep and waking then use a fifth of the share, and not most
-    /// of a small one. It has an end, because whoever the turns are taken from waits for it: nanoseconds.
-    private var turnsPerRest: Int64 { 4 }
-    private var longestTurn: Int64 { 500_000 }
-
-    /// Where the poll does the work, all that the thread does in here is the transfer's cost: polling, and going to sleep and waking
-    /// too. Elsewhere it is the time from a quantum's start to its end.
-    private mutating func charge() {
-        let now = workClock
-        duty.add(now - mark)
-        turn -= now - mark
-        mark = now
-    }
-
-    /// What time at work is measured by.
+    /// What time at work is measured by. Where the poll does the work, all that the thread does in here is the transfer's cost: polling, and
+    /// going to sleep and waking too. Elsewhere it is the time from a piece's start to its end.
     private var workClock: Int64 { worksInPoll ? cdma_thread_nanoseconds() : cdma_monotonic_nanoseconds() }
 
-    private mutating func finishQuantum(_ completion: Completion) -> Completion? {
-        let count = quantumCount ?? 0
-        quantumCount = nil
-        charge()
-        let short = min(completion.residue, count)
-        waiting[0].advance(by: count - short, value: completion.value)
+    /// The piece of the first transaction is over. True where the transaction is too: then `completion` says how.
+    private mutating func finishPiece(_ completion: inout Completion, _ entry: InFlightTable.Entry) -> Bool {
+        hasPiece = false
+        scheduler.charge(work: workClock)
+        waiting[0].advance(by: entry.count - completion.residue, value: completion.value)
         let transaction = waiting[0]
-        guard completion.status != TransactionStatus.complete.rawValue || short > 0 || transaction.isWhole else { return nil }
+        let isOver =
+            completion.status != TransactionStatus.complete.rawValue || completion.residue > 0 || transaction.isWhole
+        guard isOver else { return false }
         waiting.removeFirst()
-        issued -= 1
-        var whole = completion
-        whole.residue = transaction.descriptor.count - transaction.moved
-        whole.value = transaction.value
-        return whole
+        if issued > 0 { issued -= 1 }
+        completion.residue = transaction.rest
+        completion.value = transaction.value
+        return true
     }
+
+    // MARK: Control
 
     public mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) { try base.checkCommand(descriptor) }
     public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try base.attach(file) }
     public mutating func detach(_ number: UInt32) throws(DMAError) { try base.detach(number) }
+    public mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) { try base.configure(configuration) }
+    public mutating func apply(_ settings: Base.Settings) throws(DMAError) { try base.apply(settings) }
 
     public mutating func terminate() {
         base.terminate()
-        wasTerminated = true
+        state = .terminating
         issued = 0
     }
 
+    /// What the engine below finished before it stopped, and has not reported yet, still counts: it comes out of ``next()``.
     public mutating func quiesce(by deadline: Deadline) -> Bool {
-        guard base.quiesce(by: deadline) else { return false }
-        quantumCount = nil
-        through = 0
-        isPaused = false
+        guard base.quiesce(by: deadline) else {
+            isStuck = true
+            inFlight.didNotQuiesce()
+            return false
+        }
+        (isStuck, isPaused, baseIsPaused) = (false, false, false)
+        if state == .terminating { state = .quiesced }
         return true
+    }
+
+    public mutating func willBeParked() {
+        isParked = true
+        base.willBeParked()
     }
 
     public mutating func pause() -> Bool {
         // What went straight through can be held only by the engine itself.
-        if through > 0, !base.pause() { return false }
+        if inFlight.wholes > 0, !baseIsPaused {
+            guard base.pause() else { return false }
+            baseIsPaused = true
+        }
         isPaused = true
         return true
     }
 
     public mutating func resume() -> Bool {
-        if through > 0, !base.resume() { return false }
+        if baseIsPaused {
+            guard base.resume() else { return false }
+            baseIsPaused = false
+        }
         isPaused = false
-        startQuantum()
+        startPiece()
         return true
     }
 
     public mutating func residue(of tag: UInt32) -> UInt64? {
-        guard let index = waiting.firstIndex(where: { $0.tag == tag }) else { return base.residue(of: tag) }
-        return waiting[index].descriptor.count - waiting[index].moved
+        if let index = waiting.firstIndex(where: { $0.tag == tag }) { return waiting[index].rest }
+        guard let whole = inFlight.whole(tag), let said = base.residue(of: whole.tag) else { return nil }
+        if said > whole.entry.count { inFlight.badResidue() }
+        return min(said, whole.entry.count)
     }
-
-    public mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) { try base.configure(configuration) }
 
     public mutating func wait(until deadline: Deadline) -> Bool {
-        if quantumCount != nil || through > 0 || issued == 0 { return base.wait(until: deadline) }
-        switch mode {
-        case .burst:
-            return true
-        case .cycleStealing(let share):
-            guard turn <= 0 else { return true }
-            let due = duty.due(share)
-            guard due <= deadline.nanoseconds else {
-                cdma_sleep_until(deadline.nanoseconds)
-                return false
-            }
-            if worksInPoll { mark = workClock }
-            let asleep = mark
-            cdma_sleep_until(due)
-            if worksInPoll {
-                charge()
-                restCost = mark - asleep
-            }
-            isRested = true
-            return true
-        case .demand(let line):
-            return line.wait(until: deadline)
+        if refused != nil { return true }
+        if hasPiece || inFlight.wholes > 0 || issued == 0 { return base.wait(until: deadline) }
+        if case .demand(let line) = scheduler.mode { return line.wait(until: deadline) }
+        guard let due = scheduler.restEnd else { return true }
+        guard due <= deadline.nanoseconds else {
+            cdma_sleep_until(deadline.nanoseconds)
+            return false
         }
-    }
-}
-
-extension TransferMode {
-    var isBurst: Bool {
-        if case .burst = self { return true }
-        return false
-    }
-
-    func check() throws(DMAError) {
-        guard case .cycleStealing(let share) = self else { return }
-        guard share > 0, share <= 1 else {
-            throw DMAError(.badShare, asked: share > 0 && share < 1e6 ? UInt64(share * 1000) : 0, limit: 1000)
+        if worksInPoll { scheduler.begin(work: workClock) }
+        let asleep = workClock
+        cdma_sleep_until(due)
+        if worksInPoll {
+            let awake = workClock
+            scheduler.charge(work: awake)
+            scheduler.rested(cost: awake - asleep)
+        } else {
+            scheduler.rested(cost: 0)
         }
+        return true
     }
-}
-
-/// When the next turn is due, so that the time at work is the asked share of the time that passes.
-struct DutyClock {
-    private let began = cdma_monotonic_nanoseconds()
-    /// Nanoseconds at work.
-    private(set) var busy: Int64 = 0
-
-    var elapsed: Int64 { cdma_monotonic_nanoseconds() - began }
-
-    mutating func add(_ nanoseconds: Int64) { busy += max(nanoseconds, 0) }
-
-    /// The moment at which `busy` is no more than `share` of what has passed.
-    func due(_ share: Double) -> Int64 { began + Int64(Double(busy) / share) }
-
-    /// From the beginning to the moment at which the next turn was due.
-    func charged(_ share: Double) -> Int64 { due(share) - began }
-
-    /// Whether a turn has been due for so long that the time since is no part of the same run: longer than a scheduler keeps a thread that
-    /// shares its processor waiting, so that what such a wait cost is made up for.
-    func isStale(_ share: Double) -> Bool { cdma_monotonic_nanoseconds() - due(share) > 20_000_000 }
-
-    func isDue(_ share: Double) -> Bool { cdma_monotonic_nanoseconds() >= due(share) }
 }

@@ -26,15 +26,18 @@ struct PacedTransaction {
     }
 
     var isWhole: Bool { moved >= descriptor.count }
+    /// Bytes not done.
+    var rest: UInt64 { descriptor.count - moved }
 
     /// Pieces are multiples of this, but for the last: whole frames, or what the engine's alignment asks.
     func grain(_ alignment: UInt64) -> UInt64 {
         let grain = descriptor.kind == .interleaved ? UInt64(descriptor.template.chunk) : alignment
-        return max(min(grain, descriptor.count - moved), 1)
+        return max(min(grain, rest), 1)
     }
 
+    /// - Parameter count: at most what is left.
     mutating func advance(by count: UInt64, value: UInt64) {
-        moved += count
+        moved += min(count, rest)
         switch descriptor.kind {
         case .xorValidate, .pqValidate: self.value |= value
         default: self.value = value
@@ -43,24 +46,27 @@ struct PacedTransaction {
 
     /// The next piece of at most `limit` bytes (a whole frame at least, for interleaved ones), and how many bytes it has. Lists are
     /// written to `scratch`, which stays untouched until the piece is over.
-    func cut(_ limit: UInt64, _ scratch: UnsafeMutablePointer<Segment>, _ capacity: Int) -> (Descriptor, UInt64) {
+    ///
+    /// Unsafe: `scratch` has room for `capacity` segments, and no engine reads it now. A transaction's own operands fit there.
+    @unsafe
+    func cut(_ limit: UInt64, _ scratch: UnsafeMutablePointer<Segment>?, _ capacity: Int) -> (Descriptor, UInt64) {
         var piece = descriptor
-        let rest = descriptor.count - moved
         var count = min(rest, limit)
         switch descriptor.kind {
         case .interleaved:
             let template = descriptor.template
-            let chunk = UInt64(template.chunk)
+            let chunk = max(UInt64(template.chunk), 1)
             let frames = max(count / chunk, 1)
             let first = moved / chunk
-            count = frames * chunk
+            count = min(frames &* chunk, rest)
             piece.detail[0] = frames
             piece.source &+= first &* template.sourceStride
             piece.destination &+= first &* template.destinationStride
         case .xor, .xorValidate, .pq, .pqValidate:
             // Every source and destination is moved on by the same number of bytes.
             let number = min(Int(descriptor.sourceCount) + Int(descriptor.destinationCount), capacity)
-            if let list = unsafe descriptor.operands {
+            // SAFETY: the channel wrote as many operands as the two counts say, and `scratch` has room for `number` segments.
+            if let list = unsafe descriptor.operands, let scratch = unsafe scratch {
                 for index in 0..<number {
                     let segment = unsafe list[index]
                     let isUsed = segment.count > 0
@@ -70,6 +76,8 @@ struct PacedTransaction {
                 unsafe piece.operands = UnsafePointer(scratch)
             }
         case .scatterGather, .peripheral:
+            // SAFETY: `slice` writes at most as many segments as it is told there is room for.
+            guard let scratch = unsafe scratch else { break }
             let sources = unsafe slice(0, Int(descriptor.sourceCount), count, scratch, capacity)
             let destinations = unsafe slice(
                 Int(descriptor.sourceCount), Int(descriptor.destinationCount), count, scratch + sources, capacity - sources)
@@ -88,7 +96,7 @@ struct PacedTransaction {
         }
         piece.count = count
         // Only the last piece interrupts, and only it is a fence: the pieces are serial anyway.
-        if moved + count < descriptor.count { piece.flags.subtract([.interrupt, .fence]) }
+        if count < rest { piece.flags.subtract([.interrupt, .fence]) }
         return (piece, count)
     }
 
@@ -99,9 +107,13 @@ struct PacedTransaction {
     }
 
     /// The part of a list that begins `moved` bytes in and is `count` bytes long. Returns how many segments it has.
+    ///
+    /// Unsafe: `scratch` has room for `capacity` segments.
+    @unsafe
     private func slice(
         _ first: Int, _ number: Int, _ count: UInt64, _ scratch: UnsafeMutablePointer<Segment>, _ capacity: Int
     ) -> Int {
+        // SAFETY: the channel wrote as many operands as the descriptor's two counts say, and asks for no others.
         guard let list = unsafe descriptor.operands else { return 0 }
         var skip = moved
         var rest = count

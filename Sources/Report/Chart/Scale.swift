@@ -29,7 +29,8 @@ struct Scale {
         let top = largest > 0 ? largest : 1
         let power = pow(10, floor(log10(top / Double(wanted))))
         let step = [1, 2, 5, 10].map { $0 * power }.first { top / $0 <= Double(wanted) } ?? 10 * power
-        let number = Int((top / step).rounded(.up))
+        // More marks than any axis has come of steps that a Double cannot tell apart.
+        let number = Int(min(max((top / step).rounded(.up), 1), 100))
         return Scale(
             lowest: 0, highest: Double(number) * step, isLogarithmic: false,
             ticks: (0...number).map { Tick(value: Double($0) * step, label: label(Double($0) * step)) })

@@ -24,7 +24,8 @@ enum Markup {
 
     /// A coordinate: one decimal is finer than a pixel, and keeps the file small.
     static func number(_ value: Double) -> String {
-        guard value.isFinite else { return "0" }
+        // Beyond, there is no such place on a page.
+        guard value.isFinite, abs(value) < 1e15 else { return "0" }
         let tenths = Int((value * 10).rounded())
         let sign = tenths < 0 ? "-" : ""
         let (whole, rest) = (abs(tenths) / 10, abs(tenths) % 10)

@@ -128,6 +128,7 @@ private struct Book {
         let number =
             (try? cargo.first.withCPUAccess { bytes throws(DMAError) in
                 // A buffer of 4,096 bytes.
+                // SAFETY: the copies are longer than a word, and every pattern is an integer.
                 Int(unsafe bytes.unsafeLoad(fromByteOffset: 0, as: UInt64.self) & 0xffff_ffff)
             }) ?? -1
         if !returned.insert(number).inserted { findings.append("the memory of transaction \(number) came back twice") }
@@ -146,6 +147,7 @@ private struct Book {
         }
         let wrong = try finished.cargo.second.withCPUAccess { bytes throws(DMAError) in
             // Both are 4,096 bytes long.
+            // SAFETY: every offset has a whole word behind it within the copy, and every pattern is an integer.
             let number = Int(unsafe bytes.unsafeLoad(fromByteOffset: 0, as: UInt64.self) & 0xffff_ffff)
             return stride(from: 0, to: Book.count, by: 8).count { offset in
                 unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt64.self) != Book.word(number, offset, seed)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import DMAConformance
-internal import DMACore
-internal import DMAEngineKit
+package import DMACore
+package import DMAEngineKit
 
 /// What a device may do wrong that an engine hands on: each is injected between a real engine and the channel above it.
 public enum InjectedFault: String, Hashable, Sendable, Codable, CaseIterable {
@@ -39,28 +39,28 @@ public enum InjectedFault: String, Hashable, Sendable, Codable, CaseIterable {
 }
 
 /// A real engine whose reports are spoilt, about one in four, as a seed has it. The data is moved all the same.
-struct InjectingEngine: ~Copyable, Engine {
-    var addressing: EngineAddressing { base.addressing }
-    var isGone: Bool { base.isGone }
-    mutating func willBeParked() { base.willBeParked() }
+package struct InjectingEngine: ~Copyable, Engine {
+    package var addressing: EngineAddressing { base.addressing }
+    package var isGone: Bool { base.isGone }
+    package mutating func willBeParked() { base.willBeParked() }
     private var base: AnyEngine
     private let fault: InjectedFault
     private var random: SeededRandom
     /// Reports that come next, before anything of the engine's.
     private var pending: [Completion] = []
     /// Whether there is something to report that the channel has not asked for.
-    var isPending: Bool { !pending.isEmpty }
+    package var isPending: Bool { !pending.isEmpty }
     private var kept: Completion?
     /// What the engine has taken and not reported.
     private var inside = 0
     /// Completions that were lost, since the last termination.
     private var withheld = 0
     /// How often the fault was injected.
-    private(set) var injected = 0
+    package private(set) var injected = 0
     /// Whether nothing will come any more but by a termination: known, not guessed from a silence, which on a busy machine may be long.
-    var isMute: Bool { withheld > 0 && inside == 0 && pending.isEmpty }
+    package var isMute: Bool { withheld > 0 && inside == 0 && pending.isEmpty }
 
-    init(_ base: consuming AnyEngine, _ fault: InjectedFault, seed: UInt64) {
+    package init(_ base: consuming AnyEngine, _ fault: InjectedFault, seed: UInt64) {
         self.base = base
         self.fault = fault
         random = SeededRandom(seed: seed)
@@ -72,10 +72,10 @@ struct InjectingEngine: ~Copyable, Engine {
         return true
     }
 
-    var capabilities: Capabilities { base.capabilities }
-    var interruptLine: InterruptLine? { base.interruptLine }
+    package var capabilities: Capabilities { base.capabilities }
+    package var interruptLine: InterruptLine? { base.interruptLine }
 
-    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+    @unsafe package mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         if fault == .refusal, strikes() { return .full }
         // SAFETY: the caller vouches for the descriptor, which is passed on as it is.
         let result = unsafe base.enqueue(descriptor, tag: tag)
@@ -83,10 +83,10 @@ struct InjectingEngine: ~Copyable, Engine {
         return result
     }
 
-    mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) { try base.checkCommand(descriptor) }
-    mutating func issuePending() { base.issuePending() }
+    package mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) { try base.checkCommand(descriptor) }
+    package mutating func issuePending() { base.issuePending() }
 
-    mutating func next() -> Completion? {
+    package mutating func next() -> Completion? {
         if !pending.isEmpty { return pending.removeFirst() }
         guard var completion = base.next() else {
             // The last one is overtaken by nothing, and was held back in vain. The others wait for their successor, however slow.
@@ -124,17 +124,17 @@ struct InjectingEngine: ~Copyable, Engine {
         return completion
     }
 
-    mutating func terminate() { base.terminate() }
-    mutating func quiesce(by deadline: Deadline) -> Bool {
+    package mutating func terminate() { base.terminate() }
+    package mutating func quiesce(by deadline: Deadline) -> Bool {
         guard base.quiesce(by: deadline) else { return false }
         (inside, withheld) = (0, 0)
         return true
     }
-    mutating func pause() -> Bool { base.pause() }
-    mutating func resume() -> Bool { base.resume() }
-    mutating func residue(of tag: UInt32) -> UInt64? { base.residue(of: tag) }
-    mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) { try base.configure(configuration) }
-    mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try base.attach(file) }
-    mutating func detach(_ number: UInt32) throws(DMAError) { try base.detach(number) }
-    mutating func wait(until deadline: Deadline) -> Bool { base.wait(until: deadline) }
+    package mutating func pause() -> Bool { base.pause() }
+    package mutating func resume() -> Bool { base.resume() }
+    package mutating func residue(of tag: UInt32) -> UInt64? { base.residue(of: tag) }
+    package mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) { try base.configure(configuration) }
+    package mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try base.attach(file) }
+    package mutating func detach(_ number: UInt32) throws(DMAError) { try base.detach(number) }
+    package mutating func wait(until deadline: Deadline) -> Bool { base.wait(until: deadline) }
 }

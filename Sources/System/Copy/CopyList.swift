@@ -36,7 +36,7 @@ public enum CopyList {
             }
         }
         let paths = paths(bytes)
-        if let bad = paths.first(where: { $0.contains("\u{fffd}") }) {
+        if let bad = paths.first(where: { $0.unicodeScalars.contains("\u{fffd}") }) {
             throw CopyFailure(
                 .badList, path, asked: "to copy \"\(CopyFailure.quoted(bad))\"", possible: "names that are UTF-8",
                 cure: "rename it (convmv), or copy it by cp")
@@ -51,11 +51,11 @@ public enum CopyList {
         let (folders, name) = try parts(path, below: folder)
         var place = folder
         for part in folders {
-            place = joined(place, part)
+            place = PathText.joined(place, part)
             let result = unsafe cdma_make_folder(place)
             guard result == 0 || result == -EEXIST else { throw .opening(place, result, for: "a directory") }
         }
-        return joined(place, name)
+        return PathText.joined(place, name)
     }
 
     /// Where ``place(_:below:)`` would put a file, and makes nothing: for plans.
@@ -68,21 +68,17 @@ public enum CopyList {
         var place = folder
         var missing: String?
         for part in folders {
-            place = joined(place, part)
+            place = PathText.joined(place, part)
             if missing == nil, try FileFacts.at(place) == nil { missing = place }
         }
-        place = joined(place, name)
+        place = PathText.joined(place, name)
         return (place, missing ?? place)
     }
 
-    private static func joined(_ folder: String, _ name: Substring) -> String {
-        folder + (folder.hasSuffix("/") ? "" : "/") + name
-    }
-
     private static func parts(_ path: String, below folder: String) throws(CopyFailure) -> (
-        folders: [Substring], name: Substring
+        folders: [String], name: String
     ) {
-        var parts = path.split(separator: "/").filter { $0 != "." }
+        var parts = PathText.parts(path).filter { $0 != "." }
         guard !parts.contains(".."), let name = parts.popLast() else {
             throw CopyFailure(
                 .badList, path, asked: "to copy it below \(folder)", possible: "paths without ..",

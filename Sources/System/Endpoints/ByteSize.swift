@@ -27,8 +27,7 @@ public enum ByteSize {
         guard let number = UInt64(digits) else {
             throw refuse("numbers below 2^64", "write a smaller number, or a larger unit")
         }
-        if unit.isEmpty { return number }
-        guard let factor = units.first(where: { $0.name == unit })?.bytes else {
+        guard let factor = unit.isEmpty ? 1 : units.first(where: { $0.name == unit })?.bytes else {
             let letter = unit.prefix(1).uppercased()
             if ["K", "M", "G", "T", "P"].contains(letter), unit.count <= 3 {
                 let decimal = (letter == "K" ? "k" : letter) + "B"

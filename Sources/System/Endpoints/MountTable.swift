@@ -5,8 +5,8 @@ internal import CDMA
 /// The mounts that this process sees: /proc/self/mountinfo, whose lines are read as if somebody hostile had written them.
 ///
 /// Source: Documentation/filesystems/proc.rst, section 3.5; proc_pid_mountinfo(5).
-struct MountTable: Sendable {
-    struct Mount: Equatable, Sendable {
+package struct MountTable: Sendable {
+    package struct Mount: Equatable, Sendable {
         /// As ``FileFacts/device`` and ``FileFacts/special`` have it.
         let device: UInt64
         let point: String
@@ -14,12 +14,12 @@ struct MountTable: Sendable {
         let source: String
     }
 
-    let mounts: [Mount]
+    package let mounts: [Mount]
 
     /// The table of this process; empty where /proc is not mounted.
     static var current: MountTable { MountTable(parsing: KernelText.read("/proc/self/mountinfo", atMost: 4 << 20) ?? "") }
 
-    init(parsing text: String) {
+    package init(parsing text: String) {
         var mounts: [Mount] = []
         for line in text.split(separator: "\n") {
             let fields = line.split(separator: " ", omittingEmptySubsequences: false)

@@ -37,7 +37,7 @@ enum TargetSite {
                     .danglingLink, path, asked: "to write through a symbolic link", possible: "not one that leads nowhere",
                     cure: "remove it, or name the file that it should lead to")
             }
-            if path.hasSuffix("/") {
+            if PathText.endsInSlash(path) {
                 throw CopyFailure(
                     .notFound, path, asked: "a file in this directory", possible: "no such directory",
                     cure: "mkdir -p it first",
@@ -50,12 +50,12 @@ enum TargetSite {
         switch facts.kind {
         case .regular: self = .file(try FileSite(try RealPath.of(path), existing: facts))
         case .directory:
-            guard case .path(let sourcePath) = source.endpoint, let name = sourcePath.split(separator: "/").last else {
+            guard case .path(let sourcePath) = source.endpoint, let name = PathText.parts(sourcePath).last else {
                 throw CopyFailure(
                     .isDirectory, path, asked: "to write a directory", possible: "a file in it",
                     cure: "name the file: \(path)/NAME")
             }
-            let inside = path + (path.hasSuffix("/") ? "" : "/") + name
+            let inside = PathText.joined(path, name)
             if let deeper = try FileFacts.at(inside), deeper.kind == .directory {
                 throw CopyFailure(
                     .isDirectory, inside, asked: "to write a directory", possible: "a file in it", cure: "name the file")
@@ -117,10 +117,10 @@ struct FileSite {
     init(_ path: String, existing: FileFacts?) throws(CopyFailure) {
         self.path = path
         self.existing = existing
-        var parts = path.split(separator: "/", omittingEmptySubsequences: false)
-        name = String(parts.removeLast())
+        var parts = PathText.parts(path, keepsEmpty: true)
+        name = parts.removeLast()
         let folder = parts.joined(separator: "/")
-        directory = folder.isEmpty ? (path.hasPrefix("/") ? "/" : ".") : folder
+        directory = folder.isEmpty ? (PathText.isAbsolute(path) ? "/" : ".") : folder
         guard !name.isEmpty, name != ".", name != ".." else {
             throw CopyFailure(.badEndpoint, path, asked: "this file", possible: "a file's name", cure: "name the file")
         }

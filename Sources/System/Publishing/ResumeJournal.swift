@@ -6,7 +6,7 @@ internal import CDMA
 ///
 /// A few lines of text. Whoever can write to the directory can write one, so that nothing of it is believed before the part file was
 /// read and compared.
-struct ResumeJournal: Equatable {
+package struct ResumeJournal: Equatable {
     var device: UInt64
     var inode: UInt64
     var size: UInt64
@@ -27,7 +27,7 @@ struct ResumeJournal: Equatable {
         device == other.device && inode == other.inode && size == other.size && modified == other.modified
     }
 
-    var text: String {
+    package var text: String {
         """
         dmactl-journal 1
         source \(device) \(inode) \(size) \(modified.seconds) \(modified.nanoseconds)
@@ -39,7 +39,7 @@ struct ResumeJournal: Equatable {
     }
 
     /// Reads a journal; nil for anything that is none, or not whole.
-    init?(_ text: String) {
+    package init?(_ text: String) {
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         guard text.utf8.count <= 1024, lines.count == 6, lines[0] == "dmactl-journal 1", lines[4] == "end", lines[5].isEmpty
         else {

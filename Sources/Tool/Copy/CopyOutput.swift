@@ -13,6 +13,7 @@ enum CopyOutput {
         while place < bytes.count {
             let rest = bytes[place...]
             // write(2) reads what the slice has, and no more.
+            // SAFETY: the call reads the bytes that are left, which live through it.
             let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
             let number = errno
             if count < 0, number == EINTR { continue }

@@ -13,6 +13,8 @@ enum PlanFile {
                 cure: "write one with dmactl copy --explain --json SOURCE TARGET")
         }
         var bytes: [UInt8] = []
+        // SAFETY: the file is closed once, at the end, and not used after that; the call writes at most the buffer's length, and says how
+        // much of it.
         guard let file = unsafe fopen(path, "re") else {
             throw CopyFailure(
                 .notFound, path, asked: "a plan", possible: "no file that can be read there", cure: "check the path",

@@ -13,6 +13,7 @@ struct ProgressLine {
 
     mutating func draw(_ progress: CopyProgress, name: String) {
         var size = winsize()
+        // SAFETY: the C function fills `size`, which is the structure that this request writes.
         let known = unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
         let width = known ? Int(size.ws_col) : 80
         Terminal.note("\r\u{1b}[K" + text(progress, name: name, width: width - 1))

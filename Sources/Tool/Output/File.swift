@@ -9,6 +9,7 @@ import Glibc
 enum File {
     /// A file's contents, which are at most `limit` bytes; a pipe's too.
     static func text(_ path: String, limit: Int = 256 << 20) throws -> String {
+        // SAFETY: the path is read to its zero; `read` writes at most the buffer's length, and says how much of it.
         let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { throw CommandFailure("\(path): \(reason)", code: 66) }
         defer { close(file) }
@@ -49,6 +50,7 @@ enum File {
     }
 
     static func checkWritable(_ path: String) throws {
+        // SAFETY: the path is read to its zero, and not kept.
         let file = unsafe open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
         guard file >= 0 else { throw CommandFailure("\(path): \(reason)", code: 73) }
         close(file)
@@ -62,6 +64,7 @@ enum File {
         }
     }
 
+    // SAFETY: what strerror answers is copied at once.
     private static var reason: String { unsafe String(cString: strerror(errno)) }
 }
 

@@ -5,6 +5,7 @@ import DMAThreads
 import Glibc
 
 /// Where the handler writes. Set once, before there is a handler; a constant at first, so that reading it runs no initializer.
+// SAFETY: written once, before the handler that reads it is installed; a number, which is read and written whole.
 private nonisolated(unsafe) var signalPipe: Int32 = -1
 
 /// Waits for signals on a thread of its own, while work is under way that a signal is to stop and not to destroy.
@@ -39,6 +40,8 @@ final class Signals: Sendable {
         heard = Self.stopping + others
         // Whoever started this program from a thread that blocks them has handed that on.
         var mask = sigset_t()
+        // SAFETY: the C functions fill `mask` and `ends`, which are as large as they write; the pipe's number is set before the handler is
+        // installed that reads it.
         unsafe sigemptyset(&mask)
         for number in heard { unsafe sigaddset(&mask, number) }
         unsafe pthread_sigmask(SIG_UNBLOCK, &mask, nil)
@@ -128,6 +131,7 @@ final class Signals: Sendable {
             // write(2) is all that the handler does: it is allowed there (signal-safety(7)).
             let action = signal(number) { number in
                 var byte = UInt8(truncatingIfNeeded: number)
+                // SAFETY: a handler may call write(2), which reads the one byte that is there.
                 unsafe _ = Glibc.write(signalPipe, &byte, 1)
             }
             return (number, action)
@@ -137,6 +141,7 @@ final class Signals: Sendable {
     /// As nohup(1) has it, which means it.
     private static func isIgnored(_ number: Int32) -> Bool {
         var action = sigaction()
+        // SAFETY: the C function fills `action`. The handler is a union of pointers, of which only the number is looked at.
         guard unsafe sigaction(number, nil, &action) == 0 else { return false }
         // SIG_IGN is no pointer, but the number 1.
         return unsafe unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
@@ -154,6 +159,7 @@ final class Signals: Sendable {
     /// What happens next; nil after the end. The second signal does not come back from here.
     private func next() -> Event? {
         var waiting = pollfd(fd: arrivals, events: Int16(POLLIN), revents: 0)
+        // SAFETY: the call is told of the one structure that there is.
         _ = unsafe poll(&waiting, 1, 200)
         // In one piece, so that `end` finds each signal either told or still in the pipe.
         let (event, second) = state.withLock { state -> (Event?, Int32?) in
@@ -175,6 +181,7 @@ final class Signals: Sendable {
     /// A signal that has come; nil where none has.
     private func arrival() -> Int32? {
         var byte: UInt8 = 0
+        // SAFETY: the call writes the one byte that there is.
         return unsafe read(arrivals, &byte, 1) == 1 ? Int32(byte) : nil
     }
 
@@ -183,6 +190,7 @@ final class Signals: Sendable {
         _ = signal(number, SIG_DFL)
         // The thread that waits takes no signals.
         var mask = sigset_t()
+        // SAFETY: the C functions fill `mask`, which is as large as they write.
         unsafe sigemptyset(&mask)
         unsafe sigaddset(&mask, number)
         unsafe pthread_sigmask(SIG_UNBLOCK, &mask, nil)

@@ -6,12 +6,14 @@ import Glibc
 
 /// What the output goes to, and what it can show.
 enum Terminal {
+    // SAFETY: the string of getenv is copied at once; nobody in this process changes the environment.
     private static func variable(_ name: String) -> String? { unsafe getenv(name).map { unsafe String(cString: $0) } }
 
     /// Columns that a line of output may have: COLUMNS, or the terminal's width; nil where the output is a file or a pipe.
     static var width: Int? {
         if let text = variable("COLUMNS"), let columns = Int(text), columns > 0 { return columns }
         var size = winsize()
+        // SAFETY: the C function fills `size`, which is the structure that this request writes.
         guard unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
         return Int(size.ws_col)
     }
@@ -56,6 +58,7 @@ enum Terminal {
     /// Writes bytes to standard error; what cannot be written is left out.
     static func note(_ text: String) {
         let bytes = Array(text.utf8)
+        // SAFETY: the call reads the array's own bytes, which live through it.
         _ = unsafe Glibc.write(STDERR_FILENO, bytes, bytes.count)
     }
 }

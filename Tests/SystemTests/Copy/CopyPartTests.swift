@@ -80,6 +80,16 @@ struct CopyPartTests {
         #expect(CopyList.paths([]).isEmpty)
     }
 
+    @Test("a path of a list leads nowhere else, though its slashes have marks on them")
+    func listedPathsStayInside() throws {
+        for path in ["..", "a/../b", "../\u{301}b", "a/\u{301}/../../b", "..\u{2f}\u{20dd}x"] {
+            #expect(throws: CopyFailure.self, "\(path)") { try CopyList.planned(path, below: "/") }
+        }
+        // A name with a mark is a name.
+        let planned = try CopyList.planned("a/\u{301}b", below: "/")
+        #expect(Array(planned.path.utf8) == Array("/a/\u{301}b".utf8))
+    }
+
     @Test("progress is a share of the whole; of nothing, all is done; of an unknown whole there is no share")
     func progress() {
         var progress = CopyProgress()

@@ -44,6 +44,14 @@ struct EndpointTests {
         for rate in [Double.infinity, .nan, -1, 1e30, 0, 5] { #expect(ByteSize.text(rate: rate).hasSuffix("/s")) }
     }
 
+    @Test("a size of 8 EiB or more is none, with a unit or without", arguments: ["", "B", " B"])
+    func largest(_ unit: String) throws {
+        #expect(try ByteSize.parse("9223372036854775807" + unit, for: "x") == UInt64(Int64.max))
+        for number in ["9223372036854775808", "18446744073709551615"] {
+            #expect(throws: CopyFailure.self) { try ByteSize.parse(number + unit, for: "x") }
+        }
+    }
+
     @Test("every kind of endpoint, and back to text")
     func kinds() throws {
         let cases: [(String, Endpoint)] = [

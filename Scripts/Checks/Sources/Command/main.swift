@@ -11,6 +11,8 @@ let usage = """
            house-checks errors CHAPTER PRINTED
            house-checks snippets EXAMPLES DOCUMENT…
            house-checks libraries PACKAGE
+           house-checks unsafe HELD DOCUMENT SOURCES
+           house-checks unchecked SOURCES
            house-checks counts LIMITS RUNS OPERATIONS
            house-checks hot-path DECLARATION RUNS OPERATIONS PROGRAM LISTING
            house-checks show VARIANT RUNS OPERATIONS
@@ -88,6 +90,30 @@ func show(_ variant: String, _ folder: String, _ operations: UInt64) throws(Cann
     }
 }
 
+/// The types below a folder that are `@unchecked Sendable`.
+func unchecked(_ folder: String) throws(CannotCheck) -> [UnsafeCode.Unchecked] {
+    var found: [UnsafeCode.Unchecked] = []
+    for path in files(below: folder, endingIn: [".swift"]) { found += UnsafeCode.unchecked(path, try read(path)) }
+    return found
+}
+
+/// Unsafe steps of the folders that a list names, and the document of the unchecked types of all.
+func unsafeCode(_ list: String, _ document: String, _ folder: String) throws(CannotCheck) -> [Finding] {
+    var findings = UnsafeCode.check(try unchecked(folder), document: (document, try read(document)))
+    for held in lines(of: try read(list)) where !held.isEmpty && !held.hasPrefix("#") {
+        var steps = 0
+        let paths = files(below: String(held), endingIn: [".swift"])
+        guard !paths.isEmpty else { throw CannotCheck("\(list): there is no source below \(held)") }
+        for path in paths {
+            let (found, without) = UnsafeCode.check(path, try read(path))
+            steps += found
+            findings += without
+        }
+        print("  \(held): \(steps) unsafe steps")
+    }
+    return findings
+}
+
 func check(_ words: [String]) throws(CannotCheck) -> [Finding]? {
     switch (words.first, words.count) {
     case ("licence", 2...):
@@ -116,6 +142,11 @@ func check(_ words: [String]) throws(CannotCheck) -> [Finding]? {
                     region.file, region.line, "no chapter shows snippet \(region.name)", cure: "show it, or remove the marks"))
         }
         return findings
+    case ("unsafe", 4):
+        return try unsafeCode(words[1], words[2], words[3])
+    case ("unchecked", 2):
+        print(UnsafeCode.document(try unchecked(words[1])), terminator: "")
+        return []
     case ("libraries", 2):
         print(try Libraries.modules(words[1], read(words[1])).joined(separator: " "))
         return []

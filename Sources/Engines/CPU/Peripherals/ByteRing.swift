@@ -5,6 +5,8 @@ internal import CDMA
 /// A ring of bytes between one writer and one reader, each on any thread. Either may sleep until the other has moved on.
 ///
 /// The two counters only grow; their difference is what lies in the ring. Each is written by one side alone.
+// SAFETY: each counter is written by one side and read by the other, by atomics; bytes between them belong to the side that the
+// counters give them to.
 @safe
 final class ByteRing: @unchecked Sendable {
     /// Bytes the ring holds; a power of two.

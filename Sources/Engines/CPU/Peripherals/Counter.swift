@@ -3,6 +3,7 @@
 internal import CDMA
 
 /// A number that several threads add to.
+// SAFETY: the one word is reached by atomics alone.
 @safe
 final class Counter: @unchecked Sendable {
     // One word of its own, reached with atomic instructions alone.

@@ -36,6 +36,8 @@ enum Command {
 /// A delivery names a slot and the use of it that is meant. A worker may come to it late, when others have done the job and
 /// the slot has another: so it enters first and then looks whether the use is still the same, and the engine ends a use first
 /// and then looks whether anybody is inside. Of the two, one sees the other.
+// SAFETY: an order belongs to the engine until it is delivered and to the workers inside of its slot until they have left, as the words
+// say that both reach by atomics.
 @safe
 final class Board: @unchecked Sendable {
     let slots: Int

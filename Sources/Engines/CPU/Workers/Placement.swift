@@ -10,7 +10,7 @@ internal import DMACore
 #endif
 
 /// Where the workers of an engine run.
-struct Placement: Sendable {
+package struct Placement: Sendable {
     /// A mask of CPUs for each worker; empty where the kernel chooses.
     private let masks: [[UInt64]]
 
@@ -63,7 +63,7 @@ struct Placement: Sendable {
     }
 
     /// "0-3,8" and the like: Documentation/admin-guide/cputopology.rst.
-    static func parse(_ list: String) -> [Int] {
+    package static func parse(_ list: String) -> [Int] {
         var cpus: [Int] = []
         for part in list.split(whereSeparator: { $0 == "," || $0.isWhitespace }) {
             let ends = part.split(separator: "-").compactMap { Int($0) }

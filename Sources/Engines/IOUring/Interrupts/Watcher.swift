@@ -11,6 +11,7 @@ internal import SystemPackage
 /// The carrier signals an event for each completion while somebody asks. The watcher does not judge completions, which only the engine
 /// can do: it resumes the task, whose engine then looks, and counts an interrupt where there is one. A task that looks a moment before
 /// the event and suspends a moment after it is found by looking again, until the engine has taken what there is.
+// SAFETY: the word that the thread and the engine share is reached by atomics; the rest never changes, or is the engine's alone.
 @safe
 final class Watcher: @unchecked Sendable {
     /// Signalled for each completion.

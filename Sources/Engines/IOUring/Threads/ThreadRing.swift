@@ -9,6 +9,8 @@ internal import SystemPackage
 /// that the engine above does not know the difference.
 ///
 /// The engine gives submissions and takes completions without a lock; the workers take turns by a lock of their own.
+// SAFETY: the engine's side is used by the one thread that has the engine; what the workers share with it are words reached by atomics,
+// and the workers among themselves take turns by the lock.
 @safe
 final class ThreadRing: Carrier, @unchecked Sendable {
     // What is shared stands in raw memory and is reached by atomic instructions, or under the workers' lock alone.

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension FuzzEntry {
+    /// Every entry.
+    public static let all: [FuzzEntry] = [channels] + systemParsers + benchParsers
+}

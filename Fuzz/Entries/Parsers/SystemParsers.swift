@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMA
+import DMACPUEngine
+import DMACore
+import FoundationEssentials
+
+// What is read of files and command lines that anybody may have written, and of the kernel's texts. None of it traps; what is understood
+// and written again is understood the same.
+
+extension FuzzEntry {
+    static let systemParsers = [
+        FuzzEntry(parser: "copy-plan", copyPlan), FuzzEntry(parser: "journal", length: 1200, journal),
+        FuzzEntry(parser: "endpoints", length: 128, endpoint), FuzzEntry(parser: "sizes", length: 64, size),
+        FuzzEntry(parser: "kernel-texts", kernelText), FuzzEntry(parser: "copy-lists", length: 512, copyList),
+    ]
+
+    /// What `--plan` reads.
+    private struct PlanDocument: Codable {
+        let version: Int
+        let plan: CopyPlan
+    }
+
+    private static func copyPlan(_ bytes: [UInt8]) -> String? {
+        guard let plan = try? JSONDecoder().decode(PlanDocument.self, from: Data(bytes)).plan else { return nil }
+        do throws(CopyFailure) { try plan.check() } catch { return error.description.isEmpty ? "a failure without words" : nil }
+        if plan.choices.contains(where: { $0.name.isEmpty || $0.value.isEmpty && $0.name != "engine" }) {
+            return "a choice without a value"
+        }
+        guard let text = try? JSONEncoder().encode(plan), let again = try? JSONDecoder().decode(CopyPlan.self, from: text)
+        else {
+            return "a plan that was checked cannot be written and read again"
+        }
+        return again == plan ? nil : "a plan is another when it is written and read again"
+    }
+
+    private static func journal(_ bytes: [UInt8]) -> String? {
+        guard let journal = ResumeJournal(String(decoding: bytes, as: UTF8.self)) else { return nil }
+        return ResumeJournal(journal.text) == journal ? nil : "a journal is another when it is written and read again"
+    }
+
+    private static func endpoint(_ bytes: [UInt8]) -> String? {
+        let text = String(decoding: bytes, as: UTF8.self)
+        guard let endpoint = try? Endpoint(text) else { return nil }
+        guard let again = try? Endpoint(endpoint.description) else { return "an endpoint cannot be read again: \(endpoint)" }
+        return again == endpoint ? nil : "an endpoint is another when it is read again: \(endpoint), \(again)"
+    }
+
+    private static func size(_ bytes: [UInt8]) -> String? {
+        let text = String(decoding: bytes, as: UTF8.self)
+        do throws(CopyFailure) {
+            let size = try ByteSize.parse(text, for: "a size")
+            _ = ByteSize.text(size)
+            _ = ByteSize.text(rate: Double(size) / Double(bytes.count))
+            return size > UInt64(Int64.max) ? "\(size) bytes are no size" : nil
+        } catch { return error.description.isEmpty ? "a failure without words" : nil }
+    }
+
+    private static func kernelText(_ bytes: [UInt8]) -> String? {
+        let text = String(decoding: bytes, as: UTF8.self)
+        _ = MountTable(parsing: text).mounts.count
+        _ = LockBudget.lockedBytes(inStatus: bytes)
+        if Placement.parse(text).contains(where: { $0 < 0 }) { return "a processor below 0" }
+        guard let maps = ProcessMaps(parsing: bytes) else { return nil }
+        for highest in [UInt64(0), 0xffff_ffff, .max] {
+            for length in [UInt64(1), 4096, .max] {
+                for start in maps.gaps(of: length, alignment: 4096, highest: highest) {
+                    let (end, overflow) = start.addingReportingOverflow(length)
+                    if overflow || maps.ranges.contains(where: { $0.start < end && start < $0.end }) {
+                        return "a gap at \(start) where something is mapped"
+                    }
+                }
+                _ = maps.covering(highest, length)
+            }
+        }
+        return nil
+    }
+
+    private static func copyList(_ bytes: [UInt8]) -> String? {
+        let paths = CopyList.paths(bytes)
+        for path in paths {
+            guard let planned = try? CopyList.planned(path, below: "/") else { continue }
+            // As the kernel parts it.
+            let names = planned.path.utf8.split(separator: UInt8(ascii: "/"))
+            if names.contains(where: { $0.elementsEqual("..".utf8) }) { return "\(path) leads out of the folder" }
+        }
+        return paths.contains("") ? "an empty path" : nil
+    }
+}
