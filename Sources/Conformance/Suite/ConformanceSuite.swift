@@ -31,7 +31,7 @@ public struct ConformanceSuite: Sendable {
     public var choice = DataChoice()
     /// Ends the run early. It is looked at before each check, and in a check between its iterations: what it kept from beginning, or from
     /// its end, is not run, with that reason, and has failed only where something was wrong before. No transfer is cut short.
-    public var stop: StopRequest?
+    package var stop: StopRequest?
 
     /// - Parameters: as the properties; numbers out of range are brought to the nearest bound.
     public init(
