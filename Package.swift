@@ -19,6 +19,11 @@ let house: [SwiftSetting] =
         .enableExperimentalFeature("Lifetimes"),
     ]
 
+/// An adapter, and the packages that it alone needs, are there for whoever asks for its trait: a program that uses `DMA` fetches none of
+/// them. Scripts/test asks for all of them, by this variable, so that each command that it runs means the same package.
+let adapters: Set = ["Logging", "Metrics", "ServiceLifecycle"]
+let asked: Set<String> = Context.environment["SWIFT_DMA_ADAPTERS"] == nil ? [] : adapters
+
 let package = Package(
     name: "swift-dma",
     products: [
@@ -34,7 +39,10 @@ let package = Package(
     ],
     traits: [
         .trait(name: "ISAL", description: "XOR, PQ and CRC32C by Intel's ISA-L (Debian: libisal-dev)"),
-        .default(enabledTraits: ["ISAL"]),
+        .trait(name: "Logging", description: "DMALogging, which hands faults and reports to swift-log"),
+        .trait(name: "Metrics", description: "DMAMetrics, which counts channels by swift-metrics"),
+        .trait(name: "ServiceLifecycle", description: "DMAServiceLifecycle, a channel as a service of swift-service-lifecycle"),
+        .default(enabledTraits: asked.union(["ISAL"])),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -92,23 +100,37 @@ let package = Package(
             path: "Sources/Bench", swiftSettings: house),
         .target(name: "DMAReport", dependencies: ["DMABench"], path: "Sources/Report", swiftSettings: house),
         .target(
-            name: "DMALogging", dependencies: ["DMACore", "DMAEngineKit", .product(name: "Logging", package: "swift-log")],
+            name: "DMALogging",
+            dependencies: [
+                "DMACore", "DMAEngineKit",
+                .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Logging"])),
+            ],
             path: "Sources/Adapters/Logging", swiftSettings: house),
         .target(
             name: "DMAMetrics",
-            dependencies: ["DMACore", "DMAEngineKit", .product(name: "CoreMetrics", package: "swift-metrics")],
+            dependencies: [
+                "DMACore", "DMAEngineKit",
+                .product(name: "CoreMetrics", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
+            ],
             path: "Sources/Adapters/Metrics", swiftSettings: house),
         .target(
             name: "DMAServiceLifecycle",
-            dependencies: ["DMACore", "DMAEngineKit", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")],
+            dependencies: [
+                "DMACore", "DMAEngineKit",
+                .product(
+                    name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: .when(traits: ["ServiceLifecycle"])
+                ),
+            ],
             path: "Sources/Adapters/ServiceLifecycle", swiftSettings: house),
         .testTarget(
             name: "DMAAdapterTests",
             dependencies: [
                 "DMACore", "DMAEngineKit", "DMACPUEngine", "DMALogging", "DMAMetrics", "DMAServiceLifecycle", "ScriptedEngines",
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "MetricsTestKit", package: "swift-metrics"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Logging"])),
+                .product(name: "MetricsTestKit", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
+                .product(
+                    name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: .when(traits: ["ServiceLifecycle"])
+                ),
             ],
             path: "Tests/AdapterTests", swiftSettings: house),
         .testTarget(
@@ -176,7 +198,8 @@ let package = Package(
             path: "Tests/CoreTests/Channel",
             swiftSettings: house),
         .testTarget(
-            name: "DMAConformanceTests", dependencies: ["DMAConformance", "DMACore", "DMAEngineKit", "DMAThreads", "ScriptedEngines"],
+            name: "DMAConformanceTests",
+            dependencies: ["DMAConformance", "DMACore", "DMAEngineKit", "DMAThreads", "ScriptedEngines"],
             path: "Tests/ConformanceTests", swiftSettings: house),
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(

@@ -1,27 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import DMACore
-public import Logging
+#if Logging
+    public import DMACore
+    public import Logging
 
-extension Sanitizer {
-    /// Turns the sanitizer on for the whole process, and writes each of its reports into a log.
-    ///
-    /// A report's identifier, its rule of the contract and the places in the source stand in the metadata, so that a log can be searched for
-    /// them: `dma.sanitizer`, `dma.rule`, `dma.mapping`.
-    ///
-    /// - Parameters:
-    ///   - logger: where reports go. It is called on the thread that made the mistake.
-    ///   - level: of a report. A mistake in the use of DMA is an error, unless a program is known to make it.
-    public static func enable(logger: Logger, level: Logger.Level = .error) {
-        enable { report in
-            var metadata: Logger.Metadata = [
-                "dma.sanitizer": "\(report.identifier.rawValue)", "dma.rule": "\(report.rule)",
-                "dma.domain": "\(report.domain.rawValue)",
-            ]
-            if !report.mappingFile.isEmpty { metadata["dma.mapping"] = "\(report.mappingFile):\(report.mappingLine)" }
-            logger.log(
-                level: level, "\(report.message)", metadata: metadata, source: "DMA", file: report.file, function: "",
-                line: report.line)
+    extension Sanitizer {
+        /// Turns the sanitizer on for the whole process, and writes each of its reports into a log.
+        ///
+        /// A report's identifier, its rule of the contract and the places in the source stand in the metadata, so that a log can be searched for
+        /// them: `dma.sanitizer`, `dma.rule`, `dma.mapping`.
+        ///
+        /// - Parameters:
+        ///   - logger: where reports go. It is called on the thread that made the mistake.
+        ///   - level: of a report. A mistake in the use of DMA is an error, unless a program is known to make it.
+        public static func enable(logger: Logger, level: Logger.Level = .error) {
+            enable { report in
+                var metadata: Logger.Metadata = [
+                    "dma.sanitizer": "\(report.identifier.rawValue)", "dma.rule": "\(report.rule)",
+                    "dma.domain": "\(report.domain.rawValue)",
+                ]
+                if !report.mappingFile.isEmpty { metadata["dma.mapping"] = "\(report.mappingFile):\(report.mappingLine)" }
+                logger.log(
+                    level: level, "\(report.message)", metadata: metadata, source: "DMA", file: report.file, function: "",
+                    line: report.line)
+            }
         }
     }
-}
+#endif
