@@ -7,7 +7,7 @@ public import DMACore
 ///
 /// The number of entries is a power of two and every index is taken modulo it, so that no index can lead outside, and none is
 /// refused. The order in which a ring is written (rule 37) is: the entry by ``write(_:at:)``, then
-/// ``CoherentBuffer/writeBarrier()``, then the word that makes it valid: the doorbell, or the entry's own first word by
+/// `CoherentBuffer.writeBarrier()`, then the word that makes it valid: the doorbell, or the entry's own first word by
 /// ``publish(_:at:word:)``.
 ///
 /// What is read is whatever a device wrote, so an entry is a type of which every bit pattern is a valid value: ``SharedPattern``.
@@ -52,7 +52,7 @@ public struct RingMemory<Element: SharedPattern>: ~Copyable {
     @inlinable
     public consuming func takeMemory() -> CoherentBuffer { coherent }
 
-    /// The device could not be stopped: when the ring ends, its memory is parked in the ``Quarantine`` (rule 18).
+    /// The device could not be stopped: when the ring ends, its memory is parked in the `Quarantine` (rule 18).
     public mutating func quarantine() { coherent.quarantine() }
 
     /// Where the ring begins, as the device sees it.

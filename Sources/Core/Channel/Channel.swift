@@ -274,7 +274,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         try engine.configure(configuration)
     }
 
-    /// Applies the engine's own settings to later transactions: what the engine has beyond ``EngineConfiguration``.
+    /// Applies the engine's own settings to later transactions: what the engine has beyond `EngineConfiguration`.
     public mutating func apply(_ settings: E.Settings) throws(DMAError) {
         try checkUsable()
         try engine.apply(settings)
@@ -289,7 +289,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 }
 
 extension Channel where E: ~Copyable, C: ~Copyable {
-    /// Gives the channel's engine one more peripheral, and says by which number ``PeripheralPlace`` names it.
+    /// Gives the channel's engine one more peripheral, and says by which number `PeripheralPlace` names it.
     ///
     /// - Throws: `notPeripheral` on an engine that takes none; `tooManyPeripherals`; `kernelRefused` for a file that cannot be used.
     public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 {

@@ -7,7 +7,7 @@ public import DMAEngineKit
 extension Channel where E: ~Copyable, C: ~Copyable {
     /// Submits a finished transaction again, as it was: `dmaengine_desc_set_reuse` (rule 25).
     ///
-    /// - Returns: refused with `notReusable` where it was submitted without ``DescriptorFlags/reuse``, or its descriptor was
+    /// - Returns: refused with `notReusable` where it was submitted without `DescriptorFlags.reuse`, or its descriptor was
     ///   reclaimed since because the queue was full.
     public mutating func resubmit(_ finished: consuming Finished<C>) -> Submission<C> {
         guard let slot = takeReserved(finished.cookie) else {

@@ -128,7 +128,7 @@ extension Operation {
             destinationOffset: destinationOffset, count: count, value: UInt64(seed), flags: flags)
     }
 
-    /// XOR of the sources into a destination, which may be one of them: `dmaengine_prep_dma_xor`. With ``DescriptorFlags/continue``
+    /// XOR of the sources into a destination, which may be one of them: `dmaengine_prep_dma_xor`. With `DescriptorFlags.continue`
     /// the destination's present contents are one more source.
     @inlinable @inline(__always)
     public static func xor(
@@ -140,7 +140,7 @@ extension Operation {
             destinationOffset: destinationOffset, count: count, flags: flags)
     }
 
-    /// Whether the sources XOR to zero; a failure is ``ValidationResult/pFailed`` in ``Finished/validation``.
+    /// Whether the sources XOR to zero; a failure is `ValidationResult.pFailed` in ``Finished/validation``.
     @inlinable @inline(__always)
     public static func xorValidate(
         sources: Range<UInt16>, offset: UInt64 = 0, count: UInt64 = .max, flags: DescriptorFlags = []
@@ -150,7 +150,7 @@ extension Operation {
 
     /// P and Q of the sources into regions `p` and `p + 1`: `dmaengine_prep_dma_pq`, rule 27.
     ///
-    /// With ``DescriptorFlags/disableP`` or ``DescriptorFlags/disableQ`` the region is still named, and left alone.
+    /// With `DescriptorFlags.disableP` or `DescriptorFlags.disableQ` the region is still named, and left alone.
     @inlinable @inline(__always)
     public static func pq(
         sources: Range<UInt16>, p: UInt16, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0, count: UInt64 = .max,

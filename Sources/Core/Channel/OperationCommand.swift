@@ -6,7 +6,7 @@ extension Operation {
     /// Tells a peripheral to do something that touches no memory of the client: flush, allocate, discard.
     ///
     /// - Parameters:
-    ///   - command: what; among the capabilities' ``Capabilities/commands``.
+    ///   - command: what; among the capabilities' `Capabilities.commands`.
     ///   - place: where it begins.
     ///   - count: bytes of the range; 0 where the command takes none, as a flush.
     ///   - flags: a fence, an interrupt.

@@ -14,7 +14,7 @@ public struct Cookie: Hashable, Comparable, Sendable {
 public struct Transaction<C: Cargo & ~Copyable>: ~Copyable, Sendable {
     /// What is to be done with the cargo.
     public let operation: Operation
-    /// By when it is to be complete; ``Deadline/never`` where nobody waits for it.
+    /// By when it is to be complete; `Deadline.never` where nobody waits for it.
     public let deadline: Deadline
     /// The memory that it works on; the channel's from submission on.
     public var cargo: C
@@ -85,7 +85,7 @@ public struct Finished<C: Cargo & ~Copyable>: ~Copyable, Sendable {
 
     /// Whether it ended after its deadline.
     @inlinable public var isLate: Bool { lateness > 0 }
-    /// The CRC32C of a complete ``OperationKind/crc32c`` or ``OperationKind/copyCRC32C``.
+    /// The CRC32C of a complete `OperationKind.crc32c` or `OperationKind.copyCRC32C`.
     @inlinable public var crc32c: UInt32 { UInt32(truncatingIfNeeded: value) }
     /// Why it failed, with the device's status word beside the channel's; nil where it is complete.
     public var error: DMAError? {

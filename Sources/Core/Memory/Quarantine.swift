@@ -72,7 +72,7 @@ public enum Quarantine {
         try releaseAll { $0.domain == domain }
     }
 
-    /// Gives back what can no longer be reached: entries whose backend has proved its mappings dead (``MappingBackend/isDead``), because the
+    /// Gives back what can no longer be reached: entries whose backend has proved its mappings dead (`MappingBackend.isDead`), because the
     /// device was removed or the peer has ended. Safe at any time.
     ///
     /// - Returns: how many entries were released.

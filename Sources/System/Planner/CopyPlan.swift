@@ -2,8 +2,7 @@
 
 /// How a copy is to be done: every choice, and why. A value that can be printed, kept in a file and given back.
 ///
-/// What comes from a file was written by somebody: ``check()`` refuses what is out of range, and the copier what does not fit the
-/// endpoints.
+/// What comes from a file was written by somebody: the copier refuses what is out of range, and what does not fit the endpoints.
 public struct CopyPlan: Equatable, Sendable, Codable {
     /// Of the format: rises when a field changes its meaning or goes.
     package static let currentVersion = 1
