@@ -209,7 +209,9 @@ extension DMAError.Code {
                 29, "an engine whose addresses are those of domain @ (0: this process's own)", "domain %",
                 "use the domain that the engine was opened with; an engine on CPU addresses wants a domain without translation")
         case .foreignSettings:
-            facts(2, "settings of another engine", "those of the engine's own Settings type", "see the documentation of the engine")
+            facts(
+                2, "settings of another engine", "those of the engine's own Settings type",
+                "see the documentation of the engine")
         case .unknownCookie:
             facts(8, "cookie @", "cookies up to % were given out", "ask with a cookie that submit returned")
         case .badShare:

@@ -122,7 +122,9 @@ extension Bench where E: ~Copyable {
                 // Seven passes and a bit: it does not end by itself.
                 stream.advance(7 * 4 * period + period)
             }
-            let ran = try waits(&channel) { channel throws(DMAError) in try channel.periodCount(of: cookie) >= (stream == nil ? 3 : 29) }
+            let ran = try waits(&channel) { channel throws(DMAError) in
+                try channel.periodCount(of: cookie) >= (stream == nil ? 3 : 29)
+            }
             let periods = try channel.periodCount(of: cookie)
             expect(ran, "\(periods) periods in \(suite.patience / 1_000_000) ms")
             if stream != nil { expect(periods == 29, "\(periods) periods, 29 expected") }
