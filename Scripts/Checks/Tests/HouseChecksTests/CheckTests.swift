@@ -112,3 +112,13 @@ let listing = """
     #expect(!KernelNames.check("R.md", "none", read).isEmpty)
     #expect(throws: CannotCheck.self) { try SymbolGraph(folder: folder.path, modules: ["Other"]) }
 }
+
+@Test func filesOfHiddenFoldersAreLeftOut() throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "house-checks-\(UInt64.random(in: 0 ... .max))")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    for name in [".build/checkouts", "Sources/.hidden", "Sources/Deep"] {
+        try FileManager.default.createDirectory(at: folder.appending(path: name), withIntermediateDirectories: true)
+        try Data().write(to: folder.appending(path: name + "/a.swift"))
+    }
+    #expect(files(below: folder.path, endingIn: [".swift"]) == [folder.path + "/Sources/Deep/a.swift"])
+}
