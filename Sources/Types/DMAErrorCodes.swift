@@ -189,8 +189,9 @@ extension DMAError.Code {
             facts(2, "the end of peripheral @", "no transaction that names it", "take its completions first, or terminate")
         case .kernelRefused:
             facts(
-                nil, "a ring, an event or a file of the kernel", "what errno says",
-                "what errno wants: ulimit -n or -l, permission for the file, or /proc/sys/kernel/io_uring_disabled at 0")
+                nil, "a system call, a ring, an event or a file of the kernel", "what errno says",
+                "what errno wants: ulimit -n or -l, access to the file, sysctl kernel.io_uring_disabled=0, or a seccomp profile"
+            )
         case .needsPipe:
             facts(
                 3, "bytes from peripheral @ to peripheral % without this process's memory",

@@ -60,6 +60,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                         await Task.yield()
                     } else {
                         // Not through a function of the line's own: each one on the way costs two changes of executor.
+                        // SAFETY: nobody else has the continuation, and the line resumes it exactly once: at once where there was an
+                        // interrupt since `seen`, otherwise with the next one or by `wake`. The task that waits holds the line meanwhile.
                         unsafe await withUnsafeContinuation { continuation in
                             unsafe line.suspend(waiter, continuation, after: seen)
                         }
@@ -132,6 +134,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                         continue
                     }
                     // Not through a function of the line's own: each one on the way costs two changes of executor.
+                    // SAFETY: as in `finishedLater`: the line resumes the continuation exactly once.
                     unsafe await withUnsafeContinuation { continuation in
                         unsafe line.suspend(waiter, continuation, after: seen)
                     }

@@ -15,6 +15,8 @@ struct SlotList {
     @inlinable var isEmpty: Bool { first == SlotList.none }
 
     mutating func append(_ slot: Int, _ records: UnsafeMutablePointer<SlotRecord>) {
+        // SAFETY: `records` has an entry for each slot; the caller passes a slot's number, and `last` is one where the list is not
+        // empty.
         let slot = UInt32(truncatingIfNeeded: slot)
         unsafe records[Int(slot)].link = SlotList.none
         if isEmpty { first = slot } else { unsafe records[Int(last)].link = slot }
@@ -22,6 +24,7 @@ struct SlotList {
     }
 
     mutating func popFirst(_ records: UnsafeMutablePointer<SlotRecord>) -> Int? {
+        // SAFETY: where the list is not empty, `first` is a slot's number, and `records` has an entry for each.
         guard !isEmpty else { return nil }
         let slot = Int(first)
         first = unsafe records[slot].link
@@ -31,6 +34,8 @@ struct SlotList {
 
     /// Takes a slot out, wherever it stands. False where it is not in the list.
     mutating func remove(_ wanted: Int, _ records: UnsafeMutablePointer<SlotRecord>) -> Bool {
+        // SAFETY: each link is a slot's number or none, since `append` alone adds to the list, and `records` has an entry for each
+        // slot.
         var before = SlotList.none
         var slot = first
         while slot != SlotList.none {
