@@ -1,5 +1,6 @@
-import DMAEngineKit
 // SPDX-License-Identifier: Apache-2.0
+
+import DMAEngineKit
 import Synchronization
 import Testing
 
