@@ -46,6 +46,47 @@ struct ControlTests {
         #expect(!unknown)
     }
 
+    @Test("cancellations that nobody takes leave what is queued as it is", arguments: Carrying.allCases)
+    func flood(_ carrying: Carrying) throws {
+        let ends = StreamTests.ends(socket: false)
+        defer { for end in ends { close(end) } }
+        var configuration = carrying.configuration()
+        configuration.depth = 4
+        var channel = try Channel<IOUringEngine, Freight>.make(configuration)
+        let number = try channel.attach(PeripheralFile(ends[0]))
+        let scratch = try Scratch(Scratch.memory)
+        scratch.fill((0..<64).map { UInt8($0) })
+        let file = try channel.attach(PeripheralFile(scratch.descriptor))
+        let stuck = DMACore.Operation.fromPeripheral(0..<1, at: PeripheralPlace(number: number))
+        let cookie = try channel.submit(stuck, try freight([[9, 9]], .fromDevice)).get()
+        channel.issuePending()
+        channel.poll()
+        try channel.pause()
+        // Two plain reads stand in the ring, and are not issued.
+        for place in [0, 32] as [UInt64] {
+            let read = DMACore.Operation.fromPeripheral(0..<1, at: PeripheralPlace(number: file, position: place))
+            _ = try channel.submit(read, try freight([[7, 7, 7, 7]], .fromDevice)).get()
+        }
+        let tag = UInt32(truncatingIfNeeded: cookie.rawValue)
+        for _ in 0..<100 { _ = unsafe channel.withUnsafeEngine { $0.cancel(tag: tag) } }
+        try channel.resume()
+        let ended = try channel.await()
+        #expect(ended.cookie == cookie && ended.status == .aborted)
+        _ = ended.takeCargo()
+        // Nothing was read that was not issued.
+        for _ in 0..<200 { channel.poll() }
+        #expect(channel.inFlight == 2)
+        channel.issuePending()
+        var got: [[UInt8]] = []
+        for _ in 0..<2 {
+            let finished = try channel.await()
+            got.append(try bytes(finished.cargo))
+        }
+        #expect(Set(got) == [[0, 1, 2, 3], [32, 33, 34, 35]])
+        let statistics = unsafe channel.withUnsafeEngine { $0.statistics }
+        #expect(statistics.unknownCompletions == 0 && statistics.unexpectedEvents == 0)
+    }
+
     @Test("all of a file is given up, and the file can go", arguments: Carrying.allCases)
     func file(_ carrying: Carrying) throws {
         let ends = StreamTests.ends(socket: true)
