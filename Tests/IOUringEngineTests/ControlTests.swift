@@ -48,43 +48,39 @@ struct ControlTests {
 
     @Test("cancellations that nobody takes leave what is queued as it is", arguments: Carrying.allCases)
     func flood(_ carrying: Carrying) throws {
-        let ends = StreamTests.ends(socket: false)
-        defer { for end in ends { close(end) } }
-        var configuration = carrying.configuration()
-        configuration.depth = 4
-        var channel = try Channel<IOUringEngine, Freight>.make(configuration)
-        let number = try channel.attach(PeripheralFile(ends[0]))
         let scratch = try Scratch(Scratch.memory)
         scratch.fill((0..<64).map { UInt8($0) })
-        let file = try channel.attach(PeripheralFile(scratch.descriptor))
-        let stuck = DMACore.Operation.fromPeripheral(0..<1, at: PeripheralPlace(number: number))
-        let cookie = try channel.submit(stuck, try freight([[9, 9]], .fromDevice)).get()
-        channel.issuePending()
-        channel.poll()
+        var channel = try Channel<IOUringEngine, Freight>.make(carrying.configuration(depth: 4))
+        let number = try channel.attach(PeripheralFile(scratch.descriptor))
         try channel.pause()
-        // Two plain reads stand in the ring, and are not issued.
-        for place in [0, 32] as [UInt64] {
-            let read = DMACore.Operation.fromPeripheral(0..<1, at: PeripheralPlace(number: file, position: place))
-            _ = try channel.submit(read, try freight([[7, 7, 7, 7]], .fromDevice)).get()
+        // Two plain reads stand in the ring of 16 entries, and are not issued. In the pause nothing is submitted.
+        var cookies: [Cookie] = []
+        for position in [0, 32] as [UInt64] {
+            let read = DMACore.Operation.fromPeripheral(0..<1, at: PeripheralPlace(number: number, position: position))
+            cookies.append(try channel.submit(read, try freight([[7, 7, 7, 7]], .fromDevice)).get())
         }
-        let tag = UInt32(truncatingIfNeeded: cookie.rawValue)
-        for _ in 0..<100 { _ = unsafe channel.withUnsafeEngine { $0.cancel(tag: tag) } }
+        for _ in 0..<100 {
+            let isKnown = unsafe channel.withUnsafeEngine { $0.cancel(tag: UInt32(truncatingIfNeeded: cookies[0].rawValue)) }
+            #expect(isKnown)
+        }
         try channel.resume()
-        let ended = try channel.await()
-        #expect(ended.cookie == cookie && ended.status == .aborted)
-        _ = ended.takeCargo()
-        // Nothing was read that was not issued.
-        for _ in 0..<200 { channel.poll() }
-        #expect(channel.inFlight == 2)
-        channel.issuePending()
-        var got: [[UInt8]] = []
-        for _ in 0..<2 {
-            let finished = try channel.await()
-            got.append(try bytes(finished.cargo))
+        let limit = Deadline.after(milliseconds: 20)
+        while Deadline.now < limit { channel.poll() }
+        for cookie in cookies {
+            let status = try channel.status(of: cookie)
+            #expect(status == .queued, "ran before it was issued")
         }
-        #expect(Set(got) == [[0, 1, 2, 3], [32, 33, 34, 35]])
+        channel.issuePending()
+        for (cookie, expected) in zip(cookies, [[0, 1, 2, 3], [32, 33, 34, 35]] as [[UInt8]]) {
+            let limit = Deadline.after(milliseconds: 10_000)
+            var taken = try channel.take(cookie)
+            while taken == nil, Deadline.now < limit { taken = try channel.take(cookie) }
+            guard let finished = taken.take() else { throw Late() }
+            let got = try bytes(finished.cargo)
+            #expect(finished.status == .complete && got == expected)
+        }
         let statistics = unsafe channel.withUnsafeEngine { $0.statistics }
-        #expect(statistics.unknownCompletions == 0 && statistics.unexpectedEvents == 0)
+        #expect(statistics.unknownCompletions == 0)
     }
 
     @Test("all of a file is given up, and the file can go", arguments: Carrying.allCases)
