@@ -176,7 +176,8 @@ let package = Package(
             path: "Tests/CoreTests/Channel",
             swiftSettings: house),
         .testTarget(
-            name: "DMAConformanceTests", dependencies: ["DMAConformance", "DMACore", "DMAEngineKit", "ScriptedEngines"],
+            name: "DMAConformanceTests",
+            dependencies: ["DMAConformance", "DMACore", "DMAEngineKit", "DMAThreads", "ScriptedEngines"],
             path: "Tests/ConformanceTests", swiftSettings: house),
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(

@@ -8,22 +8,22 @@ internal import DMAEngineKit
 /// given a request says when it looks at it, and what its answer lacks after a stop.
 ///
 /// Any thread may use it. It is not for a signal's handler, which must take no lock.
-public final class StopRequest: Sendable {
+package final class StopRequest: Sendable {
     private let line = InterruptLine()
 
     /// Nobody has asked yet.
-    public init() {}
+    package init() {}
 
     /// Asks for the stop. Once asked, for ever: a second call changes nothing.
-    public func stop() { line.raise() }
+    package func stop() { line.raise() }
 
     /// Whether ``stop()`` was called. Costs a load.
-    public var isStopped: Bool { line.count > 0 }
+    package var isStopped: Bool { line.count > 0 }
 
     /// Suspends until the stop, or until the task is cancelled; whether it was the stop.
     ///
     /// Nothing runs meanwhile: what is measured beside it is not disturbed.
-    public func wait() async -> Bool {
+    package func wait() async -> Bool {
         await line.wait(after: 0)
         return isStopped
     }

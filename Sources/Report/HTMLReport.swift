@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import DMABench
+package import DMABench
 
 /// A benchmark's result as one HTML file, to be opened offline: charts as SVG, a table behind each, light and dark, print; no
 /// script, and nothing that is fetched from anywhere, which its content security policy states.
-public struct HTMLReport: Sendable {
+package struct HTMLReport: Sendable {
     private let result: BenchResult
     private let comparison: Comparison?
 
-    public init(_ result: BenchResult, comparison: Comparison? = nil) {
+    package init(_ result: BenchResult, comparison: Comparison? = nil) {
         self.result = result
         self.comparison = comparison
     }
 
     /// The file's contents, in UTF-8.
-    public var text: String {
+    package var text: String {
         let title = "dmactl bench · \(result.machine.processor ?? result.machine.architecture)"
         var sections: [(id: String, heading: String, body: String)] = []
         var engines: [String] = []

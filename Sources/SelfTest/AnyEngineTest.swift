@@ -48,9 +48,10 @@ extension SelfTest {
             var provisions = ConformanceProvisions<AnyEngine>()
             provisions.ringsRunFreely = false
             report.contracts.append(
-                await suite(domain).run(offer.name, makeEngine: make, provisions: provisions) {
-                    progress?(.contract(engine: offer.name, $0))
-                })
+                await suite(domain).run(
+                    offer.name, makeEngine: make, provisions: provisions,
+                    announce: { progress?(.starting(engine: offer.name, $0)) },
+                    progress: { progress?(.contract(engine: offer.name, $0)) }))
         }
         var survey = survey(domain)
         survey.channels = min(survey.channels, max(offer.channels, 1))

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import DMACPUEngine
-public import DMAConformance
-public import DMACore
+package import DMACPUEngine
+package import DMAConformance
+package import DMACore
 
 /// What the conformance suite needs beside the CPU engine: software peripherals, and somebody who plays the wire.
-public enum CPUProvisions {
+package enum CPUProvisions {
     /// Two peripherals on request lines 0 and 1, large enough that the suite's transfers never find them full.
-    public static func peripherals() throws(DMAError) -> [FIFOPeripheral] {
+    package static func peripherals() throws(DMAError) -> [FIFOPeripheral] {
         [try FIFOPeripheral(depth: 1 << 20, width: 4), try FIFOPeripheral(depth: 1 << 20, width: 4)]
     }
 
     /// For engines that were made with these peripherals. There is no stream: the suite's clock is exact to the byte, and a FIFO lets an
     /// engine run ahead of it; ``StreamRow`` tests the rings.
-    public static func provisions(_ peripherals: [FIFOPeripheral]) -> ConformanceProvisions<CPUEngine> {
+    package static func provisions(_ peripherals: [FIFOPeripheral]) -> ConformanceProvisions<CPUEngine> {
         var provisions = ConformanceProvisions<CPUEngine>()
         provisions.peripheral = { _ in Wire(peripherals) }
         provisions.ringsRunFreely = false

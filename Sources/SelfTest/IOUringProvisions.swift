@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
-public import DMAConformance
-public import DMACore
-public import DMAIOUringEngine
+package import DMAConformance
+package import DMACore
+package import DMAIOUringEngine
 
 #if canImport(Glibc)
     internal import Glibc
@@ -13,10 +13,10 @@ public import DMAIOUringEngine
 
 /// What the conformance suite needs beside the io_uring engine: a file as storage, sockets as FIFOs, and somebody on their far
 /// side.
-public enum IOUringProvisions {
+package enum IOUringProvisions {
     /// An engine that has `storage` as its configured peripheral, and the descriptors that make reads and writes fail behind
     /// it.
-    public static func engine(
+    package static func engine(
         _ configuration: IOUringConfiguration, _ storage: FileStorage, _ cache: PeripheralFile.Cache = .asOpened
     ) throws(DMAError) -> IOUringEngine {
         var engine = try IOUringEngine(configuration)
@@ -28,7 +28,7 @@ public enum IOUringProvisions {
     }
 
     /// For engines that were made with ``engine(_:_:_:)``.
-    public static func provisions(_ storage: FileStorage) -> ConformanceProvisions<IOUringEngine> {
+    package static func provisions(_ storage: FileStorage) -> ConformanceProvisions<IOUringEngine> {
         var provisions = ConformanceProvisions<IOUringEngine>()
         provisions.storage = storage
         // A socket lets an engine run ahead of any clock; the rings have tests of their own.
@@ -45,17 +45,17 @@ public enum IOUringProvisions {
 }
 
 /// A file that is storage for the suite: gone with this value, or with the process.
-public final class FileStorage: ConformanceStorage {
+package final class FileStorage: ConformanceStorage {
     /// Open for reading and writing.
-    public let descriptor: Int32
+    package let descriptor: Int32
     let unreadable: Int32
     let unwritable: Int32
-    public let count: Int
+    package let count: Int
 
     /// A file of `count` bytes, mostly holes, in `directory`.
     ///
     /// - Throws: `kernelRefused`.
-    public init(in directory: String, count: Int = 64 << 20) throws(DMAError) {
+    package init(in directory: String, count: Int = 64 << 20) throws(DMAError) {
         self.count = count
         var template = Array("\(directory)/dma-storage-XXXXXX".utf8CString)
         // SAFETY: `template` ends with a zero and is the C functions' alone during each call; it is not empty, so that it has an address.
@@ -79,7 +79,7 @@ public final class FileStorage: ConformanceStorage {
 
     deinit { for file in [descriptor, unreadable, unwritable] where file >= 0 { close(file) } }
 
-    public func put(_ bytes: [UInt8], at position: Int) {
+    package func put(_ bytes: [UInt8], at position: Int) {
         // SAFETY: the call reads what is left of the buffer, which lives through it.
         unsafe bytes.withUnsafeBytes { buffer in
             var done = 0
@@ -92,11 +92,13 @@ public final class FileStorage: ConformanceStorage {
         }
     }
 
-    public func get(_ count: Int, at position: Int) -> [UInt8] {
+    package func get(_ count: Int, at position: Int) -> [UInt8] {
+        guard count > 0 else { return [] }
         // SAFETY: every byte is initialized first, and the call writes what is left of the buffer at most.
-        unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+        return unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
             // What cannot be read is zero, which is not what anybody wrote.
-            unsafe buffer.initialize(repeating: 0)
+            // SAFETY: the whole capacity. Not by a loop, which takes longer than the transfer where nothing is optimised.
+            unsafe memset(buffer.baseAddress.unsafelyUnwrapped, 0, buffer.count)
             filled = count
             var done = 0
             while done < count {

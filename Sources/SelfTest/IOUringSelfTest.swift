@@ -34,9 +34,10 @@ extension IOUringProvider: SelfTestedProvider {
         let provisions = IOUringProvisions.provisions(storage)
         if test.choice.verifies {
             report.contracts.append(
-                await test.suite(domain).run(name, makeEngine: make, provisions: provisions) {
-                    progress?(.contract(engine: name, $0))
-                })
+                await test.suite(domain).run(
+                    name, makeEngine: make, provisions: provisions,
+                    announce: { progress?(.starting(engine: name, $0)) },
+                    progress: { progress?(.contract(engine: name, $0)) }))
         }
         report.speeds += await test.survey(domain).run(
             name, kinds: test.operations, makeEngine: make, provisions: provisions

@@ -5,19 +5,19 @@ internal import DMACore
 internal import DMAEngineKit
 
 /// How well an engine keeps to the share of the time that cycle stealing gives it.
-public struct ModeRow: Hashable, Sendable, Codable {
-    public let engine: String
+package struct ModeRow: Hashable, Sendable, Codable {
+    package let engine: String
     /// "burst", or "cycle stealing".
-    public let mode: String
+    package let mode: String
     /// What was asked: the share of the time at work; 1 in burst mode.
-    public let askedShare: Double
+    package let askedShare: Double
     /// What came of it: the median of the rounds, which another process's turn in the middle of one does not change.
-    public let measuredShare: Double
-    public let bytesPerSecond: Double
-    public let bytesVerified: UInt64
-    public let bytesWrong: UInt64
+    package let measuredShare: Double
+    package let bytesPerSecond: Double
+    package let bytesVerified: UInt64
+    package let bytesWrong: UInt64
 
-    public var passed: Bool { bytesWrong == 0 }
+    package var passed: Bool { bytesWrong == 0 }
 
     /// Of one copy, and how many follow each other before they are compared: enough of them that the rest after the last turn, which
     /// falls out of the measurement, is a small part of it.

@@ -1,86 +1,86 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import DMA
+package import DMA
 internal import DMACPUEngine
-public import DMAConformance
-public import DMACore
+package import DMAConformance
+package import DMACore
 
 /// The main job: every engine of this machine, every operation it has, every byte verified, with speed, latency and processor
 /// time.
-public struct SelfTest: Sendable {
+package struct SelfTest: Sendable {
     /// Of all random numbers; a run with the same one does the same.
-    public var seed: UInt64
+    package var seed: UInt64
     /// Iterations of each check of the contract.
-    public var iterations = 20
+    package var iterations = 20
     /// The largest transfer of the contract's checks, and the size of each in the tables. Bytes.
-    public var bytes = 65_536
+    package var bytes = 65_536
     /// Transactions in flight while throughput is measured.
-    public var depth = 32
+    package var depth = 32
     /// Nanoseconds for each operation's measurement.
-    public var duration: Int64 = 1_000_000_000
+    package var duration: Int64 = 1_000_000_000
     /// Engines by name; nil for all.
-    public var engines: Set<String>?
+    package var engines: Set<String>?
     /// Operations; nil for all. With some, the contract's other rules are left out.
-    public var operations: Set<OperationKind>?
+    package var operations: Set<OperationKind>?
     /// What of the data is chosen and not left to chance.
-    public var choice = DataChoice()
+    package var choice = DataChoice()
     /// Channels of an engine at work at the same time, while throughput is measured; an engine that has fewer uses those.
-    public var channels = 1
+    package var channels = 1
     /// Which of an engine's channels is opened, from 0; nil for all in turn.
-    public var channel: Int?
+    package var channel: Int?
     /// Nanoseconds to wait for a completion, before that counts as a failure. All that waits in a test waits no longer.
-    public var patience: Int64 = 10_000_000_000
+    package var patience: Int64 = 10_000_000_000
     /// Nanoseconds for the contract's checks of one engine.
-    public var contractDuration: Int64 = 60_000_000_000
+    package var contractDuration: Int64 = 60_000_000_000
     /// Whether faults are injected between the engines and their channels.
-    public var injectsFaults = false
+    package var injectsFaults = false
     /// Ends the test early: between two checks, iterations, rows or rounds, never in a transfer. The report has what was done until then, and
     /// ``Report/stopped`` says which engines were not tested to the end.
-    public var stop: StopRequest?
+    package var stop: StopRequest?
 
-    public init(seed: UInt64) { self.seed = seed }
+    package init(seed: UInt64) { self.seed = seed }
 
     /// What came of it.
-    public struct Report: Sendable, Codable {
-        public var seed: UInt64
-        public var speeds: [Survey.Row] = []
-        public var modes: [ModeRow] = []
-        public var streams: [StreamRow] = []
-        public var contracts: [ConformanceReport] = []
-        public var faults: [FaultRow] = []
+    package struct Report: Sendable, Codable {
+        package var seed: UInt64
+        package var speeds: [Survey.Row] = []
+        package var modes: [ModeRow] = []
+        package var streams: [StreamRow] = []
+        package var contracts: [ConformanceReport] = []
+        package var faults: [FaultRow] = []
         /// Engines that could not be tested, or not to the end. A test with one has failed.
-        public var stops: [Stop] = []
+        package var stops: [Stop] = []
         /// What a requested stop kept from being tested; nil for a whole test. A test with it has not failed, nor passed.
-        public var stopped: EarlyStop?
+        package var stopped: EarlyStop?
 
         /// Why the test of an engine ended early.
-        public struct Stop: Hashable, Sendable, Codable {
-            public let engine: String
-            public let reason: String
+        package struct Stop: Hashable, Sendable, Codable {
+            package let engine: String
+            package let reason: String
         }
 
         /// How far a test was when it was stopped.
-        public struct EarlyStop: Hashable, Sendable, Codable {
+        package struct EarlyStop: Hashable, Sendable, Codable {
             /// The engines that were not tested, or not to the end, in the order of the test.
-            public let engines: [String]
+            package let engines: [String]
         }
 
         /// Whether nothing was asked of any engine: none has an operation that was to be tested.
-        public var isEmpty: Bool {
+        package var isEmpty: Bool {
             stopped == nil && speeds.isEmpty && modes.isEmpty && streams.isEmpty && faults.isEmpty && stops.isEmpty
-                && contracts.allSatisfy { $0.counts.passed + $0.counts.failed + $0.counts.notRun == 0 }
+                && contracts.allSatisfy { $0.counts.notApplicable == $0.rows.count }
         }
 
         /// Whether all that was to be tested was, and nothing was wrong.
-        public var passed: Bool { stopped == nil && !hasFailed }
+        package var passed: Bool { stopped == nil && !hasFailed }
 
         /// Whether something was wrong, in as much as was tested.
-        public var hasFailed: Bool {
+        package var hasFailed: Bool {
             !(stops.isEmpty && speeds.allSatisfy(\.passed) && modes.allSatisfy(\.passed) && streams.allSatisfy(\.passed)
                 && contracts.allSatisfy(\.passed) && faults.allSatisfy(\.passed))
         }
         /// Bytes that were compared with what they must be.
-        public var bytesVerified: UInt64 {
+        package var bytesVerified: UInt64 {
             speeds.reduce(0) { $0 + $1.bytesVerified } + modes.reduce(0) { $0 + $1.bytesVerified }
                 + streams.reduce(0) { $0 + $1.bytesVerified }
                 + contracts.reduce(0) { $0 + $1.rows.reduce(0) { $0 + $1.bytesVerified } }
@@ -88,8 +88,10 @@ public struct SelfTest: Sendable {
         }
     }
 
-    /// Something that has just been done.
-    public enum Step: Sendable {
+    /// Something that has just been done, or, for a check of the contract, that begins now.
+    package enum Step: Sendable {
+        /// Told before the check runs: whoever writes it down knows which one a crash was in.
+        case starting(engine: String, ConformanceCheck)
         case contract(engine: String, ConformanceReport.Row)
         case speed(Survey.Row)
         case mode(ModeRow)
@@ -101,7 +103,7 @@ public struct SelfTest: Sendable {
     /// the others are tested all the same.
     ///
     /// - Throws: `noSuchChannel` where no engine has the asked name.
-    public func run(on system: DMASystem, progress: ((Step) -> Void)? = nil) async throws(DMAError) -> Report {
+    package func run(on system: DMASystem, progress: ((Step) -> Void)? = nil) async throws(DMAError) -> Report {
         var report = Report(seed: seed)
         var isKnown = false
         var unfinished: [String] = []
@@ -151,9 +153,9 @@ extension CPUProvider: SelfTestedProvider {
         if test.choice.verifies {
             report.contracts.append(
                 await suite.run(
-                    name, makeEngine: make,
-                    provisions: CPUProvisions.provisions(peripherals)
-                ) { progress?(.contract(engine: name, $0)) })
+                    name, makeEngine: make, provisions: CPUProvisions.provisions(peripherals),
+                    announce: { progress?(.starting(engine: name, $0)) },
+                    progress: { progress?(.contract(engine: name, $0)) }))
         }
         report.speeds += await test.survey(domain).run(name, kinds: operations, makeEngine: make) { progress?(.speed($0)) }
         guard !test.stop.isStopped else { return }

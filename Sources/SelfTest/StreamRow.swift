@@ -5,18 +5,18 @@ internal import DMACore
 
 /// A ring of periods run by an engine against a peripheral: capture, where the wire brings numbered bytes and the client reads each
 /// period, and playback, where the client writes each period and the wire collects it.
-public struct StreamRow: Hashable, Sendable, Codable {
-    public let engine: String
+package struct StreamRow: Hashable, Sendable, Codable {
+    package let engine: String
     /// "capture" or "playback".
-    public let direction: String
-    public let periods: Int
-    public let periodBytes: Int
-    public let bytesVerified: UInt64
-    public let bytesWrong: UInt64
+    package let direction: String
+    package let periods: Int
+    package let periodBytes: Int
+    package let bytesVerified: UInt64
+    package let bytesWrong: UInt64
     /// Periods that the client came too late for.
-    public let lost: UInt64
+    package let lost: UInt64
 
-    public var passed: Bool { bytesWrong == 0 && lost == 0 && bytesVerified > 0 }
+    package var passed: Bool { bytesWrong == 0 && lost == 0 && bytesVerified > 0 }
 
     private static var period: Int { 1024 }
     private static var periodsInRing: Int { 8 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import DMACPUEngine
+package import DMACPUEngine
 public import DMACore
 internal import DMAEngineKit
 internal import Glibc
@@ -8,7 +8,7 @@ internal import Glibc
 /// The CPU engine, which every machine has: `cpu` does its work in the caller's polls, `cpu-threads` on threads of its own.
 public struct CPUProvider: EngineProvider {
     /// Channels of each of the two.
-    public static let channels = 64
+    package static let channels = 64
 
     /// Offers the CPU's two engines.
     public init() {}
@@ -25,7 +25,7 @@ public struct CPUProvider: EngineProvider {
     }
 
     /// How an engine of this name is set up: with threads, one for each processor this process may use, eight at most.
-    public func configuration(_ name: String) -> CPUConfiguration {
+    package func configuration(_ name: String) -> CPUConfiguration {
         guard name == Self.threads else { return CPUConfiguration(depth: 64) }
         let processors = sysconf(Int32(_SC_NPROCESSORS_ONLN))
         return CPUConfiguration(depth: 64, workers: min(max(processors, 1), 8))

@@ -36,7 +36,7 @@ public struct EngineOffer: Equatable, Sendable {
     /// Why it cannot be used; nil where it can.
     public var absence: EngineAbsence?
     /// What of the machine it could use, and whether that is there: what lies behind its implementation's name.
-    public var features: [EngineFeature] = []
+    package var features: [EngineFeature] = []
 
     /// An engine that can be used, unless `absence` says why not.
     public init(
@@ -52,15 +52,15 @@ public struct EngineOffer: Equatable, Sendable {
 }
 
 /// Something that an engine uses where the machine has it.
-public struct EngineFeature: Equatable, Sendable, Codable {
+package struct EngineFeature: Equatable, Sendable, Codable {
     /// What it is called where it comes from.
-    public let name: String
+    package let name: String
     /// Whether it is there.
-    public let isAvailable: Bool
+    package let isAvailable: Bool
     /// Why it is not, or what it is good for.
-    public let note: String
+    package let note: String
     /// A feature, and what is known of it.
-    public init(name: String, isAvailable: Bool, note: String) {
+    package init(name: String, isAvailable: Bool, note: String) {
         self.name = name
         self.isAvailable = isAvailable
         self.note = note
@@ -85,7 +85,7 @@ public struct EngineListing: Sendable {
     /// What its provider says of it.
     public let offer: EngineOffer
     /// Who found it.
-    public let provider: any EngineProvider
+    package let provider: any EngineProvider
     /// How many of its channels clients have now.
     public let channelsInUse: Int
     /// The names that its channels are requested by; none for an absent engine.

@@ -7,11 +7,11 @@ public import DMAIOUringEngine
 /// The kernel's storage, pipes and sockets as peripherals: `io_uring`, on the ring or, where there is none, on threads.
 public struct IOUringProvider: EngineProvider {
     /// Channels of the engine.
-    public static let channels = 64
+    package static let channels = 64
     static let name = "io_uring"
 
     /// How each engine is set up.
-    public let configuration: IOUringConfiguration
+    package let configuration: IOUringConfiguration
     /// What the machine said when it was asked first: an engine was made, and let go. Answers for the whole life of this value.
     private let answer: Answer
 

@@ -18,6 +18,7 @@ struct DMACtl: AsyncParsableCommand {
               dmactl list                      the engines, and what each can do
               dmactl copy SOURCE TARGET        by the fastest way
               dmactl bench --html report.html  speed, as a page of charts
+              dmactl explain rule18            what a name in a message means
               dmactl help test                 what a command takes
 
             ENVIRONMENT
@@ -35,7 +36,9 @@ struct DMACtl: AsyncParsableCommand {
               130  stopped by ^C (143: SIGTERM, 129: SIGHUP)
             """,
         version: "0.1.0",
-        subcommands: [CopyCommand.self, ListCommand.self, TestCommand.self, BenchCommand.self, ManualCommand.self])
+        subcommands: [
+            CopyCommand.self, ListCommand.self, TestCommand.self, BenchCommand.self, ExplainCommand.self, ManualCommand.self,
+        ])
 
     static func main() async {
         var status = await status()

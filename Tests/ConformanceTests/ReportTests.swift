@@ -56,15 +56,16 @@ struct ReportTests {
         #expect(both.rows.first { $0.check == .cyclic }?.isScriptedOnly == false)
     }
 
-    @Test("progress is told row by row")
+    @Test("a check is announced before it runs and told when it is over, the plainest transfer first")
     func progress() async {
-        var seen: [ConformanceCheck] = []
+        var seen: [String] = []
         let suite = ConformanceSuite(
             seed: 3, iterations: 2, maximumBytes: 512, domain: Domain(name: "progress"), isScripted: true,
             only: [.copy, .rule05])
         let report = await suite.run(
-            "engine", makeEngine: { () throws(DMAError) in QueuePairEngine() }, progress: { seen.append($0.check) })
-        #expect(seen == report.rows.map(\.check))
-        #expect(seen == [.rule05, .copy])
+            "engine", makeEngine: { () throws(DMAError) in QueuePairEngine() },
+            announce: { seen.append("begins \($0)") }, progress: { seen.append("ends \($0.check)") })
+        #expect(report.rows.map(\.check) == [.copy, .rule05])
+        #expect(seen == ["begins copy", "ends copy", "begins rule05", "ends rule05"])
     }
 }

@@ -22,6 +22,7 @@ final class CyclicStream: ConformanceStream {
     let device: CyclicDevice
     init(_ device: CyclicDevice) { self.device = device }
     func advance(_ count: Int) { device.advance(count) }
+    func release(_ count: Int) { device.release(count) }
     func captured(at offset: UInt64) -> UInt8 { CyclicDevice.captured(at: offset) }
     var played: [UInt8] { device.played }
 }

@@ -61,7 +61,9 @@ private struct SlowEngine: ~Copyable, Engine {
     mutating func willBeParked() { base.willBeParked() }
     private var base = QueuePairEngine(entries: 16)
     var capabilities: Capabilities { withoutInterrupts(base.capabilities) }
-    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult { unsafe base.enqueue(descriptor, tag: tag) }
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        unsafe base.enqueue(descriptor, tag: tag)
+    }
     mutating func issuePending() { base.issuePending() }
     mutating func next() -> Completion? {
         guard let completion = base.next() else { return nil }
@@ -97,7 +99,9 @@ private struct GatheringEngine: ~Copyable, Engine {
 
     init(_ gathering: Gathering) { self.gathering = gathering }
     var capabilities: Capabilities { withoutInterrupts(base.capabilities) }
-    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult { unsafe base.enqueue(descriptor, tag: tag) }
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        unsafe base.enqueue(descriptor, tag: tag)
+    }
     mutating func issuePending() {
         gathering.issued()
         base.issuePending()

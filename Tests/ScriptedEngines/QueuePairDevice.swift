@@ -24,10 +24,22 @@ final class QueuePairDevice: Sendable {
     nonisolated(unsafe) let completions: UnsafeMutableRawPointer
     nonisolated(unsafe) let doorbell: UnsafeMutableRawPointer
 
+    /// A completion on its way into its entry.
+    struct Posting {
+        var job: Job
+        var status: TransactionStatus
+        var residue: UInt64
+        var entry: UInt32
+        /// Words that are written; the phase is the last.
+        var written = 0
+    }
+
     struct State {
         var head: UInt32 = 0
         var posted: UInt32 = 0
         var running: [Job] = []
+        /// Entries that are being written, one word at a time, oldest first.
+        var posting: [Posting] = []
         var random: DeviceRandom
         var isDropping = false
         /// Statuses with which the next commands fail.
@@ -54,15 +66,16 @@ final class QueuePairDevice: Sendable {
     /// A little work. True while a command that asked for an interrupt is unfinished.
     func step() -> Bool {
         state.withLock { state in
+            writeWord(&state)
             fetch(&state)
-            guard !state.running.isEmpty else { return false }
+            guard !state.running.isEmpty else { return !state.posting.isEmpty }
             if state.isDropping {
                 // The odd one still gets through: a termination races with completions.
                 if state.random.below(4) != 0 { state.running.removeLast() } else { advance(&state, quantum: .max) }
             } else {
                 advance(&state, quantum: UInt64(1 + state.random.below(4096)))
             }
-            return state.running.contains { $0.descriptor.flags.contains(.interrupt) }
+            return !state.posting.isEmpty || state.running.contains { $0.descriptor.flags.contains(.interrupt) }
         }
     }
 
@@ -102,15 +115,35 @@ final class QueuePairDevice: Sendable {
     }
 
     private func post(_ job: Job, _ status: TransactionStatus, residue: UInt64, _ state: inout State) {
-        let entry = unsafe completions + Int(state.posted % UInt32(entries)) * Self.completionStride
-        unsafe entry.storeBytes(of: job.tag, as: UInt32.self)
-        unsafe entry.storeBytes(of: status.rawValue, toByteOffset: 4, as: UInt8.self)
-        unsafe entry.storeBytes(of: residue, toByteOffset: 8, as: UInt64.self)
-        unsafe entry.storeBytes(of: job.value, toByteOffset: 16, as: UInt64.self)
-        // Phase 1 on the first round: the ring begins with zeros.
-        unsafe cdma_store_release32(entry + 28, 1 ^ (state.posted / UInt32(entries)) & 1)
+        state.posting.append(Posting(job: job, status: status, residue: residue, entry: state.posted))
         state.posted &+= 1
-        if job.descriptor.flags.contains(.interrupt) { line.raise() }
+    }
+
+    /// What falls between two accesses of the driver: nothing, some words of an entry, or all of them.
+    func tick() {
+        state.withLock { state in
+            for _ in 0..<state.random.below(7) { writeWord(&state) }
+        }
+    }
+
+    private func writeWord(_ state: inout State) {
+        guard var posting = state.posting.first else { return }
+        // SAFETY: an entry of the ring, which the host has taken before it is written again: fewer commands are open than there are entries.
+        let entry = unsafe completions + Int(posting.entry % UInt32(entries)) * Self.completionStride
+        switch posting.written {
+        case 0: unsafe entry.storeBytes(of: posting.job.tag, as: UInt32.self)
+        case 1: unsafe entry.storeBytes(of: posting.status.rawValue, toByteOffset: 4, as: UInt8.self)
+        case 2: unsafe entry.storeBytes(of: posting.residue, toByteOffset: 8, as: UInt64.self)
+        case 3: unsafe entry.storeBytes(of: posting.job.value, toByteOffset: 16, as: UInt64.self)
+        default:
+            // Phase 1 on the first round: the ring begins with zeros.
+            unsafe cdma_store_release32(entry + 28, 1 ^ (posting.entry / UInt32(entries)) & 1)
+            state.posting.removeFirst()
+            if posting.job.descriptor.flags.contains(.interrupt) { line.raise() }
+            return
+        }
+        posting.written += 1
+        state.posting[0] = posting
     }
 
     // MARK: Control
@@ -122,7 +155,9 @@ final class QueuePairDevice: Sendable {
         while true {
             _ = step()
             let isIdle = state.withLock { state in
-                guard state.running.isEmpty, unsafe state.head == cdma_load_acquire32(doorbell) else { return false }
+                guard state.running.isEmpty, state.posting.isEmpty, unsafe state.head == cdma_load_acquire32(doorbell) else {
+                    return false
+                }
                 state.isDropping = false
                 return true
             }
@@ -132,7 +167,7 @@ final class QueuePairDevice: Sendable {
 
     func residue(of tag: UInt32) -> UInt64? {
         state.withLock { state in
-            state.running.first { $0.tag == tag }?.residue
+            state.running.first { $0.tag == tag }?.residue ?? state.posting.first { $0.job.tag == tag }?.residue
         }
     }
 

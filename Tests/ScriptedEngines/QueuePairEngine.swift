@@ -13,6 +13,15 @@ public struct QueuePairEngine: ~Copyable, Engine {
     /// Bytes of metadata: the device inverts each.
     public static var metadataCount: Int { 16 }
 
+    /// How the driver reads an entry.
+    public enum Reading: Sendable {
+        /// The phase, then what it vouches for.
+        case phaseFirst
+        /// The fields, and then the phase: the device may write the entry between.
+        case fieldsFirst
+    }
+
+    private let reading: Reading
     private let device: QueuePairDevice
     private let clock: DeviceClock
     private let entries: UInt32
@@ -25,7 +34,9 @@ public struct QueuePairEngine: ~Copyable, Engine {
     /// - Parameters:
     ///   - entries: of both queues, a power of two.
     ///   - seed: of the device's order and pace.
-    public init(entries: Int = 16, seed: UInt64 = 1) {
+    ///   - reading: of the completions.
+    public init(entries: Int = 16, seed: UInt64 = 1, reading: Reading = .phaseFirst) {
+        self.reading = reading
         let device = QueuePairDevice(entries: entries, seed: seed)
         self.device = device
         clock = DeviceClock { device.step() }
@@ -78,13 +89,23 @@ public struct QueuePairEngine: ~Copyable, Engine {
 
     public mutating func next() -> Completion? {
         _ = device.step()
-        guard isReady(taken) else { return nil }
+        var isPosted = reading == .fieldsFirst ? true : isReady(taken)
+        guard isPosted else { return nil }
         let entry = unsafe device.completions + Int(taken % entries) * QueuePairDevice.completionStride
-        // The phase was read with acquire: the fields are those of this round.
-        let completion = unsafe Completion(
-            tag: entry.load(as: UInt32.self),
-            status: TransactionStatus(rawValue: entry.load(fromByteOffset: 4, as: UInt8.self)) ?? .failed,
-            residue: entry.load(fromByteOffset: 8, as: UInt64.self), value: entry.load(fromByteOffset: 16, as: UInt64.self))
+        // SAFETY: inside the ring. The phase was read with acquire: the fields are those of this round, whatever the device does between.
+        device.tick()
+        let tag = unsafe entry.load(as: UInt32.self)
+        device.tick()
+        let status = unsafe entry.load(fromByteOffset: 4, as: UInt8.self)
+        device.tick()
+        let residue = unsafe entry.load(fromByteOffset: 8, as: UInt64.self)
+        device.tick()
+        let value = unsafe entry.load(fromByteOffset: 16, as: UInt64.self)
+        device.tick()
+        if reading == .fieldsFirst { isPosted = isReady(taken) }
+        guard isPosted else { return nil }
+        let completion = Completion(
+            tag: tag, status: TransactionStatus(rawValue: status) ?? .failed, residue: residue, value: value)
         taken &+= 1
         open[completion.tag] = nil
         return completion

@@ -63,7 +63,10 @@ struct CompletionTests {
             entry=$(complete -p dmactl); entry=${entry#*-F }
             "${entry%% *}" dmactl "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"; printf '%s\\n' "${COMPREPLY[@]}"
             """
-        let asked = [(["test", "--engine", "cpu-"], "cpu-threads"), (["test", "--channel", "cpu/6"], "cpu/63")]
+        let asked = [
+            (["test", "--engine", "cpu-"], "cpu-threads"), (["test", "--channel", "cpu/6"], "cpu/63"),
+            (["explain", "misal"], "misaligned"),
+        ]
         try completes("bash", asked) { file, line in ["-c", program, file, "dmactl"] + line }
     }
 

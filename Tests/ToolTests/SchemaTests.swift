@@ -83,6 +83,21 @@ struct SchemaTests {
         try refusesMutations("list", ran.output, optional: "maximumSources maximumSegments")
     }
 
+    @Test("explain --json")
+    func explain() throws {
+        let ran = try Program.run(["explain", "--json"])
+        #expect(ran.status == 0)
+        #expect(try findings("explain", ran.output) == "")
+        for (good, bad) in [
+            ("\"kind\" : \"rule\"", "\"kind\" : \"law\""), ("\"cure\" : ", "\"medicine\" : "),
+            ("\"version\" : 1", "\"version\" : 2"),
+        ] {
+            let broken = ran.output.replacingOccurrences(of: good, with: bad)
+            #expect(broken != ran.output)
+            #expect(try findings("explain", broken) != "", "\(bad)")
+        }
+    }
+
     @Test("test --json, with faults")
     func test() throws {
         let ran = try Program.run([

@@ -50,7 +50,7 @@ struct TestReportTests {
         }
         report.contracts = [
             contract("good", [.passed, .passed, .notApplicable("none # here"), .notRun("late")]),
-            contract("bad", [.passed, .failed(1)]),
+            contract("bad", [.passed, .failed(1), .notProved("never met: it")]),
         ]
         report.stops = [.init(engine: "gone", reason: "no file")]
         return report
@@ -62,10 +62,11 @@ struct TestReportTests {
         let contract = Tables.with("contract", text)
         #expect(
             contract.first == [
-                "contract": "good", "passed": "2", "failed": "0", "not applicable": "1", "not run": "1", "questions": "40",
-                "verified": "4 KiB",
+                "contract": "good", "rules held": "2 of 3", "other checks": "0 of 0", "failed": "0", "not proved": "0",
+                "not run": "1", "not applicable": "1", "verified": "4 KiB",
             ])
-        #expect(contract.last?["failed"] == "1" && contract.last?["passed"] == "1")
+        #expect(contract.last?["failed"] == "1" && contract.last?["rules held"] == "1 of 3")
+        #expect(contract.last?["not proved"] == "1")
         let modes = Tables.with("asked", text)
         #expect(
             modes.first == [
@@ -94,12 +95,14 @@ struct TestReportTests {
     func lines() {
         let lines = TestTables.text(report, verbose: false).components(separatedBy: "\n")
         let rule = ConformanceCheck.allCases[1].rawValue
+        let unproved = ConformanceCheck.allCases[2].rawValue
         for line in [
+            "bad \(unproved): not proved: never met: it",
             "gone: not tested to the end: no file", "bad copy: a wrong byte", "bad cycle stealing: 7 bytes wrong",
             "bad capture: 0 bytes wrong, 3 periods lost", "bad \(rule) #4: it's # bad {8 bytes}",
         ] { #expect(lines.contains(line), "\(line)") }
         #expect(!lines.contains { $0.hasPrefix("good ") && ($0.contains("wrong") || $0.contains("#")) })
-        #expect(lines.last == "4.0 GiB verified, FAILED; seed 42")
+        #expect(lines.last == "4.0 GiB verified, 3 of 6 rules that apply held, FAILED; seed 42")
         var good = SelfTest.Report(seed: 7)
         good.speeds = [speed("good")]
         #expect(TestTables.text(good, verbose: false).hasSuffix("\n3 MiB verified, every byte right; seed 7"))
@@ -111,7 +114,7 @@ struct TestReportTests {
         let checks = ConformanceCheck.allCases.map { "\($0.rawValue): \($0.title)" }
         let expected = """
             TAP version 13
-            1..13
+            1..14
             # seed 42
             ok 1 - good \(checks[0])
             ok 2 - good \(checks[1])
@@ -123,25 +126,30 @@ struct TestReportTests {
               message: 'it''s # bad'
               repeat: 'dmactl test --seed ''42'''
               ...
-            not ok 7 - gone can be tested
+            not ok 7 - bad \(checks[2])
+              ---
+              message: 'not proved: never met: it'
+              repeat: 'dmactl test --seed ''42'''
+              ...
+            not ok 8 - gone can be tested
               ---
               message: 'no file'
               repeat: 'dmactl test --seed ''42'''
               ...
-            ok 8 - good mode: cycle stealing 50 %
-            not ok 9 - bad mode: cycle stealing 50 %
+            ok 9 - good mode: cycle stealing 50 %
+            not ok 10 - bad mode: cycle stealing 50 %
               ---
               message: '7 bytes wrong'
               repeat: 'dmactl test --seed ''42'''
               ...
-            ok 10 - good ring: capture
-            not ok 11 - bad ring: capture
+            ok 11 - good ring: capture
+            not ok 12 - bad ring: capture
               ---
               message: '0 bytes wrong, 3 periods lost'
               repeat: 'dmactl test --seed ''42'''
               ...
-            ok 12 - good speed: copy, 2.50 GB/s
-            not ok 13 - bad speed: copy, 2.50 GB/s
+            ok 13 - good speed: copy, 2.50 GB/s
+            not ok 14 - bad speed: copy, 2.50 GB/s
               ---
               message: 'a wrong byte'
               repeat: 'dmactl test --seed ''42'''

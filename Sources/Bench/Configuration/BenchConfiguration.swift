@@ -9,9 +9,9 @@ internal import Yams
 /// `cache_flush` (cache), `test_seconds` (seconds), `lcore` (processors), `lcore_dma` (engines, threads and processors) with its
 /// `dir` (operations), `dma_src_sge` and `dma_dst_sge` (segments), `skip`, a global section (defaults), and its ranges
 /// `FIRST,LAST,STEP,ADD|MUL` (from, to, plus or times). Source: https://doc.dpdk.org/guides/tools/dmaperf.html.
-public enum BenchConfiguration {
+package enum BenchConfiguration {
     /// The version that this program reads.
-    public static let version = 1
+    package static let version = 1
 
     /// Reads a plan.
     ///
@@ -19,7 +19,7 @@ public enum BenchConfiguration {
     ///   - text: the file's contents; at most 256 KiB.
     ///   - file: its name, for errors.
     /// - Throws: the first thing that is wrong, with line and column.
-    public static func plan(_ text: String, file: String) throws(ConfigurationError) -> BenchPlan {
+    package static func plan(_ text: String, file: String) throws(ConfigurationError) -> BenchPlan {
         let node = try document(text, file)
         let root = try ConfigurationNode(node, file, "the file").mapping([
             "version", "defaults", "cases",
@@ -64,7 +64,7 @@ public enum BenchConfiguration {
     static let threadRange = 1...1024
     static let memoryRange = 4096...(1 << 40)
     /// Of a file. Bytes.
-    public static let fileRange = 4096...(1 << 40)
+    package static let fileRange = 4096...(1 << 40)
 
     private static func read(_ sweep: inout BenchCase, _ keys: ConfigurationNode) throws(ConfigurationError) {
         if let node = keys["name"] { sweep.name = try node.text() }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Something in a configuration file that is not as it must be: where, what, and what is allowed there.
-public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
+package struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The file's name as it was given.
-    public let file: String
+    package let file: String
     /// From 1; 0 where the file could not be read at all.
-    public let line: Int
-    public let column: Int
+    package let line: Int
+    package let column: Int
     /// What is wrong.
-    public let problem: String
+    package let problem: String
     /// What may stand there; empty where there is nothing to say.
-    public let allowed: String
+    package let allowed: String
 
     /// As compilers print them, so that editors can jump there; control characters, which a terminal would obey, are shown as U+FFFD.
-    public var description: String {
+    package var description: String {
         let text = (line > 0 ? "\(file):\(line):\(column): " : "\(file): ") + problem
         return (text + (allowed.isEmpty ? "" : "; allowed: \(allowed)")).withoutControls
     }

@@ -6,18 +6,18 @@ internal import Glibc
 ///
 /// Source: proc_stat(5) (steal), Documentation/scheduler/sched-stats.rst (the wait on run queues),
 /// Documentation/accounting/psi.rst.
-public struct Disturbance: Hashable, Sendable, Codable {
+package struct Disturbance: Hashable, Sendable, Codable {
     /// Seconds that passed.
-    public var seconds: Double
+    package var seconds: Double
     /// Share of all processors' time that the hypervisor gave to others; nil where /proc/stat is not there.
-    public var steal: Double?
+    package var steal: Double?
     /// Seconds that threads of the measurement waited, ready to run, for a processor, for each second that passed; nil where
     /// the kernel does not count.
-    public var runQueueWait: Double?
+    package var runQueueWait: Double?
     /// Share of the time in which some thread of the machine waited for a processor; nil without pressure information.
-    public var pressure: Double?
+    package var pressure: Double?
 
-    public init(seconds: Double, steal: Double? = nil, runQueueWait: Double? = nil, pressure: Double? = nil) {
+    package init(seconds: Double, steal: Double? = nil, runQueueWait: Double? = nil, pressure: Double? = nil) {
         self.seconds = seconds
         self.steal = steal
         self.runQueueWait = runQueueWait
@@ -25,14 +25,14 @@ public struct Disturbance: Hashable, Sendable, Codable {
     }
 
     /// What makes a run worth a warning.
-    public static let stealLimit = 0.01
-    public static let runQueueLimit = 0.02
-    public static let pressureLimit = 0.10
+    package static let stealLimit = 0.01
+    package static let runQueueLimit = 0.02
+    package static let pressureLimit = 0.10
 
     /// What to say about it; empty for a quiet machine.
     ///
     /// - Parameter ownLoad: whether the run itself put more threads to work than there are processors.
-    public func warnings(ownLoad: Bool = false) -> [String] {
+    package func warnings(ownLoad: Bool = false) -> [String] {
         func percent(_ share: Double) -> String {
             let tenths = Int(min(max((share * 1000).rounded(), 0), 1e12))
             return "\(tenths / 10).\(tenths % 10) %"

@@ -3,29 +3,29 @@
 internal import Glibc
 
 /// What a result was measured on, and by what: as much as /proc, /sys and uname(2) say. What they do not say is nil.
-public struct MachineFacts: Hashable, Sendable, Codable {
-    public var processor: String?
-    public var architecture: String
+package struct MachineFacts: Hashable, Sendable, Codable {
+    package var processor: String?
+    package var architecture: String
     /// Processors that are on, and those that this process may use.
-    public var processors: Int
-    public var processorsAllowed: Int
+    package var processors: Int
+    package var processorsAllowed: Int
     /// "L1d 32 KiB, L2 1 MiB, L3 32 MiB", of the first processor.
-    public var caches: String?
+    package var caches: String?
     /// Bytes of the last-level cache.
-    public var lastLevelCache: Int?
-    public var memory: Int?
+    package var lastLevelCache: Int?
+    package var memory: Int?
     /// The frequency governor of the first processor.
-    public var governor: String?
-    public var isVirtual: Bool
-    public var kernel: String
+    package var governor: String?
+    package var isVirtual: Bool
+    package var kernel: String
     /// "Swift 6.3.1, release".
-    public var compiler: String
-    public var isOptimized: Bool
+    package var compiler: String
+    package var isOptimized: Bool
     /// Of the working copy that the program was built in, where it can be found.
-    public var revision: String?
+    package var revision: String?
 
     /// Reads them.
-    public init() {
+    package init() {
         var name = utsname()
         // SAFETY: the C function fills `name`, which is as large as it writes.
         unsafe uname(&name)

@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// A sweep: each engine with each operation, size, depth, number of threads, mode and way to wait.
-public struct BenchCase: Hashable, Sendable, Codable {
+package struct BenchCase: Hashable, Sendable, Codable {
     /// For the reports; may be empty.
-    public var name = ""
+    package var name = ""
     /// Engines by name; empty for all that the machine offers.
-    public var engines: [String] = []
+    package var engines: [String] = []
     /// Operations.
-    public var operations: [BenchOperation] = [.copy]
+    package var operations: [BenchOperation] = [.copy]
     /// Bytes in one transaction.
-    public var sizes: [Int] = [64, 1 << 10, 16 << 10, 256 << 10, 4 << 20]
+    package var sizes: [Int] = [64, 1 << 10, 16 << 10, 256 << 10, 4 << 20]
     /// Transactions in flight on each channel.
-    public var depths: [Int] = [32]
+    package var depths: [Int] = [32]
     /// Channels, each with a thread of its own.
-    public var threads: [Int] = [1]
+    package var threads: [Int] = [1]
     /// Transfer modes.
-    public var modes: [BenchMode] = [.burst]
+    package var modes: [BenchMode] = [.burst]
     /// How completions are waited for.
-    public var waits: [CompletionWait] = [.poll]
+    package var waits: [CompletionWait] = [.poll]
     /// Whether memcpy, and for files pread and pwrite, get their rows.
-    public var memcpy = true
+    package var memcpy = true
     /// What each measurement of the case goes by.
-    public var settings = BenchSettings()
+    package var settings = BenchSettings()
     /// Whether the case is left out.
-    public var skip = false
+    package var skip = false
 
-    public init() {}
+    package init() {}
 
     /// Points in the order of the sweep; those of memcpy, pread and pwrite stand before those that are compared with them.
     ///
     /// - Parameter available: the machine's engines, for cases that name none.
-    public func points(_ available: [String]) -> [BenchPoint] {
+    package func points(_ available: [String]) -> [BenchPoint] {
         var points: [BenchPoint] = []
         var seen: Set<BenchPoint> = []
         func add(_ point: BenchPoint) {
@@ -63,9 +63,9 @@ public struct BenchCase: Hashable, Sendable, Codable {
 }
 
 /// What does not distinguish rows: how each is measured.
-public struct BenchSettings: Hashable, Sendable, Codable {
+package struct BenchSettings: Hashable, Sendable, Codable {
     /// Whether each transaction meets memory that the last one left in the caches.
-    public enum Cache: String, Hashable, Sendable, Codable, CaseIterable {
+    package enum Cache: String, Hashable, Sendable, Codable, CaseIterable {
         /// The same memory again and again.
         case warm
         /// A walk through more memory than the last-level cache holds.
@@ -73,7 +73,7 @@ public struct BenchSettings: Hashable, Sendable, Codable {
     }
 
     /// The order of the places in a file.
-    public enum Access: String, Hashable, Sendable, Codable, CaseIterable {
+    package enum Access: String, Hashable, Sendable, Codable, CaseIterable {
         /// From the beginning to the end, and again.
         case sequential
         /// Each place once in an order without a pattern, and again.
@@ -81,47 +81,47 @@ public struct BenchSettings: Hashable, Sendable, Codable {
     }
 
     /// Measurements of each point, in turn with those of all others; 1 or more.
-    public var repeats = 5
+    package var repeats = 5
     /// Seconds of one measurement's throughput part; its latency part takes a third of that.
-    public var seconds = 0.1
+    package var seconds = 0.1
     /// Seconds of work before the clock starts, in each measurement.
-    public var warmup = 0.01
+    package var warmup = 0.01
     /// Submissions for each ring of the doorbell; nil for as many as are in flight.
-    public var batch: Int?
+    package var batch: Int?
     /// Bytes that sources and destinations of one channel may take together. It bounds the depth of large transactions, and
     /// what is walked through where memory is cold.
-    public var memory = 1 << 30
-    public var cache = Cache.warm
+    package var memory = 1 << 30
+    package var cache = Cache.warm
     /// Processors that the threads are pinned to, in turn; empty where the kernel chooses.
-    public var processors: [Int] = []
+    package var processors: [Int] = []
     /// Nodes that the memory is taken from; nil where the kernel chooses.
-    public var sourceNode: Int?
-    public var destinationNode: Int?
+    package var sourceNode: Int?
+    package var destinationNode: Int?
     /// Sources of XOR and PQ.
-    public var sources = 4
+    package var sources = 4
     /// Segments on each side of scatter-gather.
-    public var sourceSegments = 4
-    public var destinationSegments = 1
+    package var sourceSegments = 4
+    package var destinationSegments = 1
     /// Whether a foreground task runs beside paced transfers, on the same processor.
-    public var foreground = true
+    package var foreground = true
     /// Where the file of a peripheral operation is made; nil for the folder for temporary files.
-    public var directory: String?
+    package var directory: String?
     /// Bytes of that file, which the threads share.
-    public var fileSize = BenchSettings.standardFileSize
+    package var fileSize = BenchSettings.standardFileSize
     /// The order of the places in the file.
-    public var access = Access.sequential
+    package var access = Access.sequential
     /// Whether file transfers go past the page cache, where the file system lets them.
-    public var direct = false
+    package var direct = false
 
     /// Bytes of a file if nobody says how large.
-    public static let standardFileSize = 64 << 20
+    package static let standardFileSize = 64 << 20
 
-    public init() {}
+    package init() {}
 }
 
 extension BenchSettings {
     /// What an earlier version of the program did not know yet is as it was then.
-    public init(from decoder: any Decoder) throws {
+    package init(from decoder: any Decoder) throws {
         self.init()
         let keys = try decoder.container(keyedBy: CodingKeys.self)
         repeats = try keys.decode(Int.self, forKey: .repeats)
@@ -145,18 +145,18 @@ extension BenchSettings {
 }
 
 /// Everything that one run measures.
-public struct BenchPlan: Hashable, Sendable, Codable {
+package struct BenchPlan: Hashable, Sendable, Codable {
     /// In the order of the file.
-    public var cases: [BenchCase]
+    package var cases: [BenchCase]
 
-    public init(cases: [BenchCase]) { self.cases = cases }
+    package init(cases: [BenchCase]) { self.cases = cases }
 
     /// Points beyond which a plan is more likely a slip than a wish: at a tenth of a second and five repeats each, half a day.
-    public static let pointLimit = 100_000
+    package static let pointLimit = 100_000
 
     /// How many points there are, without rows of memcpy, pread and pwrite, and with one engine where a case names none. Counts
     /// without making them.
-    public var mostPoints: Int {
+    package var mostPoints: Int {
         cases.reduce(0) { sum, sweep in
             let counts = [
                 max(sweep.engines.count, 1), sweep.operations.count, sweep.sizes.count, sweep.depths.count, sweep.threads.count,
@@ -168,7 +168,7 @@ public struct BenchPlan: Hashable, Sendable, Codable {
     }
 
     /// What `dmactl bench` does without arguments: copies by size, the modes beside a foreground task, and files by size.
-    public static var standard: BenchPlan {
+    package static var standard: BenchPlan {
         var sizes = BenchCase()
         sizes.name = "Copies by size"
         var modes = BenchCase()

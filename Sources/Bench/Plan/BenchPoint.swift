@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import DMACore
+package import DMACore
 
 /// One point of a sweep: what one row of a benchmark measures.
-public struct BenchPoint: Hashable, Sendable, Codable {
+package struct BenchPoint: Hashable, Sendable, Codable {
     /// The engine's name in the system's list, or ``memcpy``, ``pread`` or ``pwrite``.
-    public var engine: String
+    package var engine: String
     /// What it does.
-    public var operation: BenchOperation
+    package var operation: BenchOperation
     /// Bytes in one transaction; of each source, for XOR and PQ.
-    public var bytes: Int
+    package var bytes: Int
     /// Transactions in flight on each channel.
-    public var depth: Int
+    package var depth: Int
     /// Channels, each with a thread (or, where completions are awaited, a task) of its own.
-    public var threads: Int
+    package var threads: Int
     /// How the channels take their turns.
-    public var mode: BenchMode
+    package var mode: BenchMode
     /// How the client learns of completions.
-    public var wait: CompletionWait
+    package var wait: CompletionWait
 
     /// The C library's memcpy, which stands beside the engines in every run.
-    public static let memcpy = "memcpy"
+    package static let memcpy = "memcpy"
     /// pread(2) and pwrite(2), one after the other on each thread, which stand beside the engines that move files.
-    public static let pread = "pread"
-    public static let pwrite = "pwrite"
+    package static let pread = "pread"
+    package static let pwrite = "pwrite"
 
-    public init(
+    package init(
         engine: String, operation: BenchOperation = .copy, bytes: Int, depth: Int = 32, threads: Int = 1,
         mode: BenchMode = .burst, wait: CompletionWait = .poll
     ) {
@@ -39,19 +39,19 @@ public struct BenchPoint: Hashable, Sendable, Codable {
     }
 
     /// Whether the row is the C library's memcpy.
-    public var isMemcpy: Bool { engine == BenchPoint.memcpy }
+    package var isMemcpy: Bool { engine == BenchPoint.memcpy }
     /// Whether the row is pread's or pwrite's.
-    public var isSystemCall: Bool { engine == BenchPoint.pread || engine == BenchPoint.pwrite }
+    package var isSystemCall: Bool { engine == BenchPoint.pread || engine == BenchPoint.pwrite }
     /// Whether the row is no engine's, but what engines are measured beside.
-    public var isBaseline: Bool { isMemcpy || isSystemCall }
+    package var isBaseline: Bool { isMemcpy || isSystemCall }
 
     /// The memcpy that this point is measured beside: as much memory, as many threads.
-    public var besideMemcpy: BenchPoint {
+    package var besideMemcpy: BenchPoint {
         BenchPoint(engine: BenchPoint.memcpy, bytes: bytes, depth: depth, threads: threads)
     }
 
     /// The pread or pwrite that this point is measured beside: the same file, as many threads; nil where no file is moved.
-    public var besideSystemCall: BenchPoint? {
+    package var besideSystemCall: BenchPoint? {
         guard operation.isPeripheral else { return nil }
         let call = operation == .fromPeripheral ? BenchPoint.pread : BenchPoint.pwrite
         return BenchPoint(engine: call, operation: operation, bytes: bytes, depth: depth, threads: threads)
@@ -60,7 +60,7 @@ public struct BenchPoint: Hashable, Sendable, Codable {
 
 /// The operations that a benchmark knows: those that need nothing but memory, by their names in ``DMACore/OperationKind``, and
 /// those that move a file.
-public enum BenchOperation: String, Hashable, Sendable, Codable, CaseIterable {
+package enum BenchOperation: String, Hashable, Sendable, Codable, CaseIterable {
     case copy
     case fill
     case crc32c
@@ -77,14 +77,14 @@ public enum BenchOperation: String, Hashable, Sendable, Codable, CaseIterable {
     case toPeripheral
 
     /// Whether a file is on one side.
-    public var isPeripheral: Bool { self == .fromPeripheral || self == .toPeripheral }
+    package var isPeripheral: Bool { self == .fromPeripheral || self == .toPeripheral }
 
     /// The kind that the engine's capabilities must have.
-    public var kind: OperationKind { OperationKind(name: rawValue) ?? .peripheral }
+    package var kind: OperationKind { OperationKind(name: rawValue) ?? .peripheral }
 }
 
 /// A transfer mode as it is asked for and reported: ``DMACore/TransferMode`` without the live request line.
-public enum BenchMode: Hashable, Sendable {
+package enum BenchMode: Hashable, Sendable {
     /// As fast as the engine goes.
     case burst
     /// At work for this share of the time: above 0, at most 1.
@@ -93,10 +93,10 @@ public enum BenchMode: Hashable, Sendable {
     case demand
 
     /// Whether only the effect on a foreground task shows what the mode is for.
-    public var isPaced: Bool { self != .burst }
+    package var isPaced: Bool { self != .burst }
 
     /// As the command line has it: "burst", "steal:0.25", "demand".
-    public var text: String {
+    package var text: String {
         switch self {
         case .burst: "burst"
         case .cycleStealing(let share): "steal:\(share)"
@@ -105,7 +105,7 @@ public enum BenchMode: Hashable, Sendable {
     }
 
     /// The mode of that text; nil where there is none.
-    public init?(text: String) {
+    package init?(text: String) {
         switch text {
         case "burst": self = .burst
         case "demand": self = .demand
@@ -116,11 +116,11 @@ public enum BenchMode: Hashable, Sendable {
     }
 
     /// What a text must look like.
-    public static let allowed = "burst, demand, or steal:SHARE with a share above 0 and at most 1, as in steal:0.25"
+    package static let allowed = "burst, demand, or steal:SHARE with a share above 0 and at most 1, as in steal:0.25"
 }
 
 extension BenchMode: Codable {
-    public init(from decoder: any Decoder) throws {
+    package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         let text = try container.decode(String.self)
         guard let mode = BenchMode(text: text) else {
@@ -129,14 +129,14 @@ extension BenchMode: Codable {
         self = mode
     }
 
-    public func encode(to encoder: any Encoder) throws {
+    package func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(text)
     }
 }
 
 /// How the client learns that a transaction is over.
-public enum CompletionWait: String, Hashable, Sendable, Codable, CaseIterable {
+package enum CompletionWait: String, Hashable, Sendable, Codable, CaseIterable {
     /// Looks again and again.
     case poll
     /// Looks, and sleeps until the next interrupt where nothing is there.

@@ -2,30 +2,30 @@
 
 /// What one run of `dmactl bench` found out, and all that is needed to judge it. This is what `--json` prints; its schema is
 /// Schemas/bench-result.schema.json.
-public struct BenchResult: Hashable, Sendable, Codable {
+package struct BenchResult: Hashable, Sendable, Codable {
     /// Rises when a field changes its meaning or goes. A new field is no new version.
-    public static let currentVersion = 1
+    package static let currentVersion = 1
 
-    public var version = BenchResult.currentVersion
+    package var version = BenchResult.currentVersion
     /// When the run began: ISO 8601, in UTC.
-    public var began: String
+    package var began: String
     /// Seconds that it took.
-    public var seconds: Double
+    package var seconds: Double
     /// What was called, without the program's folder.
-    public var command: [String]
-    public var machine: MachineFacts
+    package var command: [String]
+    package var machine: MachineFacts
     /// The cases as they were run.
-    public var plan: BenchPlan
-    public var rows: [BenchRow]
+    package var plan: BenchPlan
+    package var rows: [BenchRow]
     /// Points of the plan that were not measured, and why.
-    public var skipped: [SkippedPoint]
-    public var disturbance: Disturbance
+    package var skipped: [SkippedPoint]
+    package var disturbance: Disturbance
     /// What a reader must know before he believes the figures.
-    public var warnings: [String]
+    package var warnings: [String]
     /// How far the run was when it was stopped; nil for a whole one.
-    public var stopped: EarlyStop?
+    package var stopped: EarlyStop?
 
-    public init(
+    package init(
         began: String, seconds: Double, command: [String], machine: MachineFacts, plan: BenchPlan, rows: [BenchRow],
         skipped: [SkippedPoint], disturbance: Disturbance, warnings: [String], stopped: EarlyStop? = nil
     ) {
@@ -43,62 +43,62 @@ public struct BenchResult: Hashable, Sendable, Codable {
 }
 
 /// What a run has that was stopped before its end: each of its measurements is whole.
-public struct EarlyStop: Hashable, Sendable, Codable {
+package struct EarlyStop: Hashable, Sendable, Codable {
     /// Measurements that were made.
-    public var made: Int
+    package var made: Int
     /// Measurements of the plan.
-    public var planned: Int
+    package var planned: Int
 
-    public init(made: Int, planned: Int) {
+    package init(made: Int, planned: Int) {
         self.made = made
         self.planned = planned
     }
 }
 
 /// A point of the plan that was not measured: the machine has no way to, or the run was stopped before.
-public struct SkippedPoint: Hashable, Sendable, Codable {
-    public var point: BenchPoint
-    public var reason: String
+package struct SkippedPoint: Hashable, Sendable, Codable {
+    package var point: BenchPoint
+    package var reason: String
 
-    public init(point: BenchPoint, reason: String) {
+    package init(point: BenchPoint, reason: String) {
         self.point = point
         self.reason = reason
     }
 }
 
 /// One point's measurements. An array has one value a repeat, in the order in which they were made.
-public struct BenchRow: Hashable, Sendable, Codable {
+package struct BenchRow: Hashable, Sendable, Codable {
     /// The case's name.
-    public var name: String
-    public var point: BenchPoint
+    package var name: String
+    package var point: BenchPoint
     /// Which code or silicon did the work, as the engine says.
-    public var implementation: String
+    package var implementation: String
     /// What was in flight on each channel: the point's depth, or less where a note says why.
-    public var inFlight: Int
+    package var inFlight: Int
     /// Bytes moved (of one source, for XOR and PQ) in a second.
-    public var bytesPerSecond: [Double]
+    package var bytesPerSecond: [Double]
     /// Seconds of processor time, of all threads of the process, for 10⁹ bytes.
-    public var cpuSecondsPerGB: [Double]
+    package var cpuSecondsPerGB: [Double]
     /// Nanoseconds that one `submit` took, apart from the transfer; empty for memcpy, which has none.
-    public var submitNanoseconds: [Double]
+    package var submitNanoseconds: [Double]
     /// Nanoseconds that one ring of the doorbell took.
-    public var issueNanoseconds: [Double]
+    package var issueNanoseconds: [Double]
     /// From the call of `submit` to the moment the completion was taken; of all repeats together.
-    public var latency: LatencySummary?
+    package var latency: LatencySummary?
     /// Share of the time at work: of a paced engine by its own count, of others by their threads' processor time. Only where a
     /// foreground task ran beside.
-    public var share: [Double]
+    package var share: [Double]
     /// One a repeat, where a foreground task ran beside.
-    public var foreground: [ForegroundEffect]
+    package var foreground: [ForegroundEffect]
     /// Repeats in which the measuring threads had to wait for a processor.
-    public var disturbedRepeats: Int
-    public var bytesVerified: UInt64
-    public var bytesWrong: UInt64
-    public var notes: [String]
+    package var disturbedRepeats: Int
+    package var bytesVerified: UInt64
+    package var bytesWrong: UInt64
+    package var notes: [String]
     /// Why there are no figures, or fewer than there should be.
-    public var failure: String?
+    package var failure: String?
 
-    public init(
+    package init(
         name: String, point: BenchPoint, implementation: String, inFlight: Int, bytesPerSecond: [Double],
         cpuSecondsPerGB: [Double], submitNanoseconds: [Double], issueNanoseconds: [Double], latency: LatencySummary?,
         share: [Double], foreground: [ForegroundEffect], disturbedRepeats: Int, bytesVerified: UInt64, bytesWrong: UInt64,
@@ -123,14 +123,14 @@ public struct BenchRow: Hashable, Sendable, Codable {
     }
 
     /// The middle of the repeats' speeds. Bytes in a second; not a number where there is none.
-    public var speed: Double { Statistics.median(bytesPerSecond) }
+    package var speed: Double { Statistics.median(bytesPerSecond) }
     /// Transactions in a second.
-    public var operationsPerSecond: Double { speed / Double(max(point.bytes, 1)) }
+    package var operationsPerSecond: Double { speed / Double(max(point.bytes, 1)) }
     /// The middle of the repeats' processor time.
-    public var cpuCost: Double { Statistics.median(cpuSecondsPerGB) }
-    public var submitCost: Double { Statistics.median(submitNanoseconds) }
-    public var issueCost: Double { Statistics.median(issueNanoseconds) }
+    package var cpuCost: Double { Statistics.median(cpuSecondsPerGB) }
+    package var submitCost: Double { Statistics.median(submitNanoseconds) }
+    package var issueCost: Double { Statistics.median(issueNanoseconds) }
     /// How far a repeat lies from the middle, as a share of it.
-    public var spread: Double { Statistics.spread(bytesPerSecond) }
-    public var hasFailed: Bool { failure != nil || bytesWrong > 0 }
+    package var spread: Double { Statistics.spread(bytesPerSecond) }
+    package var hasFailed: Bool { failure != nil || bytesWrong > 0 }
 }

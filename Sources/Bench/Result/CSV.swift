@@ -2,7 +2,7 @@
 
 extension BenchResult {
     /// The rows as RFC 4180 has it: one line each, with a header; medians, and the spread of the speed.
-    public var csv: String {
+    package var csv: String {
         let header = [
             "case", "engine", "operation", "bytes", "depth", "in_flight", "threads", "mode", "wait", "repeats",
             "bytes_per_second", "lowest", "highest", "spread", "operations_per_second", "cpu_seconds_per_gb", "submit_ns",

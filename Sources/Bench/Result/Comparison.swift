@@ -5,9 +5,9 @@
 /// A row has changed where the test of Mann and Whitney finds less than 5 % probability for so different repeats from one and
 /// the same speed, *and* the medians lie at least 2 % apart. The repeats of one run share that run's machine, its memory's
 /// pages, its hour; a real change shows again when both versions are run in turn.
-public struct Comparison: Hashable, Sendable, Codable {
+package struct Comparison: Hashable, Sendable, Codable {
     /// What is said of a row.
-    public enum Verdict: String, Hashable, Sendable, Codable {
+    package enum Verdict: String, Hashable, Sendable, Codable {
         case faster
         case slower
         /// No difference that chance does not explain, or one too small to matter.
@@ -21,31 +21,31 @@ public struct Comparison: Hashable, Sendable, Codable {
     }
 
     /// One row of this run.
-    public struct Row: Hashable, Sendable, Codable {
-        public var name: String
-        public var point: BenchPoint
+    package struct Row: Hashable, Sendable, Codable {
+        package var name: String
+        package var point: BenchPoint
         /// Medians, bytes in a second; nil where there is none.
-        public var before: Double?
-        public var after: Double?
+        package var before: Double?
+        package var after: Double?
         /// `after / before`.
-        public var ratio: Double?
+        package var ratio: Double?
         /// Of the test, two-sided.
-        public var probability: Double?
-        public var verdict: Verdict
+        package var probability: Double?
+        package var verdict: Verdict
     }
 
     /// Below it, a difference counts as more than chance.
-    public static let significance = 0.05
+    package static let significance = 0.05
     /// Below it, a difference counts as none.
-    public static let relevance = 0.02
+    package static let relevance = 0.02
 
-    public var rows: [Row]
+    package var rows: [Row]
     /// Points of the earlier run that this one does not have.
-    public var gone: [BenchPoint]
+    package var gone: [BenchPoint]
     /// What makes the two runs hard to compare: another processor, kernel, compiler, settings, or a busy machine.
-    public var cautions: [String]
+    package var cautions: [String]
 
-    public init(_ after: BenchResult, since before: BenchResult) {
+    package init(_ after: BenchResult, since before: BenchResult) {
         func key(_ row: BenchRow) -> String { "\(row.name)\u{0}\(row.point)" }
         let earlier = Dictionary(before.rows.map { (key($0), $0) }, uniquingKeysWith: { first, _ in first })
         let later = Set(after.rows.map(key))
@@ -74,7 +74,7 @@ public struct Comparison: Hashable, Sendable, Codable {
     }
 
     /// Whether some row got slower, or failed.
-    public var hasRegressed: Bool { rows.contains { $0.verdict == .slower || $0.verdict == .failed } }
+    package var hasRegressed: Bool { rows.contains { $0.verdict == .slower || $0.verdict == .failed } }
 }
 
 extension Comparison.Row {

@@ -5,7 +5,7 @@ extension BenchResult {
     ///
     /// What shows or compares results counts on it: numbers are finite and in a range that can be drawn, repeats are as few as a plan
     /// may ask for, and no text has characters that a terminal would obey.
-    public var implausibility: String? {
+    package var implausibility: String? {
         if !Plausible.time.contains(seconds) || !Plausible.time.contains(disturbance.seconds) { return "seconds" }
         let shares = [disturbance.steal, disturbance.runQueueWait, disturbance.pressure]
         if !shares.compactMap(\.self).allSatisfy(Plausible.time.contains) { return "disturbance" }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// What is said of several points at once, so that it need not be read once for each of them.
-public enum PointGroups {
+package enum PointGroups {
     /// The texts in the order in which they come first, each with the points that it is said of.
-    public static func byText(_ items: [(point: BenchPoint, text: String)]) -> [(text: String, points: [BenchPoint])] {
+    package static func byText(_ items: [(point: BenchPoint, text: String)]) -> [(text: String, points: [BenchPoint])] {
         var order: [String] = []
         var points: [String: [BenchPoint]] = [:]
         for item in items {
@@ -14,7 +14,7 @@ public enum PointGroups {
     }
 
     /// A name for some points: that of the only one, or their engines and how many they are.
-    public static func name(_ points: [BenchPoint], one: (BenchPoint) -> String) -> String {
+    package static func name(_ points: [BenchPoint], one: (BenchPoint) -> String) -> String {
         if let first = points.first, points.count == 1 { return one(first) }
         var engines: [String] = []
         for point in points where !engines.contains(point.engine) { engines.append(point.engine) }

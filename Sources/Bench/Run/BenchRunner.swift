@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
-public import DMA
-public import DMACore
+package import DMA
+package import DMACore
 internal import DMAEngineKit
 internal import Glibc
 
@@ -10,26 +10,26 @@ internal import Glibc
 ///
 /// All points take turns: each is measured once, then each a second time in the opposite order, and so on. What changes slowly,
 /// such as the clock rate or another guest's load, then falls on all of them alike.
-public struct BenchRunner: Sendable {
+package struct BenchRunner: Sendable {
     private let system: DMASystem
     private let plan: BenchPlan
     /// Ends the run early, at any moment: also in a measurement, of which there is no repeat then, and while files are made. Rows keep the
     /// repeats that they have, points without one are left out with the reason, and ``BenchResult/stopped`` says how far the run was.
-    public var stop: StopRequest?
+    package var stop: StopRequest?
 
-    public init(_ plan: BenchPlan, on system: DMASystem) {
+    package init(_ plan: BenchPlan, on system: DMASystem) {
         self.plan = plan
         self.system = system
     }
 
     /// Something that has just been done.
-    public struct Step: Sendable {
-        public var point: BenchPoint
+    package struct Step: Sendable {
+        package var point: BenchPoint
         /// Measurements done, of how many.
-        public var done: Int
-        public var all: Int
+        package var done: Int
+        package var all: Int
         /// Bytes in a second of this measurement.
-        public var bytesPerSecond: Double
+        package var bytesPerSecond: Double
     }
 
     /// One point of one case while it is being measured.
@@ -46,7 +46,7 @@ public struct BenchRunner: Sendable {
     ///
     /// - Parameter command: for the result.
     /// - Throws: `noSuchChannel` where the plan names an engine that the system does not have, or has none of its points.
-    public func run(command: [String] = [], progress: ((Step) -> Void)? = nil) async throws(DMAError) -> BenchResult {
+    package func run(command: [String] = [], progress: ((Step) -> Void)? = nil) async throws(DMAError) -> BenchResult {
         let listings = system.engines
         var skipped: [SkippedPoint] = []
         var files = BenchFiles(stop)

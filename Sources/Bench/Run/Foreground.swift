@@ -5,15 +5,15 @@ internal import DMACore
 
 /// What a task that works on the same processor feels of a transfer: the times of its pieces of work, alone and beside it.
 /// Nanoseconds.
-public struct ForegroundEffect: Hashable, Sendable, Codable {
-    public var aloneP50: Double
-    public var aloneP99: Double
-    public var besideP50: Double
-    public var besideP99: Double
+package struct ForegroundEffect: Hashable, Sendable, Codable {
+    package var aloneP50: Double
+    package var aloneP99: Double
+    package var besideP50: Double
+    package var besideP99: Double
     /// Pieces done in a second, beside as a share of alone: 1 where the transfer costs the task nothing.
-    public var rate: Double
+    package var rate: Double
 
-    public init(aloneP50: Double, aloneP99: Double, besideP50: Double, besideP99: Double, rate: Double) {
+    package init(aloneP50: Double, aloneP99: Double, besideP50: Double, besideP99: Double, rate: Double) {
         self.aloneP50 = aloneP50
         self.aloneP99 = aloneP99
         self.besideP50 = besideP50

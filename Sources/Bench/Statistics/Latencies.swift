@@ -7,22 +7,22 @@ internal import Histogram
 ///
 /// The loop that feeds it is closed: a transaction is submitted when another is over. Times are those of a client that keeps
 /// `depth` in flight, not of one to whom requests come by the clock.
-public struct Latencies: Sendable {
+package struct Latencies: Sendable {
     private var histogram = Histogram<UInt64>(highestTrackableValue: 1 << 36, numberOfSignificantValueDigits: .three)
 
-    public init() {}
+    package init() {}
 
     /// Notes a time in nanoseconds; what is longer than a minute counts as a minute.
-    public mutating func record(_ nanoseconds: Int64) {
+    package mutating func record(_ nanoseconds: Int64) {
         histogram.record(UInt64(clamping: min(max(nanoseconds, 1), 60_000_000_000)))
     }
 
     /// Takes in what another thread noted.
-    public mutating func add(_ other: Latencies) { histogram.add(other.histogram) }
+    package mutating func add(_ other: Latencies) { histogram.add(other.histogram) }
 
-    public var count: UInt64 { histogram.totalCount }
+    package var count: UInt64 { histogram.totalCount }
 
-    public var summary: LatencySummary? {
+    package var summary: LatencySummary? {
         guard count > 0 else { return nil }
         func at(_ percentile: Double) -> Int { Int(clamping: histogram.valueAtPercentile(percentile)) }
         var curve: [LatencySummary.Point] = []
@@ -39,28 +39,28 @@ public struct Latencies: Sendable {
 }
 
 /// What is kept of a histogram. Nanoseconds.
-public struct LatencySummary: Hashable, Sendable, Codable {
+package struct LatencySummary: Hashable, Sendable, Codable {
     /// A point of the percentile curve.
-    public struct Point: Hashable, Sendable, Codable {
+    package struct Point: Hashable, Sendable, Codable {
         /// 0 to 100.
-        public var percentile: Double
-        public var nanoseconds: Int
+        package var percentile: Double
+        package var nanoseconds: Int
 
-        public init(percentile: Double, nanoseconds: Int) {
+        package init(percentile: Double, nanoseconds: Int) {
             self.percentile = percentile
             self.nanoseconds = nanoseconds
         }
     }
     /// Times noted.
-    public var count: Int
-    public var minimum: Int
-    public var mean: Double
-    public var p50: Int
-    public var p90: Int
-    public var p99: Int
-    public var p999: Int
-    public var p9999: Int
-    public var maximum: Int
+    package var count: Int
+    package var minimum: Int
+    package var mean: Double
+    package var p50: Int
+    package var p90: Int
+    package var p99: Int
+    package var p999: Int
+    package var p9999: Int
+    package var maximum: Int
     /// From low to high.
-    public var curve: [Point]
+    package var curve: [Point]
 }

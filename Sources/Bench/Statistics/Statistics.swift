@@ -3,12 +3,12 @@
 internal import Glibc
 
 /// The middle of some measurements, and how far they lie apart.
-public enum Statistics {
+package enum Statistics {
     /// The middle value, or the mean of the two middle ones; not a number where there is none.
-    public static func median(_ values: [Double]) -> Double { quantile(values, 0.5) }
+    package static func median(_ values: [Double]) -> Double { quantile(values, 0.5) }
 
     /// The value below which the share `share` of the values lies, with linear interpolation (Hyndman and Fan's type 7).
-    public static func quantile(_ values: [Double], _ share: Double) -> Double {
+    package static func quantile(_ values: [Double], _ share: Double) -> Double {
         let sorted = values.sorted()
         guard let last = sorted.last, !share.isNaN else { return .nan }
         let place = Double(sorted.count - 1) * min(max(share, 0), 1)
@@ -19,7 +19,7 @@ public enum Statistics {
 
     /// Half the distance between the quartiles, as a share of the median: how far a repeat lies from the middle. Not a number for fewer
     /// than two values: 0 would say that they were steady.
-    public static func spread(_ values: [Double]) -> Double {
+    package static func spread(_ values: [Double]) -> Double {
         let middle = median(values)
         guard values.count > 1, middle != 0 else { return .nan }
         return (quantile(values, 0.75) - quantile(values, 0.25)) / 2 / abs(middle)
@@ -34,18 +34,18 @@ public enum Statistics {
 ///
 /// Source: H. B. Mann and D. R. Whitney, "On a Test of Whether one of Two Random Variables is Stochastically Larger than the
 /// Other", Annals of Mathematical Statistics 18 (1947).
-public struct MannWhitney: Equatable, Sendable {
+package struct MannWhitney: Equatable, Sendable {
     /// Pairs in which the left value is the larger one; ties count half.
-    public let u: Double
+    package let u: Double
     /// The probability of so extreme a result, if both sides were the same. 1 where a side is empty.
-    public let probability: Double
+    package let probability: Double
     /// Whether `probability` was counted and not approximated.
-    public let isExact: Bool
+    package let isExact: Bool
 
     /// Values a side up to which the probability is counted.
-    public static let exactLimit = 40
+    package static let exactLimit = 40
 
-    public init(_ left: [Double], _ right: [Double]) {
+    package init(_ left: [Double], _ right: [Double]) {
         var u = 0.0
         for a in left {
             for b in right { u += a > b ? 1 : a == b ? 0.5 : 0 }
@@ -63,7 +63,7 @@ public struct MannWhitney: Equatable, Sendable {
     }
 
     /// The smallest probability that so many values a side can reach: what no amount of difference gets below.
-    public static func floor(_ left: Int, _ right: Int) -> Double {
+    package static func floor(_ left: Int, _ right: Int) -> Double {
         left > 0 && right > 0 && max(left, right) <= exactLimit ? exact(0, left, right) : 0
     }
 

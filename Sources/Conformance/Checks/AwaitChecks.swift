@@ -11,11 +11,11 @@ extension Bench where E: ~Copyable {
     /// raised.
     private func inTask(
         cancelledAt point: Int? = nil, after started: InterruptLine? = nil,
-        _ body: @escaping @concurrent @Sendable () async -> [String]
-    ) async -> [String] {
+        _ body: @escaping @concurrent @Sendable () async -> AwaitAnswer
+    ) async -> AwaitAnswer {
         let task = Task.detached(operation: body)
         // A task waits for a thread as well as for the engine, and others of the process may keep the threads for a while.
-        let patience = UInt64(suite.patience) &* 5
+        let patience = UInt64(max(suite.patience, 300_000_000))
         let watchdog = Task.detached {
             if let point, let started {
                 await started.wait(after: 0)
@@ -31,119 +31,185 @@ extension Bench where E: ~Copyable {
     }
 
     func awaiting() async throws(DMAError) {
-        guard writingPlan() != nil else { return skip("no operation that writes memory") }
+        guard let work = try work() else { return skip(lacksWriting) }
+        let suspended = "an await whose transaction was under way"
+        if work.place != .issuePending { seek(suspended) }
+        try await awaiting(try reshaped(work, into: 1, for: suspended), suspended)
+        while let longer = try longerWork(untilMet: suspended) {
+            try await awaiting(try reshaped(longer, into: 1, for: suspended), suspended)
+        }
+    }
+
+    private func awaiting(_ work: MeasuredWork, _ suspended: String) async throws(DMAError) {
         let makers = (make, suite.domain)
         for flags in [DescriptorFlags(), .interrupt, .fence, [.fence, .interrupt]] {
             for order in 0..<3 {
-                // Long, so that the wait for the second begins while the first is under way.
-                guard let first = writingPlan(largest, flags: flags),
-                    let second = writingPlan(length(atMost: largest / 4), flags: .interrupt)
-                else { return }
+                guard let second = writingPlan(length(atMost: largest / 4), flags: .interrupt) else { return }
                 try goOn()
-                parameters = "flags \(flags.rawValue), order \(order), \(first.text)"
+                // Long, so that the wait for the second begins while the first is under way.
+                var first = work
+                first.plan.operation.flags.formUnion(flags)
+                parameters = "flags \(flags.rawValue), order \(order), \(first.plan.text)"
                 // Both at once where the engine takes two.
                 let together = capabilities.depth > 1 && order > 0
-                let findings = await inTask { [make = makers.0, domain = makers.1] in
+                let answer = await inTask { [make = makers.0, domain = makers.1, first] in
                     await AwaitScript.pair(make, domain, first, second, together: together, lastFirst: order == 2)
                 }
-                report(findings, first)
+                guard !answer.isLost else { throw lost(answer) }
+                // What works in the poll is under way until the one that waits polls.
+                if answer.isCase || work.place == .polls { meet(suspended) }
+                report(answer.findings, first.plan)
                 countBytes(second.bytesCompared)
             }
         }
     }
 
+    /// The waiter was not woken. On an engine without interrupts nothing had to wake it: the transaction did not end.
+    private func lost(_ answer: AwaitAnswer) -> DMAError {
+        let message = answer.findings.last ?? "the waiter was not woken in time"
+        return capabilities.hasInterrupts ? loseWakeUp(message) : giveUp(message)
+    }
+
     /// Cancelled before submit, before the await, and after any number of turns: the cargo comes back once, complete or
     /// aborted.
     func cancellation() async throws(DMAError) {
-        guard writingPlan() != nil else { return skip("no operation that writes memory") }
+        guard let work = try work() else { return skip(lacksWriting) }
+        let cancelled = "a wait that was cancelled while its transaction was under way"
+        if work.place != .issuePending { seek(cancelled) }
         let base = suite.domain.statistics
-        let makers = (make, suite.domain)
-        for flags in [DescriptorFlags(), .interrupt] {
-            for point in [-2, -1, 0, 1, 2, 4, 16, 64, 256] {
-                guard let plan = writingPlan(largest, flags: flags) else { return }
-                try goOn()
-                parameters = "cancelled at point \(point), \(plan.text)"
-                let started = InterruptLine()
-                let findings = await inTask(cancelledAt: max(point, 0), after: started) {
-                    [make = makers.0, domain = makers.1] in
-                    await AwaitScript.cancelled(make, domain, plan, point: point, started)
-                }
-                report(findings, plan)
-            }
+        try await cancelling(try reshaped(work, into: 1, for: cancelled), cancelled)
+        while let longer = try longerWork(untilMet: cancelled) {
+            try await cancelling(try reshaped(longer, into: 1, for: cancelled), cancelled)
         }
         expect(suite.domain.statistics.mappings == base.mappings, "mappings are left")
         expect(suite.domain.statistics.quarantined == base.quarantined, "memory was quarantined")
+    }
+
+    private func cancelling(_ work: MeasuredWork, _ cancelled: String) async throws(DMAError) {
+        let makers = (make, suite.domain)
+        for flags in [DescriptorFlags(), .interrupt] {
+            for point in [-2, -1, 0, 1, 2, 4, 16, 64, 256] {
+                try goOn()
+                var asked = work
+                asked.plan.operation.flags.formUnion(flags)
+                parameters = "cancelled at point \(point), \(asked.plan.text)"
+                let started = InterruptLine()
+                let answer = await inTask(cancelledAt: max(point, 0), after: started) {
+                    [make = makers.0, domain = makers.1, asked] in
+                    await AwaitScript.cancelled(make, domain, asked, point: point, started)
+                }
+                if answer.isCase { meet(cancelled) }
+                report(answer.findings, asked.plan)
+            }
+        }
+    }
+}
+
+/// What a task of an await check found.
+private struct AwaitAnswer: Sendable {
+    var findings: [String] = []
+    /// Whether it met what the check is about.
+    var isCase = false
+    /// Whether the watchdog had to end it.
+    var isLost = false
+
+    static func unexpected(_ error: DMAError) -> AwaitAnswer { AwaitAnswer(findings: ["unexpected: \(error)"]) }
+    mutating func lose() {
+        isLost = true
+        findings.append("the waiter was not woken in time")
     }
 }
 
 /// What the tasks of the await checks do. They report in words, because a bench belongs to one task.
 private enum AwaitScript {
     static func pair<E: Engine & ~Copyable & SendableMetatype>(
-        _ make: @Sendable () throws(DMAError) -> E, _ domain: Domain, _ first: Plan, _ second: Plan, together: Bool,
+        _ make: @Sendable () throws(DMAError) -> E, _ domain: Domain, _ work: MeasuredWork, _ second: Plan, together: Bool,
         lastFirst: Bool
-    ) async -> [String] {
+    ) async -> AwaitAnswer {
+        var answer = AwaitAnswer()
+        let first = work.plan
         do throws(DMAError) {
             var channel = try Channel(try make(), domain: domain, of: Freight.self)
-            let a = try channel.submit(first.operation, try first.freight(for: domain)).get()
-            var findings: [String] = []
+            let a = try channel.submit(first.operation, try work.freight(0, for: domain)).get()
             if together {
                 let b = try channel.submit(second.operation, try second.freight(for: domain)).get()
+                answer.isCase = try isUnderWay(a, on: &channel)
                 if lastFirst {
-                    findings += try second.findings(try await channel.finished(b))
-                    findings += try first.findings(try await channel.finished(a))
+                    answer.findings += try second.findings(try await channel.finished(b))
+                    answer.findings += try first.findings(try await channel.finished(a))
                 } else {
-                    findings += try first.findings(try await channel.finished(a))
-                    findings += try second.findings(try await channel.finished(b))
+                    answer.findings += try first.findings(try await channel.finished(a))
+                    answer.findings += try second.findings(try await channel.finished(b))
                 }
             } else {
-                findings += try first.findings(try await channel.finished(a))
+                answer.isCase = try isUnderWay(a, on: &channel)
+                answer.findings += try first.findings(try await channel.finished(a))
             }
             // The watchdog's cancellation wakes a waiter too, who then finds what it had waited for in vain.
-            if Task.isCancelled { return findings + ["the waiter was not woken in time"] }
+            if Task.isCancelled { answer.lose() }
+            if answer.isLost { return answer }
             // What was awaited is taken.
             do throws(DMAError) {
                 _ = try await channel.finished(a)
-                findings.append("awaited twice")
-            } catch { if error.code != .staleCookie { findings.append("\(error.code), staleCookie expected") } }
-            if channel.inFlight != 0 || channel.faults.total != 0 { findings.append("transactions or faults are left") }
-            return findings
+                answer.findings.append("awaited twice")
+            } catch { if error.code != .staleCookie { answer.findings.append("\(error.code), staleCookie expected") } }
+            if channel.inFlight != 0 || channel.faults.total != 0 { answer.findings.append("transactions or faults are left") }
+            return answer
         } catch {
-            return [error.code == .cancelled ? "the waiter was not woken in time" : "unexpected: \(error)"]
+            guard error.code == .cancelled else { return .unexpected(error) }
+            answer.lose()
+            return answer
         }
     }
 
+    /// Whether a transaction, issued now, is in progress when it is asked about: just before it is awaited.
+    private static func isUnderWay<E: Engine & ~Copyable & SendableMetatype>(
+        _ cookie: Cookie, on channel: inout Channel<E, Freight>
+    ) throws(DMAError) -> Bool {
+        channel.issuePending()
+        return try channel.status(of: cookie) == .inProgress
+    }
+
     static func cancelled<E: Engine & ~Copyable & SendableMetatype>(
-        _ make: @Sendable () throws(DMAError) -> E, _ domain: Domain, _ plan: Plan, point: Int, _ started: InterruptLine
-    ) async -> [String] {
+        _ make: @Sendable () throws(DMAError) -> E, _ domain: Domain, _ work: MeasuredWork, point: Int,
+        _ started: InterruptLine
+    ) async -> AwaitAnswer {
         // A task cancels itself at the points before the await, and is cancelled by another one during it.
         // SAFETY: the task does not leave the closure that it is lent to.
         func cancelHere() { unsafe withUnsafeCurrentTask { unsafe $0?.cancel() } }
+        var answer = AwaitAnswer()
+        let plan = work.plan
         do throws(DMAError) {
             if point == -2 { cancelHere() }
             var channel = try Channel(try make(), domain: domain, of: Freight.self)
-            let cookie = try channel.submit(plan.operation, try plan.freight(for: domain)).get()
+            let cookie = try channel.submit(plan.operation, try work.freight(0, for: domain)).get()
             if point == -1 { cancelHere() }
             started.raise()
-            var findings: [String] = []
             do throws(DMAError) {
                 let finished = try await channel.finished(cookie)
-                findings += try plan.findings(finished)
-                return findings
+                answer.findings += try plan.findings(finished)
+                return answer
             } catch {
-                guard error.code == .cancelled else { return ["unexpected: \(error)"] }
+                guard error.code == .cancelled else { return .unexpected(error) }
             }
-            if channel.inFlight != 1 { findings.append("\(channel.inFlight) in flight after a cancelled wait, 1 expected") }
+            answer.isCase = true
+            if channel.inFlight != 1 {
+                answer.findings.append("\(channel.inFlight) in flight after a cancelled wait, 1 expected")
+            }
             try channel.terminateSync()
-            guard let finished = try channel.take(cookie) else { return findings + ["neither complete nor aborted"] }
-            if finished.status == .complete {
-                findings += try plan.findings(finished)
-            } else if finished.status != .aborted {
-                findings.append("ended as \(finished.status)")
+            guard let finished = try channel.take(cookie) else {
+                answer.findings.append("neither complete nor aborted")
+                return answer
             }
-            if channel.next() != nil || channel.inFlight != 0 { findings.append("the cargo came back twice") }
-            return findings
+            if finished.status == .complete {
+                answer.findings += try plan.findings(finished)
+            } else if finished.status != .aborted {
+                answer.findings.append("ended as \(finished.status)")
+            }
+            if channel.next() != nil || channel.inFlight != 0 { answer.findings.append("the cargo came back twice") }
+            return answer
         } catch {
-            return ["unexpected: \(error)"]
+            return .unexpected(error)
         }
     }
 }

@@ -8,7 +8,9 @@ extension Bench where E: ~Copyable {
     /// Blocks at odd addresses, lists of blocks, pairs of lists, scatter lists.
     func cargoes() throws(DMAError) {
         let kinds = capabilities.operations
-        guard kinds.contains(.copy) || kinds.contains(.scatterGather) else { return skip("neither copies nor lists") }
+        guard kinds.contains(.copy) || kinds.contains(.scatterGather) else {
+            return skip("Capabilities.operations lacks .copy and .scatterGather")
+        }
         if kinds.contains(.scatterGather), canScatter {
             try blockLists()
             try scatterLists()
@@ -138,7 +140,7 @@ extension Bench where E: ~Copyable {
 
     /// A client that learns only at run time which engine it has.
     func erased() throws(DMAError) {
-        guard !plannable.isEmpty else { return skip("no operation between memories") }
+        guard !plannable.isEmpty else { return skip("Capabilities.operations has none between memories") }
         var channel = try Channel(AnyEngine(try make()), domain: suite.domain, of: Freight.self)
         expect(channel.capabilities == capabilities, "other capabilities than the engine's")
         let limit = Deadline.after(nanoseconds: suite.patience)

@@ -5,7 +5,7 @@ import DMACore
 /// Rules 25 to 28.
 extension Bench where E: ~Copyable {
     func rule25() throws(DMAError) {
-        guard let plan = writingPlan(length(atMost: 1024)) else { return skip("no operation that writes memory") }
+        guard let plan = writingPlan(length(atMost: 1024)) else { return skip(lacksWriting) }
         var channel = try open()
         // Completions that nobody takes keep their descriptors.
         var accepted = 0
@@ -75,21 +75,59 @@ extension Bench where E: ~Copyable {
 
     /// Behind a fenced transaction nothing is over before it.
     func rule26() throws(DMAError) {
-        guard writingPlan() != nil, capabilities.depth > 1 else { return skip("one transaction at a time") }
+        guard let work = try work() else { return skip(lacksWriting) }
+        guard capabilities.depth > 1 else { return skip(lacksDepth) }
+        guard work.place != .issuePending else { return skip(worksAtOnce) }
+        let fenced = "a transaction issued behind a fenced one that was under way"
+        seek(fenced)
+        try repeatedly(max(min(suite.iterations, 6), 3), untilMet: fenced, in: 1) { number, work, channel throws(DMAError) in
+            var plan = work.plan
+            plan.operation.flags.insert(.fence)
+            var plans: [UInt64: Plan] = [:]
+            // The fenced one is long and the others short, so that a fence that is not kept shows.
+            let fence = try channel.submit(plan.operation, try work.freight(0, for: suite.domain)).get()
+            plans[fence.rawValue] = plan
+            if number % 2 == 0 { channel.issuePending() }
+            for _ in 1..<min(capabilities.depth, 10) {
+                guard let short = writingPlan(unit) else { return }
+                plans[try channel.submit(short.operation, try freight(short)).get().rawValue] = short
+            }
+            channel.issuePending()
+            // What works in the poll is under way until somebody polls.
+            let isUnderWay = work.place == .polls ? true : try channel.status(of: fence) == .inProgress
+            if isUnderWay { meet(fenced) }
+            while !plans.isEmpty {
+                let finished = try nextFinished(&channel)
+                let cookie = finished.cookie
+                guard let plan = plans.removeValue(forKey: cookie.rawValue) else {
+                    throw giveUp("cookie \(cookie.rawValue) ended twice")
+                }
+                try judge(plan, finished)
+                // Out of order, completions may be taken in any order (rule 9); but whoever looks finds the fenced one over.
+                if cookie != fence, plans[fence.rawValue] != nil {
+                    let isOver = try channel.status(of: fence).isFinal
+                    expect(isOver, "cookie \(cookie.rawValue) is over before the fenced \(fence.rawValue)")
+                }
+            }
+        }
         var channel = try open()
+        try fencesBetweenOthers(&channel)
+        close(channel)
+        if !isSeeking(fenced) { skip(worksAtOnce) }
+    }
+
+    /// Fences anywhere among random transactions, several at once.
+    private func fencesBetweenOthers(_ channel: inout Channel<E, Freight>) throws(DMAError) {
         try repeatedly { _ throws(DMAError) in
             var plans: [UInt64: Plan] = [:]
-            var cookies: [UInt64: Cookie] = [:]
-            var fences: [UInt64] = []
+            var fences: [Cookie] = []
             let number = min(capabilities.depth, 10)
             for index in 0..<number {
                 let isFenced = random.once(in: 3)
-                // The fenced one is long and the others short, so that a fence that is not kept shows.
                 guard let plan = writingPlan(isFenced ? largest : unit, flags: isFenced ? .fence : []) else { return }
                 let cookie = try channel.submit(plan.operation, try freight(plan)).get()
                 plans[cookie.rawValue] = plan
-                cookies[cookie.rawValue] = cookie
-                if isFenced { fences.append(cookie.rawValue) }
+                if isFenced { fences.append(cookie) }
                 if random.once(in: 3) || index == number - 1 { channel.issuePending() }
                 if random.once(in: 3) { channel.poll() }
             }
@@ -100,14 +138,12 @@ extension Bench where E: ~Copyable {
                     throw giveUp("cookie \(cookie.rawValue) ended twice")
                 }
                 try judge(plan, finished)
-                // Out of order, completions may be taken in any order (rule 9); but whoever looks finds the fenced ones over.
-                for fence in fences where fence < cookie.rawValue && plans[fence] != nil {
-                    let isOver = try channel.status(of: cookies[fence] ?? cookie).isFinal
-                    expect(isOver, "cookie \(cookie.rawValue) is over before the fenced \(fence)")
+                for fence in fences where fence < cookie && plans[fence.rawValue] != nil {
+                    let isOver = try channel.status(of: fence).isFinal
+                    expect(isOver, "cookie \(cookie.rawValue) is over before the fenced \(fence.rawValue)")
                 }
             }
         }
-        close(channel)
     }
 
     func rule27() throws(DMAError) {
@@ -121,12 +157,12 @@ extension Bench where E: ~Copyable {
             try xorValidation()
         }
         if capabilities.operations.contains(.pqValidate) { try pqValidation() }
-        if !any { skip("neither XOR nor PQ") }
+        if !any { skip("Capabilities.operations lacks .xor, .xorValidate and .pq") }
     }
 
     func rule28() throws(DMAError) {
-        guard capabilities.metadataCount > 0 else { return skip("no metadata") }
-        guard let plan = writingPlan(length(atMost: 1024)) else { return skip("no operation that writes memory") }
+        guard capabilities.metadataCount > 0 else { return skip("Capabilities.metadataCount is 0") }
+        guard let plan = writingPlan(length(atMost: 1024)) else { return skip(lacksWriting) }
         var channel = try open()
         let size = capabilities.metadataCount
         // More rounds than slots, so that each slot has had both modes.
@@ -155,6 +191,8 @@ extension Bench where E: ~Copyable {
             let over = try waits(&channel) { channel throws(DMAError) in try channel.status(of: cookie).isFinal }
             guard over else { throw giveUp("no completion") }
             let read = try channel.withMetadata(of: cookie) { $0.bytes.copied() }
+            seek("metadata that the engine has worked on")
+            if provisions.metadata != nil { meet("metadata that the engine has worked on") }
             if let transform = provisions.metadata {
                 whole = transform(whole)
                 expect(read == whole, "metadata \(read), \(whole) expected")

@@ -5,11 +5,18 @@ import DMACore
 /// One check for each operation between memories.
 extension Bench where E: ~Copyable {
     func plainOperation(_ kind: OperationKind) throws(DMAError) {
-        guard plannable.contains(kind) || kind == .null else { return skip("the engine takes too few segments") }
+        guard plannable.contains(kind) || kind == .null else {
+            return skip("Capabilities.maximumSegments is \(capabilities.maximumSegments)")
+        }
         var channel = try open()
         if kind != .null && kind != .scatterGather { try atBounds(kind, &channel) }
-        try repeatedly { _ throws(DMAError) in
-            try perform(plan(kind, flags: someFlags()), on: &channel)
+        let lists = "a list of several segments"
+        if kind == .scatterGather, capabilities.maximumSegments > 2 { seek(lists) }
+        try repeatedly { number throws(DMAError) in
+            // One is long enough to be cut.
+            let plan = plan(kind, count: kind == .scatterGather && number == 0 ? largest : nil, flags: someFlags())
+            if kind == .scatterGather, plan.places.count > 2 { meet(lists) }
+            try perform(plan, on: &channel)
         }
         close(channel)
     }
@@ -78,7 +85,8 @@ extension Bench where E: ~Copyable {
 
     func xorValidation() throws(DMAError) {
         var channel = try open()
-        try repeatedly { number throws(DMAError) in
+        // Both outcomes.
+        try repeatedly(max(suite.iterations, 2)) { number throws(DMAError) in
             try perform(planXORValidate(length(atMost: largest / 4), [], breaks: number % 2 == 1), on: &channel)
         }
         close(channel)
@@ -119,7 +127,7 @@ extension Bench where E: ~Copyable {
 
     /// Random kinds, sizes, flags, depths and batches together; verified in whatever order they end.
     func batches() throws(DMAError) {
-        guard !plannable.isEmpty else { return skip("no operation between memories") }
+        guard !plannable.isEmpty else { return skip("Capabilities.operations has none between memories") }
         var channel = try open()
         var open: [UInt64: Plan] = [:]
         var left = suite.iterations * 4
@@ -154,7 +162,7 @@ extension Bench where E: ~Copyable {
     }
 
     func deadlines() throws(DMAError) {
-        guard let plan = writingPlan(length(atMost: largest / 2)) else { return skip("no operation that writes memory") }
+        guard let plan = writingPlan(length(atMost: largest / 2)) else { return skip(lacksWriting) }
         var channel = try open()
         let met = try channel.submit(
             Transaction(plan.operation, try freight(plan), deadline: .after(milliseconds: 3_600_000))

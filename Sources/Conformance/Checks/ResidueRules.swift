@@ -4,41 +4,61 @@ import DMACore
 
 /// Rules 20, 21, 23 and 24.
 extension Bench where E: ~Copyable {
+    /// Asked again and again while the work is under way, and of each kind of transfer.
     func rule20() throws(DMAError) {
-        var channel = try open()
         var kinds = plannable.filter { $0 == .copy || $0 == .fill || $0 == .scatterGather }
         if kinds.isEmpty, let first = plannable.first(where: { $0 != .null }) { kinds = [first] }
-        guard !kinds.isEmpty else { return skip("no operation between memories") }
-        try repeatedly { number throws(DMAError) in
-            let plan = plan(kinds[number % kinds.count], count: largest)
-            parameters = plan.text
-            let count = UInt64(plan.count)
-            let cookie = try channel.submit(plan.operation, try freight(plan)).get()
-            let queued = try channel.residue(of: cookie)
-            expect(queued == count, "\(queued) bytes left of \(count) before it began")
-            channel.issuePending()
-            let allowed = allowedResidues(plan)
-            var last = count
-            let limit = Deadline.after(nanoseconds: suite.patience)
-            while !(try channel.status(of: cookie).isFinal) {
-                let residue = try channel.residue(of: cookie)
-                expect(residue <= last, "the residue grew from \(last) to \(residue)")
-                if let allowed {
-                    expect(
-                        allowed.contains(residue),
-                        "\(residue) bytes left of \(count), with a granularity of \(capabilities.residueGranularity)")
-                }
-                last = residue
-                if Deadline.now >= limit { throw giveUp("no completion") }
-            }
-            let final = try channel.residue(of: cookie)
-            expect(final == 0, "complete, with \(final) bytes left")
-            try judge(plan, try nextFinished(&channel))
-            expectRefusal(.staleCookie, of: "the residue of a transaction that was taken") { () throws(DMAError) in
-                _ = try channel.residue(of: cookie)
+        guard !kinds.isEmpty else { return skip("Capabilities.operations has none between memories") }
+        let work = try work()
+        let asked = "a residue that was asked for while its transaction was under way"
+        if let work, work.place == .beside {
+            seek(asked)
+            try repeatedly(max(min(suite.iterations, 4), 2), untilMet: asked, in: 1) { _, work, channel throws(DMAError) in
+                let freight = try work.freight(0, for: suite.domain)
+                if try residues(of: work.plan, freight, on: &channel) > 0 { meet(asked) }
             }
         }
+        var channel = try open()
+        try repeatedly { number throws(DMAError) in
+            let plan = plan(kinds[number % kinds.count], count: largest)
+            _ = try residues(of: plan, try freight(plan), on: &channel)
+        }
         close(channel)
+    }
+
+    /// Runs one transaction and asks for what is left until it is over. Returns how often it was under way.
+    private func residues(
+        of plan: Plan, _ cargo: consuming Freight, on channel: inout Channel<E, Freight>
+    ) throws(DMAError) -> Int {
+        parameters = plan.text
+        let count = UInt64(plan.count)
+        let cookie = try channel.submit(plan.operation, cargo).get()
+        let queued = try channel.residue(of: cookie)
+        expect(queued == count, "\(queued) bytes left of \(count) before it began")
+        channel.issuePending()
+        let allowed = allowedResidues(plan)
+        var last = count
+        var asked = 0
+        let limit = Deadline.after(nanoseconds: suite.patience)
+        while !(try channel.status(of: cookie).isFinal) {
+            let residue = try channel.residue(of: cookie)
+            asked += 1
+            expect(residue <= last, "the residue grew from \(last) to \(residue)")
+            if let allowed {
+                expect(
+                    allowed.contains(residue),
+                    "\(residue) bytes left of \(count), with a granularity of \(capabilities.residueGranularity)")
+            }
+            last = residue
+            if Deadline.now >= limit { throw giveUp("no completion") }
+        }
+        let final = try channel.residue(of: cookie)
+        expect(final == 0, "complete, with \(final) bytes left")
+        try judge(plan, try nextFinished(&channel))
+        expectRefusal(.staleCookie, of: "the residue of a transaction that was taken") { () throws(DMAError) in
+            _ = try channel.residue(of: cookie)
+        }
+        return asked
     }
 
     /// The values that a residue may have; nil for any.
@@ -62,48 +82,71 @@ extension Bench where E: ~Copyable {
         }
     }
 
+    /// One long, one short transaction: what is said of one is never the other's.
     func rule21() throws(DMAError) {
-        guard writingPlan() != nil else { return skip("no operation that writes memory") }
-        guard capabilities.depth > 1, largest >= 4 * unit else { return skip("one transaction at a time") }
-        var channel = try open()
-        try repeatedly(min(suite.iterations, 8)) { _ throws(DMAError) in
-            guard let long = writingPlan(largest), let short = writingPlan(unit) else { return }
-            let a = try channel.submit(long.operation, try freight(long)).get()
+        guard let work = try work() else { return skip(lacksWriting) }
+        guard capabilities.depth > 1 else { return skip(lacksDepth) }
+        let asked = "two residues that were asked for while the first transaction was under way"
+        if work.place == .beside { seek(asked) }
+        try repeatedly(max(min(suite.iterations, 8), 3), untilMet: asked, in: 1) { number, work, channel throws(DMAError) in
+            guard let short = writingPlan(unit) else { return }
+            let long = work.plan
+            let a = try channel.submit(long.operation, try work.freight(0, for: suite.domain)).get()
             let b = try channel.submit(short.operation, try freight(short)).get()
             expect(try channel.residue(of: a) == UInt64(long.count), "the first one's residue is not its own")
             expect(try channel.residue(of: b) == UInt64(short.count), "the second one's residue is not its own")
             channel.issuePending()
-            for _ in 0..<random.int(0...10) { channel.poll() }
+            if number % 2 == 1 { for _ in 0..<random.int(0...10) { channel.poll() } }
             expect(try channel.residue(of: b) <= UInt64(short.count), "the second one has more left than it moves")
+            if try channel.status(of: a) == .inProgress { meet(asked) }
             let over = try waits(&channel) { channel throws(DMAError) in
                 try channel.finishedTransactions(of: [a, b]) == 2
             }
             guard over else { throw giveUp("no completion") }
-            if let finished = try channel.take(b) {
-                try judge(short, finished)
-            } else {
-                expect(false, "over, and not to be taken")
-            }
-            expect(try channel.residue(of: a) == 0, "complete, with bytes left")
-            if let finished = try channel.take(a) {
-                try judge(long, finished)
-            } else {
-                expect(false, "over, and not to be taken")
+            for (cookie, plan) in [(b, short), (a, long)] {
+                expect(try channel.residue(of: cookie) == 0, "complete, with bytes left")
+                guard let finished = try channel.take(cookie) else { throw giveUp("over, and not to be taken") }
+                try judge(plan, finished)
             }
         }
-        close(channel)
     }
 
     func rule23() throws(DMAError) {
-        guard capabilities.operations.contains(.interleaved) else { return skip("no interleaved transfers") }
+        guard capabilities.operations.contains(.interleaved) else { return skip(lacks(.interleaved)) }
         try interleaved()
     }
 
     /// Work is added to what runs at random moments. Each ran once: what the CPU writes to memory that came back stays.
     func rule24() throws(DMAError) {
-        guard capabilities.extendsWhileRunning else { return skip("the engine does not extend a running chain") }
-        guard writingPlan() != nil, capabilities.depth > 1 else { return skip("no operation that writes memory") }
+        guard capabilities.extendsWhileRunning else { return skip("Capabilities.extendsWhileRunning is false") }
+        guard let work = try work() else { return skip(lacksWriting) }
+        guard capabilities.depth > 1 else { return skip(lacksDepth) }
+        guard work.place != .issuePending else { return skip(worksAtOnce) }
+        let extended = "an extension of work that was under way"
+        seek(extended)
+        try repeatedly(2, untilMet: extended, in: 1) { _, work, channel throws(DMAError) in
+            guard let short = writingPlan(unit) else { return }
+            let long = try channel.submit(work.plan.operation, try work.freight(0, for: suite.domain)).get()
+            channel.issuePending()
+            // What works in the poll is under way until somebody polls.
+            let isUnderWay = work.place == .polls ? true : try channel.status(of: long) == .inProgress
+            _ = try channel.submit(short.operation, try freight(short)).get()
+            channel.issuePending()
+            if isUnderWay { meet(extended) }
+            for _ in 0..<2 {
+                let finished = try nextFinished(&channel)
+                try judge(finished.cookie == long ? work.plan : short, finished)
+            }
+        }
         var channel = try open()
+        try extendAtRandom(&channel)
+        close(channel)
+        if !isSeeking(extended) { skip(worksAtOnce) }
+    }
+
+    private func extendAtRandom(_ channel: inout Channel<E, Freight>) throws(DMAError) {
+        let late = "an extension that came too late"
+        if provisions.restarts != nil { seek(late) }
         let total = suite.iterations * 8
         var plans: [UInt64: Plan] = [:]
         var back = FixedArray<Freight>(capacity: total + 200)
@@ -135,8 +178,7 @@ extension Bench where E: ~Copyable {
                 try judgeUntouched(kept[index], cargo, "run twice")
             }
         }
-        if provisions.restarts != nil { expect(restarts > 0, "no extension came too late: the race was not met") }
-        close(channel)
+        if restarts > 0 { meet(late) }
     }
 
     private func keep(

@@ -4,29 +4,51 @@ import DMACore
 
 /// Rules 1 to 10, but for rule 3, which has a file of its own.
 extension Bench where E: ~Copyable {
-    private var noWriting: String { "no operation that writes memory" }
-
-    /// The channel's end stops the engine and gives back what was queued; then another channel works.
+    /// The channel's end stops the engine and gives back what was queued or under way; then another channel works.
     func rule01() throws(DMAError) {
-        guard let plan = writingPlan() else { return skip(noWriting) }
-        try repeatedly(min(suite.iterations, 5)) { number throws(DMAError) in
+        guard let plan = writingPlan(), let work = try work() else { return skip(lacksWriting) }
+        let underWay = "a channel that ended with work under way"
+        if work.place != .issuePending { seek(underWay) }
+        try repeatedly(max(min(suite.iterations, 6), 4), untilMet: underWay) { number, work throws(DMAError) in
             let before = suite.domain.statistics
             do {
                 var channel = try open()
-                for _ in 0..<min(capabilities.depth, 3) {
-                    _ = try channel.submit(plan.operation, try freight(plan)).get()
-                    if number % 2 == 0 { channel.issuePending() }
+                let cookies = try submit(work, on: &channel)
+                if number % 2 == 0 {
+                    channel.issuePending()
+                    // What works in the poll is under way until somebody polls.
+                    let isUnderWay = work.place == .polls ? true : try self.underWay(cookies, on: &channel) > 0
+                    if isUnderWay { meet(underWay) }
                 }
             }
             let after = suite.domain.statistics
             expect(
                 after.mappings == before.mappings,
                 "\(Int64(after.mappings) - Int64(before.mappings)) mappings outlive their channel")
-            expect(
-                after.quarantined == before.quarantined, "the engine did not stop at the channel's end: memory is quarantined")
+            let hasStopped = after.quarantined == before.quarantined
+            expect(hasStopped, "the engine did not stop at the channel's end: memory is quarantined")
+            if hasStopped { untouchedAfterEnd(work) }
             var channel = try open()
             try perform(plan, on: &channel)
             close(channel)
+        }
+    }
+
+    /// The channel and its mappings are gone, and the memory is the suite's own: what is written there now stays.
+    private func untouchedAfterEnd(_ work: MeasuredWork) {
+        for number in 0..<work.number {
+            for index in work.plan.places.indices {
+                work.arena.put(work.plan.places[index].before, at: work.offset(number, index))
+            }
+        }
+        let limit = Deadline.after(nanoseconds: work.nanoseconds * 2)
+        while Deadline.now < limit {}
+        for number in 0..<work.number {
+            for index in work.plan.places.indices {
+                expect(
+                    work.arena.holds(work.plan.places[index].before, at: work.offset(number, index)),
+                    "memory was written after its channel had ended")
+            }
         }
     }
 
@@ -38,16 +60,16 @@ extension Bench where E: ~Copyable {
         var wide = EngineConfiguration()
         wide.width = 65_537
         guard capabilities.operations.contains(.peripheral) else {
-            return skip("the channel moves memory to memory; configuration is for peripherals")
+            return skip(lacks(.peripheral))
         }
         expectRefusal(.badConfiguration, of: "a priority beyond the last") { () throws(DMAError) in
             try channel.configure(excess)
         }
         expectRefusal(.badConfiguration, of: "a width of 65,537 bytes") { () throws(DMAError) in try channel.configure(wide) }
-        guard let provide = provisions.peripheral else { return skip("the maker gave no peripheral") }
+        guard let provide = provisions.peripheral else { return skip(lacks(provision: "peripheral")) }
         // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
         let device = unsafe channel.withUnsafeEngine { provide(&$0) }
-        guard device.lines.count >= 2 else { return skip("the peripheral has one request line") }
+        guard device.lines.count >= 2 else { return skip("ConformancePeripheral.lines has one line") }
         try repeatedly(4) { _ throws(DMAError) in
             let count = max(length(atMost: 512) / device.unit, 1) * device.unit
             let streams = [random.bytes(count), random.bytes(count)]
@@ -73,7 +95,7 @@ extension Bench where E: ~Copyable {
     }
 
     func rule04() throws(DMAError) {
-        guard let plan = writingPlan() else { return skip(noWriting) }
+        guard let plan = writingPlan() else { return skip(lacksWriting) }
         var channel = try open()
         let before = suite.domain.statistics.mappings
         do {
@@ -96,24 +118,29 @@ extension Bench where E: ~Copyable {
         close(channel)
     }
 
+    /// For so long that the work would have been done, had submitting started it.
     func rule05() throws(DMAError) {
+        guard let work = try work() else { return skip(lacksWriting) }
         var channel = try open()
-        try repeatedly(min(suite.iterations, 6)) { _ throws(DMAError) in
-            guard let plan = writingPlan(length(atMost: 1024)) else { return skip(noWriting) }
-            let cookie = try channel.submit(plan.operation, try freight(plan)).get()
-            linger(&channel)
-            let status = try channel.status(of: cookie)
-            expect(status == .queued, "\(status) before issuePending")
-            try channel.terminateSync()
-            let finished = try nextFinished(&channel)
-            expect(finished.status == .aborted, "ended as \(finished.status) without having been issued")
-            try judgeUntouched(plan, finished.cargo, "written before issuePending")
+        try repeatedly(max(min(suite.iterations, 4), 2)) { _ throws(DMAError) in
+            let cookies = try submit(work, on: &channel)
+            lingerBeyond(work, on: &channel)
+            for cookie in cookies {
+                let status = try channel.status(of: cookie)
+                expect(status == .queued, "\(status) before issuePending")
+            }
+            try channel.terminateSync(by: .after(nanoseconds: suite.patience))
+            for _ in cookies {
+                let finished = try nextFinished(&channel)
+                expect(finished.status == .aborted, "ended as \(finished.status) without having been issued")
+                try judgeUntouched(work.plan, finished.cargo, "written before issuePending")
+            }
         }
         close(channel)
     }
 
     func rule06() throws(DMAError) {
-        guard let plan = writingPlan() else { return skip(noWriting) }
+        guard let plan = writingPlan() else { return skip(lacksWriting) }
         var channel = try open()
         let before = suite.domain.statistics.mappings
         let cookie = try channel.submit(plan.operation, try freight(plan)).get()
@@ -132,18 +159,23 @@ extension Bench where E: ~Copyable {
         close(channel)
     }
 
+    /// What is submitted while something runs waits for the next issue.
     func rule07() throws(DMAError) {
-        guard writingPlan() != nil else { return skip(noWriting) }
-        var channel = try open()
-        try repeatedly(min(suite.iterations, 10)) { _ throws(DMAError) in
-            guard capabilities.depth > 1, let first = writingPlan(), let second = writingPlan() else { return }
-            let a = try channel.submit(first.operation, try freight(first)).get()
+        guard let work = try work() else { return skip(lacksWriting) }
+        guard capabilities.depth > 1 else { return skip(lacksDepth) }
+        let behind = "a submission while an earlier transaction was under way"
+        if work.place == .beside { seek(behind) }
+        try repeatedly(max(min(suite.iterations, 5), 3), untilMet: behind, in: 1) { _, work, channel throws(DMAError) in
+            guard let second = writingPlan() else { return }
+            let a = try channel.submit(work.plan.operation, try work.freight(0, for: suite.domain)).get()
             channel.issuePending()
             let b = try channel.submit(second.operation, try freight(second)).get()
+            if try channel.status(of: a) == .inProgress { meet(behind) }
             let finished = try nextFinished(&channel)
             expect(finished.cookie == a, "what was not issued came before what was")
-            try judge(first, finished)
-            linger(&channel, 50)
+            try judge(work.plan, finished)
+            // So long that a short transfer would be over, had it been started.
+            linger(&channel, 50, for: 2_000_000)
             let status = try channel.status(of: b)
             expect(status == .queued, "\(status), though it was submitted after the issue")
             channel.issuePending()
@@ -151,12 +183,10 @@ extension Bench where E: ~Copyable {
             expect(last.cookie == b, "the second is not the second")
             try judge(second, last)
         }
-        if capabilities.depth == 1, let plan = writingPlan() { try perform(plan, on: &channel) }
-        close(channel)
     }
 
     func rule08() throws(DMAError) {
-        guard writingPlan() != nil else { return skip(noWriting) }
+        guard writingPlan() != nil else { return skip(lacksWriting) }
         var channel = try open()
         var last: UInt64 = 0
         try repeatedly(max(suite.iterations, 2 * capabilities.depth)) { _ throws(DMAError) in
@@ -177,7 +207,8 @@ extension Bench where E: ~Copyable {
 
     /// In order, or in any order with the right status for each.
     func rule09() throws(DMAError) {
-        guard writingPlan() != nil else { return skip(noWriting) }
+        guard writingPlan() != nil else { return skip(lacksWriting) }
+        guard capabilities.depth > 1 else { return skip(lacksDepth) }
         var channel = try open()
         try repeatedly { _ throws(DMAError) in
             var plans: [UInt64: Plan] = [:]
@@ -201,38 +232,73 @@ extension Bench where E: ~Copyable {
         close(channel)
     }
 
+    /// A transaction goes through its states in their order, and none is left out that can be seen.
     func rule10() throws(DMAError) {
-        guard let plan = writingPlan(largest) else { return skip(noWriting) }
-        var channel = try open()
-        let cookie = try channel.submit(plan.operation, try freight(plan)).get()
-        expect(try channel.status(of: cookie) == .queued, "not queued after submit")
-        channel.issuePending()
-        var seen: [TransactionStatus] = []
-        let isOver = try waits(&channel) { channel throws(DMAError) in
-            let status = try channel.status(of: cookie)
-            if seen.last != status { seen.append(status) }
-            return status.isFinal
+        guard let work = try work() else { return skip(lacksWriting) }
+        let inProgress = "a transaction that was in progress when it was asked about"
+        if work.place == .beside { seek(inProgress) }
+        try repeatedly(max(min(suite.iterations, 5), 3), untilMet: inProgress) { _, work, channel throws(DMAError) in
+            let cookies = try submit(work, on: &channel)
+            for cookie in cookies { expect(try channel.status(of: cookie) == .queued, "not queued after submit") }
+            channel.issuePending()
+            var seen = [[TransactionStatus]](repeating: [], count: cookies.count)
+            let isOver = try waits(&channel) { channel throws(DMAError) in
+                var isOver = true
+                for (index, cookie) in cookies.enumerated() {
+                    let status = try channel.status(of: cookie)
+                    if seen[index].last != status { seen[index].append(status) }
+                    if !status.isFinal { isOver = false }
+                }
+                return isOver
+            }
+            guard isOver else { throw giveUp("no completion") }
+            for states in seen {
+                expect(states == [.complete] || states == [.inProgress, .complete], "went through \(states)")
+                if states.first == .inProgress { meet(inProgress) }
+            }
+            for _ in cookies { try judge(work.plan, try nextFinished(&channel)) }
         }
-        guard isOver else { throw giveUp("no completion") }
-        expect(seen == [.complete] || seen == [.inProgress, .complete], "went through \(seen)")
-        let finished = try nextFinished(&channel)
-        try judge(plan, finished)
-        if capabilities.canPause {
-            let paused = try channel.submit(plan.operation, try freight(plan)).get()
+        if capabilities.canPause { try pausedState(work) }
+        var channel = try open()
+        let dropped = try submit(work, on: &channel)
+        channel.terminateAsync()
+        for cookie in dropped {
+            let status = try channel.status(of: cookie)
+            expect(status == .aborted, "\(status) after termination")
+        }
+        try channel.synchronize(by: .after(nanoseconds: suite.patience))
+        for _ in dropped {
+            let last = try nextFinished(&channel)
+            expect(last.status == .aborted, "ended as \(last.status)")
+        }
+        close(channel)
+    }
+
+    private func pausedState(_ work: MeasuredWork) throws(DMAError) {
+        let paused = "a transaction that was paused"
+        if work.place != .issuePending { seek(paused) }
+        let most = max(min(64, capabilities.depth - 1), 1)
+        try repeatedly(2, untilMet: paused, in: most) { _, work, channel throws(DMAError) in
+            var cookies = try submit(work, on: &channel)
             channel.issuePending()
             try channel.pause()
-            let status = try channel.status(of: paused)
-            expect(status == .paused || status == .complete, "\(status) on a paused channel")
+            // An engine may have worked off what it had begun. What is issued now is not begun.
+            let later = writingPlan(unit)
+            if let later, cookies.count < capabilities.depth {
+                cookies.append(try channel.submit(later.operation, try freight(later)).get())
+                channel.issuePending()
+            }
+            for cookie in cookies {
+                let status = try channel.status(of: cookie)
+                expect(status == .paused || status == .complete, "\(status) on a paused channel")
+                if status == .paused { meet(paused) }
+            }
             try channel.resume()
-            try judge(plan, try nextFinished(&channel))
+            for _ in cookies {
+                let finished = try nextFinished(&channel)
+                let isLater = cookies.count > work.number && finished.cookie == cookies[work.number]
+                try judge(isLater ? later ?? work.plan : work.plan, finished)
+            }
         }
-        let dropped = try channel.submit(plan.operation, try freight(plan)).get()
-        channel.terminateAsync()
-        let status = try channel.status(of: dropped)
-        expect(status == .aborted, "\(status) after termination")
-        try channel.synchronize()
-        let last = try nextFinished(&channel)
-        expect(last.status == .aborted, "ended as \(last.status)")
-        close(channel)
     }
 }

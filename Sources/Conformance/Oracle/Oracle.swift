@@ -127,7 +127,8 @@ public struct Oracle: Hashable, Sendable {
         return Oracle.judgeDestination(found, before: before, expected: expected, written: [target])
     }
 
-    private static func equal(_ found: RawSpan, _ image: [UInt8]) -> Bool {
+    /// Whether the bytes are those of `image`, and as many.
+    static func equal(_ found: RawSpan, _ image: [UInt8]) -> Bool {
         guard found.byteCount == image.count else { return false }
         // SAFETY: both sides have as many bytes as are compared.
         return unsafe found.withUnsafeBytes { found in

@@ -31,11 +31,19 @@ public struct SeededRandom: RandomNumberGenerator, Sendable {
     mutating func once(in number: Int) -> Bool { int(1...max(number, 1)) == 1 }
     /// Random bytes.
     mutating func bytes(_ count: Int) -> [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(count)
-        // SAFETY: the bytes of an integer, copied while they are lent.
-        while bytes.count + 8 <= count { unsafe withUnsafeBytes(of: next()) { unsafe bytes.append(contentsOf: $0) } }
-        while bytes.count < count { bytes.append(UInt8(truncatingIfNeeded: next())) }
-        return bytes
+        unsafe [UInt8](unsafeUninitializedCapacity: max(count, 0)) { buffer, filled in
+            // SAFETY: whole words and then single bytes, each inside the capacity that was asked for.
+            var offset = 0
+            let raw = UnsafeMutableRawBufferPointer(buffer)
+            while offset + 8 <= count {
+                unsafe raw.storeBytes(of: next(), toByteOffset: offset, as: UInt64.self)
+                offset += 8
+            }
+            while offset < count {
+                unsafe raw.storeBytes(of: UInt8(truncatingIfNeeded: next()), toByteOffset: offset, as: UInt8.self)
+                offset += 1
+            }
+            filled = max(count, 0)
+        }
     }
 }

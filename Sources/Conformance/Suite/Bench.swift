@@ -27,12 +27,24 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
     var parameters = ""
     private var questions = 0
     private var bytes: UInt64 = 0
-    private var wrong = 0
+    private(set) var wrong = 0
     private var skipReason: String?
+    /// What the check is about, in the order in which it was named, and whether it was met.
+    private var cases: [(name: String, isMet: Bool)] = []
     private(set) var gaveUp = false
     /// Whether the check was ended before its last iteration, by a request.
     private var wasStopped = false
     private var surveyError: DMAError?
+    /// Why no later check can say anything: the plainest transfer is wrong. Nil while it is right.
+    private var spoiled: String?
+    /// Whether a waiter was not woken. Later checks that wait for interrupts would cost their patience each, and say the same.
+    private var losesWakeUps = false
+    /// The memory for work under way, of which the last is the largest. All are kept: an engine may still write where it should not.
+    private var arenas: [Arena] = []
+    /// Measured once, for the first check that wants work under way.
+    var measuredWork: MeasuredWork?
+    /// How often the present check asked for more of it, for the sake of each case.
+    var lengthened: [String: Int] = [:]
 
     private(set) var failures: [ConformanceFailure] = []
     private(set) var furtherFailures = 0
@@ -68,6 +80,8 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
         bytes = 0
         wrong = 0
         skipReason = nil
+        cases = []
+        lengthened = [:]
         gaveUp = false
         wasStopped = false
         random = SeededRandom(seed: suite.seed, part: check.rawValue)
@@ -80,20 +94,37 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
             fail("no engine: \(surveyError)")
             return row(.failed(1), since: began)
         }
+        if let spoiled { return row(.notRun(spoiled), since: began) }
+        if losesWakeUps, check.needsWakeUps { return row(.notRun("wake-ups are lost"), since: began) }
         if let kind = check.operation, !capabilities.operations.contains(OperationSet(kind)) {
-            return row(.notApplicable("the engine has no such operation"), since: began)
+            return row(.notApplicable(lacks(kind)), since: began)
         }
         do throws(DMAError) {
             try await dispatch(check)
         } catch {
             if !gaveUp, !wasStopped { fail("unexpected: \(error)") }
         }
-        if wrong > 0 { return row(.failed(wrong), since: began) }
-        if wasStopped { return row(.notRun("stopped in iteration \(iteration)"), since: began) }
+        if wrong > 0, check == foundation { spoiled = "\(check == .copy ? "copies" : "\(check.rawValue) transfers") are wrong" }
+        return row(outcome, since: began)
+    }
+
+    /// What the present check has come to.
+    private var outcome: ConformanceOutcome {
+        if wrong > 0 { return .failed(wrong) }
+        if wasStopped { return .notRun("stopped in iteration \(iteration)") }
         // Whatever was asked on the way, such as whether the channel was left empty, is not what the check is about.
-        if let skipReason { return row(.notApplicable(skipReason), since: began) }
-        // A check that asked nothing has proved nothing.
-        return row(questions > 0 ? .passed : .notRun("nothing could be asked"), since: began)
+        if let skipReason { return .notApplicable(skipReason) }
+        let unmet = cases.filter { !$0.isMet }.map(\.name)
+        if unmet.isEmpty, questions > 0 { return .passed }
+        // Cut short, it could not meet everything.
+        if Deadline.now.nanoseconds >= end { return .notRun("the run's duration was over in iteration \(iteration)") }
+        return .notProved(unmet.isEmpty ? "nothing was asked" : "never met: " + unmet.joined(separator: ", "))
+    }
+
+    /// The plainest transfer that the engine has. Where it is wrong, that is the cause of whatever else is.
+    var foundation: ConformanceCheck? {
+        let kinds: [OperationKind] = [.copy, .fill, .copyCRC32C, .scatterGather, .interleaved, .xor, .pq, .peripheral]
+        return kinds.first(where: plannable.contains).flatMap { ConformanceCheck(rawValue: "\($0)") }
     }
 
     private func row(_ outcome: ConformanceOutcome, since began: Int64) -> ConformanceReport.Row {
@@ -141,7 +172,28 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
     func countBytes(_ count: Int) { bytes += UInt64(count) }
 
     /// What the check is about is not there.
+    ///
+    /// - Parameter reason: names what is absent: a capability, or a part of the provisions.
     func skip(_ reason: String) { if skipReason == nil { skipReason = reason } }
+
+    /// Names a case that the check is about. A check that never meets it has not passed.
+    func seek(_ name: String) { if !isSeeking(name) { cases.append((name, false)) } }
+    /// Takes a case back, which turned out to be impossible.
+    func drop(_ name: String) { cases.removeAll { $0.name == name } }
+    /// A case was met; nothing where nobody sought it.
+    func meet(_ name: String) {
+        if let place = cases.firstIndex(where: { $0.name == name }) { cases[place].isMet = true }
+    }
+    /// Whether a case was named.
+    func isSeeking(_ name: String) -> Bool { cases.contains { $0.name == name } }
+    /// Whether a case was met, so that a check can try again where it was not.
+    func hasMet(_ name: String) -> Bool { cases.contains { $0.name == name && $0.isMet } }
+
+    /// A waiter was not woken: the check ends, and no later one waits for an interrupt.
+    func loseWakeUp(_ message: String) -> DMAError {
+        losesWakeUps = true
+        return giveUp(message)
+    }
 
     /// Ends the check with a failure that is already said.
     func giveUp(_ message: String) -> DMAError {
@@ -167,6 +219,14 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
         guard suite.stop.isStopped else { return }
         wasStopped = true
         throw DMAError(.cancelled)
+    }
+
+    /// Memory of at least `count` bytes. What was under way there is over.
+    func arena(_ count: Int) -> Arena {
+        if let last = arenas.last, last.count >= count { return last }
+        let arena = Arena(count: count)
+        arenas.append(arena)
+        return arena
     }
 
     // MARK: Channels
@@ -213,9 +273,12 @@ final class Bench<E: Engine & ~Copyable & SendableMetatype> {
         }
     }
 
-    /// Polls `channel` for a while, in which nothing is to happen.
-    func linger<C: Cargo & ~Copyable>(_ channel: inout Channel<E, C>, _ polls: Int = 200) {
+    /// Polls `channel` for a while, in which nothing is to happen: a number of times for engines that move with the polls, and so long
+    /// for those that move by themselves.
+    func linger<C: Cargo & ~Copyable>(_ channel: inout Channel<E, C>, _ polls: Int = 200, for nanoseconds: Int64 = 0) {
         for _ in 0..<polls { channel.poll() }
+        let limit = Deadline.after(nanoseconds: nanoseconds)
+        while nanoseconds > 0, Deadline.now < limit { channel.poll() }
     }
 
     /// Polls until `condition` holds; false where it does not in time.

@@ -83,6 +83,9 @@ public enum ConformanceCheck: String, Hashable, Sendable, Codable, CaseIterable 
         }
     }
 
+    /// Whether it waits for interrupts.
+    var needsWakeUps: Bool { [.rule14, .awaiting, .cancellation].contains(self) }
+
     /// The number of the contract's rule, or nil for the other rows.
     public var rule: Int? { rawValue.hasPrefix("rule") ? Int(rawValue.dropFirst(4)) : nil }
 }

@@ -6,10 +6,22 @@ public enum ConformanceOutcome: Hashable, Sendable, Codable {
     case passed
     /// With how many things wrong.
     case failed(Int)
-    /// The engine does not have what the check is about.
+    /// Nothing was wrong, and the case that the check is about was never met: no pass. With what was not met.
+    case notProved(String)
+    /// The engine does not have what the check is about. With what is absent.
     case notApplicable(String)
     /// Time was over, or another reason that is none of the engine's.
     case notRun(String)
+}
+
+extension ConformanceOutcome {
+    /// Why a check that neither passed nor failed did not; nil for the others.
+    public var reason: String? {
+        switch self {
+        case .passed, .failed: nil
+        case .notProved(let reason), .notApplicable(let reason), .notRun(let reason): reason
+        }
+    }
 }
 
 /// Something that was wrong, with what repeats it.
@@ -61,45 +73,51 @@ public struct ConformanceReport: Hashable, Sendable, Codable {
     /// Failures that were counted and not kept.
     public let furtherFailures: Int
 
-    /// Whether nothing failed. Says nothing of what was not applicable or not run.
-    public var passed: Bool {
-        !rows.contains {
-            if case .failed = $0.outcome { true } else { false }
+    /// Whether nothing failed, and nothing that was run was left unproved. Says nothing of what was not applicable or not run.
+    public var passed: Bool { counts.failed == 0 && counts.notProved == 0 }
+
+    /// How many of the contract's rules apply to this engine, and how many of those held.
+    public var rules: (held: Int, applying: Int) {
+        rows.reduce(into: (held: 0, applying: 0)) { rules, row in
+            guard row.check.rule != nil else { return }
+            switch row.outcome {
+            case .passed: rules = (rules.held + 1, rules.applying + 1)
+            case .failed, .notProved, .notRun: rules.applying += 1
+            case .notApplicable: break
+            }
         }
     }
 
     /// The row of one check; nil where it was left out.
     public func row(_ check: ConformanceCheck) -> Row? { rows.first { $0.check == check } }
 
-    /// How many rows passed, failed, were not applicable, were not run.
-    public var counts: (passed: Int, failed: Int, notApplicable: Int, notRun: Int) {
-        rows.reduce(into: (passed: 0, failed: 0, notApplicable: 0, notRun: 0)) { counts, row in
+    /// How many rows passed, failed, were not proved, were not applicable, were not run.
+    public var counts: (passed: Int, failed: Int, notProved: Int, notApplicable: Int, notRun: Int) {
+        rows.reduce(into: (passed: 0, failed: 0, notProved: 0, notApplicable: 0, notRun: 0)) { counts, row in
             switch row.outcome {
             case .passed: counts.passed += 1
             case .failed: counts.failed += 1
+            case .notProved: counts.notProved += 1
             case .notApplicable: counts.notApplicable += 1
             case .notRun: counts.notRun += 1
             }
         }
     }
 
-    /// The rows as text: check, outcome, questions, bytes verified, title; then the failures.
+    /// The rows as text: check, outcome, bytes verified, title; then how many rules held, and the failures.
     public var table: String {
-        let counts = counts
+        let (counts, rules) = (counts, rules)
         var text = "\(engine) (\(implementation)), seed \(seed), \(iterations) iterations of up to \(maximumBytes) bytes\n"
         for row in rows {
             let name = row.check.rawValue.padded(to: 14)
             let outcome = describe(row.outcome).padded(to: 24)
-            let numbers =
-                String(row.questions).padded(to: 8, right: true) + String(row.bytesVerified).padded(to: 12, right: true)
-            var line = name + outcome + numbers + "  " + row.check.title
-            if case .notApplicable(let reason) = row.outcome { line += " — " + reason }
-            if case .notRun(let reason) = row.outcome { line += " — " + reason }
-            text += line + "\n"
+            let bytes = String(row.bytesVerified).padded(to: 12, right: true)
+            let reason = row.outcome.reason.map { " — " + $0 } ?? ""
+            text += name + outcome + bytes + "  " + row.check.title + reason + "\n"
         }
         text +=
-            "\(counts.passed) passed, \(counts.failed) failed, \(counts.notApplicable) not applicable, "
-            + "\(counts.notRun) not run\n"
+            "\(rules.held) of \(rules.applying) rules that apply held; of all checks \(counts.passed) passed, \(counts.failed) failed, "
+            + "\(counts.notProved) not proved, \(counts.notApplicable) not applicable, \(counts.notRun) not run\n"
         for failure in failures {
             text += "  \(failure.check.rawValue) #\(failure.iteration): \(failure.message)"
             if !failure.parameters.isEmpty { text += " {\(failure.parameters)}" }
@@ -113,6 +131,7 @@ public struct ConformanceReport: Hashable, Sendable, Codable {
         switch outcome {
         case .passed: isScripted ? "passed (scripted only)" : "passed"
         case .failed(let count): "FAILED (\(count))"
+        case .notProved: "NOT PROVED"
         case .notApplicable: "not applicable"
         case .notRun: "not run"
         }
@@ -129,7 +148,7 @@ public struct ConformanceSummary: Hashable, Sendable, Codable {
         public let passedOn: [String]
         /// Scripted engines that passed.
         public let scriptedOn: [String]
-        /// Engines of either kind that failed.
+        /// Engines of either kind that failed, or for which the check was not proved.
         public let failedOn: [String]
         /// Passed, but on scripted engines alone.
         public var isScriptedOnly: Bool { passedOn.isEmpty && !scriptedOn.isEmpty }
@@ -146,7 +165,12 @@ public struct ConformanceSummary: Hashable, Sendable, Codable {
                     report.isScripted == isScripted && report.row(check).map { wanted($0.outcome) } == true
                 }.map(\.engine)
             }
-            let failed: (ConformanceOutcome) -> Bool = { if case .failed = $0 { true } else { false } }
+            let failed: (ConformanceOutcome) -> Bool = {
+                switch $0 {
+                case .failed, .notProved: true
+                case .passed, .notApplicable, .notRun: false
+                }
+            }
             return Row(
                 check: check, passedOn: engines(false) { $0 == .passed }, scriptedOn: engines(true) { $0 == .passed },
                 failedOn: engines(false, failed) + engines(true, failed))

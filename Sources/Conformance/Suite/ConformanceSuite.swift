@@ -31,7 +31,7 @@ public struct ConformanceSuite: Sendable {
     public var choice = DataChoice()
     /// Ends the run early. It is looked at before each check, and in a check between its iterations: what it kept from beginning, or from
     /// its end, is not run, with that reason, and has failed only where something was wrong before. No transfer is cut short.
-    public var stop: StopRequest?
+    package var stop: StopRequest?
 
     /// - Parameters: as the properties; numbers out of range are brought to the nearest bound.
     public init(
@@ -54,17 +54,24 @@ public struct ConformanceSuite: Sendable {
     ///   - name: of the engine, for the report.
     ///   - makeEngine: makes a new engine; called many times, also on other tasks. At most one engine exists at a time.
     ///   - provisions: what only the engine's maker knows.
+    ///   - announce: called before each check, so that whoever is told knows which one a crash was in.
     ///   - progress: called after each check with its row.
+    /// - Returns: the rows in the order in which the checks ran. The plainest transfer is the first: where it is wrong, that is why
+    ///   everything else would be, and the others are not run. The rest follow in the order of ``ConformanceCheck``.
     public func run<E: Engine & ~Copyable & SendableMetatype>(
         _ name: String, makeEngine: @escaping @Sendable () throws(DMAError) -> E,
-        provisions: ConformanceProvisions<E> = ConformanceProvisions(), progress: ((ConformanceReport.Row) -> Void)? = nil
+        provisions: ConformanceProvisions<E> = ConformanceProvisions(), announce: ((ConformanceCheck) -> Void)? = nil,
+        progress: ((ConformanceReport.Row) -> Void)? = nil
     ) async -> ConformanceReport {
         let began = Deadline.now.nanoseconds
         let (end, overflow) = began.addingReportingOverflow(duration)
         let bench = Bench(self, end: overflow ? .max : end, make: makeEngine, provisions: provisions)
         let implementation = bench.survey()
         var rows: [ConformanceReport.Row] = []
-        for check in ConformanceCheck.allCases where only?.contains(check) ?? true {
+        let first = bench.foundation
+        let order = (first.map { [$0] } ?? []) + ConformanceCheck.allCases.filter { $0 != first }
+        for check in order where only?.contains(check) ?? true {
+            announce?(check)
             let row = await bench.perform(check)
             // Most checks poll without a pause: between them, other tasks have a turn.
             await Task.yield()

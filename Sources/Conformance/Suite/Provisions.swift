@@ -21,10 +21,17 @@ public protocol ConformancePeripheral: AnyObject {
 public protocol ConformanceStream: AnyObject {
     /// Moves the hardware on by `count` bytes of the stream, and returns when that has happened.
     func advance(_ count: Int)
+    /// Lets the hardware move by up to `count` bytes by itself: at any time, also between two accesses of the engine. What has not moved yet
+    /// comes with a later ``advance(_:)`` or not at all. A stream that cannot do that advances at once.
+    func release(_ count: Int)
     /// What capture brings at a place of the stream, counted in bytes since the start.
     func captured(at offset: UInt64) -> UInt8
     /// Everything played since the start.
     var played: [UInt8] { get }
+}
+
+extension ConformanceStream {
+    public func release(_ count: Int) { advance(count) }
 }
 
 /// What the suite needs to know of an engine beyond the protocol: each part opens checks that are not applicable without it.

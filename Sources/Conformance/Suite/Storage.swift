@@ -25,7 +25,10 @@ struct StoredPlace: Sendable {
     /// What is wrong, or nil.
     var finding: String? {
         let found = storage.get(after.count, at: position)
-        guard let first = found.indices.first(where: { found[$0] != after[$0] }) else { return nil }
+        // All at once; which byte is wrong is asked where one is.
+        // SAFETY: bytes have no padding, so that reading their span raw reads nothing else.
+        guard unsafe !Oracle.equal(found.span.bytes, after), let first = found.indices.first(where: { found[$0] != after[$0] })
+        else { return nil }
         let number = found.indices.count { found[$0] != after[$0] }
         let what =
             found[first] == before[first] ? "not written" : after[first] == before[first] ? "written outside" : "mismatch"

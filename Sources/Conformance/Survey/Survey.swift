@@ -29,7 +29,7 @@ public struct Survey: Sendable {
     public var patience: Int64 = 10_000_000_000
     /// Ends the survey early. It is looked at before each operation, between its rounds, and while data is made for one: an operation of which
     /// no round was whole has no row, unless something was wrong. A row of fewer rounds is as good as one of a shorter ``duration``.
-    public var stop: StopRequest?
+    package var stop: StopRequest?
 
     /// - Parameters: as the properties; numbers out of range are brought to the nearest bound.
     public init(seed: UInt64, bytes: Int = 65_536, depth: Int = 32, duration: Int64 = 1_000_000_000, domain: Domain) {

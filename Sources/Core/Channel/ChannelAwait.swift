@@ -16,9 +16,11 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     @inlinable @inline(__always)
     public mutating func finished(_ cookie: Cookie) async throws(DMAError) -> Finished<C> {
         // The steady case: it is the next completion, and it is there.
-        if table.isSteady, let finished = next() {
-            if finished.cookie == cookie { return finished }
-            putBack(finished)
+        if table.isSteady, let completion = engine.next() {
+            if isExpected(completion), sequence(of: completion) == cookie.rawValue { return takeExpected(completion) }
+            settleChecked(
+                completion.tag, completion.status, completion.isPeriod, completion.deviceStatus, completion.residue,
+                completion.value)
         }
         return try await finishedLater(cookie)
     }

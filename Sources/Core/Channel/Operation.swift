@@ -24,23 +24,23 @@ public struct Operation: Sendable {
     /// How: fence, interrupt, reuse, and what is special to PQ.
     public var flags: DescriptorFlags
     /// The first source region, and how many follow.
-    public let source: UInt16
+    @usableFromInline package let source: UInt16
     /// How many regions are read.
-    public let sourceCount: UInt16
+    @usableFromInline package let sourceCount: UInt16
     /// The first destination region, and how many follow.
-    public let destination: UInt16
+    @usableFromInline package let destination: UInt16
     /// How many regions are written.
-    public let destinationCount: UInt16
+    @usableFromInline package let destinationCount: UInt16
     /// Bytes into each source region, and into each destination region.
-    public var sourceOffset: UInt64
+    @usableFromInline package var sourceOffset: UInt64
     /// Bytes into the first region that is written.
-    public var destinationOffset: UInt64
+    @usableFromInline package var destinationOffset: UInt64
     /// Bytes; `UInt64.max` stands for as many as there are.
     public var count: UInt64
     /// The fill pattern, the CRC's seed, the period, or the position in a peripheral, as `kind` says.
-    public var value: UInt64
+    @usableFromInline package var value: UInt64
     /// The coefficients, the template, or the peripherals, as `kind` says.
-    public var detail: SIMD4<UInt64>
+    @usableFromInline package var detail: SIMD4<UInt64>
 
     @inlinable @inline(__always)
     init(

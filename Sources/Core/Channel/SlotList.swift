@@ -3,7 +3,7 @@
 /// A queue of slots, linked through their records: no allocation, and a slot can be taken out of the middle.
 @usableFromInline @frozen
 struct SlotList {
-    static var none: UInt32 { .max }
+    @inlinable static var none: UInt32 { .max }
     @usableFromInline var first: UInt32
     @usableFromInline var last: UInt32
 
@@ -12,7 +12,7 @@ struct SlotList {
         last = SlotList.none
     }
 
-    var isEmpty: Bool { first == SlotList.none }
+    @inlinable var isEmpty: Bool { first == SlotList.none }
 
     mutating func append(_ slot: Int, _ records: UnsafeMutablePointer<SlotRecord>) {
         // SAFETY: `records` has an entry for each slot; the caller passes a slot's number, and `last` is one where the list is not

@@ -9,9 +9,9 @@
 /// Cost: O(log n) on average over n free ranges; an alignment or boundary above the length may look at more of them.
 ///
 /// Thread rules: a value; whoever shares it locks it.
-public struct IOVAAllocator: Sendable {
+package struct IOVAAllocator: Sendable {
     /// From which end of the space ranges are taken.
-    public enum Order: Sendable {
+    package enum Order: Sendable {
         /// The highest address that fits, as the kernel does: low addresses stay for devices with narrow masks.
         case topDown
         /// The lowest address that fits.
@@ -19,9 +19,9 @@ public struct IOVAAllocator: Sendable {
     }
 
     /// Every range starts at a multiple of this and is as long as a multiple of this. Bytes, a power of two.
-    public let granule: UInt64
+    package let granule: UInt64
     /// From which end ranges are taken.
-    public let order: Order
+    package let order: Order
     private var free: FreeRanges
     /// Start to length in bytes.
     private var taken: [UInt64: UInt64] = [:]
@@ -32,7 +32,7 @@ public struct IOVAAllocator: Sendable {
     ///   - holes: taken out of the apertures.
     ///   - granule: bytes; anything but a power of two is rounded up to one.
     ///   - order: from which end ranges are taken.
-    public init(
+    package init(
         apertures: [ClosedRange<UInt64>], holes: [ClosedRange<UInt64>] = [], granule: UInt64 = 4096, order: Order = .topDown
     ) {
         let granule = granule.roundedUpToPowerOfTwo
@@ -54,10 +54,10 @@ public struct IOVAAllocator: Sendable {
     }
 
     /// Number of ranges in use.
-    public var count: Int { taken.count }
+    package var count: Int { taken.count }
 
     /// The free ranges in ascending order, inclusive bounds. O(n).
-    public var freeRanges: [ClosedRange<UInt64>] { free.all.map { $0.start...$0.last } }
+    package var freeRanges: [ClosedRange<UInt64>] { free.all.map { $0.start...$0.last } }
 
     /// Takes a free range.
     ///
@@ -67,7 +67,7 @@ public struct IOVAAllocator: Sendable {
     ///   - boundary: the range crosses no multiple of this. Bytes, a power of two at least as long as the range; 0 for none.
     ///   - limit: the highest address that the range may contain: the device's mask.
     /// - Throws: `zeroLength`, `sizeOverflow`, `badAlignment` (boundary), `noAddressSpace`.
-    public mutating func allocate(
+    package mutating func allocate(
         _ count: UInt64, alignment: UInt64 = 1, boundary: UInt64 = 0, limit: UInt64 = .max
     ) throws(DMAError) -> IOVA {
         let length = try whole(count)
@@ -89,7 +89,7 @@ public struct IOVAAllocator: Sendable {
     /// Takes exactly this range: for what already has its address.
     ///
     /// - Throws: `misaligned`, `zeroLength`, `sizeOverflow`, `alreadyMapped` where part of it is in use or in no aperture.
-    public mutating func reserve(_ start: IOVA, count: UInt64) throws(DMAError) {
+    package mutating func reserve(_ start: IOVA, count: UInt64) throws(DMAError) {
         let length = try whole(count)
         let start = start.rawValue
         guard start & (granule - 1) == 0 else { throw DMAError(.misaligned, asked: start, limit: granule) }
@@ -106,7 +106,7 @@ public struct IOVAAllocator: Sendable {
     ///   - start: as ``allocate(_:alignment:boundary:limit:)`` answered.
     ///   - count: as it was asked for, in bytes.
     /// - Throws: `notMapped` where no range starts there, `unmapMismatch` where it is of another length. Nothing is freed then.
-    public mutating func free(_ start: IOVA, count: UInt64) throws(DMAError) {
+    package mutating func free(_ start: IOVA, count: UInt64) throws(DMAError) {
         guard let length = taken[start.rawValue] else { throw DMAError(.notMapped, asked: start.rawValue) }
         guard count > 0, (try? whole(count)) == length else { throw DMAError(.unmapMismatch, asked: count, limit: length) }
         taken[start.rawValue] = nil

@@ -4,26 +4,26 @@ import CDMA
 /// What RLIMIT_MEMLOCK leaves to this process: the arithmetic behind the error ``DMAError/Code/memoryLocked``.
 ///
 /// The kernel refuses with a bare ENOMEM; this says how much was asked and how much is left.
-public struct LockBudget: Equatable, Sendable {
+package struct LockBudget: Equatable, Sendable {
     /// The soft limit in bytes; `UInt64.max` means that there is none.
-    public let limit: UInt64
+    package let limit: UInt64
     /// Bytes that the process has locked already.
-    public let locked: UInt64
+    package let locked: UInt64
 
     /// A budget of these numbers of bytes, for planning with others than the process's own.
-    public init(limit: UInt64, locked: UInt64) {
+    package init(limit: UInt64, locked: UInt64) {
         self.limit = limit
         self.locked = locked
     }
 
     /// Bytes that may still be locked; `UInt64.max` where there is no limit.
-    public var remaining: UInt64 {
+    package var remaining: UInt64 {
         if limit == .max { return .max }
         return limit > locked ? limit - locked : 0
     }
 
     /// The budget of this process now: getrlimit(2), and VmLck of /proc/self/status (0 where /proc is not mounted).
-    public static var current: LockBudget {
+    package static var current: LockBudget {
         let status = ProcessFile.read("/proc/self/status", capacity: 8192) ?? []
         return LockBudget(limit: cdma_lock_limit(), locked: lockedBytes(inStatus: status))
     }

@@ -4,22 +4,22 @@ internal import DMACore
 internal import DMAEngineKit
 
 /// What a channel made of an engine whose reports were spoilt on purpose.
-public struct FaultRow: Hashable, Sendable, Codable {
-    public let engine: String
-    public let fault: InjectedFault
-    public let transactions: Int
-    public let injected: Int
+package struct FaultRow: Hashable, Sendable, Codable {
+    package let engine: String
+    package let fault: InjectedFault
+    package let transactions: Int
+    package let injected: Int
     /// How often the channel's own counters, or the status of a transaction, say so; nil where nothing was wrong with it: an engine that
     /// promises no order may complete in any.
-    public let noticed: Int?
+    package let noticed: Int?
     /// Transactions whose memory came back. All must.
-    public let cargoBack: Int
+    package let cargoBack: Int
     /// Bytes of transactions reported complete that were compared.
-    public let bytesVerified: UInt64
+    package let bytesVerified: UInt64
     /// What was wrong; empty where the channel coped.
-    public let findings: [String]
+    package let findings: [String]
 
-    public var passed: Bool { findings.isEmpty }
+    package var passed: Bool { findings.isEmpty }
 
     private static let count = 4096
     private static let wanted = 96

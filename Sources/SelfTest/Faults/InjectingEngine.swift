@@ -5,7 +5,7 @@ package import DMACore
 package import DMAEngineKit
 
 /// What a device may do wrong that an engine hands on: each is injected between a real engine and the channel above it.
-public enum InjectedFault: String, Hashable, Sendable, Codable, CaseIterable {
+package enum InjectedFault: String, Hashable, Sendable, Codable, CaseIterable {
     /// A transfer is reported as failed.
     case failure
     /// A completion bears a tag that nobody gave out.
@@ -24,7 +24,7 @@ public enum InjectedFault: String, Hashable, Sendable, Codable, CaseIterable {
     case overtaken
 
     /// In words, for a table.
-    public var title: String {
+    package var title: String {
         switch self {
         case .failure: "transfer reported as failed"
         case .unknownTag: "completion of nothing"

@@ -8,9 +8,9 @@ internal import DMACPUEngine
 ///
 /// The register is linear over GF(2), so that the CRC of A followed by B is that of A, moved on by the length of B, plus that of B.
 /// Source: M. Adler's crc32_combine in zlib describes the method; this is polynomial arithmetic modulo 0x1edc6f41, reflected.
-public enum CRC32C {
+package enum CRC32C {
     /// The CRC of the bytes, continuing `crc`.
-    public static func of(_ bytes: RawSpan, continuing crc: UInt32 = 0) -> UInt32 {
+    package static func of(_ bytes: RawSpan, continuing crc: UInt32 = 0) -> UInt32 {
         // SAFETY: the buffer is the span's, which outlives the call, and is only read.
         unsafe bytes.withUnsafeBytes { buffer in
             guard let base = buffer.baseAddress else { return crc }
@@ -25,12 +25,12 @@ public enum CRC32C {
     }
 
     /// The CRC of what has `first`, followed by `count` bytes that have `second`.
-    public static func joining(_ first: UInt32, _ second: UInt32, count: UInt64) -> UInt32 {
+    package static func joining(_ first: UInt32, _ second: UInt32, count: UInt64) -> UInt32 {
         multiply(power(of: count), first) ^ second
     }
 
     /// The CRC of so many zero bytes: of a hole, whatever its size.
-    public static func ofZeros(_ count: UInt64) -> UInt32 { ~multiply(power(of: count), .max) }
+    package static func ofZeros(_ count: UInt64) -> UInt32 { ~multiply(power(of: count), .max) }
 
     /// The product of two polynomials, bit-reflected, modulo the CRC's.
     static func multiply(_ a: UInt32, _ b: UInt32) -> UInt32 {

@@ -76,5 +76,5 @@ public struct CopyProgress: Equatable, Sendable {
     public var began = Deadline.now
 
     /// Nothing so far.
-    public init() {}
+    package init() {}
 }

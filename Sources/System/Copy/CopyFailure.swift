@@ -39,7 +39,7 @@ public struct CopyFailure: Error, Equatable, Sendable {
     public let engine: DMAError?
 
     /// A failure at `subject`, in three parts of a sentence.
-    public init(
+    package init(
         _ code: Code, _ subject: String, asked: String, possible: String, cure: String, errno: Int32 = 0,
         engine: DMAError? = nil
     ) {
@@ -64,10 +64,10 @@ extension CopyFailure: CustomStringConvertible {
     }
 
     /// A path on one line: control characters and backslashes as `\n`, `\t`, `\xHH`.
-    public static func quoted(_ path: String) -> String { oneLine(path.replacing("\\", with: "\\\\")) }
+    package static func quoted(_ path: String) -> String { oneLine(path.replacing("\\", with: "\\\\")) }
 
     /// A text that may have a path in it, on one line and without what moves a terminal's cursor: as ``quoted(_:)``, but for backslashes.
-    public static func oneLine(_ text: String) -> String {
+    package static func oneLine(_ text: String) -> String {
         var result = ""
         for scalar in text.unicodeScalars {
             switch scalar {

@@ -3,12 +3,12 @@
 internal import CDMA
 
 /// A list of files, as find(1) writes it: separated by zero bytes, or by newlines where there is none.
-public enum CopyList {
+package enum CopyList {
     /// Bytes of a list at most.
     static let largest = 256 << 20
 
     /// The paths of a list, in its order; empty ones are left out. With zero bytes, names may contain newlines.
-    public static func paths(_ bytes: [UInt8]) -> [String] {
+    package static func paths(_ bytes: [UInt8]) -> [String] {
         let separator: UInt8 = bytes.contains(0) ? 0 : UInt8(ascii: "\n")
         return bytes.split(separator: separator).map { String(decoding: $0, as: UTF8.self) }
     }
@@ -16,7 +16,7 @@ public enum CopyList {
     /// Reads a list from a file, or from standard input for `-`.
     ///
     /// - Throws: `notFound`, `notPermitted`, `readFailed`; `badList` for one that is too long, or not text.
-    public static func read(_ path: String) throws(CopyFailure) -> [String] {
+    package static func read(_ path: String) throws(CopyFailure) -> [String] {
         // SAFETY: the C function writes at most as many bytes as the buffer has, and says how many; those count as filled.
         let file = path == "-" ? OpenFile(0, path: "-", isOwned: false) : try OpenFile(path, O_RDONLY, for: "to read the list")
         var bytes: [UInt8] = []
@@ -48,7 +48,7 @@ public enum CopyList {
     /// Where a file of the list goes below `folder`: under its own path, without what leads out of it. Makes the folders between.
     ///
     /// - Throws: `badList` for a path with `..`; `notFound` where `folder` is none; what keeps a folder from being made.
-    public static func place(_ path: String, below folder: String) throws(CopyFailure) -> String {
+    package static func place(_ path: String, below folder: String) throws(CopyFailure) -> String {
         // SAFETY: the path ends with a zero and lives until the call returns.
         let (folders, name) = try parts(path, below: folder)
         var place = folder
@@ -65,7 +65,7 @@ public enum CopyList {
     /// - Returns: the path; and one to plan with. That is the first folder on the way that is missing, where one is: what will be made
     ///   there is of the same file system, and a plan asks for no more.
     /// - Throws: as ``place(_:below:)``.
-    public static func planned(_ path: String, below folder: String) throws(CopyFailure) -> (path: String, standIn: String) {
+    package static func planned(_ path: String, below folder: String) throws(CopyFailure) -> (path: String, standIn: String) {
         let (folders, name) = try parts(path, below: folder)
         var place = folder
         var missing: String?

@@ -67,7 +67,7 @@ public struct CopyOptions: Equatable, Sendable {
     /// Refuses what contradicts itself.
     ///
     /// - Throws: `badOption`.
-    public func check() throws(CopyFailure) {
+    package func check() throws(CopyFailure) {
         func refuse(_ name: String, _ asked: String, _ possible: String, _ cure: String) -> CopyFailure {
             CopyFailure(.badOption, name, asked: asked, possible: possible, cure: cure)
         }

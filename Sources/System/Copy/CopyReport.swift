@@ -37,7 +37,7 @@ public struct CopyReport: Equatable, Sendable, Codable {
     public var notes: [String] = []
 
     /// Nothing done yet.
-    public init(plan: CopyPlan) { self.plan = plan }
+    package init(plan: CopyPlan) { self.plan = plan }
 
     /// Bytes a second over the copy and its flush.
     public var bytesPerSecond: Double { Double(bytes) / max(Double(copyNanoseconds + flushNanoseconds) / 1e9, 1e-9) }

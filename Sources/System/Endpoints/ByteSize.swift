@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Numbers of bytes as people write and read them.
-public enum ByteSize {
+package enum ByteSize {
     /// The units that are understood, and what each stands for.
     static let units: [(name: String, bytes: UInt64)] = [
         ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40), ("PiB", 1 << 50), ("kB", 1000),
@@ -14,7 +14,7 @@ public enum ByteSize {
     ///   - text: what somebody wrote.
     ///   - subject: where it stands, for the error.
     /// - Throws: `badSize`, which says what is understood. A bare K, M or G is refused, because tools disagree on it.
-    public static func parse(_ text: String, for subject: String) throws(CopyFailure) -> UInt64 {
+    package static func parse(_ text: String, for subject: String) throws(CopyFailure) -> UInt64 {
         func refuse(_ possible: String, _ cure: String) -> CopyFailure {
             CopyFailure(.badSize, subject, asked: "the size \"\(CopyFailure.quoted(text))\"", possible: possible, cure: cure)
         }
@@ -44,10 +44,10 @@ public enum ByteSize {
     }
 
     /// A rate in bytes a second, whatever came of a division: a hole of exabytes is skipped in no time.
-    public static func text(rate: Double) -> String { text(rate > 0 ? UInt64(min(rate, 1e18)) : 0) + "/s" }
+    package static func text(rate: Double) -> String { text(rate > 0 ? UInt64(min(rate, 1e18)) : 0) + "/s" }
 
     /// In the binary unit that leaves it at least 1, with one decimal where it is not whole.
-    public static func text(_ bytes: UInt64) -> String {
+    package static func text(_ bytes: UInt64) -> String {
         var unit = 0
         var divisor: UInt64 = 1
         while unit < 5, bytes / divisor >= 1024 {

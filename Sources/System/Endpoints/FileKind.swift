@@ -3,7 +3,7 @@
 internal import CDMA
 
 /// What stands behind a descriptor: the file types of inode(7).
-public enum FileKind: String, Sendable, Codable, CaseIterable {
+package enum FileKind: String, Sendable, Codable, CaseIterable {
     /// A file with places and a size.
     case regular
     /// A disk, a partition, a loop device.
@@ -33,7 +33,7 @@ public enum FileKind: String, Sendable, Codable, CaseIterable {
     }
 
     /// Whether bytes have places: what has none is read and written in order, once.
-    public var hasPlaces: Bool { self == .regular || self == .block }
+    package var hasPlaces: Bool { self == .regular || self == .block }
 }
 
 /// What a file is, as statx(2) says it at one moment.

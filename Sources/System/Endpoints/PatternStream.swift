@@ -5,21 +5,21 @@ internal import CDMA
 /// A reproducible stream of bytes: what stands at an offset follows from the seed and the offset alone.
 ///
 /// Made and compared with the widest vectors that the processor has, so that it is no slower than memory. Any thread may use it.
-public struct PatternStream: Hashable, Sendable {
+package struct PatternStream: Hashable, Sendable {
     /// Which stream.
-    public let seed: UInt64
+    package let seed: UInt64
     private let first: UInt64
     private let second: UInt64
 
     /// The stream of a seed.
-    public init(seed: UInt64) {
+    package init(seed: UInt64) {
         self.seed = seed
         first = Self.spread(seed)
         second = Self.spread(seed ^ 0x5851_f42d_4c95_7f2d)
     }
 
     /// Writes the stream's bytes `offset ..< offset + bytes.byteCount`.
-    public func fill(_ bytes: inout MutableRawSpan, at offset: UInt64) {
+    package func fill(_ bytes: inout MutableRawSpan, at offset: UInt64) {
         // SAFETY: the C function writes as many bytes as the span has, which is accessed exclusively.
         unsafe bytes.withUnsafeMutableBytes { buffer in
             guard let base = buffer.baseAddress else { return }
@@ -29,7 +29,7 @@ public struct PatternStream: Hashable, Sendable {
     }
 
     /// The first byte of `bytes` that is not the stream's at `offset`, counted from the beginning of `bytes`; nil where all are.
-    public func firstMismatch(in bytes: RawSpan, at offset: UInt64) -> Int? {
+    package func firstMismatch(in bytes: RawSpan, at offset: UInt64) -> Int? {
         // SAFETY: the C function reads as many bytes as the span has.
         unsafe bytes.withUnsafeBytes { buffer in
             guard let base = buffer.baseAddress else { return nil }
@@ -40,7 +40,7 @@ public struct PatternStream: Hashable, Sendable {
     }
 
     /// The byte at `offset`, for tests and messages.
-    public func byte(at offset: UInt64) -> UInt8 { cdma_pattern_byte(first, second, offset) }
+    package func byte(at offset: UInt64) -> UInt8 { cdma_pattern_byte(first, second, offset) }
 
     private static let width: UInt32 = {
         let features = cdma_cpu_features()

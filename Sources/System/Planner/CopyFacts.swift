@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// What the planner looks at: gathered once, so that a plan follows from this value alone and can be tested without a disk.
-public struct CopyFacts: Equatable, Sendable {
+package struct CopyFacts: Equatable, Sendable {
     /// What is known of one end.
-    public struct Side: Equatable, Sendable {
+    package struct Side: Equatable, Sendable {
         /// The file's type; nil for what this process makes or takes.
-        public var kind: FileKind?
+        package var kind: FileKind?
         /// Bytes; nil where it has no size, or one that is not to be believed (/proc).
-        public var size: UInt64?
+        package var size: UInt64?
         /// Bytes that are data, not holes.
-        public var data: UInt64?
+        package var data: UInt64?
         /// Of the data, how much is in the page cache; nil where the kernel does not say.
-        public var cachedBytes: UInt64?
+        package var cachedBytes: UInt64?
         /// What direct I/O asks of positions and lengths; 0 where the file system has none.
-        public var directAlignment: UInt32
+        package var directAlignment: UInt32
         /// The file system or device it lives on, to compare.
-        public var device: UInt64
+        package var device: UInt64
         /// Which file system, by the magic number of statfs(2).
-        public var fileSystem: UInt64
+        package var fileSystem: UInt64
         /// Bytes that the device takes in one request; 0 where that is not known.
-        public var largestRequest: UInt64
+        package var largestRequest: UInt64
 
         /// An end that is no file.
-        public init(
+        package init(
             kind: FileKind? = nil, size: UInt64? = nil, data: UInt64? = nil, cachedBytes: UInt64? = nil,
             directAlignment: UInt32 = 0, device: UInt64 = 0, fileSystem: UInt64 = 0, largestRequest: UInt64 = 0
         ) {
@@ -38,20 +38,20 @@ public struct CopyFacts: Equatable, Sendable {
     }
 
     /// Where bytes come from.
-    public var source = Side()
+    package var source = Side()
     /// Where they go.
-    public var target = Side()
+    package var target = Side()
     /// Memory that can be taken without anybody swapping. Bytes.
-    public var freeMemory: UInt64 = 1 << 30
+    package var freeMemory: UInt64 = 1 << 30
     /// Bytes that may still be locked in memory.
-    public var lockable: UInt64 = 0
+    package var lockable: UInt64 = 0
     /// The best engine for files that is there; nil for none.
-    public var engine: String?
+    package var engine: String?
     /// The kernel's page. Bytes.
-    public var page: UInt64 = 4096
+    package var page: UInt64 = 4096
 
     /// Nothing known.
-    public init() {}
+    package init() {}
 
     /// Whether both are files of the same file system.
     var isSameFileSystem: Bool {

@@ -6,13 +6,13 @@
 /// endpoints.
 public struct CopyPlan: Equatable, Sendable, Codable {
     /// Of the format: rises when a field changes its meaning or goes.
-    public static let currentVersion = 1
+    package static let currentVersion = 1
     /// Bytes of the largest transfer.
-    public static let largestChunk: UInt64 = 64 << 20
+    package static let largestChunk: UInt64 = 64 << 20
     /// Transfers in flight at most.
-    public static let largestDepth = 256
+    package static let largestDepth = 256
     /// Bytes of memory that the transfers in flight take together, at most.
-    public static let largestStaging: UInt64 = 1 << 30
+    package static let largestStaging: UInt64 = 1 << 30
 
     /// What moves the bytes.
     public enum Path: String, Sendable, Codable, CaseIterable {
@@ -67,7 +67,7 @@ public struct CopyPlan: Equatable, Sendable, Codable {
     }
 
     /// Of the format.
-    public var version = Self.currentVersion
+    package var version = Self.currentVersion
     /// What moves the bytes.
     public var path = Path.engine
     /// Which engine, by its name in `dmactl list`; empty where none is used.
@@ -81,9 +81,9 @@ public struct CopyPlan: Equatable, Sendable, Codable {
     /// How the target is reached.
     public var target = Access.buffered
     /// Whether the blocks are registered with the engine where it can, so that their pages are pinned once.
-    public var registered = false
+    package var registered = false
     /// Where the bytes stop on the way: "pool" for blocks of this process's memory, "none".
-    public var staging = "pool"
+    package var staging = "pool"
     /// How turns are taken.
     public var mode = CopyMode.burst
     /// Of the time at work; 1 but in ``CopyMode/cycleStealing``.
@@ -93,9 +93,9 @@ public struct CopyPlan: Equatable, Sendable, Codable {
     /// When blocks are shared.
     public var reflink = ReflinkChoice.auto
     /// Whether room for the data is taken before it is written.
-    public var preallocates = false
+    package var preallocates = false
     /// Whether the CRC32C of what moves is counted on the way.
-    public var checksums = false
+    package var checksums = false
     /// Whether the target is read back and compared.
     public var verifies = false
     /// Whether the medium is waited for.
@@ -103,15 +103,15 @@ public struct CopyPlan: Equatable, Sendable, Codable {
     /// How the target becomes what its name stands for.
     public var publishing = Publishing.rename
     /// Why, by the name of the choice.
-    public var reasons: [String: String] = [:]
+    package var reasons: [String: String] = [:]
 
     /// The defaults, for a planner to change.
-    public init() {}
+    package init() {}
 
     /// Refuses what no copy could follow.
     ///
     /// - Throws: `badPlan`, which names the field.
-    public func check() throws(CopyFailure) {
+    package func check() throws(CopyFailure) {
         func refuse(_ field: String, _ value: String, _ possible: String) -> CopyFailure {
             CopyFailure(
                 .badPlan, field, asked: value, possible: possible, cure: "let --explain --json write a plan, and change that")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Makes a plan from facts and wishes: rules, each with its reason, and no system call.
-public struct CopyPlanner: Sendable {
+package struct CopyPlanner: Sendable {
     /// Below this a file is copied before a disk's queue is full, and stays useful in the cache. Bytes.
     static let worthDirect: UInt64 = 16 << 20
     /// A third of a common second-level cache: what one step brings in, the next finds there. And no larger: for longer writes the
@@ -24,7 +24,7 @@ public struct CopyPlanner: Sendable {
     /// The plan for these facts and wishes.
     ///
     /// - Throws: `badOption` where a wish cannot be followed here.
-    public static func plan(_ facts: CopyFacts, _ options: CopyOptions) throws(CopyFailure) -> CopyPlan {
+    package static func plan(_ facts: CopyFacts, _ options: CopyOptions) throws(CopyFailure) -> CopyPlan {
         try options.check()
         var planner = CopyPlanner(facts, options)
         try planner.decide()

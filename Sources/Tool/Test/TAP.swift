@@ -22,6 +22,7 @@ enum TAP {
                 switch row.outcome {
                 case .passed: add(true, name)
                 case .notApplicable(let reason), .notRun(let reason): add(true, name, directive: " # SKIP \(escaped(reason))")
+                case .notProved(let reason): add(false, name, [("message", "not proved: \(reason)"), ("repeat", again)])
                 case .failed:
                     let found = contract.failures.filter { $0.check == row.check }.map(\.message)
                     add(false, name, [("message", found.first ?? "failed"), ("repeat", again)])

@@ -83,8 +83,10 @@ struct TestCommand: AsyncParsableCommand {
     var faults = false
     @Option(help: "Seconds for everything, about.")
     var duration = 60.0
-    @Flag(help: "Each check of the contract, and why some do not apply.")
+    @Flag(help: "Each check of the contract, and why some do not apply; with --announce.")
     var verbose = false
+    @Flag(help: "Name each check on standard error before it runs, so that a crash has a name.")
+    var announce = false
     @Flag(help: "Print JSON and nothing else; its schema is Schemas/test.schema.json.")
     var json = false
     @Flag(help: "Print TAP version 13 and nothing else.")
@@ -115,7 +117,10 @@ struct TestCommand: AsyncParsableCommand {
         let (status, signals) = (StatusLine(), Signals())
         let report = try await signals.stopping(status) { stop in
             test.stop = stop
-            return try await test.run(on: system) { status.show(TestProgress.text($0)) }
+            return try await test.run(on: system) { step in
+                if case .starting = step, verbose || announce { Terminal.note("dmactl: \(TestProgress.text(step))\n") }
+                status.show(TestProgress.text(step))
+            }
         }
         signals.say(after: TestProgress.made(report))
         let outcome = try outcome(report)
@@ -250,7 +255,8 @@ enum TestProgress {
 
     static func text(_ step: SelfTest.Step) -> String {
         switch step {
-        case .contract(let engine, let row): "\(engine): \(row.check.rawValue): \(row.check.title)"
+        case .starting(let engine, let check): "\(engine): \(check.rawValue): \(check.title)"
+        case .contract(let engine, let row): "\(engine): \(row.check.rawValue) is done"
         case .speed(let row): "\(row.engine): measured \(row.operation)"
         case .stream(let row): "\(row.engine): \(row.direction) through a ring"
         case .mode(let row): "\(row.engine): measured \(row.mode)"

@@ -13,9 +13,11 @@ enum TestTables {
         if !report.modes.isEmpty { parts.append(modes(report)) }
         if !report.streams.isEmpty { parts.append(streams(report)) }
         if !report.speeds.isEmpty { parts.append(speeds(report)) }
-        let failures = failures(report)
+        let failures = failures(report) + hint(report)
         if !failures.isEmpty { parts.append(failures.map { Terminal.styled($0, .bad) }.joined(separator: "\n")) }
-        let verified = report.bytesVerified == 0 ? "nothing verified" : "\(Figures.bytes(report.bytesVerified)) verified"
+        var verified = report.bytesVerified == 0 ? "nothing verified" : "\(Figures.bytes(report.bytesVerified)) verified"
+        let rules = report.contracts.map(\.rules).reduce((0, 0)) { ($0.0 + $1.held, $0.1 + $1.applying) }
+        if rules.1 > 0 { verified += ", \(rules.0) of \(rules.1) rules that apply held" }
         let verdict =
             !report.hasFailed
             ? Terminal.styled(report.bytesVerified == 0 ? "nothing failed" : "every byte right", .good)
@@ -91,14 +93,16 @@ enum TestTables {
 
     private static func contract(_ report: SelfTest.Report, verbose: Bool) -> String {
         var table = Table(
-            ["contract", "passed", "failed", "not applicable", "not run", "questions", "verified"], leading: 1,
-            optional: ["questions", "verified", "not applicable"])
+            [
+                "contract", "rules held", "other checks", "failed", "not proved", "not run", "not applicable", "verified",
+            ], leading: 1, optional: ["verified", "not applicable", "other checks", "not run", "not proved"])
         for contract in report.contracts {
-            let counts = contract.counts
+            let (counts, rules) = (contract.counts, contract.rules)
+            let others = (passed: counts.passed - rules.held, all: contract.rows.count - counts.notApplicable - rules.applying)
             table.add(
                 [
-                    contract.engine, String(counts.passed), String(counts.failed), String(counts.notApplicable),
-                    String(counts.notRun), String(contract.rows.reduce(0) { $0 + $1.questions }),
+                    contract.engine, "\(rules.held) of \(rules.applying)", "\(others.passed) of \(others.all)",
+                    String(counts.failed), String(counts.notProved), String(counts.notRun), String(counts.notApplicable),
                     Figures.bytes(contract.rows.reduce(0) { $0 + $1.bytesVerified }),
                 ].map { Table.Cell($0) })
         }
@@ -108,8 +112,9 @@ enum TestTables {
             for row in contract.rows {
                 let outcome =
                     switch row.outcome {
-                    case .passed: "passed, \(row.questions) questions"
+                    case .passed: row.check.rule == nil ? "passed" : "held"
                     case .failed(let count): "FAILED, \(count)"
+                    case .notProved(let reason): "NOT PROVED: \(reason)"
                     case .notApplicable(let reason): "not applicable: \(reason)"
                     case .notRun(let reason): "not run: \(reason)"
                     }
@@ -117,6 +122,19 @@ enum TestTables {
             }
         }
         return text
+    }
+
+    /// Where to read about what did not hold.
+    private static func hint(_ report: SelfTest.Report) -> [String] {
+        var checks: [String] = []
+        for row in report.contracts.flatMap(\.rows) where !checks.contains(row.check.rawValue) {
+            switch row.outcome {
+            case .failed, .notProved: checks.append(row.check.rawValue)
+            case .passed, .notApplicable, .notRun: break
+            }
+        }
+        guard let first = checks.first else { return [] }
+        return ["what a check is about: dmactl explain \(checks.count > 4 ? first : checks.joined(separator: " "))"]
     }
 
     private static func failures(_ report: SelfTest.Report) -> [String] {
@@ -128,6 +146,11 @@ enum TestTables {
             lines.append("\(row.engine) \(row.direction): \(row.bytesWrong) bytes wrong, \(row.lost) periods lost")
         }
         for contract in report.contracts {
+            for row in contract.rows {
+                if case .notProved(let reason) = row.outcome {
+                    lines.append("\(contract.engine) \(row.check.rawValue): not proved: \(reason)")
+                }
+            }
             lines += contract.failures.map { failure in
                 "\(contract.engine) \(failure.check.rawValue) #\(failure.iteration): \(failure.message)"
                     + (failure.parameters.isEmpty ? "" : " {\(failure.parameters)}")

@@ -8,6 +8,7 @@ let usage = """
     usage: house-checks licence FILE…
            house-checks documented GRAPHS MODULE…
            house-checks names DOCUMENT GRAPHS MODULE…
+           house-checks faces LIMIT FACE GRAPHS MODULE…
            house-checks errors CHAPTER PRINTED
            house-checks snippets EXAMPLES DOCUMENT…
            house-checks libraries PACKAGE
@@ -28,7 +29,7 @@ func runs(_ variant: String, _ folder: String) throws(CannotCheck) -> (few: Call
 }
 
 func number(_ text: String) throws(CannotCheck) -> UInt64 {
-    guard let number = UInt64(text), number > 0 else { throw CannotCheck("\(text): is no number of operations") }
+    guard let number = UInt64(text), number > 0 else { throw CannotCheck("\(text): is no number above 0") }
     return number
 }
 
@@ -74,6 +75,14 @@ func hotPath(
             )
         }
     }
+    return findings
+}
+
+func faces(_ face: String, limit: Int, _ folder: String, _ modules: [String]) throws(CannotCheck) -> [Finding] {
+    var counts: [Faces.Count] = []
+    for module in modules { counts.append(Faces.count(try SymbolGraph(folder: folder, modules: [module]), of: module)) }
+    let (table, findings) = Faces.check(face, limit: limit, counts)
+    print(table, terminator: "")
     return findings
 }
 
@@ -124,6 +133,8 @@ func check(_ words: [String]) throws(CannotCheck) -> [Finding]? {
         return try Documented.check(SymbolGraph(folder: words[1], modules: Array(words[2...])))
     case ("names", 4...):
         return try KernelNames.check(words[1], read(words[1]), SymbolGraph(folder: words[2], modules: Array(words[3...])))
+    case ("faces", 5...):
+        return try faces(words[2], limit: Int(number(words[1])), words[3], Array(words[4...]))
     case ("errors", 3):
         return try ErrorTable.check(chapter: (words[1], read(words[1])), printed: read(words[2]))
     case ("snippets", 3...):

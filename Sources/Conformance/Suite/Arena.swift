@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMACore
+
+/// Memory for work that is stopped while it is under way.
+///
+/// It outlives every engine of the run. An engine that writes after it has said that it stopped spoils this and nothing else, and is found
+/// out instead of damaging the process.
+@safe
+final class Arena: Sendable {
+    /// Given to engines in slices, each used by one transaction at a time; the arena itself only hands out addresses.
+    private nonisolated(unsafe) let base: UnsafeMutableRawPointer
+    let count: Int
+
+    init(count: Int) {
+        self.count = count
+        // SAFETY: owned by this value, which frees it in `deinit`; mappings of it hold the value.
+        unsafe base = .allocate(byteCount: max(count, 1), alignment: 4096)
+        // SAFETY: as many bytes as were allocated. Not by a loop, which takes longer than the work where nothing is optimised.
+        unsafe memset(base, 0, count)
+    }
+
+    // SAFETY: the allocation of `init`; no mapping is left, or it would hold this value.
+    deinit { unsafe base.deallocate() }
+
+    /// `count` bytes from `offset` on, which hold `image`, mapped; nil where the arena is too small.
+    ///
+    /// Whoever calls has nothing else in flight on these bytes. The mapping keeps the arena alive.
+    func mapped(
+        _ image: [UInt8], at offset: Int, direction: Direction, for domain: Domain
+    ) throws(DMAError) -> MappedBuffer? {
+        guard offset >= 0, image.count > 0, offset + image.count <= count else { return nil }
+        // SAFETY: inside the allocation by the guard; `onRelease` holds the arena until neither CPU nor device reaches the bytes.
+        let bytes = unsafe UnsafeMutableRawBufferPointer(start: base + offset, count: image.count)
+        var buffer = unsafe try Buffer(importing: bytes) { [self] in withExtendedLifetime(self) {} }
+        buffer.withMutableBytes { $0.put(image) }
+        return try buffer.mapped(for: domain, direction: direction)
+    }
+
+    /// Writes `image` from `offset` on: after the end of a channel, when the memory is nobody else's.
+    func put(_ image: [UInt8], at offset: Int) {
+        guard offset >= 0, offset + image.count <= count else { return }
+        // SAFETY: inside the allocation by the guard, and apart from the array.
+        unsafe image.withUnsafeBytes {
+            unsafe UnsafeMutableRawBufferPointer(start: base + offset, count: image.count).copyMemory(from: $0)
+        }
+    }
+
+    /// Whether the bytes from `offset` on are those of `image`.
+    func holds(_ image: [UInt8], at offset: Int) -> Bool {
+        guard offset >= 0, offset + image.count <= count else { return false }
+        // SAFETY: inside the allocation by the guard. An engine that still writes here is what the caller looks for: whichever value a
+        // byte then has, it is compared and nothing more.
+        let found = unsafe RawSpan(_unsafeStart: base + offset, byteCount: image.count)
+        return Oracle.equal(found, image)
+    }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DMAConformance
+import DMACore
+import DMAEngineKit
+import Foundation
+public import ScriptedEngines
+import Synchronization
+import Testing
+
+extension MutantPeripheral: ConformancePeripheral {}
+
+extension OneAtATime {
+    /// The table of mutants and checks: for each check an engine that does one thing wrong, and the check finds it.
+    ///
+    /// A mutant whose fault is of the engine's own making has it all the time, and the other checks that notice it are printed. Most rules of
+    /// mapping and some of submission are kept by the channel and the domain, whatever an engine does: no engine can break them. There the
+    /// mutant has its fault while that check runs and at no other time, and what is shown is that the check looks at what the engine did.
+    @Suite("Mutants", .serialized)
+    struct MutantTests {
+        struct Mutant: Sendable, CustomTestStringConvertible {
+            let check: ConformanceCheck
+            let fault: Fault
+            /// Whether it has its fault during its own check alone.
+            let isScoped: Bool
+            var testDescription: String { "\(check): \(fault)" }
+        }
+
+        private static func always(_ check: ConformanceCheck, _ fault: Fault) -> Mutant {
+            Mutant(check: check, fault: fault, isScoped: false)
+        }
+        private static func during(_ check: ConformanceCheck, _ fault: Fault) -> Mutant {
+            Mutant(check: check, fault: fault, isScoped: true)
+        }
+
+        static let table: [Mutant] = [
+            always(.rule01, .outlivesChannel), always(.rule02, .configuresEarlier), always(.rule03, .changesCapabilities),
+            always(.rule04, .reportsFirstAgain), always(.rule05, .startsAtSubmit),
+            // The channel alone owns the cargo; what is looked at is the memory that comes back.
+            during(.rule06, .wrongByte),
+            always(.rule07, .startsWhileBusy), always(.rule08, .forgetsRound), always(.rule09, .swapsCompletions),
+            // States are the channel's; what an engine can do is to end with one that is none.
+            during(.rule10, .badStatus),
+            // Callbacks are called by the layer above, from completions that an engine can repeat or spoil.
+            during(.rule11, .reportsTwice), during(.rule12, .wrongByte),
+            always(.rule13, .hidesFailure), always(.rule14, .interruptsAlways),
+            // An engine does not see when the client takes a completion; it can fail to report one.
+            during(.rule15, .losesCompletion),
+            always(.rule16, .completesTerminated), always(.rule17, .terminateWaits), always(.rule18, .quiescesAtOnce),
+            always(.rule19, .pauseRunsOn), always(.rule20, .growsResidue), always(.rule21, .confusesResidues),
+            always(.rule22, .endsRing), always(.rule23, .ignoresTargetGap), always(.rule24, .losesExtension),
+            always(.rule25, .shallow), always(.rule26, .ignoresFence), always(.rule27, .ignoresContinue),
+            always(.rule28, .ignoresMetadata),
+            // From here to rule 39 the domain and the channel keep the rule; the engine moves the bytes that show it.
+            during(.rule29, .wrongByte), during(.rule30, .wrongByte), during(.rule31, .wrongByte), during(.rule32, .wrongByte),
+            during(.rule33, .wrongByte), during(.rule34, .wrongByte), during(.rule35, .wrongByte), during(.rule36, .wrongByte),
+            during(.rule37, .wrongByte), during(.rule38, .wrongByte), during(.rule39, .wrongByte),
+            always(.copy, .wrongByte), always(.fill, .turnsPattern), always(.crc32c, .ignoresSeed),
+            always(.copyCRC32C, .wrongCopyCRC), always(.xor, .wrongXOR), always(.xorValidate, .validatesXOR),
+            always(.pq, .wrongParity), always(.pqValidate, .confusesPAndQ), always(.scatterGather, .losesSegment),
+            always(.peripheral, .spoilsPeripheral), always(.interleaved, .ignoresSourceGap), always(.cyclic, .wrongCapture),
+            always(.null, .losesNull), always(.command, .failsCommands), always(.batches, .losesInCrowds),
+            during(.deadlines, .losesCompletion), during(.awaiting, .neverInterrupts),
+            during(.cancellation, .completesTerminated), during(.cargoes, .wrongByte), during(.erased, .wrongByte),
+        ]
+
+        /// Runs the whole suite on a mutant, or on the correct engine.
+        static func run(_ mutant: Mutant?, only: Set<ConformanceCheck>? = nil) async -> ConformanceReport {
+            let domain = Domain(name: "mutants")
+            let suite = ConformanceSuite(
+                seed: 11, iterations: 4, maximumBytes: 4096, domain: domain, isScripted: true, duration: 600_000_000_000,
+                patience: 400_000_000, only: only)
+            let current = Mutex<ConformanceCheck?>(nil)
+            let made = Atomic(0)
+            let faults: @Sendable (Fault) -> Bool = { fault in
+                guard let mutant, mutant.fault == fault else { return false }
+                return !mutant.isScoped || current.withLock { $0 } == mutant.check
+            }
+            var provisions = ConformanceProvisions<MutantEngine>()
+            provisions.failNext = { engine, status in engine.failNext(status) }
+            provisions.metadata = { $0.map { ~$0 } }
+            provisions.peripheral = { $0.peripheral }
+            provisions.stream = { CyclicStream($0.stream) }
+            return await suite.run(
+                "mutant",
+                makeEngine: { () throws(DMAError) in
+                    MutantEngine(isFirst: made.add(1, ordering: .relaxed).oldValue == 0, faults: faults)
+                }, provisions: provisions, announce: { check in current.withLock { $0 = check } })
+        }
+
+        @Test("the engine without a fault passes every check")
+        func correct() async {
+            let report = await Self.run(nil)
+            #expect(report.passed && report.counts.passed == ConformanceCheck.allCases.count, "\(report.table)")
+        }
+
+        @Test("the check finds its mutant", arguments: table)
+        func finds(_ mutant: Mutant) async {
+            let report = await Self.run(mutant, only: [mutant.check])
+            guard case .failed = report.row(mutant.check)?.outcome else {
+                Issue.record("\(mutant.check) does not find \(mutant.fault): \(report.table)")
+                return
+            }
+            #expect(!report.passed)
+        }
+
+        /// Minutes: for Scripts/test --long, which sets the variable.
+        @Test(
+            "who else notices a mutant",
+            .enabled(if: ProcessInfo.processInfo.environment["DMA_TEST_LONG"] != nil, "a part of Scripts/test --long"),
+            arguments: table)
+        func crosses(_ mutant: Mutant) async {
+            let report = await Self.run(mutant)
+            let noticed = report.rows.filter {
+                switch $0.outcome {
+                case .failed, .notProved: true
+                case .passed, .notApplicable, .notRun: false
+                }
+            }.map(\.check)
+            print("mutant \(mutant.fault.rawValue): \(noticed.map(\.rawValue).joined(separator: " "))")
+            #expect(noticed.contains(mutant.check), "\(report.table)")
+            // Within its own check alone, nobody else can notice it.
+            if mutant.isScoped { #expect(noticed == [mutant.check], "\(report.table)") }
+        }
+
+        @Test("there is a mutant for each check, and each fault has a mutant")
+        func complete() {
+            #expect(
+                Self.table.map(\.check).sorted { $0.rawValue < $1.rawValue }
+                    == ConformanceCheck.allCases.sorted { $0.rawValue < $1.rawValue })
+            #expect(Set(Self.table.map(\.fault)) == Set(Fault.allCases))
+        }
+    }
+}
