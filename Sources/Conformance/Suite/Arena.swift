@@ -10,6 +10,7 @@ internal import DMACore
 @safe
 final class Arena: Sendable {
     /// Given to engines in slices, each used by one transaction at a time; the arena itself only hands out addresses.
+    // SAFETY: the pointer never changes; the bytes behind it belong to one transaction, or to the suite's task, at a time.
     private nonisolated(unsafe) let base: UnsafeMutableRawPointer
     let count: Int
 
