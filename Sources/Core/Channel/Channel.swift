@@ -367,6 +367,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     @inlinable @inline(__always)
     mutating func accept(_ cargo: consuming C, slot: Int, sequence: UInt64, count: UInt64, asksInterrupt: Bool) -> Cookie {
+        // SAFETY: the callers took the slot from the free ones, in which no cargo is initialized; it stays so until the cargo is
+        // moved out.
         nextSequence = sequence &+ 1
         if !keepsOrder { freeIndex &+= 1 }
         table.setSequence(slot, sequence)

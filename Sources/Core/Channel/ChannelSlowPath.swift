@@ -99,6 +99,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     }
 
     mutating func takeFirst() -> Int {
+        // SAFETY: the list holds numbers of slots, and `records` has one for each.
         guard let slot = unsafe done.popFirst(records) else { return -1 }
         prepareHandOut(slot)
         return slot

@@ -55,7 +55,7 @@ extension IOUringEngine {
         request.fd = -1
         request.operation_flags = CancelFlags.all | CancelFlags.any
         request.user_data = Self.ownName
-        push(request)
+        pushOwn(request)
         let paused = detours.contains(.paused)
         detours.remove(.paused)
         submitIssued()
@@ -69,7 +69,7 @@ extension IOUringEngine {
         request.fd = -1
         request.address = name << 16 | UInt64(slot)
         request.user_data = Self.ownName
-        push(request)
+        pushOwn(request)
         submitIssued()
     }
 

@@ -28,6 +28,7 @@ public final class IOUringRegistrar: MappingBackend, Equatable {
     }
 
     private let state = Locked(State())
+
     /// How many mappings have ended; raw memory, because engines look at it for each transfer.
     // SAFETY: the pointer never changes, and the word behind it is accessed by atomics alone.
     nonisolated(unsafe) let epoch: UnsafeMutableRawPointer

@@ -93,7 +93,7 @@ extension IOUringEngine {
     mutating func push(_ command: cdma_nvme_command, of slot: Int, _ record: FileRecord, moving bytes: UInt64) {
         var request = entry(Opcode.command, record.handle, slot: slot)
         request.offset = UInt64(cdma_nvme_uring_operation())
-        push(request, of: slot, .passthrough(bytes: bytes))
+        guard push(request, of: slot, .passthrough(bytes: bytes)) else { return }
         // SAFETY: an entry of this ring has 128 bytes, or no namespace would have been attached. `push` put it last among the issued ones; nobody looks at it before the submission that follows.
         let place = unsafe UnsafeMutableRawPointer(view.submission(issued &- 1)) + 48
         unsafe place.storeBytes(of: command, as: cdma_nvme_command.self)

@@ -58,7 +58,7 @@ extension IOUringEngine {
             request.operation_flags = CancelFlags.all | CancelFlags.file
             if handle.flags & EntryFlags.fixedFile != 0 { request.operation_flags |= CancelFlags.fixedFile }
             request.user_data = Self.ownName
-            push(request)
+            pushOwn(request)
         }
         submitIssued()
     }

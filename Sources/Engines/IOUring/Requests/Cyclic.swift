@@ -56,7 +56,8 @@ extension IOUringEngine {
             request.flags |= EntryFlags.bufferSelect
             request.buffer = buffers.group
             state.statistics.multishotReceives += 1
-            return push(request, of: slot, .single(isDirect: false))
+            push(request, of: slot, .single(isDirect: false))
+            return
         }
         let place = run.moved % descriptor.count
         var request = entry(writes ? Opcode.write : Opcode.read, record.handle, slot: slot)

@@ -140,12 +140,28 @@ extension IOUringEngine {
         }
     }
 
-    /// Puts one request among those issued, before all that is queued and not issued. Its submission follows.
-    mutating func push(_ entry: cdma_uring_sqe) {
-        // SAFETY: entries from `issued` on are the engine's, and the mask keeps each inside the ring. Where the kernel has not made
-        // room, the oldest entry is overwritten, which is memory of the ring all the same.
-        let room = view.submissionMask &+ 1
-        if unsafe tail &- cdma_load_acquire32(view.submissionHead) >= room { submitIssued() }
+    /// Whether the ring has room for `count` requests more, and for one of each free slot, which `enqueue` writes without a look. Tries to
+    /// make room; the kernel may take nothing, and in a pause nothing is submitted.
+    mutating func hasRoom(for count: Int) -> Bool {
+        for attempt in 0..<2 {
+            // SAFETY: the word is the ring's, which the state holds.
+            let used = Int(tail &- (unsafe cdma_load_acquire32(view.submissionHead)))
+            if used + freeCount + count <= Int(view.submissionMask) + 1 { return true }
+            if attempt == 0 { submitIssued() }
+        }
+        return false
+    }
+
+    /// Puts a request of the engine's own among those issued: a cancellation, which asks and may be left out. It is where the ring has no
+    /// room.
+    mutating func pushOwn(_ entry: cdma_uring_sqe) {
+        if hasRoom(for: 1) { push(entry) } else { state.statistics.refusedCalls += 1 }
+    }
+
+    /// Puts one request among those issued, before all that is queued and not issued. Its submission follows. There is room for it.
+    private mutating func push(_ entry: cdma_uring_sqe) {
+        // SAFETY: entries from `issued` on are the engine's, the mask keeps each inside the ring, and by the caller's look there is room:
+        // the kernel has taken the entry that stood there before.
         // What waits for `issuePending` moves up by one.
         var index = tail
         while index != issued {
@@ -172,13 +188,19 @@ extension IOUringEngine {
         return entry
     }
 
-    /// Pushes the one request that the carrier is to have of a transaction.
-    mutating func push(_ entry: cdma_uring_sqe, of slot: Int, _ requests: TransactionState.Requests) {
+    /// Pushes the one request that the carrier is to have of a transaction. False where the ring has no room: then the transaction fails.
+    @discardableResult
+    mutating func push(_ entry: cdma_uring_sqe, of slot: Int, _ requests: TransactionState.Requests) -> Bool {
+        guard hasRoom(for: 1) else {
+            fail(slot, .resourceTemporarilyUnavailable)
+            return false
+        }
         apply(.requested(requests), to: slot)
         push(entry, of: slot)
+        return true
     }
 
-    /// Pushes a request of a slow-path transaction whose state has it already.
+    /// Pushes a request of a slow-path transaction whose state has it already, and for which there is room.
     mutating func push(_ entry: cdma_uring_sqe, of slot: Int) {
         // SAFETY: as above.
         unsafe transaction(slot).pointee.outstanding += 1

@@ -188,7 +188,7 @@ extension IOUringEngine {
             pieces.append(piece)
             offset += piece.count
         }
-        guard pieces.count > 1, offset == descriptor.count else { return false }
+        guard pieces.count > 1, offset == descriptor.count, hasRoom(for: pieces.count) else { return false }
         apply(.requested(.chain(RequestChain(pieces))), to: slot)
         for (index, piece) in pieces.enumerated() {
             var request = transfer(slot, piece, record, part: index)
