@@ -59,6 +59,7 @@ public struct Descriptor: @unchecked Sendable {
         kind: OperationKind, flags: DescriptorFlags = [], source: UInt64 = 0, destination: UInt64 = 0, count: UInt64 = 0,
         value: UInt64 = 0
     ) {
+        // SAFETY: no pointer is stored; that the words may be accessed is what the caller vouches for.
         self.kind = kind
         self.flags = flags
         self.source = source

@@ -46,7 +46,8 @@ public protocol Engine: ~Copyable {
     mutating func terminate()
 
     /// Waits until the engine accesses no memory of what was terminated. False where it has not stopped by `deadline`; then the
-    /// channel quarantines. After true, transactions not reported complete will never be.
+    /// channel quarantines. After true, transactions not reported complete will never be, and a pause is over: what is queued next runs
+    /// without ``resume()``.
     mutating func quiesce(by deadline: Deadline) -> Bool
 
     /// Called once, before the channel parks this engine in the quarantine because ``quiesce(by:)`` failed. The engine and its ring memory
@@ -64,6 +65,9 @@ public protocol Engine: ~Copyable {
 
     /// Bytes not yet moved of transaction `tag`, in the granularity that the capabilities state; nil where the engine does not know.
     /// For a cyclic transaction: of the current pass over the ring (rule 21).
+    ///
+    /// The channel also asks for what it ends as aborted: after ``quiesce(by:)`` has returned true and ``next()`` has reported what was
+    /// complete, before anything else is queued. An engine that knows keeps the answer until then.
     mutating func residue(of tag: UInt32) -> UInt64?
 
     /// Sets the peripheral, widths, bursts, priority or mode for later transactions (rule 2).

@@ -21,28 +21,36 @@ public final class InterruptLine: Sendable {
         var nextID: UInt64 = 1
     }
 
-    // Words of this object's own, in raw memory because the kernel wants a stable address: the number of interrupts, which is also
+    // SAFETY: the pointer never changes. Words of this object's own, in raw memory because the kernel wants a stable address: the number of interrupts, which is also
     // the futex (its lower half); the threads asleep on it; the tasks suspended. Freed when nobody can hold the line any more.
     private nonisolated(unsafe) let words: UnsafeMutableRawPointer
     private let state = Locked(State())
 
+    // SAFETY: for each of these: the words are 64 bytes that this object owns; each of the offsets is inside, and aligned for its
+    // word.
     private var counter: UnsafeMutableRawPointer { unsafe words }
     private var sleepers: UnsafeMutableRawPointer { unsafe words + 8 }
     private var tasks: UnsafeMutableRawPointer { unsafe words + 16 }
 
     /// A line that was never raised.
     public init() {
+        // SAFETY: 64 bytes are allocated and cleared, and `deinit` alone frees them.
         unsafe words = .allocate(byteCount: 64, alignment: 64)
         unsafe words.initializeMemory(as: UInt8.self, repeating: 0, count: 64)
     }
 
+    // SAFETY: nobody holds the line any more, so that no thread is in one of its functions.
     deinit { unsafe words.deallocate() }
 
     /// Interrupts so far.
+    // SAFETY: the word lives as long as `self`, and is accessed by atomics alone. So for all of the three words, in each function
+    // below.
     public var count: UInt64 { unsafe cdma_load_ordered64(counter) }
 
     /// One more interrupt.
     public func raise() {
+        // SAFETY: the words live as long as `self` and are accessed by atomics alone. `raise` is the only one to resume the waiter
+        // that it took out of the state under the lock.
         // The count first, then a look for waiters; a waiter enters itself first, then looks at the count. Both are sequentially
         // consistent, so that one of the two sees the other.
         unsafe cdma_fetch_add64(counter, 1)
@@ -63,6 +71,7 @@ public final class InterruptLine: Sendable {
     /// Resumes the tasks that are suspended, though there was no interrupt: for an engine that learns that it has something to look at
     /// before it knows what. Whether there were any. Any thread may call it.
     package func nudge() -> Bool {
+        // SAFETY: as in `raise`: what was taken out of the state under the lock is resumed by whoever took it, and by nobody else.
         guard unsafe cdma_load_ordered32(tasks) > 0 else { return false }
         let first = state.withLock { state in
             let first = state.first
@@ -78,6 +87,7 @@ public final class InterruptLine: Sendable {
     }
 
     private func resumeOthers() {
+        // SAFETY: as in `raise`.
         let others = state.withLock { state in
             let others = state.others
             state.others = []
@@ -89,6 +99,7 @@ public final class InterruptLine: Sendable {
 
     /// Blocks until there were more interrupts than `seen`, or `deadline`. True where there were.
     public func wait(after seen: UInt64, until deadline: Deadline) -> Bool {
+        // SAFETY: the words live as long as `self`; the kernel reads the futex, and compares it before it sleeps.
         unsafe cdma_fetch_add32(sleepers, 1)
         defer { unsafe cdma_fetch_add32(sleepers, .max) }
         while true {
@@ -124,10 +135,12 @@ public final class InterruptLine: Sendable {
 
     /// Suspends waiter `id` until there were more interrupts than `seen`. A cancellation wakes it only where somebody calls `wake`.
     private func wait(after seen: UInt64, as id: UInt64) async {
+        // SAFETY: the continuation goes to `suspend` alone, which resumes it exactly once.
         unsafe await withUnsafeContinuation { continuation in unsafe suspend(id, continuation, after: seen) }
     }
 
     /// Wakes waiter `id`, where it is suspended: for a cancellation handler.
+    // SAFETY: `remove` gives the waiter to one caller alone, who so resumes it exactly once.
     public func wake(_ id: UInt64) { unsafe remove(id)?.continuation.resume() }
 
     /// Enters a suspended task, or resumes it where there is no more to wait for. Resumes it exactly once, now or later.
@@ -135,6 +148,7 @@ public final class InterruptLine: Sendable {
     /// Unsafe: the caller vouches that nobody else resumes `continuation`.
     @unsafe
     public func suspend(_ id: UInt64, _ continuation: UnsafeContinuation<Void, Never>, after seen: UInt64) {
+        // SAFETY: the waiter is entered once, and resumed by whoever takes it out of the state, under the lock: once.
         let waiter = unsafe Waiter(id: id, continuation: continuation)
         state.withLock { state in
             if state.first == nil { state.first = waiter } else { state.others.append(waiter) }
@@ -145,6 +159,7 @@ public final class InterruptLine: Sendable {
 
     /// Takes one waiter out: nil where somebody else has, who then resumes it.
     private func remove(_ id: UInt64) -> Waiter? {
+        // SAFETY: the word lives as long as `self`, and is accessed by atomics alone.
         let waiter = state.withLock { state -> Waiter? in
             if let first = state.first, first.id == id {
                 state.first = nil
@@ -158,6 +173,7 @@ public final class InterruptLine: Sendable {
 
     /// The lower half of the counter.
     private var futex: UnsafeMutableRawPointer {
+        // SAFETY: as for the three words above: inside the object's memory, and aligned for 32 bits.
         #if _endian(big)
             unsafe words + 4
         #else

@@ -24,6 +24,8 @@ package final class NativeThread: Sendable {
     /// Starts it.
     ///
     /// - Throws: `engineFailed` with the error number, where the system has no thread to give.
+    // SAFETY: the C functions write the local sets that they are given. One reference to the body is passed to the thread, which
+    // takes it back as it starts; where no thread starts, it is released here.
     package init(_ run: @escaping @Sendable () -> Void) throws(DMAError) {
         // A thread inherits the mask that it is made under.
         var all = sigset_t()

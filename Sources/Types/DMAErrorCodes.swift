@@ -189,8 +189,9 @@ extension DMAError.Code {
             facts(2, "the end of peripheral @", "no transaction that names it", "take its completions first, or terminate")
         case .kernelRefused:
             facts(
-                nil, "a ring, an event or a file of the kernel", "what errno says",
-                "what errno wants: ulimit -n or -l, permission for the file, or /proc/sys/kernel/io_uring_disabled at 0")
+                nil, "a system call, a ring, an event or a file of the kernel", "what errno says",
+                "what errno wants: ulimit -n or -l, access to the file, sysctl kernel.io_uring_disabled=0, or a seccomp profile"
+            )
         case .needsPipe:
             facts(
                 3, "bytes from peripheral @ to peripheral % without this process's memory",
@@ -209,7 +210,9 @@ extension DMAError.Code {
                 29, "an engine whose addresses are those of domain @ (0: this process's own)", "domain %",
                 "use the domain that the engine was opened with; an engine on CPU addresses wants a domain without translation")
         case .foreignSettings:
-            facts(2, "settings of another engine", "those of the engine's own Settings type", "see the documentation of the engine")
+            facts(
+                2, "settings of another engine", "those of the engine's own Settings type",
+                "see the documentation of the engine")
         case .unknownCookie:
             facts(8, "cookie @", "cookies up to % were given out", "ask with a cookie that submit returned")
         case .badShare:

@@ -46,6 +46,43 @@ struct ControlTests {
         #expect(!unknown)
     }
 
+    @Test("cancellations that nobody takes leave what is queued as it is", arguments: Carrying.allCases)
+    func flood(_ carrying: Carrying) throws {
+        let scratch = try Scratch(Scratch.memory)
+        scratch.fill((0..<64).map { UInt8($0) })
+        var channel = try Channel<IOUringEngine, Freight>.make(carrying.configuration(depth: 4))
+        let number = try channel.attach(PeripheralFile(scratch.descriptor))
+        try channel.pause()
+        // Two plain reads stand in the ring of 16 entries, and are not issued. In the pause nothing is submitted.
+        var cookies: [Cookie] = []
+        for position in [0, 32] as [UInt64] {
+            let read = DMACore.Operation.fromPeripheral(0..<1, at: PeripheralPlace(number: number, position: position))
+            cookies.append(try channel.submit(read, try freight([[7, 7, 7, 7]], .fromDevice)).get())
+        }
+        for _ in 0..<100 {
+            let isKnown = unsafe channel.withUnsafeEngine { $0.cancel(tag: UInt32(truncatingIfNeeded: cookies[0].rawValue)) }
+            #expect(isKnown)
+        }
+        try channel.resume()
+        let limit = Deadline.after(milliseconds: 20)
+        while Deadline.now < limit { channel.poll() }
+        for cookie in cookies {
+            let status = try channel.status(of: cookie)
+            #expect(status == .queued, "ran before it was issued")
+        }
+        channel.issuePending()
+        for (cookie, expected) in zip(cookies, [[0, 1, 2, 3], [32, 33, 34, 35]] as [[UInt8]]) {
+            let limit = Deadline.after(milliseconds: 10_000)
+            var taken = try channel.take(cookie)
+            while taken == nil, Deadline.now < limit { taken = try channel.take(cookie) }
+            guard let finished = taken.take() else { throw Late() }
+            let got = try bytes(finished.cargo)
+            #expect(finished.status == .complete && got == expected)
+        }
+        let statistics = unsafe channel.withUnsafeEngine { $0.statistics }
+        #expect(statistics.unknownCompletions == 0)
+    }
+
     @Test("all of a file is given up, and the file can go", arguments: Carrying.allCases)
     func file(_ carrying: Carrying) throws {
         let ends = StreamTests.ends(socket: true)

@@ -60,7 +60,9 @@ private struct SluggishEngine: ~Copyable, Engine {
     }
 
     var capabilities: Capabilities { base.capabilities }
-    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult { unsafe base.enqueue(descriptor, tag: tag) }
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        unsafe base.enqueue(descriptor, tag: tag)
+    }
     mutating func issuePending() { base.issuePending() }
     mutating func next() -> Completion? {
         looks += 1

@@ -13,7 +13,8 @@ extension Bench where E: ~Copyable {
         close(channel)
         guard work.place != .issuePending else { return }
         seek(underWayAtTermination)
-        try repeatedly(max(min(suite.iterations, 4), 2), untilMet: underWayAtTermination) { number, work, channel throws(DMAError) in
+        try repeatedly(max(min(suite.iterations, 4), 2), untilMet: underWayAtTermination) {
+            number, work, channel throws(DMAError) in
             let cookies = try submit(work, on: &channel)
             channel.issuePending()
             // Looking moves engines that work in the poll: every other time nobody looks.
@@ -90,7 +91,8 @@ extension Bench where E: ~Copyable {
         guard let work = try work() else { return skip(lacksWriting) }
         guard work.place != .issuePending else { return skip(worksAtOnce) }
         seek(underWayAtTermination)
-        try repeatedly(max(min(suite.iterations, 5), 3), untilMet: underWayAtTermination) { number, work, channel throws(DMAError) in
+        try repeatedly(max(min(suite.iterations, 5), 3), untilMet: underWayAtTermination) {
+            number, work, channel throws(DMAError) in
             let base = suite.domain.statistics
             let cookies = try submit(work, on: &channel)
             channel.issuePending()
@@ -149,7 +151,8 @@ extension Bench where E: ~Copyable {
         let unfinished = "a transaction that was unfinished on a paused channel"
         let most = max(min(64, capabilities.depth - 1), 1)
         if work.place != .issuePending { seek(unfinished) }
-        try repeatedly(max(min(suite.iterations, 5), 3), untilMet: unfinished, in: most) { number, work, channel throws(DMAError) in
+        try repeatedly(max(min(suite.iterations, 5), 3), untilMet: unfinished, in: most) {
+            number, work, channel throws(DMAError) in
             var cookies = try submit(work, on: &channel)
             channel.issuePending()
             if number % 2 == 1 { for _ in 0..<random.int(0...10) { channel.poll() } }

@@ -9,7 +9,7 @@ internal import DMACore
 /// out instead of damaging the process.
 @safe
 final class Arena: Sendable {
-    /// Given to engines in slices, each used by one transaction at a time; the arena itself only hands out addresses.
+    // SAFETY: immutable. Slices of the memory are given to engines, each used by one transaction at a time.
     private nonisolated(unsafe) let base: UnsafeMutableRawPointer
     let count: Int
 
@@ -30,7 +30,7 @@ final class Arena: Sendable {
     func mapped(
         _ image: [UInt8], at offset: Int, direction: Direction, for domain: Domain
     ) throws(DMAError) -> MappedBuffer? {
-        guard offset >= 0, image.count > 0, offset + image.count <= count else { return nil }
+        guard offset >= 0, offset <= count, image.count > 0, image.count <= count - offset else { return nil }
         // SAFETY: inside the allocation by the guard; `onRelease` holds the arena until neither CPU nor device reaches the bytes.
         let bytes = unsafe UnsafeMutableRawBufferPointer(start: base + offset, count: image.count)
         var buffer = unsafe try Buffer(importing: bytes) { [self] in withExtendedLifetime(self) {} }

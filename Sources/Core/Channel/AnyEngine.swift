@@ -214,6 +214,7 @@ final class TypedEngineTable<E: Engine & ~Copyable>: EngineTable {
     /// Owns `engine`, which is initialized, and `memory`, in which it lies.
     @usableFromInline @unsafe
     init(_ engine: UnsafeMutablePointer<E>, _ memory: UnsafeMutableRawPointer) {
+        // SAFETY: the caller hands over both pointers, and this object's end alone frees what they lead to.
         unsafe self.engine = engine
         unsafe self.memory = memory
         super.init()

@@ -329,8 +329,10 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             sequence = nextSequence &+ ((UInt64(truncatingIfNeeded: slot) &- nextSequence) & limits.indexMask)
         }
         guard keepsOrder ? table.sequence(slot) == SlotRecord.idle : freeIndex != 0,
-            table.ready.contains(OperationSet(operation.kind)), operation.kind.isPlain,
-            operation.flags.isSubset(of: limits.plainFlags), let descriptor = resolve(operation, cargo, slot: slot)
+            table.ready.contains(OperationSet(operation.kind)), operation.flags.isSubset(of: limits.plainFlags),
+            let descriptor =
+                operation.kind.isPlain
+                ? resolve(operation, cargo, slot: slot) : resolveList(operation, cargo, slot: slot)
         else {
             if isFull() { return .refused(DMAError(.queueFull, limit: UInt64(truncatingIfNeeded: traits.depth)), cargo) }
             // The fields one by one: passed whole, the fast path would have to build the value in memory.
@@ -365,6 +367,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     @inlinable @inline(__always)
     mutating func accept(_ cargo: consuming C, slot: Int, sequence: UInt64, count: UInt64, asksInterrupt: Bool) -> Cookie {
+        // SAFETY: the callers took the slot from the free ones, in which no cargo is initialized; it stays so until the cargo is
+        // moved out.
         nextSequence = sequence &+ 1
         if !keepsOrder { freeIndex &+= 1 }
         table.setSequence(slot, sequence)
@@ -381,10 +385,10 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         engine.issuePending()
     }
 
-    /// `issuePending`, off the fast path: in a child process the device is the parent's.
+    /// `issuePending`, off the fast path: in a child process the device is the parent's, and what was terminated is never started.
     @usableFromInline @inline(never)
     mutating func issueSlowly() {
-        guard !isForked else { return }
+        guard !isForked, state != .terminating, state != .gone else { return }
         issuedEnd = nextSequence
         engine.issuePending()
     }
@@ -392,47 +396,65 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// The next finished transaction with its cargo, or nil. Never waits.
     @inlinable @inline(__always)
     public mutating func next() -> Finished<C>? {
-        let place: UnsafeMutablePointer<C>
-        var sequence: UInt64
-        var value: UInt64 = 0
-        var ending = Ending.plain
-        fast: do {
-            let found: Int
-            guard table.isSteady else {
-                found = nextSlowly()
-                guard found >= 0 else { return nil }
-                unsafe place = table.cargo(found)
-                (sequence, value, ending) = (handed.sequence, handed.value, handed.ending)
-                break fast
-            }
-            guard let completion = engine.next() else { return nil }
-            // Slots are a power of two, so that no tag leads outside the table. An idle slot's sequence is never issued.
-            let slot = Int(truncatingIfNeeded: UInt64(completion.tag) & limits.indexMask)
-            sequence = table.sequence(slot)
-            value = completion.value
-            // A tag with more bits than the engine has is foreign too.
-            if (sequence & limits.tagMask) == UInt64(completion.tag), !keepsOrder || sequence == expectedSequence,
-                sequence < issuedEnd, completion.isPlain
-            {
-                if keepsOrder { expectedSequence = sequence &+ 1 } else { release(slot) }
-                // SAFETY: the slot's sequence was issued and is idle from here on, so that its cargo is moved out once.
-                unsafe place = table.cargo(slot)
-                table.setSequence(slot, SlotRecord.idle)
-                break fast
-            }
-            found = nextChecked(
-                completion.tag, completion.status, completion.isPeriod, completion.deviceStatus, completion.residue,
-                completion.value)
+        guard table.isSteady else {
+            let found = nextSlowly()
+            return found >= 0 ? takeHanded(found) : nil
+        }
+        return nextSteadily()
+    }
+
+    /// `next`, where completions are taken as they come.
+    @inlinable @inline(__always)
+    mutating func nextSteadily() -> Finished<C>? {
+        guard let completion = engine.next() else { return nil }
+        guard isExpected(completion) else {
             // Off the fast path the answer is a slot's number and what stands in `handed`: returned whole, it would have to be
             // built in memory on the fast path too.
-            guard found >= 0 else { return nil }
-            unsafe place = table.cargo(found)
-            (sequence, value, ending) = (handed.sequence, handed.value, handed.ending)
+            let found = nextChecked(
+                completion.tag, completion.status, completion.isPeriod, completion.deviceStatus, completion.residue,
+                completion.value)
+            return found >= 0 ? takeHanded(found) : nil
         }
-        // SAFETY: the slot's cargo was initialized by `accept` and is moved out once, here.
+        return takeExpected(completion)
+    }
+
+    /// The cookie of the transaction in the slot that a completion's tag names: slots are a power of two, so that no tag leads outside the
+    /// table.
+    @inlinable @inline(__always)
+    func sequence(of completion: Completion) -> UInt64 {
+        table.sequence(Int(truncatingIfNeeded: UInt64(completion.tag) & limits.indexMask))
+    }
+
+    /// Whether a completion is plain, and that of a transaction which was issued and may complete now.
+    @inlinable @inline(__always)
+    func isExpected(_ completion: Completion) -> Bool {
+        let sequence = sequence(of: completion)
+        // A tag with more bits than the engine has is foreign too. An idle slot's sequence is never issued.
+        return (sequence & limits.tagMask) == UInt64(completion.tag) && (!keepsOrder || sequence == expectedSequence)
+            && sequence < issuedEnd && completion.isPlain
+    }
+
+    /// Hands out the transaction of an expected completion.
+    @inlinable @inline(__always)
+    mutating func takeExpected(_ completion: Completion) -> Finished<C> {
+        let slot = Int(truncatingIfNeeded: UInt64(completion.tag) & limits.indexMask)
+        let sequence = table.sequence(slot)
+        if keepsOrder { expectedSequence = sequence &+ 1 } else { release(slot) }
+        table.setSequence(slot, SlotRecord.idle)
+        // SAFETY: the slot's sequence was issued and is idle from here on, so that its cargo, which `accept` has initialized, is moved out
+        // once.
         return Finished(
-            cookie: Cookie(sequence), status: ending.status, residue: ending.residue, value: value,
-            deviceStatus: ending.deviceStatus, lateness: ending.lateness, cargo: unsafe place.move())
+            cookie: Cookie(sequence), status: .complete, residue: 0, value: completion.value, deviceStatus: 0, lateness: 0,
+            cargo: unsafe table.cargo(slot).move())
+    }
+
+    /// Moves out the cargo of a slot that a slow path has prepared in `handed`.
+    @inlinable @inline(__always)
+    mutating func takeHanded(_ slot: Int) -> Finished<C> {
+        // SAFETY: the slow path answers slots whose cargo is initialized, and has taken them out of use.
+        Finished(
+            cookie: Cookie(handed.sequence), status: handed.ending.status, residue: handed.ending.residue, value: handed.value,
+            deviceStatus: handed.ending.deviceStatus, lateness: handed.ending.lateness, cargo: unsafe table.cargo(slot).move())
     }
 
     /// Puts a slot back on the list of free ones.

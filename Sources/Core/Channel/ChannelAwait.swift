@@ -16,9 +16,11 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     @inlinable @inline(__always)
     public mutating func finished(_ cookie: Cookie) async throws(DMAError) -> Finished<C> {
         // The steady case: it is the next completion, and it is there.
-        if table.isSteady, let finished = next() {
-            if finished.cookie == cookie { return finished }
-            putBack(finished)
+        if table.isSteady, let completion = engine.next() {
+            if isExpected(completion), sequence(of: completion) == cookie.rawValue { return takeExpected(completion) }
+            settleChecked(
+                completion.tag, completion.status, completion.isPeriod, completion.deviceStatus, completion.residue,
+                completion.value)
         }
         return try await finishedLater(cookie)
     }
@@ -58,6 +60,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                         await Task.yield()
                     } else {
                         // Not through a function of the line's own: each one on the way costs two changes of executor.
+                        // SAFETY: nobody else has the continuation, and the line resumes it exactly once: at once where there was an
+                        // interrupt since `seen`, otherwise with the next one or by `wake`. The task that waits holds the line meanwhile.
                         unsafe await withUnsafeContinuation { continuation in
                             unsafe line.suspend(waiter, continuation, after: seen)
                         }
@@ -130,6 +134,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                         continue
                     }
                     // Not through a function of the line's own: each one on the way costs two changes of executor.
+                    // SAFETY: as in `finishedLater`: the line resumes the continuation exactly once.
                     unsafe await withUnsafeContinuation { continuation in
                         unsafe line.suspend(waiter, continuation, after: seen)
                     }

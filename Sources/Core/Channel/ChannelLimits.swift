@@ -102,6 +102,9 @@ struct SlotArena {
     static var segmentCeiling: Int { 4096 }
 
     init(_ capabilities: Capabilities, slots: Int) {
+        // SAFETY: the sizes are products of the slots, at most 32,768, and of strides with a ceiling, so that none overflows. Only
+        // words are kept in what is allocated: segments, descriptors and operations are trivial, and each is written before it is
+        // read. `deallocate`, which the owning channel calls once, frees it.
         let several: OperationSet = [.xor, .xorValidate, .pq, .pqValidate, .scatterGather, .peripheral]
         if capabilities.operations.isDisjoint(with: several) {
             unsafe segments = nil
@@ -126,6 +129,7 @@ struct SlotArena {
     /// A slot's metadata, wiped: the last descriptor's is not readable after its lifetime (rule 28).
     @usableFromInline @inline(never)
     func freshMetadata(_ slot: Int) -> UnsafeMutableRawPointer? {
+        // SAFETY: callers pass numbers of slots, for each of which the area has a stride; the area lives until `deallocate`.
         guard let area = unsafe metadata else { return nil }
         let place = unsafe area + slot &* SlotArena.metadataStride
         unsafe place.initializeMemory(as: UInt8.self, repeating: 0, count: SlotArena.metadataStride)
@@ -133,6 +137,8 @@ struct SlotArena {
     }
 
     func deallocate() {
+        // SAFETY: the channel calls this once, at its end, when the engine has stopped and reads no operands any more; where it has
+        // not stopped, the quarantine calls it. The elements are trivial.
         unsafe segments?.deallocate()
         unsafe metadata?.deallocate()
         unsafe descriptors.deallocate()

@@ -10,6 +10,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// - Returns: refused with `notReusable` where it was submitted without `DescriptorFlags.reuse`, or its descriptor was
     ///   reclaimed since because the queue was full.
     public mutating func resubmit(_ finished: consuming Finished<C>) -> Submission<C> {
+        // SAFETY: `takeReserved` returns numbers of slots, and an operation was written there when this one was submitted for
+        // reuse.
         guard let slot = takeReserved(finished.cookie) else {
             return .refused(DMAError(.notReusable), finished.takeCargo())
         }
@@ -25,6 +27,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     }
 
     mutating func reserve(_ slot: Int) {
+        // SAFETY: callers pass numbers of slots, and `records` has one for each; a slot is in one list at a time.
         unsafe records[slot].isDone = false
         unsafe records[slot].isReserved = true
         unsafe reserved.append(slot, records)
@@ -32,6 +35,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// Takes the slot that is kept for a transaction to run again out of the list, or answers nil where none is.
     mutating func takeReserved(_ cookie: Cookie) -> Int? {
+        // SAFETY: the mask makes it a slot's number, and `records` has one for each.
         let slot = Int(truncatingIfNeeded: cookie.rawValue & limits.indexMask)
         guard table.sequence(slot) == cookie.rawValue, unsafe reserved.remove(slot, records) else { return nil }
         return slot
@@ -46,6 +50,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// Takes back the descriptor that has waited longest to be used again. False where none waits.
     @usableFromInline
     mutating func reclaimReserved() -> Bool {
+        // SAFETY: the list holds numbers of slots, and `records` has one for each.
         guard let slot = unsafe reserved.popFirst(records) else { return false }
         free(slot)
         return true
@@ -61,6 +66,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     ///   - metadata: at most the capabilities' `metadataCount` bytes.
     /// - Returns: refused with `noMetadata` where the channel has none, or not as much.
     public mutating func submit(_ operation: Operation, _ cargo: consuming C, metadata: RawSpan) -> Submission<C> {
+        // SAFETY: `find` returns a slot's number, for which the area has a stride of 64 bytes; `metadata` has at most
+        // `metadataCount` bytes, which the limits hold to the stride, and the index stays below its count.
         guard metadata.byteCount > 0, metadata.byteCount <= traits.metadataCount, let area = unsafe arena.metadata else {
             return .refused(
                 DMAError(.noMetadata, asked: UInt64(metadata.byteCount), limit: UInt64(traits.metadataCount)), cargo)
@@ -88,6 +95,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     public mutating func withMetadata<R: ~Copyable>(of cookie: Cookie, _ body: (inout MutableRawSpan) -> R) throws(DMAError)
         -> R
     {
+        // SAFETY: `find` returns a slot's number, for which the area has a stride, and `metadataCount` is no more than that. The
+        // span does not leave `body`, in which this channel is not accessible, and the engine does not have these bytes: the guard
+        // has made sure.
         guard traits.metadataCount > 0, let area = unsafe arena.metadata else { throw DMAError(.noMetadata) }
         poll()
         let slot = try find(cookie)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import DMAEngineKit
+public import DMAEngineKit
 
 // Which slots of a channel are free, and which transactions are under way.
 
@@ -13,7 +13,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     }
 
     /// Whether the channel is on its fast path, and no slot is free. A refusal for want of room is so no dearer than an acceptance.
-    @usableFromInline @inline(never)
+    @inlinable @inline(never)
     mutating func isFull() -> Bool {
         guard !table.ready.isEmpty, reserved.isEmpty else { return false }
         guard keepsOrder else { return freeIndex == 0 }

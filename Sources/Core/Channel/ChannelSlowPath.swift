@@ -83,14 +83,23 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     mutating func nextChecked(
         _ tag: UInt32, _ status: UInt8, _ isPeriod: Bool, _ deviceStatus: UInt32, _ residue: UInt64, _ value: UInt64
     ) -> Int {
-        var completion = Completion(tag: tag, deviceStatus: deviceStatus, isPeriod: isPeriod, residue: residue, value: value)
-        completion.status = status
-        settle(completion)
+        settleChecked(tag, status, isPeriod, deviceStatus, residue, value)
         if done.isEmpty { poll() }
         return takeFirst()
     }
 
+    /// `settle`, given a completion's fields one by one.
+    @usableFromInline @inline(never)
+    mutating func settleChecked(
+        _ tag: UInt32, _ status: UInt8, _ isPeriod: Bool, _ deviceStatus: UInt32, _ residue: UInt64, _ value: UInt64
+    ) {
+        var completion = Completion(tag: tag, deviceStatus: deviceStatus, isPeriod: isPeriod, residue: residue, value: value)
+        completion.status = status
+        settle(completion)
+    }
+
     mutating func takeFirst() -> Int {
+        // SAFETY: the list holds numbers of slots, and `records` has one for each.
         guard let slot = unsafe done.popFirst(records) else { return -1 }
         prepareHandOut(slot)
         return slot
@@ -114,10 +123,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     mutating func handOut(_ slot: Int) -> Finished<C> {
         prepareHandOut(slot)
-        // SAFETY: the slot was in the list of finished ones, whose cargo is initialized; it has left the list, so that it is moved once.
-        return Finished(
-            cookie: Cookie(handed.sequence), status: handed.ending.status, residue: handed.ending.residue, value: handed.value,
-            deviceStatus: handed.ending.deviceStatus, lateness: handed.ending.lateness, cargo: unsafe table.cargo(slot).move())
+        return takeHanded(slot)
     }
 
     /// One record less has to be looked at.

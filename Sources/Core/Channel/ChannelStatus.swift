@@ -9,6 +9,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     ///
     /// - Throws: `staleCookie` for one that was never given out, or whose completion was taken.
     public mutating func status(of cookie: Cookie) throws(DMAError) -> TransactionStatus {
+        // SAFETY: `find` returns a slot's number, and `records` has one for each.
         poll()
         let slot = try find(cookie)
         if unsafe records[slot].isDone { return unsafe records[slot].status }
@@ -21,6 +22,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     ///
     /// - Throws: `staleCookie`.
     public mutating func residue(of cookie: Cookie) throws(DMAError) -> UInt64 {
+        // SAFETY: as above: `find` returns a slot's number.
         poll()
         let slot = try find(cookie)
         if unsafe records[slot].isDone { return unsafe records[slot].residue }
@@ -34,6 +36,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     ///
     /// - Throws: `staleCookie`.
     public mutating func take(_ cookie: Cookie) throws(DMAError) -> Finished<C>? {
+        // SAFETY: as above; `done` holds numbers of slots.
         poll()
         let slot = try find(cookie)
         guard unsafe records[slot].isDone, unsafe done.remove(slot, records) else { return nil }
@@ -52,6 +55,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// The slot of a transaction that is not yet taken.
     mutating func find(_ cookie: Cookie) throws(DMAError) -> Int {
+        // SAFETY: the mask makes it a slot's number, for which there are an entry in the table and a record.
         let slot = Int(cookie.rawValue & limits.indexMask)
         if unsafe table.sequence(slot) == cookie.rawValue && !records[slot].isReserved { return slot }
         throw DMAError(
@@ -61,6 +65,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// States by when a submitted transaction is to be complete.
     @usableFromInline
     mutating func setDeadline(_ deadline: Deadline, of cookie: Cookie) {
+        // SAFETY: as above: `find` returns a slot's number.
         guard let slot = try? find(cookie) else { return }
         unsafe records[slot].deadline = deadline.nanoseconds
         recordedCount += 1
@@ -69,6 +74,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// A transaction whose deadline has passed while it is still under way, each reported once: which, and what it has not moved.
     public mutating func nextLate() -> LateTransaction? {
+        // SAFETY: the loop counts up to the number of slots, and `records` has one for each.
         guard recordedCount > 0 else { return nil }
         poll()
         let now = Deadline.now.nanoseconds

@@ -156,6 +156,7 @@ extension Operation {
         sources: Range<UInt16>, p: UInt16, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0, count: UInt64 = .max,
         coefficients: Coefficients = .raid6, flags: DescriptorFlags = []
     ) -> Operation {
+        // SAFETY: both types are 32 bytes of which every bit pattern is valid.
         Operation(
             .pq, source: Places(sources), destination: Places(first: p, count: 2), sourceOffset: sourceOffset,
             destinationOffset: destinationOffset, count: count,
@@ -169,6 +170,7 @@ extension Operation {
         sources: Range<UInt16>, p: UInt16, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0, count: UInt64 = .max,
         coefficients: Coefficients = .raid6, flags: DescriptorFlags = []
     ) -> Operation {
+        // SAFETY: as above: both types are 32 bytes of which every bit pattern is valid.
         Operation(
             .pqValidate, source: Places(sources), destination: Places(first: p, count: 2), sourceOffset: sourceOffset,
             destinationOffset: destinationOffset, count: count,

@@ -195,6 +195,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     mutating func resolveParity(
         _ operation: Operation, _ cargo: borrowing C, slot: Int, into descriptor: inout Descriptor
     ) throws(DMAError) {
+        // SAFETY: callers pass numbers of slots, and a slot has `segmentStride` segments. Two fewer hold the sources: the
+        // destinations of a parity operation, one or two as its functions make it and nobody can change, follow them. A place is
+        // read only after it was written.
         let sources = Int(operation.sourceCount)
         let continues = operation.flags.contains(.continue) ? 1 : 0
         guard sources >= 1, sources + continues <= limits.maximumSources else {
@@ -238,6 +241,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     mutating func resolveScatter(
         _ operation: Operation, _ cargo: borrowing C, slot: Int, into descriptor: inout Descriptor
     ) throws(DMAError) {
+        // SAFETY: callers pass numbers of slots, and a slot has `segmentStride` segments, which hold both sides. `gather` has
+        // written all that is read here.
         let sources = Int(operation.sourceCount)
         let destinations = Int(operation.destinationCount)
         guard sources + destinations <= min(limits.maximumSegments, arena.segmentStride),
@@ -291,6 +296,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         _ cargo: borrowing C, first: Int, number: Int, offset: UInt64, count: UInt64, _ access: DeviceAccess,
         into list: UnsafeMutablePointer<Segment>
     ) throws(DMAError) -> UInt64 {
+        // SAFETY: the caller's list has room for `number` segments, and the index stays below that.
         var sum: UInt64 = 0
         for index in 0..<number {
             let region = cargo.region(at: first + index).words

@@ -3,7 +3,7 @@
 /// A queue of slots, linked through their records: no allocation, and a slot can be taken out of the middle.
 @usableFromInline @frozen
 struct SlotList {
-    static var none: UInt32 { .max }
+    @inlinable static var none: UInt32 { .max }
     @usableFromInline var first: UInt32
     @usableFromInline var last: UInt32
 
@@ -12,9 +12,11 @@ struct SlotList {
         last = SlotList.none
     }
 
-    var isEmpty: Bool { first == SlotList.none }
+    @inlinable var isEmpty: Bool { first == SlotList.none }
 
     mutating func append(_ slot: Int, _ records: UnsafeMutablePointer<SlotRecord>) {
+        // SAFETY: `records` has an entry for each slot; the caller passes a slot's number, and `last` is one where the list is not
+        // empty.
         let slot = UInt32(truncatingIfNeeded: slot)
         unsafe records[Int(slot)].link = SlotList.none
         if isEmpty { first = slot } else { unsafe records[Int(last)].link = slot }
@@ -22,6 +24,7 @@ struct SlotList {
     }
 
     mutating func popFirst(_ records: UnsafeMutablePointer<SlotRecord>) -> Int? {
+        // SAFETY: where the list is not empty, `first` is a slot's number, and `records` has an entry for each.
         guard !isEmpty else { return nil }
         let slot = Int(first)
         first = unsafe records[slot].link
@@ -31,6 +34,8 @@ struct SlotList {
 
     /// Takes a slot out, wherever it stands. False where it is not in the list.
     mutating func remove(_ wanted: Int, _ records: UnsafeMutablePointer<SlotRecord>) -> Bool {
+        // SAFETY: each link is a slot's number or none, since `append` alone adds to the list, and `records` has an entry for each
+        // slot.
         var before = SlotList.none
         var slot = first
         while slot != SlotList.none {

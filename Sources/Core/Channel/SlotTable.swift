@@ -59,12 +59,15 @@ struct SlotTable<C: Cargo & ~Copyable> {
     /// Place `index` of the list of free slots, from minus the number of slots to -1. At 0 there is a word of the header, which may be read.
     @unsafe @inlinable @inline(__always)
     func free(_ index: Int) -> UnsafeMutablePointer<UInt32> {
+        // SAFETY: for an index in these bounds the place is inside the list or the header, which both lie in the allocation before
+        // `base` and are aligned for the word. The caller vouches for the index.
         unsafe (base - SlotTable.headerSize).assumingMemoryBound(to: UInt32.self) + index
     }
 
     /// What `submit` takes on the fast path: every operation of the engine, or none.
     @inlinable @inline(__always)
     var ready: OperationSet {
+        // SAFETY: the word is the header's, in the allocation before `base`, and aligned.
         get { OperationSet(rawValue: unsafe base.load(fromByteOffset: -8, as: UInt32.self)) }
         nonmutating set { unsafe base.storeBytes(of: newValue.rawValue, toByteOffset: -8, as: UInt32.self) }
     }
@@ -72,11 +75,13 @@ struct SlotTable<C: Cargo & ~Copyable> {
     /// Whether completions are taken as they come, and the process is the one that made the channel.
     @inlinable @inline(__always)
     var isSteady: Bool {
+        // SAFETY: as above: a word of the header.
         get { unsafe base.load(fromByteOffset: -4, as: UInt32.self) != 0 }
         nonmutating set { unsafe base.storeBytes(of: newValue ? 1 : 0, toByteOffset: -4, as: UInt32.self) }
     }
 
     /// The cookie of the transaction that has the slot, or `SlotRecord.idle`.
+    // SAFETY: each slot begins with this word; callers pass numbers of slots, as is said of the whole table.
     @inlinable @inline(__always)
     func sequence(_ slot: Int) -> UInt64 { unsafe base.load(fromByteOffset: slot &* SlotTable.stride, as: UInt64.self) }
     @inlinable @inline(__always)
@@ -85,6 +90,7 @@ struct SlotTable<C: Cargo & ~Copyable> {
     }
 
     /// Bytes that the transaction moves: 63 bits, and above them whether it asked for an interrupt.
+    // SAFETY: as for `sequence`: the second word of a slot.
     @inlinable @inline(__always)
     func count(_ slot: Int) -> UInt64 { word(slot) & ~SlotTable.interruptBit }
     @inlinable @inline(__always)
@@ -95,6 +101,7 @@ struct SlotTable<C: Cargo & ~Copyable> {
         unsafe base.storeBytes(of: word, toByteOffset: slot &* SlotTable.stride &+ 8, as: UInt64.self)
     }
 
+    // SAFETY: as for `sequence`: the second word of a slot.
     @inlinable @inline(__always)
     static var interruptBit: UInt64 { 1 << 63 }
     @inlinable @inline(__always)

@@ -14,6 +14,8 @@ public struct MappedBuffer: ~Copyable, Cargo {
     @usableFromInline let mapping: Mapping
 
     init(_ mapping: Mapping) {
+        // SAFETY: `mapping` owns the words and does not change or move them; this value owns `mapping` for as long as it has the
+        // pointer.
         unsafe regions = UnsafePointer(mapping.regions)
         regionCount = mapping.core.regions.count
         self.mapping = mapping
@@ -63,6 +65,8 @@ public struct MappedBuffer: ~Copyable, Cargo {
     public borrowing func withCPUAccess<R: ~Copyable>(
         _ range: Range<Int>? = nil, _ body: (RawSpan) throws(DMAError) -> R
     ) throws(DMAError) -> R {
+        // SAFETY: the bytes are valid in `body`, for which `withReadAccess` keeps the mapping alive and the device's writes
+        // synchronized; a span is not escapable.
         try unsafe mapping.withReadAccess(entry: 0, range ?? 0..<count) { bytes throws(DMAError) in
             try body(unsafe RawSpan(_unsafeBytes: bytes))
         }
@@ -76,6 +80,7 @@ public struct MappedBuffer: ~Copyable, Cargo {
     public mutating func withMutableCPUAccess<R: ~Copyable>(
         _ range: Range<Int>? = nil, _ body: (inout MutableRawSpan) throws(DMAError) -> R
     ) throws(DMAError) -> R {
+        // SAFETY: as above; the exclusive access to `self` is the exclusive access to what the CPU can reach of its memory.
         let range = range ?? 0..<count
         return try unsafe mapping.withWriteAccess(entry: 0, range) { bytes throws(DMAError) in
             var span = unsafe MutableRawSpan(_unsafeBytes: bytes)

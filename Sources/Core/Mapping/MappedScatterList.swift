@@ -15,6 +15,8 @@ public struct MappedScatterList: ~Copyable, Cargo {
     public let entries: [ScatterList.Entry]
 
     init(_ mapping: Mapping, _ memories: [Memory], _ entries: [ScatterList.Entry]) {
+        // SAFETY: `mapping` owns the words and does not change or move them; this value owns `mapping` for as long as it has the
+        // pointer.
         unsafe regions = UnsafePointer(mapping.regions)
         regionCount = mapping.core.regions.count
         self.mapping = mapping
@@ -59,6 +61,8 @@ public struct MappedScatterList: ~Copyable, Cargo {
     public borrowing func withCPUAccess<R: ~Copyable>(
         entry: Int, _ range: Range<Int>? = nil, _ body: (RawSpan) throws(DMAError) -> R
     ) throws(DMAError) -> R {
+        // SAFETY: the bytes are valid in `body`, for which `withReadAccess` keeps the mapping alive; `memories` keep what the
+        // entries name. A span is not escapable.
         let range = range ?? whole(entry)
         return try unsafe mapping.withReadAccess(entry: entry, range) { bytes throws(DMAError) in
             try body(unsafe RawSpan(_unsafeBytes: bytes))
@@ -72,6 +76,7 @@ public struct MappedScatterList: ~Copyable, Cargo {
     public mutating func withMutableCPUAccess<R: ~Copyable>(
         entry: Int, _ range: Range<Int>? = nil, _ body: (inout MutableRawSpan) throws(DMAError) -> R
     ) throws(DMAError) -> R {
+        // SAFETY: as above; the exclusive access to `self` is the exclusive access to what the CPU can reach of its memory.
         let range = range ?? whole(entry)
         return try unsafe mapping.withWriteAccess(entry: entry, range) { bytes throws(DMAError) in
             var span = unsafe MutableRawSpan(_unsafeBytes: bytes)

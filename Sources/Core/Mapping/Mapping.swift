@@ -16,6 +16,7 @@ final class Mapping: @unchecked Sendable {
     private(set) var isQuarantined = false
 
     init(_ core: MappingCore, in domain: Domain) {
+        // SAFETY: as many words are allocated as are initialized; `deinit` alone frees them.
         self.core = core
         self.domain = domain
         unsafe regions = UnsafeMutablePointer<RegionWords>.allocate(capacity: core.regions.count)
@@ -23,6 +24,8 @@ final class Mapping: @unchecked Sendable {
     }
 
     deinit {
+        // SAFETY: an object ends once, and the values that have the pointer own the object. Regions are trivial, so that giving
+        // back the memory is all there is to do.
         // Regions are trivial, so that giving back the memory is all there is to do.
         unsafe regions.deallocate()
         if hasEnded { return }

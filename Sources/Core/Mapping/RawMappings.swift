@@ -35,6 +35,7 @@ extension Domain {
     public func unsafeMap(
         address: UnsafeMutableRawPointer, count: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) -> IOVA {
+        // SAFETY: by the contract of this function the memory stays valid until it is unmapped, which is what `rawMemory` asks for.
         let buffer = try unsafe rawMemory(address, count)
         return try mapRaw(.single, [buffer], direction, Origin(file: file, line: line), isChecked: true)[0].start
     }
@@ -45,6 +46,7 @@ extension Domain {
     public func unsafeMapUnchecked(
         address: UnsafeMutableRawPointer, count: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) -> IOVA {
+        // SAFETY: as above: the caller vouches for the memory until it is unmapped.
         do throws(DMAError) {
             let buffer = try unsafe rawMemory(address, count)
             return try mapRaw(.single, [buffer], direction, Origin(file: file, line: line), isChecked: false)[0].start
@@ -98,6 +100,7 @@ extension Domain {
     public func unsafeMapList(
         _ list: [UnsafeMutableRawBufferPointer], direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) -> [MappedRange] {
+        // SAFETY: as above, for each entry; the index is one of the list's.
         let call = Origin(file: file, line: line)
         try inspectList(
             unsafe list.map { UInt64($0.count) }, unsafe list.map { UInt64(UInt(bitPattern: $0.baseAddress)) }, call)
@@ -153,6 +156,8 @@ extension Domain {
 
     @unsafe
     private func rawMemory(_ address: UnsafeMutableRawPointer?, _ count: Int) throws(DMAError) -> Memory {
+        // SAFETY: the callers' own contract: the memory stays valid until it is unmapped. A count that is negative, or without
+        // memory, was refused or is 0.
         guard count >= 0 else { throw DMAError(.sizeOverflow, asked: UInt64(UInt(bitPattern: count)), limit: 1 << 47) }
         return try unsafe Memory(
             unsafeImporting: UnsafeMutableRawBufferPointer(start: address, count: address == nil ? 0 : count), onRelease: nil)

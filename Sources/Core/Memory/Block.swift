@@ -50,6 +50,7 @@ public struct Block: ~Copyable, Cargo {
     }
 
     /// Bytes.
+    // SAFETY: the header lives as long as a block is leased, and its size is never changed.
     @inlinable
     public var count: Int { unsafe Int(truncatingIfNeeded: header.pointee.blockSize) }
 

@@ -45,6 +45,7 @@ public struct Buffer: ~Copyable, Sendable {
     public init(
         importing bytes: UnsafeMutableRawBufferPointer, onRelease: (@Sendable () -> Void)? = nil
     ) throws(DMAError) {
+        // SAFETY: by the contract of this function the bytes stay valid until `onRelease` is called.
         memory = unsafe try Memory(unsafeImporting: bytes, onRelease: onRelease)
     }
 
@@ -61,6 +62,7 @@ public struct Buffer: ~Copyable, Sendable {
 
     /// The bytes, to read.
     public var bytes: RawSpan {
+        // SAFETY: the memory lives as long as `self`, which owns it, and has as many bytes; nobody writes while `self` is borrowed.
         @_lifetime(borrow self)
         borrowing get {
             let span = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(memory.base), byteCount: memory.count)
@@ -71,6 +73,7 @@ public struct Buffer: ~Copyable, Sendable {
 
     /// The bytes, to read and write.
     public var mutableBytes: MutableRawSpan {
+        // SAFETY: as for `bytes`; the exclusive access to `self` is the exclusive access to its memory.
         @_lifetime(&self)
         mutating get {
             let span = unsafe MutableRawSpan(_unsafeStart: memory.base, byteCount: memory.count)
@@ -97,6 +100,8 @@ public struct Buffer: ~Copyable, Sendable {
     public mutating func withUnsafeMutableBytes<R: ~Copyable, E: Error>(
         _ body: (UnsafeMutableRawBufferPointer) throws(E) -> R
     ) throws(E) -> R {
+        // SAFETY: the memory is valid as long as `self`, which is borrowed for `body`. That the pointer does not leave it is the
+        // caller's part.
         try unsafe body(UnsafeMutableRawBufferPointer(start: memory.base, count: memory.count))
     }
 

@@ -33,6 +33,7 @@ public struct CoherentBuffer: ~Copyable, Cargo {
         count: Int, alignment: Int = 4096, domain: Domain, backing: Backing = .pages(transparentHuge: false),
         file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) {
+        // SAFETY: `mapping` keeps the memory, and this value owns `mapping` for as long as it has the pointer.
         var policy = AllocationPolicy()
         if !domain.isTranslated { policy.below = domain.constraints.coherentMask }
         let memory = try Memory(count: count, alignment: alignment, backing: backing, policy: policy)
@@ -57,12 +58,15 @@ public struct CoherentBuffer: ~Copyable, Cargo {
     public mutating func quarantine() { mapping.quarantine() }
 
     /// The first byte as the CPU sees it, for drivers that keep rings here. It must not be used after this value has ended.
+    // SAFETY: the pointer is valid as long as this value; that it is not used beyond is the caller's part.
     @unsafe @inlinable
     public var unsafeBase: UnsafeMutableRawPointer { unsafe base }
 
     /// The address of a word, checked: inside the buffer, and aligned to its width.
     @unsafe @inlinable
     func word<T: SharedWord>(_ offset: Int, _ type: T.Type) throws(DMAError) -> UnsafeMutableRawPointer {
+        // SAFETY: the whole word was checked to lie inside the buffer: `count` is at least 1, so that the subtraction cannot
+        // overflow.
         let width = MemoryLayout<T>.size
         guard offset >= 0, offset <= count &- width else {
             throw DMAError(.outOfRange, asked: UInt64(UInt(bitPattern: offset)), limit: UInt64(count))
@@ -81,18 +85,22 @@ public struct CoherentBuffer: ~Copyable, Cargo {
     /// - Throws: `outOfRange`, `misaligned`.
     @inlinable
     public borrowing func load<T: SharedWord>(at offset: Int, as type: T.Type) throws(DMAError) -> T {
+        // SAFETY: `word` has checked that the address lies in the buffer, which `self` keeps, and is aligned.
         unsafe T.volatileLoad(try word(offset, type))
     }
 
     /// Writes one word by one access, without any order. Parameters and errors as for ``load(at:as:)``.
     @inlinable
     public borrowing func store<T: SharedWord>(_ value: T, at offset: Int) throws(DMAError) {
+        // SAFETY: as for `load`. The device and other threads may access the word at the same time: each side does so by one access
+        // of its width.
         unsafe T.volatileStore(value, try word(offset, T.self))
     }
 
     /// Reads one word; no later access of this thread happens before it: for the word that says an entry is valid.
     @inlinable
     public borrowing func loadAcquire<T: SharedWord>(at offset: Int, as type: T.Type) throws(DMAError) -> T {
+        // SAFETY: as for `load`.
         let value = unsafe T.volatileLoad(try word(offset, type))
         Self.readBarrier()
         return value
@@ -101,6 +109,7 @@ public struct CoherentBuffer: ~Copyable, Cargo {
     /// Writes one word after every earlier access of this thread: for the word that says an entry is valid.
     @inlinable
     public borrowing func storeRelease<T: SharedWord>(_ value: T, at offset: Int) throws(DMAError) {
+        // SAFETY: as for `load`.
         let word = unsafe try word(offset, T.self)
         cdma_release_barrier()
         unsafe T.volatileStore(value, word)

@@ -45,6 +45,7 @@ public struct FixedArray<Element: ~Copyable>: ~Copyable {
     ///
     /// - Returns: nil; or, if there is no room, the element.
     public mutating func append(_ element: consuming Element) -> Element? {
+        // SAFETY: the place is below the capacity, and nothing is initialized there: elements fill the places below `count`.
         guard count < capacity else { return element }
         unsafe (storage + count).initialize(to: element)
         count += 1
@@ -53,6 +54,7 @@ public struct FixedArray<Element: ~Copyable>: ~Copyable {
 
     /// Takes out the last element; nil if there is none.
     public mutating func popLast() -> Element? {
+        // SAFETY: the places below `count` are initialized, and this one is counted out before it is moved out of.
         guard count > 0 else { return nil }
         count -= 1
         return unsafe (storage + count).move()
@@ -60,6 +62,8 @@ public struct FixedArray<Element: ~Copyable>: ~Copyable {
 
     /// Takes out the element at `index`, and moves those behind it up; nil if there is none. O(n).
     public mutating func remove(at index: Int) -> Element? {
+        // SAFETY: the index is below `count`, where places are initialized; those behind it move up by one, so that the first
+        // `count - 1` are initialized again.
         guard index >= 0, index < count else { return nil }
         let element = unsafe (storage + index).move()
         unsafe (storage + index).moveInitialize(from: storage + index + 1, count: count - index - 1)
@@ -76,6 +80,7 @@ public struct FixedArray<Element: ~Copyable>: ~Copyable {
     public borrowing func withElement<R: ~Copyable, E: Error>(
         at index: Int, _ body: (borrowing Element) throws(E) -> R
     ) throws(E) -> R? {
+        // SAFETY: the index is below `count`, where places are initialized; the array is borrowed, so that none ends meanwhile.
         guard index >= 0, index < count else { return nil }
         return try unsafe body(storage[index])
     }
@@ -84,6 +89,7 @@ public struct FixedArray<Element: ~Copyable>: ~Copyable {
     public mutating func withMutableElement<R: ~Copyable, E: Error>(
         at index: Int, _ body: (inout Element) throws(E) -> R
     ) throws(E) -> R? {
+        // SAFETY: as above; the array is accessed exclusively.
         guard index >= 0, index < count else { return nil }
         return try unsafe body(&storage[index])
     }

@@ -49,6 +49,8 @@ package struct LockBudget: Equatable, Sendable {
 /// Reads small files of /proc and /sys: bounded, and nil where that fails.
 enum ProcessFile {
     static func read(_ path: String, capacity: Int) -> [UInt8]? {
+        // SAFETY: the C function writes at most the capacity that it is told, says how many bytes it wrote, and those count as
+        // filled.
         var failed = false
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, filled in
             // The C function writes at most `capacity` bytes and says how many it wrote.

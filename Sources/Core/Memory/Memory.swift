@@ -29,6 +29,7 @@ final class Memory: @unchecked Sendable {
     /// For imported memory; called exactly once.
     private let onRelease: (@Sendable () -> Void)?
 
+    // SAFETY: the pointer is read as a number.
     var address: UInt64 { unsafe UInt64(UInt(bitPattern: base)) }
 
     /// Whether the range lies inside what belongs to this allocation alone. False for a range that wraps.
@@ -41,6 +42,7 @@ final class Memory: @unchecked Sendable {
     /// The caller vouches that `bytes` stay valid until `onRelease` is called.
     @unsafe
     init(unsafeImporting bytes: UnsafeMutableRawBufferPointer, onRelease: (@Sendable () -> Void)?) throws(DMAError) {
+        // SAFETY: the pointer is kept, not dereferenced; by the contract of this function it stays valid.
         guard let start = bytes.baseAddress, bytes.count > 0 else { throw DMAError(.zeroLength) }
         let address = UInt(bitPattern: start)
         guard address <= UInt.max - UInt(bytes.count) else {
@@ -61,6 +63,7 @@ final class Memory: @unchecked Sendable {
     /// - Throws: `zeroLength`, `badAlignment`, `sizeOverflow`, `outOfMemory`, `hugePagesUnavailable`, `memoryLocked`,
     ///   `noSuchHeap`, `noAddressSpace`.
     init(count: Int, alignment: Int, backing: Backing, policy: AllocationPolicy) throws(DMAError) {
+        // SAFETY: the piece is a mapping that `obtain` made for this object alone; `deinit` unmaps it.
         let request = try Request(count: count, alignment: alignment, backing: backing)
         var piece: Piece
         do throws(DMAError) {
@@ -92,6 +95,8 @@ final class Memory: @unchecked Sendable {
     }
 
     deinit {
+        // SAFETY: the kernel accepts any range of whole pages of this process; the extent is one, made by mmap and unmapped only
+        // here, by its only owner.
         // In a child process the memory is the parent's: the range may be another's by now.
         if generation != cdma_fork_generation() { return }
         if backing == .imported {
@@ -125,6 +130,8 @@ private struct Piece {
     var pageSize: Int
 
     func release() {
+        // SAFETY: the range is what mmap returned for this piece. A piece is released once: where its making fails, and nothing
+        // else has it.
         unsafe _ = cdma_unmap(start, length)
         if fileDescriptor >= 0 { cdma_close(fileDescriptor) }
     }
@@ -139,6 +146,7 @@ private struct Piece {
 
     /// Returns whether the memory is locked now.
     func lock(acceptsFailure: Bool) throws(DMAError) -> Bool {
+        // SAFETY: the range is the piece's own; the kernel checks it, and changes no byte.
         let result = unsafe cdma_lock(start, length)
         if result == 0 { return true }
         if acceptsFailure { return false }
@@ -146,6 +154,7 @@ private struct Piece {
     }
 
     func populate() throws(DMAError) {
+        // SAFETY: the range is the piece's own, new, and nobody else has it yet; the offset stays below its length.
         let result = unsafe cdma_populate(start, length)
         if result == 0 { return }
         guard result == -EINVAL else { throw DMAError(.outOfMemory, asked: UInt64(length), errno: -result) }
@@ -186,6 +195,8 @@ private struct Request {
     static var largest: UInt64 { 1 << 47 }
 
     func obtain(_ backing: Backing, below: DMAMask?) throws(DMAError) -> Piece {
+        // SAFETY: the strings end with a zero and live until the calls return; the piece is what `place` has mapped, of this
+        // length.
         var result = backing
         var file: Int32 = -1
         var wanted = max(alignment, pageSize)
@@ -227,6 +238,7 @@ private struct Request {
     private func place(
         _ backing: Backing, file: Int32, alignment: Int, below: DMAMask?
     ) throws(DMAError) -> UnsafeMutableRawPointer {
+        // SAFETY: unmapped is what this function has just mapped, with the same length, and nobody else has it.
         let start = unsafe try placeAligned(backing, file: file, alignment: alignment)
         guard let below else { return unsafe start }
         if below.reaches(IOVA(UInt64(UInt(bitPattern: start))), count: UInt64(length)) { return unsafe start }
@@ -252,6 +264,8 @@ private struct Request {
     private func placeAligned(
         _ backing: Backing, file: Int32, alignment: Int
     ) throws(DMAError) -> UnsafeMutableRawPointer {
+        // SAFETY: the hole that is unmapped is what this function has just mapped, with the same length. `map` never replaces a
+        // mapping: another thread that takes the hole first makes it fail with EEXIST.
         var start: UnsafeMutableRawPointer?
         if alignment <= pageSize {
             let error = unsafe map(backing, file: file, at: 0, length: length, result: &start)
@@ -279,6 +293,8 @@ private struct Request {
     private func map(
         _ backing: Backing, file: Int32, at: UInt, length: Int, result: inout UnsafeMutableRawPointer?
     ) -> Int32 {
+        // SAFETY: the C functions write one pointer to `result`. They map where nothing is mapped, so that they change no memory
+        // that somebody has.
         file >= 0
             ? unsafe cdma_map_file(file, at, length, &result)
             : unsafe cdma_map_anonymous(at, length, backing.hugeShift, &result)
@@ -300,12 +316,14 @@ private struct Request {
 extension Memory {
     /// Copies bytes between two allocations. Ranges are checked by the callers against the counts of both.
     func copy(_ length: Int, from offset: Int, to target: Memory, at targetOffset: Int) {
+        // SAFETY: both ranges lie inside memory that the two objects keep alive, and the allocations are distinct.
         // Both ranges lie inside memory that the two objects keep alive, and the allocations are distinct.
         unsafe (target.base + targetOffset).copyMemory(from: base + offset, byteCount: length)
     }
 
     /// Writes back and drops the cache lines of a range that lies inside this allocation.
     func flushCaches(_ offset: Int, _ length: Int, line: Int) {
+        // SAFETY: the range lies inside this allocation, which the object keeps; the bytes stay what they are.
         unsafe _ = cdma_cache_flush(base + offset, length, line)
     }
 

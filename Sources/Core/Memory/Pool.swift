@@ -20,6 +20,7 @@ public struct Pool: ~Copyable {
     ///     The device's own segment boundary holds besides.
     /// - Throws: `zeroLength`, `badAlignment`, `quarantined`; `notContiguous` where a block cannot be as large and one segment;
     ///   `outOfRange` where not even one block fits; `sizeOverflow` for more than 1 TiB or 8 million blocks. The mapping is ended then.
+    // SAFETY: the header is made with a count of one owner, this pool, and lives until the pool and every block have let go of it.
     public init(
         _ memory: consuming MappedBuffer, blockSize: Int, alignment: Int = 64, boundary: Int = 0
     ) throws(DMAError) {
@@ -27,6 +28,7 @@ public struct Pool: ~Copyable {
     }
 
     /// Cuts coherent memory into blocks. Parameters and errors as for a mapped buffer.
+    // SAFETY: as above: the header is made with this pool as its owner.
     public init(
         _ memory: consuming CoherentBuffer, blockSize: Int, alignment: Int = 64, boundary: Int = 0
     ) throws(DMAError) {
@@ -58,6 +60,7 @@ public struct Pool: ~Copyable {
     }
 
     /// Number of blocks.
+    // SAFETY: the header lives as long as the pool, and these words never change.
     @inlinable
     public var capacity: Int { unsafe header.pointee.capacity }
     /// Blocks that can be leased now.
@@ -68,6 +71,7 @@ public struct Pool: ~Copyable {
     /// Blocks that are leased now.
     public var leased: Int { capacity - available }
     /// Usable bytes of each block.
+    // SAFETY: as above: a word of the header that never changes.
     @inlinable
     public var blockSize: Int { unsafe Int(truncatingIfNeeded: header.pointee.blockSize) }
 

@@ -34,6 +34,7 @@ struct PoolHeader {
     private static func link(
         _ header: UnsafeMutablePointer<PoolHeader>, _ place: BlockPlace
     ) -> UnsafeMutablePointer<UInt64> {
+        // SAFETY: callers pass places of blocks of this pool, each of which has two words behind the header.
         unsafe word(header, place.doubleIndex &+ 1)
     }
 

@@ -11,6 +11,7 @@ public protocol SharedWord: FixedWidthInteger, UnsignedInteger, BitwiseCopyable 
 }
 
 extension UInt8: SharedWord {
+    // SAFETY, for each of these: the pointer is the caller's, valid and aligned for the word; the access is one of the word's width.
     @unsafe @inlinable
     public static func volatileLoad(_ pointer: UnsafeRawPointer) -> UInt8 { unsafe cdma_volatile_load8(pointer) }
     @unsafe @inlinable
@@ -20,6 +21,7 @@ extension UInt8: SharedWord {
 }
 
 extension UInt16: SharedWord {
+    // SAFETY, for each of these: as for `UInt8`.
     @unsafe @inlinable
     public static func volatileLoad(_ pointer: UnsafeRawPointer) -> UInt16 { unsafe cdma_volatile_load16(pointer) }
     @unsafe @inlinable
@@ -29,6 +31,7 @@ extension UInt16: SharedWord {
 }
 
 extension UInt32: SharedWord {
+    // SAFETY, for each of these: as for `UInt8`.
     @unsafe @inlinable
     public static func volatileLoad(_ pointer: UnsafeRawPointer) -> UInt32 { unsafe cdma_volatile_load32(pointer) }
     @unsafe @inlinable
@@ -38,6 +41,7 @@ extension UInt32: SharedWord {
 }
 
 extension UInt64: SharedWord {
+    // SAFETY, for each of these: as for `UInt8`.
     @unsafe @inlinable
     public static func volatileLoad(_ pointer: UnsafeRawPointer) -> UInt64 { unsafe cdma_volatile_load64(pointer) }
     @unsafe @inlinable

@@ -14,6 +14,7 @@ extension Domain {
     private func inspectAddresses(_ entries: [MappedEntry], _ core: MappingCore) {
         var low: UInt = 0
         var high: UInt = 0
+        // SAFETY: the C function writes two local words.
         let knowsStack = unsafe cdma_stack_bounds(&low, &high) == 0
         let maps = ProcessMaps.current()
         for entry in entries {

@@ -69,7 +69,8 @@ public struct CPUEngine: ~Copyable, Engine {
     }
 
     deinit {
-        // First the workers end, with the state; only then does nobody use anything any more.
+        // SAFETY: a noncopyable value ends once, when its channel uses it no more. First the workers end, with the state; only then
+        // does nobody use anything any more. Entries and descriptors are trivial.
         unsafe cold.deinitialize(count: 1)
         unsafe cold.deallocate()
         unsafe entries.deallocate()
@@ -114,8 +115,9 @@ public struct CPUEngine: ~Copyable, Engine {
     public mutating func next() -> Completion? {
         guard detours.isEmpty else { return nextSlowPath() }
         guard head != issued else { return nil }
+        // SAFETY: the addresses are client memory that the transaction owns until this completion is reported, and the channel has
+        // checked both ranges. The mask keeps the place inside the queue.
         let entry = unsafe entries + Int(head & mask)
-        // The addresses are client memory that the transaction owns until this completion is reported.
         // The product cannot overflow: neither factor has more than 32 bits.
         guard unsafe entry.pointee.kind == .copy, unsafe entry.pointee.count <= plainCount,
             unsafe entry.pointee.count &* UInt64(tail &- head) <= plainSum,

@@ -54,7 +54,7 @@ struct ColdState: ~Copyable {
 }
 
 extension CPUEngine {
-    // The memory is this value's own, from its beginning to its end.
+    // SAFETY, for each of these: the memory is this value's own, from its beginning to its end.
     var configuration: CPUConfiguration { unsafe cold.pointee.configuration }
     private var inline: InlineState {
         _read { yield unsafe cold.pointee.inline }
@@ -123,6 +123,8 @@ extension CPUEngine {
     /// else is under way.
     @unsafe @usableFromInline @inline(never)
     func runList(_ entry: UnsafeMutablePointer<QueuedTransaction>) -> Bool {
+        // SAFETY: the caller passes the first entry, which has been issued, and so is its descriptor: it is longer than all that
+        // the operation looks at, and its addresses are valid until this transaction is reported.
         switch unsafe entry.pointee.kind {
         case .xor, .pq, .scatterGather: break
         default: return false
@@ -176,6 +178,7 @@ extension CPUEngine {
 
     /// Does one quantum of the first entry that is not over. False where there is none, or nothing can be moved just now.
     private mutating func step() -> Bool {
+        // SAFETY: `place` is inside the queue, by its mask.
         guard head &+ inline.backlog != issued, detours.isDisjoint(with: [.paused, .terminating]) else { return false }
         let entry = unsafe entries[place]
         if entry.kind == .peripheral || entry.kind == .cyclic { return stepWithPeripheral() }
@@ -199,6 +202,7 @@ extension CPUEngine {
     }
 
     private mutating func stepWithPeripheral() -> Bool {
+        // SAFETY: as above.
         let descriptor = unsafe queuedDescriptor(place).pointee
         let chosen = inline.configurations[place]
         let count = descriptor.count
@@ -219,6 +223,7 @@ extension CPUEngine {
 
     /// The first entry that is not over is so now.
     private mutating func conclude(_ status: TransactionStatus, residue: UInt64, value: UInt64) {
+        // SAFETY: as above.
         let place = place
         let entry = unsafe entries[place]
         unsafe entries[place].status = status
@@ -235,6 +240,7 @@ extension CPUEngine {
     }
 
     private mutating func report() -> Completion {
+        // SAFETY: the mask keeps the place inside the queue.
         let entry = unsafe entries[Int(head & mask)]
         head &+= 1
         inline.backlog -= 1
@@ -247,6 +253,7 @@ extension CPUEngine {
     private var hasPeriod: Bool { (inline.run?.periods ?? 0) > inline.periods }
 
     private mutating func reportPeriod() -> Completion? {
+        // SAFETY: as above.
         guard hasPeriod, let run = inline.run else { return nil }
         inline.periods = run.periods
         return Completion(tag: unsafe entries[place].tag, isPeriod: true, value: run.periods)
@@ -258,6 +265,7 @@ extension CPUEngine {
     }
 
     public mutating func quiesce(by deadline: Deadline) -> Bool {
+        // SAFETY: as above.
         if detours.contains(.team), !(team?.quiesce(by: deadline) ?? true) { return false }
         // Inline work runs in `next` alone, and so not now. What is not over is dropped; its residue can still be asked for.
         let open = head &+ inline.backlog
@@ -286,10 +294,12 @@ extension CPUEngine {
 
     /// What is left of the first entry that is not over.
     private var openResidue: UInt64 {
+        // SAFETY: as above.
         inline.run?.residue ?? (unsafe entries[place].count - inline.progress)
     }
 
     public mutating func residue(of tag: UInt32) -> UInt64? {
+        // SAFETY: as above.
         let open = head &+ inline.backlog
         let places = max(tail &- head, inline.backlog &+ inline.dropped)
         for step in 0..<min(places, mask &+ 1) {
@@ -338,6 +348,7 @@ extension CPUEngine {
 
     /// Nothing can be moved just now: sleeps until a peripheral asks, or the deadline. False where nothing will ever ask.
     private func sleep(until deadline: Deadline) -> Bool {
+        // SAFETY: the C function reads a local value.
         let left = deadline.nanoseconds.subtractingReportingOverflow(Deadline.now.nanoseconds).partialValue
         guard left > 0 else { return true }
         if let run = inline.run, detours.isDisjoint(with: [.paused, .terminating]) {

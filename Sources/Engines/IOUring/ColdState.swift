@@ -73,6 +73,7 @@ struct ColdState: ~Copyable {
         table = FileTable(configuration.files)
         table.register(carrier)
         self.slots = slots
+        // SAFETY: just allocated, for so many; `deinit` alone frees them.
         unsafe transactions = .allocate(capacity: slots)
         unsafe transactions.initialize(repeating: SlowPathTransaction(), count: slots)
         hasNoSignal = carrier.isKernel
@@ -84,6 +85,8 @@ struct ColdState: ~Copyable {
     }
 
     deinit {
+        // SAFETY: the ring or the threads have stopped, so that nobody uses a list or a message any more; there is a transaction
+        // for each slot, initialized with the state.
         watcher?.stop()
         if let buffers {
             configuration.registrar?.unregister(buffers)

@@ -27,6 +27,8 @@ extension IOUringEngine {
     /// What was queued and is not with the kernel never gets there. Also at the end of `quiesce`: a channel that keeps fences
     /// itself may have let go of transactions meanwhile.
     private mutating func dropQueued() {
+        // SAFETY: an entry between `issued` and `tail` is the engine's alone; it names the slot for which it was made, and the mask
+        // keeps that inside the table.
         while tail != issued {
             tail &-= 1
             let name = unsafe view.submission(tail).pointee.user_data
@@ -53,7 +55,7 @@ extension IOUringEngine {
         request.fd = -1
         request.operation_flags = CancelFlags.all | CancelFlags.any
         request.user_data = Self.ownName
-        push(request)
+        pushOwn(request)
         let paused = detours.contains(.paused)
         detours.remove(.paused)
         submitIssued()
@@ -67,7 +69,7 @@ extension IOUringEngine {
         request.fd = -1
         request.address = name << 16 | UInt64(slot)
         request.user_data = Self.ownName
-        push(request)
+        pushOwn(request)
         submitIssued()
     }
 
@@ -82,6 +84,7 @@ extension IOUringEngine {
 
     /// Takes completions until no request is with the carrier, or the deadline. What they end waits to be reported.
     private mutating func drainCarrier(by deadline: Deadline) -> Bool {
+        // SAFETY: the words are the carrier's ring, which the state holds; they are accessed by atomics alone.
         var nextCancel = Deadline.after(milliseconds: 10)
         while isBusy {
             while unsafe head != cdma_load_acquire32(view.completionTail) {
@@ -105,6 +108,7 @@ extension IOUringEngine {
 
     /// Whether the carrier has a request of ours.
     private var isBusy: Bool {
+        // SAFETY: the loop counts over the numbers of slots, and there are a request and a transaction for each.
         let kept = state.held.count + state.unissued.count
         guard freeCount + kept + Int(tail &- issued) <= Int(slotMask) else { return false }
         guard detours.contains(.paused) else { return true }
@@ -120,6 +124,7 @@ extension IOUringEngine {
 
     /// Whether a plain request stands behind those issued.
     private func isQueued(_ slot: Int) -> Bool {
+        // SAFETY: an entry between `issued` and `tail` is the engine's alone.
         var index = issued
         while index != tail {
             if unsafe Int(truncatingIfNeeded: view.submission(index).pointee.user_data & slotMask) == slot { return true }
@@ -130,6 +135,7 @@ extension IOUringEngine {
 
     /// Submits what there is and sleeps until a completion, at most so long.
     private mutating func sleep(_ nanoseconds: Int64) {
+        // SAFETY: as for `drainCarrier`: words of the ring.
         let waiting = issued &- (unsafe cdma_load_acquire32(view.submissionHead))
         let result = state.carrier.wait(waiting, nanoseconds: max(nanoseconds, 1))
         if waiting > 0, unsafe cdma_load_acquire32(view.submissionHead) == issued { detours.remove(.unsubmitted) }
@@ -158,6 +164,7 @@ extension IOUringEngine {
     }
 
     public mutating func resume() -> Bool {
+        // SAFETY: as for `drainCarrier`: the entries before `issued` are written.
         guard detours.contains(.paused), !detours.contains(.terminating) else { return false }
         detours.remove(.paused)
         let held = state.held
@@ -172,6 +179,7 @@ extension IOUringEngine {
     }
 
     public mutating func residue(of tag: UInt32) -> UInt64? {
+        // SAFETY: the loop counts over the numbers of slots, and there are a request and a transaction for each.
         var found: UInt64?
         for slot in 0...Int(slotMask) where unsafe request(slot).pointee.tag == tag {
             let count = unsafe request(slot).pointee.count
@@ -187,6 +195,7 @@ extension IOUringEngine {
 
     /// Sleeps in the kernel until a completion, or the deadline; submits on the way what was issued.
     public mutating func wait(until deadline: Deadline) -> Bool {
+        // SAFETY: as for `drainCarrier`.
         while true {
             if detours.contains(.reports) { return true }
             if unsafe head != cdma_load_acquire32(view.completionTail) { return true }

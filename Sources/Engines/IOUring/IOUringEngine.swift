@@ -59,6 +59,8 @@ public struct IOUringEngine: ~Copyable, Engine {
     /// - Throws: `badConfiguration` for a value out of range; `kernelRefused` with the error number where the path `ring` was
     ///   asked for and is not to be had; `engineFailed` where the system has no threads for the other one.
     public init(_ configuration: IOUringConfiguration = IOUringConfiguration()) throws(DMAError) {
+        // SAFETY: just allocated, for so many, and initialized in full before anything reads; `deinit` alone frees it. The ring's
+        // words live in the carrier, which the state holds.
         let configuration = try configuration.checked()
         var slots = 1
         while slots < configuration.depth { slots *= 2 }
@@ -96,6 +98,8 @@ public struct IOUringEngine: ~Copyable, Engine {
     }
 
     deinit {
+        // SAFETY: the channel has quiesced, or parked this engine, which then does not end. First the ring goes, with whatever the
+        // kernel has of it; then nobody uses the tables.
         // The channel has quiesced, or parked the memory. First the ring goes, with whatever the kernel has of it; then ours.
         unsafe cold.deinitialize(count: 1)
         unsafe cold.deallocate()
@@ -105,11 +109,13 @@ public struct IOUringEngine: ~Copyable, Engine {
     }
 
     /// What this engine can do, and what carries it.
+    // SAFETY: the state lives as long as the engine.
     public var capabilities: Capabilities { unsafe cold.pointee.capabilities }
 
     /// Where interrupts arrive.
     ///
     /// An interrupt is counted when the completion that asked for it is taken; a suspended task is woken to take it.
+    // SAFETY: as above.
     public var interruptLine: InterruptLine? { unsafe cold.pointee.line }
 
     /// Addresses are this process's own.
@@ -119,6 +125,9 @@ public struct IOUringEngine: ~Copyable, Engine {
 
     @unsafe @inlinable @inline(__always)
     public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        // SAFETY: the index is below the number of file entries; the slot came from the list of free ones, which hold numbers of
+        // slots; entries between `issued` and `tail` are the engine's, and a free slot has one. The addresses go to the kernel, as
+        // the caller permits.
         let number = descriptor.detail[0]
         let index = number == 0 ? chosen : number &- 1
         let position = descriptor.value
@@ -162,6 +171,7 @@ public struct IOUringEngine: ~Copyable, Engine {
 
     @inlinable @inline(__always)
     public mutating func issuePending() {
+        // SAFETY: the word is the ring's, which the state holds; what stands before the new tail is written.
         guard detours.isEmpty else { return issueSlowPath() }
         guard tail != issued else { return }
         issued = tail
@@ -171,6 +181,9 @@ public struct IOUringEngine: ~Copyable, Engine {
 
     @inlinable @inline(__always)
     public mutating func next() -> Completion? {
+        // SAFETY: the head is not the tail, so that the kernel has written the entry; the mask keeps the slot inside the tables,
+        // and a stamp that fits says that the slot is in use, so that its file is a number of the table and the free list has room
+        // for it.
         if unsafe head == cdma_load_acquire32(view.completionTail) {
             // TASKRUN or OVERFLOW: there is something that only a system call brings.
             if detours.isEmpty, unsafe cdma_load_acquire32(view.submissionFlags) & 6 == 0 { return nil }

@@ -70,6 +70,7 @@ public struct IOUringFeatures: Equatable, Sendable {
     }
 
     private static func ring(_ flags: UInt32) -> KernelResult {
+        // SAFETY: the kernel reads and writes a local structure.
         var params = cdma_uring_params()
         params.flags = flags
         return KernelResult(unsafe cdma_uring_setup(4, &params))
@@ -93,6 +94,8 @@ public struct IOUringFeatures: Equatable, Sendable {
 
     /// With one page really registered: the memory that a process may lock counts.
     private static func buffers(_ ring: FileDescriptor) -> KernelResult {
+        // SAFETY: the page outlives the registration, which ends with the ring; the structures are local, and read before the call
+        // returns.
         guard let page = try? MappedPages(count: 65_536) else { return KernelResult(.noMemory) }
         var segment = cdma_segment(address: unsafe UInt64(UInt(bitPattern: page.base)), count: 65_536)
         return unsafe withUnsafeMutablePointer(to: &segment) { segment in
@@ -104,6 +107,7 @@ public struct IOUringFeatures: Equatable, Sendable {
     }
 
     private static func bufferRing(_ ring: FileDescriptor) -> KernelResult {
+        // SAFETY: the page outlives the registration, which ends with the call below or with the ring.
         guard let page = try? MappedPages(count: cdma_page_size()) else { return KernelResult(.noMemory) }
         var request = cdma_uring_buffer_ring()
         request.address = unsafe UInt64(UInt(bitPattern: page.base))

@@ -11,6 +11,7 @@ internal import DMACPUEngine
 package enum CRC32C {
     /// The CRC of the bytes, continuing `crc`.
     package static func of(_ bytes: RawSpan, continuing crc: UInt32 = 0) -> UInt32 {
+        // SAFETY: the buffer is the span's, which outlives the call, and is only read.
         unsafe bytes.withUnsafeBytes { buffer in
             guard let base = buffer.baseAddress else { return crc }
             return unsafe Kernels.best.crc32c(base, count: buffer.count, continuing: crc)
@@ -18,6 +19,7 @@ package enum CRC32C {
     }
 
     static func of(_ text: String) -> UInt32 {
+        // SAFETY: the span does not leave the expression, in which the array is not changed.
         let bytes = Array(text.utf8)
         return unsafe of(bytes.span.bytes)
     }

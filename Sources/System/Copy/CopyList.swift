@@ -17,6 +17,7 @@ package enum CopyList {
     ///
     /// - Throws: `notFound`, `notPermitted`, `readFailed`; `badList` for one that is too long, or not text.
     package static func read(_ path: String) throws(CopyFailure) -> [String] {
+        // SAFETY: the C function writes at most as many bytes as the buffer has, and says how many; those count as filled.
         let file = path == "-" ? OpenFile(0, path: "-", isOwned: false) : try OpenFile(path, O_RDONLY, for: "to read the list")
         var bytes: [UInt8] = []
         while true {
@@ -48,6 +49,7 @@ package enum CopyList {
     ///
     /// - Throws: `badList` for a path with `..`; `notFound` where `folder` is none; what keeps a folder from being made.
     package static func place(_ path: String, below folder: String) throws(CopyFailure) -> String {
+        // SAFETY: the path ends with a zero and lives until the call returns.
         let (folders, name) = try parts(path, below: folder)
         var place = folder
         for part in folders {

@@ -13,6 +13,7 @@ struct ReadBack {
     ///
     /// - Throws: `readFailed`, `cancelled`; `verifyFailed` where the file is shorter.
     func crc(_ start: UInt64, _ end: UInt64) throws(CopyFailure) -> UInt32 {
+        // SAFETY: the range is at most a chunk, which is the buffer's length.
         let chunk: UInt64 = 1 << 20
         var buffer: Buffer
         do throws(DMAError) { buffer = try Buffer(count: Int(chunk), alignment: 4096) } catch {

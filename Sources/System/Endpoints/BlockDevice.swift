@@ -69,6 +69,8 @@ enum BlockDevice {
 /// The names in a folder of /sys or of files, bounded.
 enum Folder {
     static func names(_ path: String) -> [String] {
+        // SAFETY: the directory is open until `closedir`, which runs once, at the end. The name is an array inside the entry, ended
+        // by a zero, which lives until the next readdir.
         var names: [String] = []
         guard let directory = unsafe opendir(path) else { return [] }
         defer { unsafe _ = closedir(directory) }

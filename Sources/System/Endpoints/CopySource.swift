@@ -83,6 +83,7 @@ struct Room {
     let kind: UInt64
 
     init?(_ file: OpenFile) {
+        // SAFETY: the C function writes a local structure.
         var room = cdma_room()
         guard unsafe cdma_storage_room(file.descriptor, &room) == 0 else { return nil }
         available = room.available

@@ -85,6 +85,7 @@ struct FileFacts: Equatable, Sendable {
     ///
     /// - Throws: what keeps the path from being looked at.
     static func at(_ path: String, follow: Bool = true) throws(CopyFailure) -> FileFacts? {
+        // SAFETY: the path ends with a zero and lives until the call returns; the C function writes a local structure.
         var facts = cdma_storage_facts()
         let result = unsafe cdma_storage_look(AT_FDCWD, path, follow, &facts)
         if result == -ENOENT { return nil }

@@ -68,6 +68,8 @@ package struct MountTable: Sendable {
 /// Small files of /proc and /sys, as text.
 enum KernelText {
     static func read(_ path: String, atMost capacity: Int) -> String? {
+        // SAFETY: the C function writes at most the capacity that it is told, and says how many bytes it wrote; those count as
+        // filled.
         var failed = false
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, filled in
             // The C function writes at most `capacity` bytes and says how many it wrote.

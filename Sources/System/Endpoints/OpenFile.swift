@@ -23,6 +23,7 @@ final class OpenFile: Sendable {
     convenience init(
         _ path: String, _ flags: Int32, mode: UInt32 = 0, in directory: OpenFile? = nil, for purpose: String
     ) throws(CopyFailure) {
+        // SAFETY: the path ends with a zero and lives until the call returns.
         let result = unsafe cdma_open(directory?.descriptor ?? AT_FDCWD, path, flags, mode)
         let name = directory.map { $0.path + "/" + path } ?? path
         guard result >= 0 else { throw .opening(name, result, for: purpose) }
@@ -31,6 +32,7 @@ final class OpenFile: Sendable {
 
     /// What it is now.
     func facts() throws(CopyFailure) -> FileFacts {
+        // SAFETY: the C function writes a local structure.
         var facts = cdma_storage_facts()
         let result = unsafe cdma_storage_look(descriptor, "", true, &facts)
         guard result == 0 else { throw .opening(path, result, for: "to look at it") }
@@ -39,6 +41,7 @@ final class OpenFile: Sendable {
 
     /// The size of a regular file or block device; nil of what has none.
     func size(_ facts: FileFacts) throws(CopyFailure) -> UInt64? {
+        // SAFETY: the C function writes a local variable.
         switch facts.kind {
         case .regular: return facts.size
         case .block:

@@ -20,6 +20,7 @@ package struct PatternStream: Hashable, Sendable {
 
     /// Writes the stream's bytes `offset ..< offset + bytes.byteCount`.
     package func fill(_ bytes: inout MutableRawSpan, at offset: UInt64) {
+        // SAFETY: the C function writes as many bytes as the span has, which is accessed exclusively.
         unsafe bytes.withUnsafeMutableBytes { buffer in
             guard let base = buffer.baseAddress else { return }
             // The C function writes `count` bytes, which is the span's length.
@@ -29,6 +30,7 @@ package struct PatternStream: Hashable, Sendable {
 
     /// The first byte of `bytes` that is not the stream's at `offset`, counted from the beginning of `bytes`; nil where all are.
     package func firstMismatch(in bytes: RawSpan, at offset: UInt64) -> Int? {
+        // SAFETY: the C function reads as many bytes as the span has.
         unsafe bytes.withUnsafeBytes { buffer in
             guard let base = buffer.baseAddress else { return nil }
             // The C function reads `count` bytes, which is the span's length.

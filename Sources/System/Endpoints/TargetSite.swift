@@ -73,6 +73,7 @@ enum TargetSite {
 
     /// A pipe without a reader is waited for, in steps.
     static func openStream(_ path: String, _ facts: FileFacts, _ control: CopyControl) throws(CopyFailure) -> OpenFile {
+        // SAFETY: the path ends with a zero and lives until the call returns.
         while true {
             let result = unsafe cdma_open(AT_FDCWD, path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0)
             if result == -ENXIO, facts.kind == .pipe {
@@ -130,6 +131,7 @@ struct FileSite {
 enum RealPath {
     /// The path with every symbolic link followed.
     static func of(_ path: String) throws(CopyFailure) -> String {
+        // SAFETY: the C function writes at most the capacity that it is told, and says how many bytes count.
         var length: Int64 = 0
         let bytes = unsafe [CChar](unsafeUninitializedCapacity: 8192) { buffer, filled in
             // The C function writes at most `capacity` bytes and says how many count.

@@ -75,6 +75,7 @@ extension CopyFacts.Side {
 
     /// Positions and lengths of direct I/O must be multiples of this; 0 where there is none. Kernels before 6.1 do not say.
     private static func directAlignment(_ file: OpenFile, _ facts: FileFacts, _ fileSystem: UInt64) -> UInt32 {
+        // SAFETY: the C function writes a local variable.
         if facts.directOffsetAlignment > 0 { return facts.directOffsetAlignment }
         if facts.kind == .block {
             var sector: UInt32 = 0
@@ -99,6 +100,7 @@ extension CopyFacts.Side {
 
     /// Bytes of the file that are in the page cache, or nil: cachestat(2), and mincore(2) before Linux 6.5.
     private static func cached(_ file: OpenFile, _ size: UInt64) -> UInt64? {
+        // SAFETY: the C function writes two local variables.
         guard size > 0 else { return 0 }
         let page = UInt64(cdma_page_size())
         var pages: UInt64 = 0

@@ -36,6 +36,7 @@ enum Attributes {
     }
 
     private static func keepExtended(_ source: OpenFile, on target: OpenFile, note: (String) -> Void) {
+        // SAFETY: names and values end with a zero or go with their counts, and live until the calls return.
         guard let list = unsafe bytes({ unsafe cdma_attribute_names(source.descriptor, $0, $1) }) else { return }
         for name in list.split(separator: 0).prefix(4096).map({ String(decoding: $0, as: UTF8.self) }) {
             guard let value = unsafe bytes({ unsafe cdma_attribute(source.descriptor, name, $0, $1) }) else {
@@ -49,6 +50,7 @@ enum Attributes {
 
     /// What a call fills in, at most 64 KiB: the kernel's limit of names and of values (XATTR_LIST_MAX, XATTR_SIZE_MAX).
     private static func bytes(_ call: (UnsafeMutablePointer<CChar>?, Int) -> Int64) -> [UInt8]? {
+        // SAFETY: the call writes at most as many bytes as the buffer has, and says how many; those count as filled.
         var length: Int64 = 0
         let buffer = unsafe [CChar](unsafeUninitializedCapacity: 65_536) { buffer, filled in
             // The call writes at most `count` bytes and says how many.

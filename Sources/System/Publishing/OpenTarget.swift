@@ -64,6 +64,7 @@ final class OpenTarget {
     private static func openDevice(
         _ path: String, _ facts: FileFacts, _ options: CopyOptions, size: UInt64?
     ) throws(CopyFailure) -> OpenTarget {
+        // SAFETY: the path ends with a zero and lives until the call returns.
         try BlockDevice.refuseIfInUse(path, facts)
         let looked = try OpenFile(path, O_RDONLY, for: "to look at the device")
         let room = try looked.size(facts) ?? 0
@@ -84,6 +85,7 @@ final class OpenTarget {
     }
 
     private static func openTemporary(_ site: FileSite) throws(CopyFailure) -> OpenTarget {
+        // SAFETY: as above; the C function writes a local structure.
         if site.existing != nil, MountTable.current.isPoint(site.path) {
             throw CopyFailure(
                 .notReplaceable, site.path, asked: "to put a new file in its place",
@@ -114,6 +116,7 @@ final class OpenTarget {
     }
 
     private static func openPart(_ site: FileSite) throws(CopyFailure) -> OpenTarget {
+        // SAFETY: as above.
         let directory = try OpenFile(site.directory, O_RDONLY | O_DIRECTORY, for: "the target's directory")
         let name = resumeName(site)
         let result = unsafe cdma_open(directory.descriptor, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
@@ -137,6 +140,7 @@ final class OpenTarget {
     }
 
     private static func openItself(_ site: FileSite, _ publishing: CopyPlan.Publishing) throws(CopyFailure) -> OpenTarget {
+        // SAFETY: as above.
         let purpose = publishing == .append ? "to write behind its end" : "to overwrite it"
         var result = unsafe cdma_open(AT_FDCWD, site.path, O_RDWR | O_CREAT | O_NOCTTY, 0o666)
         if result == -EACCES { result = unsafe cdma_open(AT_FDCWD, site.path, O_WRONLY | O_CREAT | O_NOCTTY, 0o666) }
@@ -173,6 +177,7 @@ final class OpenTarget {
     func publish(_ source: CopySource, end: UInt64, _ plan: CopyPlan, preserves: Bool, note: (String) -> Void)
         throws(CopyFailure)
     {
+        // SAFETY: as above, of both names.
         guard let file else { return }
         if facts?.kind == .regular, publishing != .none, publishing != .append {
             let result = cdma_truncate(file.descriptor, base + end)
@@ -242,6 +247,7 @@ final class OpenTarget {
     /// - Returns: what is left, for the message.
     @discardableResult
     func abandon(keepsPart: Bool) -> String? {
+        // SAFETY: as above.
         guard !isPublished else { return nil }
         isPublished = true
         if publishing == .resume, let file { cdma_unlock_file(file.descriptor) }

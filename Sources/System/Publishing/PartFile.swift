@@ -30,6 +30,7 @@ struct PartFile {
     ///
     /// - Throws: the kernel's refusal, negative.
     init(_ stem: String, in directory: OpenFile, path: String) throws(Refusal) {
+        // SAFETY: the name ends with a zero and lives until the call returns.
         let unnamed = cdma_open_unnamed(directory.descriptor)
         if unnamed >= 0 {
             let file = OpenFile(unnamed, path: path)
@@ -56,6 +57,7 @@ struct PartFile {
 
     /// Gives a file without a name one, for the moment before it is renamed.
     static func giveName(_ file: OpenFile, _ stem: String, in directory: OpenFile) throws(Refusal) -> String {
+        // SAFETY: as above.
         for name in names(stem) {
             let result = unsafe cdma_name_file(file.descriptor, directory.descriptor, name)
             if result == 0 { return name }
@@ -74,6 +76,7 @@ struct PartFile {
     }
 
     private static func clear(_ name: String, _ directory: OpenFile) -> String? {
+        // SAFETY: as above.
         guard let there = look(name, directory) else { return nil }
         let path = CopyFailure.quoted(directory.path + "/" + name)
         let stranger = "\(path) is in the way: whose it is, cannot be seen; remove it if no copy runs"
@@ -97,6 +100,7 @@ struct PartFile {
     }
 
     private static func look(_ name: String, _ directory: OpenFile) -> FileFacts? {
+        // SAFETY: as above; the C function writes a local structure.
         var facts = cdma_storage_facts()
         return unsafe cdma_storage_look(directory.descriptor, name, false, &facts) == 0 ? FileFacts(facts) : nil
     }

@@ -61,6 +61,7 @@ package struct ResumeJournal: Equatable {
 
     /// Puts the journal in the place of an older one, whole or not at all.
     func write(_ name: String, in directory: OpenFile) throws(CopyFailure) {
+        // SAFETY: the array goes with its own count, and it and the names live until the calls return.
         let fresh = Self.fresh(name)
         let file = try OpenFile(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: 0o600, in: directory, for: "a journal")
         let bytes = Array(text.utf8)
@@ -76,11 +77,13 @@ package struct ResumeJournal: Equatable {
 
     /// Removes a journal, and one that a copy was killed over.
     static func remove(_ name: String, in directory: OpenFile) {
+        // SAFETY: the name ends with a zero and lives until the call returns.
         for name in [name, fresh(name)] { _ = unsafe cdma_remove(directory.descriptor, name) }
     }
 
     /// The journal of that name, if there is a readable one.
     static func read(_ name: String, in directory: OpenFile) -> ResumeJournal? {
+        // SAFETY: the C function writes at most as many bytes as the buffer has, and says how many; those count as filled.
         guard let file = try? OpenFile(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, in: directory, for: "the journal") else {
             return nil
         }

@@ -242,4 +242,109 @@ struct ProtocolTests {
         #expect(one.soonStatus() == .complete)
         #expect(refusal { () throws(DMAError) in _ = try one.status(of: first) } == .staleCookie)
     }
+
+    @Test("what was queued when the channel was terminated is not started by a later issuePending")
+    func issueWhileTerminating() throws {
+        var channel = try place.channel(ScriptedEngine())
+        let cookie = try channel.submit(.copy(), try place.two(64)).get()
+        channel.terminateAsync()
+        channel.issuePending()
+        unsafe channel.withUnsafeEngine { engine in
+            engine.periods = [Completion(tag: UInt32(truncatingIfNeeded: cookie.rawValue))]
+        }
+        channel.poll()
+        #expect(channel.faults.beforeIssue == 1, "a completion of what was never issued was believed")
+        try channel.synchronize()
+        #expect(channel.soonStatus() == .aborted)
+    }
+
+    @Test(
+        "out of order, at full depth: every slot is used, a refusal is a refusal, and nothing is lost",
+        arguments: [1, 2, 64, 32_768])
+    func fullDepth(depth: Int) throws {
+        var channel = try Channel(ShuffledEngine(depth: depth), domain: place.domain, of: NoCargo.self)
+        var last = try channel.submit(.null(flags: []), NoCargo()).get()
+        for _ in 1..<depth {
+            let cookie = try channel.submit(.null(flags: []), NoCargo()).get()
+            #expect(cookie > last)
+            last = cookie
+        }
+        #expect(channel.submit(.null(flags: []), NoCargo()).refusal() == .queueFull)
+        channel.issuePending()
+        var taken = Set<Cookie>()
+        for _ in 0..<(3 * depth + 100) {
+            guard let finished = channel.next() else { throw NotFinished() }
+            let isNew = taken.insert(finished.cookie).inserted
+            #expect(isNew)
+            let cookie = try channel.submit(.null(flags: []), NoCargo()).get()
+            #expect(cookie > last)
+            last = cookie
+            channel.issuePending()
+        }
+        #expect(channel.all(2 * depth).count == depth)
+        #expect(channel.inFlight == 0 && channel.faults.total == 0, "\(channel.faults)")
+    }
+
+    @Test("memory of a device that is proved gone leaves the quarantine, and only that")
+    func deadBackend() throws {
+        final class Backend: MappingBackend, @unchecked Sendable {
+            var isDead = false
+            func map(at iova: IOVA, address: UInt, count: UInt64, access: DeviceAccess) throws(DMAError) {}
+            func unmap(at iova: IOVA, count: UInt64) throws(DMAError) { throw DMAError(.backendFailed, errno: 19) }
+        }
+        let backend = Backend()
+        let domain = Domain(
+            name: "gone", translation: .translated(backend, apertures: [0x10000...0xfffff], pageSizes: [4096]))
+        let mapped = try Buffer(count: 4096).mapped(for: domain, direction: .fromDevice)
+        do throws(DMAError) {
+            _ = try mapped.unmap()
+            Issue.record("unmapped")
+        } catch { #expect(error.code == .backendFailed) }
+        func parked() -> Int { Quarantine.entries.count { $0.domain == domain.id } }
+        #expect(parked() == 1)
+        #expect(refusal { () throws(DMAError) in _ = try unsafe Quarantine.unsafeReleaseAll(of: domain.id) } == .backendFailed)
+        Quarantine.releaseDead()
+        #expect(parked() == 1, "a backend that still refuses has proved nothing")
+        backend.isDead = true
+        Quarantine.releaseDead()
+        #expect(parked() == 0)
+        #expect(domain.statistics.mappings == 0)
+        // From then on an unmap that the kernel refuses is one that is not needed.
+        let later = try Buffer(count: 4096).mapped(for: domain, direction: .fromDevice)
+        _ = try later.unmap()
+    }
+}
+
+/// Completes what is issued in an order of its own.
+private struct ShuffledEngine: ~Copyable, Engine {
+    let capabilities: Capabilities
+    let addressing = EngineAddressing.cpu
+    private var tags: [UInt32] = []
+    private var issued = 0
+    private var seed: UInt64 = 88_172_645_463_325_252
+
+    init(depth: Int) {
+        var capabilities = Capabilities(name: "shuffled", operations: [.null], depth: depth)
+        capabilities.completesInOrder = false
+        self.capabilities = capabilities
+    }
+    @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        tags.append(tag)
+        return .accepted
+    }
+    mutating func issuePending() { issued = tags.count }
+    mutating func next() -> Completion? {
+        guard issued > 0 else { return nil }
+        seed ^= seed << 13
+        seed ^= seed >> 7
+        seed ^= seed << 17
+        tags.swapAt(Int(seed % UInt64(issued)), issued - 1)
+        issued -= 1
+        return Completion(tag: tags.remove(at: issued))
+    }
+    mutating func terminate() {}
+    mutating func quiesce(by deadline: Deadline) -> Bool {
+        (tags, issued) = ([], 0)
+        return true
+    }
 }

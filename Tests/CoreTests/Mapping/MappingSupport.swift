@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import DMAEngineKit
 import Synchronization
 import Testing
 
 @testable import DMACore
-import DMAEngineKit
 
 /// The code of the error that `body` throws, or nil.
 func refusal(_ body: () throws(DMAError) -> Void) -> DMAError.Code? {

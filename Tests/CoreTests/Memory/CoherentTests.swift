@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import CDMA
+import DMADriverKit
+import DMAEngineKit
 import Testing
 
 @testable import DMACore
-import DMADriverKit
-import DMAEngineKit
 
 @Suite("Coherent memory")
 struct CoherentTests {

@@ -14,10 +14,16 @@ public func read(_ path: String) throws(CannotCheck) -> String {
 public func lines(of text: String) -> [Substring] { text.split(separator: "\n", omittingEmptySubsequences: false) }
 
 /// The regular files below `folder` whose names end in one of `endings`, in alphabetical order. None where there is no such folder.
+///
+/// Folders whose names begin with a point, such as `.build`, are left out.
 public func files(below folder: String, endingIn endings: [String]) -> [String] {
     guard let all = FileManager.default.enumerator(atPath: folder) else { return [] }
     var found: [String] = []
     while let name = all.nextObject() as? String {
+        if name.split(separator: "/").last?.hasPrefix(".") ?? false {
+            all.skipDescendants()
+            continue
+        }
         if endings.contains(where: { name.hasSuffix($0) }) { found.append(folder + "/" + name) }
     }
     return found.sorted()

@@ -137,3 +137,13 @@ let listing = """
     // No module, no declaration: nothing was counted, and that has not passed.
     #expect(!Faces.check("M", limit: 9, []).findings.isEmpty)
 }
+
+@Test func filesOfHiddenFoldersAreLeftOut() throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "house-checks-\(UInt64.random(in: 0 ... .max))")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    for name in [".build/checkouts", "Sources/.hidden", "Sources/Deep"] {
+        try FileManager.default.createDirectory(at: folder.appending(path: name), withIntermediateDirectories: true)
+        try Data().write(to: folder.appending(path: name + "/a.swift"))
+    }
+    #expect(files(below: folder.path, endingIn: [".swift"]) == [folder.path + "/Sources/Deep/a.swift"])
+}

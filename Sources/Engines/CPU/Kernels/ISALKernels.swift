@@ -14,6 +14,8 @@
         private static let places = Int(CDMA_PQ_SOURCES) + 1
 
         static func crc32c(_ from: UnsafeRawPointer, count: Int, register: UInt32) -> UInt32 {
+            // SAFETY: the caller vouches for `count` bytes; each piece lies inside, and is short enough for an `int`. crc32_iscsi
+            // takes a pointer to mutable bytes, and only reads.
             var register = register
             var at = 0
             while at < count {
@@ -28,6 +30,8 @@
 
         /// XOR of a list of sources into the destination behind them. False where ISA-L cannot do it as it stands.
         static func xorList(_ list: UnsafePointer<Segment>, sources: UInt32, at offset: Int, count: Int) -> Bool {
+            // SAFETY: the caller vouches for the list's segments from the offset on; the function gives up on an address that is
+            // none.
             guard sources > 1, count <= longest, count & 31 == 0 else { return false }
             return unsafe cdma_raid_list(xor_gen, list, sources + 1, offset, count)
         }
@@ -37,6 +41,9 @@
             _ list: UnsafePointer<Segment>, sources: UInt32, coefficients: UnsafePointer<UInt8>, at offset: Int, count: Int,
             options: ParityOptions
         ) -> Bool {
+            // SAFETY: the caller vouches for the list's segments, for `count` bytes from the offset on, and for one coefficient for
+            // each source. The temporary list has a place for each of the sources, fewer than `places`, and does not leave the
+            // closure.
             // The powers of two in order are what ISA-L calls P+Q, and make without tables.
             if options == [.p, .q], count <= longest, count & 31 == 0, unsafe cdma_pq_is_standard(coefficients, sources),
                 unsafe cdma_raid_list(pq_gen, list, sources + 2, offset, count)
@@ -67,6 +74,9 @@
         static func xor(
             to: UnsafeMutableRawPointer, from sources: Kernels.Sources, count: Int, fallback: Kernels
         ) -> Bool {
+            // SAFETY: the caller vouches for the sources and the destination. Both temporary lists have a place for each source,
+            // fewer than `places`, and one for the destination; all that is written to them before they are read is pointers. Each
+            // piece lies in `count`.
             let phase = Int(bitPattern: to) & 31
             guard sources.count > 1, sources.count < places, count >= 64 else { return false }
             for index in sources.indices where unsafe Int(bitPattern: sources[index]) & 31 != phase { return false }
@@ -105,6 +115,8 @@
             p: UnsafeMutableRawPointer?, q: UnsafeMutableRawPointer?, from sources: Kernels.Sources,
             coefficients: UnsafePointer<UInt8>, count: Int, options: ParityOptions
         ) {
+            // SAFETY: the caller vouches for the pointers. Each piece, and the rest behind the last of them, lies in `count`; the
+            // encoder does not leave the closure.
             let whole = count & ~63
             unsafe withEncoder(sources, coefficients, options) { encoder in
                 var at = 0
@@ -128,6 +140,8 @@
             p: UnsafeRawPointer?, q: UnsafeRawPointer?, from sources: Kernels.Sources, coefficients: UnsafePointer<UInt8>,
             count: Int, options: ParityOptions
         ) -> ParityFailure {
+            // SAFETY: as for `pq`; the scratch has room for a piece of P and one of Q. `run` adds `at` to what was subtracted here,
+            // so that it writes from the scratch's start on.
             let piece = 4 << 10
             let whole = count & ~63
             var failure: ParityFailure = []
@@ -167,9 +181,12 @@
             let moved: UnsafeMutableBufferPointer<UnsafeRawPointer?>
             let options: ParityOptions
 
+            // SAFETY: for each of these: an encoder lives inside `withEncoder`, whose temporary memory it names: `moved` has a
+            // place for each source, and the pointers moved by `at` stay in the bytes that the caller vouches for.
             var sources: Kernels.Sources { unsafe Kernels.Sources(rebasing: moved[..<original.count]) }
 
             func move(to at: Int) {
+                // SAFETY: as for `sources`.
                 for k in unsafe original.indices { unsafe moved[k] = original[k].map { unsafe $0 + at } }
             }
 
@@ -187,6 +204,7 @@
                     guard row > 0 else { return }
                     unsafe move(to: at)
                     // ISA-L's lists are of mutable bytes; it only reads the sources.
+                    // SAFETY: as for `sources`; the rows are P and Q where they are wanted, and reach `count` bytes from `at` on.
                     unsafe moved.withMemoryRebound(to: UnsafeMutablePointer<UInt8>?.self) { data in
                         if update {
                             for k in unsafe original.indices {
@@ -206,6 +224,8 @@
             _ sources: Kernels.Sources, _ coefficients: UnsafePointer<UInt8>, _ options: ParityOptions,
             _ body: (Encoder) -> Void
         ) {
+            // SAFETY: the memory is 64 bytes of tables for each source, 32 a row, and 2 bytes of the matrix; with at most two rows
+            // all of that suffices. There is a coefficient for each source. Nothing of it leaves the closures.
             let count = sources.count
             unsafe withUnsafeTemporaryAllocation(byteCount: 2 * 33 * count, alignment: 64) { bytes in
                 unsafe withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: count) { moved in

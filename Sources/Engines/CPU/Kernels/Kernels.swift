@@ -70,6 +70,7 @@ public struct Kernels: Sendable, Equatable {
     /// Copies between ranges that do not overlap.
     @unsafe @inlinable @inline(__always)
     public func copy(to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int) {
+        // SAFETY: this type's contract: the pointers reach `count` bytes and the ranges do not overlap. So for all kernels below.
         if count < streamThreshold {
             unsafe copyCached(to: to, from: from, count: count)
         } else {
@@ -80,6 +81,7 @@ public struct Kernels: Sendable, Equatable {
     /// Copies through the cache, whatever the length.
     @unsafe @inlinable @inline(__always)
     func copyCached(to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int) {
+        // SAFETY: as above.
         if UInt(bitPattern: count &- Kernels.cachedStart) < UInt(bitPattern: cachedLengths) {
             unsafe cdma_copy_cached(to, from, count)
         } else {
@@ -90,6 +92,7 @@ public struct Kernels: Sendable, Equatable {
     /// Copies past the cache, whatever the length.
     @unsafe
     public func copyStreaming(to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int) {
+        // SAFETY: as above; a width is that of a path which this processor has, since the initializer replaces others.
         unsafe cdma_copy_stream(stream.width, to, from, count)
     }
 
@@ -99,6 +102,7 @@ public struct Kernels: Sendable, Equatable {
     public func copyRows(
         to: UnsafeMutableRawPointer, toStride: Int, from: UnsafeRawPointer, fromStride: Int, count: Int, rows: Int
     ) {
+        // SAFETY: the caller vouches for all rows, at these strides.
         for row in 0..<max(rows, 0) {
             unsafe copy(to: to + row &* toStride, from: from + row &* fromStride, count: count)
         }
@@ -108,6 +112,7 @@ public struct Kernels: Sendable, Equatable {
     /// and 4 bytes repeat in it.
     @unsafe @inlinable
     public func fill(_ to: UnsafeMutableRawPointer, pattern: UInt64, count: Int) {
+        // SAFETY: as for `copy`.
         let byte = UInt8(truncatingIfNeeded: pattern)
         if count < fillStreamThreshold, pattern == UInt64(byte) &* 0x0101_0101_0101_0101 {
             unsafe cdma_set(to, byte, count)
@@ -118,6 +123,7 @@ public struct Kernels: Sendable, Equatable {
 
     @unsafe @usableFromInline
     func fillPattern(_ to: UnsafeMutableRawPointer, pattern: UInt64, count: Int) {
+        // SAFETY: as for `copy`.
         unsafe cdma_fill(fill.width, count >= fillStreamThreshold, to, pattern, count)
     }
 
@@ -128,6 +134,7 @@ public struct Kernels: Sendable, Equatable {
 
     @unsafe
     func copyPart(to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int, of whole: Int) {
+        // SAFETY: as for `copy`.
         if whole >= streamThreshold, count >= Kernels.shortest {
             unsafe copyStreaming(to: to, from: from, count: count)
         } else {
@@ -137,6 +144,7 @@ public struct Kernels: Sendable, Equatable {
 
     @unsafe
     func fillPart(_ to: UnsafeMutableRawPointer, pattern: UInt64, count: Int, of whole: Int) {
+        // SAFETY: as for `copy`.
         if whole >= fillStreamThreshold, count >= Kernels.shortest {
             unsafe cdma_fill(fill.width, true, to, pattern, count)
         } else {
@@ -148,6 +156,7 @@ public struct Kernels: Sendable, Equatable {
     /// result: over "123456789" it is 0xe3069283 (RFC 3720, 12.1).
     @unsafe
     public func crc32c(_ from: UnsafeRawPointer, count: Int, continuing crc: UInt32 = 0) -> UInt32 {
+        // SAFETY: as for `copy`; the tables are made before they are read, and never freed.
         #if ISAL
             if crc32c == .isal { return unsafe ~ISALKernels.crc32c(from, count: count, register: ~crc) }
         #endif
@@ -165,6 +174,7 @@ public struct Kernels: Sendable, Equatable {
     public func copyCRC32C(
         to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int, continuing crc: UInt32 = 0
     ) -> UInt32 {
+        // SAFETY: as for `copy`.
         unsafe copyCRC32CPart(to: to, from: from, count: count, of: count, continuing: crc)
     }
 
@@ -172,6 +182,7 @@ public struct Kernels: Sendable, Equatable {
     func copyCRC32CPart(
         to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int, of whole: Int, continuing crc: UInt32
     ) -> UInt32 {
+        // SAFETY: as for `copy`: each piece lies in `count`.
         let piece = 16 << 10
         var crc = crc
         var at = 0
@@ -201,6 +212,8 @@ extension Kernels: CustomStringConvertible {
 /// The tables of CRC32C, made once and never freed.
 enum CRCTable {
     nonisolated(unsafe) static let words: UnsafePointer<UInt32> = {
+        // SAFETY: 16 KiB that live as long as the process; a static is initialized once, before anybody reads, and only read
+        // afterwards.
         // 16 KiB that live as long as the process; initialised here and only read afterwards.
         let words = UnsafeMutablePointer<UInt32>.allocate(capacity: Int(CDMA_CRC_TABLE_WORDS))
         unsafe cdma_crc32c_prepare(words)

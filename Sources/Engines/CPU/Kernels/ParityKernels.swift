@@ -35,6 +35,7 @@ extension Kernels {
     /// Sets each of `count` bytes at `to` to the XOR of the sources' bytes. `to` may be exactly one of the sources.
     @unsafe
     public func xor(to: UnsafeMutableRawPointer, from sources: Sources, count: Int) {
+        // SAFETY: this type's contract: each pointer reaches `count` bytes. So for all below.
         unsafe xorPart(to: to, from: sources, count: count, of: count)
     }
 
@@ -46,6 +47,7 @@ extension Kernels {
 
     @unsafe
     func xorPart(to: UnsafeMutableRawPointer, from sources: Sources, count: Int, of whole: Int) {
+        // SAFETY: as above; the list has as many pointers as it says, 1 or more.
         guard let list = sources.baseAddress, sources.count > 0 else { return }
         #if ISAL
             if xor == .isal, unsafe ISALKernels.xor(to: to, from: sources, count: count, fallback: self) { return }
@@ -57,6 +59,7 @@ extension Kernels {
     /// Whether the sources XOR to zero: `dma_prep_dma_xor_val`, whose sources include the parity.
     @unsafe
     public func xorIsZero(_ sources: Sources, count: Int) -> Bool {
+        // SAFETY: as above; the function reads alone.
         guard let list = sources.baseAddress, sources.count > 0 else { return true }
         // ISA-L's xor_check wants alignment and gains nothing: this only reads.
         let path = xor == .isal ? KernelPath.portable : xor
@@ -70,6 +73,7 @@ extension Kernels {
         p: UnsafeMutableRawPointer?, q: UnsafeMutableRawPointer?, from sources: Sources,
         coefficients: UnsafePointer<UInt8>, count: Int, options: ParityOptions
     ) {
+        // SAFETY: as above; there is a coefficient for each source.
         unsafe pqPart(
             p: p, q: q, from: sources, coefficients: coefficients, count: count, of: count, options: options)
     }
@@ -79,6 +83,7 @@ extension Kernels {
         p: UnsafeMutableRawPointer?, q: UnsafeMutableRawPointer?, from sources: Sources,
         coefficients: UnsafePointer<UInt8>, count: Int, of whole: Int, options: ParityOptions
     ) {
+        // SAFETY: as above; a nil pointer goes with an option that is absent.
         guard let list = sources.baseAddress, sources.count > 0 else { return }
         #if ISAL
             if pq == .isal {
@@ -98,6 +103,7 @@ extension Kernels {
         p: UnsafeRawPointer?, q: UnsafeRawPointer?, from sources: Sources, coefficients: UnsafePointer<UInt8>, count: Int,
         options: ParityOptions
     ) -> ParityFailure {
+        // SAFETY: as above; with CDMA_PQ_CHECK the kernel only reads through the two pointers.
         guard let list = sources.baseAddress, sources.count > 0 else { return [] }
         #if ISAL
             if pq == .isal {

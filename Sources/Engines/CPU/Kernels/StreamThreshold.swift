@@ -22,6 +22,8 @@ enum StreamThreshold {
     private static let budget: Int64 = 40_000_000
 
     static func measured(_ path: KernelPath) -> Int {
+        // SAFETY: the mapping is this function's own, as long as both buffers together, and ends with it; no count is more than
+        // half of it.
         let length = 2 * longest
         guard let memory = unsafe mmap(nil, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
             unsafe memory != MAP_FAILED

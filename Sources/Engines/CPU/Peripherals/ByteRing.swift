@@ -20,6 +20,7 @@ final class ByteRing: @unchecked Sendable {
     private static let head = 192
 
     init(capacity: Int) {
+        // SAFETY: just allocated, for so many bytes; `deinit` alone frees them.
         var rounded = 64
         while rounded < min(capacity, 1 << 30) { rounded *= 2 }
         self.capacity = rounded
@@ -28,8 +29,10 @@ final class ByteRing: @unchecked Sendable {
     }
 
     // The last reference has gone, so neither side is inside.
+    // SAFETY: the last reference has gone, so that neither side is inside.
     deinit { unsafe memory.deallocate() }
 
+    // SAFETY: for both: the words live as long as `self` and are accessed by atomics alone.
     private var written: UInt64 { unsafe cdma_load_acquire64(memory) }
     private var read: UInt64 { unsafe cdma_load_acquire64(memory + 64) }
 
@@ -44,6 +47,8 @@ final class ByteRing: @unchecked Sendable {
 
     /// The writer's: puts in up to `count` bytes, as many as there is room for.
     func write(_ from: UnsafeRawPointer, count: Int) -> Int {
+        // SAFETY: the caller vouches for `count` bytes at `from`. What is written lies in the room that the counters give to the
+        // writer: the reader does not touch it until the counter is stored, and both parts end inside the ring.
         let length = min(count, room)
         guard length > 0 else { return 0 }
         let at = written
@@ -59,6 +64,8 @@ final class ByteRing: @unchecked Sendable {
 
     /// The reader's: takes out up to `count` bytes, as many as there are.
     func read(into: UnsafeMutableRawPointer, count: Int) -> Int {
+        // SAFETY: the caller vouches for `count` bytes at `into`. What is read lies between the counters, where the writer does not
+        // touch it until the reader's is stored, and both parts end inside the ring.
         let length = min(count, self.count)
         guard length > 0 else { return 0 }
         let at = read
@@ -74,12 +81,14 @@ final class ByteRing: @unchecked Sendable {
 
     /// Either side's: wakes the other, without a system call where it does not sleep.
     func signal() {
+        // SAFETY: the words live as long as `self`, and are accessed by atomics alone.
         unsafe cdma_fetch_add32(memory + 128, 1)
         if unsafe cdma_load_ordered32(memory + 132) > 0 { unsafe cdma_futex_wake(memory + 128, .max) }
     }
 
     /// Sleeps until a signal or for `nanoseconds`, unless `isReady` says that there is something to do.
     func sleep(nanoseconds: Int64, unless isReady: () -> Bool) {
+        // SAFETY: as above; the kernel compares the futex before it sleeps.
         unsafe cdma_fetch_add32(memory + 132, 1)
         let ticket = unsafe cdma_load_acquire32(memory + 128)
         if !isReady() { unsafe cdma_futex_wait(memory + 128, ticket, nanoseconds) }

@@ -10,12 +10,15 @@ final class Counter: @unchecked Sendable {
     private let word: UnsafeMutablePointer<UInt64>
 
     init() {
+        // SAFETY: just allocated, for one word; `deinit` alone frees it.
         unsafe word = .allocate(capacity: 1)
         unsafe word.initialize(to: 0)
     }
 
+    // SAFETY: the last reference has gone.
     deinit { unsafe word.deallocate() }
 
+    // SAFETY: for both: the word lives as long as `self`, and is accessed by atomics alone.
     var value: UInt64 { unsafe cdma_load_acquire64(word) }
     func add(_ amount: UInt64) { unsafe cdma_fetch_add64(word, amount) }
 }

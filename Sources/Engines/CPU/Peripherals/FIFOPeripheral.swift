@@ -52,6 +52,7 @@ public final class FIFOPeripheral: Sendable {
     /// - Returns: how many went in; none on a loopback to which a transfer transmits.
     @discardableResult
     public func deliver(_ bytes: RawSpan, keepsRest: Bool = false) -> Int {
+        // SAFETY: the buffer is the span's, which outlives the call; the ring copies.
         let taken = unsafe bytes.withUnsafeBytes { buffer in
             // The span outlives the call, and the ring copies.
             guard let start = buffer.baseAddress else { return 0 }
@@ -65,6 +66,7 @@ public final class FIFOPeripheral: Sendable {
     ///
     /// - Returns: how many it got: fewer than it has room for where the FIFO ran dry; none on a loopback from which a transfer receives.
     public func collect(into bytes: inout MutableRawSpan) -> Int {
+        // SAFETY: as above; the exclusive access to the span is the exclusive access to its bytes.
         unsafe bytes.withUnsafeMutableBytes { buffer in
             // As above.
             guard let start = buffer.baseAddress else { return 0 }

@@ -57,6 +57,8 @@ extension Kernels {
     func xorList(
         _ list: UnsafePointer<Segment>, sources: UInt32, continues: Bool, at offset: Int, count: Int, of whole: Int
     ) -> Bool {
+        // SAFETY: by the contract of this function the list holds the sources and the destination behind them, each of which
+        // reaches `count` bytes from the offset on.
         #if ISAL
             if xor == .isal, !continues, unsafe ISALKernels.xorList(list, sources: sources, at: offset, count: count) {
                 return true
@@ -72,6 +74,7 @@ extension Kernels {
         _ list: UnsafePointer<Segment>, sources: UInt32, coefficients: UnsafePointer<UInt8>, at offset: Int, count: Int,
         of whole: Int, options: ParityOptions
     ) -> Bool {
+        // SAFETY: as above, with P and Q behind the sources and a coefficient for each source.
         #if ISAL
             if pq == .isal {
                 return unsafe ISALKernels.pqList(

@@ -26,6 +26,8 @@ enum Piecework {
     static func run(
         _ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int, whole: Int, carry: UInt64
     ) -> UInt64? {
+        // SAFETY: the descriptor is one that was enqueued: by the contract of `Engine.enqueue` its addresses are valid until the
+        // transaction is reported, which this work comes before. The channel has checked the ranges, and the piece lies inside.
         switch descriptor.kind {
         case .copy:
             guard let to = unsafe destination(descriptor), let from = unsafe source(descriptor) else { return nil }
@@ -66,16 +68,20 @@ enum Piecework {
         return overflow ? .max : sum
     }
 
+    // SAFETY: the pointer is made of a word and not dereferenced here.
     private static func source(_ descriptor: Descriptor) -> UnsafeRawPointer? {
         unsafe UnsafeRawPointer(bitPattern: UInt(descriptor.source))
     }
 
+    // SAFETY: as for the source.
     private static func destination(_ descriptor: Descriptor) -> UnsafeMutableRawPointer? {
         unsafe UnsafeMutableRawPointer(bitPattern: UInt(descriptor.destination))
     }
 
     /// XOR and PQ, validated. The result has the bits of `ValidationResult`.
     private static func validate(_ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int) -> UInt64? {
+        // SAFETY: as for `run`; the list has a place for each source. The four detail words are 32 bytes, one coefficient for each
+        // source that PQ can have.
         let number = Int(descriptor.sourceCount)
         guard number >= 1, number <= Kernels.maximumSources else { return nil }
         return unsafe withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: number) { list -> UInt64? in
@@ -111,6 +117,8 @@ enum Piecework {
     private static func rows(
         _ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int, whole: Int
     ) -> Bool {
+        // SAFETY: as for `run`: each row lies in the region that the channel has measured with the same template, so that the
+        // products do not overflow.
         let template = descriptor.template
         let chunk = Int(template.chunk)
         guard let to = unsafe destination(descriptor), let from = unsafe source(descriptor), chunk > 0 else { return false }

@@ -47,6 +47,7 @@ struct SegmentCursor {
     /// Before the first of `number` segments; ``advance(by:)`` by nothing leads to its first byte.
     @unsafe
     init(_ list: UnsafePointer<Segment>, number: Int) {
+        // SAFETY: the caller vouches for `number` segments; `end` is the place behind the last, which is not read.
         unsafe next = unsafe list
         unsafe end = unsafe list + number
     }

@@ -58,6 +58,7 @@ final class Board: @unchecked Sendable {
     private let places: Int
 
     init(_ configuration: CPUConfiguration, slots: Int, placement: Placement) {
+        // SAFETY: just allocated, for so many; `deinit` alone frees them. An order is initialized here, and assigned to later.
         self.slots = slots
         workers = configuration.workers
         quantum = UInt64(configuration.quantum)
@@ -90,6 +91,7 @@ final class Board: @unchecked Sendable {
 
     // The last holder has gone: the engine has joined every worker.
     deinit {
+        // SAFETY: the last holder has gone: the engine has joined every worker.
         unsafe shared.deallocate()
         unsafe jobs.deallocate()
         unsafe lanes.deallocate()
@@ -101,6 +103,7 @@ final class Board: @unchecked Sendable {
     // MARK: Words of all
 
     /// A ``Command``, and the futex of those who are paused.
+    // SAFETY: for all words below: they live as long as `self`, are aligned as the C types say, and are accessed by atomics alone.
     var command: UInt32 { unsafe cdma_load_acquire32(cdma_board_command(shared)) }
     /// Pieces that are being moved, and deliveries that a worker has not done with.
     var moving: UInt32 { unsafe cdma_load_acquire32(cdma_board_moving(shared)) }
@@ -110,6 +113,7 @@ final class Board: @unchecked Sendable {
 
     /// Changes the command and wakes everybody who may sleep over the old one.
     func setCommand(_ command: UInt32) {
+        // SAFETY: as above.
         unsafe cdma_exchange32(cdma_board_command(shared), command)
         cdma_full_barrier()
         unsafe cdma_futex_wake(cdma_board_command(shared), .max)
@@ -121,11 +125,13 @@ final class Board: @unchecked Sendable {
         if command == Command.stop { for worker in 0..<workers { wake(worker) } }
     }
 
+    // SAFETY: for all of these: as above.
     func sleep(while command: UInt32) { unsafe cdma_futex_wait(cdma_board_command(shared), command, 1_000_000_000) }
     func beginMoving() { unsafe cdma_fetch_add32(cdma_board_moving(shared), 1) }
     func endMoving() { unsafe cdma_fetch_add32(cdma_board_moving(shared), .max) }
     func addOutstanding(_ count: UInt32) { unsafe cdma_fetch_add32(cdma_board_outstanding(shared), count) }
 
+    // SAFETY, for both: as above.
     func endFence() {
         unsafe cdma_fetch_add32(cdma_board_fences(shared), 1)
         wakeFences()
@@ -133,6 +139,7 @@ final class Board: @unchecked Sendable {
     /// After a termination: those that never ended count as over.
     func settleFences(_ count: UInt32) { unsafe cdma_store_release32(cdma_board_fences(shared), count) }
 
+    // SAFETY: for both: as above.
     private func wakeFences() {
         unsafe cdma_fetch_add32(cdma_board_fence_ticket(shared), 1)
         unsafe cdma_futex_wake(cdma_board_fence_ticket(shared), .max)
@@ -144,8 +151,12 @@ final class Board: @unchecked Sendable {
 
     // MARK: Words of a job
 
+    // SAFETY: for each of these: callers pass numbers of slots, for each of which there is a job; its words live as long as `self`
+    // and are accessed by atomics alone.
     private func job(_ slot: Int) -> UnsafeMutablePointer<cdma_board_job> { unsafe jobs + slot }
 
+    // SAFETY, for each of these: callers pass numbers of slots, for each of which there is a job; its words live as long as `self` and
+    // are accessed by atomics alone. Only a slot in which nobody is gets reset.
     /// Nobody is inside: clears all but the use and those who look whether it is theirs.
     func resetJob(_ slot: Int) { unsafe cdma_board_job_reset(job(slot)) }
     /// Which use of the slot this is: it changes when the job is reported or dropped.
@@ -190,10 +201,13 @@ final class Board: @unchecked Sendable {
 
     // MARK: Rings: deliveries (from the engine to a worker) and completions (back)
 
+    // SAFETY: callers pass numbers of workers, for each of which there is a lane.
     private func lane(_ worker: Int) -> UnsafeMutablePointer<cdma_board_lane> { unsafe lanes + worker }
 
     private enum Way: Int { case delivery, completion }
 
+    // SAFETY: for each of these: the rings are parts of the lanes and live as long as `self`. An item is written before the index
+    // that publishes it is stored, and read after that index was loaded; one side pushes and one pops.
     private func ring(_ worker: Int, _ way: Way) -> UnsafeMutablePointer<cdma_board_ring>? {
         unsafe way == .delivery ? cdma_board_deliveries(lane(worker)) : cdma_board_completions(lane(worker))
     }
@@ -219,6 +233,7 @@ final class Board: @unchecked Sendable {
     }
 
     /// Gives a job to a worker, and wakes it where it sleeps. False where the worker has too many that it has not looked at.
+    // SAFETY: for each of these: the lane's words live as long as `self`, and are accessed by atomics alone.
     func deliver(_ slot: Int, to worker: Int) -> Bool {
         addOutstanding(1)
         guard push(worker, .delivery, UInt64(use(slot)) << 32 | UInt64(slot)) else {
@@ -240,6 +255,7 @@ final class Board: @unchecked Sendable {
 
     /// Sleeps until there is a delivery or a reason to stop. May return early.
     func sleep(_ worker: Int) {
+        // SAFETY: as above.
         let doorbell = unsafe cdma_board_lane_doorbell(lane(worker))
         let sleeps = unsafe cdma_board_lane_sleeps(lane(worker))
         let ticket = unsafe cdma_load_acquire32(doorbell)
@@ -258,6 +274,7 @@ final class Board: @unchecked Sendable {
 
     /// The engine's: slots whose completion lies in a ring still.
     func completions() -> [Int] {
+        // SAFETY: the engine alone pops completions, and asks here: what lies between the two indices stays until it does.
         (0..<workers).flatMap { worker in
             let ring = unsafe cdma_board_completions(lane(worker))
             let head = unsafe cdma_load_acquire32(cdma_board_ring_head(ring))

@@ -42,6 +42,7 @@ package struct Placement: Sendable {
 
     /// Moves the calling thread, the worker `index`. A CPU that went away since the check leaves it where it is.
     func apply(to index: Int) {
+        // SAFETY: the array lives until the call returns, and its count is its own.
         guard !masks.isEmpty else { return }
         let mask = masks[index % masks.count]
         _ = unsafe mask.withUnsafeBufferPointer { unsafe cdma_set_affinity($0.baseAddress, $0.count) }
@@ -51,6 +52,7 @@ package struct Placement: Sendable {
     private static let words = 16
 
     private static var allowed: [UInt64] {
+        // SAFETY: as above: the C function writes at most as many words as the array has.
         var mask = [UInt64](repeating: 0, count: words)
         let failed = unsafe mask.withUnsafeMutableBufferPointer { unsafe cdma_get_affinity($0.baseAddress, $0.count) }
         return failed == 0 ? mask : []
@@ -74,6 +76,7 @@ package struct Placement: Sendable {
     }
 
     private static func read(_ path: String) -> String? {
+        // SAFETY: the path ends with a zero and lives until the call returns; read writes at most as many bytes as the array has.
         let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return nil }
         defer { close(file) }
@@ -85,5 +88,6 @@ package struct Placement: Sendable {
 
 /// The system call, by a name that the static function above does not hide.
 private func posixRead(_ file: Int32, _ into: UnsafeMutableRawPointer?, _ count: Int) -> Int {
+    // SAFETY: the caller vouches for `count` bytes at `into`.
     unsafe read(file, into, count)
 }

@@ -80,6 +80,8 @@ struct Team: ~Copyable {
     mutating func hasOpenFence() -> Bool { reportedFences != fences }
 
     mutating func enqueue(_ descriptor: Descriptor, tag: UInt32, _ configuration: EngineConfiguration) -> Bool {
+        // SAFETY: `free` holds numbers of slots, and there is an order for each. Nobody is inside of a free slot, so that the
+        // engine may write it.
         guard inFlight < depth else { return false }
         if free.isEmpty { sweep() }
         guard let slot = free.popLast() else { return false }
@@ -117,6 +119,7 @@ struct Team: ~Copyable {
 
     /// False where no worker has room.
     private mutating func deliver(_ slot: Int) -> Bool {
+        // SAFETY: the slot is queued and not delivered: the order is the engine's.
         let descriptor = unsafe board.orders[slot].descriptor
         let count = descriptor.count
         // Those that wait for a device keep a worker; the others go round the workers that none keeps.
@@ -146,6 +149,7 @@ struct Team: ~Copyable {
 
     /// Gives a job that waits for a device to one worker. False where that has no room.
     private mutating func deliver(_ slot: Int, to worker: Int, keeping end: ObjectIdentifier?) -> Bool {
+        // SAFETY: the order is the engine's until the delivery, and again where the delivery failed; after that it is only read.
         // Before the delivery: from then on the worker reads the order.
         unsafe board.orders[slot].keeps = worker
         guard board.deliver(slot, to: worker) else {
@@ -161,6 +165,7 @@ struct Team: ~Copyable {
 
     /// The FIFO's end that a job moves bytes through. Nil where it names no peripheral of this engine's.
     private func fifoEnd(_ slot: Int) -> ObjectIdentifier? {
+        // SAFETY: the slot has a job of this engine's, whose order nobody writes.
         let order = unsafe board.orders[slot]
         let number = Int(order.descriptor.place.number ?? order.configuration.peripheral)
         guard number < board.peripherals.count else { return nil }
@@ -168,6 +173,7 @@ struct Team: ~Copyable {
     }
 
     mutating func next() -> Completion? {
+        // SAFETY: a cyclic job that has not ended keeps its slot, and its order is only read.
         guard inFlight > 0 else { return nil }
         if !waiting.isEmpty { deliverWaiting() }
         if let slot = takeEarly() { return report(slot) }
@@ -188,6 +194,7 @@ struct Team: ~Copyable {
     }
 
     /// Whether every fence before the job in `slot` was reported.
+    // SAFETY: the slot has a job that is complete, and its order is only read.
     private func isInTurn(_ slot: Int) -> Bool { unsafe reportedFences &- board.orders[slot].afterFences <= .max / 2 }
 
     private mutating func takeEarly() -> Int? {
@@ -196,6 +203,7 @@ struct Team: ~Copyable {
     }
 
     private mutating func report(_ slot: Int) -> Completion {
+        // SAFETY: as above.
         let order = unsafe board.orders[slot]
         if order.descriptor.flags.contains(.fence) { reportedFences &+= 1 }
         let failed = board.failed(slot)
@@ -219,6 +227,7 @@ struct Team: ~Copyable {
 
     /// The job in `slot` is over, one way or the other.
     private mutating func leave(_ slot: Int) {
+        // SAFETY: as above; the order is not written until the slot is free.
         inFlight -= 1
         board.endUse(slot)
         if let worker = unsafe board.orders[slot].keeps {
@@ -233,6 +242,7 @@ struct Team: ~Copyable {
     func terminate() { board.setCommand(Command.terminate) }
 
     mutating func quiesce(by deadline: Deadline) -> Bool {
+        // SAFETY: nobody is inside any more; the slots in `complete` came from `complete` and so are numbers of slots.
         guard wait(by: deadline, until: { $0.outstanding == 0 }) else { return false }
         // Nobody moves anything any more. What is complete is reported yet; the rest never will be.
         let complete = Set(board.completions()).union(early)
@@ -268,6 +278,7 @@ struct Team: ~Copyable {
 
     /// Looks often at first, and every 50 µs later: pieces are short.
     private func wait(by deadline: Deadline, until isSo: (Board) -> Bool) -> Bool {
+        // SAFETY: the C function reads a local value.
         var looks = 0
         while !isSo(board) {
             if Deadline.now >= deadline { return isSo(board) }
@@ -283,6 +294,7 @@ struct Team: ~Copyable {
     }
 
     func residue(of tag: UInt32) -> UInt64? {
+        // SAFETY: there is an order for each slot, initialized with the board; workers only read it.
         // A slot remembers its last job, so that the residue of a terminated one can be asked for.
         let slots = states.indices.filter { unsafe board.orders[$0].tag == tag && board.orders[$0].serial > 0 }
         guard let slot = slots.max(by: { unsafe board.orders[$0].serial < board.orders[$1].serial }) else { return nil }

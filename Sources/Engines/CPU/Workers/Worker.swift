@@ -52,6 +52,7 @@ final class Worker: Sendable {
     }
 
     private func execute(_ slot: Int) {
+        // SAFETY: the slot was entered with its present use: its order stays as it is until `leave`.
         let order = unsafe board.orders[slot]
         while board.fences &- order.afterFences > .max / 2 {
             guard board.command < Command.terminate else { return }

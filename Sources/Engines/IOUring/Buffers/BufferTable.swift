@@ -103,6 +103,7 @@ final class BufferTable: Sendable {
     func close() { state.withLock { $0.isClosed = true } }
 
     private func makeTable(_ state: inout State) {
+        // SAFETY: the kernel reads a local structure, of which it is told the size, before the call returns.
         var table = cdma_uring_resources()
         table.count = UInt32(Self.capacity)
         // IORING_RSRC_REGISTER_SPARSE
@@ -116,6 +117,8 @@ final class BufferTable: Sendable {
     }
 
     private func update(_ index: UInt16, _ start: UInt64, _ count: UInt64) -> KernelResult {
+        // SAFETY: the kernel reads two local structures before the call returns: both pointers are used inside the closures that
+        // lend them. The number was taken from the table.
         var segment = Segment(address: start, count: count)
         var update = cdma_uring_resource_update()
         update.offset = UInt32(index)

@@ -28,15 +28,19 @@ public final class IOUringRegistrar: MappingBackend, Equatable {
     }
 
     private let state = Locked(State())
+
     /// How many mappings have ended; raw memory, because engines look at it for each transfer.
+    // SAFETY: the pointer never changes, and the word behind it is accessed by atomics alone.
     nonisolated(unsafe) let epoch: UnsafeMutableRawPointer
 
     /// Nothing mapped yet.
     public init() {
+        // SAFETY: just allocated, for 64 bytes; `deinit` alone frees them.
         unsafe epoch = .allocate(byteCount: 64, alignment: 64)
         unsafe epoch.initializeMemory(as: UInt8.self, repeating: 0, count: 64)
     }
 
+    // SAFETY: an engine that looks at the word holds the registrar by its configuration, so that nobody looks any more.
     deinit { unsafe epoch.deallocate() }
 
     public static func == (left: IOUringRegistrar, right: IOUringRegistrar) -> Bool { left === right }
@@ -50,6 +54,7 @@ public final class IOUringRegistrar: MappingBackend, Equatable {
     }
 
     public func unmap(at iova: IOVA, count: UInt64) throws(DMAError) {
+        // SAFETY: the word lives as long as `self`, and is accessed by atomics alone.
         let (ended, tables) = state.withLock { state -> (Mapped?, [BufferTable]) in
             var index = Self.index(of: iova.rawValue, in: state.mappings)
             while index < state.mappings.count, state.mappings[index].start == iova.rawValue {

@@ -8,6 +8,8 @@ extension IOUringEngine {
     /// configuration says; the window found becomes the steady path's.
     @usableFromInline @inline(never)
     mutating func findWindow(_ address: UInt64, _ count: UInt64) -> Bool {
+        // SAFETY: the word is the registrar's, which the configuration holds, or the ring's flags, which the carrier holds; it is
+        // accessed by atomics alone.
         guard let registrar = state.configuration.registrar, let table = state.buffers else { return false }
         // Before the look at the mappings: one that ends after it is noticed next time.
         let epoch = unsafe cdma_load_acquire32(epoch)
@@ -23,6 +25,7 @@ extension IOUringEngine {
 
     /// The same, for requests off the steady path: the window's number.
     mutating func window(_ address: UInt64, _ count: UInt64) -> UInt16? {
+        // SAFETY: as above.
         guard mayRegister else { return nil }
         let into = address &- windowStart
         if into < windowCount, count <= windowCount - into, unsafe cdma_load_acquire32(epoch) == windowEpoch {

@@ -31,6 +31,8 @@ extension IOUringEngine {
     /// - Throws: `tooManyPeripherals`; `kernelRefused` where the descriptor is none, or with EOPNOTSUPP for a namespace on an
     ///   engine whose ring does not take commands.
     public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 {
+        // SAFETY: the C function writes a local structure. `number` is an index of the records, of which there are as many as file
+        // entries.
         guard let number = state.table.records.firstIndex(where: { $0 == nil }) else {
             throw DMAError(.tooManyPeripherals, limit: fileLimit)
         }
@@ -119,6 +121,7 @@ extension IOUringEngine {
     /// - Throws: `noSuchPeripheral`; `peripheralBusy`; `kernelRefused` where the system reports only now that something written before
     ///   is lost. The file is detached then all the same.
     public mutating func detach(_ number: UInt32) throws(DMAError) {
+        // SAFETY: the number is below `fileLimit`, the number of file entries.
         guard UInt64(number) < fileLimit, let record = state.table.records[Int(number)] else {
             throw DMAError(.noSuchPeripheral, asked: UInt64(number))
         }

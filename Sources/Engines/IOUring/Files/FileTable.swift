@@ -94,6 +94,7 @@ struct FileTable {
 
     /// Asks the kernel for an empty table.
     mutating func register(_ carrier: any Carrier) {
+        // SAFETY: the kernel reads a local structure, of which it is told the size, before the call returns.
         guard carrier.isKernel else { return }
         var table = cdma_uring_resources()
         table.count = UInt32(records.count * 2)
@@ -119,6 +120,7 @@ struct FileTable {
     }
 
     private func set(_ descriptor: Int32, at place: Int, _ carrier: any Carrier) -> KernelResult {
+        // SAFETY: as above: both pointers are used inside the closures that lend them.
         var update = cdma_uring_resource_update()
         update.offset = UInt32(place)
         update.count = 1

@@ -11,6 +11,8 @@ internal import SystemPackage
 enum PolledProbe {
     /// EOPNOTSUPP where the device or its driver has no polling; nil where it can be polled.
     static func run(_ descriptor: FileDescriptor, alignment: UInt64) -> Errno? {
+        // SAFETY: the ring is this function's own and has four entries; the read goes to memory of its own, as long as the read,
+        // which is given up to the kernel where the read may still be under way.
         var configuration = IOUringConfiguration(depth: 1, path: .ring)
         configuration.polledCompletions = true
         let ring: KernelRing

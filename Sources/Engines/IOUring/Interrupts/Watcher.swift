@@ -24,6 +24,7 @@ final class Watcher: @unchecked Sendable {
 
     /// Nil where the system has no event or no thread to give; then waiting polls.
     init?(_ view: RingView, _ line: InterruptLine) {
+        // SAFETY: just allocated, for 64 bytes; `deinit` alone frees them.
         guard let event = try? FileDescriptor(KernelResult(cdma_event_make(true))) else { return nil }
         self.event = event
         self.line = line
@@ -35,12 +36,14 @@ final class Watcher: @unchecked Sendable {
     }
 
     deinit {
+        // SAFETY: the thread holds this object while it runs, so that it has ended.
         unsafe stopWord.deallocate()
         ReleaseFailures.note(event.release())
     }
 
     /// Ends the thread, before the ring goes.
     func stop() {
+        // SAFETY: the word lives as long as `self`, and is accessed by atomics alone.
         guard let thread else { return }
         unsafe cdma_store_release32(stopWord, 1)
         ReleaseFailures.note(KernelResult(cdma_event_signal(event.rawValue)))
@@ -48,6 +51,7 @@ final class Watcher: @unchecked Sendable {
         self.thread = nil
     }
 
+    // SAFETY: as above.
     private var isStopping: Bool { unsafe cdma_load_acquire32(stopWord) != 0 }
 
     private func watch() {
@@ -66,6 +70,7 @@ final class Watcher: @unchecked Sendable {
 
     /// Whether there is something that the engine has not taken.
     private var hasCompletions: Bool {
+        // SAFETY: the engine stops the watcher before the ring goes; the words are accessed by atomics alone.
         if unsafe cdma_load_acquire32(view.completionHead) != cdma_load_acquire32(view.completionTail) { return true }
         return unsafe cdma_load_acquire32(view.submissionFlags) & (SubmissionFlags.taskRun | SubmissionFlags.overflow) != 0
     }

@@ -71,6 +71,7 @@ struct MappedPages: ~Copyable {
 
     /// - Throws: `kernelRefused`.
     init(count: Int) throws(DMAError) {
+        // SAFETY: the C function writes a local variable; what it maps is this value's alone.
         var start: UnsafeMutableRawPointer?
         try KernelResult(unsafe cdma_map_anonymous(0, count, 0, &start)).get()
         guard let start = unsafe start else { throw DMAError(.kernelRefused, errno: Errno.noMemory.rawValue) }

@@ -25,6 +25,7 @@ struct NVMeNamespace: Equatable {
     ///
     /// - Throws: `kernelRefused` for a namespace that cannot be used.
     static func examine(_ descriptor: FileDescriptor, _ facts: cdma_file_facts) throws(DMAError) -> NVMeNamespace? {
+        // SAFETY: the C function writes a local structure.
         guard FileKind(format: facts.format) == .character, isGeneric(facts) else { return nil }
         var answer = cdma_nvme_namespace()
         try KernelResult(unsafe cdma_nvme_identify(descriptor.rawValue, &answer)).get()
@@ -33,6 +34,7 @@ struct NVMeNamespace: Equatable {
 
     /// Whether sysfs says that the device is of the class of generic namespaces: no other is asked anything.
     private static func isGeneric(_ facts: cdma_file_facts) -> Bool {
+        // SAFETY: the C function writes at most as many bytes as the array has, and says how many.
         let path = "/sys/dev/char/\(facts.device_major):\(facts.device_minor)/uevent"
         var text = [UInt8](repeating: 0, count: 512)
         let count = unsafe text.withUnsafeMutableBytes { unsafe cdma_read_file(path, $0.baseAddress, $0.count) }
@@ -73,6 +75,8 @@ struct NVMeNamespace: Equatable {
 extension IOUringEngine {
     /// Makes the next command of a transfer with a namespace.
     mutating func requestNextCommand(_ slot: Int, _ namespace: NVMeNamespace, _ record: FileRecord) {
+        // SAFETY: callers pass numbers of slots in use; what the command addresses is memory of the transaction, which lasts until
+        // its completion is reported.
         let done = unsafe transaction(slot).pointee.done
         let descriptor = unsafe transaction(slot).pointee.descriptor
         let (index, skip) = descriptor.place(of: done)
@@ -89,7 +93,7 @@ extension IOUringEngine {
     mutating func push(_ command: cdma_nvme_command, of slot: Int, _ record: FileRecord, moving bytes: UInt64) {
         var request = entry(Opcode.command, record.handle, slot: slot)
         request.offset = UInt64(cdma_nvme_uring_operation())
-        push(request, of: slot, .passthrough(bytes: bytes))
+        guard push(request, of: slot, .passthrough(bytes: bytes)) else { return }
         // SAFETY: an entry of this ring has 128 bytes, or no namespace would have been attached. `push` put it last among the issued ones; nobody looks at it before the submission that follows.
         let place = unsafe UnsafeMutableRawPointer(view.submission(issued &- 1)) + 48
         unsafe place.storeBytes(of: command, as: cdma_nvme_command.self)
@@ -97,6 +101,7 @@ extension IOUringEngine {
 
     /// What a command came to: 0, an error, or the controller's status.
     mutating func passthroughRequestEnded(_ slot: Int, _ result: KernelResult) {
+        // SAFETY: callers pass numbers of slots in use.
         guard result == .success else {
             if let errno = result.errno, retries(slot, after: errno) { return }
             // Whatever the controller says.

@@ -13,6 +13,7 @@ extension IOUringEngine {
     /// It does not wait. The transaction ends as `aborted` with what is left as residue, or as it would have ended where the
     /// kernel was faster; its memory is in use until then. Reach it through ``Channel/withUnsafeEngine(_:)``.
     public mutating func cancel(tag: UInt32) -> Bool {
+        // SAFETY: the loop counts over the numbers of slots.
         for slot in 0...Int(slotMask) where unsafe request(slot).pointee.tag == tag {
             guard unsafe request(slot).pointee.state != .free else { continue }
             let names = beginCancelling(slot)
@@ -33,6 +34,7 @@ extension IOUringEngine {
     ///
     /// - Throws: `noSuchPeripheral`.
     public mutating func cancel(transactionsOf number: UInt32) throws(DMAError) {
+        // SAFETY: as above.
         guard UInt64(number) < fileLimit, let record = state.table.records[Int(number)] else {
             throw DMAError(.noSuchPeripheral, asked: UInt64(number))
         }
@@ -56,7 +58,7 @@ extension IOUringEngine {
             request.operation_flags = CancelFlags.all | CancelFlags.file
             if handle.flags & EntryFlags.fixedFile != 0 { request.operation_flags |= CancelFlags.fixedFile }
             request.user_data = Self.ownName
-            push(request)
+            pushOwn(request)
         }
         submitIssued()
     }
@@ -64,6 +66,7 @@ extension IOUringEngine {
     /// Remembers that a transaction's end was asked for, and ends it where nothing of it is with the carrier. Returns the names
     /// of what is, without the slot.
     private mutating func beginCancelling(_ slot: Int) -> [UInt64] {
+        // SAFETY: callers pass numbers of slots.
         let stamp = unsafe request(slot).pointee.stamp
         guard unsafe request(slot).pointee.state == .slowPath else {
             state.cancelled[slot] = stamp
@@ -83,12 +86,15 @@ extension IOUringEngine {
 
     /// Whether the end of a plain transaction was asked for.
     mutating func wasCancelled(_ slot: Int) -> Bool {
+        // SAFETY: as above.
         guard let stamp = state.cancelled.removeValue(forKey: slot) else { return false }
         return stamp == (unsafe request(slot).pointee.stamp)
     }
 
     /// The ring belongs to another thread: whatever was issued here and not taken ends with EEXIST, as the kernel says.
     mutating func refuseIssued() {
+        // SAFETY: entries from the head on and before the tail are in the ring and, since the kernel refuses to take them from this
+        // thread, the engine's; the mask keeps each inside, and a copy is as long as an entry.
         let taken = unsafe cdma_load_acquire32(view.submissionHead)
         var names: [UInt64] = []
         var index = taken
@@ -112,6 +118,7 @@ extension IOUringEngine {
     }
 
     private mutating func refuse(_ slot: Int) {
+        // SAFETY: the names are of requests that this engine made, so that the mask gives their slots.
         if unsafe request(slot).pointee.state != .slowPath { promote(slot) }
         unsafe transaction(slot).pointee.outstanding = max(transaction(slot).pointee.outstanding - 1, 0)
         guard unsafe transaction(slot).pointee.outstanding == 0 else { return }

@@ -10,6 +10,7 @@ internal import SystemPackage
 extension IOUringEngine {
     /// Makes the request of a command, or the next one of several.
     mutating func startCommand(_ slot: Int) {
+        // SAFETY: callers pass numbers of slots in use.
         let descriptor = unsafe transaction(slot).pointee.descriptor
         guard let record = record(of: slot), let command = descriptor.command else {
             return fail(slot, .badFileDescriptor)
@@ -89,6 +90,7 @@ extension IOUringEngine {
     }
 
     private mutating func startBetween(_ slot: Int, from source: FileRecord, duplicates: Bool) {
+        // SAFETY: as above.
         let descriptor = unsafe transaction(slot).pointee.descriptor
         let second = unsafe transaction(slot).pointee.second
         let done = unsafe transaction(slot).pointee.done
@@ -112,6 +114,7 @@ extension IOUringEngine {
 
     /// What a command's request came to.
     mutating func commandRequestEnded(_ slot: Int, _ result: KernelResult) {
+        // SAFETY: as above.
         let descriptor = unsafe transaction(slot).pointee.descriptor
         let command = descriptor.command ?? .flush
         let isTransfer = command == .move || command == .duplicate

@@ -14,6 +14,7 @@ extension IOUringEngine {
     /// `next`, where there is more to do than to hand out one plain completion.
     @usableFromInline @inline(never)
     mutating func nextSlowPath() -> Completion? {
+        // SAFETY: the words are the ring's, which the state holds, and accessed by atomics alone.
         var hasAsked = false
         // Bounded: each turn takes an entry of the ring or is the last.
         for _ in 0..<(Int(view.completionMask) + 64) {
@@ -44,6 +45,8 @@ extension IOUringEngine {
 
     /// Takes one entry of the ring. Nil where there is none, or none that ends a transaction.
     mutating func takeEntry() -> Completion? {
+        // SAFETY: the head is not the tail, so that the kernel has written the entry; the mask keeps the slot inside the tables,
+        // whatever the entry says.
         guard unsafe head != cdma_load_acquire32(view.completionTail) else { return nil }
         let entry = unsafe view.completion(head).pointee
         head &+= 1
@@ -68,6 +71,7 @@ extension IOUringEngine {
 
     /// A plain request's end. One that is not whole goes on as a slow-path transaction.
     private mutating func plainRequestEnded(_ slot: Int, _ result: KernelResult) -> Completion? {
+        // SAFETY: the slot is in use for a plain request, whose file is a number of the table.
         let request = unsafe request(slot)
         if unsafe UInt64(bitPattern: Int64(result.rawValue)) == request.pointee.count {
             let tag = unsafe request.pointee.tag
@@ -89,6 +93,7 @@ extension IOUringEngine {
 
     /// A plain transaction becomes one of the slow path, which has more to be said of it.
     mutating func promote(_ slot: Int) {
+        // SAFETY: as above. The descriptor's addresses are those of the request, which were valid for the transaction.
         let request = unsafe request(slot)
         let writes = unsafe request.pointee.state == .write
         var descriptor = unsafe Descriptor(
@@ -110,6 +115,7 @@ extension IOUringEngine {
 
     /// One of a slow-path transaction's requests is over.
     private mutating func slowPathRequestEnded(_ slot: Int, part: Int, _ entry: cdma_uring_cqe) {
+        // SAFETY: the caller has found the name to be that of a request of the slot's present use.
         guard unsafe transaction(slot).pointee.outstanding > 0 else {
             state.statistics.unknownCompletions += 1
             return
@@ -147,6 +153,7 @@ extension IOUringEngine {
 
     /// Goes on after a request, or ends the transaction.
     private mutating func requestEnded(_ slot: Int, _ result: KernelResult) {
+        // SAFETY: as above.
         if detours.contains(.terminating) { return terminatedRequestEnded(slot, result) }
         let wasPolling = unsafe transaction(slot).pointee.state.isPolling
         switch unsafe transaction(slot).pointee.descriptor.kind {
@@ -164,6 +171,7 @@ extension IOUringEngine {
 
     /// What was terminated ends with the request that runs; it is reported only where that made it whole (rule 16).
     private mutating func terminatedRequestEnded(_ slot: Int, _ result: KernelResult) {
+        // SAFETY: as above.
         let isTransfer = unsafe transaction(slot).pointee.descriptor.kind == .peripheral
         let wasPolling = unsafe transaction(slot).pointee.state.isPolling
         let count = unsafe transaction(slot).pointee.descriptor.count
@@ -178,6 +186,7 @@ extension IOUringEngine {
 
     /// Ends a slow-path transaction that an error keeps from going on.
     mutating func fail(_ slot: Int, _ errno: Errno) {
+        // SAFETY: callers pass numbers of slots in use.
         let descriptor = unsafe transaction(slot).pointee.descriptor
         let isRead = descriptor.kind == .cyclic ? !descriptor.cyclicWrites : !descriptor.writes
         let isTransfer = descriptor.kind == .peripheral || descriptor.kind == .cyclic
@@ -186,6 +195,7 @@ extension IOUringEngine {
 
     /// Ends a slow-path transaction: its completion is reported by the next call of `next`.
     mutating func finish(_ slot: Int, _ status: TransactionStatus, _ errno: Errno? = nil) {
+        // SAFETY: as above.
         let detail = unsafe transaction(slot).pointee
         let residue = detail.descriptor.count - min(detail.done, detail.descriptor.count)
         let tag = unsafe request(slot).pointee.tag
@@ -198,6 +208,7 @@ extension IOUringEngine {
 
     /// Ends a transaction that will not be reported. What is left of it can still be asked for.
     mutating func drop(_ slot: Int) {
+        // SAFETY: as above; the file of a slot in use is a number of the table, or -1.
         if unsafe request(slot).pointee.state == .slowPath {
             let detail = unsafe transaction(slot).pointee
             unsafe request(slot).pointee.count = detail.descriptor.count - min(detail.done, detail.descriptor.count)
@@ -216,6 +227,7 @@ extension IOUringEngine {
 
     /// A slow-path transaction lets go of its files.
     private mutating func releaseFiles(_ slot: Int) {
+        // SAFETY: as above.
         endTurn(slot)
         let detail = unsafe transaction(slot).pointee
         if detail.file >= 0 {
@@ -230,6 +242,7 @@ extension IOUringEngine {
 
     /// Gives a slot back; names of its last use are known no more.
     private mutating func release(_ slot: Int) {
+        // SAFETY: a slot goes back once for each time it was taken: the list of free ones has room for all.
         let request = unsafe request(slot)
         unsafe request.pointee.stamp = (request.pointee.stamp &+ 0x1_0000) & 0xffff_ffff_ffff
         unsafe request.pointee.state = .free

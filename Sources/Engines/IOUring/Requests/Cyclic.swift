@@ -18,6 +18,7 @@ struct CyclicRun {
 extension IOUringEngine {
     /// Starts a ring, or goes on with it.
     mutating func startCyclic(_ slot: Int) {
+        // SAFETY: callers pass numbers of slots in use.
         let descriptor = unsafe transaction(slot).pointee.descriptor
         let period = descriptor.value
         guard let record = record(of: slot) else { return finish(slot, .failed, .badFileDescriptor) }
@@ -43,6 +44,8 @@ extension IOUringEngine {
 
     /// The next request of a ring: one that fills period after period, or the rest of one period.
     private mutating func requestNextPeriod(_ slot: Int, _ record: FileRecord) {
+        // SAFETY: as above; each request lies in the ring's memory, which the transaction owns until it is terminated and the
+        // kernel has let go of it.
         let descriptor = unsafe transaction(slot).pointee.descriptor
         let run = state.rings[slot] ?? CyclicRun()
         let writes = descriptor.cyclicWrites
@@ -53,7 +56,8 @@ extension IOUringEngine {
             request.flags |= EntryFlags.bufferSelect
             request.buffer = buffers.group
             state.statistics.multishotReceives += 1
-            return push(request, of: slot, .single(isDirect: false))
+            push(request, of: slot, .single(isDirect: false))
+            return
         }
         let place = run.moved % descriptor.count
         var request = entry(writes ? Opcode.write : Opcode.read, record.handle, slot: slot)
@@ -74,6 +78,7 @@ extension IOUringEngine {
 
     /// What a request of a ring came to; `more` where the kernel goes on by itself.
     mutating func cyclicRequestEnded(_ slot: Int, _ result: KernelResult, flags: UInt32, more: Bool) {
+        // SAFETY: as above.
         let descriptor = unsafe transaction(slot).pointee.descriptor
         let writes = descriptor.cyclicWrites
         guard var run = state.rings[slot] else { return finish(slot, .failed, .ioError) }

@@ -10,6 +10,7 @@ extension Descriptor {
     var segments: Int { Int(max(sourceCount, destinationCount)) }
 
     func segment(_ index: Int) -> Segment {
+        // SAFETY: the pointer is compared with nil, not dereferenced.
         if unsafe operands == nil { return Segment(address: writes ? source : destination, count: count) }
         return writes ? sourceSegment(index) : destinationSegment(index)
     }

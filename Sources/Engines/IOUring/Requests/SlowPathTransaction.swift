@@ -40,6 +40,7 @@ struct SlowPathTransaction {
 
     /// As new, for another transaction.
     mutating func begin(_ descriptor: Descriptor, file: Int) {
+        // SAFETY: the pointers are kept for the next use, not dereferenced; the memory stays this slot's.
         let scratch = unsafe scratch
         let message = unsafe message
         self = SlowPathTransaction()

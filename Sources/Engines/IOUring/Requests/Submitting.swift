@@ -9,6 +9,8 @@ internal import SystemPackage
 
 extension IOUringEngine {
     // The memory is this value's own, from its beginning to its end.
+    // SAFETY: for each of these: the state and the tables live as long as the engine; callers pass numbers of slots, for each of
+    // which there are a request and a transaction.
     var state: ColdState {
         _read { yield unsafe cold.pointee }
         nonmutating _modify { yield unsafe &cold.pointee }
@@ -19,6 +21,8 @@ extension IOUringEngine {
     /// `enqueue`, for whatever is not one plain request.
     @usableFromInline @inline(never)
     mutating func enqueueSlowPath(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        // SAFETY: the list of free slots holds numbers of slots below `freeCount`; the files' numbers were compared with the number
+        // of entries.
         guard freeCount > 0 else { return .full }
         freeCount -= 1
         let slot = unsafe Int(free[freeCount])
@@ -53,6 +57,7 @@ extension IOUringEngine {
     /// `issuePending`, where there is more to do than to move an index.
     @usableFromInline @inline(never)
     mutating func issueSlowPath() {
+        // SAFETY: the word is the ring's, which the state holds; what stands before the new tail is written.
         if detours.isDisjoint(with: [.paused, .terminating]), tail != issued {
             issued = tail
             unsafe cdma_store_release32(view.submissionTail, tail)
@@ -69,6 +74,7 @@ extension IOUringEngine {
     /// Tells the carrier what was issued.
     @usableFromInline @inline(never)
     mutating func submitIssued() {
+        // SAFETY: as above: a word of the ring.
         guard !detours.contains(.paused) else { return }
         let waiting = issued &- (unsafe cdma_load_acquire32(view.submissionHead))
         guard waiting > 0 else {
@@ -90,6 +96,7 @@ extension IOUringEngine {
     /// Wakes the kernel's thread where it sleeps.
     @inline(never)
     private mutating func wakeThread(_ count: UInt32) {
+        // SAFETY: as above.
         // It says that it sleeps before it looks at the ring for the last time.
         cdma_full_barrier()
         guard unsafe cdma_load_acquire32(view.submissionFlags) & SubmissionFlags.needWakeUp != 0 else {
@@ -133,10 +140,28 @@ extension IOUringEngine {
         }
     }
 
-    /// Puts one request among those issued, before all that is queued and not issued. Its submission follows.
-    mutating func push(_ entry: cdma_uring_sqe) {
-        let room = view.submissionMask &+ 1
-        if unsafe tail &- cdma_load_acquire32(view.submissionHead) >= room { submitIssued() }
+    /// Whether the ring has room for `count` requests more, and for one of each free slot, which `enqueue` writes without a look. Tries to
+    /// make room; the kernel may take nothing, and in a pause nothing is submitted.
+    mutating func hasRoom(for count: Int) -> Bool {
+        for attempt in 0..<2 {
+            // SAFETY: the word is the ring's, which the state holds.
+            let used = Int(tail &- (unsafe cdma_load_acquire32(view.submissionHead)))
+            if used + freeCount + count <= Int(view.submissionMask) + 1 { return true }
+            if attempt == 0 { submitIssued() }
+        }
+        return false
+    }
+
+    /// Puts a request of the engine's own among those issued: a cancellation, which asks and may be left out. It is where the ring has no
+    /// room.
+    mutating func pushOwn(_ entry: cdma_uring_sqe) {
+        if hasRoom(for: 1) { push(entry) } else { state.statistics.refusedCalls += 1 }
+    }
+
+    /// Puts one request among those issued, before all that is queued and not issued. Its submission follows. There is room for it.
+    private mutating func push(_ entry: cdma_uring_sqe) {
+        // SAFETY: entries from `issued` on are the engine's, the mask keeps each inside the ring, and by the caller's look there is room:
+        // the kernel has taken the entry that stood there before.
         // What waits for `issuePending` moves up by one.
         var index = tail
         while index != issued {
@@ -153,6 +178,7 @@ extension IOUringEngine {
 
     /// A request of transaction `slot`, of which this is part `part`.
     func entry(_ opcode: UInt8, _ handle: FileHandle, slot: Int, part: UInt64 = 0) -> cdma_uring_sqe {
+        // SAFETY: callers pass numbers of slots in use.
         var entry = cdma_uring_sqe()
         entry.opcode = opcode
         entry.flags = handle.flags
@@ -162,14 +188,21 @@ extension IOUringEngine {
         return entry
     }
 
-    /// Pushes the one request that the carrier is to have of a transaction.
-    mutating func push(_ entry: cdma_uring_sqe, of slot: Int, _ requests: TransactionState.Requests) {
+    /// Pushes the one request that the carrier is to have of a transaction. False where the ring has no room: then the transaction fails.
+    @discardableResult
+    mutating func push(_ entry: cdma_uring_sqe, of slot: Int, _ requests: TransactionState.Requests) -> Bool {
+        guard hasRoom(for: 1) else {
+            fail(slot, .resourceTemporarilyUnavailable)
+            return false
+        }
         apply(.requested(requests), to: slot)
         push(entry, of: slot)
+        return true
     }
 
-    /// Pushes a request of a slow-path transaction whose state has it already.
+    /// Pushes a request of a slow-path transaction whose state has it already, and for which there is room.
     mutating func push(_ entry: cdma_uring_sqe, of slot: Int) {
+        // SAFETY: as above.
         unsafe transaction(slot).pointee.outstanding += 1
         push(entry)
     }
@@ -177,6 +210,7 @@ extension IOUringEngine {
     /// Changes a transaction's state. What cannot happen in it is counted, and changes nothing; then false.
     @discardableResult
     func apply(_ event: TransactionState.Event, to slot: Int) -> Bool {
+        // SAFETY: as above.
         if unsafe transaction(slot).pointee.apply(event) { return true }
         state.statistics.unexpectedEvents += 1
         return false
@@ -192,6 +226,7 @@ extension IOUringEngine {
 
     /// Begins, or goes on with, an issued transaction.
     mutating func start(_ slot: Int) {
+        // SAFETY: as above.
         if detours.contains(.paused) { return hold(slot) }
         let descriptor = unsafe transaction(slot).pointee.descriptor
         switch descriptor.kind {
@@ -210,11 +245,13 @@ extension IOUringEngine {
 
     /// What a file that was never attached, or is not any more, answers.
     func record(of slot: Int) -> FileRecord? {
+        // SAFETY: as above.
         let number = unsafe transaction(slot).pointee.file
         return number >= 0 && number < state.table.records.count ? state.table.records[number] : nil
     }
 
     private mutating func startTransfer(_ slot: Int) {
+        // SAFETY: as above.
         let descriptor = unsafe transaction(slot).pointee.descriptor
         guard let record = record(of: slot) else {
             return fail(slot, .badFileDescriptor)
@@ -233,6 +270,7 @@ extension IOUringEngine {
 
     /// Enters a write at its file's gate; false where it waits there.
     private mutating func passGate(_ slot: Int, _ record: FileRecord) -> Bool {
+        // SAFETY: as above; the loop counts over the numbers of slots. A slot that passes the gate has a file of the table.
         let number = unsafe transaction(slot).pointee.file
         let kind = gateKind(slot, record)
         if !record.gate.isClosed {
@@ -270,6 +308,7 @@ extension IOUringEngine {
     }
 
     private mutating func admitWaiting(_ number: Int) {
+        // SAFETY: what waits at a gate are numbers of slots in use; `number` is a file of the table.
         guard var record = state.table.records[number] else { return }
         while detours.isDisjoint(with: .terminating) {
             var kinds: [Int: WriteGate.Kind] = [:]
@@ -293,6 +332,7 @@ extension IOUringEngine {
 
     /// Enters a transaction in its stream's queue; true where it is the first.
     private mutating func takeTurn(_ slot: Int, writes: Bool) -> Bool {
+        // SAFETY: callers pass numbers of slots in use.
         let number = unsafe transaction(slot).pointee.file
         unsafe transaction(slot).pointee.hasTurn = true
         if writes {
@@ -308,6 +348,7 @@ extension IOUringEngine {
 
     /// Takes a transaction out of its stream's queue, and starts the one that is first now.
     mutating func endTurn(_ slot: Int) {
+        // SAFETY: as above.
         guard unsafe transaction(slot).pointee.hasTurn else { return }
         unsafe transaction(slot).pointee.hasTurn = false
         let number = unsafe transaction(slot).pointee.file

@@ -21,6 +21,7 @@ struct TransferPiece {
 extension IOUringEngine {
     /// Makes the next request of a transfer, or the next few.
     mutating func requestNext(_ slot: Int) {
+        // SAFETY: callers pass numbers of slots in use.
         guard let record = record(of: slot) else {
             return finish(slot, .failed, .badFileDescriptor)
         }
@@ -32,6 +33,8 @@ extension IOUringEngine {
 
     /// The request that moves one piece.
     private mutating func transfer(_ slot: Int, _ piece: TransferPiece, _ record: FileRecord, part: Int = 0) -> cdma_uring_sqe {
+        // SAFETY: as above; the address of a request is that of a segment, and what it moves lies inside. A list lives until the
+        // transaction has ended.
         let descriptor = unsafe transaction(slot).pointee.descriptor
         let writes = descriptor.writes
         let handle = piece.isDirect ? record.direct ?? record.handle : record.handle
@@ -85,6 +88,7 @@ extension IOUringEngine {
 
     /// A list becomes a message: a plain vector could not say that a broken connection is to send no signal.
     private func makeMessage(_ request: inout cdma_uring_sqe, _ slot: Int, _ piece: TransferPiece, _ record: FileRecord) {
+        // SAFETY: the header stays in the slot's own memory until the transaction has ended, and a slot has one message at a time.
         let writes = unsafe transaction(slot).pointee.writes
         let message = unsafe transaction(slot).pointee.message ?? UnsafeMutablePointer<cdma_message>.allocate(capacity: 1)
         unsafe transaction(slot).pointee.message = unsafe message
@@ -107,6 +111,8 @@ extension IOUringEngine {
     private mutating func list(
         _ slot: Int, from index: Int, skip: UInt64, count bytes: UInt64
     ) -> (UnsafePointer<Segment>?, Int) {
+        // SAFETY: the index is below the number of segments, and as many follow as `count` says. The copy has room for the most
+        // segments that the engine takes, stays the slot's, and is written only while no request is under way.
         let descriptor = unsafe transaction(slot).pointee.descriptor
         // IOV_MAX: more would be refused.
         let count = min(descriptor.segments - index, 1024)
@@ -134,6 +140,7 @@ extension IOUringEngine {
 
     /// What the next request moves, from byte `offset` on.
     private mutating func piece(_ slot: Int, at offset: UInt64, _ record: FileRecord) -> TransferPiece {
+        // SAFETY: callers pass numbers of slots in use.
         let detail = unsafe transaction(slot).pointee
         let rest = detail.descriptor.count - offset
         guard record.direct != nil, !detail.avoidsDirect, let start = detail.descriptor.place.position else {
@@ -157,6 +164,7 @@ extension IOUringEngine {
 
     /// How a write stands to its file's gate.
     mutating func gateKind(_ slot: Int, _ record: FileRecord) -> WriteGate.Kind {
+        // SAFETY: as above.
         let descriptor = unsafe transaction(slot).pointee.descriptor
         guard record.direct != nil, descriptor.place.position != nil else { return .buffered }
         let first = piece(slot, at: 0, record)
@@ -170,6 +178,7 @@ extension IOUringEngine {
     /// Head, middle and tail of a contiguous transfer go to the kernel at once, linked so that they run one after the other.
     /// False where there is but one part, or it is not so simple.
     private mutating func startChain(_ slot: Int, _ record: FileRecord) -> Bool {
+        // SAFETY: as above.
         let descriptor = unsafe transaction(slot).pointee.descriptor
         guard descriptor.segments == 1, descriptor.count <= requestLimit else { return false }
         var pieces: [TransferPiece] = []
@@ -179,7 +188,7 @@ extension IOUringEngine {
             pieces.append(piece)
             offset += piece.count
         }
-        guard pieces.count > 1, offset == descriptor.count else { return false }
+        guard pieces.count > 1, offset == descriptor.count, hasRoom(for: pieces.count) else { return false }
         apply(.requested(.chain(RequestChain(pieces))), to: slot)
         for (index, piece) in pieces.enumerated() {
             var request = transfer(slot, piece, record, part: index)
@@ -193,6 +202,7 @@ extension IOUringEngine {
 
     /// What a request of a transfer came to.
     mutating func transferRequestEnded(_ slot: Int, _ result: KernelResult) {
+        // SAFETY: as above.
         if record(of: slot)?.namespace != nil { return passthroughRequestEnded(slot, result) }
         guard result.rawValue > 0 else { return nothingMoved(slot, result) }
         let count = unsafe transaction(slot).pointee.descriptor.count
@@ -210,6 +220,7 @@ extension IOUringEngine {
     }
 
     private func countBytes(_ slot: Int, _ moved: UInt64) {
+        // SAFETY: as above.
         guard record(of: slot)?.direct != nil else { return }
         let direct: UInt64 =
             switch unsafe transaction(slot).pointee.state {
@@ -223,6 +234,7 @@ extension IOUringEngine {
 
     /// A request that moved nothing.
     private mutating func nothingMoved(_ slot: Int, _ result: KernelResult) {
+        // SAFETY: as above.
         let writes = unsafe transaction(slot).pointee.writes
         guard let errno = result.errno else {
             let isEmpty = unsafe transaction(slot).pointee.descriptor.count == 0
@@ -252,6 +264,7 @@ extension IOUringEngine {
 
     /// Whether the requests that are over went past the page cache, or one of them did.
     private func wasDirect(_ slot: Int) -> Bool {
+        // SAFETY: as above.
         switch unsafe transaction(slot).pointee.state {
         case .running(.single(isDirect: true)), .running(.chain): true
         default: false
@@ -260,6 +273,7 @@ extension IOUringEngine {
 
     /// Whether a refusal is one that passes, and the transaction goes on after it. Bounded.
     mutating func retries(_ slot: Int, after errno: Errno) -> Bool {
+        // SAFETY: as above.
         guard errno == .resourceTemporarilyUnavailable || errno == .interrupted || errno == .canceled else { return false }
         if errno == .canceled, unsafe transaction(slot).pointee.isCancelled {
             finish(slot, .aborted)
@@ -283,6 +297,7 @@ extension IOUringEngine {
 
     /// The next request of a transaction that runs; at the end of the pause, in a pause.
     mutating func proceed(_ slot: Int) {
+        // SAFETY: as above.
         if unsafe transaction(slot).pointee.isCancelled { return finish(slot, .aborted) }
         if detours.contains(.paused) { return hold(slot) }
         switch unsafe transaction(slot).pointee.descriptor.kind {

@@ -21,6 +21,8 @@ final class BufferRing {
 
     /// Nil where the kernel has no such rings, or none that are filled bit by bit.
     init?(_ carrier: any Carrier, group: UInt16, periods: Int) {
+        // SAFETY: the memory is this object's, as long as the ring of so many entries, and outlives the registration, which
+        // `deinit` ends; the structure is local, and read before the call returns.
         guard carrier.isKernel, periods <= 1 << 14 else { return nil }
         var entries = 2
         while entries < periods + 1 { entries *= 2 }
@@ -43,6 +45,7 @@ final class BufferRing {
     }
 
     deinit {
+        // SAFETY: the kernel reads a local structure before the call returns; after it, it has let go of the memory.
         if isRegistered {
             var request = cdma_uring_buffer_ring()
             request.group = group
@@ -54,6 +57,8 @@ final class BufferRing {
 
     /// Lends the kernel one more buffer.
     func add(_ address: UInt64, count: UInt32, number: UInt16) {
+        // SAFETY: the mask keeps the place inside the memory, and an entry is 16 bytes. The kernel reads it only after the tail has
+        // been moved on.
         // Not the whole entry: the first one's last word is the ring's tail.
         let place = unsafe memory.base + Int(tail & mask) * 16
         unsafe place.storeBytes(of: address, as: UInt64.self)

@@ -27,6 +27,8 @@ final class KernelRing: Carrier {
     ///
     /// - Parameter submissions: how many submissions there are room for.
     /// - Throws: `kernelRefused` with what the kernel says of the plainest one.
+    // SAFETY: the kernel reads and writes a local structure. It is the one that says how long its rings are and where their words
+    // lie; the mappings below are made for those numbers and kept by this object.
     init(_ configuration: IOUringConfiguration, submissions: Int, wide: Bool = false) throws(DMAError) {
         var params = cdma_uring_params()
         var result = KernelResult(.invalidArgument)
@@ -115,6 +117,7 @@ final class KernelRing: Carrier {
     }
 
     static func probe(_ ring: FileDescriptor) -> [Bool] {
+        // SAFETY: the structure has room for 256 operations, which is what the kernel is told; the index stays below.
         var probe = cdma_uring_probe()
         let result = unsafe withUnsafeMutablePointer(to: &probe) {
             KernelResult(unsafe cdma_uring_register(ring.rawValue, RegisterOperation.probe, $0, 256))
@@ -152,6 +155,7 @@ final class KernelRing: Carrier {
     }
 
     func wait(_ count: UInt32, nanoseconds: Int64) -> KernelResult {
+        // SAFETY: the structures are local and lent for the call; the word is the ring's.
         if isDisabled, let refusal = enable() { return refusal }
         var time = cdma_uring_timespec(seconds: nanoseconds / 1_000_000_000, nanoseconds: nanoseconds % 1_000_000_000)
         var submitting: UInt32 = count
@@ -170,17 +174,20 @@ final class KernelRing: Carrier {
     }
 
     func signal(_ event: Int32) -> Bool {
+        // SAFETY: the kernel reads four bytes, an `int`, before the call returns.
         unsafe withUnsafePointer(to: event) {
             unsafe register(RegisterOperation.eventFile, UnsafeMutableRawPointer(mutating: $0), 1).errno == nil
         }
     }
 
     func register(_ operation: UInt32, _ argument: UnsafeMutableRawPointer?, _ count: UInt32) -> KernelResult {
+        // SAFETY: the callers vouch for the argument.
         KernelResult(unsafe cdma_uring_register(descriptor.rawValue, operation, argument, count))
     }
 
     /// The calling thread becomes the one that the ring belongs to. Returns what the kernel refuses that with; nil where it does not.
     private func enable() -> KernelResult? {
+        // SAFETY: the structure is local and lent for the call.
         let enabled = unsafe register(RegisterOperation.enable, nil, 0)
         guard enabled.errno == nil else { return enabled }
         isDisabled = false

@@ -25,6 +25,7 @@ struct RingView {
     /// The entry for submission number `index`.
     @inlinable @inline(__always)
     func submission(_ index: UInt32) -> UnsafeMutablePointer<cdma_uring_sqe> {
+        // SAFETY: the mask keeps it inside the ring.
         // The mask keeps it inside the ring.
         unsafe (submissions + Int((index & submissionMask) << submissionShift)).assumingMemoryBound(to: cdma_uring_sqe.self)
     }
@@ -32,6 +33,7 @@ struct RingView {
     /// Completion number `index`.
     @inlinable @inline(__always)
     func completion(_ index: UInt32) -> UnsafeMutablePointer<cdma_uring_cqe> {
+        // SAFETY: the mask keeps it inside the ring.
         unsafe (completions + Int((index & completionMask) << completionShift)).assumingMemoryBound(to: cdma_uring_cqe.self)
     }
 }

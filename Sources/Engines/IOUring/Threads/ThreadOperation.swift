@@ -21,6 +21,8 @@ enum ThreadOperation {
     static let mayWait: UInt16 = 1
 
     static func run(_ entry: cdma_uring_sqe, _ ring: ThreadRing) -> KernelResult {
+        // SAFETY: the entry is one that the engine made: its addresses are memory of a transaction that has not ended, or lists and
+        // messages that its slot keeps until then.
         if ring.isCancelling { return KernelResult(.canceled) }
         let fd = entry.fd
         let position = Int64(bitPattern: entry.offset)

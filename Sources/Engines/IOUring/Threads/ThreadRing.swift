@@ -26,6 +26,8 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     private let taking = Locked(())
     private let giving = Locked(())
 
+    // SAFETY: just allocated and cleared, for as many entries as the masks say; `deinit` alone frees it, and the words lie 64 bytes
+    // apart in 1024.
     init(_ configuration: IOUringConfiguration, submissions count: Int) throws(DMAError) {
         cancelEvent = try FileDescriptor(KernelResult(cdma_event_make(false)))
         unsafe words = .allocate(byteCount: 1024, alignment: 64)
@@ -50,6 +52,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     }
 
     deinit {
+        // SAFETY: each thread holds this object while it runs, so that all have ended.
         unsafe words.deallocate()
         unsafe submissions.deallocate()
         unsafe completions.deallocate()
@@ -58,6 +61,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
 
     /// Ends the threads. Bounded: whatever waits is cancelled, a system call that runs comes to its end.
     func stop() {
+        // SAFETY: the word lives as long as `self`, and is accessed by atomics alone.
         unsafe cdma_store_release32(stopWord, 1)
         cancel(true)
         for thread in threads { thread.join() }
@@ -66,6 +70,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
 
     // MARK: Words
 
+    // SAFETY: for each of these: the place lies in the 1024 bytes of this object, aligned for its word.
     /// Workers that sleep, and what they sleep on.
     private var sleepers: UnsafeMutableRawPointer { unsafe words + 320 }
     private var doorbell: UnsafeMutableRawPointer { unsafe words + 384 }
@@ -78,11 +83,13 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     /// An event to be signalled for each completion, less 1 a number of a file; 0 for none.
     private var eventWord: UnsafeMutableRawPointer { unsafe words + 768 }
 
+    // SAFETY: for both: the words live as long as `self`, and are accessed by atomics alone.
     var isStopping: Bool { unsafe cdma_load_acquire32(stopWord) != 0 }
     var isCancelling: Bool { unsafe cdma_load_acquire32(cancelWord) != 0 }
 
     /// Asks for the end of one submission: now, if it waits for its file.
     func cancel(name: UInt64) {
+        // SAFETY: as above.
         // One at a time: the one before is heard within a few microseconds, or was over.
         let limit = cdma_monotonic_nanoseconds() + 10_000_000
         while unsafe cdma_load_acquire64(cancelName) != 0, cdma_monotonic_nanoseconds() < limit { cdma_relax() }
@@ -94,6 +101,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
 
     @discardableResult
     private func forgetCancellation(_ name: UInt64) -> Bool {
+        // SAFETY: as above.
         guard unsafe cdma_load_acquire64(cancelName) == name else { return false }
         unsafe cdma_store_release64(cancelName, 0)
         if !isCancelling { clearCancelEvent() }
@@ -108,6 +116,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
 
     /// Whether everything that waits comes back with ECANCELED, and nothing new begins.
     func cancel(_ on: Bool) {
+        // SAFETY: as above.
         unsafe cdma_store_release32(cancelWord, on ? 1 : 0)
         if on {
             ReleaseFailures.note(KernelResult(cdma_event_signal(cancelEvent.rawValue)))
@@ -118,6 +127,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     }
 
     private func ring(_ number: Int32) {
+        // SAFETY: as above.
         unsafe cdma_fetch_add32(doorbell, 1)
         if unsafe cdma_load_ordered32(sleepers) != 0 { unsafe cdma_futex_wake(doorbell, number) }
     }
@@ -135,6 +145,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     func reap() -> KernelResult { .success }
 
     func wait(_ count: UInt32, nanoseconds: Int64) -> KernelResult {
+        // SAFETY: as above; the kernel compares the futex before it sleeps.
         if count > 0 { ring(Int32(clamping: count)) }
         let seen = unsafe cdma_load_acquire32(view.completionTail)
         guard unsafe seen == cdma_load_acquire32(view.completionHead) else { return .success }
@@ -145,6 +156,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     }
 
     func signal(_ event: Int32) -> Bool {
+        // SAFETY: as above.
         unsafe cdma_store_release32(eventWord, UInt32(bitPattern: event) &+ 1)
         return true
     }
@@ -156,6 +168,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     // MARK: Workers
 
     private func work() {
+        // SAFETY: as above.
         while !isStopping {
             let ticket = unsafe cdma_load_acquire32(doorbell)
             var chain = take()

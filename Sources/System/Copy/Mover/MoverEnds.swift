@@ -25,6 +25,7 @@ enum MoverSource {
 
     /// Makes the bytes of a local source.
     func make(_ bytes: inout MutableRawSpan, at position: UInt64) {
+        // SAFETY: the function writes exactly the span, which is accessed exclusively.
         switch self {
         case .file, .stream: break
         case .pattern(let stream): stream.fill(&bytes, at: position)
@@ -62,6 +63,7 @@ enum MoverTarget {
     ///
     /// - Throws: `patternMismatch`, `targetTooSmall`.
     func take(_ bytes: RawSpan, at position: UInt64) throws(CopyFailure) {
+        // SAFETY: the index is that of a byte of the span.
         switch self {
         case .file, .stream, .null: break
         case .pattern(let stream):
@@ -92,6 +94,8 @@ final class MemoryEnd {
     }
 
     func read(into bytes: inout MutableRawSpan, at position: UInt64) {
+        // SAFETY: the range was checked to lie inside the buffer, which is accessed exclusively and is other memory than the
+        // span's.
         let offset = Int(clamping: position)
         guard offset <= buffer.count, bytes.byteCount <= buffer.count - offset else { return }
         unsafe buffer.withUnsafeMutableBytes { from in
@@ -105,6 +109,7 @@ final class MemoryEnd {
     }
 
     func write(_ bytes: RawSpan, at position: UInt64) throws(CopyFailure) {
+        // SAFETY: as above.
         let offset = Int(clamping: position)
         guard offset <= buffer.count, bytes.byteCount <= buffer.count - offset else {
             throw CopyFailure(

@@ -42,6 +42,7 @@ struct InKernelPath {
 
     /// The call does not say which of the two files failed: reading the place again does.
     private static func failure(_ job: CopyJob, _ place: UInt64, _ errno: Int32) throws(CopyFailure) -> CopyFailure {
+        // SAFETY: the function writes at most the one byte of a local variable.
         guard errno == EIO, let file = job.source.file else { return .writing(job.target.name, at: place, errno: errno) }
         var byte: UInt8 = 0
         let read = unsafe cdma_read_all(file.descriptor, &byte, 1, Int64(clamping: place))

@@ -60,6 +60,7 @@ struct ReadWritePath {
     private func transfer(
         _ range: Range<UInt64>, _ from: OpenFile, _ to: OpenFile, _ buffer: inout Buffer
     ) throws(CopyFailure) -> Int {
+        // SAFETY: the range is at most a chunk, which is the buffer's length; what is written out are bytes that were read in.
         let position = job.source.hasPlaces ? Int64(clamping: range.lowerBound) : -1
         let place = job.plan.target == .stream ? -1 : Int64(clamping: job.target.base + range.lowerBound)
         return try unsafe buffer.withUnsafeMutableBytes { (bytes) throws(CopyFailure) in

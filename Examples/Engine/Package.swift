@@ -1,0 +1,51 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+// A package of its own, as the author of an engine outside of swift-dma has one: it sees public declarations alone.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "process-memory-engine",
+    products: [.library(name: "ProcessMemoryEngine", targets: ["ProcessMemoryEngine"])],
+    dependencies: [.package(name: "swift-dma", path: "../..")],
+    targets: [
+        // process_vm_readv(2) and process_vm_writev(2), which Swift's Glibc module does not show.
+        .target(name: "CProcessMemory"),
+        .target(
+            name: "ProcessMemoryEngine",
+            dependencies: ["CProcessMemory", .product(name: "DMADriverKit", package: "swift-dma")],
+            swiftSettings: settings),
+        // How the suite is run, for the tests and for the command line.
+        .target(
+            name: "ProcessMemoryContract",
+            dependencies: [
+                "ProcessMemoryEngine",
+                .product(name: "DMAConformance", package: "swift-dma"),
+                .product(name: "DMADriverKit", package: "swift-dma"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "process-memory-conformance",
+            dependencies: [
+                "CProcessMemory", "ProcessMemoryContract", "ProcessMemoryEngine",
+                .product(name: "DMAConformance", package: "swift-dma"),
+                .product(name: "DMADriverKit", package: "swift-dma"),
+            ],
+            path: "Sources/Command", swiftSettings: settings),
+        .testTarget(
+            name: "ProcessMemoryEngineTests",
+            dependencies: [
+                "ProcessMemoryContract", "ProcessMemoryEngine",
+                .product(name: "DMAConformance", package: "swift-dma"),
+                .product(name: "DMADriverKit", package: "swift-dma"),
+            ],
+            swiftSettings: settings),
+    ]
+)

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DMADriverKit
+
+/// Why the kernel did not move the bytes, in the words of this engine's calls.
+///
+/// A channel shows `errno` as ``Finished/deviceStatus``, and an engine that cannot be made throws it in a `DMAError`.
+public struct Refusal: Equatable, Sendable, CustomStringConvertible {
+    /// The kernel's error number.
+    public let errno: Int32
+
+    /// The refusal that a device status of this engine stands for; nil for success.
+    public init?(deviceStatus: UInt32) {
+        guard deviceStatus != 0 else { return nil }
+        errno = Int32(bitPattern: deviceStatus)
+    }
+
+    /// The refusal for which the engine could not be made; nil where the error is of another kind.
+    public init?(_ error: DMAError) {
+        guard error.code == .kernelRefused, error.errno != 0 else { return nil }
+        errno = error.errno
+    }
+
+    /// What happened, and what to change.
+    public var description: String {
+        switch errno {
+        case Kernel.permissionDenied:
+            """
+            the kernel does not permit process_vm_readv(2) and process_vm_writev(2), not even on the calling process: a seccomp profile \
+            forbids them. Cure: run the container with a profile that allows both (docker run --security-opt seccomp=PROFILE; in systemd, \
+            SystemCallFilter=process_vm_readv process_vm_writev). A capability does not help where the filter comes first.
+            """
+        case Kernel.noSuchCall:
+            """
+            the kernel has no process_vm_readv(2) and process_vm_writev(2). Cure: use one that is built with CONFIG_CROSS_MEMORY_ATTACH.
+            """
+        case Kernel.badAddress:
+            """
+            an address of the transfer is not mapped, or not with the access that it needs. Cure: keep the memory mapped, and writable at \
+            the destination, until the transaction has ended.
+            """
+        case Kernel.outOfMemory:
+            "the kernel has no memory for the call's lists. Cure: free memory, or set a smaller quantum."
+        default:
+            "the kernel answers errno \(errno). Cure: see process_vm_readv(2)."
+        }
+    }
+}
