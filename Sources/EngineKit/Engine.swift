@@ -125,6 +125,6 @@ extension Engine where Self: ~Copyable {
 }
 
 extension Engine where Self: ~Copyable, Settings == NoSettings {
-    // There is nothing to apply.
+    /// Applies nothing: there is nothing to set.
     @inlinable public mutating func apply(_ settings: NoSettings) throws(DMAError) {}
 }

@@ -40,7 +40,7 @@ extension Domain {
         return try mapRaw(.single, [buffer], direction, Origin(file: file, line: line), isChecked: true)[0].start
     }
 
-    /// `dma_map_single` to the letter: a word that may be ``IOVA/mappingError``, to be shown to
+    /// `dma_map_single` to the letter: a word that may be `IOVA.mappingError`, to be shown to
     /// ``checkMapping(_:)`` before it is used. The sanitizer reports mappings that never were.
     @unsafe
     public func unsafeMapUnchecked(
@@ -57,7 +57,7 @@ extension Domain {
 
     /// `dma_mapping_error`: whether `iova` is a mapping of this domain that was made from a raw address.
     ///
-    /// - Throws: `backendFailed` for ``IOVA/mappingError``; `notMapped` for a word that is no mapping's first address.
+    /// - Throws: `backendFailed` for `IOVA.mappingError`; `notMapped` for a word that is no mapping's first address.
     public func checkMapping(_ iova: IOVA) throws(DMAError) {
         if iova == .mappingError { throw DMAError(.backendFailed, asked: iova.rawValue) }
         let isKnown = registry.state.withLock { state in
