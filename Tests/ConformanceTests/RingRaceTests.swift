@@ -40,7 +40,9 @@ struct RingRaceTests {
     func entries(_ seed: UInt64) async {
         for (reading, isRight) in [(QueuePairEngine.Reading.phaseFirst, true), (.fieldsFirst, false)] {
             let suite = ConformanceSuite(
-                seed: seed, iterations: 20, maximumBytes: 2048, domain: Domain(name: "entries"), isScripted: true,
+                // The careless driver meets a half-written entry by chance: it gets as long as that takes, and ends with the first.
+                seed: seed, iterations: isRight ? 20 : 2000, maximumBytes: 2048, domain: Domain(name: "entries"),
+                isScripted: true,
                 duration: 600_000_000_000, patience: isRight ? 60_000_000_000 : 100_000_000, only: [.batches])
             let report = await suite.run(
                 "queue pair",
