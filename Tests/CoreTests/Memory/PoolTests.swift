@@ -113,7 +113,7 @@ struct PoolTests {
     @Test("blocks of a pool know their index, and come back from any thread", arguments: [true, false])
     func blocksFromOtherThreads(givesBack: Bool) async throws {
         var pool = try pool(4096 * 64, block: 64)
-        for _ in 0..<50 {
+        for _ in 0..<8 {
             var there = FixedArray<Block>(capacity: pool.capacity / 2)
             var here = FixedArray<Block>(capacity: pool.capacity / 2)
             for _ in 0..<pool.capacity / 2 {
@@ -145,7 +145,7 @@ struct PoolTests {
 
     @Test("blocks outlive their pool; the last one, on whatever thread, takes the memory with it")
     func blocksOutlivePool() async throws {
-        for _ in 0..<200 {
+        for _ in 0..<40 {
             var pool = try pool(4096, block: 64)
             var here = FixedArray<Block>(capacity: 32)
             var there = FixedArray<Block>(capacity: 32)
