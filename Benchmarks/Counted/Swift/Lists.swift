@@ -8,39 +8,59 @@ import DMACore
 /// Bytes of each segment: few, so that what they cost is a small part.
 let segmentBytes = 64
 
-/// Segments of one leased block, one after the other.
-struct Stripe: ~Copyable, Cargo {
-    private var memory: Block
-    let regionCount: Int
-
-    init(_ memory: consuming Block, members: Int) {
-        regionCount = members
-        self.memory = memory
-    }
-
-    @_lifetime(borrow self)
-    @inline(__always)
-    func region(at index: Int) -> Region {
-        guard index >= 0, index < regionCount else { return .none }
-        return memory.region(at: 0).part(from: UInt64(index * segmentBytes), count: UInt64(segmentBytes))
-    }
-}
-
-/// One operation on a stripe, submitted and taken.
+/// XOR of two segments of one leased block into a third, submitted and taken.
 @inline(never)
-func hotLists(
-    _ channel: inout Channel<CPUEngine, Stripe>, _ pool: consuming Pool, _ operation: Operation, members: Int,
-    _ operations: UInt64
-) -> UInt64 {
+func hotXOR(_ channel: inout Channel<CPUEngine, Block>, _ pool: consuming Pool, _ operations: UInt64) -> UInt64 {
     var sum: UInt64 = 0
     while sum < operations {
         guard let block = pool.lease() else { return 0 }
-        switch channel.submit(operation, Stripe(block, members: members)) {
-        case .queued: break
-        case .refused: return 0
+        switch channel.submit(.xor(sources: 0..<2, to: 2), block) {
+        case .queued(_): break
+        case .refused(_, _): return 0
         }
         channel.issuePending()
-        if let finished = channel.next() { sum = finished.cookie.rawValue }
+        if let finished = channel.next() {
+            sum = finished.cookie.rawValue
+            pool.giveBack(finished.takeCargo())
+        }
+    }
+    return sum
+}
+
+/// P and Q of four segments into two others.
+@inline(never)
+func hotPQ(_ channel: inout Channel<CPUEngine, Block>, _ pool: consuming Pool, _ operations: UInt64) -> UInt64 {
+    var sum: UInt64 = 0
+    while sum < operations {
+        guard let block = pool.lease() else { return 0 }
+        switch channel.submit(.pq(sources: 0..<4, p: 4), block) {
+        case .queued(_): break
+        case .refused(_, _): return 0
+        }
+        channel.issuePending()
+        if let finished = channel.next() {
+            sum = finished.cookie.rawValue
+            pool.giveBack(finished.takeCargo())
+        }
+    }
+    return sum
+}
+
+/// Four segments into four others.
+@inline(never)
+func hotScatter(_ channel: inout Channel<CPUEngine, Block>, _ pool: consuming Pool, _ operations: UInt64) -> UInt64 {
+    var sum: UInt64 = 0
+    while sum < operations {
+        guard let block = pool.lease() else { return 0 }
+        switch channel.submit(.scatterGather(from: 0..<4, to: 4..<8), block) {
+        case .queued(_): break
+        case .refused(_, _): return 0
+        }
+        channel.issuePending()
+        if let finished = channel.next() {
+            sum = finished.cookie.rawValue
+            pool.giveBack(finished.takeCargo())
+        }
     }
     return sum
 }
@@ -48,18 +68,21 @@ func hotLists(
 /// The same for what the wire delivers.
 @inline(never)
 func hotPeripheral(
-    _ channel: inout Channel<CPUEngine, Stripe>, _ pool: consuming Pool, _ fifo: FIFOPeripheral, _ operations: UInt64
+    _ channel: inout Channel<CPUEngine, Block>, _ pool: consuming Pool, _ fifo: FIFOPeripheral, _ operations: UInt64
 ) -> UInt64 {
     let bytes = [UInt8](repeating: 7, count: 4 * segmentBytes)
     var sum: UInt64 = 0
     while sum < operations {
         guard let block = pool.lease(), fifo.deliver(unsafe bytes.span.bytes) == bytes.count else { return 0 }
-        switch channel.submit(.fromPeripheral(0..<4), Stripe(block, members: 4)) {
-        case .queued: break
-        case .refused: return 0
+        switch channel.submit(.fromPeripheral(0..<4), block) {
+        case .queued(_): break
+        case .refused(_, _): return 0
         }
         channel.issuePending()
-        if let finished = channel.next() { sum = finished.cookie.rawValue }
+        if let finished = channel.next() {
+            sum = finished.cookie.rawValue
+            pool.giveBack(finished.takeCargo())
+        }
     }
     return sum
 }
@@ -80,61 +103,85 @@ func hotFIFO(_ fifo: FIFOPeripheral, _ operations: UInt64) -> UInt64 {
     return operations
 }
 
-/// A kernel alone, on memory of its own.
+/// The kernels alone, on memory of their own: `pointers` are the segments.
+
 @inline(never)
-func hotKernel(_ variant: String, _ kernels: Kernels, _ memory: UnsafeMutableRawPointer, _ operations: UInt64) -> UInt64 {
-    // SAFETY: `memory` has 4 KiB, and no variant goes beyond eight segments.
-    let segments = unsafe (0..<8).map { unsafe memory + $0 * segmentBytes }
-    let sources = unsafe segments.map { unsafe UnsafeRawPointer?($0) }
+func hotXORKernel(_ kernels: Kernels, _ pointers: UnsafePointer<UnsafeRawPointer?>, _ operations: UInt64) -> UInt64 {
+    guard let to = unsafe UnsafeMutableRawPointer(mutating: pointers[2]) else { return 0 }
+    for _ in 0..<operations {
+        unsafe kernels.xor(to: to, from: Kernels.Sources(start: pointers, count: 2), count: segmentBytes)
+    }
+    return operations
+}
+
+@inline(never)
+func hotPQKernel(_ kernels: Kernels, _ pointers: UnsafePointer<UnsafeRawPointer?>, _ operations: UInt64) -> UInt64 {
+    let (p, q) = unsafe (UnsafeMutableRawPointer(mutating: pointers[4]), UnsafeMutableRawPointer(mutating: pointers[5]))
     let coefficients = (0..<32).map { UInt8(1 << ($0 % 8)) }
-    unsafe sources.withUnsafeBufferPointer { sources in
-        unsafe coefficients.withUnsafeBufferPointer { coefficients in
-            let (two, four) = unsafe (Kernels.Sources(rebasing: sources[..<2]), Kernels.Sources(rebasing: sources[..<4]))
-            guard let coefficients = coefficients.baseAddress else { return }
-            for _ in 0..<operations {
-                switch variant {
-                case "xor2-kernel": unsafe kernels.xor(to: segments[2], from: two, count: segmentBytes)
-                case "pq4-kernel":
-                    unsafe kernels.pq(
-                        p: segments[4], q: segments[5], from: four, coefficients: coefficients, count: segmentBytes,
-                        options: [.p, .q])
-                default:
-                    for index in 0..<4 {
-                        unsafe kernels.copy(to: segments[index + 4], from: segments[index], count: segmentBytes)
-                    }
-                }
-            }
+    let both: ParityOptions = [.p, .q]
+    return unsafe coefficients.withUnsafeBufferPointer { list in
+        guard let list = list.baseAddress else { return 0 }
+        for _ in 0..<operations {
+            unsafe kernels.pq(
+                p: p, q: q, from: Kernels.Sources(start: pointers, count: 4), coefficients: list, count: segmentBytes,
+                options: both)
+        }
+        return operations
+    }
+}
+
+@inline(never)
+func hotCopyKernel(
+    _ kernels: Kernels, _ pointers: UnsafePointer<UnsafeRawPointer?>, _ counts: [Int], _ operations: UInt64
+) -> UInt64 {
+    for _ in 0..<operations {
+        for index in 0..<4 {
+            guard let from = unsafe pointers[index], let to = unsafe UnsafeMutableRawPointer(mutating: pointers[index + 4])
+            else { return 0 }
+            unsafe kernels.copy(to: to, from: from, count: counts[index])
         }
     }
     return operations
 }
 
+/// A kernel alone. The portable ones: the best are found by measuring time, and have instructions that valgrind does not know.
+func runKernel(_ variant: String, _ operations: UInt64) -> UInt64? {
+    // SAFETY: eight segments, initialized, and freed when the kernels have run.
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: 8 * segmentBytes, alignment: 64)
+    defer { unsafe memory.deallocate() }
+    unsafe memory.initializeMemory(as: UInt8.self, repeating: 3, count: 8 * segmentBytes)
+    let pointers = unsafe (0..<8).map { unsafe UnsafeRawPointer?(memory + $0 * segmentBytes) }
+    return unsafe pointers.withUnsafeBufferPointer { list -> UInt64? in
+        guard let list = list.baseAddress else { return nil }
+        switch variant {
+        case "xor2-kernel": return unsafe hotXORKernel(.portable, list, operations)
+        case "pq4-kernel": return unsafe hotPQKernel(.portable, list, operations)
+        case "sg4x4-kernel":
+            // Lengths from memory, as those of a list are: a constant one would become a copy by four instructions.
+            return unsafe hotCopyKernel(.portable, list, Array(repeating: segmentBytes, count: 4), operations)
+        default: return nil
+        }
+    }
+}
+
+/// A pool whose blocks have `segments` segments of ``segmentBytes``.
+func stripes(_ domain: Domain, segments: Int) throws(DMAError) -> Pool {
+    let memory = try Buffer(count: Int(depth) * 2 * 4096).mapped(for: domain, direction: .bidirectional)
+    return try Pool(memory, blockSize: segments * segmentBytes, segments: segments)
+}
+
 func runLists(_ variant: String, _ operations: UInt64) throws(DMAError) -> UInt64? {
     let domain = Domain(name: "lists")
-    let memory = try Buffer(count: Int(depth) * 2 * 4096).mapped(for: domain, direction: .bidirectional)
-    // The best ones are found by measuring time, and have instructions that valgrind does not know.
     var configuration = CPUConfiguration(kernels: .portable)
-    let fifo = try FIFOPeripheral(loopback: true)
-    configuration.peripherals = [fifo]
-    let operation: Operation
-    let members: Int
+    let wired = try FIFOPeripheral()
+    configuration.peripherals = [wired]
+    var channel = try Channel(CPUEngine(configuration), domain: domain, of: Block.self)
     switch variant {
-    case "xor2": (operation, members) = (.xor(sources: 0..<2, to: 2), 3)
-    case "pq4": (operation, members) = (.pq(sources: 0..<4, p: 4), 6)
-    case "sg4x4": (operation, members) = (.scatterGather(from: 0..<4, to: 4..<8), 8)
-    case "peripheral4":
-        let wired = try FIFOPeripheral()
-        configuration.peripherals = [wired]
-        var channel = try Channel(CPUEngine(configuration), domain: domain, of: Stripe.self)
-        return hotPeripheral(&channel, try Pool(memory, blockSize: 4096), wired, operations)
-    case "peripheral4-kernel": return hotFIFO(fifo, operations)
-    case "xor2-kernel", "pq4-kernel", "sg4x4-kernel":
-        let scratch = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 64)
-        defer { unsafe scratch.deallocate() }
-        return unsafe hotKernel(
-            variant, .portable, scratch.initializeMemory(as: UInt8.self, repeating: 3, count: 4096), operations)
-    default: return nil
+    case "xor2": return hotXOR(&channel, try stripes(domain, segments: 3), operations)
+    case "pq4": return hotPQ(&channel, try stripes(domain, segments: 6), operations)
+    case "sg4x4": return hotScatter(&channel, try stripes(domain, segments: 8), operations)
+    case "peripheral4": return hotPeripheral(&channel, try stripes(domain, segments: 4), wired, operations)
+    case "peripheral4-kernel": return hotFIFO(try FIFOPeripheral(loopback: true), operations)
+    default: return runKernel(variant, operations)
     }
-    var channel = try Channel(CPUEngine(configuration), domain: domain, of: Stripe.self)
-    return hotLists(&channel, try Pool(memory, blockSize: 4096), operation, members: members, operations)
 }

@@ -17,6 +17,10 @@ public protocol Cargo: ~Copyable, Sendable {
     /// Lends region `index`, or ``Region/none`` where there is none of that number. Never traps.
     @_lifetime(borrow self)
     func region(at index: Int) -> Region
+
+    /// Lends all regions as one list that was checked when it was made, or ``RegionList/none``, which is what a cargo has that does not
+    /// say otherwise. Its regions are those of ``region(at:)``, in the same order.
+    var regionList: RegionList { @_lifetime(borrow self) get }
 }
 
 /// Two cargoes as one: the regions of the first, then those of the second. Pairs of pairs make longer ones.

@@ -61,9 +61,10 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             guard fits(source, operation.sourceOffset, count, .read) else { return nil }
             descriptor.source = source.start &+ operation.sourceOffset
             descriptor.count = count
-        default:
-            // `null`, which has no operand; the others go through `resolveLists`.
+        case .null:
             break
+        default:
+            return resolvePrepared(operation, cargo)
         }
         return descriptor
     }

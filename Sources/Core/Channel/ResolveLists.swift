@@ -49,6 +49,88 @@ struct SegmentSurvey {
 }
 
 extension Channel where E: ~Copyable, C: ~Copyable {
+    /// `submit`, for operations with operand lists that the cargo has not prepared.
+    @inlinable @inline(never)
+    mutating func submitList(
+        _ kind: OperationKind, _ flags: DescriptorFlags, _ source: UInt16, _ sourceCount: UInt16, _ destination: UInt16,
+        _ destinationCount: UInt16, _ sourceOffset: UInt64, _ destinationOffset: UInt64, _ count: UInt64, _ value: UInt64,
+        _ detail: SIMD4<UInt64>, _ cargo: consuming C
+    ) -> Submission<C> {
+        let operation = Operation(
+            kind, source: Operation.Places(first: source, count: sourceCount),
+            destination: Operation.Places(first: destination, count: destinationCount),
+            sourceOffset: sourceOffset, destinationOffset: destinationOffset, count: count, value: value, detail: detail,
+            flags: flags)
+        let (slot, sequence) = nextPlace
+        guard isReady(for: operation, slot: slot),
+            let descriptor = resolveList(operation, cargo, slot: slot)
+        else { return refuseOrSubmitSlowly(operation, cargo) }
+        // SAFETY: every address was checked against the cargo, which the channel owns until the engine is done with it.
+        let result = unsafe engine.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: sequence))
+        guard case .accepted = result else { return .refused(engineRefused(result), cargo) }
+        return .queued(
+            accept(
+                cargo, slot: slot, sequence: sequence, count: descriptor.count,
+                asksInterrupt: operation.flags.contains(.interrupt)))
+    }
+
+    /// The descriptor of an operation whose operands stand in the cargo's own list, in the order that engines want: sources, then
+    /// destinations. Nil where the cargo has no such list, or something does not fit or wants a closer look.
+    @inlinable @inline(__always)
+    func resolvePrepared(_ operation: Operation, _ cargo: borrowing C) -> Descriptor? {
+        let list = cargo.regionList
+        // SAFETY: the list is bound to the cargo: its facts are valid, and it has as many segments as they say, which is checked before one
+        // is named. There is one more sum than segments.
+        guard let facts = unsafe list.facts, let segments = unsafe list.segments else { return nil }
+        let sources = Int(operation.sourceCount)
+        let destinations = Int(operation.destinationCount)
+        let first = Int(sources > 0 ? operation.source : operation.destination)
+        let middle = first &+ sources
+        let end = middle &+ destinations
+        let needed = (sources > 0 ? DeviceAccess.read.rawValue : 0) | (destinations > 0 ? DeviceAccess.write.rawValue : 0)
+        guard unsafe end <= facts.pointee.count, destinations == 0 || Int(operation.destination) == middle,
+            operation.sourceOffset | operation.destinationOffset == 0,
+            unsafe (facts.pointee.key ^ limits.key) & ~UInt64(3 & ~needed) | facts.pointee.bits & limits.alignmentMask == 0
+        else { return nil }
+        // SAFETY: only addresses of the list are filled in, and the caller passes the descriptor on only after these checks.
+        var descriptor = unsafe Descriptor(kind: operation.kind, flags: operation.flags, value: operation.value)
+        switch operation.kind {
+        case .xor, .pq:
+            let count = unsafe facts.pointee.uniform
+            guard count != 0, operation.count == count || operation.count == .max, sources >= 1,
+                sources <= min(limits.maximumSources, 32), operation.flags.isDisjoint(with: [.continue, .disableP, .disableQ])
+            else { return nil }
+            descriptor.detail = operation.detail
+            descriptor.count = count
+        case .scatterGather:
+            let sums = unsafe facts.pointee.sums
+            let (count, written) = unsafe (sums[middle] &- sums[first], sums[end] &- sums[middle])
+            guard unsafe facts.pointee.isDisjoint, count == written, operation.count == .max,
+                sources &+ destinations <= limits.maximumSegments
+            else { return nil }
+            unsafe descriptor.source = segments[first].address
+            unsafe descriptor.destination = segments[middle].address
+            descriptor.count = count
+        case .peripheral:
+            let sums = unsafe facts.pointee.sums
+            let count = unsafe sums[end] &- sums[first]
+            guard sources == 0 || destinations == 0, operation.count == .max, sources &+ destinations <= limits.maximumSegments,
+                operation.value == .max || (operation.value < 1 << 62 && operation.value &+ count < 1 << 63)
+            else { return nil }
+            descriptor.detail = operation.detail
+            if sources > 0 { unsafe descriptor.source = segments[first].address }
+            if destinations > 0 { unsafe descriptor.destination = segments[middle].address }
+            descriptor.count = count
+        default:
+            return nil
+        }
+        guard descriptor.count &- 1 < limits.maximumCount else { return nil }
+        descriptor.sourceCount = operation.sourceCount
+        descriptor.destinationCount = operation.destinationCount
+        unsafe descriptor.operands = segments + first
+        return descriptor
+    }
+
     /// The descriptor of an operation with operand lists, or nil where something does not fit or wants a closer look.
     @inlinable @inline(never)
     func resolveList(_ operation: Operation, _ cargo: borrowing C, slot: Int) -> Descriptor? {

@@ -29,6 +29,12 @@ public struct MappedBuffer: ~Copyable, Cargo {
         Region(words: UInt(bitPattern: index) < UInt(bitPattern: regionCount) ? unsafe regions[index] : .none)
     }
 
+    @inlinable
+    public var regionList: RegionList {
+        // SAFETY: as for the regions.
+        @_lifetime(borrow self) get { unsafe RegionList(segments: mapping.lists?.segments, facts: mapping.lists?.facts) }
+    }
+
     /// The device could not be stopped: when this value ends, its memory is parked in the ``Quarantine`` (rule 18). Until then
     /// the bytes cannot be reached and ``unmap()`` refuses.
     public mutating func quarantine() { mapping.quarantine() }

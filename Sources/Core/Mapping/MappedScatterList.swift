@@ -31,6 +31,12 @@ public struct MappedScatterList: ~Copyable, Cargo {
         Region(words: UInt(bitPattern: index) < UInt(bitPattern: regionCount) ? unsafe regions[index] : .none)
     }
 
+    @inlinable
+    public var regionList: RegionList {
+        // SAFETY: as for the regions.
+        @_lifetime(borrow self) get { unsafe RegionList(segments: mapping.lists?.segments, facts: mapping.lists?.facts) }
+    }
+
     /// As ``MappedBuffer/quarantine()``.
     public mutating func quarantine() {
         mapping.quarantine()

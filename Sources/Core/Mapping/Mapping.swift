@@ -12,6 +12,8 @@ final class Mapping: @unchecked Sendable {
     let core: MappingCore
     /// What the device is programmed with, where the owner's inlined code finds it without touching this object.
     let regions: UnsafeMutablePointer<RegionWords>
+    /// The same as an operand list, of a mapping with several regions.
+    @usableFromInline let lists: RegionLists?
     private var hasEnded = false
     private(set) var isQuarantined = false
 
@@ -21,13 +23,14 @@ final class Mapping: @unchecked Sendable {
         self.domain = domain
         unsafe regions = UnsafeMutablePointer<RegionWords>.allocate(capacity: core.regions.count)
         for index in core.regions.indices { unsafe (regions + index).initialize(to: core.regions[index]) }
+        lists = core.regions.count > 1 ? RegionLists(core.regions) : nil
     }
 
     deinit {
-        // SAFETY: an object ends once, and the values that have the pointer own the object. Regions are trivial, so that giving
+        // SAFETY: an object ends once, and the values that have the pointers own the object. Regions are trivial, so that giving
         // back the memory is all there is to do.
-        // Regions are trivial, so that giving back the memory is all there is to do.
         unsafe regions.deallocate()
+        lists?.deallocate()
         if hasEnded { return }
         if isQuarantined {
             domain.park(core)

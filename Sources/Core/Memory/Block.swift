@@ -35,18 +35,32 @@ public struct Block: ~Copyable, Cargo {
     /// Which block of its pool this is: 0 ..< ``Pool/capacity``, in the order of addresses. No two leased blocks have the same.
     @inlinable public var index: Int { place.index }
 
-    @inlinable public var regionCount: Int { 1 }
+    /// Segments of the block: 1, unless its pool was made with more.
+    // SAFETY: the header lives as long as any block, and this word never changes.
+    @inlinable public var regionCount: Int { unsafe header.pointee.segmentCount }
 
-    /// The block as its device sees it, for index 0.
+    /// The block as its device sees it: segment `index` of ``regionCount``.
     @inlinable
     @_lifetime(borrow self)
     public func region(at index: Int) -> Region {
-        guard index == 0 else { return .none }
-        // SAFETY: the header lives as long as any block, and the pool's memory is mapped for as long.
+        // SAFETY: the header lives as long as any block, and the pool's memory is mapped for as long. There is a first segment.
+        guard index == 0 || UInt(bitPattern: index) < UInt(bitPattern: regionCount) else { return .none }
+        let size = unsafe header.pointee.segmentSize
         return unsafe Region(
             words: RegionWords(
-                start: header.pointee.start &+ UInt64(truncatingIfNeeded: place.offset), count: header.pointee.blockSize,
+                start: header.pointee.start &+ UInt64(truncatingIfNeeded: place.offset) &+ UInt64(truncatingIfNeeded: index)
+                    &* size, count: size,
                 key: header.pointee.key))
+    }
+
+    /// The block's segments as one operand list, where there are several.
+    @inlinable
+    public var regionList: RegionList {
+        // SAFETY: the header and the lists live as long as any block. There is a list of `segmentCount` segments for each index.
+        @_lifetime(borrow self) get {
+            guard let lists = unsafe header.pointee.lists else { return .none }
+            return unsafe RegionList(segments: lists.segments + place.index &* header.pointee.segmentCount, facts: lists.facts)
+        }
     }
 
     /// Bytes.

@@ -15,24 +15,27 @@ public struct Pool: ~Copyable {
     /// - Parameters:
     ///   - memory: consumed. Its contents stay.
     ///   - blockSize: bytes, at least 1.
+    ///   - segments: equal parts of a block, each a region of its own, from 1 to 1,024. An operation over several of them (XOR, PQ, a
+    ///     scatter list) is checked against the block's ``Block/regionList`` as a whole, not segment by segment.
     ///   - alignment: of each block. Bytes, a power of two. For a device that is not coherent, at least a cache line is used.
     ///   - boundary: no block crosses a multiple of this. Bytes, a power of two at least as large as a block, or 0 for none.
     ///     The device's own segment boundary holds besides.
-    /// - Throws: `zeroLength`, `badAlignment`, `quarantined`; `notContiguous` where a block cannot be as large and one segment;
+    /// - Throws: `zeroLength`, `badAlignment`, `quarantined`; `badConfiguration` where `segments` does not divide the block, `misaligned`
+    ///   where a segment would not be aligned as a block is; `notContiguous` where a block cannot be as large and one segment;
     ///   `outOfRange` where not even one block fits; `sizeOverflow` for more than 1 TiB or 8 million blocks. The mapping is ended then.
     // SAFETY: the header is made with a count of one owner, this pool, and lives until the pool and every block have let go of it.
     public init(
-        _ memory: consuming MappedBuffer, blockSize: Int, alignment: Int = 64, boundary: Int = 0
+        _ memory: consuming MappedBuffer, blockSize: Int, segments: Int = 1, alignment: Int = 64, boundary: Int = 0
     ) throws(DMAError) {
-        unsafe header = try PoolHeader.make(memory.mapping, blockSize, alignment, boundary)
+        unsafe header = try PoolHeader.make(memory.mapping, blockSize, segments, alignment, boundary)
     }
 
     /// Cuts coherent memory into blocks. Parameters and errors as for a mapped buffer.
     // SAFETY: as above: the header is made with this pool as its owner.
     public init(
-        _ memory: consuming CoherentBuffer, blockSize: Int, alignment: Int = 64, boundary: Int = 0
+        _ memory: consuming CoherentBuffer, blockSize: Int, segments: Int = 1, alignment: Int = 64, boundary: Int = 0
     ) throws(DMAError) {
-        unsafe header = try PoolHeader.make(memory.mapping, blockSize, alignment, boundary)
+        unsafe header = try PoolHeader.make(memory.mapping, blockSize, segments, alignment, boundary)
     }
 
     /// Leases a block, or nil while all are leased. The block given back last comes first, because it is warm in the caches.

@@ -12,14 +12,18 @@ struct PoolHeader {
     @usableFromInline var top: Int
     /// Of the first block as the device sees it.
     @usableFromInline let start: UInt64
-    /// Usable bytes of each block.
+    /// Usable bytes of each block, and of each of its segments.
     @usableFromInline let blockSize: UInt64
+    @usableFromInline let segmentSize: UInt64
     /// Of the blocks' regions: domain and access.
     @usableFromInline let key: UInt64
     /// Of offset 0 as the CPU sees it: the memory that the device works on.
     @usableFromInline let base: UnsafeMutableRawPointer
     @usableFromInline let capacity: Int
     @usableFromInline let isCoherent: Bool
+    /// Segments of each block, and an operand list of them for each block, in the order of their indices; nil where a block is one segment.
+    @usableFromInline let segmentCount: Int
+    @usableFromInline let lists: RegionLists?
     let mapping: Mapping
 
     /// Word `index` behind the header: two for each block, in one allocation with it, so that no address has to be loaded. Word 2n is place
@@ -54,19 +58,25 @@ struct PoolHeader {
 
 extension PoolHeader {
     static func make(
-        _ mapping: Mapping, _ blockSize: Int, _ alignment: Int, _ boundary: Int
+        _ mapping: Mapping, _ blockSize: Int, _ segments: Int, _ alignment: Int, _ boundary: Int
     ) throws(DMAError) -> UnsafeMutablePointer<PoolHeader> {
         guard !mapping.isQuarantined else { throw DMAError(.quarantined, asked: mapping.core.regions[0].start) }
         guard blockSize > 0 else { throw DMAError(.zeroLength) }
         let constraints = mapping.domain.constraints
         let entry = mapping.core.entries[0]
-        let offsets = try PoolLayout(
+        let layout = PoolLayout(
             start: mapping.core.regions[0].start, cpuStart: entry.deviceAddress, count: entry.count,
-            blockSize: blockSize, alignment: alignment, boundary: boundary, constraints: constraints
-        ).offsets()
+            blockSize: blockSize, alignment: alignment, boundary: boundary, constraints: constraints)
+        let offsets = try layout.offsets()
+        let segmentSize = try layout.segmentSize(segments)
         let places = offsets.indices.compactMap { BlockPlace(index: $0, offset: offsets[$0]) }
         guard places.count == offsets.count else {
             throw DMAError(.sizeOverflow, asked: UInt64(entry.count), limit: 1 << 40)
+        }
+        let key = RegionWords.key(mapping.domain.id, mapping.core.direction.access)
+        let parts = (0..<segments).map { index in
+            RegionWords(
+                start: mapping.core.regions[0].start + UInt64(index * segmentSize), count: UInt64(segmentSize), key: key)
         }
         // SAFETY: all allocations are sized for the number of blocks, initialized here, and freed by `free` when the last user has ended.
         let memory = UnsafeMutableRawPointer.allocate(
@@ -77,9 +87,10 @@ extension PoolHeader {
         unsafe header.initialize(
             to: PoolHeader(
                 top: 2 * places.count, start: mapping.core.regions[0].start, blockSize: UInt64(blockSize),
-                key: RegionWords.key(mapping.domain.id, mapping.core.direction.access),
+                segmentSize: UInt64(segmentSize), key: key,
                 base: entry.deviceMemory.base + entry.deviceOffset, capacity: places.count,
-                isCoherent: constraints.isCoherent, mapping: mapping))
+                isCoherent: constraints.isCoherent, segmentCount: segments,
+                lists: segments > 1 ? RegionLists(parts, offsets: offsets.map { UInt64($0) }) : nil, mapping: mapping))
         // Lowest offset on top, so that a new pool is leased from its beginning.
         for (index, place) in places.reversed().enumerated() {
             unsafe word(header, 2 * index).initialize(to: place.word)
@@ -150,6 +161,7 @@ extension PoolHeader {
     @unsafe
     private static func free(_ header: UnsafeMutablePointer<PoolHeader>) {
         // SAFETY: as allocated by `make`.
+        unsafe header.pointee.lists?.deallocate()
         unsafe header.deinitialize(count: 1)
         unsafe shared(header).deallocate()
     }

@@ -10,14 +10,34 @@ struct PoolLayout {
     let boundary: Int
     let constraints: DeviceConstraints
 
+    /// The least distance of two starts, by what the client and the device ask.
+    private var unit: UInt64 {
+        let unit = max(UInt64(clamping: alignment), constraints.alignment)
+        return constraints.isCoherent ? unit : max(unit, constraints.cacheLineSize)
+    }
+
+    /// Bytes of each of a block's segments.
+    ///
+    /// - Throws: `badConfiguration` for a number that is not from 1 to 1,024 or does not divide the block; `misaligned` where a segment would
+    ///   begin where no block may.
+    func segmentSize(_ segments: Int) throws(DMAError) -> Int {
+        guard segments >= 1, segments <= 1024, blockSize % segments == 0 else {
+            throw DMAError(.badConfiguration, asked: UInt64(clamping: segments), limit: 1024)
+        }
+        let size = blockSize / segments
+        guard segments == 1 || UInt64(size) & (unit - 1) == 0 else {
+            throw DMAError(.misaligned, asked: UInt64(size), limit: unit)
+        }
+        return size
+    }
+
     /// Offsets of the blocks in ascending order.
     func offsets() throws(DMAError) -> [Int] {
         guard alignment > 0, alignment & (alignment - 1) == 0, boundary >= 0, boundary & (boundary &- 1) == 0 else {
             throw DMAError(.badAlignment, asked: UInt64(UInt(bitPattern: alignment)), limit: 1 << 62)
         }
         let size = UInt64(blockSize)
-        var unit = max(UInt64(alignment), constraints.alignment)
-        if !constraints.isCoherent { unit = max(unit, constraints.cacheLineSize) }
+        let unit = unit
         // The narrower of two powers of two, where 0 means none.
         let walls = [UInt64(boundary), constraints.segmentBoundary].filter { $0 != 0 }
         let wall = walls.min() ?? 0

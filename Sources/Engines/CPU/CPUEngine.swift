@@ -87,6 +87,7 @@ public struct CPUEngine: ~Copyable, Engine {
 
     @unsafe @inlinable @inline(__always)
     public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
+        // SAFETY: the words are passed on as they came, and there is room for one more transaction.
         guard !detours.contains(.team), descriptor.kind.rawValue <= OperationKind.scatterGather.rawValue, tail &- head < depth
         else {
             // The fields one by one: handed over whole, the steady path would have to build the value in memory.
@@ -95,14 +96,32 @@ public struct CPUEngine: ~Copyable, Engine {
                 descriptor.destination, descriptor.count, descriptor.value, descriptor.detail, descriptor.operands,
                 descriptor.metadata, tag: tag)
         }
-        let place = Int(tail & mask)
-        // SAFETY: the mask keeps the place inside the queue.
-        unsafe entries[place] = QueuedTransaction(
-            kind: descriptor.kind, flags: descriptor.flags, tag: tag, source: descriptor.source,
-            destination: descriptor.destination, count: descriptor.count, value: descriptor.value)
-        if descriptor.kind.rawValue > OperationKind.copyCRC32C.rawValue { unsafe queuedDescriptor(place).pointee = descriptor }
-        tail &+= 1
+        unsafe store(descriptor, tag)
         return .accepted
+    }
+
+    /// Puts a transaction into the inline queue, which has room: in an entry where that holds it, and otherwise beside it too.
+    @unsafe @inlinable @inline(__always)
+    mutating func store(_ descriptor: Descriptor, _ tag: UInt32) {
+        let place = Int(tail & mask)
+        // SAFETY: the mask keeps the place inside the queue. The pointer of an operand list is kept as a word, and followed only before the
+        // transaction is reported.
+        if descriptor.kind.rawValue <= OperationKind.copyCRC32C.rawValue {
+            unsafe entries[place] = QueuedTransaction(
+                kind: descriptor.kind, flags: descriptor.flags, tag: tag, source: descriptor.source,
+                destination: descriptor.destination, count: descriptor.count, value: descriptor.value)
+        } else {
+            let counts = UInt64(descriptor.sourceCount) | UInt64(descriptor.destinationCount) << 16
+            unsafe entries[place] = QueuedTransaction(
+                kind: descriptor.kind, flags: descriptor.flags, tag: tag, source: UInt64(UInt(bitPattern: descriptor.operands)),
+                destination: counts, count: descriptor.count, value: descriptor.value)
+            if descriptor.kind.rawValue > OperationKind.scatterGather.rawValue {
+                unsafe queuedDescriptor(place).pointee = descriptor
+            } else if descriptor.kind == .pq || descriptor.kind == .pqValidate {
+                unsafe queuedDescriptor(place).pointee.detail = descriptor.detail
+            }
+        }
+        tail &+= 1
     }
 
     @inlinable @inline(__always)
@@ -151,7 +170,9 @@ struct QueuedTransaction {
     @usableFromInline var status: TransactionStatus
     @usableFromInline var flags: DescriptorFlags
     @usableFromInline var tag: UInt32
+    /// The source; of a kind with operands, where their list is.
     @usableFromInline var source: UInt64
+    /// The destination; of a kind with operands, the numbers of sources and, from bit 16 on, of destinations.
     @usableFromInline var destination: UInt64
     @usableFromInline var count: UInt64
     @usableFromInline var value: UInt64
@@ -173,13 +194,11 @@ struct QueuedTransaction {
 
     init() { self.init(kind: .null, flags: [], tag: .max, source: 0, destination: 0, count: 0, value: 0) }
 
-    /// Operations of more than these words have their descriptor beside the queue.
-    var isPlain: Bool { kind.rawValue <= OperationKind.copyCRC32C.rawValue }
-
-    var descriptor: Descriptor {
-        // SAFETY: the words are those of the descriptor that the entry was made from.
-        unsafe Descriptor(kind: kind, flags: flags, source: source, destination: destination, count: count, value: value)
-    }
+    /// The operand list, of a kind that has one; nil where it has none.
+    // SAFETY: the word is the pointer of the descriptor that the entry was made from.
+    @unsafe var operands: UnsafePointer<Segment>? { unsafe UnsafePointer(bitPattern: UInt(source)) }
+    var sourceCount: UInt16 { UInt16(truncatingIfNeeded: destination) }
+    var destinationCount: UInt16 { UInt16(truncatingIfNeeded: destination >> 16) }
 }
 
 /// Why an engine is off its steady path.

@@ -84,16 +84,27 @@ extension CPUEngine {
             return team?.enqueue(descriptor, tag: tag, inline.configuration) == true ? .accepted : .full
         }
         guard tail &- head < depth else { return .full }
-        let place = Int(tail & mask)
-        unsafe entries[place] = QueuedTransaction(
-            kind: descriptor.kind, flags: descriptor.flags, tag: tag, source: descriptor.source,
-            destination: descriptor.destination, count: descriptor.count, value: descriptor.value)
-        if unsafe !entries[place].isPlain {
-            unsafe queuedDescriptor(place).pointee = descriptor
-            inline.configurations[place] = inline.configuration
-        }
-        tail &+= 1
+        if kind == .peripheral || kind == .cyclic { inline.configurations[Int(tail & mask)] = inline.configuration }
+        unsafe store(descriptor, tag)
         return .accepted
+    }
+
+    /// The descriptor of the transaction at a place of the inline queue.
+    private func descriptor(at place: Int) -> Descriptor {
+        // SAFETY: the words are those of the descriptor that `store` was given; the place is inside the queue.
+        let entry = unsafe entries[place]
+        if entry.kind.rawValue > OperationKind.scatterGather.rawValue { return unsafe queuedDescriptor(place).pointee }
+        guard entry.kind.rawValue > OperationKind.copyCRC32C.rawValue else {
+            return unsafe Descriptor(
+                kind: entry.kind, flags: entry.flags, source: entry.source, destination: entry.destination, count: entry.count,
+                value: entry.value)
+        }
+        var descriptor = unsafe Descriptor(kind: entry.kind, flags: entry.flags, count: entry.count, value: entry.value)
+        descriptor.sourceCount = entry.sourceCount
+        descriptor.destinationCount = entry.destinationCount
+        unsafe descriptor.operands = entry.operands
+        unsafe descriptor.detail = queuedDescriptor(place).pointee.detail
+        return descriptor
     }
 
     @usableFromInline @inline(never)
@@ -122,19 +133,37 @@ extension CPUEngine {
     /// Does the first entry, which has been issued, in one go, where it is XOR, PQ or scatter-gather of no more than a quantum and nothing
     /// else is under way.
     @unsafe @usableFromInline @inline(never)
-    func runList(_ entry: UnsafeMutablePointer<QueuedTransaction>) -> Bool {
-        // SAFETY: the caller passes the first entry, which has been issued, and so is its descriptor: it is longer than all that
-        // the operation looks at, and its addresses are valid until this transaction is reported.
-        switch unsafe entry.pointee.kind {
-        case .xor, .pq, .scatterGather: break
-        default: return false
-        }
+    mutating func runList(_ entry: UnsafeMutablePointer<QueuedTransaction>) -> Bool {
+        // SAFETY: the caller passes the first entry, which has been issued; its operands are valid until this transaction is reported. The
+        // coefficients of a PQ operation stand beside the queue.
         guard unsafe entry.pointee.count <= plainCount else { return false }
         let count = unsafe Int(truncatingIfNeeded: entry.pointee.count)
-        // The descriptor where it stands: it is longer than all that the operation looks at. The product cannot overflow: neither factor has
-        // more than 32 bits.
-        return unsafe Lists.run(
-            queuedDescriptor(Int(head & mask)), kernels, at: 0, count: count, whole: count &* Int(tail &- head))
+        // Bytes that are under way together. The products cannot overflow: neither factor has more than 32 bits.
+        let inFlight = Int(tail &- head)
+        let sources = unsafe UInt32(entry.pointee.sourceCount)
+        switch unsafe entry.pointee.kind {
+        case .xor:
+            guard let list = unsafe entry.pointee.operands, unsafe entry.pointee.destinationCount == 1 else { return false }
+            let continues = unsafe entry.pointee.flags.contains(.continue)
+            return unsafe kernels.xorList(
+                list, sources: sources, continues: continues, at: 0, count: count, of: count &* inFlight)
+        case .pq:
+            guard let list = unsafe entry.pointee.operands, unsafe entry.pointee.destinationCount == 2 else { return false }
+            return unsafe withUnsafeMutablePointer(to: &queuedDescriptor(Int(head & mask)).pointee.detail) { detail in
+                unsafe kernels.pqList(
+                    list, sources: sources, coefficients: UnsafeRawPointer(detail).assumingMemoryBound(to: UInt8.self),
+                    at: 0, count: count, of: count &* inFlight, options: ParityOptions(entry.pointee.flags))
+            }
+        case .scatterGather:
+            guard let list = unsafe entry.pointee.operands else { return false }
+            let destinations = unsafe Int(entry.pointee.destinationCount)
+            let whole = count &* inFlight
+            return unsafe ScatterWalk.copyMatching(list, Int(sources), destinations, kernels, whole: whole)
+                || ScatterWalk.copy(
+                    list, sources: Int(sources), destinations: destinations, kernels, at: 0, count: count, whole: whole)
+        default:
+            return false
+        }
     }
 
     /// Does the first entry, which has been issued, in one go, where it is no longer than a quantum; nothing else is under way. Nil
@@ -149,8 +178,10 @@ extension CPUEngine {
         let (count, whole) = unsafe (Int(entry.pointee.count), Int(entry.pointee.count) &* Int(tail &- head))
         var value: UInt64 = 0
         switch unsafe entry.pointee.kind {
-        case .peripheral, .cyclic, .command:
+        case .cyclic, .command:
             return nil
+        case .peripheral:
+            guard unsafe moveAtOnce(entry, place) else { return nil }
         case .fill:
             // As in `next`: client memory, which the transaction owns.
             guard let to = unsafe UnsafeMutableRawPointer(bitPattern: UInt(entry.pointee.destination)) else { return nil }
@@ -161,16 +192,26 @@ extension CPUEngine {
                 unsafe kernels.crc32c(from, count: count, continuing: UInt32(truncatingIfNeeded: entry.pointee.value)))
         default:
             let carry = unsafe entry.pointee.kind == .copyCRC32C ? entry.pointee.value : 0
-            let result =
-                unsafe entry.pointee.isPlain
-                ? Piecework.run(unsafe entry.pointee.descriptor, kernels, at: 0, count: count, whole: whole, carry: carry)
-                : Piecework.run(
-                    unsafe queuedDescriptor(place).pointee, kernels, at: 0, count: count, whole: whole, carry: carry)
+            let result = Piecework.run(descriptor(at: place), kernels, at: 0, count: count, whole: whole, carry: carry)
             guard let result else { return nil }
             value = result
         }
         head &+= 1
         return unsafe Completion(tag: entry.pointee.tag, value: value)
+    }
+
+    /// Does a peripheral transfer that has not begun in one go, where its FIFO is ready for all of it and no other transfer uses it.
+    @unsafe
+    private func moveAtOnce(_ entry: UnsafeMutablePointer<QueuedTransaction>, _ place: Int) -> Bool {
+        // SAFETY: the operands are valid until this transaction is reported, and there are as many as the counts say. The engine owns its
+        // cold state, which is only read here.
+        guard unsafe cold.pointee.inline.run == nil, let list = unsafe entry.pointee.operands else { return false }
+        let number = unsafe queuedDescriptor(place).pointee.place.number ?? cold.pointee.inline.configurations[place].peripheral
+        guard unsafe number < UInt32(clamping: cold.pointee.configuration.peripherals.count) else { return false }
+        let count = unsafe Int(truncatingIfNeeded: entry.pointee.count)
+        let (sources, destinations) = unsafe (Int(entry.pointee.sourceCount), Int(entry.pointee.destinationCount))
+        return unsafe cold.pointee.configuration.peripherals[Int(number)].moveAtOnce(
+            list, segments: sources + destinations, count: count, toDevice: sources > 0)
     }
 
     /// The place of the first entry that is not over.
@@ -187,9 +228,8 @@ extension CPUEngine {
             inline.carry = seeded ? entry.value : 0
         }
         let length = min(UInt64(configuration.quantum), entry.count - inline.progress)
-        let descriptor = entry.isPlain ? entry.descriptor : (unsafe queuedDescriptor(place).pointee)
         let result = Piecework.run(
-            descriptor, kernels, at: Int(inline.progress), count: Int(length),
+            descriptor(at: place), kernels, at: Int(inline.progress), count: Int(length),
             whole: Piecework.sum(entry.count, Int(tail &- head)), carry: inline.carry)
         guard let result else {
             conclude(.failed, residue: entry.count - inline.progress, value: 0)

@@ -103,6 +103,41 @@ struct PoolTests {
         #expect(domain.statistics.mappings == 0)
     }
 
+    @Test("a block of several segments has a region for each, one after the other")
+    func segments() throws {
+        let memory = try Buffer(count: 8192, alignment: 4096).mapped(for: domain, direction: .bidirectional)
+        let start = memory.iova.rawValue
+        var pool = try Pool(memory, blockSize: 768, segments: 3)
+        guard let first = pool.lease(), var second = pool.lease() else { return }
+        #expect(first.regionCount == 3 && second.regionCount == 3 && second.count == 768)
+        #expect(second.ranges.map { $0.start.rawValue - start } == [768, 1024, 1280])
+        #expect(second.ranges.allSatisfy { $0.count == 256 })
+        #expect(second.range(at: 3) == nil && second.range(at: -1) == nil && second.range(at: .min) == nil)
+        #expect(first.regionList.count == 3)
+        try second.withMutableBytes { $0.storeBytes(of: 5, toByteOffset: 767, as: UInt8.self) }
+        #expect(deviceReads(second.ranges[2], at: 255) == 5)
+        // A block of one segment has no list: its one region is all there is to check.
+        var plain = try self.pool(4096, block: 64)
+        guard let block = plain.lease() else { return }
+        #expect(block.regionList.isNone && block.regionList.count == 0)
+    }
+
+    @Test(
+        "segments that do not divide a block, or would not be aligned, are refused",
+        arguments: [
+            (768, 0, DMAError.Code.badConfiguration), (768, -1, .badConfiguration), (768, 5, .badConfiguration),
+            (768, 1025, .badConfiguration), (768, .max, .badConfiguration), (768, .min, .badConfiguration),
+            (192, 6, .misaligned),
+        ])
+    func segmentsRefused(block: Int, segments: Int, code: DMAError.Code) {
+        let found = refusal { () throws(DMAError) in
+            let memory = try Buffer(count: 4096).mapped(for: domain, direction: .bidirectional)
+            _ = try Pool(memory, blockSize: block, segments: segments)
+        }
+        #expect(found == code)
+        #expect(domain.statistics.mappings == 0)
+    }
+
     /// Takes blocks to another task, which ends them.
     private final class Carrier: @unchecked Sendable {
         private var blocks: FixedArray<Block>?

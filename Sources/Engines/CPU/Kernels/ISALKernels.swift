@@ -50,6 +50,17 @@
             {
                 return true
             }
+            return unsafe pqListByTables(
+                list, sources: sources, coefficients: coefficients, at: offset, count: count, options: options)
+        }
+
+        /// `pqList` by the erasure code, for weights, lengths and options that `pq_gen` does not know.
+        @inline(never)
+        private static func pqListByTables(
+            _ list: UnsafePointer<Segment>, sources: UInt32, coefficients: UnsafePointer<UInt8>, at offset: Int, count: Int,
+            options: ParityOptions
+        ) -> Bool {
+            // SAFETY: as for `pqList`.
             guard sources >= 1, sources < places else { return false }
             return unsafe withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: places) { pointers -> Bool in
                 for index in 0..<Int(sources) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+internal import DMAEngineKit
 
 /// A ring of bytes between one writer and one reader, each on any thread. Either may sleep until the other has moved on.
 ///
@@ -77,6 +78,41 @@ final class ByteRing: @unchecked Sendable {
         unsafe cdma_store_release64(memory + 64, at &+ UInt64(length))
         signal()
         return length
+    }
+
+    /// One side's: moves all segments of a list into the ring or out of it, and then tells the other side, once. False where an address is
+    /// none, or the segments have more or fewer bytes than `count`: then nothing has been moved as far as the other side can tell.
+    ///
+    /// - Parameter count: bytes, no more than ``room``, or ``count``, was for the side that calls.
+    @unsafe
+    func move(_ list: UnsafePointer<Segment>, segments: Int, count: Int, toRing: Bool) -> Bool {
+        // SAFETY: the caller vouches for the list and its segments, and calls for the side that it is. Together they have `count` bytes, which
+        // the counters give to this side; both parts of each segment end inside the ring.
+        let bytes = unsafe memory + Self.head
+        let counter = unsafe memory + (toRing ? 0 : 64)
+        var at = toRing ? written : read
+        var left = UInt64(truncatingIfNeeded: count)
+        for index in 0..<segments {
+            let segment = unsafe list[index]
+            guard segment.count <= left, segment.count == 0 || segment.address != 0 else { return false }
+            guard let address = unsafe UnsafeMutableRawPointer(bitPattern: UInt(segment.address)) else { continue }
+            let length = Int(truncatingIfNeeded: segment.count)
+            let start = Int(truncatingIfNeeded: at) & (capacity &- 1)
+            let first = min(length, capacity &- start)
+            if toRing {
+                unsafe cdma_copy(bytes + start, address, first)
+                if first < length { unsafe cdma_copy(bytes, address + first, length &- first) }
+            } else {
+                unsafe cdma_copy(address, bytes + start, first)
+                if first < length { unsafe cdma_copy(address + first, bytes, length &- first) }
+            }
+            at &+= segment.count
+            left &-= segment.count
+        }
+        guard left == 0 else { return false }
+        unsafe cdma_store_release64(counter, at)
+        signal()
+        return true
     }
 
     /// Either side's: wakes the other, without a system call where it does not sleep.

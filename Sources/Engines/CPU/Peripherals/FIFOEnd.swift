@@ -41,6 +41,8 @@ final class FIFOEnd: Sendable {
         }
     }
 
-    /// The wire's: runs `move`, unless a transfer owns the end; then 0 bytes are moved.
+    /// Runs `move`, which takes no longer than a copy, unless a transfer owns the end; then 0 is returned. The wire moves bytes so, and a
+    /// transfer for all of which the FIFO is ready.
+    @inline(__always)
     func withWire(_ move: () -> Int) -> Int { owners.withLock { $0.owner == 0 ? move() : 0 } }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import DMACore
+internal import DMAEngineKit
 
 /// A peripheral made of software: two FIFOs, of which one side belongs to an engine and the other to whoever plays the wire.
 ///
@@ -37,6 +38,23 @@ public final class FIFOPeripheral: Sendable {
 
     /// The engine's end of one direction.
     func end(toDevice: Bool) -> FIFOEnd { toDevice ? transmitting.writing : receiving.reading }
+
+    /// The engine's: moves a whole list where no transfer uses this direction and the FIFO is ready for all of it. False: nothing was moved.
+    ///
+    /// - Parameters:
+    ///   - list: `segments` segments, which together have `count` bytes.
+    ///   - count: bytes, at least 1.
+    @unsafe
+    func moveAtOnce(_ list: UnsafePointer<Segment>, segments: Int, count: Int, toDevice: Bool) -> Bool {
+        // The width is a power of two.
+        guard count > 0, count & (width - 1) == 0 else { return false }
+        let ring = toDevice ? transmitting : receiving
+        // SAFETY: the caller vouches for the list and its segments; while the end is held, this thread is its one user.
+        return end(toDevice: toDevice).withWire {
+            guard (toDevice ? ring.room : ring.count) >= count else { return 0 }
+            return unsafe ring.move(list, segments: segments, count: count, toRing: toDevice) ? 1 : 0
+        } == 1
+    }
 
     /// Bytes each FIFO holds.
     public var depth: Int { receiving.capacity }

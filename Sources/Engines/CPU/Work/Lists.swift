@@ -44,18 +44,17 @@ enum Lists {
 extension ParityOptions {
     /// What a descriptor's flags ask of P and Q.
     init(_ flags: DescriptorFlags) {
-        self = []
-        if !flags.contains(.disableP) { insert(.p) }
-        if !flags.contains(.disableQ) { insert(.q) }
-        if flags.contains(.continue) { insert(.continue) }
+        // Each flag is a bit, so that no branch is needed: `disableP` is 16, `disableQ` 32, `continue` 8.
+        self.init(rawValue: UInt32(~flags.rawValue >> 4 & 3) | UInt32(flags.rawValue >> 1 & 4))
     }
 }
 
 extension Kernels {
     /// `xorPart`, for a list of sources and the destination behind them. False where an address is none, or there are too many.
-    @unsafe
+    @unsafe @inline(__always)
     func xorList(
-        _ list: UnsafePointer<Segment>, sources: UInt32, continues: Bool, at offset: Int, count: Int, of whole: Int
+        _ list: UnsafePointer<Segment>, sources: UInt32, continues: Bool, at offset: Int, count: Int,
+        of whole: @autoclosure () -> Int
     ) -> Bool {
         // SAFETY: by the contract of this function the list holds the sources and the destination behind them, each of which
         // reaches `count` bytes from the offset on.
@@ -64,15 +63,15 @@ extension Kernels {
                 return true
             }
         #endif
-        let streaming = count >= 4096 && streams(whole, operands: Int(sources) + 1)
+        let streaming = count >= 4096 && streams(whole(), operands: Int(sources) + 1)
         return unsafe cdma_xor_list(xor.width, streaming, list, sources, continues, offset, count)
     }
 
     /// `pqPart`, for a list of sources and P and Q behind them. False where an address is none, or there are too many.
-    @unsafe
+    @unsafe @inline(__always)
     func pqList(
         _ list: UnsafePointer<Segment>, sources: UInt32, coefficients: UnsafePointer<UInt8>, at offset: Int, count: Int,
-        of whole: Int, options: ParityOptions
+        of whole: @autoclosure () -> Int, options: ParityOptions
     ) -> Bool {
         // SAFETY: as above, with P and Q behind the sources and a coefficient for each source.
         #if ISAL
@@ -81,7 +80,7 @@ extension Kernels {
                     list, sources: sources, coefficients: coefficients, at: offset, count: count, options: options)
             }
         #endif
-        let streaming = count >= 4096 && streams(whole, operands: Int(sources) + 2)
+        let streaming = count >= 4096 && streams(whole(), operands: Int(sources) + 2)
         return unsafe cdma_pq_list(
             pq.width, pq == .galois, list, sources, coefficients, offset, count,
             options.rawValue & 7 | (streaming ? UInt32(CDMA_PQ_STREAM) : 0))

@@ -5,6 +5,27 @@ internal import DMAEngineKit
 
 /// Copies between two lists of segments that need not match.
 enum ScatterWalk {
+    /// Copies between lists whose segments have the same lengths, one by one. False, before or after some were copied, where they have not,
+    /// or an address is none; then ``copy(_:sources:destinations:_:at:count:whole:)`` does it, or finds the same.
+    ///
+    /// - Parameter list: `sources` segments, then `destinations`.
+    @unsafe @inline(__always)
+    static func copyMatching(
+        _ list: UnsafePointer<Segment>, _ sources: Int, _ destinations: Int, _ kernels: Kernels, whole: Int
+    ) -> Bool {
+        // SAFETY: the counts are those of the list, whose memory the transaction owns.
+        guard sources == destinations, whole < kernels.streamThreshold else { return false }
+        for index in 0..<sources {
+            let (from, to) = unsafe (list + index, list + (index &+ sources))
+            guard unsafe from.pointee.count == to.pointee.count,
+                let start = unsafe UnsafeRawPointer(bitPattern: UInt(from.pointee.address)),
+                let target = unsafe UnsafeMutableRawPointer(bitPattern: UInt(to.pointee.address))
+            else { return false }
+            unsafe kernels.copyCached(to: target, from: start, count: Int(truncatingIfNeeded: from.pointee.count))
+        }
+        return true
+    }
+
     /// Does `count` bytes at `offset` of the two lists taken as one range each. False where they are shorter, or an address is
     /// none.
     ///

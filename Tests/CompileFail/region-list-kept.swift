@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+// An operand list is lent by its cargo and cannot be kept (rule 6).
+// expect: lifetime-dependent variable 'kept' escapes its scope
+import DMACore
+
+func misuse(block: borrowing Block) -> () -> Int {
+    let kept = block.regionList
+    return { kept.count }
+}
