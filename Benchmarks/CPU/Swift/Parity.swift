@@ -4,26 +4,7 @@ import BenchmarkPeers
 import DMACPUEngine
 import DMACore
 
-/// A stripe: sources, then P, then Q, one after the other in one block.
-struct Stripe: ~Copyable, Cargo {
-    private var memory: Block
-    private let size: UInt64
-    let regionCount: Int
-
-    init(_ memory: consuming Block, members: Int) {
-        size = UInt64(memory.count / members)
-        regionCount = members
-        self.memory = memory
-    }
-
-    @_lifetime(borrow self)
-    func region(at index: Int) -> Region {
-        guard index >= 0, index < regionCount else { return .none }
-        return memory.region(at: 0).part(from: UInt64(index) * size, count: size)
-    }
-}
-
-/// XOR and PQ of eight sources, beside ISA-L in a C loop.
+/// XOR and PQ of eight sources, beside ISA-L in a C loop. A stripe is one leased block: sources, then P, then Q.
 enum Parity {
     static let sizes = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20]
     static let sources = 8
@@ -32,7 +13,7 @@ enum Parity {
         let members = sources + 2
         let pieces = Copies.pieces(members * size)
         let domain = Domain(name: "cpu")
-        var channel = try Channel<CPUEngine, Stripe>(CPUEngine(CPUConfiguration(depth: 32)), domain: domain)
+        var channel = try Channel<CPUEngine, Block>(CPUEngine(CPUConfiguration(depth: 32)), domain: domain)
         let operation =
             what == "xor"
             ? Operation.xor(sources: 0..<UInt16(sources), to: UInt16(sources))
@@ -40,10 +21,10 @@ enum Parity {
         // One buffer for all, as for the peer: the kernel gives large ones large pages.
         var pool = try Pool(
             Copies.buffer(pieces * members * size).map(for: domain, direction: .bidirectional).get(),
-            blockSize: members * size)
+            blockSize: members * size, segments: members)
         for _ in 0..<pieces {
             guard let memory = pool.lease() else { throw DMAError(.poolEmpty) }
-            _ = try channel.submit(operation, Stripe(memory, members: members)).get()
+            _ = try channel.submit(operation, memory).get()
         }
         var memory = try Copies.buffer(pieces * members * size)
         let base = unsafe Copies.address(&memory)
