@@ -149,7 +149,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             let slot = Int(truncatingIfNeeded: sequence & limits.indexMask)
             if slowPaths.contains(.sanitize) {
                 // Reported, like everything the sanitizer finds, and not refused: it does not change what a program does.
-                for index in 0..<cargo.regionCount { checkRegion(cargo.region(at: index)) }
+                for index in cargo.nameableRegions { checkRegion(cargo.region(at: index)) }
             }
             var descriptor =
                 kind.isPlain

@@ -44,76 +44,98 @@ extension Cargo where Self: ~Copyable {
 /// What the regions of a list have in common.
 @safe @usableFromInline @frozen
 struct RegionFacts {
-    /// Regions of the list.
-    @usableFromInline let count: Int
+    /// Regions of the list; 0 once one did not go with the others.
+    @usableFromInline var count: Int
     /// Of every region: domain and access.
-    @usableFromInline let key: UInt64
+    @usableFromInline var key: UInt64
     /// Starts and lengths, or'ed: their low bits are those of the least aligned.
     @usableFromInline var bits: UInt64
     /// Bytes of every region where all have the same and no two overlap; otherwise 0.
-    @usableFromInline let uniform: UInt64
+    @usableFromInline var uniform: UInt64
     /// Whether it is known that no two regions overlap.
-    @usableFromInline let isDisjoint: Bool
+    @usableFromInline var isDisjoint: Bool
+    /// Where the last region ends.
+    var end: UInt64
     /// Bytes before each region, and behind the last of them: `count + 1` sums.
-    @usableFromInline let sums: UnsafePointer<UInt64>
+    @usableFromInline let sums: UnsafeMutablePointer<UInt64>
 }
 
-/// Owns the operand lists of one mapping and their facts: one list, or one for each block of a pool.
-///
-/// A handle on one allocation. Whoever makes it ends it by ``deallocate()``.
+/// Owns the operand lists of one mapping, or of one cargo list, and their facts: one list, or one for each block of a pool.
 @safe @usableFromInline @frozen
-struct RegionLists {
+struct RegionLists: ~Copyable {
     @usableFromInline let facts: UnsafeMutablePointer<RegionFacts>
     @usableFromInline let segments: UnsafeMutablePointer<Segment>
+    /// Regions that a list has room for.
+    let capacity: Int
 
-    /// Lists of `regions`, each moved by one of `offsets`. Nil where there is no region, or where they differ in domain or access.
-    ///
-    /// - Parameters:
-    ///   - regions: none empty; their sum, and each moved by each offset, lies in 64 bits, as those of a mapping do.
-    ///   - offsets: of the lists. Bytes.
-    init?(_ regions: [RegionWords], offsets: [UInt64] = [0]) {
-        guard let key = regions.first?.key, regions.allSatisfy({ $0.key == key }), !offsets.isEmpty else { return nil }
+    /// Room for `lists` lists of `capacity` regions, at least 1 each; the first is filled by ``append(_:)``.
+    init(capacity: Int, lists: Int = 1) {
+        self.capacity = capacity
         let factBytes = MemoryLayout<RegionFacts>.stride
-        let sumBytes = (regions.count + 1) * MemoryLayout<UInt64>.stride
+        let sumBytes = (capacity + 1) * MemoryLayout<UInt64>.stride
         // Segments begin behind both, on a multiple of their alignment.
         let head = (factBytes + sumBytes + 15) & ~15
-        // SAFETY: the allocation has room for the facts, `count + 1` sums, and a list of `count` segments for each offset, in this order; all
-        // of them are initialized here. Nothing but `deallocate` frees it.
+        let count = lists * capacity
+        // SAFETY: the allocation has room for the facts, `capacity + 1` sums, and the segments of all lists, in this order; all of them are
+        // initialized here. `deinit` alone frees it.
         let memory = UnsafeMutableRawPointer.allocate(
-            byteCount: head + offsets.count * regions.count * MemoryLayout<Segment>.stride, alignment: 64)
+            byteCount: head + count * MemoryLayout<Segment>.stride, alignment: 64)
         unsafe facts = memory.bindMemory(to: RegionFacts.self, capacity: 1)
-        let sums = unsafe (memory + factBytes).bindMemory(to: UInt64.self, capacity: regions.count + 1)
-        unsafe segments = (memory + head).bindMemory(to: Segment.self, capacity: offsets.count * regions.count)
-        var sum: UInt64 = 0
-        var bits: UInt64 = 0
-        var end: UInt64 = 0
-        var isDisjoint = true
-        for (index, region) in regions.enumerated() {
-            unsafe (sums + index).initialize(to: sum)
-            sum &+= region.count
-            bits |= region.count
-            // In ascending order without overlap; lists in another order are not sorted for this.
-            if region.start < end { isDisjoint = false }
-            end = region.start &+ region.count
-        }
-        unsafe (sums + regions.count).initialize(to: sum)
-        for (list, offset) in offsets.enumerated() {
-            for (index, region) in regions.enumerated() {
-                let start = region.start &+ offset
-                bits |= start
-                unsafe (segments + (list * regions.count + index)).initialize(to: Segment(address: start, count: region.count))
-            }
-        }
-        let length = regions[0].count
-        let isUniform = isDisjoint && regions.allSatisfy { $0.count == length }
+        let sums = unsafe (memory + factBytes).bindMemory(to: UInt64.self, capacity: capacity + 1)
+        unsafe segments = (memory + head).bindMemory(to: Segment.self, capacity: count)
+        unsafe sums.initialize(repeating: 0, count: capacity + 1)
+        unsafe segments.initialize(repeating: Segment(address: 0, count: 0), count: count)
         unsafe facts.initialize(
-            to: RegionFacts(
-                count: regions.count, key: key, bits: bits, uniform: isUniform ? length : 0, isDisjoint: isDisjoint,
-                sums: UnsafePointer(sums)))
+            to: RegionFacts(count: 0, key: 0, bits: 0, uniform: 0, isDisjoint: true, end: 0, sums: sums))
     }
 
-    func deallocate() {
-        // SAFETY: as allocated in the initializer; facts, sums and segments are trivial. The owner calls this once, at its end.
-        unsafe UnsafeMutableRawPointer(facts).deallocate()
+    // SAFETY: the memory is this value's own; facts, sums and segments are trivial.
+    deinit { unsafe UnsafeMutableRawPointer(facts).deallocate() }
+
+    /// Forgets every region of the first list.
+    func removeAll() {
+        // SAFETY: the facts live as long as this value.
+        unsafe facts.pointee = RegionFacts(
+            count: 0, key: 0, bits: 0, uniform: 0, isDisjoint: true, end: 0, sums: facts.pointee.sums)
+    }
+
+    /// Adds a region at the end of the first list. False where there is no room, or the region does not go with those before it: it has no
+    /// byte, another domain or access, or the sum of all would leave 63 bits.
+    func append(_ region: RegionWords) -> Bool {
+        // SAFETY: the facts, `capacity + 1` sums and `capacity` segments live as long as this value; the index is below the capacity.
+        let index = unsafe facts.pointee.count
+        let (sum, overflow) = unsafe facts.pointee.sums[index].addingReportingOverflow(region.count)
+        guard index < capacity, region.count > 0, !overflow, sum < 1 << 63,
+            unsafe index == 0 || facts.pointee.key == region.key
+        else { return false }
+        unsafe segments[index] = Segment(address: region.start, count: region.count)
+        unsafe facts.pointee.sums[index + 1] = sum
+        unsafe facts.pointee.count = index + 1
+        unsafe facts.pointee.key = region.key
+        unsafe facts.pointee.bits |= region.start | region.count
+        // Known for those in ascending order alone; lists in another order are not sorted for this.
+        if unsafe region.start < facts.pointee.end { unsafe facts.pointee.isDisjoint = false }
+        unsafe facts.pointee.end = region.start &+ region.count
+        if index == 0 { unsafe facts.pointee.uniform = region.count }
+        let isUniform = unsafe facts.pointee.isDisjoint && facts.pointee.uniform == region.count
+        if !isUniform { unsafe facts.pointee.uniform = 0 }
+        return true
+    }
+
+    /// Makes list `index` from the first one, with every region moved by `offset` bytes.
+    ///
+    /// - Parameter index: of the lists that there is room for.
+    func repeatFirst(at index: Int, movedBy offset: UInt64) {
+        // SAFETY: the caller's index is below the number of lists, each of which has `capacity` segments.
+        let count = unsafe facts.pointee.count
+        for place in 0..<count {
+            var segment = unsafe segments[place]
+            segment.address &+= offset
+            unsafe facts.pointee.bits |= segment.address
+            unsafe segments[index * capacity + place] = segment
+        }
     }
 }
+
+// SAFETY: the memory is this value's own, reached only through it.
+extension RegionLists: @unchecked Sendable {}

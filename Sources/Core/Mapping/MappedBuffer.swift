@@ -32,7 +32,7 @@ public struct MappedBuffer: ~Copyable, Cargo {
     @inlinable
     public var regionList: RegionList {
         // SAFETY: as for the regions.
-        @_lifetime(borrow self) get { unsafe RegionList(segments: mapping.lists?.segments, facts: mapping.lists?.facts) }
+        @_lifetime(borrow self) get { unsafe mapping.regionList }
     }
 
     /// The device could not be stopped: when this value ends, its memory is parked in the ``Quarantine`` (rule 18). Until then

@@ -25,10 +25,14 @@ extension Cargo where Self: ~Copyable {
         return region.isNone ? nil : region.range
     }
 
-    /// The ranges of all regions, as words that can be kept.
+    /// The numbers of the regions that an operation can name, whatever a client's own cargo says of their count.
+    @inlinable
+    var nameableRegions: Range<Int> { 0..<min(max(regionCount, 0), Int(UInt16.max) + 1) }
+
+    /// The ranges of all regions that an operation can name, as words that can be kept.
     public var ranges: [MappedRange] {
         var ranges: [MappedRange] = []
-        for index in 0..<regionCount { ranges.append(region(at: index).range) }
+        for index in nameableRegions { ranges.append(region(at: index).range) }
         return ranges
     }
 }

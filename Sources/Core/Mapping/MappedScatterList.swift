@@ -34,7 +34,7 @@ public struct MappedScatterList: ~Copyable, Cargo {
     @inlinable
     public var regionList: RegionList {
         // SAFETY: as for the regions.
-        @_lifetime(borrow self) get { unsafe RegionList(segments: mapping.lists?.segments, facts: mapping.lists?.facts) }
+        @_lifetime(borrow self) get { unsafe mapping.regionList }
     }
 
     /// As ``MappedBuffer/quarantine()``.

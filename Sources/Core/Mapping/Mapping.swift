@@ -23,14 +23,35 @@ final class Mapping: @unchecked Sendable {
         self.domain = domain
         unsafe regions = UnsafeMutablePointer<RegionWords>.allocate(capacity: core.regions.count)
         for index in core.regions.indices { unsafe (regions + index).initialize(to: core.regions[index]) }
-        lists = core.regions.count > 1 ? RegionLists(core.regions) : nil
+        guard core.regions.count > 1 else {
+            lists = nil
+            return
+        }
+        let prepared = RegionLists(capacity: core.regions.count)
+        for region in core.regions where !prepared.append(region) {
+            // Their sum is checked when they are mapped, and they have one key: this does not happen, and a list of some would be wrong.
+            prepared.removeAll()
+            break
+        }
+        lists = consume prepared
+    }
+
+    /// The list of the regions. It must not outlive this object.
+    @unsafe @inlinable
+    var regionList: RegionList {
+        // SAFETY: the lists live as long as this object, which the caller keeps alive.
+        @_lifetime(immortal) get {
+            switch lists {
+            case nil: .none
+            case let lists?: unsafe RegionList(segments: lists.segments, facts: lists.facts)
+            }
+        }
     }
 
     deinit {
         // SAFETY: an object ends once, and the values that have the pointers own the object. Regions are trivial, so that giving
         // back the memory is all there is to do.
         unsafe regions.deallocate()
-        lists?.deallocate()
         if hasEnded { return }
         if isQuarantined {
             domain.park(core)

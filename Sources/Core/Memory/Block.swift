@@ -58,8 +58,12 @@ public struct Block: ~Copyable, Cargo {
     public var regionList: RegionList {
         // SAFETY: the header and the lists live as long as any block. There is a list of `segmentCount` segments for each index.
         @_lifetime(borrow self) get {
-            guard let lists = unsafe header.pointee.lists else { return .none }
-            return unsafe RegionList(segments: lists.segments + place.index &* header.pointee.segmentCount, facts: lists.facts)
+            switch unsafe header.pointee.lists {
+            case nil: return .none
+            case let lists?:
+                return unsafe RegionList(
+                    segments: lists.segments + place.index &* header.pointee.segmentCount, facts: lists.facts)
+            }
         }
     }
 

@@ -7,7 +7,7 @@ internal import CDMA
 /// The pool's owner uses the stack of free blocks without atomic operations. A block that ends on any thread is pushed on a list of its
 /// own, a Treiber stack: pushed by compare and exchange, and taken whole by an exchange, so that no element is reused under a reader.
 @safe @frozen @usableFromInline
-struct PoolHeader {
+struct PoolHeader: ~Copyable {
     /// Twice the number of free blocks, whose places are in the even words behind the header. The owner's.
     @usableFromInline var top: Int
     /// Of the first block as the device sees it.
@@ -21,7 +21,7 @@ struct PoolHeader {
     @usableFromInline let base: UnsafeMutableRawPointer
     @usableFromInline let capacity: Int
     @usableFromInline let isCoherent: Bool
-    /// Segments of each block, and an operand list of them for each block, in the order of their indices; nil where a block is one segment.
+    /// Segments of each block, and a list of them for each block, in the order of their indices; nil where a block is one segment.
     @usableFromInline let segmentCount: Int
     @usableFromInline let lists: RegionLists?
     let mapping: Mapping
@@ -74,9 +74,20 @@ extension PoolHeader {
             throw DMAError(.sizeOverflow, asked: UInt64(entry.count), limit: 1 << 40)
         }
         let key = RegionWords.key(mapping.domain.id, mapping.core.direction.access)
-        let parts = (0..<segments).map { index in
-            RegionWords(
-                start: mapping.core.regions[0].start + UInt64(index * segmentSize), count: UInt64(segmentSize), key: key)
+        var lists: RegionLists?
+        if segments > 1 {
+            let start = mapping.core.regions[0].start
+            let prepared = RegionLists(capacity: segments, lists: offsets.count)
+            for index in 0..<segments {
+                // In ascending order, with one key, inside the mapping: they go together.
+                _ = prepared.append(
+                    RegionWords(
+                        start: start + UInt64(offsets[0] + index * segmentSize), count: UInt64(segmentSize), key: key))
+            }
+            for index in offsets.indices.dropFirst() {
+                prepared.repeatFirst(at: index, movedBy: UInt64(offsets[index] - offsets[0]))
+            }
+            lists = consume prepared
         }
         // SAFETY: all allocations are sized for the number of blocks, initialized here, and freed by `free` when the last user has ended.
         let memory = UnsafeMutableRawPointer.allocate(
@@ -90,7 +101,7 @@ extension PoolHeader {
                 segmentSize: UInt64(segmentSize), key: key,
                 base: entry.deviceMemory.base + entry.deviceOffset, capacity: places.count,
                 isCoherent: constraints.isCoherent, segmentCount: segments,
-                lists: segments > 1 ? RegionLists(parts, offsets: offsets.map { UInt64($0) }) : nil, mapping: mapping))
+                lists: lists.take(), mapping: mapping))
         // Lowest offset on top, so that a new pool is leased from its beginning.
         for (index, place) in places.reversed().enumerated() {
             unsafe word(header, 2 * index).initialize(to: place.word)
@@ -161,7 +172,6 @@ extension PoolHeader {
     @unsafe
     private static func free(_ header: UnsafeMutablePointer<PoolHeader>) {
         // SAFETY: as allocated by `make`.
-        unsafe header.pointee.lists?.deallocate()
         unsafe header.deinitialize(count: 1)
         unsafe shared(header).deallocate()
     }
