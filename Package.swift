@@ -28,6 +28,7 @@ let package = Package(
     name: "swift-dma",
     products: [
         .library(name: "DMA", targets: ["DMA"]),
+        .library(name: "DMACopy", targets: ["DMACopy"]),
         .library(name: "DMADriverKit", targets: ["DMADriverKit"]),
         .library(name: "DMACore", targets: ["DMACore"]),
         .library(name: "DMACPUEngine", targets: ["DMACPUEngine"]),
@@ -87,6 +88,10 @@ let package = Package(
             path: "Sources/System",
             swiftSettings: house),
         .target(
+            name: "DMACopy", dependencies: ["CDMA", "DMA", "DMACore", "DMAEngineKit", "DMACPUEngine", "DMAThreads"],
+            path: "Sources/Copy",
+            swiftSettings: house),
+        .target(
             name: "DMASelfTest",
             dependencies: ["CDMA", "DMA", "DMAConformance", "DMACore", "DMAEngineKit", "DMACPUEngine", "DMAIOUringEngine"],
             path: "Sources/SelfTest", swiftSettings: house),
@@ -136,8 +141,8 @@ let package = Package(
         .testTarget(
             name: "DMAToolTests",
             dependencies: [
-                "DMATestSupport", "DMA", "DMABench", "DMAConformance", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMASelfTest",
-                "ScriptedEngines", "dmactl",
+                "DMATestSupport", "DMA", "DMABench", "DMAConformance", "DMACopy", "DMACPUEngine", "DMACore", "DMAEngineKit",
+                "DMASelfTest", "ScriptedEngines", "dmactl",
             ],
             path: "Tests/ToolTests", swiftSettings: house),
         .testTarget(
@@ -150,7 +155,8 @@ let package = Package(
         .executableTarget(
             name: "dmactl",
             dependencies: [
-                "DMA", "DMABench", "DMAConformance", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest", "DMAThreads",
+                "DMA", "DMABench", "DMAConformance", "DMACopy", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest",
+                "DMAThreads",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Tool", swiftSettings: house),
@@ -162,9 +168,11 @@ let package = Package(
             ],
             path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(
-            name: "DMASystemTests", dependencies: ["DMATestSupport", "DMA", "DMACore", "DMAEngineKit", "DMAIOUringEngine"],
-            path: "Tests/SystemTests",
-            swiftSettings: house),
+            name: "DMASystemTests", dependencies: ["DMA", "DMACore"], path: "Tests/SystemTests", swiftSettings: house),
+        .testTarget(
+            name: "DMACopyTests",
+            dependencies: ["DMATestSupport", "DMA", "DMACopy", "DMACore", "DMAEngineKit", "DMAIOUringEngine"],
+            path: "Tests/CopyTests", swiftSettings: house),
         // Programs, loop disks, folders and seeds for tests.
         .target(name: "DMATestSupport", path: "Tests/Support", swiftSettings: house),
         .target(
@@ -230,7 +238,8 @@ package.targets += [
     .target(
         name: "DMAFuzz",
         dependencies: [
-            "DMA", "DMABench", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest", "ScriptedEngines",
+            "DMA", "DMABench", "DMACopy", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest",
+            "ScriptedEngines",
         ],
         path: "Fuzz/Entries", swiftSettings: house),
     .executableTarget(name: "dma-fuzz", dependencies: ["DMAFuzz"], path: "Fuzz/Driver", swiftSettings: house),
@@ -248,7 +257,8 @@ package.targets += ["FirstCopy", "Copies", "Buffers", "Channels", "Modes", "Erro
         name += letter.isUppercase ? "-" + letter.lowercased() : String(letter)
     }
     return .executableTarget(
-        name: name, dependencies: ["DMA", "DMACore", "DMACPUEngine"], path: "Examples/\(folder)", swiftSettings: house)
+        name: name, dependencies: ["DMA", "DMACopy", "DMACore", "DMACPUEngine"], path: "Examples/\(folder)",
+        swiftSettings: house)
 }
 
 // Scripts/test builds the package again under each sanitizer and without its traits, for the tests of these rooms alone: everything else

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
-internal import DMACore
+public import DMA
 
 /// Copies between endpoints: opens them, plans, moves the bytes, verifies, publishes.
 ///
