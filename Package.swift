@@ -84,9 +84,8 @@ let package = Package(
             ],
             path: "Sources/Engines/IOUring", swiftSettings: house),
         .target(
-            name: "DMA", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMACPUEngine", "DMAIOUringEngine", "DMAThreads"],
-            path: "Sources/System",
-            swiftSettings: house),
+            name: "DMA", dependencies: ["DMATypes", "DMACore", "DMAEngineKit", "DMACPUEngine", "DMAIOUringEngine"],
+            path: "Sources/System", swiftSettings: house),
         .target(
             name: "DMACopy", dependencies: ["CDMA", "DMA", "DMACore", "DMAEngineKit", "DMACPUEngine", "DMAThreads"],
             path: "Sources/Copy",
@@ -211,7 +210,7 @@ let package = Package(
             path: "Tests/ConformanceTests", swiftSettings: house),
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(
-            name: "DMACompileFailTests", dependencies: ["DMACore", "DMAEngineKit", "DMATestSupport"],
+            name: "DMACompileFailTests", dependencies: ["DMA", "DMACore", "DMADriverKit", "DMAEngineKit", "DMATestSupport"],
             path: "Tests/CompileFailTests",
             swiftSettings: house),
         // Runs a part of a test in a child process.

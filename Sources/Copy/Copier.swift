@@ -2,6 +2,7 @@
 
 internal import CDMA
 public import DMA
+internal import DMACore
 
 /// Copies between endpoints: opens them, plans, moves the bytes, verifies, publishes.
 ///

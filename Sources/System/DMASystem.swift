@@ -97,14 +97,14 @@ public final class DMASystem: Sendable {
 /// A channel, and what it takes to map memory for it.
 public struct GrantedChannel<C: Cargo & ~Copyable>: ~Copyable {
     /// Exclusive until this value, or whoever it is moved to, ends.
-    public var channel: Channel<AnyEngine, C>
+    public var channel: SystemChannel<C>
     /// Map cargo for this.
     public let domain: Domain
     /// What was granted, as it is listed.
     public let info: ChannelInfo
 
     /// The channel alone.
-    public consuming func takeChannel() -> Channel<AnyEngine, C> { channel }
+    public consuming func takeChannel() -> SystemChannel<C> { channel }
 }
 
 /// An engine that holds its channel's name, before there is a channel over it.
