@@ -25,7 +25,7 @@ struct RawMapping: Sendable {
 public struct UnsafeMappings: Sendable {
     private let domain: Domain
 
-    /// The door to `domain` for such code. It keeps the domain alive; mappings made here do not.
+    /// Such mappings in `domain`, which this value keeps alive. The mappings keep nothing alive.
     public init(_ domain: Domain) { self.domain = domain }
 
     /// `dma_map_single`, with the reason where it fails.
