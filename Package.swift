@@ -28,6 +28,7 @@ let package = Package(
     name: "swift-dma",
     products: [
         .library(name: "DMA", targets: ["DMA"]),
+        .library(name: "DMACopy", targets: ["DMACopy"]),
         .library(name: "DMADriverKit", targets: ["DMADriverKit"]),
         .library(name: "DMACore", targets: ["DMACore"]),
         .library(name: "DMACPUEngine", targets: ["DMACPUEngine"]),
@@ -83,8 +84,11 @@ let package = Package(
             ],
             path: "Sources/Engines/IOUring", swiftSettings: house),
         .target(
-            name: "DMA", dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMACPUEngine", "DMAIOUringEngine", "DMAThreads"],
-            path: "Sources/System",
+            name: "DMA", dependencies: ["DMATypes", "DMACore", "DMAEngineKit", "DMACPUEngine", "DMAIOUringEngine"],
+            path: "Sources/System", swiftSettings: house),
+        .target(
+            name: "DMACopy", dependencies: ["CDMA", "DMA", "DMACore", "DMAEngineKit", "DMACPUEngine", "DMAThreads"],
+            path: "Sources/Copy",
             swiftSettings: house),
         .target(
             name: "DMASelfTest",
@@ -136,8 +140,8 @@ let package = Package(
         .testTarget(
             name: "DMAToolTests",
             dependencies: [
-                "DMATestSupport", "DMA", "DMABench", "DMAConformance", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMASelfTest",
-                "ScriptedEngines", "dmactl",
+                "DMATestSupport", "DMA", "DMABench", "DMAConformance", "DMACopy", "DMACPUEngine", "DMACore", "DMAEngineKit",
+                "DMASelfTest", "ScriptedEngines", "dmactl",
             ],
             path: "Tests/ToolTests", swiftSettings: house),
         .testTarget(
@@ -150,7 +154,8 @@ let package = Package(
         .executableTarget(
             name: "dmactl",
             dependencies: [
-                "DMA", "DMABench", "DMAConformance", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest", "DMAThreads",
+                "DMA", "DMABench", "DMAConformance", "DMACopy", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest",
+                "DMAThreads",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Tool", swiftSettings: house),
@@ -162,9 +167,11 @@ let package = Package(
             ],
             path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(
-            name: "DMASystemTests", dependencies: ["DMATestSupport", "DMA", "DMACore", "DMAEngineKit", "DMAIOUringEngine"],
-            path: "Tests/SystemTests",
-            swiftSettings: house),
+            name: "DMASystemTests", dependencies: ["DMA", "DMACore"], path: "Tests/SystemTests", swiftSettings: house),
+        .testTarget(
+            name: "DMACopyTests",
+            dependencies: ["DMATestSupport", "DMA", "DMACopy", "DMACore", "DMAEngineKit", "DMAIOUringEngine"],
+            path: "Tests/CopyTests", swiftSettings: house),
         // Programs, loop disks, folders and seeds for tests.
         .target(name: "DMATestSupport", path: "Tests/Support", swiftSettings: house),
         .target(
@@ -203,7 +210,7 @@ let package = Package(
             path: "Tests/ConformanceTests", swiftSettings: house),
         // Compiles Tests/CompileFail, which is no target: half of it must not compile.
         .testTarget(
-            name: "DMACompileFailTests", dependencies: ["DMACore", "DMAEngineKit", "DMATestSupport"],
+            name: "DMACompileFailTests", dependencies: ["DMA", "DMACore", "DMADriverKit", "DMAEngineKit", "DMATestSupport"],
             path: "Tests/CompileFailTests",
             swiftSettings: house),
         // Runs a part of a test in a child process.
@@ -230,7 +237,8 @@ package.targets += [
     .target(
         name: "DMAFuzz",
         dependencies: [
-            "DMA", "DMABench", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest", "ScriptedEngines",
+            "DMA", "DMABench", "DMACopy", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest",
+            "ScriptedEngines",
         ],
         path: "Fuzz/Entries", swiftSettings: house),
     .executableTarget(name: "dma-fuzz", dependencies: ["DMAFuzz"], path: "Fuzz/Driver", swiftSettings: house),
@@ -248,7 +256,8 @@ package.targets += ["FirstCopy", "Copies", "Buffers", "Channels", "Modes", "Erro
         name += letter.isUppercase ? "-" + letter.lowercased() : String(letter)
     }
     return .executableTarget(
-        name: name, dependencies: ["DMA", "DMACore", "DMACPUEngine"], path: "Examples/\(folder)", swiftSettings: house)
+        name: name, dependencies: ["DMA", "DMACopy", "DMACore", "DMACPUEngine"], path: "Examples/\(folder)",
+        swiftSettings: house)
 }
 
 // Scripts/test builds the package again under each sanitizer and without its traits, for the tests of these rooms alone: everything else

@@ -3,7 +3,6 @@
 
 import DMA
 import DMACPUEngine
-import DMACore
 
 typealias Two = Pair<MappedBuffer, MappedBuffer>
 

@@ -2,7 +2,7 @@
 // The guide's chapter on copies, as a program. Its files lie in a folder that is gone afterwards.
 
 // snippet: copy
-import DMA
+import DMACopy
 
 func backUp(_ path: String, to name: String) async throws(CopyFailure) -> CopyReport {
     let source = try Endpoint(path)

@@ -44,6 +44,7 @@ let package = Package(
             dependencies: [
                 "ProcessMemoryContract", "ProcessMemoryEngine",
                 .product(name: "DMAConformance", package: "swift-dma"),
+                .product(name: "DMACore", package: "swift-dma"),
                 .product(name: "DMADriverKit", package: "swift-dma"),
             ],
             swiftSettings: settings),

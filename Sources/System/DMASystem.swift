@@ -58,7 +58,7 @@ public final class DMASystem: Sendable {
     }
 
     /// The engine of the first free channel that fits, for who builds the channel.
-    func grantEngine(_ request: ChannelRequest) throws(DMAError) -> GrantedEngine {
+    package func grantEngine(_ request: ChannelRequest) throws(DMAError) -> GrantedEngine {
         let providers = state.withLock { $0.providers }
         var isBusy = false
         for provider in providers {
@@ -97,21 +97,23 @@ public final class DMASystem: Sendable {
 /// A channel, and what it takes to map memory for it.
 public struct GrantedChannel<C: Cargo & ~Copyable>: ~Copyable {
     /// Exclusive until this value, or whoever it is moved to, ends.
-    public var channel: Channel<AnyEngine, C>
+    public var channel: SystemChannel<C>
     /// Map cargo for this.
     public let domain: Domain
     /// What was granted, as it is listed.
     public let info: ChannelInfo
 
     /// The channel alone.
-    public consuming func takeChannel() -> Channel<AnyEngine, C> { channel }
+    public consuming func takeChannel() -> SystemChannel<C> { channel }
 }
 
 /// An engine that holds its channel's name, before there is a channel over it.
-struct GrantedEngine: ~Copyable {
+package struct GrantedEngine: ~Copyable {
     private var engine: AnyEngine
-    let domain: Domain
-    let info: ChannelInfo
+    /// Map cargo for this.
+    package let domain: Domain
+    /// What was granted, as it is listed.
+    package let info: ChannelInfo
 
     init(engine: consuming AnyEngine, domain: Domain, info: ChannelInfo) {
         self.engine = engine
@@ -119,7 +121,8 @@ struct GrantedEngine: ~Copyable {
         self.info = info
     }
 
-    consuming func takeEngine() -> AnyEngine { engine }
+    /// The engine alone.
+    package consuming func takeEngine() -> AnyEngine { engine }
 }
 
 /// What a client asks of a channel.

@@ -1,4 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Whoever asks for a channel has buffers to map and cargo to submit: one import is enough for both.
-@_exported public import DMACore
+// What a client of a channel names, so that `import DMA` is enough for it. Everything else of the core (regions, device constraints, paced
+// engines, the sanitizer, the quarantine) is reached by `import DMACore`, and an engine's side by `import DMADriverKit`. Values of types that
+// are not listed can be used all the same. Scripts/test counts what is shown.
+
+// Memory.
+@_exported public import struct DMACore.AllocationPolicy
+// Channels.
+@_exported public import struct DMACore.AnySettings
+@_exported public import enum DMACore.Backing
+@_exported public import struct DMACore.Block
+@_exported public import struct DMACore.Buffer
+@_exported public import struct DMACore.CallbackChannel
+// Cargo.
+@_exported public import protocol DMACore.Cargo
+@_exported public import struct DMACore.CargoList
+@_exported public import struct DMACore.Channel
+@_exported public import enum DMACore.ChannelState
+// Transactions and results.
+@_exported public import struct DMACore.Cookie
+// Rings of periods.
+@_exported public import struct DMACore.CyclicRing
+@_exported public import class DMACore.Domain
+@_exported public import struct DMACore.Finished
+@_exported public import enum DMACore.MapOutcome
+@_exported public import struct DMACore.MappedBuffer
+@_exported public import struct DMACore.MappedScatterList
+@_exported public import struct DMACore.NoCargo
+@_exported public import struct DMACore.Operation
+@_exported public import struct DMACore.Pair
+@_exported public import enum DMACore.PeriodOutcome
+@_exported public import struct DMACore.PeriodView
+@_exported public import struct DMACore.Pool
+@_exported public import struct DMACore.ScatterList
+@_exported public import enum DMACore.ScatterMapOutcome
+@_exported public import enum DMACore.Submission
+@_exported public import struct DMACore.Transaction
+@_exported public import struct DMATypes.Capabilities
+// Operations.
+@_exported public import struct DMATypes.Coefficients
+@_exported public import struct DMATypes.DMAError
+@_exported public import struct DMATypes.Deadline
+@_exported public import struct DMATypes.DescriptorFlags
+// Mappings.
+@_exported public import enum DMATypes.Direction
+@_exported public import struct DMATypes.EngineConfiguration
+@_exported public import struct DMATypes.InterleavedTemplate
+@_exported public import enum DMATypes.OperationKind
+@_exported public import struct DMATypes.OperationSet
+@_exported public import enum DMATypes.PeripheralCommand
+@_exported public import struct DMATypes.PeripheralFile
+@_exported public import struct DMATypes.PeripheralPlace
+@_exported public import enum DMATypes.ResidueGranularity
+@_exported public import enum DMATypes.TransactionStatus
+@_exported public import struct DMATypes.ValidationResult

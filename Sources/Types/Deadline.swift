@@ -27,8 +27,7 @@ public struct Deadline: Hashable, Comparable, Sendable {
         return after(nanoseconds: overflow ? (milliseconds < 0 ? .min : .max) : product)
     }
     /// Nanoseconds from here to `later`: 0 where `later` is not later, and exact over the whole range.
-    @inlinable
-    public func nanoseconds(until later: Deadline) -> UInt64 {
+    package func nanoseconds(until later: Deadline) -> UInt64 {
         later > self ? UInt64(bitPattern: later.nanoseconds &- nanoseconds) : 0
     }
     @inlinable public static func < (left: Deadline, right: Deadline) -> Bool { left.nanoseconds < right.nanoseconds }

@@ -38,18 +38,6 @@ public struct InterleavedTemplate: Equatable, Sendable {
         destinationScatters = destinationGap != 0
     }
 
-    /// Bytes from one chunk's start to the next one's, at the source.
-    @inlinable
-    public var sourceStride: UInt64 {
-        sourceIncrements ? UInt64(chunk) + (sourceScatters ? UInt64(sourceGap) : 0) : 0
-    }
-
-    /// Bytes from one chunk's start to the next one's, at the destination.
-    @inlinable
-    public var destinationStride: UInt64 {
-        destinationIncrements ? UInt64(chunk) + (destinationScatters ? UInt64(destinationGap) : 0) : 0
-    }
-
     /// Bytes moved. Cannot overflow: the product of two 32-bit numbers.
     @inlinable
     public var count: UInt64 { UInt64(frames) * UInt64(chunk) }

@@ -35,7 +35,7 @@ public enum OperationKind: UInt8, Hashable, Sendable, CaseIterable {
 
 extension OperationKind {
     /// The kind of that name, as the cases above are called; nil where there is none.
-    public init?(name: String) {
+    package init?(name: String) {
         guard let kind = OperationKind.allCases.first(where: { "\($0)" == name }) else { return nil }
         self = kind
     }

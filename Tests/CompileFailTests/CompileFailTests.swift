@@ -5,7 +5,7 @@ import Foundation
 import Testing
 
 /// What the types forbid: each file of Tests/CompileFail is one misuse that must not compile, for the reason that it states,
-/// and beside it stands the same code mended, which must.
+/// and beside it stands the same code mended, which must. What clients write is in Tests/CompileFail/Clients, and must compile too.
 ///
 /// Compiled down to SIL: ownership is checked there, and a mere type check would pass every one of them.
 @Suite("What must not compile")
@@ -28,16 +28,27 @@ struct CompileFailTests {
     /// Where this build's modules lie: beside the test program.
     static let modules = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "Modules")
 
+    /// The module maps of the C libraries below `DMA`: the compiler reads them with each module that stands above them.
+    static let moduleMaps: [String] = {
+        var folder = modules.resolvingSymlinksInPath()
+        while folder.path != "/", !FileManager.default.fileExists(atPath: folder.appending(path: "checkouts").path) {
+            folder.deleteLastPathComponent()
+        }
+        return [
+            Program.root.appending(path: "Sources/CDMA/include/module.modulemap"),
+            Program.root.appending(path: "Sources/CISAL/module.modulemap"),
+            folder.appending(path: "checkouts/swift-system/Sources/CSystem/include/module.modulemap"),
+        ].flatMap { ["-Xcc", "-fmodule-map-file=" + $0.path] }
+    }()
+
     static func compile(_ file: String) throws -> Answer {
         let ran = try Command.run(
             [
                 "swiftc", "-emit-sil", "-o", "/dev/null", "-parse-as-library", "-swift-version", "6", "-strict-memory-safety",
                 "-warnings-as-errors", "-enable-upcoming-feature", "ExistentialAny", "-enable-upcoming-feature",
                 "InternalImportsByDefault", "-enable-upcoming-feature", "MemberImportVisibility", "-enable-upcoming-feature",
-                "NonisolatedNonsendingByDefault", "-enable-experimental-feature", "Lifetimes", "-I", modules.path, "-Xcc",
-                "-fmodule-map-file=" + Program.root.appending(path: "Sources/CDMA/include/module.modulemap").path,
-                folder.appending(path: file).path,
-            ], limit: 300)
+                "NonisolatedNonsendingByDefault", "-enable-experimental-feature", "Lifetimes", "-I", modules.path,
+            ] + moduleMaps + [folder.appending(path: file).path], limit: 300)
         // The compiler's own lines begin with the file; those drawn beside the code do not.
         let lines = ran.errors.split(separator: "\n").map(String.init).filter { $0.hasPrefix("/") && $0.contains(".swift:") }
         return Answer(
@@ -73,6 +84,23 @@ struct CompileFailTests {
         #expect(answer.errors.count == 1, "\(name): \(answer.text)")
         #expect(answer.errors.allSatisfy { $0.contains(reason) }, "\(name): \(answer.errors), expected: \(reason)")
         #expect(answer.warnings.isEmpty, "\(name): \(answer.warnings)")
+    }
+
+    @Test("a client names what it needs by `import DMA` alone")
+    func client() throws {
+        let text = try String(contentsOf: CompileFailTests.folder.appending(path: "Clients/client.swift"), encoding: .utf8)
+        #expect(text.split(separator: "\n").filter { $0.contains("import ") && !$0.hasPrefix("//") } == ["import DMA"])
+        let answer = try CompileFailTests.compile("Clients/client.swift")
+        #expect(answer.status == 0 && answer.errors.isEmpty && answer.warnings.isEmpty, "\(answer.text)")
+    }
+
+    /// The build compiles them; here stands what they may import. An engine that is named in the program comes from its own module.
+    @Test("the programs that clients are shown import nothing else of the core", arguments: ["FirstCopy", "Channels"])
+    func shown(example: String) throws {
+        let path = Program.root.appending(path: "Examples/\(example)/main.swift")
+        let imports = try String(contentsOf: path, encoding: .utf8).split(separator: "\n").filter { $0.hasPrefix("import ") }
+        #expect(imports.contains("import DMA"))
+        #expect(Set(imports).isSubset(of: ["import DMA", "import DMACPUEngine"]), "\(imports)")
     }
 
     @Test("the mended form compiles without a warning", arguments: names)

@@ -4,7 +4,7 @@ import DMATestSupport
 import Foundation
 import Testing
 
-@testable import DMA
+@testable import DMACopy
 @testable import dmactl
 
 /// What `dmactl copy` says of a copy, and what its options ask for.

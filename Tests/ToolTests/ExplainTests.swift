@@ -3,6 +3,8 @@
 import ArgumentParser
 import DMA
 import DMAConformance
+import DMACopy
+import DMACore
 import DMASelfTest
 import DMATestSupport
 import Foundation

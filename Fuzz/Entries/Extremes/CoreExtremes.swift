@@ -2,6 +2,7 @@
 
 import DMACPUEngine
 import DMACore
+import DMAEngineKit
 
 extension Probe {
     mutating func values() {

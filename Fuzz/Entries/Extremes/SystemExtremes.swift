@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DMA
 import DMABench
+import DMACopy
 import DMACore
 
 extension Probe {

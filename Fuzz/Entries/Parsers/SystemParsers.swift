@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DMA
 import DMACPUEngine
+import DMACopy
 import DMACore
 import FoundationEssentials
 

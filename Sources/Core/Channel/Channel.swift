@@ -128,9 +128,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return number
     }
     /// The engine's interrupt line, where it has one.
-    public var interruptLine: InterruptLine? { engine.interruptLine }
+    package var interruptLine: InterruptLine? { engine.interruptLine }
     /// Interrupts raised since the engine was made (rule 14).
-    public var interruptCount: UInt64 { engine.interruptLine?.count ?? 0 }
+    package var interruptCount: UInt64 { engine.interruptLine?.count ?? 0 }
 
     /// Looks at the engine itself: its own statistics, say.
     @inlinable

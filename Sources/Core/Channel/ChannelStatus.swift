@@ -46,7 +46,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// Periods that cyclic transaction `cookie` has completed since its start, also after its end; 0 of any other transaction.
     ///
     /// - Throws: `staleCookie`.
-    public mutating func periodCount(of cookie: Cookie) throws(DMAError) -> UInt64 {
+    package mutating func periodCount(of cookie: Cookie) throws(DMAError) -> UInt64 {
         poll()
         let slot = try find(cookie)
         // SAFETY: `find` answers numbers of slots.

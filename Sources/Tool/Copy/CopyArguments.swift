@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import ArgumentParser
-public import DMA
+public import DMACopy
 
 extension CopyMode: ExpressibleByArgument {}
 extension ReflinkChoice: ExpressibleByArgument {}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
-import DMA
+import DMACopy
 import Glibc
 
 struct CopyCommand: ParsableCommand {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DMA
+import DMACopy
 import DMACore
 
 // What `dmactl copy --json` prints: Schemas/copy.schema.json. `version` rises when a field changes its meaning or goes.

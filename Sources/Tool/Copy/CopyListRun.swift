@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DMA
+import DMACopy
 
 /// The files of a list, one after the other: what fails does not keep the others.
 struct CopyListRun {

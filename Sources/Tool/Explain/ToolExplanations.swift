@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DMA
 import DMAConformance
+import DMACopy
 
 extension Explanation {
     /// What a command ends with.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DMA
+import DMACopy
 
 /// Rows of text in columns: the first `leading` to the left, the others to the right, as numbers are read.
 ///

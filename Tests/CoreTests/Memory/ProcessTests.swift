@@ -38,7 +38,8 @@ struct ProcessTests {
 
     /// Ends something that was never mapped; the refusal is not what the tests look at.
     static func mistake(_ domain: Domain) {
-        _ = refusal { () throws(DMAError) in try unsafe domain.unsafeUnmap(IOVA(4096), count: 1, direction: .toDevice) }
+        _ = refusal { () throws(DMAError) in try unsafe UnsafeMappings(domain).unmap(IOVA(4096), count: 1, direction: .toDevice)
+        }
     }
 
     @Test("RLIMIT_MEMLOCK hit: refused with the arithmetic, or unlocked memory that says so")

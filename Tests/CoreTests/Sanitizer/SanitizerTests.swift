@@ -55,11 +55,11 @@ struct SanitizerTests {
 
     @Test("what is right is not reported")
     func silence() throws {
-        let iova = try unsafe domain.unsafeMap(address: memory.start, count: 4096, direction: .bidirectional)
-        try domain.checkMapping(iova)
-        try unsafe domain.unsafeSyncForCPU(iova, range: 0..<4096, direction: .fromDevice)
-        try unsafe domain.unsafeSyncForDevice(iova, range: 10..<20, direction: .bidirectional)
-        try unsafe domain.unsafeUnmap(iova, count: 4096, direction: .bidirectional)
+        let iova = try unsafe UnsafeMappings(domain).map(address: memory.start, count: 4096, direction: .bidirectional)
+        try UnsafeMappings(domain).check(iova)
+        try unsafe UnsafeMappings(domain).syncForCPU(iova, range: 0..<4096, direction: .fromDevice)
+        try unsafe UnsafeMappings(domain).syncForDevice(iova, range: 10..<20, direction: .bidirectional)
+        try unsafe UnsafeMappings(domain).unmap(iova, count: 4096, direction: .bidirectional)
         let mapped = try Buffer(count: 64).mapped(for: domain, direction: .toDevice)
         let isInOrder = isReadable(mapped)
         #expect(isInOrder)
@@ -71,7 +71,9 @@ struct SanitizerTests {
     @Test("DMA-S01: the end of a mapping at the error value")
     func s01() {
         for word in [IOVA.mappingError, IOVA(0)] {
-            let code = refusal { () throws(DMAError) in try unsafe domain.unsafeUnmap(word, count: 1, direction: .toDevice) }
+            let code = refusal { () throws(DMAError) in
+                try unsafe UnsafeMappings(domain).unmap(word, count: 1, direction: .toDevice)
+            }
             #expect(code == .notMapped)
         }
         expect(.unmapInvalidAddress, mappingKnown: false)
@@ -79,9 +81,11 @@ struct SanitizerTests {
 
     @Test("DMA-S02: rule 33: the end of a mapping that does not exist")
     func s02_rule33() throws {
-        let iova = try unsafe domain.unsafeMap(address: memory.start, count: 4096, direction: .toDevice)
-        try unsafe domain.unsafeUnmap(iova, count: 4096, direction: .toDevice)
-        let code = refusal { () throws(DMAError) in try unsafe domain.unsafeUnmap(iova, count: 4096, direction: .toDevice) }
+        let iova = try unsafe UnsafeMappings(domain).map(address: memory.start, count: 4096, direction: .toDevice)
+        try unsafe UnsafeMappings(domain).unmap(iova, count: 4096, direction: .toDevice)
+        let code = refusal { () throws(DMAError) in
+            try unsafe UnsafeMappings(domain).unmap(iova, count: 4096, direction: .toDevice)
+        }
         #expect(code == .notMapped)
         expect(.unmapNotMapped, mappingKnown: false)
         let report = Sanitizer.reports(for: domain.id).first
@@ -91,49 +95,52 @@ struct SanitizerTests {
 
     @Test("DMA-S03: the end of a mapping with another size")
     func s03() throws {
-        let iova = try unsafe domain.unsafeMap(address: memory.start, count: 4096, direction: .toDevice)
+        let iova = try unsafe UnsafeMappings(domain).map(address: memory.start, count: 4096, direction: .toDevice)
         for count in [4095, 0, -1] {
-            let code = refusal { () throws(DMAError) in try unsafe domain.unsafeUnmap(iova, count: count, direction: .toDevice)
+            let code = refusal { () throws(DMAError) in
+                try unsafe UnsafeMappings(domain).unmap(iova, count: count, direction: .toDevice)
             }
             #expect(code == .unmapMismatch)
         }
         expect(.unmapOtherSize)
-        try unsafe domain.unsafeUnmap(iova, count: 4096, direction: .toDevice)
+        try unsafe UnsafeMappings(domain).unmap(iova, count: 4096, direction: .toDevice)
     }
 
     @Test("DMA-S04: the end of a mapping as another kind")
     func s04() throws {
-        let iova = try unsafe domain.unsafeMap(address: memory.start, count: 4096, direction: .toDevice)
+        let iova = try unsafe UnsafeMappings(domain).map(address: memory.start, count: 4096, direction: .toDevice)
         let code = refusal { () throws(DMAError) in
-            try unsafe domain.unsafeUnmapList(iova, originalCount: 1, direction: .toDevice)
+            try unsafe UnsafeMappings(domain).unmapList(iova, originalCount: 1, direction: .toDevice)
         }
         #expect(code == .unmapMismatch)
         expect(.unmapOtherKind)
-        try unsafe domain.unsafeUnmap(iova, count: 4096, direction: .toDevice)
+        try unsafe UnsafeMappings(domain).unmap(iova, count: 4096, direction: .toDevice)
     }
 
     @Test("DMA-S05: rule 34: the end of a mapping in another direction")
     func s05_rule34() throws {
-        let iova = try unsafe domain.unsafeMap(address: memory.start, count: 4096, direction: .toDevice)
-        let code = refusal { () throws(DMAError) in try unsafe domain.unsafeUnmap(iova, count: 4096, direction: .fromDevice) }
+        let iova = try unsafe UnsafeMappings(domain).map(address: memory.start, count: 4096, direction: .toDevice)
+        let code = refusal { () throws(DMAError) in
+            try unsafe UnsafeMappings(domain).unmap(iova, count: 4096, direction: .fromDevice)
+        }
         #expect(code == .wrongDirection)
         expect(.unmapOtherDirection)
-        try unsafe domain.unsafeUnmap(iova, count: 4096, direction: .toDevice)
+        try unsafe UnsafeMappings(domain).unmap(iova, count: 4096, direction: .toDevice)
     }
 
     @Test("DMA-S06: rule 32: the end of a list with the mapped number instead of the original one")
     func s06_rule32() throws {
         let parts = unsafe [0, 4096].map { unsafe UnsafeMutableRawBufferPointer(start: memory.start + $0, count: 4096) }
-        let regions = try unsafe domain.unsafeMapList(parts, direction: .toDevice)
+        let regions = try unsafe UnsafeMappings(domain).mapList(parts, direction: .toDevice)
         #expect(regions.count == 1, "they touch, so they merge")
         let first = regions[0].start
         let code = refusal { () throws(DMAError) in
-            try unsafe domain.unsafeUnmapList(first, originalCount: 1, direction: .toDevice)
+            try unsafe UnsafeMappings(domain).unmapList(first, originalCount: 1, direction: .toDevice)
         }
         #expect(code == .unmapMismatch)
         expect(.unmapOtherCount)
-        try unsafe domain.unsafeSyncForDevice(first, range: 4000..<5000, direction: .toDevice)
-        try unsafe domain.unsafeUnmapList(first, originalCount: 2, direction: .toDevice)
+        try unsafe UnsafeMappings(domain).syncForDevice(first, range: 4000..<5000, direction: .toDevice)
+        try unsafe UnsafeMappings(domain).unmapList(first, originalCount: 2, direction: .toDevice)
     }
 
     @Test("DMA-S07: a thread's stack is mapped")
@@ -143,8 +150,8 @@ struct SanitizerTests {
         var high: UInt = 0
         #expect(unsafe cdma_stack_bounds(&low, &high) == 0)
         let start = unsafe Self.pointer(high - 256)
-        let iova = try unsafe domain.unsafeMap(address: start, count: 16, direction: .fromDevice)
-        try unsafe domain.unsafeUnmap(iova, count: 16, direction: .fromDevice)
+        let iova = try unsafe UnsafeMappings(domain).map(address: start, count: 16, direction: .fromDevice)
+        try unsafe UnsafeMappings(domain).unmap(iova, count: 16, direction: .fromDevice)
         expect(.mapStack)
     }
 
@@ -153,51 +160,51 @@ struct SanitizerTests {
         let maps = try #require(ProcessMaps.current())
         let text = try #require(maps.ranges.first { $0.isExecutable })
         let start = unsafe Self.pointer(UInt(text.start))
-        let iova = try unsafe domain.unsafeMap(address: start, count: 16, direction: .toDevice)
-        try unsafe domain.unsafeUnmap(iova, count: 16, direction: .toDevice)
+        let iova = try unsafe UnsafeMappings(domain).map(address: start, count: 16, direction: .toDevice)
+        try unsafe UnsafeMappings(domain).unmap(iova, count: 16, direction: .toDevice)
         expect(.mapText)
     }
 
     @Test("DMA-S09: what is no memory is mapped, or read-only memory for writing")
     func s09() throws {
         let low = unsafe Self.pointer(64)
-        let first = try unsafe domain.unsafeMap(address: low, count: 16, direction: .toDevice)
-        try unsafe domain.unsafeUnmap(first, count: 16, direction: .toDevice)
+        let first = try unsafe UnsafeMappings(domain).map(address: low, count: 16, direction: .toDevice)
+        try unsafe UnsafeMappings(domain).unmap(first, count: 16, direction: .toDevice)
         expect(.mapInvalidRange)
         let other = Domain(name: "read-only")
         let maps = try #require(ProcessMaps.current())
         let constants = try #require(maps.ranges.first { !$0.isWritable && !$0.isExecutable })
         let start = unsafe Self.pointer(UInt(constants.start))
-        let second = try unsafe other.unsafeMap(address: start, count: 16, direction: .fromDevice)
-        try unsafe other.unsafeUnmap(second, count: 16, direction: .fromDevice)
+        let second = try unsafe UnsafeMappings(other).map(address: start, count: 16, direction: .fromDevice)
+        try unsafe UnsafeMappings(other).unmap(second, count: 16, direction: .fromDevice)
         expect(.mapInvalidRange, of: other)
     }
 
     @Test("DMA-S10: rule 36: two mappings share a cache line, and a device writes one")
     func s10_rule36() throws {
-        let first = try unsafe domain.unsafeMap(address: memory.start, count: 100, direction: .toDevice)
-        let second = try unsafe domain.unsafeMap(address: memory.start + 100, count: 4, direction: .toDevice)
+        let first = try unsafe UnsafeMappings(domain).map(address: memory.start, count: 100, direction: .toDevice)
+        let second = try unsafe UnsafeMappings(domain).map(address: memory.start + 100, count: 4, direction: .toDevice)
         expectNothing()
-        let third = try unsafe domain.unsafeMap(address: memory.start + 104, count: 4, direction: .fromDevice)
+        let third = try unsafe UnsafeMappings(domain).map(address: memory.start + 104, count: 4, direction: .fromDevice)
         expect(.overlappingCacheLines)
-        try unsafe domain.unsafeUnmap(third, count: 4, direction: .fromDevice)
-        try unsafe domain.unsafeUnmap(second, count: 4, direction: .toDevice)
-        try unsafe domain.unsafeUnmap(first, count: 100, direction: .toDevice)
+        try unsafe UnsafeMappings(domain).unmap(third, count: 4, direction: .fromDevice)
+        try unsafe UnsafeMappings(domain).unmap(second, count: 4, direction: .toDevice)
+        try unsafe UnsafeMappings(domain).unmap(first, count: 100, direction: .toDevice)
     }
 
     @Test("DMA-S11: rule 31: a mapping's result that nobody checked")
     func s11_rule31() throws {
-        let checked = unsafe domain.unsafeMapUnchecked(address: memory.start, count: 64, direction: .toDevice)
-        try domain.checkMapping(checked)
-        try unsafe domain.unsafeUnmap(checked, count: 64, direction: .toDevice)
+        let checked = unsafe UnsafeMappings(domain).mapUnchecked(address: memory.start, count: 64, direction: .toDevice)
+        try UnsafeMappings(domain).check(checked)
+        try unsafe UnsafeMappings(domain).unmap(checked, count: 64, direction: .toDevice)
         expectNothing()
-        let word = unsafe domain.unsafeMapUnchecked(address: memory.start, count: 64, direction: .toDevice)
-        try unsafe domain.unsafeUnmap(word, count: 64, direction: .toDevice)
+        let word = unsafe UnsafeMappings(domain).mapUnchecked(address: memory.start, count: 64, direction: .toDevice)
+        try unsafe UnsafeMappings(domain).unmap(word, count: 64, direction: .toDevice)
         expect(.mapErrorUnchecked)
-        let refused = unsafe domain.unsafeMapUnchecked(address: memory.start, count: 0, direction: .toDevice)
+        let refused = unsafe UnsafeMappings(domain).mapUnchecked(address: memory.start, count: 0, direction: .toDevice)
         #expect(refused == .mappingError)
-        #expect(refusal { () throws(DMAError) in try domain.checkMapping(refused) } == .backendFailed)
-        #expect(refusal { () throws(DMAError) in try domain.checkMapping(IOVA(4096)) } == .notMapped)
+        #expect(refusal { () throws(DMAError) in try UnsafeMappings(domain).check(refused) } == .backendFailed)
+        #expect(refusal { () throws(DMAError) in try UnsafeMappings(domain).check(IOVA(4096)) } == .notMapped)
     }
 
     /// A device of 2 segments of 4096 bytes that cross no multiple of 8192.
@@ -217,8 +224,8 @@ struct SanitizerTests {
                 unsafe parts.append(
                     UnsafeMutableRawBufferPointer(start: memory.start + range.lowerBound, count: range.count))
             }
-            let regions = try unsafe domain.unsafeMapList(parts, direction: .toDevice)
-            try unsafe domain.unsafeUnmapList(regions[0].start, originalCount: ranges.count, direction: .toDevice)
+            let regions = try unsafe UnsafeMappings(domain).mapList(parts, direction: .toDevice)
+            try unsafe UnsafeMappings(domain).unmapList(regions[0].start, originalCount: ranges.count, direction: .toDevice)
         }
     }
 
@@ -249,7 +256,7 @@ struct SanitizerTests {
     @Test("DMA-S15: rule 35: sync of what is not mapped")
     func s15_rule35() {
         let code = refusal { () throws(DMAError) in
-            try unsafe domain.unsafeSyncForCPU(IOVA(4096), range: 0..<1, direction: .toDevice)
+            try unsafe UnsafeMappings(domain).syncForCPU(IOVA(4096), range: 0..<1, direction: .toDevice)
         }
         #expect(code == .notMapped)
         expect(.syncNotMapped, mappingKnown: false)
@@ -257,30 +264,30 @@ struct SanitizerTests {
 
     @Test("DMA-S16: rule 35: sync of more than is mapped", arguments: [0..<101, -1..<1, 100..<200])
     func s16_rule35(range: Range<Int>) throws {
-        let iova = try unsafe domain.unsafeMap(address: memory.start, count: 100, direction: .toDevice)
+        let iova = try unsafe UnsafeMappings(domain).map(address: memory.start, count: 100, direction: .toDevice)
         let code = refusal { () throws(DMAError) in
-            try unsafe domain.unsafeSyncForDevice(iova, range: range, direction: .toDevice)
+            try unsafe UnsafeMappings(domain).syncForDevice(iova, range: range, direction: .toDevice)
         }
         #expect(code == .outOfRange)
         expect(.syncOutOfRange)
-        try unsafe domain.unsafeUnmap(iova, count: 100, direction: .toDevice)
+        try unsafe UnsafeMappings(domain).unmap(iova, count: 100, direction: .toDevice)
     }
 
     @Test("DMA-S17: rule 34: sync in another direction")
     func s17_rule34() throws {
-        let iova = try unsafe domain.unsafeMap(address: memory.start, count: 100, direction: .toDevice)
+        let iova = try unsafe UnsafeMappings(domain).map(address: memory.start, count: 100, direction: .toDevice)
         let code = refusal { () throws(DMAError) in
-            try unsafe domain.unsafeSyncForCPU(iova, range: 0..<1, direction: .fromDevice)
+            try unsafe UnsafeMappings(domain).syncForCPU(iova, range: 0..<1, direction: .fromDevice)
         }
         #expect(code == .wrongDirection)
         expect(.syncWrongDirection)
-        try unsafe domain.unsafeUnmap(iova, count: 100, direction: .toDevice)
+        try unsafe UnsafeMappings(domain).unmap(iova, count: 100, direction: .toDevice)
     }
 
     @Test("DMA-S18: rule 33: leaks at close and at the domain's end, each with its line")
     func s18_rule33() throws {
         let first = try Buffer(count: 4096).mapped(for: domain, direction: .toDevice)
-        _ = try unsafe domain.unsafeMap(address: memory.start, count: 64, direction: .fromDevice)
+        _ = try unsafe UnsafeMappings(domain).map(address: memory.start, count: 64, direction: .fromDevice)
         #expect(refusal { () throws(DMAError) in try domain.close() } == .mappingsLeft)
         let leaks = Sanitizer.reports(for: domain.id).filter { $0.identifier == .leak }
         #expect(leaks.count == 2)
@@ -294,7 +301,7 @@ struct SanitizerTests {
 
     static func leakyDomain(_ memory: Pages) -> (DomainID, RecordingBackend) {
         let (domain, backend) = translatedDomain()
-        _ = unsafe domain.unsafeMapUnchecked(address: memory.start, count: 4096, direction: .toDevice)
+        _ = unsafe UnsafeMappings(domain).mapUnchecked(address: memory.start, count: 4096, direction: .toDevice)
         return (domain.id, backend)
     }
 

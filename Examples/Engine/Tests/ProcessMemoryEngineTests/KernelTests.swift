@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DMACore
 import DMADriverKit
 import Glibc
 import ProcessMemoryEngine

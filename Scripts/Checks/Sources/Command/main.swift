@@ -8,7 +8,7 @@ let usage = """
     usage: house-checks licence FILE…
            house-checks documented GRAPHS MODULE…
            house-checks names DOCUMENT GRAPHS MODULE…
-           house-checks faces LIMIT FACE GRAPHS MODULE…
+           house-checks faces LIMIT FACE GRAPHS PACKAGE
            house-checks errors CHAPTER PRINTED
            house-checks snippets EXAMPLES DOCUMENT…
            house-checks libraries PACKAGE
@@ -78,10 +78,16 @@ func hotPath(
     return findings
 }
 
-func faces(_ face: String, limit: Int, _ folder: String, _ modules: [String]) throws(CannotCheck) -> [Finding] {
-    var counts: [Faces.Count] = []
-    for module in modules { counts.append(Faces.count(try SymbolGraph(folder: folder, modules: [module]), of: module)) }
-    let (table, findings) = Faces.check(face, limit: limit, counts)
+/// What a program sees that imports `face`, by the re-exports in the sources and the symbol graphs in `graphs`.
+func faces(_ face: String, limit: Int, _ graphs: String, package: String) throws(CannotCheck) -> [Finding] {
+    let folders = try Libraries.folders(package, read(package))
+    let faces = try Faces(face) { module throws(CannotCheck) in
+        guard let folder = folders[module] else { throw CannotCheck("\(package): there is no target \(module)") }
+        return try Reexport.read(below: folder)
+    }
+    let (table, findings) = try faces.check(
+        limit: limit, { module throws(CannotCheck) in try SymbolGraph(folder: graphs, modules: [module]) },
+        isOurs: { folders[$0] != nil })
     print(table, terminator: "")
     return findings
 }
@@ -133,8 +139,8 @@ func check(_ words: [String]) throws(CannotCheck) -> [Finding]? {
         return try Documented.check(SymbolGraph(folder: words[1], modules: Array(words[2...])))
     case ("names", 4...):
         return try KernelNames.check(words[1], read(words[1]), SymbolGraph(folder: words[2], modules: Array(words[3...])))
-    case ("faces", 5...):
-        return try faces(words[2], limit: Int(number(words[1])), words[3], Array(words[4...]))
+    case ("faces", 5):
+        return try faces(words[2], limit: Int(number(words[1])), words[3], package: words[4])
     case ("errors", 3):
         return try ErrorTable.check(chapter: (words[1], read(words[1])), printed: read(words[2]))
     case ("snippets", 3...):

@@ -2,25 +2,47 @@
 
 import Foundation
 
-/// The modules that a package offers to others, so that a new library is checked without being named anywhere.
+/// The modules that a package offers to others, so that a new library is checked without being named anywhere, and where sources lie.
 public enum Libraries {
     /// - Parameters:
     ///   - path: for the message.
     ///   - text: what `swift package dump-package` printed.
     /// - Throws: `CannotCheck` where it offers no library.
     public static func modules(_ path: String, _ text: String) throws(CannotCheck) -> [String] {
-        let package: Package
-        do {
-            package = try JSONDecoder().decode(Package.self, from: Data(text.utf8))
-        } catch {
-            throw CannotCheck("\(path): is no description of a package: \(error)")
-        }
+        let package = try decode(path, text)
         let modules = Set(package.products.filter { $0.type.library != nil }.flatMap(\.targets))
         guard !modules.isEmpty else { throw CannotCheck("\(path): the package offers no library") }
         return modules.sorted()
     }
 
-    private struct Package: Decodable { let products: [Product] }
+    /// Where the sources of each target lie, by its name.
+    ///
+    /// - Parameters:
+    ///   - path: for the message; the folders are relative to the package's own.
+    ///   - text: what `swift package dump-package` printed.
+    /// - Throws: `CannotCheck` where it is no description of a package.
+    public static func folders(_ path: String, _ text: String) throws(CannotCheck) -> [String: String] {
+        var folders: [String: String] = [:]
+        for target in try decode(path, text).targets { folders[target.name] = target.path ?? "Sources/\(target.name)" }
+        return folders
+    }
+
+    private static func decode(_ path: String, _ text: String) throws(CannotCheck) -> Package {
+        do {
+            return try JSONDecoder().decode(Package.self, from: Data(text.utf8))
+        } catch {
+            throw CannotCheck("\(path): is no description of a package: \(error)")
+        }
+    }
+
+    private struct Package: Decodable {
+        let products: [Product]
+        let targets: [Target]
+    }
+    private struct Target: Decodable {
+        let name: String
+        let path: String?
+    }
     private struct Product: Decodable {
         let targets: [String]
         let type: Kind

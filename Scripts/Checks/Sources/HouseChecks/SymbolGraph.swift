@@ -8,6 +8,8 @@ public struct SymbolGraph {
         /// "DMACore.Channel.submit(_:_:deadline:)".
         public let name: String
         public let kind: String
+        /// The module whose declaration is extended, by a module that did not declare it; nil for what a module declares itself.
+        public let extended: String?
         /// Names from the outermost type inwards, without the module's.
         public let path: [String]
         public let file: String
@@ -35,13 +37,18 @@ public struct SymbolGraph {
                 guard let data = FileManager.default.contents(atPath: path) else {
                     throw CannotCheck("\(path): cannot be read")
                 }
-                symbols += try SymbolGraph.parse(data, module: module, path: path)
+                // "DMACore@Swift.symbols.json": what DMACore adds to declarations of Swift's module.
+                let name = path.split(separator: "/").last?.dropLast(".symbols.json".count) ?? ""
+                let extended = name.contains("@") ? name.split(separator: "@").last.map(String.init) : nil
+                symbols += try SymbolGraph.parse(data, module: module, extending: extended, path: path)
             }
         }
         self.symbols = symbols
     }
 
-    static func parse(_ data: Data, module: String, path: String) throws(CannotCheck) -> [Symbol] {
+    static func parse(
+        _ data: Data, module: String, extending extended: String?, path: String
+    ) throws(CannotCheck) -> [Symbol] {
         let graph: Graph
         do {
             graph = try JSONDecoder().decode(Graph.self, from: data)
@@ -53,7 +60,8 @@ public struct SymbolGraph {
         return graph.symbols.map { symbol in
             Symbol(
                 name: ([module] + symbol.pathComponents).joined(separator: "."), kind: symbol.kind.identifier,
-                path: symbol.pathComponents, file: symbol.location?.uri.replacingOccurrences(of: "file://", with: "") ?? path,
+                extended: extended, path: symbol.pathComponents,
+                file: symbol.location?.uri.replacingOccurrences(of: "file://", with: "") ?? path,
                 line: (symbol.location?.position.line ?? -1) + 1,
                 isDocumented: symbol.docComment?.lines.contains { !$0.text.isEmpty } ?? false
                     || inheriting.contains(symbol.identifier.precise))

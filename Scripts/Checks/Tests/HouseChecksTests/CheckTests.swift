@@ -113,31 +113,6 @@ let listing = """
     #expect(throws: CannotCheck.self) { try SymbolGraph(folder: folder.path, modules: ["Other"]) }
 }
 
-@Test func facesThatGrow() throws {
-    let graph = """
-        {"symbols": [
-          {"kind": {"identifier": "swift.enum"}, "identifier": {"precise": "s:a"}, "pathComponents": ["State"],
-           "location": {"uri": "file:///x/S.swift", "position": {"line": 2, "character": 0}}},
-          {"kind": {"identifier": "swift.enum.case"}, "identifier": {"precise": "s:b"}, "pathComponents": ["State", "on"],
-           "location": {"uri": "file:///x/S.swift", "position": {"line": 3, "character": 0}}},
-          {"kind": {"identifier": "swift.init"}, "identifier": {"precise": "s:c"}, "pathComponents": ["State", "init(rawValue:)"]},
-          {"kind": {"identifier": "swift.property"}, "identifier": {"precise": "s:d"}, "pathComponents": ["State", "isOn"],
-           "location": {"uri": "file:///x/S.swift", "position": {"line": 5, "character": 0}}}],
-         "relationships": []}
-        """
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("house-faces-\(getpid())")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    try Data(graph.utf8).write(to: folder.appendingPathComponent("M.symbols.json"))
-    let count = Faces.count(try SymbolGraph(folder: folder.path, modules: ["M"]), of: "M")
-    #expect((count.module, count.declarations, count.cases) == ("M", 2, 1))
-    #expect(Faces.check("M", limit: 2, [count]).findings.isEmpty)
-    #expect(Faces.check("M", limit: 3, [count, count]).findings.map(\.problem) == ["shows 4 public declarations, 3 at most"])
-    #expect(Faces.check("M", limit: 1, [count]).table.contains("2 declarations of at most 1, 1 cases"))
-    // No module, no declaration: nothing was counted, and that has not passed.
-    #expect(!Faces.check("M", limit: 9, []).findings.isEmpty)
-}
-
 @Test func filesOfHiddenFoldersAreLeftOut() throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: "house-checks-\(UInt64.random(in: 0 ... .max))")
     defer { try? FileManager.default.removeItem(at: folder) }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+internal import DMA
 internal import DMACore
 internal import DMAEngineKit
 

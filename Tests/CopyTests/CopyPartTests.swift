@@ -5,7 +5,7 @@ import DMATestSupport
 import Foundation
 import Testing
 
-@testable import DMA
+@testable import DMACopy
 
 @Suite("Parts of a copy: the rate, reading back, lists, progress", .serialized)
 struct CopyPartTests {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+public import DMA
 internal import DMACore
 
 /// Copies between endpoints: opens them, plans, moves the bytes, verifies, publishes.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DMA
 import DMACore
 import DMAEngineKit
 import DMAIOUringEngine
@@ -7,7 +8,7 @@ import DMATestSupport
 import Foundation
 import Testing
 
-@testable import DMA
+@testable import DMACopy
 
 @Suite("Copies of files against a model of bytes", .serialized)
 struct CopyTests {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DMA
+import DMACopy
+import DMACore
 import DMATestSupport
 import Synchronization
 import Testing

@@ -3,7 +3,7 @@
 internal import DMAEngineKit
 
 extension IOVA {
-    /// What ``Domain/unsafeMapUnchecked(address:count:direction:file:line:)`` answers where mapping fails: `DMA_MAPPING_ERROR`.
+    /// What ``UnsafeMappings/mapUnchecked(address:count:direction:file:line:)`` answers where mapping fails: `DMA_MAPPING_ERROR`.
     public static var mappingError: IOVA { IOVA(.max) }
 }
 
@@ -20,7 +20,14 @@ struct RawMapping: Sendable {
 ///
 /// The caller vouches, for each mapping made here, that the memory stays valid and is not touched by the CPU in the wrong
 /// phase, from the call that maps until the call that unmaps has returned.
-extension Domain {
+///
+/// Thread rules: everything may be called from any thread.
+public struct UnsafeMappings: Sendable {
+    private let domain: Domain
+
+    /// Such mappings in `domain`, which this value keeps alive. The mappings keep nothing alive.
+    public init(_ domain: Domain) { self.domain = domain }
+
     /// `dma_map_single`, with the reason where it fails.
     ///
     /// - Parameters:
@@ -32,7 +39,7 @@ extension Domain {
     /// - Returns: the bus address of the first byte; the others follow it.
     /// - Throws: as ``Buffer/map(for:direction:file:line:)``; `zeroLength`, `sizeOverflow`.
     @unsafe
-    public func unsafeMap(
+    public func map(
         address: UnsafeMutableRawPointer, count: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) -> IOVA {
         // SAFETY: by the contract of this function the memory stays valid until it is unmapped, which is what `rawMemory` asks for.
@@ -41,9 +48,9 @@ extension Domain {
     }
 
     /// `dma_map_single` to the letter: a word that may be `IOVA.mappingError`, to be shown to
-    /// ``checkMapping(_:)`` before it is used. The sanitizer reports mappings that never were.
+    /// ``check(_:)`` before it is used. The sanitizer reports mappings that never were.
     @unsafe
-    public func unsafeMapUnchecked(
+    public func mapUnchecked(
         address: UnsafeMutableRawPointer, count: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) -> IOVA {
         // SAFETY: as above: the caller vouches for the memory until it is unmapped.
@@ -58,9 +65,9 @@ extension Domain {
     /// `dma_mapping_error`: whether `iova` is a mapping of this domain that was made from a raw address.
     ///
     /// - Throws: `backendFailed` for `IOVA.mappingError`; `notMapped` for a word that is no mapping's first address.
-    public func checkMapping(_ iova: IOVA) throws(DMAError) {
+    public func check(_ iova: IOVA) throws(DMAError) {
         if iova == .mappingError { throw DMAError(.backendFailed, asked: iova.rawValue) }
-        let isKnown = registry.state.withLock { state in
+        let isKnown = domain.registry.state.withLock { state in
             guard let index = state.raw[iova]?.firstIndex(where: { !$0.isChecked }) else { return state.raw[iova] != nil }
             state.raw[iova]?[index].isChecked = true
             return true
@@ -79,11 +86,11 @@ extension Domain {
     /// - Throws: `notMapped`; `unmapMismatch` (another size or kind), `wrongDirection`: nothing is unmapped then; what the
     ///   backend says: the mapping is gone, and must be taken for still reachable by the device.
     @unsafe
-    public func unsafeUnmap(
+    public func unmap(
         _ iova: IOVA, count: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) {
         let call = Origin(file: file, line: line)
-        try dissolve(try takeRaw(.single, iova, UInt64(UInt(bitPattern: count)), direction, call))
+        try domain.dissolve(try takeRaw(.single, iova, UInt64(UInt(bitPattern: count)), direction, call))
     }
 
     /// `dma_map_sg`. Entries are not cut: each must obey the device's longest segment and boundary by itself.
@@ -97,7 +104,7 @@ extension Domain {
     /// - Throws: `zeroLength`, `tooManySegments`; `mappingTooLarge` for an entry longer than a segment; `notContiguous` for one
     ///   across the boundary; otherwise as for ``ScatterList/map(for:direction:file:line:)``.
     @unsafe
-    public func unsafeMapList(
+    public func mapList(
         _ list: [UnsafeMutableRawBufferPointer], direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) -> [MappedRange] {
         // SAFETY: as above, for each entry; the index is one of the list's.
@@ -119,13 +126,13 @@ extension Domain {
     ///   - direction: as it was mapped.
     ///   - file: for reports.
     ///   - line: for reports.
-    /// - Throws: as ``unsafeUnmap(_:count:direction:file:line:)``; `unmapMismatch` for another number of entries.
+    /// - Throws: as ``unmap(_:count:direction:file:line:)``; `unmapMismatch` for another number of entries.
     @unsafe
-    public func unsafeUnmapList(
+    public func unmapList(
         _ iova: IOVA, originalCount: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) {
         let call = Origin(file: file, line: line)
-        try dissolve(try takeRaw(.list, iova, UInt64(UInt(bitPattern: originalCount)), direction, call))
+        try domain.dissolve(try takeRaw(.list, iova, UInt64(UInt(bitPattern: originalCount)), direction, call))
     }
 
     /// `dma_sync_single_range_for_cpu`.
@@ -138,15 +145,15 @@ extension Domain {
     ///   - line: for reports.
     /// - Throws: `notMapped`, `outOfRange`, `wrongDirection`.
     @unsafe
-    public func unsafeSyncForCPU(
+    public func syncForCPU(
         _ iova: IOVA, range: Range<Int>, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) {
         try syncRaw(iova, range, direction, .cpu, Origin(file: file, line: line))
     }
 
-    /// `dma_sync_single_range_for_device`. Parameters and errors as for ``unsafeSyncForCPU(_:range:direction:file:line:)``.
+    /// `dma_sync_single_range_for_device`. Parameters and errors as for ``syncForCPU(_:range:direction:file:line:)``.
     @unsafe
-    public func unsafeSyncForDevice(
+    public func syncForDevice(
         _ iova: IOVA, range: Range<Int>, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) {
         try syncRaw(iova, range, direction, .device, Origin(file: file, line: line))
@@ -167,8 +174,8 @@ extension Domain {
         _ kind: MappingKind, _ memories: [Memory], _ direction: Direction, _ call: Origin, isChecked: Bool
     ) throws(DMAError) -> [MappedRange] {
         let entries = memories.map { MappedEntry(memory: $0, offset: 0, count: $0.count) }
-        let core = try establish(kind, entries, direction, call)
-        registry.state.withLock { state in
+        let core = try domain.establish(kind, entries, direction, call)
+        domain.registry.state.withLock { state in
             state.raw[IOVA(core.regions[0].start), default: []].append(RawMapping(core: core, isChecked: isChecked))
         }
         return core.regions.map { MappedRange($0) }
@@ -183,7 +190,7 @@ extension Domain {
         func matches(_ core: MappingCore) -> Bool {
             core.kind == kind && core.direction == direction && core.rawSize == size
         }
-        let (taken, nearest) = registry.state.withLock { state -> (RawMapping?, MappingCore?) in
+        let (taken, nearest) = domain.registry.state.withLock { state -> (RawMapping?, MappingCore?) in
             guard let entries = state.raw[iova] else { return (nil, nil) }
             guard let index = entries.firstIndex(where: { matches($0.core) }) else { return (nil, entries.first?.core) }
             let entry = state.raw[iova]?.remove(at: index)
@@ -193,7 +200,8 @@ extension Domain {
         if let taken {
             if !taken.isChecked {
                 Sanitizer.report(
-                    .mapErrorUnchecked, id, "the mapping at \(iova) ends, and nobody checked whether it was one", at: call,
+                    .mapErrorUnchecked, domain.id, "the mapping at \(iova) ends, and nobody checked whether it was one",
+                    at: call,
                     mapping: taken.core.origin)
             }
             return taken.core
@@ -201,45 +209,46 @@ extension Domain {
         guard let nearest else {
             let isNothing = iova == .mappingError || iova.rawValue == 0
             Sanitizer.report(
-                isNothing ? .unmapInvalidAddress : .unmapNotMapped, id,
+                isNothing ? .unmapInvalidAddress : .unmapNotMapped, domain.id,
                 isNothing ? "\(iova) is never a mapping" : "nothing is mapped at \(iova) from a raw address", at: call)
             throw DMAError(.notMapped, asked: iova.rawValue)
         }
         if nearest.kind != kind {
             Sanitizer.report(
-                .unmapOtherKind, id, "a \(nearest.kind.rawValue) mapping is ended as a \(kind.rawValue) one", at: call,
+                .unmapOtherKind, domain.id, "a \(nearest.kind.rawValue) mapping is ended as a \(kind.rawValue) one", at: call,
                 mapping: nearest.origin)
             throw DMAError(.unmapMismatch, asked: size, limit: nearest.rawSize)
         }
         if nearest.rawSize != size {
             Sanitizer.report(
-                kind == .list ? .unmapOtherCount : .unmapOtherSize, id,
+                kind == .list ? .unmapOtherCount : .unmapOtherSize, domain.id,
                 "mapped with \(nearest.rawSize), ended with \(size) \(kind == .list ? "entries" : "bytes")", at: call,
                 mapping: nearest.origin)
             throw DMAError(.unmapMismatch, asked: size, limit: nearest.rawSize)
         }
         Sanitizer.report(
-            .unmapOtherDirection, id, "mapped \(nearest.direction), ended \(direction)", at: call, mapping: nearest.origin)
+            .unmapOtherDirection, domain.id, "mapped \(nearest.direction), ended \(direction)", at: call,
+            mapping: nearest.origin)
         throw DMAError(.wrongDirection)
     }
 
     private func syncRaw(
         _ iova: IOVA, _ range: Range<Int>, _ direction: Direction, _ turn: MappedEntry.Turn, _ call: Origin
     ) throws(DMAError) {
-        let candidates = registry.state.withLock { $0.raw[iova] ?? [] }.map(\.core)
+        let candidates = domain.registry.state.withLock { $0.raw[iova] ?? [] }.map(\.core)
         guard let core = candidates.first(where: { $0.direction == direction }) ?? candidates.first else {
-            Sanitizer.report(.syncNotMapped, id, "nothing is mapped at \(iova) from a raw address", at: call)
+            Sanitizer.report(.syncNotMapped, domain.id, "nothing is mapped at \(iova) from a raw address", at: call)
             throw DMAError(.notMapped, asked: iova.rawValue)
         }
         guard core.direction == direction || core.direction == .bidirectional else {
             Sanitizer.report(
-                .syncWrongDirection, id, "mapped \(core.direction), synced \(direction)", at: call, mapping: core.origin)
+                .syncWrongDirection, domain.id, "mapped \(core.direction), synced \(direction)", at: call, mapping: core.origin)
             throw DMAError(.wrongDirection)
         }
         let total = core.entries.reduce(0) { $0 + $1.count }
         guard range.lowerBound >= 0, range.upperBound <= total else {
             Sanitizer.report(
-                .syncOutOfRange, id, "bytes \(range.lowerBound) to \(range.upperBound) of \(total)", at: call,
+                .syncOutOfRange, domain.id, "bytes \(range.lowerBound) to \(range.upperBound) of \(total)", at: call,
                 mapping: core.origin)
             let asked = range.lowerBound < 0 ? range.lowerBound : range.upperBound
             throw DMAError(.outOfRange, asked: UInt64(UInt(bitPattern: asked)), limit: UInt64(total))
@@ -247,29 +256,33 @@ extension Domain {
         var start = 0
         for (index, entry) in core.entries.enumerated() {
             let part = range.clamped(to: start..<start + entry.count)
-            if !part.isEmpty { try sync(core, entry: index, part.lowerBound - start..<part.upperBound - start, for: turn) }
+            if !part.isEmpty {
+                try domain.sync(core, entry: index, part.lowerBound - start..<part.upperBound - start, for: turn)
+            }
             start += entry.count
         }
     }
 
     /// What an entry of a raw list must obey by itself, because nothing cuts it.
     private func inspectList(_ counts: [UInt64], _ addresses: [UInt64], _ call: Origin) throws(DMAError) {
-        let rules = SegmentRules(constraints)
-        if counts.count > constraints.maximumSegments {
+        let rules = SegmentRules(domain.constraints)
+        if counts.count > domain.constraints.maximumSegments {
             Sanitizer.report(
-                .listTooLong, id, "a list of \(counts.count) entries for a device that takes \(constraints.maximumSegments)",
+                .listTooLong, domain.id,
+                "a list of \(counts.count) entries for a device that takes \(domain.constraints.maximumSegments)",
                 at: call)
-            throw DMAError(.tooManySegments, asked: UInt64(counts.count), limit: UInt64(constraints.maximumSegments))
+            throw DMAError(.tooManySegments, asked: UInt64(counts.count), limit: UInt64(domain.constraints.maximumSegments))
         }
         for (index, count) in counts.enumerated() {
             if count > rules.maximum {
                 Sanitizer.report(
-                    .segmentTooLong, id, "entry \(index) has \(count) bytes, the longest segment \(rules.maximum)", at: call)
+                    .segmentTooLong, domain.id, "entry \(index) has \(count) bytes, the longest segment \(rules.maximum)",
+                    at: call)
                 throw DMAError(.mappingTooLarge, asked: count, limit: rules.maximum)
             }
             if rules.crossesBoundary(BusRange(start: addresses[index], count: count)) {
                 Sanitizer.report(
-                    .segmentAcrossBoundary, id,
+                    .segmentAcrossBoundary, domain.id,
                     "entry \(index) at 0x\(String(addresses[index], radix: 16)) crosses a multiple of \(rules.boundary)",
                     at: call)
                 throw DMAError(.notContiguous, asked: count, limit: rules.boundary - (addresses[index] & (rules.boundary - 1)))

@@ -2,7 +2,7 @@
 
 import Testing
 
-@testable import DMA
+@testable import DMACopy
 
 @Suite("Endpoints and sizes, as they are written")
 struct EndpointTests {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DMA
 import DMACore
 import DMATestSupport
 import Foundation
 import Testing
 
-@testable import DMA
+@testable import DMACopy
 
 @Suite("Copies that fail on the way", .serialized)
 struct FaultTests {

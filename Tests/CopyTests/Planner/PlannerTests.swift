@@ -4,7 +4,7 @@ import DMATestSupport
 import Foundation
 import Testing
 
-@testable import DMA
+@testable import DMACopy
 
 @Suite("The planner's rules")
 struct PlannerTests {

@@ -3,7 +3,7 @@
 import DMATestSupport
 import Testing
 
-@testable import DMA
+@testable import DMACopy
 
 @Suite("The journal of an interrupted copy")
 struct JournalTests {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DMA
 import DMACore
 import DMAEngineKit
 import Synchronization
 
-@testable import DMA
+@testable import DMACopy
 
 /// What a faulty engine does wrong.
 enum Fault: Sendable {

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// What clients of channels write, each with `import DMA` alone.
+import DMA
+
+typealias Two = Pair<MappedBuffer, MappedBuffer>
+
+func buffers(_ count: Int, _ domain: Domain) throws(DMAError) -> Two {
+    let memory = try Buffer(
+        count: count, backing: Backing.pages(transparentHuge: false), policy: AllocationPolicy(acceptsFallback: true))
+    switch memory.map(for: domain, direction: Direction.toDevice) {
+    case .mapped(let source):
+        return Pair(source, try Buffer(count: count).mapped(for: domain, direction: .fromDevice))
+    case .failed(let error, _): throw error
+    }
+}
+
+// A copy, by submit, issue and poll.
+
+func copy(on system: DMASystem) throws(DMAError) -> TransactionStatus {
+    var granted: GrantedChannel<Two> = try system.requestChannel(ChannelRequest(.copy))
+    let submission: Submission<Two> = granted.channel.submit(.copy(), try buffers(4096, granted.domain))
+    let cookie: Cookie = try submission.get()
+    granted.channel.issuePending()
+    while true {
+        guard let finished: Finished<Two> = try granted.channel.take(cookie) else { continue }
+        if let error: DMAError = finished.error { throw error }
+        return finished.status
+    }
+}
+
+// A fill and a checksum, in a task, on a channel that is kept.
+
+struct Checksums: ~Copyable {
+    var channel: SystemChannel<MappedBuffer>
+    var last: Cookie?
+
+    mutating func checksum(of memory: consuming MappedBuffer) async throws(DMAError) -> UInt32 {
+        let filled = try channel.submit(Operation.fill(pattern: 0, flags: .fence), memory).get()
+        let back = try await channel.finished(filled).takeCargo()
+        let cookie = try channel.submit(.crc32c(flags: [.interrupt]), back).get()
+        last = cookie
+        return try await channel.finished(cookie).crc32c
+    }
+}
+
+// Gathering: scatter lists, and lists of blocks that a pool leases.
+
+func gather(_ domain: Domain, _ channel: inout SystemChannel<Pair<MappedScatterList, MappedBuffer>>) throws(DMAError) {
+    var list = ScatterList()
+    list.append(try Buffer(count: 4096))
+    let target = try Buffer(count: 4096).mapped(for: domain, direction: .fromDevice)
+    guard case ScatterMapOutcome.mapped(let mapped) = list.map(for: domain, direction: .toDevice) else { return }
+    let regions = UInt16(mapped.regionCount)
+    _ = try channel.submit(.scatterGather(from: 0..<regions, to: regions..<regions + 1), Pair(mapped, target)).get()
+}
+
+func lease(_ domain: Domain) throws(DMAError) -> CargoList<Block> {
+    var pool: Pool = try Pool(try Buffer(count: 1 << 16).mapped(for: domain, direction: .bidirectional), blockSize: 4096)
+    var cargo = CargoList<Block>(capacity: 4)
+    while let block: Block = pool.lease() { if cargo.append(block) != nil { break } }
+    return cargo
+}
+
+// Streams: rings of periods.
+
+func level(_ period: borrowing PeriodView) -> UInt8? { period[0] }
+
+func record(_ ring: inout SystemRing) throws(DMAError) -> UInt64 {
+    let outcome: PeriodOutcome<UInt8?> = try ring.withNextPeriod { period in level(period) }
+    if case .overrun(let periods) = outcome { return periods }
+    return 0
+}
+
+func start(_ channel: consuming SystemChannel<MappedBuffer>, _ memory: consuming MappedBuffer) throws(DMAError) -> SystemRing {
+    try CyclicRing(channel, ring: memory, period: 4096, settings: AnySettings(true))
+}
+
+// Peripherals.
+
+func write(_ file: Int32, _ channel: inout SystemChannel<MappedBuffer>, _ memory: consuming MappedBuffer) throws(DMAError) {
+    try channel.configure(EngineConfiguration(peripheral: 1))
+    let number = try channel.attach(PeripheralFile(file, cache: .asOpened))
+    let place = PeripheralPlace(number: number, position: 4096)
+    _ = try channel.submit(.toPeripheral(0..<1, at: place), memory).get()
+    try channel.detach(number)
+}
+
+func flush(_ channel: inout SystemChannel<NoCargo>, _ command: PeripheralCommand = .flush) throws(DMAError) {
+    _ = try channel.submit(.command(command, at: PeripheralPlace.configured), NoCargo()).get()
+}
+
+// Parity, planes and deadlines.
+
+func parity(_ coefficients: Coefficients = .raid6) -> (OperationKind, OperationSet) {
+    let operation = Operation.pq(sources: 0..<4, p: 4, coefficients: coefficients)
+    return (operation.kind, OperationSet([.pq, .pqValidate]))
+}
+
+func isIntact(_ finished: borrowing Finished<MappedBuffer>) -> Bool { finished.validation == ValidationResult([]) }
+
+func plane(_ template: InterleavedTemplate, by deadline: Deadline, _ cargo: consuming Two) -> Transaction<Two> {
+    Transaction(.interleaved(template: template), cargo, deadline: deadline)
+}
+
+// Callbacks, and what a channel says of itself.
+
+final class Client {
+    var channel: SystemCallbackChannel<MappedBuffer>
+    init(_ channel: consuming SystemChannel<MappedBuffer>) { self.channel = CallbackChannel(channel) }
+}
+
+func describe<C: Cargo & ~Copyable>(_ channel: borrowing SystemChannel<C>, _ flags: DescriptorFlags) -> String {
+    let capabilities: Capabilities = channel.capabilities
+    let granularity: ResidueGranularity = capabilities.residueGranularity
+    let state: ChannelState = channel.channelState
+    return "\(capabilities.name): \(state), \(granularity), \(capabilities.flags.isSuperset(of: flags))"
+}
+
+func list(_ system: DMASystem) {
+    for listing: EngineListing in system.engines { print(listing.offer.name, listing.offer.absence?.cure ?? "ready") }
+}

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// A client sees finished transactions: what an engine reports is for authors of engines.
+// expect: cannot find type 'Completion' in scope
+import DMA
+
+func misuse(_ completion: Completion) -> UInt32 { completion.tag }

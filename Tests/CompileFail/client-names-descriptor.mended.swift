@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// A client sees operations: the words that an engine handles are for authors of engines.
+import DMA
+import DMADriverKit
+
+func misuse(_ descriptor: Descriptor) -> UInt64 { descriptor.count }

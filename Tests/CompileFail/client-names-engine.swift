@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// A client sees channels: the engine's protocol is for authors of engines.
+// expect: cannot find type 'Engine' in scope
+import DMA
+
+func misuse<E: Engine & ~Copyable>(_ engine: borrowing E) {}
