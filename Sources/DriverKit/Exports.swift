@@ -6,14 +6,11 @@
 
 @_exported public import DMAEngineKit
 
-// Memory of the engine's own.
 @_exported public import struct DMACore.AllocationPolicy
-// Opening and offering an engine.
 @_exported public import struct DMACore.AnyEngine
 @_exported public import struct DMACore.AnySettings
 @_exported public import enum DMACore.Backing
 @_exported public import struct DMACore.CoherentBuffer
-// The address space of a device, and what it asks of memory.
 @_exported public import struct DMACore.DeviceConstraints
 @_exported public import class DMACore.Domain
 @_exported public import struct DMACore.EngineAbsence

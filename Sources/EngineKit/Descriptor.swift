@@ -82,16 +82,7 @@ public struct Descriptor: @unchecked Sendable {
 
     /// The frames of an interleaved operation.
     @inlinable
-    public var template: InterleavedTemplate {
-        var template = InterleavedTemplate(
-            frames: UInt32(truncatingIfNeeded: detail[0]), chunk: UInt32(truncatingIfNeeded: detail[1]),
-            sourceGap: UInt32(truncatingIfNeeded: detail[2]), destinationGap: UInt32(truncatingIfNeeded: detail[2] >> 32))
-        template.sourceIncrements = detail[3] & 1 != 0
-        template.destinationIncrements = detail[3] & 2 != 0
-        template.sourceScatters = detail[3] & 4 != 0
-        template.destinationScatters = detail[3] & 8 != 0
-        return template
-    }
+    public var template: InterleavedTemplate { InterleavedTemplate(words: detail) }
 
     /// Source segment `index`; a segment of no bytes where there is none of that number.
     @inlinable
@@ -109,5 +100,28 @@ public struct Descriptor: @unchecked Sendable {
         }
         // SAFETY: the destinations follow the sources, and the index is below their number.
         return unsafe list[Int(sourceCount) + index]
+    }
+}
+
+extension InterleavedTemplate {
+    /// Decodes the words of a descriptor.
+    @inlinable
+    package init(words: SIMD4<UInt64>) {
+        self.init(
+            frames: UInt32(truncatingIfNeeded: words[0]), chunk: UInt32(truncatingIfNeeded: words[1]),
+            sourceGap: UInt32(truncatingIfNeeded: words[2]), destinationGap: UInt32(truncatingIfNeeded: words[2] >> 32))
+        sourceIncrements = words[3] & 1 != 0
+        destinationIncrements = words[3] & 2 != 0
+        sourceScatters = words[3] & 4 != 0
+        destinationScatters = words[3] & 8 != 0
+    }
+
+    /// The words of a descriptor: frames, chunk, gaps, and which side advances and scatters.
+    @inlinable
+    package var words: SIMD4<UInt64> {
+        let sides: UInt64 =
+            (sourceIncrements ? 1 : 0) | (destinationIncrements ? 2 : 0) | (sourceScatters ? 4 : 0)
+            | (destinationScatters ? 8 : 0)
+        return SIMD4(UInt64(frames), UInt64(chunk), UInt64(sourceGap) | UInt64(destinationGap) << 32, sides)
     }
 }

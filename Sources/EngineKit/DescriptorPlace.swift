@@ -15,8 +15,8 @@ extension PeripheralPlace {
 
     /// 0 for the configured peripheral, otherwise its number plus 1.
     @inlinable public var numberWord: UInt64 { number.map { UInt64($0) &+ 1 } ?? 0 }
-    /// The position in bytes, or `UInt64.max` for the current one.
-    @inlinable public var positionWord: UInt64 { position ?? .max }
+    /// The position in bytes, or `UInt64.max` for the current one. A position of `UInt64.max` is one less here: it is out of range either way.
+    @inlinable public var positionWord: UInt64 { position.map { min($0, .max - 1) } ?? .max }
 }
 
 extension Descriptor {

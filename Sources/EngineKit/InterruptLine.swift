@@ -18,11 +18,11 @@ public final class InterruptLine: Sendable {
         /// Most lines have one waiter at most: it needs no array.
         var first: Waiter?
         var others: [Waiter] = []
-        var nextID: UInt64 = 1
     }
 
-    // SAFETY: the pointer never changes. Words of this object's own, in raw memory because the kernel wants a stable address: the number of interrupts, which is also
-    // the futex (its lower half); the threads asleep on it; the tasks suspended. Freed when nobody can hold the line any more.
+    // SAFETY: the pointer never changes. Words of this object's own, in raw memory because the kernel wants a stable address: the number
+    // of interrupts, which is also the futex (its lower half); the threads asleep on it; the tasks suspended; the last waiter's number.
+    // They are freed with the object, when no thread holds it any more.
     private nonisolated(unsafe) let words: UnsafeMutableRawPointer
     private let state = Locked(State())
 
@@ -127,10 +127,8 @@ public final class InterruptLine: Sendable {
 
     /// A number for a task that will wait, perhaps many times.
     public func newWaiter() -> UInt64 {
-        state.withLock { state in
-            state.nextID &+= 1
-            return state.nextID
-        }
+        // SAFETY: the word lives as long as `self`, and is accessed by atomics alone.
+        unsafe cdma_fetch_add64(words + 24, 1) &+ 1
     }
 
     /// Suspends waiter `id` until there were more interrupts than `seen`. A cancellation wakes it only where somebody calls `wake`.

@@ -4,22 +4,17 @@
 // engines, the sanitizer, the quarantine) is reached by `import DMACore`, and an engine's side by `import DMADriverKit`. Values of types that
 // are not listed can be used all the same. Scripts/test counts what is shown.
 
-// Memory.
 @_exported public import struct DMACore.AllocationPolicy
-// Channels.
 @_exported public import struct DMACore.AnySettings
 @_exported public import enum DMACore.Backing
 @_exported public import struct DMACore.Block
 @_exported public import struct DMACore.Buffer
 @_exported public import struct DMACore.CallbackChannel
-// Cargo.
 @_exported public import protocol DMACore.Cargo
 @_exported public import struct DMACore.CargoList
 @_exported public import struct DMACore.Channel
 @_exported public import enum DMACore.ChannelState
-// Transactions and results.
 @_exported public import struct DMACore.Cookie
-// Rings of periods.
 @_exported public import struct DMACore.CyclicRing
 @_exported public import class DMACore.Domain
 @_exported public import struct DMACore.Finished
@@ -37,12 +32,10 @@
 @_exported public import enum DMACore.Submission
 @_exported public import struct DMACore.Transaction
 @_exported public import struct DMATypes.Capabilities
-// Operations.
 @_exported public import struct DMATypes.Coefficients
 @_exported public import struct DMATypes.DMAError
 @_exported public import struct DMATypes.Deadline
 @_exported public import struct DMATypes.DescriptorFlags
-// Mappings.
 @_exported public import enum DMATypes.Direction
 @_exported public import struct DMATypes.EngineConfiguration
 @_exported public import struct DMATypes.InterleavedTemplate

@@ -33,7 +33,7 @@ package struct BenchRunner: Sendable {
     }
 
     /// One point of one case while it is being measured.
-    fileprivate struct Entry {
+    fileprivate struct PlannedPoint {
         let sweep: BenchCase
         let point: BenchPoint
         let listing: EngineListing?
@@ -102,8 +102,8 @@ package struct BenchRunner: Sendable {
 
     private func entries(
         _ listings: [EngineListing], _ files: inout BenchFiles, _ skipped: inout [SkippedPoint]
-    ) throws(DMAError) -> [Entry] {
-        var entries: [Entry] = []
+    ) throws(DMAError) -> [PlannedPoint] {
+        var entries: [PlannedPoint] = []
         let present = listings.filter { $0.offer.absence == nil }
         let names = present.filter { !$0.offer.capabilities.operations.isDisjoint(with: .ofBenchmarks) }.map(\.offer.name)
         var refusals: [String: String?] = [:]
@@ -116,7 +116,7 @@ package struct BenchRunner: Sendable {
                     skipped.append(SkippedPoint(point: point, reason: reason))
                     continue
                 }
-                var entry = Entry(sweep, point, listing)
+                var entry = PlannedPoint(sweep, point, listing)
                 entry.row.failure = refusal
                 if point.operation.isPeripheral {
                     let part = FileRegion.part(sweep.settings, threads: point.threads)
@@ -183,7 +183,7 @@ package struct BenchRunner: Sendable {
     }
 }
 
-extension BenchRunner.Entry {
+extension BenchRunner.PlannedPoint {
     fileprivate init(_ sweep: BenchCase, _ point: BenchPoint, _ listing: EngineListing?) {
         self.sweep = sweep
         self.point = point

@@ -6,7 +6,7 @@ import DMAEngineKit
 /// `await`, and what becomes of it when the task is cancelled. Each run is a task of its own with a watchdog, so that a waiter
 /// that is
 /// never woken is a failure and not a hang.
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     /// Runs `body` in a task of its own, cancelled at the end of patience; with a point, that many turns after `started` was
     /// raised.
     private func inTask(

@@ -4,7 +4,7 @@ import DMACore
 import DMAEngineKit
 
 /// The same transfers with other cargo, and through another door.
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     /// Blocks at odd addresses, lists of blocks, pairs of lists, scatter lists.
     func cargoes() throws(DMAError) {
         let kinds = capabilities.operations

@@ -16,7 +16,7 @@ private final class Witness {
 }
 
 /// Rules 11 to 15.
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     private typealias Callbacks = CallbackChannel<E, Freight>
 
     private func drive(_ channel: inout Callbacks, until condition: () -> Bool) throws(DMAError) {

@@ -2,7 +2,7 @@
 
 import DMACore
 
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     /// The check of each row.
     func dispatch(_ check: ConformanceCheck) async throws(DMAError) {
         switch check {

@@ -3,7 +3,7 @@
 import DMACore
 
 /// Rules 25 to 28.
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     func rule25() throws(DMAError) {
         guard let plan = writingPlan(length(atMost: 1024)) else { return skip(lacksWriting) }
         var channel = try open()

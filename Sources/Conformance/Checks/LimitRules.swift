@@ -3,7 +3,7 @@
 import DMACore
 
 /// Rules 38 and 39: pools, and the limits of segments.
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     func rule38() throws(DMAError) {
         guard copies else { return skip(noCopy) }
         let alignment = max(128, unit)

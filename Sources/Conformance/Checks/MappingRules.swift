@@ -7,7 +7,7 @@ import DMACore
 /// Limits that the suite's own domain does not have are met in a second domain. That one has to address memory as the engine
 /// does,
 /// so that it is made only where bus addresses are the CPU's.
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     var noCopy: String { lacks(.copy) }
     var copies: Bool { capabilities.operations.contains(.copy) }
 

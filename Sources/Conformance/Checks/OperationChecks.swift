@@ -3,7 +3,7 @@
 import DMACore
 
 /// One check for each operation between memories.
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     func plainOperation(_ kind: OperationKind) throws(DMAError) {
         guard plannable.contains(kind) || kind == .null else {
             return skip("Capabilities.maximumSegments is \(capabilities.maximumSegments)")

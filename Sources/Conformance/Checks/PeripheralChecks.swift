@@ -3,7 +3,7 @@
 import DMACore
 
 /// Operations whose other side is no memory.
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     func peripheral() throws(DMAError) {
         if provisions.storage != nil { try plainOperation(.peripheral) }
         guard let provide = provisions.peripheral else {

@@ -3,7 +3,7 @@
 import DMACore
 
 /// Rule 3: what is wrong with a request is said at prepare, before the engine sees it, and the cargo comes back.
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     func rule03() throws(DMAError) {
         var channel = try open()
         let size = 4096
@@ -154,7 +154,7 @@ extension Bench where E: ~Copyable {
         // A fill's first region is its destination: the second of ours.
         var asked = operation
         if operation.kind == .fill, operation.destination == 0 {
-            asked = .fill(1, offset: operation.destinationOffset, count: operation.count, pattern: operation.value)
+            asked = .fill(1, offset: operation.destinationOffset, count: operation.count, pattern: operation.payload.value)
         }
         switch channel.submit(asked, cargo) {
         case .queued(let cookie):

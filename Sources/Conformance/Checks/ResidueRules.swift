@@ -3,7 +3,7 @@
 import DMACore
 
 /// Rules 20, 21, 23 and 24.
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     /// Asked again and again while the work is under way, and of each kind of transfer.
     func rule20() throws(DMAError) {
         var kinds = plannable.filter { $0 == .copy || $0 == .fill || $0 == .scatterGather }

@@ -4,7 +4,7 @@ import DMACore
 import DMAEngineKit
 
 /// Rule 22 and the check of cyclic transfers.
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     /// A ring without a client: rules 16, 18, 19 and 22 on a transaction that never ends by itself.
     func rule22() throws(DMAError) {
         guard capabilities.operations.contains(.cyclic) else { return skip(lacks(.cyclic)) }

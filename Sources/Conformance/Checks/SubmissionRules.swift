@@ -3,7 +3,7 @@
 import DMACore
 
 /// Rules 1 to 10, but for rule 3, which has a file of its own.
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     /// The channel's end stops the engine and gives back what was queued or under way; then another channel works.
     func rule01() throws(DMAError) {
         guard let plan = writingPlan(), let work = try work() else { return skip(lacksWriting) }

@@ -3,7 +3,7 @@
 import DMACore
 
 /// Rules 16, 18 and 19.
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     /// At random moments, of what is queued and of what is under way: each transaction ends once, complete and right or aborted.
     func rule16() throws(DMAError) {
         guard let work = try work() else { return skip(lacksWriting) }

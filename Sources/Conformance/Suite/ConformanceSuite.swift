@@ -65,7 +65,7 @@ public struct ConformanceSuite: Sendable {
     ) async -> ConformanceReport {
         let began = Deadline.now.nanoseconds
         let (end, overflow) = began.addingReportingOverflow(duration)
-        let bench = Bench(self, end: overflow ? .max : end, make: makeEngine, provisions: provisions)
+        let bench = SuiteRun(self, end: overflow ? .max : end, make: makeEngine, provisions: provisions)
         let implementation = bench.survey()
         var rows: [ConformanceReport.Row] = []
         let first = bench.foundation

@@ -29,7 +29,7 @@ public struct DataChoice: Hashable, Sendable, Codable {
     func sources(_ kind: OperationKind) -> Int? { kind == .pq || kind == .pqValidate ? pqSources : xorSources }
 }
 
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     /// What is asked of the data, in the units that the engine takes.
     private var choice: DataChoice { suite.choice }
 

@@ -59,7 +59,7 @@ struct MeasuredWork: Sendable {
     }
 }
 
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     /// Work of at least ``MeasuredWork/wanted``, or of as much as the engine takes at once; nil where no operation writes memory.
     ///
     /// - Throws: where even the smallest cannot be done: then the check ends with a failure.

@@ -96,7 +96,7 @@ extension Plan {
     }
 }
 
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     /// A plan's memory, in the suite's domain.
     func freight(_ plan: Plan) throws(DMAError) -> Freight { try plan.freight(for: suite.domain) }
 

@@ -3,7 +3,7 @@
 import DMACore
 
 /// Random transactions of each kind, with what must come of them.
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     /// Kinds that can be planned with nothing but memory and the storage.
     var plannable: [OperationKind] {
         capabilities.operations.kinds.filter {

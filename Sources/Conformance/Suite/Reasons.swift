@@ -3,7 +3,7 @@
 import DMACore
 
 // Why a check does not apply: by the name of the capability, or of the part of the provisions, that is absent.
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     /// The engine does not have this operation.
     func lacks(_ kind: OperationKind) -> String { "Capabilities.operations lacks .\(kind)" }
 

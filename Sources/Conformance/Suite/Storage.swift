@@ -36,7 +36,7 @@ struct StoredPlace: Sendable {
     }
 }
 
-extension Bench where E: ~Copyable {
+extension SuiteRun where E: ~Copyable {
     /// A list of memory to or from the storage, at a place that no other plan under way has.
     func planStorage(_ count: Int, _ flags: DescriptorFlags, reads: Bool) -> Plan {
         guard let storage = provisions.storage else {

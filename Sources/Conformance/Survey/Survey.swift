@@ -105,10 +105,10 @@ public struct Survey: Sendable {
 
     func newBench<E: Engine & ~Copyable & SendableMetatype>(
         _ make: @escaping @Sendable () throws(DMAError) -> E, _ provisions: ConformanceProvisions<E>, part: String
-    ) -> Bench<E> {
+    ) -> SuiteRun<E> {
         var suite = ConformanceSuite(seed: seed, maximumBytes: bytes, domain: domain, patience: patience)
         suite.choice = choice
-        let bench = Bench(suite, end: .max, make: make, provisions: provisions)
+        let bench = SuiteRun(suite, end: .max, make: make, provisions: provisions)
         _ = bench.survey()
         bench.random = SeededRandom(seed: seed, part: part)
         return bench

@@ -100,14 +100,14 @@ extension Survey {
 
     /// What is in flight in a round; nothing where the survey is stopped, so that the round is over at once.
     private func plans<E: Engine & ~Copyable & SendableMetatype>(
-        _ count: Int, _ work: SurveyWork, _ bench: Bench<E>
+        _ count: Int, _ work: SurveyWork, _ bench: SuiteRun<E>
     ) -> [Plan] {
         var plans: [Plan] = []
         while plans.count < count, !stop.isStopped { plans.append(plan(work, bench)) }
         return plans.count == count ? plans : []
     }
 
-    private func plan<E: Engine & ~Copyable & SendableMetatype>(_ work: SurveyWork, _ bench: Bench<E>) -> Plan {
+    private func plan<E: Engine & ~Copyable & SendableMetatype>(_ work: SurveyWork, _ bench: SuiteRun<E>) -> Plan {
         let flags: DescriptorFlags = !choice.polls && bench.capabilities.hasInterrupts ? .interrupt : []
         let count = choice.transferBytes == nil ? bytes : bench.length()
         return work.reads.map { bench.planStorage(count, flags, reads: $0) }
@@ -116,7 +116,7 @@ extension Survey {
 
     /// One round: all channels together, throughput, all together again, and the comparison of every byte.
     private func round<E: Engine & ~Copyable & SendableMetatype>(
-        _ plans: [Plan], _ number: Int, _ channel: inout Channel<E, Freight>, _ bench: Bench<E>, _ tally: inout SurveyTally,
+        _ plans: [Plan], _ number: Int, _ channel: inout Channel<E, Freight>, _ bench: SuiteRun<E>, _ tally: inout SurveyTally,
         _ meeting: Meeting, _ failure: DMAError?
     ) async {
         var failure = failure
@@ -159,7 +159,7 @@ extension Survey {
 
     /// One transaction at a time: latency.
     private func alone<E: Engine & ~Copyable & SendableMetatype>(
-        _ plans: [Plan], _ channel: inout Channel<E, Freight>, _ bench: Bench<E>, _ tally: inout SurveyTally
+        _ plans: [Plan], _ channel: inout Channel<E, Freight>, _ bench: SuiteRun<E>, _ tally: inout SurveyTally
     ) async throws(DMAError) {
         for plan in plans where !stop.isStopped {
             _ = try channel.submit(plan.operation, try bench.freight(plan)).get()
@@ -173,7 +173,7 @@ extension Survey {
 
     /// The next completion: looked for, and after 50 µs in vain slept for, where the engine has interrupts and nobody chose to poll.
     private func next<E: Engine & ~Copyable & SendableMetatype>(
-        _ channel: inout Channel<E, Freight>, _ bench: Bench<E>
+        _ channel: inout Channel<E, Freight>, _ bench: SuiteRun<E>
     ) async throws(DMAError) -> Finished<Freight> {
         let sleeps = !choice.polls && bench.capabilities.hasInterrupts
         guard sleeps || channels > 1 else { return try bench.nextFinished(&channel) }

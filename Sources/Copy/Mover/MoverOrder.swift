@@ -2,14 +2,14 @@
 
 /// Puts what is finished in any order back into the order of the reads: how far everything is done, and the CRC up to there.
 struct MoverOrder {
-    private struct Piece {
+    private struct ReadRange {
         var range: Range<UInt64>
         var crc: UInt32
         var isDone = false
     }
 
     private let counts: Bool
-    private var pieces: [UInt64: Piece] = [:]
+    private var pieces: [UInt64: ReadRange] = [:]
     private var first: UInt64 = 0
     /// Everything of the source before this place is at the target, holes counted.
     private(set) var done: UInt64
@@ -28,7 +28,7 @@ struct MoverOrder {
 
     /// A piece came.
     mutating func read(_ sequence: UInt64, _ range: Range<UInt64>, crc: UInt32) {
-        pieces[sequence] = Piece(range: range, crc: crc)
+        pieces[sequence] = ReadRange(range: range, crc: crc)
     }
 
     /// A piece is at the target.

@@ -37,16 +37,13 @@ public struct Operation: Sendable {
     @usableFromInline package var destinationOffset: UInt64
     /// Bytes; `UInt64.max` stands for as many as there are.
     public var count: UInt64
-    /// The fill pattern, the CRC's seed, the period, or the position in a peripheral, as `kind` says.
-    @usableFromInline package var value: UInt64
-    /// The coefficients, the template, or the peripherals, as `kind` says.
-    @usableFromInline package var detail: SIMD4<UInt64>
+    /// What the operation carries besides.
+    @usableFromInline package let payload: OperationPayload
 
     @inlinable @inline(__always)
     init(
         _ kind: OperationKind, source: Places, destination: Places, sourceOffset: UInt64 = 0,
-        destinationOffset: UInt64 = 0, count: UInt64 = .max, value: UInt64 = 0, detail: SIMD4<UInt64> = .zero,
-        flags: DescriptorFlags
+        destinationOffset: UInt64 = 0, count: UInt64 = .max, payload: OperationPayload = .none, flags: DescriptorFlags
     ) {
         self.kind = kind
         self.flags = flags
@@ -57,9 +54,15 @@ public struct Operation: Sendable {
         self.sourceOffset = sourceOffset
         self.destinationOffset = destinationOffset
         self.count = count
-        self.value = value
-        self.detail = detail
+        self.payload = payload
     }
+
+    /// The payload as a descriptor has it.
+    @inlinable @inline(__always)
+    var value: UInt64 { payload.value }
+    /// The payload as a descriptor has it.
+    @inlinable @inline(__always)
+    var detail: SIMD4<UInt64> { payload.detail }
 
     @inlinable @inline(__always)
     static func one(_ index: UInt16) -> Places { Places(first: index, count: 1) }
@@ -103,8 +106,8 @@ extension Operation {
         _ destination: UInt16 = 0, offset: UInt64 = 0, count: UInt64 = .max, pattern: UInt64, flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .fill, source: none(), destination: one(destination), destinationOffset: offset, count: count, value: pattern,
-            flags: flags)
+            .fill, source: none(), destination: one(destination), destinationOffset: offset, count: count,
+            payload: .pattern(pattern), flags: flags)
     }
 
     /// CRC32C (Castagnoli, reflected) of a range, in ``Finished/value``. `seed` is the CRC of what came before, 0 at the beginning.
@@ -113,7 +116,7 @@ extension Operation {
         of source: UInt16 = 0, offset: UInt64 = 0, count: UInt64 = .max, seed: UInt32 = 0, flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .crc32c, source: one(source), destination: none(), sourceOffset: offset, count: count, value: UInt64(seed),
+            .crc32c, source: one(source), destination: none(), sourceOffset: offset, count: count, payload: .seed(seed),
             flags: flags)
     }
 
@@ -125,7 +128,7 @@ extension Operation {
     ) -> Operation {
         Operation(
             .copyCRC32C, source: one(source), destination: one(destination), sourceOffset: sourceOffset,
-            destinationOffset: destinationOffset, count: count, value: UInt64(seed), flags: flags)
+            destinationOffset: destinationOffset, count: count, payload: .seed(seed), flags: flags)
     }
 
     /// XOR of the sources into a destination, which may be one of them: `dmaengine_prep_dma_xor`. With `DescriptorFlags.continue`
@@ -156,12 +159,9 @@ extension Operation {
         sources: Range<UInt16>, p: UInt16, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0, count: UInt64 = .max,
         coefficients: Coefficients = .raid6, flags: DescriptorFlags = []
     ) -> Operation {
-        // SAFETY: both types are 32 bytes of which every bit pattern is valid.
         Operation(
             .pq, source: Places(sources), destination: Places(first: p, count: 2), sourceOffset: sourceOffset,
-            destinationOffset: destinationOffset, count: count,
-            detail: unsafe unsafeBitCast(coefficients, to: SIMD4<UInt64>.self),
-            flags: flags)
+            destinationOffset: destinationOffset, count: count, payload: .coefficients(coefficients), flags: flags)
     }
 
     /// Whether regions `p` and `p + 1` are P and Q of the sources; which of them is not stands in ``Finished/validation``.
@@ -170,12 +170,9 @@ extension Operation {
         sources: Range<UInt16>, p: UInt16, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0, count: UInt64 = .max,
         coefficients: Coefficients = .raid6, flags: DescriptorFlags = []
     ) -> Operation {
-        // SAFETY: as above: both types are 32 bytes of which every bit pattern is valid.
         Operation(
             .pqValidate, source: Places(sources), destination: Places(first: p, count: 2), sourceOffset: sourceOffset,
-            destinationOffset: destinationOffset, count: count,
-            detail: unsafe unsafeBitCast(coefficients, to: SIMD4<UInt64>.self),
-            flags: flags)
+            destinationOffset: destinationOffset, count: count, payload: .coefficients(coefficients), flags: flags)
     }
 
     /// Copies one list of regions into another; the lists add up to the same number of bytes, their segments need not match.
@@ -194,7 +191,7 @@ extension Operation {
     ) -> Operation {
         Operation(
             .peripheral, source: Places(sources), destination: none(), sourceOffset: offset, count: count,
-            value: place.positionWord, detail: SIMD4(place.numberWord, 0, 0, 0), flags: flags)
+            payload: .place(place), flags: flags)
     }
 
     /// Fills a list of regions from a peripheral: `dmaengine_prep_slave_sg` with `DMA_DEV_TO_MEM`.
@@ -205,7 +202,7 @@ extension Operation {
     ) -> Operation {
         Operation(
             .peripheral, source: none(), destination: Places(destinations), destinationOffset: offset, count: count,
-            value: place.positionWord, detail: SIMD4(place.numberWord, 0, 0, 0), flags: flags)
+            payload: .place(place), flags: flags)
     }
 
     /// Moves frames with gaps: `dmaengine_prep_interleaved_dma`, rule 23.
@@ -214,15 +211,9 @@ extension Operation {
         from source: UInt16 = 0, to destination: UInt16 = 1, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0,
         template: InterleavedTemplate, flags: DescriptorFlags = []
     ) -> Operation {
-        let sides: UInt64 =
-            (template.sourceIncrements ? 1 : 0) | (template.destinationIncrements ? 2 : 0) | (template.sourceScatters ? 4 : 0)
-            | (template.destinationScatters ? 8 : 0)
-        return Operation(
+        Operation(
             .interleaved, source: one(source), destination: one(destination), sourceOffset: sourceOffset,
-            destinationOffset: destinationOffset, count: template.count,
-            detail: SIMD4(
-                UInt64(template.frames), UInt64(template.chunk),
-                UInt64(template.sourceGap) | UInt64(template.destinationGap) << 32, sides), flags: flags)
+            destinationOffset: destinationOffset, count: template.count, payload: .template(template), flags: flags)
     }
 
     /// Runs round one region until terminated, and reports each period: `dmaengine_prep_dma_cyclic`, rule 22. `period` divides the
@@ -233,8 +224,7 @@ extension Operation {
     {
         Operation(
             .cyclic, source: direction == .toDevice ? one(ring) : none(),
-            destination: direction == .toDevice ? none() : one(ring),
-            value: period, flags: flags)
+            destination: direction == .toDevice ? none() : one(ring), payload: .period(period), flags: flags)
     }
 
     /// Moves nothing; completes in its turn: `dmaengine_prep_dma_interrupt`.

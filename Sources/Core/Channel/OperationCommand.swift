@@ -16,8 +16,8 @@ extension Operation {
         flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .command, source: none(), destination: none(), count: count, value: place.positionWord,
-            detail: SIMD4(place.numberWord, UInt64(command.rawValue), 0, .max), flags: flags)
+            .command, source: none(), destination: none(), count: count,
+            payload: .command(command, place, to: .configured), flags: flags)
     }
 
     /// Moves bytes from one peripheral to another without the client's memory: `DMA_DEV_TO_DEV`.
@@ -33,9 +33,8 @@ extension Operation {
         from source: PeripheralPlace, to target: PeripheralPlace, count: UInt64, duplicates: Bool = false,
         flags: DescriptorFlags = []
     ) -> Operation {
-        let command: PeripheralCommand = duplicates ? .duplicate : .move
-        return Operation(
-            .command, source: none(), destination: none(), count: count, value: source.positionWord,
-            detail: SIMD4(source.numberWord, UInt64(command.rawValue), target.numberWord, target.positionWord), flags: flags)
+        Operation(
+            .command, source: none(), destination: none(), count: count,
+            payload: .command(duplicates ? .duplicate : .move, source, to: target), flags: flags)
     }
 }

@@ -65,7 +65,7 @@ final class Memory: @unchecked Sendable {
     init(count: Int, alignment: Int, backing: Backing, policy: AllocationPolicy) throws(DMAError) {
         // SAFETY: the piece is a mapping that `obtain` made for this object alone; `deinit` unmaps it.
         let request = try Request(count: count, alignment: alignment, backing: backing)
-        var piece: Piece
+        var piece: KernelMapping
         do throws(DMAError) {
             piece = try request.obtain(backing, below: policy.below)
         } catch {
@@ -122,7 +122,7 @@ extension Backing {
 
 /// One mapping of the kernel's, on its way into a `Memory`.
 @safe
-private struct Piece {
+private struct KernelMapping {
     var start: UnsafeMutableRawPointer
     var length: Int
     var fileDescriptor: Int32
@@ -194,7 +194,7 @@ private struct Request {
     /// User space has 47 address bits on every target with 4-level page tables.
     static var largest: UInt64 { 1 << 47 }
 
-    func obtain(_ backing: Backing, below: DMAMask?) throws(DMAError) -> Piece {
+    func obtain(_ backing: Backing, below: DMAMask?) throws(DMAError) -> KernelMapping {
         // SAFETY: the strings end with a zero and live until the calls return; the piece is what `place` has mapped, of this
         // length.
         var result = backing
@@ -231,7 +231,7 @@ private struct Request {
             let advised = unsafe cdma_advise_huge(start, length) == 0
             result = .pages(transparentHuge: advised && length >= 2 << 20 && Self.transparentHugeAllowed)
         }
-        return unsafe Piece(start: start, length: length, fileDescriptor: file, backing: result, pageSize: pageSize)
+        return unsafe KernelMapping(start: start, length: length, fileDescriptor: file, backing: result, pageSize: pageSize)
     }
 
     /// Maps the memory at a place that satisfies alignment and mask.

@@ -9,7 +9,7 @@ internal import DMAEngineKit
 /// that is issued and not over. The tags' low bits are unique among those in flight, as a channel's are.
 struct InFlightTable {
     /// One descriptor that is with the engine.
-    struct Entry: Equatable {
+    struct Item: Equatable {
         /// The client's tag, which what comes of it is reported under.
         var tag: UInt32
         /// Bytes that the descriptor moves.
@@ -25,14 +25,14 @@ struct InFlightTable {
         /// Of nothing that is in flight: counted, and to be dropped.
         case refused
         /// A period of a cyclic transaction that goes on.
-        case period(Entry)
+        case period(Item)
         /// The end of an entry, which is in flight no more; status and residue are made such as can be.
-        case over(Entry, status: TransactionStatus, residue: UInt64)
+        case over(Item, status: TransactionStatus, residue: UInt64)
     }
 
     private struct Slot {
         var sequence: UInt64
-        var entry: Entry
+        var entry: Item
     }
 
     private var slots: [Slot]
@@ -65,7 +65,7 @@ struct InFlightTable {
         let indexBits = depth == 1 ? 0 : Int.bitWidth - (depth - 1).leadingZeroBitCount
         indexMask = (UInt64(1) << UInt64(indexBits)) &- 1
         tagMask = (UInt64(1) << UInt64(capabilities.tagBits)) &- 1
-        let empty = Slot(sequence: Self.idle, entry: Entry(tag: 0, count: 0, isCyclic: false, isPiece: false))
+        let empty = Slot(sequence: Self.idle, entry: Item(tag: 0, count: 0, isCyclic: false, isPiece: false))
         slots = [Slot](repeating: empty, count: 1 << indexBits)
     }
 
@@ -86,7 +86,7 @@ struct InFlightTable {
     }
 
     /// The engine has taken the descriptor that it was offered under the last ``nextTag()``.
-    mutating func enter(_ entry: Entry) {
+    mutating func enter(_ entry: Item) {
         slots[Int(nextSequence & indexMask)] = Slot(sequence: nextSequence, entry: entry)
         nextSequence &+= 1
         count += 1
@@ -97,7 +97,7 @@ struct InFlightTable {
     mutating func issue() { issuedEnd = nextSequence }
 
     /// The engine's tag of the entry that the client knows as `tag`, and the entry; nil where none is in flight whole.
-    func whole(_ tag: UInt32) -> (tag: UInt32, entry: Entry)? {
+    func whole(_ tag: UInt32) -> (tag: UInt32, entry: Item)? {
         for slot in slots where slot.sequence != Self.idle && !slot.entry.isPiece && slot.entry.tag == tag {
             return (given(slot.sequence), slot.entry)
         }

@@ -119,7 +119,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         }
         if state == .quiesced { forget() }
         if waiting.isEmpty, !isPaused, scheduler.mode.isBurst || !descriptor.kind.canBeCut {
-            let entry = InFlightTable.Entry(
+            let entry = InFlightTable.Item(
                 tag: tag, count: descriptor.count, isCyclic: descriptor.kind == .cyclic, isPiece: false)
             // SAFETY: the caller vouches for the descriptor, which is passed on as it is.
             return unsafe start(descriptor, entry)
@@ -131,7 +131,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
 
     /// Gives the engine below one descriptor. Unsafe: as ``enqueue(_:tag:)``.
     @unsafe
-    private mutating func start(_ descriptor: Descriptor, _ entry: InFlightTable.Entry) -> EnqueueResult {
+    private mutating func start(_ descriptor: Descriptor, _ entry: InFlightTable.Item) -> EnqueueResult {
         guard let tag = inFlight.nextTag() else { return .full }
         // SAFETY: the caller vouches for the descriptor's addresses, until the entry is over or the engine has quiesced.
         let result = unsafe base.enqueue(descriptor, tag: tag)
@@ -201,7 +201,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         guard let allowed = scheduler.grant(grain: grain, now: cdma_monotonic_nanoseconds()) else { return }
         // SAFETY: no piece is in flight, so that no engine reads the list while it is written.
         let (descriptor, count) = unsafe waiting[0].cut(allowed, list.segments, list.capacity)
-        let entry = InFlightTable.Entry(
+        let entry = InFlightTable.Item(
             tag: waiting[0].tag, count: count, isCyclic: descriptor.kind == .cyclic, isPiece: true)
         // SAFETY: a piece's addresses are its transaction's, for which the caller of `enqueue` vouched; the list is this engine's own.
         let result = unsafe start(descriptor, entry)
@@ -227,7 +227,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     private var workClock: Int64 { worksInPoll ? cdma_thread_nanoseconds() : cdma_monotonic_nanoseconds() }
 
     /// The piece of the first transaction is over. True where the transaction is too: then `completion` says how.
-    private mutating func finishPiece(_ completion: inout Completion, _ entry: InFlightTable.Entry) -> Bool {
+    private mutating func finishPiece(_ completion: inout Completion, _ entry: InFlightTable.Item) -> Bool {
         hasPiece = false
         scheduler.charge(work: workClock)
         waiting[0].advance(by: entry.count - completion.residue, value: completion.value)

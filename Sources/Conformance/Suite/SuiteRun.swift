@@ -6,11 +6,11 @@ import DMAEngineKit
 /// The cargo of most checks: any number of buffers, each mapped in its own direction.
 typealias Freight = CargoList<MappedBuffer>
 
-/// What one run of the suite works with: the engine's maker, the generator of the present check, and the book of what was
+/// What one run of the suite works with: the engine's maker, the generator of the present check, and the record of what was
 /// found.
 ///
 /// Used by one task at a time.
-final class Bench<E: Engine & ~Copyable & SendableMetatype> {
+final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
     let suite: ConformanceSuite
     let provisions: ConformanceProvisions<E>
     let make: @Sendable () throws(DMAError) -> E
