@@ -6,7 +6,6 @@ import DMAConformance
 import DMACore
 import DMAEngineKit
 import DMASelfTest
-import Synchronization
 import Testing
 
 /// The self-test on engines of which it knows nothing but the offer.
@@ -43,7 +42,7 @@ private struct ExclusiveProvider: EngineProvider {
     }
 
     final class Record: Sendable {
-        let log = Mutex(Log())
+        let log = Locked(Log())
     }
 
     private let record = Record()
