@@ -20,6 +20,7 @@ public struct MutantEngine: ~Copyable, Engine {
     private var reported = 0
     private var firstTag: UInt32?
     private var idlePolls = 0
+    private var residuesAsked = 0
     /// To be reported when the channel believes that nothing is in flight.
     private var late: [Completion] = []
     private var writer: LateWriter?
@@ -171,8 +172,8 @@ public struct MutantEngine: ~Copyable, Engine {
         if faults(.confusesResidues), let running { return running }
         let said = own ?? open[tag]?.count
         guard faults(.growsResidue), let said, let count = open[tag]?.count, said < count else { return said }
-        idlePolls += 1
-        return idlePolls % 2 == 0 ? said : count
+        residuesAsked += 1
+        return residuesAsked % 2 == 0 ? count : said
     }
 
     public mutating func wait(until deadline: Deadline) -> Bool {
