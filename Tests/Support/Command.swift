@@ -104,6 +104,7 @@ public struct Command: Sendable {
         let all = ProcessInfo.processInfo.environment.merging(["PATH": path]) { $1 }.merging(environment) { $1 }
         let place = folder.map { ["--chdir=\($0)"] } ?? []
         do {
+            if let folder { _ = try FileManager.default.contentsOfDirectory(atPath: folder) }
             let text = own.appending(path: "in")
             if let input { try Data(input.utf8).write(to: text) }
             let process = try ChildProcess(
