@@ -23,7 +23,7 @@
             let file: String
             let line: UInt
         }
-        private let entries = Mutex<[Entry]>([])
+        private let entries = Locked<[Entry]>([])
 
         var all: [Entry] { entries.withLock { $0 } }
         func add(_ entry: Entry) { entries.withLock { $0.append(entry) } }

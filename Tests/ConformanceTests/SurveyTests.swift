@@ -5,7 +5,6 @@ import DMACore
 import DMAEngineKit
 import Foundation
 import ScriptedEngines
-import Synchronization
 import Testing
 
 /// What a survey measures, on engines whose speed or order is known.
@@ -78,7 +77,7 @@ private struct SlowEngine: ~Copyable, Engine {
 /// How many channels had something in flight at once; once that was as many as were wanted, or after two minutes, they go on.
 private final class Gathering: Sendable {
     let wanted: Int
-    private let state = Mutex((all: 0, now: 0, most: 0))
+    private let state = Locked((all: 0, now: 0, most: 0))
     private let limit = Deadline.after(milliseconds: 120_000)
 
     init(_ wanted: Int) { self.wanted = wanted }

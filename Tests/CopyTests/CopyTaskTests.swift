@@ -3,14 +3,13 @@
 import DMACopy
 import DMACore
 import DMATestSupport
-import Synchronization
 import Testing
 
 @Suite("Copies as tasks")
 struct CopyTaskTests {
     /// What a copy's watcher was told.
     private final class Log: Sendable {
-        private let entries = Mutex<[CopyProgress]>([])
+        private let entries = Locked<[CopyProgress]>([])
         var all: [CopyProgress] { entries.withLock { $0 } }
         func add(_ progress: CopyProgress) { entries.withLock { $0.append(progress) } }
     }

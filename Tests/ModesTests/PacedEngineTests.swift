@@ -2,7 +2,6 @@
 
 import DMAEngineKit
 import ScriptedEngines
-import Synchronization
 import Testing
 
 @testable import DMACore
@@ -197,7 +196,7 @@ final class PieceLog: Sendable {
         var terminations = 0
         var timesParked = 0
     }
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     var tags: [UInt32] { state.withLock { $0.tags } }
     var pieces: Int { state.withLock { $0.tags.count } }

@@ -2,7 +2,6 @@
 
 import DMACore
 import DMAEngineKit
-import Synchronization
 
 /// What stands where in a ``ChainEngine``'s descriptor. 64 bytes, as IOAT's (drivers/dma/ioat/hw.h); the fields are this
 /// engine's own.
@@ -51,11 +50,11 @@ final class ChainDevice: Sendable {
         var incoming: [[UInt8]] = .init(repeating: [], count: 4)
         var outgoing: [[UInt8]] = .init(repeating: [], count: 4)
     }
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     init(entries: Int, seed: UInt64, domain: Domain) throws(DMAError) {
         self.entries = entries
-        state = Mutex(State(random: DeviceRandom(seed: seed)))
+        state = Locked(State(random: DeviceRandom(seed: seed)))
         memory = try CoherentBuffer(count: entries * ChainField.stride + 64, domain: domain)
         try memory.store(ChainDevice.idle, at: entries * ChainField.stride)
     }

@@ -2,7 +2,6 @@
 
 public import DMACore
 public import DMAEngineKit
-import Synchronization
 
 /// The device of a ``CyclicEngine``: a clock that a test moves by hand, and the stream on its other side.
 ///
@@ -26,7 +25,7 @@ public final class CyclicDevice: Sendable {
         /// Bytes moved since the start.
         var moved: UInt64 { laps * (ring?.count ?? 0) + (hasCountedLap ? 0 : position) }
     }
-    let state = Mutex(State())
+    let state = Locked(State())
     let line = InterruptLine()
 
     /// What capture brings at a place of the stream: no two neighbouring periods alike.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CDMA
+import DMAEngineKit
 import DMAThreads
-import Synchronization
 
 /// A thread that drives a scripted device while somebody waits for its interrupt; without one a device moves with its polls
 /// alone, and is as reproducible as its seed.
@@ -35,7 +35,7 @@ final class DeviceClock: Sendable {
     }
 
     private let gear: Gear
-    private let thread = Mutex<NativeThread?>(nil)
+    private let thread = Locked<NativeThread?>(nil)
 
     /// - Parameter tick: does a little; true while there is more that somebody may wait for.
     init(tick: @escaping @Sendable () -> Bool) { gear = Gear(tick) }

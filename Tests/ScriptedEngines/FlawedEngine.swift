@@ -208,6 +208,8 @@ public struct FlawedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         case .writesAfterStop:
             stopped = open.values.filter { $0.kind == .copy || $0.kind == .fill }
             pollsSinceStop = 0
+        // The memory of what is over is kept for as long as the channel is, at the most.
+        case .runsTwice: stopped = []
         case .completesTerminated:
             let answer = base.quiesce(by: deadline)
             doubled = open.keys.min().map { Completion(tag: $0) }

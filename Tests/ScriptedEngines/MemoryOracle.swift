@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
+import DMAEngineKit
 
 /// Which memory engines may touch just now, as the test knows it, and what they would have touched beside it.
 ///
@@ -20,7 +20,7 @@ public final class MemoryOracle: Sendable {
         var moved: UInt64 = 0
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// Nothing may be touched.
     public init() {}

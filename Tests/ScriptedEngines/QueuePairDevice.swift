@@ -3,7 +3,6 @@
 import CDMA
 import DMACore
 import DMAEngineKit
-import Synchronization
 
 /// The device behind a ``QueuePairEngine``: takes commands from a ring, works on several at once, finishes them in whatever
 /// order its
@@ -19,7 +18,7 @@ final class QueuePairDevice: Sendable {
     let entries: Int
     let line = InterruptLine()
     // Rings shared with the host. A command is the device's from the doorbell on, a completion the host's once its phase has
-    // turned; the two words order that.
+    // turned; the two words order that. A host without care looks into a completion before: its words are accessed by atomics alone.
     nonisolated(unsafe) let commands: UnsafeMutableRawPointer
     nonisolated(unsafe) let completions: UnsafeMutableRawPointer
     nonisolated(unsafe) let doorbell: UnsafeMutableRawPointer
@@ -45,11 +44,11 @@ final class QueuePairDevice: Sendable {
         /// Statuses with which the next commands fail.
         var failures: [TransactionStatus] = []
     }
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     init(entries: Int, seed: UInt64) {
         self.entries = entries
-        state = Mutex(State(random: DeviceRandom(seed: seed)))
+        state = Locked(State(random: DeviceRandom(seed: seed)))
         unsafe commands = .allocate(byteCount: entries * Self.commandStride, alignment: 64)
         unsafe completions = .allocate(byteCount: entries * Self.completionStride, alignment: 64)
         unsafe completions.initializeMemory(as: UInt8.self, repeating: 0, count: entries * Self.completionStride)
@@ -131,10 +130,10 @@ final class QueuePairDevice: Sendable {
         // SAFETY: an entry of the ring, which the host has taken before it is written again: fewer commands are open than there are entries.
         let entry = unsafe completions + Int(posting.entry % UInt32(entries)) * Self.completionStride
         switch posting.written {
-        case 0: unsafe entry.storeBytes(of: posting.job.tag, as: UInt32.self)
-        case 1: unsafe entry.storeBytes(of: posting.status.rawValue, toByteOffset: 4, as: UInt8.self)
-        case 2: unsafe entry.storeBytes(of: posting.residue, toByteOffset: 8, as: UInt64.self)
-        case 3: unsafe entry.storeBytes(of: posting.job.value, toByteOffset: 16, as: UInt64.self)
+        case 0: unsafe cdma_store_release32(entry, posting.job.tag)
+        case 1: unsafe cdma_store_release32(entry + 4, UInt32(posting.status.rawValue))
+        case 2: unsafe cdma_store_relaxed64(entry + 8, posting.residue)
+        case 3: unsafe cdma_store_relaxed64(entry + 16, posting.job.value)
         default:
             // Phase 1 on the first round: the ring begins with zeros.
             unsafe cdma_store_release32(entry + 28, 1 ^ (posting.entry / UInt32(entries)) & 1)

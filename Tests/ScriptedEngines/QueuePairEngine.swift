@@ -92,15 +92,16 @@ public struct QueuePairEngine: ~Copyable, Engine {
         var isPosted = reading == .fieldsFirst ? true : isReady(taken)
         guard isPosted else { return nil }
         let entry = unsafe device.completions + Int(taken % entries) * QueuePairDevice.completionStride
-        // SAFETY: inside the ring. The phase was read with acquire: the fields are those of this round, whatever the device does between.
+        // SAFETY: inside the ring. Where the phase was read first, the fields are those of this round, whatever the device does between.
+        // Where it is read last, the device may write them meanwhile: each word is one atomic access.
         device.tick()
-        let tag = unsafe entry.load(as: UInt32.self)
+        let tag = unsafe cdma_load_acquire32(entry)
         device.tick()
-        let status = unsafe entry.load(fromByteOffset: 4, as: UInt8.self)
+        let status = unsafe UInt8(truncatingIfNeeded: cdma_load_acquire32(entry + 4))
         device.tick()
-        let residue = unsafe entry.load(fromByteOffset: 8, as: UInt64.self)
+        let residue = unsafe cdma_load_relaxed64(entry + 8)
         device.tick()
-        let value = unsafe entry.load(fromByteOffset: 16, as: UInt64.self)
+        let value = unsafe cdma_load_relaxed64(entry + 16)
         device.tick()
         if reading == .fieldsFirst { isPosted = isReady(taken) }
         guard isPosted else { return nil }
@@ -130,7 +131,7 @@ public struct QueuePairEngine: ~Copyable, Engine {
         var index = taken
         while index &- taken < entries, isReady(index) {
             unsafe posted.insert(
-                (device.completions + Int(index % entries) * QueuePairDevice.completionStride).load(as: UInt32.self))
+                cdma_load_acquire32(device.completions + Int(index % entries) * QueuePairDevice.completionStride))
             index &+= 1
         }
         open = open.filter { posted.contains($0.key) }

@@ -21,8 +21,8 @@ struct IOUringConformanceTests {
         let complete = configuration
         let domain = Domain(name: name, translation: .announced(registrar))
         let suite = ConformanceSuite(
-            seed: RealEngineTests.seed, iterations: 8, maximumBytes: 32_768, domain: domain, duration: 600_000_000_000,
-            patience: 60_000_000_000)
+            seed: RealEngineTests.seed, iterations: 8, maximumBytes: 32_768, domain: domain, duration: 3_600_000_000_000,
+            patience: 600_000_000_000)
         let report = await suite.run(
             name, makeEngine: { () throws(DMAError) in try IOUringProvisions.engine(complete, storage, cache) },
             provisions: IOUringProvisions.provisions(storage))

@@ -21,8 +21,8 @@ struct RealEngineTests {
     static func suite(_ iterations: Int, _ maximumBytes: Int, _ name: String) -> ConformanceSuite {
         ConformanceSuite(
             seed: seed, iterations: iterations, maximumBytes: maximumBytes, domain: Domain(name: name),
-            duration: 600_000_000_000,
-            patience: 60_000_000_000)
+            duration: 3_600_000_000_000,
+            patience: 600_000_000_000)
     }
 
     func expectConformance(_ report: ConformanceReport) {

@@ -17,13 +17,13 @@ public struct Command: Sendable {
 
     /// A program that was started and not waited for. It ends with this value, and so does whatever it has started.
     public final class Running {
-        private let process: Process
+        private let process: ChildProcess
         private let folder: URL
         private let began = Date()
-        public var identifier: Int32 { process.processIdentifier }
+        public var identifier: Int32 { process.identifier }
         public var isRunning: Bool { process.isRunning }
 
-        fileprivate init(_ process: Process, _ folder: URL) {
+        fileprivate init(_ process: ChildProcess, _ folder: URL) {
             self.process = process
             self.folder = folder
         }
@@ -54,25 +54,37 @@ public struct Command: Sendable {
             return false
         }
 
-        public func signal(_ number: Int32) { kill(process.processIdentifier, number) }
+        /// Waits until the program has a file open whose path is as wanted.
+        public func opens(limit: Double = 60, _ wanted: (String) -> Bool) -> Bool {
+            let (end, folder) = (Date() + limit, "/proc/\(identifier)/fd")
+            while Date() < end {
+                for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
+                    let path = try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\(name)")
+                    if let path, wanted(path) { return true }
+                }
+                usleep(2000)
+            }
+            return false
+        }
+
+        public func signal(_ number: Int32) { kill(process.identifier, number) }
 
         /// Waits for the end; a program that takes longer than `limit` seconds is killed, and answers 137.
         public func wait(limit: Double = 600) -> Answer {
             let end = Date() + limit
             while process.isRunning, Date() < end { usleep(2000) }
             self.end()
-            let status = process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
+            let (status, signal) = process.wait()
             func text(_ name: String) -> [UInt8] { (try? FileBytes.read(folder.appending(path: name).path)) ?? [] }
             return Answer(
-                status: status, isKilled: process.terminationReason == .uncaughtSignal,
+                status: status ?? 128 + (signal ?? 0), isKilled: signal != nil,
                 bytes: text("out"), errors: String(decoding: text("err"), as: UTF8.self),
                 seconds: -began.timeIntervalSinceNow)
         }
 
         private func end() {
-            // Foundation makes each program the leader of a group of its own.
-            if process.isRunning { kill(-process.processIdentifier, SIGKILL) }
-            process.waitUntilExit()
+            if process.isRunning { kill(-process.identifier, SIGKILL) }
+            _ = process.wait()
         }
     }
 
@@ -87,28 +99,22 @@ public struct Command: Sendable {
     ) throws -> Running {
         let own = FileManager.default.temporaryDirectory.appending(path: "dma-command-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: own, withIntermediateDirectories: false)
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = words
         // mkfs and losetup are root's.
         let path = (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin") + ":/usr/sbin:/sbin"
-        process.environment = ProcessInfo.processInfo.environment.merging(["PATH": path]) { $1 }.merging(environment) { $1 }
-        if let folder { process.currentDirectoryURL = URL(filePath: folder) }
+        let all = ProcessInfo.processInfo.environment.merging(["PATH": path]) { $1 }.merging(environment) { $1 }
+        let place = folder.map { ["--chdir=\($0)"] } ?? []
         do {
-            func file(_ name: String, _ text: String = "") throws -> URL {
-                let file = own.appending(path: name)
-                try Data(text.utf8).write(to: file)
-                return file
-            }
-            process.standardOutput = try FileHandle(forWritingTo: file("out"))
-            process.standardError = try FileHandle(forWritingTo: file("err"))
-            process.standardInput = try input.map { try FileHandle(forReadingFrom: file("in", $0)) } ?? FileHandle.nullDevice
-            try process.run()
+            if let folder { _ = try FileManager.default.contentsOfDirectory(atPath: folder) }
+            let text = own.appending(path: "in")
+            if let input { try Data(input.utf8).write(to: text) }
+            let process = try ChildProcess(
+                ["/usr/bin/env"] + place + words, environment: all, input: input == nil ? "/dev/null" : text.path,
+                output: own.appending(path: "out").path, errors: own.appending(path: "err").path)
+            return Running(process, own)
         } catch {
             try? FileManager.default.removeItem(at: own)
             throw error
         }
-        return Running(process, own)
     }
 
     @discardableResult

@@ -10,7 +10,7 @@ public final class LoopDisk: Sendable {
     /// Where its file system is mounted, or "".
     public let directory: String
     private let image: String
-    private let isUp = Mutex(true)
+    private let isUp = Atomic(true)
 
     /// - Parameters:
     ///   - count: bytes.
@@ -45,7 +45,7 @@ public final class LoopDisk: Sendable {
     /// Takes the disk down, as soon as nobody has a file of it open any more. To be deferred right after the disk was made:
     /// that is what keeps it up until then.
     public func end() {
-        guard isUp.withLock({ exchange(&$0, with: false) }) else { return }
+        guard isUp.exchange(false, ordering: .acquiringAndReleasing) else { return }
         if !directory.isEmpty {
             _ = try? Command.run(["umount", "--lazy", directory])
             _ = unsafe rmdir(directory)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DMAEngineKit
 import DMAThreads
 import Glibc
 import Synchronization
@@ -7,7 +8,7 @@ import Testing
 
 @Suite struct NativeThreadTests {
     private final class Seen: Sendable {
-        let signals = Mutex<[Int32]>([])
+        let signals = Locked<[Int32]>([])
         let isOver = Atomic(false)
     }
 

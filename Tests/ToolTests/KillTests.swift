@@ -67,8 +67,9 @@ struct KillTests {
         let blind = ["unshare", "-rm", "sh", "-c", "mount -t tmpfs none /proc/$$/fd && exec \"$@\"", "sh"]
         let running = try Command.start((isBlind ? blind : []) + words)
         #expect(running.listens(to: 2))
-        // What it writes has no name to be waited for; it is at work once it has read something.
-        usleep(500_000)
+        // What it writes may have no name to be waited for: it is at work once it has a file there open beside its source.
+        #expect(running.opens { $0.contains(scratch.path) && !$0.hasSuffix("/a") })
+        usleep(100_000)
         #expect(running.isRunning)
         running.signal(9)
         #expect(running.wait(limit: 60).status == 137)

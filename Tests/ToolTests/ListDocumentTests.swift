@@ -7,7 +7,6 @@ import DMACore
 import DMAEngineKit
 import DMASelfTest
 import Foundation
-import Synchronization
 import Testing
 
 @testable import dmactl
@@ -154,9 +153,9 @@ private struct RecordingEngine: ~Copyable, Engine {
         let sources: Int
     }
     final class Log: Sendable {
-        let entries = Mutex<[Entry]>([])
+        let entries = Locked<[Entry]>([])
         /// Engines at work, and most of them at once.
-        let working = Mutex<(now: Int, most: Int)>((0, 0))
+        let working = Locked<(now: Int, most: Int)>((0, 0))
         var atOnce: Int { working.withLock(\.most) }
     }
 

@@ -2,7 +2,6 @@
 
 import DMACore
 import DMAEngineKit
-import Synchronization
 
 /// A translation that keeps account: each mapping ends once, as it was made, and none overlaps another. Refuses when it is told to.
 final class CheckedBackend: MappingBackend {
@@ -13,7 +12,7 @@ final class CheckedBackend: MappingBackend {
     }
 
     static let aperture: ClosedRange<UInt64> = 0x10_0000...0xfff_ffff
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     var faults: [String] { state.withLock { $0.faults } }
     var count: Int { state.withLock { $0.ranges.count } }

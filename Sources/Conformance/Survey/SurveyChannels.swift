@@ -16,7 +16,7 @@ private final class Meeting: Sendable {
 
     private let parties: UInt64
     private let arrivals = Atomic<UInt64>(0)
-    private let moment = Mutex(Moment())
+    private let moment = Locked(Moment())
     private let go = InterruptLine()
     private let over = Atomic<Bool>(false)
 

@@ -7,7 +7,8 @@ import DMAEngineKit
 struct ScriptedEngine: ~Copyable, Engine {
     /// What happened to it, for after its end.
     final class Log: @unchecked Sendable {
-        var events: [String] = []
+        private(set) var events: [String] = []
+        func note(_ event: String) { events.append(event) }
     }
     struct Settings: Equatable, Sendable { var rate: UInt32 }
 
@@ -31,7 +32,7 @@ struct ScriptedEngine: ~Copyable, Engine {
         self.log = log
     }
 
-    deinit { log.events.append("end") }
+    deinit { log.note("end") }
 
     @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         guard result == .accepted else { return result }
@@ -49,15 +50,15 @@ struct ScriptedEngine: ~Copyable, Engine {
         completion.tag = queued.removeFirst()
         return completion
     }
-    mutating func terminate() { log.events.append("terminate") }
+    mutating func terminate() { log.note("terminate") }
     mutating func quiesce(by deadline: Deadline) -> Bool {
-        log.events.append("quiesce")
+        log.note("quiesce")
         if stops { (queued, issued) = ([], 0) }
         return stops
     }
-    mutating func willBeParked() { log.events.append("parked") }
+    mutating func willBeParked() { log.note("parked") }
     mutating func apply(_ settings: Settings) throws(DMAError) {
         guard settings.rate <= 192_000 else { throw DMAError(.badConfiguration, asked: UInt64(settings.rate), limit: 192_000) }
-        log.events.append("rate \(settings.rate)")
+        log.note("rate \(settings.rate)")
     }
 }

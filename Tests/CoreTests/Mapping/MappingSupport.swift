@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMAEngineKit
-import Synchronization
 import Testing
 
 @testable import DMACore
@@ -31,7 +30,7 @@ final class RecordingBackend: MappingBackend {
         var failMapIn = 0
         var failUnmap = false
     }
-    let state = Mutex(State())
+    let state = Locked(State())
     let page: UInt64
 
     init(page: UInt64 = 4096) { self.page = page }

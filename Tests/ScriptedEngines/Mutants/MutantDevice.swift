@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CDMA
 import DMACore
 import DMAEngineKit
 import DMAThreads
-import Synchronization
 
 /// The device behind a ``MutantEngine``: a thread that works off transactions in order, some bytes at a time, and reports them.
 final class MutantDevice: Sendable {
@@ -32,10 +30,10 @@ final class MutantDevice: Sendable {
         var outgoing = [[UInt8]](repeating: [], count: 4)
     }
 
-    let state = Mutex(State())
+    let state = Locked(State())
     let line = InterruptLine()
     private let work = InterruptLine()
-    private let thread = Mutex<NativeThread?>(nil)
+    private let thread = Locked<NativeThread?>(nil)
     let faults: @Sendable (Fault) -> Bool
 
     init(_ faults: @escaping @Sendable (Fault) -> Bool) { self.faults = faults }
@@ -177,34 +175,5 @@ final class MutantDevice: Sendable {
         // SAFETY: callers name a byte of a destination that the channel has checked and still owns.
         guard let byte = unsafe UnsafeMutablePointer<UInt8>(bitPattern: UInt(address)) else { return }
         unsafe byte.pointee ^= 0x01
-    }
-}
-
-/// Writes where terminated transfers would have written, from a thread, for a while: memory that outlives the engine.
-final class LateWriter: Sendable {
-    private let isOver = Atomic(false)
-    private let thread = Mutex<NativeThread?>(nil)
-
-    init(_ descriptors: [Descriptor], forMilliseconds time: Int64) {
-        let limit = Deadline.after(milliseconds: time)
-        let thread = try? NativeThread { [self] in
-            let pause = InterruptLine()
-            while !isOver.load(ordering: .acquiring), Deadline.now < limit {
-                for descriptor in descriptors {
-                    // SAFETY: the suite keeps this memory until every engine has ended, and for longer than the time above.
-                    guard let byte = unsafe UnsafeMutablePointer<UInt8>(bitPattern: UInt(descriptor.destination)) else {
-                        continue
-                    }
-                    unsafe byte.pointee &+= 1
-                }
-                _ = pause.wait(after: 0, until: .after(nanoseconds: 300_000))
-            }
-        }
-        self.thread.withLock { $0 = thread }
-    }
-
-    func stop() {
-        isOver.store(true, ordering: .releasing)
-        thread.withLock { $0.take() }?.join()
     }
 }

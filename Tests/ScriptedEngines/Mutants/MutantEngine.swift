@@ -2,7 +2,6 @@
 
 public import DMACore
 public import DMAEngineKit
-import Synchronization
 
 /// A correct engine that does everything a suite can ask about, on a thread of its own and in order; and, with a ``Fault``, one that does a
 /// single thing wrong. What a suite finds out about the second and not about the first is what it can find out.
@@ -21,18 +20,23 @@ public struct MutantEngine: ~Copyable, Engine {
     private var reported = 0
     private var firstTag: UInt32?
     private var idlePolls = 0
+    private var residuesAsked = 0
     /// To be reported when the channel believes that nothing is in flight.
     private var late: [Completion] = []
     private var writer: LateWriter?
+    private let lateWriters: LateWriters
     /// What was under way when the engine was stopped, until it is used or polled for long.
     private var stopped: [Descriptor] = []
     private var pollsSinceStop = 0
 
     /// - Parameters:
     ///   - isFirst: whether it is the first engine that its maker makes.
+    ///   - lateWriters: where the engine leaves the thread that goes on writing when it has ended. The maker stops them before the memory of
+    ///     terminated transactions is given back.
     ///   - faults: whether the engine has a fault, at the moment.
-    public init(isFirst: Bool = false, faults: @escaping @Sendable (Fault) -> Bool = { _ in false }) {
+    public init(isFirst: Bool = false, lateWriters: LateWriters, faults: @escaping @Sendable (Fault) -> Bool) {
         self.isFirst = isFirst
+        self.lateWriters = lateWriters
         self.faults = faults
         device = MutantDevice(faults)
     }
@@ -40,8 +44,7 @@ public struct MutantEngine: ~Copyable, Engine {
     deinit {
         device.end()
         writer?.stop()
-        // It is not waited for: it ends by itself.
-        if !stopped.isEmpty { _ = LateWriter(stopped, forMilliseconds: 12) }
+        if !stopped.isEmpty { lateWriters.add(LateWriter(stopped, forMilliseconds: 10_000)) }
     }
 
     public static var depth: Int { 16 }
@@ -169,8 +172,8 @@ public struct MutantEngine: ~Copyable, Engine {
         if faults(.confusesResidues), let running { return running }
         let said = own ?? open[tag]?.count
         guard faults(.growsResidue), let said, let count = open[tag]?.count, said < count else { return said }
-        idlePolls += 1
-        return idlePolls % 2 == 0 ? said : count
+        residuesAsked += 1
+        return residuesAsked % 2 == 0 ? count : said
     }
 
     public mutating func wait(until deadline: Deadline) -> Bool {

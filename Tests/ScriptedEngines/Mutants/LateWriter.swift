@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CDMA
+import DMAEngineKit
+import DMAThreads
+import Synchronization
+
+/// Writes where terminated transfers would have written, from a thread, for a while.
+///
+/// It writes as a device does: by the kernel, from a file, and by no instruction of this process. That it writes to memory that is the
+/// client's again is the fault that a suite is to find in the memory's contents.
+final class LateWriter: Sendable {
+    private let isOver = Atomic(false)
+    private let thread = Locked<NativeThread?>(nil)
+
+    /// - Parameters:
+    ///   - descriptors: of what was terminated. Their destinations stay valid until ``stop()`` has returned.
+    ///   - time: milliseconds after which the thread ends by itself.
+    init(_ descriptors: [Descriptor], forMilliseconds time: Int64) {
+        let limit = Deadline.after(milliseconds: time)
+        let addresses = descriptors.map(\.destination).filter { $0 != 0 }
+        let thread = try? NativeThread { [self] in
+            let file = unsafe cdma_shared_memory("late", 1, 0)
+            defer { if file >= 0 { _ = cdma_close(file) } }
+            let pause = InterruptLine()
+            while !isOver.load(ordering: .acquiring), Deadline.now < limit {
+                for address in addresses { Self.increment(address, by: file) }
+                _ = pause.wait(after: 0, until: .after(nanoseconds: 300_000))
+            }
+        }
+        self.thread.withLock { $0 = thread }
+    }
+
+    /// Ends the thread and waits for it.
+    func stop() {
+        isOver.store(true, ordering: .releasing)
+        thread.withLock { $0.take() }?.join()
+    }
+
+    /// Makes the byte at `address` another, whichever it is.
+    private static func increment(_ address: UInt64, by file: Int32) {
+        var memory = cdma_segment(address: address, count: 1)
+        var byte: UInt8 = 0
+        // SAFETY: the segment is a byte that the writer's maker vouches for, and the second one is `byte` alone, for the time of the call.
+        unsafe withUnsafeMutablePointer(to: &byte) { pointer in
+            var own = cdma_segment(address: UInt64(UInt(bitPattern: pointer)), count: 1)
+            _ = unsafe cdma_file_write(file, &memory, 1, 0, 0)
+            _ = unsafe cdma_file_read(file, &own, 1, 0, 0)
+            unsafe pointer.pointee &+= 1
+            _ = unsafe cdma_file_write(file, &own, 1, 0, 0)
+            _ = unsafe cdma_file_read(file, &memory, 1, 0, 0)
+        }
+    }
+}
+
+/// The writers of engines that have ended: whoever owns the memory ends them before it gives that back.
+public final class LateWriters: Sendable {
+    private let writers = Locked<[LateWriter]>([])
+
+    /// None so far.
+    public init() {}
+
+    func add(_ writer: LateWriter) { writers.withLock { $0.append(writer) } }
+
+    /// Ends their threads and waits for them.
+    public func stop() {
+        let all = writers.withLock { writers in
+            defer { writers = [] }
+            return writers
+        }
+        for writer in all { writer.stop() }
+    }
+}
