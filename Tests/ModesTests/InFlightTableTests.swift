@@ -14,13 +14,13 @@ struct InFlightTableTests {
         return try InFlightTable(capabilities)
     }
 
-    private func entry(_ tag: UInt32, count: UInt64 = 100, isCyclic: Bool = false, isPiece: Bool = true) -> InFlightTable.Entry
+    private func entry(_ tag: UInt32, count: UInt64 = 100, isCyclic: Bool = false, isPiece: Bool = true) -> InFlightTable.Item
     {
-        InFlightTable.Entry(tag: tag, count: count, isCyclic: isCyclic, isPiece: isPiece)
+        InFlightTable.Item(tag: tag, count: count, isCyclic: isCyclic, isPiece: isPiece)
     }
 
     /// Enters one and issues it; its tag below.
-    private func start(_ table: inout InFlightTable, _ entry: InFlightTable.Entry) throws -> UInt32 {
+    private func start(_ table: inout InFlightTable, _ entry: InFlightTable.Item) throws -> UInt32 {
         let next = table.nextTag()
         let tag = try #require(next)
         table.enter(entry)

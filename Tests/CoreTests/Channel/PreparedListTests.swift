@@ -48,7 +48,7 @@ struct PreparedListTests {
         _ operation: Operation, _ cargo: consuming C, _ domain: Domain, alignment: UInt64, maximumCount: UInt64
     ) throws -> Answer {
         // Addresses from the first region on: each answer has memory of its own.
-        let base = cargo.ranges[0].start.rawValue
+        let base = cargo.ranges.first?.start.rawValue ?? 0
         func relative(_ segment: Segment) -> Segment {
             segment.address == 0 ? segment : Segment(address: segment.address &- base, count: segment.count)
         }
