@@ -37,13 +37,25 @@ public struct Operation: Sendable {
     @usableFromInline package var destinationOffset: UInt64
     /// Bytes; `UInt64.max` stands for as many as there are.
     public var count: UInt64
-    /// What the operation carries besides.
-    @usableFromInline package let payload: OperationPayload
+    /// The payload as a descriptor has it. Read it by ``payload``: what the words mean depends on the kind.
+    @usableFromInline let value: UInt64
+    @usableFromInline let detail: SIMD4<UInt64>
 
     @inlinable @inline(__always)
     init(
         _ kind: OperationKind, source: Places, destination: Places, sourceOffset: UInt64 = 0,
         destinationOffset: UInt64 = 0, count: UInt64 = .max, payload: OperationPayload = .none, flags: DescriptorFlags
+    ) {
+        self.init(
+            kind, source: source, destination: destination, sourceOffset: sourceOffset, destinationOffset: destinationOffset,
+            count: count, value: payload.value, detail: payload.detail, flags: flags)
+    }
+
+    /// An operation whose words were passed on one by one.
+    @inlinable @inline(__always)
+    init(
+        _ kind: OperationKind, source: Places, destination: Places, sourceOffset: UInt64, destinationOffset: UInt64,
+        count: UInt64, value: UInt64, detail: SIMD4<UInt64>, flags: DescriptorFlags
     ) {
         self.kind = kind
         self.flags = flags
@@ -54,15 +66,13 @@ public struct Operation: Sendable {
         self.sourceOffset = sourceOffset
         self.destinationOffset = destinationOffset
         self.count = count
-        self.payload = payload
+        self.value = value
+        self.detail = detail
     }
 
-    /// The payload as a descriptor has it.
-    @inlinable @inline(__always)
-    var value: UInt64 { payload.value }
-    /// The payload as a descriptor has it.
-    @inlinable @inline(__always)
-    var detail: SIMD4<UInt64> { payload.detail }
+    /// What the operation carries beside its places and its count.
+    @inlinable
+    package var payload: OperationPayload { OperationPayload(kind, value: value, detail: detail) }
 
     @inlinable @inline(__always)
     static func one(_ index: UInt16) -> Places { Places(first: index, count: 1) }

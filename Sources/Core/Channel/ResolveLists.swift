@@ -59,8 +59,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         let operation = Operation(
             kind, source: Operation.Places(first: source, count: sourceCount),
             destination: Operation.Places(first: destination, count: destinationCount),
-            sourceOffset: sourceOffset, destinationOffset: destinationOffset, count: count,
-            payload: OperationPayload(kind, value: value, detail: detail), flags: flags)
+            sourceOffset: sourceOffset, destinationOffset: destinationOffset, count: count, value: value, detail: detail,
+            flags: flags)
         let (slot, sequence) = nextPlace
         guard isReady(for: operation, slot: slot),
             let descriptor = resolveList(operation, cargo, slot: slot)

@@ -21,7 +21,7 @@ public struct Block: ~Copyable, Cargo {
     @inlinable
     deinit {
         // SAFETY: the header lives as long as any block, and this block ends once.
-        unsafe PoolHeader.takeBack(header, place)
+        unsafe place.goBack(to: header)
     }
 
     /// Ends the block without returning it: its pool has its place.

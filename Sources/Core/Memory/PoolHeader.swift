@@ -35,7 +35,7 @@ struct PoolHeader: ~Copyable {
     }
 
     @unsafe @inline(__always)
-    private static func link(
+    fileprivate static func link(
         _ header: UnsafeMutablePointer<PoolHeader>, _ place: BlockPlace
     ) -> UnsafeMutablePointer<UInt64> {
         // SAFETY: callers pass places of blocks of this pool, each of which has two words behind the header.
@@ -110,19 +110,6 @@ extension PoolHeader {
         return unsafe header
     }
 
-    /// A block ends on any thread. The last one after the pool's end takes the memory with it.
-    @unsafe @usableFromInline @inline(never)
-    static func takeBack(_ header: UnsafeMutablePointer<PoolHeader>, _ place: BlockPlace) {
-        // SAFETY: the header lives until this block has returned. The link is the block's own until the exchange publishes it.
-        let shared = unsafe shared(header)
-        while true {
-            let head = unsafe cdma_load_acquire64(shared)
-            if head == ended { return unsafe countDown(header) }
-            unsafe link(header, place).pointee = head
-            if unsafe cdma_compare_exchange64(shared, head, place.word) { return }
-        }
-    }
-
     /// Moves the blocks that have ended by themselves to the stack. Returns twice the number of those that are free. The owner's.
     @unsafe @usableFromInline
     static func collect(_ header: UnsafeMutablePointer<PoolHeader>) -> Int {
@@ -163,7 +150,7 @@ extension PoolHeader {
     }
 
     @unsafe @inline(never)
-    private static func countDown(_ header: UnsafeMutablePointer<PoolHeader>) {
+    fileprivate static func countDown(_ header: UnsafeMutablePointer<PoolHeader>) {
         // SAFETY: as for `end`.
         if unsafe cdma_fetch_add64(shared(header) + 8, .max) == 1 { unsafe free(header) }
     }
@@ -174,5 +161,20 @@ extension PoolHeader {
         // SAFETY: as allocated by `make`.
         unsafe header.deinitialize(count: 1)
         unsafe shared(header).deallocate()
+    }
+}
+
+extension BlockPlace {
+    /// A block ends on any thread. The last one after the pool's end takes the memory with it.
+    @unsafe @usableFromInline @inline(never)
+    func goBack(to header: UnsafeMutablePointer<PoolHeader>) {
+        // SAFETY: the header lives until this block has returned. The link is the block's own until the exchange publishes it.
+        let shared = unsafe PoolHeader.shared(header)
+        while true {
+            let head = unsafe cdma_load_acquire64(shared)
+            if head == PoolHeader.ended { return unsafe PoolHeader.countDown(header) }
+            unsafe PoolHeader.link(header, self).pointee = head
+            if unsafe cdma_compare_exchange64(shared, head, word) { return }
+        }
     }
 }
