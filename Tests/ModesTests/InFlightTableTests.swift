@@ -14,8 +14,7 @@ struct InFlightTableTests {
         return try InFlightTable(capabilities)
     }
 
-    private func entry(_ tag: UInt32, count: UInt64 = 100, isCyclic: Bool = false, isPiece: Bool = true) -> InFlightTable.Item
-    {
+    private func entry(_ tag: UInt32, count: UInt64 = 100, isCyclic: Bool = false, isPiece: Bool = true) -> InFlightTable.Item {
         InFlightTable.Item(tag: tag, count: count, isCyclic: isCyclic, isPiece: isPiece)
     }
 
