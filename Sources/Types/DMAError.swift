@@ -40,7 +40,7 @@ extension DMAError {
     /// What the device or the kernel can do.
     public var ability: String { fill(code.facts.ability) }
     /// What to change.
-    public var cure: String { fill(code.facts.cure) }
+    public var cure: String { (code == .kernelRefused ? DMAError.cure(errno) : nil) ?? fill(code.facts.cure) }
 
     /// What `errno` means, in the C library's words; nil where there is none.
     public var kernelText: String? { errno == 0 ? nil : DMAError.sentence(errno) }
@@ -52,6 +52,20 @@ extension DMAError {
             guard let base = text.baseAddress else { return "" }
             unsafe cdma_error_text(errno, base, text.count)
             return unsafe String(cString: base)
+        }
+    }
+
+    /// What to change where the kernel refused with this error number; nil for one that has no cure of its own.
+    private static func cure(_ errno: Int32) -> String? {
+        switch errno {
+        case EBADF: "pass a descriptor that is open, with the access that the transfers need"
+        case EMFILE, ENFILE: "raise the limit of open files (ulimit -n, LimitNOFILE= in the unit file), or close some"
+        case ENOMEM: "raise the limit of locked memory (ulimit -l, LimitMEMLOCK= in the unit file), or ask for less"
+        case EACCES, EPERM:
+            "get access: the file's mode, sysctl kernel.io_uring_disabled=0, or a seccomp profile that permits the call"
+        case ENOSYS: "use a kernel that has the call, or a seccomp profile that permits it"
+        case ENOENT, ENODEV, ENXIO: "name what exists"
+        default: nil
         }
     }
 

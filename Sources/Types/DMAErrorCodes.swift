@@ -92,7 +92,7 @@ extension DMAError.Code {
         case .outOfRange:
             facts(35, "bytes up to @", "% bytes", "stay inside the buffer")
         case .backendFailed:
-            facts(31, "a mapping at ^", "the kernel's IOMMU interface refused", "see errno; `dmactl doctor` names the cause")
+            facts(31, "a mapping at ^", "the kernel's IOMMU interface refused", "see errno, and the kernel's log (dmesg)")
         case .quarantined:
             facts(
                 18, "memory at ^ that a device may still write", "none of it, until the device is proved stopped",
@@ -124,7 +124,7 @@ extension DMAError.Code {
                 3, "a flag the channel does not honour (^)", "the flags ~",
                 "leave the flag out, or request a channel that has it")
         case .noSuchRegion:
-            facts(3, "region @ of the cargo", "% regions", "name a region that the cargo has")
+            facts(3, "region @ of the cargo", "it has % regions, counted from 0", "name a region that the cargo has")
         case .foreignDomain:
             facts(3, "memory mapped for device domain @", "memory mapped for domain %", "map it with this channel's domain")
         case .noPermission:
@@ -214,7 +214,7 @@ extension DMAError.Code {
                 2, "settings of another engine", "those of the engine's own Settings type",
                 "see the documentation of the engine")
         case .unknownCookie:
-            facts(8, "cookie @", "cookies up to % were given out", "ask with a cookie that submit returned")
+            facts(8, "cookie @", "the cookies that this channel gave out", "ask the channel whose submit returned it")
         case .badShare:
             facts(nil, "a share of @ per mille", "1 to 1000", "choose a share above 0 and at most 1")
         }

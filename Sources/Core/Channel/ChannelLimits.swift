@@ -91,6 +91,8 @@ struct ChannelTraits {
 struct SlotArena {
     @usableFromInline let segments: UnsafeMutablePointer<Segment>?
     @usableFromInline let segmentStride: Int
+    /// Bytes from one slot's segments to the next one's.
+    @usableFromInline let listBytes: Int
     @usableFromInline let metadata: UnsafeMutableRawPointer?
     /// Descriptors and operations of transactions that are held back or may be used again.
     @usableFromInline let descriptors: UnsafeMutablePointer<Descriptor>
@@ -109,10 +111,12 @@ struct SlotArena {
         if capabilities.operations.isDisjoint(with: several) {
             unsafe segments = nil
             segmentStride = 0
+            listBytes = 0
         } else {
             // XOR and PQ name their sources and at most two destinations beside the lists' segments.
             let wanted = max(capabilities.maximumSegments, min(capabilities.maximumSources, 1024) + 2, 2)
             segmentStride = min(wanted, SlotArena.segmentCeiling)
+            listBytes = segmentStride * MemoryLayout<Segment>.stride
             unsafe segments = .allocate(capacity: segmentStride * slots)
         }
         if capabilities.metadataCount > 0 {

@@ -59,7 +59,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         let slot = Int(cookie.rawValue & limits.indexMask)
         if unsafe table.sequence(slot) == cookie.rawValue && !records[slot].isReserved { return slot }
         throw DMAError(
-            cookie.rawValue < nextSequence ? .staleCookie : .unknownCookie, asked: cookie.rawValue, limit: nextSequence &- 1)
+            cookie.rawValue < nextSequence ? .staleCookie : .unknownCookie, asked: cookie.rawValue)
     }
 
     /// States by when a submitted transaction is to be complete.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CDMA
 public import DMAEngineKit
 
 /// All regions of a cargo as one operand list, checked when it was made and lent by the cargo that owns their mapping.
 ///
-/// A channel that finds one checks an operation against what the regions have in common, instead of region by region, and passes the
-/// list itself to the engine. Like a ``Region`` it cannot be kept. Pools whose blocks have several segments and mapped scatter lists
+/// A channel that finds one checks an operation against what the regions have in common, instead of region by region. Like a ``Region`` it cannot be kept. Pools whose blocks have several segments and mapped scatter lists
 /// have one; a cargo of the client's own forwards it from the value that it holds.
 @frozen @safe
 public struct RegionList: ~Escapable {
@@ -44,7 +44,7 @@ extension Cargo where Self: ~Copyable {
 /// What the regions of a list have in common.
 @safe @usableFromInline @frozen
 struct RegionFacts {
-    /// Regions of the list; 0 once one did not go with the others.
+    /// Regions of the list.
     @usableFromInline var count: Int
     /// Of every region: domain and access.
     @usableFromInline var key: UInt64
@@ -60,7 +60,7 @@ struct RegionFacts {
     @usableFromInline let sums: UnsafeMutablePointer<UInt64>
 }
 
-/// Owns the operand lists of one mapping, or of one cargo list, and their facts: one list, or one for each block of a pool.
+/// Owns the operand lists of one mapping and their facts: one list, or one for each block of a pool.
 @safe @usableFromInline @frozen
 struct RegionLists: ~Copyable {
     @usableFromInline let facts: UnsafeMutablePointer<RegionFacts>
@@ -68,29 +68,31 @@ struct RegionLists: ~Copyable {
     /// Regions that a list has room for.
     let capacity: Int
 
-    /// Room for `lists` lists of `capacity` regions, at least 1 each; the first is filled by ``append(_:)``.
-    init(capacity: Int, lists: Int = 1) {
-        self.capacity = capacity
+    /// More regions than an operation of any engine names: a longer list is of no use.
+    static var ceiling: Int { SlotArena.segmentCeiling }
+
+    /// Room for `lists` lists of `capacity` regions; the first is filled by ``append(_:)``. Nil where there is no memory for it, or a number
+    /// is below 1.
+    init?(capacity: Int, lists: Int = 1) {
         let factBytes = MemoryLayout<RegionFacts>.stride
-        let sumBytes = (capacity + 1) * MemoryLayout<UInt64>.stride
-        // Segments begin behind both, on a multiple of their alignment.
-        let head = (factBytes + sumBytes + 15) & ~15
-        let count = lists * capacity
-        // SAFETY: the allocation has room for the facts, `capacity + 1` sums, and the segments of all lists, in this order; all of them are
-        // initialized here. `deinit` alone frees it.
-        let memory = UnsafeMutableRawPointer.allocate(
-            byteCount: head + count * MemoryLayout<Segment>.stride, alignment: 64)
+        let (count, overflow) = lists.multipliedReportingOverflow(by: capacity)
+        guard capacity > 0, lists > 0, !overflow, count < 1 << 40 else { return nil }
+        // Segments begin behind facts and sums, on a multiple of their alignment.
+        let head = (factBytes + (capacity + 1) * MemoryLayout<UInt64>.stride + 15) & ~15
+        // SAFETY: the allocation has room for the facts, `capacity + 1` sums, and the segments of all lists, in this order, each aligned for
+        // its type; `deinit` alone frees it. Of sums and segments, those below the count of regions are written before they are read.
+        guard let memory = unsafe cdma_object_allocate(64, head + count * MemoryLayout<Segment>.stride) else { return nil }
+        self.capacity = capacity
         unsafe facts = memory.bindMemory(to: RegionFacts.self, capacity: 1)
         let sums = unsafe (memory + factBytes).bindMemory(to: UInt64.self, capacity: capacity + 1)
         unsafe segments = (memory + head).bindMemory(to: Segment.self, capacity: count)
-        unsafe sums.initialize(repeating: 0, count: capacity + 1)
-        unsafe segments.initialize(repeating: Segment(address: 0, count: 0), count: count)
+        unsafe sums.initialize(to: 0)
         unsafe facts.initialize(
             to: RegionFacts(count: 0, key: 0, bits: 0, uniform: 0, isDisjoint: true, end: 0, sums: sums))
     }
 
     // SAFETY: the memory is this value's own; facts, sums and segments are trivial.
-    deinit { unsafe UnsafeMutableRawPointer(facts).deallocate() }
+    deinit { unsafe cdma_object_free(facts) }
 
     /// Forgets every region of the first list.
     func removeAll() {

@@ -22,8 +22,10 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             operation.count != .max
             ? operation.count
             : reads ? rest(source, operation.sourceOffset) : rest(destination, operation.destinationOffset)
-        if reads { _ = try place(source, operation.sourceOffset, count, .read) }
-        if operation.kind != .crc32c { _ = try place(destination, operation.destinationOffset, count, .write) }
+        if reads { _ = try place(cargo, Int(operation.source), operation.sourceOffset, count, .read) }
+        if operation.kind != .crc32c {
+            _ = try place(cargo, Int(operation.destination), operation.destinationOffset, count, .write)
+        }
         throw DMAError(.overlappingRegions)
     }
 
@@ -64,7 +66,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         case .null:
             break
         default:
-            return resolvePrepared(operation, cargo)
+            return resolvePrepared(operation, cargo, slot: slot)
         }
         return descriptor
     }
@@ -84,15 +86,23 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             && ((region.start &+ offset) | count) & limits.alignmentMask == 0
     }
 
-    /// The bus address of `count` bytes at `offset` in a region, checked.
+    /// The bus address of `count` bytes at `offset` in region `index` of a cargo, checked.
     @inlinable
-    mutating func place(_ region: RegionWords, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) throws(DMAError)
-        -> UInt64
-    {
+    mutating func place(
+        _ cargo: borrowing C, _ index: Int, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess
+    ) throws(DMAError) -> UInt64 {
+        let region = cargo.region(at: index).words
+        if region.domain == RegionWords.none.domain { throw noSuchRegion(index, cargo) }
         guard fits(region, offset, count, access) else {
             throw misplaced(region.start, region.count, region.key, offset, count, access)
         }
         return region.start &+ offset
+    }
+
+    /// The refusal of a region that a cargo does not have.
+    @inlinable
+    func noSuchRegion(_ index: Int, _ cargo: borrowing C) -> DMAError {
+        DMAError(.noSuchRegion, asked: UInt64(clamping: index), limit: UInt64(clamping: cargo.regionCount))
     }
 
     /// Why `place` refused: off the steady path, in the order in which a reader would look.
@@ -101,7 +111,6 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         _ start: UInt64, _ length: UInt64, _ key: UInt64, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess
     ) -> DMAError {
         let region = RegionWords(start: start, count: length, key: key)
-        if region.domain == RegionWords.none.domain { return DMAError(.noSuchRegion) }
         if region.domain != limits.domain {
             return DMAError(.foreignDomain, asked: UInt64(region.domain.rawValue), limit: UInt64(limits.domain.rawValue))
         }
@@ -140,10 +149,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             guard let sourceExtent = template.extent(stride: template.sourceStride),
                 let destinationExtent = template.extent(stride: template.destinationStride)
             else { throw DMAError(.sizeOverflow, asked: .max, limit: limits.maximumCount) }
-            descriptor.source = try place(
-                cargo.region(at: Int(operation.source)).words, operation.sourceOffset, sourceExtent, .read)
+            descriptor.source = try place(cargo, Int(operation.source), operation.sourceOffset, sourceExtent, .read)
             descriptor.destination = try place(
-                cargo.region(at: Int(operation.destination)).words, operation.destinationOffset, destinationExtent, .write)
+                cargo, Int(operation.destination), operation.destinationOffset, destinationExtent, .write)
             guard
                 disjoint(
                     Segment(address: descriptor.source, count: sourceExtent),
@@ -160,8 +168,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             descriptor.count = template.count
         case .cyclic:
             let writes = operation.destinationCount > 0
-            let ring = cargo.region(at: Int(writes ? operation.destination : operation.source)).words
-            let address = try place(ring, 0, ring.count, writes ? .write : .read)
+            let index = Int(writes ? operation.destination : operation.source)
+            let ring = cargo.region(at: index).words
+            let address = try place(cargo, index, 0, ring.count, writes ? .write : .read)
             guard operation.value > 0, operation.value <= ring.count, ring.count % operation.value == 0 else {
                 throw DMAError(.badPeriod, asked: operation.value, limit: ring.count)
             }
@@ -213,16 +222,16 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         let first = cargo.region(at: Int(operation.source)).words
         let count = operation.count != .max ? operation.count : rest(first, operation.sourceOffset)
         for index in 0..<sources {
-            let region = cargo.region(at: Int(operation.source) &+ index).words
-            unsafe list[index] = Segment(address: try place(region, operation.sourceOffset, count, .read), count: count)
+            let address = try place(cargo, Int(operation.source) &+ index, operation.sourceOffset, count, .read)
+            unsafe list[index] = Segment(address: address, count: count)
         }
         let destinations = Int(operation.destinationCount)
         let validates = operation.kind == .pqValidate
         for index in 0..<destinations {
             let skipped = index == 0 ? skipsP : skipsQ
             let needed: DeviceAccess = validates ? .read : continues != 0 ? [.read, .write] : .write
-            let region = cargo.region(at: Int(operation.destination) + index).words
-            let address = skipped ? 0 : try place(region, operation.destinationOffset, count, needed)
+            let place = Int(operation.destination) + index
+            let address = skipped ? 0 : try self.place(cargo, place, operation.destinationOffset, count, needed)
             let segment = Segment(address: address, count: skipped ? 0 : count)
             for other in 0..<(sources + index) where !validates {
                 let neighbour = unsafe list[other]
@@ -259,7 +268,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             cargo, first: Int(operation.destination), number: destinations, offset: operation.destinationOffset,
             count: operation.count, .write, into: unsafe list + sources)
         if operation.kind == .scatterGather {
-            guard sources > 0, destinations > 0 else { throw DMAError(.noSuchRegion) }
+            guard sources > 0, destinations > 0 else {
+                throw noSuchRegion(Int(sources > 0 ? operation.destination : operation.source), cargo)
+            }
             guard read == written else { throw DMAError(.lengthMismatch, asked: read, limit: written) }
             for index in 0..<sources {
                 for other in sources..<(sources + destinations) {
@@ -267,7 +278,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 }
             }
         } else {
-            guard (sources == 0) != (destinations == 0) else { throw DMAError(.noSuchRegion) }
+            guard (sources == 0) != (destinations == 0) else { throw noSuchRegion(Int(operation.source), cargo) }
             try checkPosition(operation.value, max(read, written))
         }
         descriptor.count = max(read, written)
@@ -302,11 +313,11 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         for index in 0..<number {
             let region = cargo.region(at: first + index).words
             // Of a list, even a place that no byte of the count reaches has to exist.
-            guard region.domain != RegionWords.none.domain else { throw DMAError(.noSuchRegion, asked: UInt64(first + index)) }
+            guard region.domain != RegionWords.none.domain else { throw noSuchRegion(first + index, cargo) }
             let skip = index == 0 ? offset : 0
             var length = rest(region, skip)
             if count != .max { length = min(length, count - sum) }
-            let address = length == 0 && sum > 0 ? 0 : try place(region, skip, length, access)
+            let address = length == 0 && sum > 0 ? 0 : try place(cargo, first + index, skip, length, access)
             unsafe list[index] = Segment(address: address, count: length)
             let (total, overflow) = sum.addingReportingOverflow(length)
             guard !overflow else { throw DMAError(.sizeOverflow, asked: .max, limit: limits.maximumCount) }

@@ -76,8 +76,10 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     /// The descriptor of an operation whose operands stand in the cargo's own list, in the order that engines want: sources, then
     /// destinations. Nil where the cargo has no such list, or something does not fit or wants a closer look.
+    ///
+    /// The engine gets a copy, in the slot's memory: that outlives the engine, also one that reads it after it has reported the completion.
     @inlinable @inline(__always)
-    func resolvePrepared(_ operation: Operation, _ cargo: borrowing C) -> Descriptor? {
+    func resolvePrepared(_ operation: Operation, _ cargo: borrowing C, slot: Int) -> Descriptor? {
         let list = cargo.regionList
         // SAFETY: the list is bound to the cargo: its facts are valid, and it has as many segments as they say, which is checked before one
         // is named. There is one more sum than segments.
@@ -105,7 +107,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         case .scatterGather:
             let sums = unsafe facts.pointee.sums
             let (count, written) = unsafe (sums[middle] &- sums[first], sums[end] &- sums[middle])
-            guard unsafe facts.pointee.isDisjoint, count == written, operation.count == .max,
+            guard unsafe facts.pointee.isDisjoint, count == written, count != 0, operation.count == .max,
                 sources &+ destinations <= limits.maximumSegments
             else { return nil }
             unsafe descriptor.source = segments[first].address
@@ -114,7 +116,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         case .peripheral:
             let sums = unsafe facts.pointee.sums
             let count = unsafe sums[end] &- sums[first]
-            guard sources == 0 || destinations == 0, operation.count == .max, sources &+ destinations <= limits.maximumSegments,
+            guard sources == 0 || destinations == 0, count != 0, operation.count == .max,
+                sources &+ destinations <= limits.maximumSegments,
                 operation.value == .max || (operation.value < 1 << 62 && operation.value &+ count < 1 << 63)
             else { return nil }
             descriptor.detail = operation.detail
@@ -125,9 +128,14 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             return nil
         }
         guard descriptor.count &- 1 < limits.maximumCount else { return nil }
+        // SAFETY: the operation is one of the engine's, and for an engine that has any of these kinds the arena has segments: for each slot
+        // at least `maximumSegments`, which bounds scatter and peripheral lists, and two more than `maximumSources`, which bounds the others.
+        let operands = unsafe UnsafeMutableRawPointer(arena.segments.unsafelyUnwrapped).advanced(by: slot &* arena.listBytes)
+            .assumingMemoryBound(to: Segment.self)
+        for index in 0..<(end &- first) { unsafe operands[index] = segments[first &+ index] }
         descriptor.sourceCount = operation.sourceCount
         descriptor.destinationCount = operation.destinationCount
-        unsafe descriptor.operands = segments + first
+        unsafe descriptor.operands = UnsafePointer(operands)
         return descriptor
     }
 

@@ -23,11 +23,13 @@ final class Mapping: @unchecked Sendable {
         self.domain = domain
         unsafe regions = UnsafeMutablePointer<RegionWords>.allocate(capacity: core.regions.count)
         for index in core.regions.indices { unsafe (regions + index).initialize(to: core.regions[index]) }
-        guard core.regions.count > 1 else {
+        // Without a list, operations are checked region by region.
+        guard core.regions.count > 1, core.regions.count <= RegionLists.ceiling,
+            let prepared = RegionLists(capacity: core.regions.count)
+        else {
             lists = nil
             return
         }
-        let prepared = RegionLists(capacity: core.regions.count)
         for region in core.regions where !prepared.append(region) {
             // Their sum is checked when they are mapped, and they have one key: this does not happen, and a list of some would be wrong.
             prepared.removeAll()

@@ -22,7 +22,7 @@ public struct Pool: ~Copyable {
     ///     The device's own segment boundary holds besides.
     /// - Throws: `zeroLength`, `badAlignment`, `quarantined`; `badConfiguration` where `segments` does not divide the block, `misaligned`
     ///   where a segment would not be aligned as a block is; `notContiguous` where a block cannot be as large and one segment;
-    ///   `outOfRange` where not even one block fits; `sizeOverflow` for more than 1 TiB or 8 million blocks. The mapping is ended then.
+    ///   `outOfRange` where not even one block fits; `outOfMemory` for the lists of segments; `sizeOverflow` for more than 1 TiB or 8 million blocks. The mapping is ended then.
     // SAFETY: the header is made with a count of one owner, this pool, and lives until the pool and every block have let go of it.
     public init(
         _ memory: consuming MappedBuffer, blockSize: Int, segments: Int = 1, alignment: Int = 64, boundary: Int = 0

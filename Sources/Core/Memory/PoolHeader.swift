@@ -77,7 +77,9 @@ extension PoolHeader {
         var lists: RegionLists?
         if segments > 1 {
             let start = mapping.core.regions[0].start
-            let prepared = RegionLists(capacity: segments, lists: offsets.count)
+            guard let prepared = RegionLists(capacity: segments, lists: offsets.count) else {
+                throw DMAError(.outOfMemory, asked: UInt64(offsets.count) &* UInt64(segments) &* 16)
+            }
             for index in 0..<segments {
                 // In ascending order, with one key, inside the mapping: they go together.
                 _ = prepared.append(

@@ -176,60 +176,6 @@ struct PreparedListTests {
         #expect(accepted > 100)
     }
 
-    @Test("the same answer with a list as without, for cargo lists: added, changed, taken out")
-    func cargoLists() throws {
-        let domain = Domain(name: "lists")
-        // Blocks of one pool, in ascending order; then with one taken out of the middle, put back at the end, and with a smaller one.
-        for change in 0..<4 {
-            for operation in operations {
-                var answers: [Answer] = []
-                for isPrepared in [true, false] {
-                    let memory = try Buffer(count: 4096).mapped(for: domain, direction: .bidirectional)
-                    var pool = try Pool(memory, blockSize: 128)
-                    var small = try Pool(
-                        try Buffer(count: 64).mapped(for: domain, direction: .bidirectional), blockSize: 64)
-                    var list = CargoList<Block>(capacity: 6)
-                    for _ in 0..<6 {
-                        if let block = pool.lease() { _ = list.append(block) }
-                    }
-                    if change >= 1, let taken = list.elements.remove(at: 1), change == 2 { _ = list.append(taken) }
-                    if change == 3, let block = small.lease() { _ = list.append(block) }
-                    // The smaller one lies anywhere.
-                    let isKnown = change != 3
-                    answers.append(
-                        isPrepared
-                            ? try answer(operation, list, domain, alignment: 1, maximumCount: 1 << 20)
-                            : try answer(operation, WithoutList(base: list), domain, alignment: 1, maximumCount: 1 << 20))
-                    if !isKnown { answers[answers.count - 1].operands.removeAll { $0.count == 64 } }
-                }
-                #expect(answers[0] == answers[1], "\(operation.kind), change \(change)")
-            }
-        }
-    }
-
-    @Test("a cargo list has a list of its regions where they go together")
-    func cargoListsList() throws {
-        let domain = Domain(name: "lists")
-        func mapped(_ direction: Direction, _ domain: Domain) throws(DMAError) -> MappedBuffer {
-            try Buffer(count: 64).mapped(for: domain, direction: direction)
-        }
-        var list = CargoList<MappedBuffer>(capacity: 3)
-        _ = list.append(try mapped(.toDevice, domain))
-        _ = list.append(try mapped(.toDevice, domain))
-        #expect(listed(list) == 2)
-        // What permits something else does not go with them; once it is taken out, they have a list again.
-        _ = list.append(try mapped(.fromDevice, domain))
-        #expect(listed(list) == 0)
-        _ = list.elements.popLast()
-        #expect(listed(list) == 2)
-        _ = list.append(try mapped(.toDevice, Domain(name: "other")))
-        #expect(listed(list) == 0)
-        list.elements.removeAll()
-        #expect(listed(list) == 0)
-        _ = list.append(try mapped(.toDevice, domain))
-        #expect(listed(list) == 1)
-    }
-
     @Test("a cargo that says any number of regions does not trap", arguments: [-1, .min, .max, 65_537])
     func hostileCount(count: Int) throws {
         let domain = Domain(name: "lists")

@@ -15,13 +15,16 @@ enum ScatterWalk {
     ) -> Bool {
         // SAFETY: the counts are those of the list, whose memory the transaction owns.
         guard sources == destinations, whole < kernels.streamThreshold else { return false }
-        for index in 0..<sources {
-            let (from, to) = unsafe (list + index, list + (index &+ sources))
+        var (from, to) = unsafe (list, list + sources)
+        let end = unsafe to
+        while unsafe from != end {
             guard unsafe from.pointee.count == to.pointee.count,
                 let start = unsafe UnsafeRawPointer(bitPattern: UInt(from.pointee.address)),
                 let target = unsafe UnsafeMutableRawPointer(bitPattern: UInt(to.pointee.address))
             else { return false }
             unsafe kernels.copyCached(to: target, from: start, count: Int(truncatingIfNeeded: from.pointee.count))
+            unsafe from += 1
+            unsafe to += 1
         }
         return true
     }
