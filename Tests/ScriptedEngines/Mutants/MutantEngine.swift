@@ -171,9 +171,10 @@ public struct MutantEngine: ~Copyable, Engine {
         }
         if faults(.confusesResidues), let running { return running }
         let said = own ?? open[tag]?.count
-        guard faults(.growsResidue), let said, let count = open[tag]?.count, said < count else { return said }
+        guard faults(.growsResidue), let said, let count = open[tag]?.count else { return said }
+        // At most half, and then the whole again: also where the device does all of it between two questions.
         residuesAsked += 1
-        return residuesAsked % 2 == 0 ? count : said
+        return residuesAsked % 2 == 0 ? min(said, count / 2) : count
     }
 
     public mutating func wait(until deadline: Deadline) -> Bool {
