@@ -107,32 +107,33 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         case .scatterGather:
             let sums = unsafe facts.pointee.sums
             let (count, written) = unsafe (sums[middle] &- sums[first], sums[end] &- sums[middle])
-            guard unsafe facts.pointee.isDisjoint, count == written, count != 0, operation.count == .max,
+            guard unsafe facts.pointee.isDisjoint, count == written, operation.count == .max,
                 sources &+ destinations <= limits.maximumSegments
             else { return nil }
-            unsafe descriptor.source = segments[first].address
-            unsafe descriptor.destination = segments[middle].address
             descriptor.count = count
         case .peripheral:
             let sums = unsafe facts.pointee.sums
             let count = unsafe sums[end] &- sums[first]
-            guard sources == 0 || destinations == 0, count != 0, operation.count == .max,
+            guard sources == 0 || destinations == 0, operation.count == .max,
                 sources &+ destinations <= limits.maximumSegments,
                 operation.value == .max || (operation.value < 1 << 62 && operation.value &+ count < 1 << 63)
             else { return nil }
             descriptor.detail = operation.detail
-            if sources > 0 { unsafe descriptor.source = segments[first].address }
-            if destinations > 0 { unsafe descriptor.destination = segments[middle].address }
             descriptor.count = count
         default:
             return nil
         }
+        // Where there is no operand there is no byte, so that from here on there is a segment to be read.
         guard descriptor.count &- 1 < limits.maximumCount else { return nil }
         // SAFETY: the operation is one of the engine's, and for an engine that has any of these kinds the arena has segments: for each slot
         // at least `maximumSegments`, which bounds scatter and peripheral lists, and two more than `maximumSources`, which bounds the others.
         let operands = unsafe UnsafeMutableRawPointer(arena.segments.unsafelyUnwrapped).advanced(by: slot &* arena.listBytes)
             .assumingMemoryBound(to: Segment.self)
         for index in 0..<(end &- first) { unsafe operands[index] = segments[first &+ index] }
+        if operation.kind == .scatterGather || operation.kind == .peripheral {
+            if sources > 0 { unsafe descriptor.source = operands[0].address }
+            if destinations > 0 { unsafe descriptor.destination = operands[sources].address }
+        }
         descriptor.sourceCount = operation.sourceCount
         descriptor.destinationCount = operation.destinationCount
         unsafe descriptor.operands = UnsafePointer(operands)
