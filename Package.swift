@@ -19,7 +19,7 @@ let house: [SwiftSetting] =
         .enableExperimentalFeature("Lifetimes"),
     ]
 
-/// An adapter, and the packages that it alone needs, are there for whoever asks for its trait: a program that uses `DMA` fetches none of
+/// An adapter, and the packages that it alone needs, are built where its trait is enabled: a program that uses `DMA` fetches none of
 /// them. Scripts/test asks for all of them, by this variable, so that each command that it runs means the same package.
 let adapters: Set = ["Logging", "Metrics", "ServiceLifecycle"]
 let asked: Set<String> = Context.environment["SWIFT_DMA_ADAPTERS"] == nil ? [] : adapters

@@ -181,7 +181,7 @@
         func impatient() async throws {
             let domain = Domain(name: "impatient")
             let box = Counts()
-            // Demand mode with nobody who asks: the transfers never move.
+            // Demand mode on a line that is never raised: the transfers never move.
             let service = ChannelService<PacedEngine<CPUEngine>, Copies>(
                 patience: 1_000_000,
                 open: { () throws(DMAError) in

@@ -7,7 +7,7 @@
     extension Sanitizer {
         /// Turns the sanitizer on for the whole process, and writes each of its reports into a log.
         ///
-        /// A report's identifier, its rule of the contract and the places in the source stand in the metadata, so that a log can be searched for
+        /// A report's identifier, its rule of the contract and the places in the source are metadata, so that a log can be searched for
         /// them: `dma.sanitizer`, `dma.rule`, `dma.mapping`.
         ///
         /// - Parameters:

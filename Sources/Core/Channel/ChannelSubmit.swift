@@ -118,7 +118,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     mutating func nextSteadily() -> Finished<C>? {
         guard let completion = engine.next() else { return nil }
         guard isExpected(completion) else {
-            // Off the fast path the answer is a slot's number and what stands in `handed`: returned whole, it would have to be
+            // Off the fast path the slot's number is returned, and the rest is in `handed`: returned whole, it would have to be
             // built in memory on the fast path too.
             let found = nextChecked(
                 completion.tag, completion.status, completion.isPeriod, completion.deviceStatus, completion.residue,

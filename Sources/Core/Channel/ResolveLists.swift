@@ -74,7 +74,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 asksInterrupt: operation.flags.contains(.interrupt)))
     }
 
-    /// The descriptor of an operation whose operands stand in the cargo's own list, in the order that engines want: sources, then
+    /// The descriptor of an operation whose operands are adjacent in the cargo's own list, in the order that engines want: sources, then
     /// destinations. Nil where the cargo has no such list, or something does not fit or wants a closer look.
     ///
     /// The engine gets a copy, in the slot's memory: that outlives the engine, also one that reads it after it has reported the completion.

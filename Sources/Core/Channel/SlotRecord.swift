@@ -29,7 +29,7 @@ struct SlotRecord {
 
     @inlinable static var idle: UInt64 { .max }
 
-    /// Whether nobody but the client, or nobody at all, still has the memory of the transaction in the slot.
+    /// Whether the engine no longer has the memory of the transaction in the slot: it is done, or kept by the client for reuse.
     var isClosed: Bool { isDone || isReserved }
 
     init() {

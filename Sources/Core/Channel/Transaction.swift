@@ -14,7 +14,7 @@ public struct Cookie: Hashable, Comparable, Sendable {
 public struct Transaction<C: Cargo & ~Copyable>: ~Copyable, Sendable {
     /// What is to be done with the cargo.
     public let operation: Operation
-    /// By when it is to be complete; `Deadline.never` where nobody waits for it.
+    /// By when it is to be complete; `Deadline.never` for no deadline.
     public let deadline: Deadline
     /// The memory that it works on; the channel's from submission on.
     public var cargo: C

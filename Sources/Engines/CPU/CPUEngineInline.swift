@@ -135,7 +135,7 @@ extension CPUEngine {
     @unsafe @usableFromInline @inline(never)
     mutating func runList(_ entry: UnsafeMutablePointer<QueuedTransaction>) -> Bool {
         // SAFETY: the caller passes the first entry, which has been issued; its operands are valid until this transaction is reported. The
-        // coefficients of a PQ operation stand beside the queue.
+        // coefficients of a PQ operation are in the memory behind the queue.
         guard unsafe entry.pointee.count <= plainCount else { return false }
         let count = unsafe Int(truncatingIfNeeded: entry.pointee.count)
         // Bytes that are under way together. The products cannot overflow: neither factor has more than 32 bits.

@@ -53,7 +53,7 @@ final class LateWriter: Sendable {
     }
 }
 
-/// The writers of engines that have ended: whoever owns the memory ends them before it gives that back.
+/// The writers of engines that have ended: the owner of the memory ends them before it frees it.
 public final class LateWriters: Sendable {
     private let writers = Locked<[LateWriter]>([])
 
