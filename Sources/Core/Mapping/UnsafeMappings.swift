@@ -200,7 +200,7 @@ public struct UnsafeMappings: Sendable {
         if let taken {
             if !taken.isChecked {
                 Sanitizer.report(
-                    .mapErrorUnchecked, domain.id, "the mapping at \(iova) ends, and nobody checked whether it was one",
+                    .mapErrorUnchecked, domain.id, "the mapping at \(iova) ends, and its result was never checked",
                     at: call,
                     mapping: taken.core.origin)
             }
