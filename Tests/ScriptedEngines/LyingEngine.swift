@@ -150,6 +150,12 @@ public struct LyingEngine: ~Copyable, Engine {
             if running[index].residue > 0 { skip(running[index].descriptor) }
             running.remove(at: index)
         }
+        // Told before it was issued. Whoever delays the report may show it after the issue, where the channel believes it: the job is kept,
+        // to be reported again, and moves nothing.
+        for index in queued.indices where Self.reported(queued[index].tag) == completion.tag {
+            skip(queued[index].descriptor)
+            queued[index] = Job(unsafe Descriptor(kind: .null), tag: queued[index].tag)
+        }
         for job in terminated where Self.reported(job.tag) == completion.tag && job.residue > 0 { skip(job.descriptor) }
         terminated.removeAll { Self.reported($0.tag) == completion.tag }
         history.append(completion.tag)
