@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The module is header-only except for two words, which must be the same objects in every Swift module that has inlined a load of them:
-// whether the sanitizer is on, and how many forks away from the first process this one is.
+// The module is header-only except for words that must be the same objects in every Swift module that has inlined an access to them:
+// whether the sanitizer is on, how many forks away from the first process this one is, and the threads' numbers.
 #include "CDMA.h"
 
 #include <pthread.h>
@@ -16,3 +16,11 @@ static void count_fork(void) {
 
 // Fails only for want of memory, at start; then channels of a child are not told from those of its parent, as without this.
 __attribute__((constructor)) static void watch_forks(void) { (void)pthread_atfork(NULL, NULL, count_fork); }
+
+static uint32_t threads_seen = 0;
+static _Thread_local uint32_t thread_number = 0;
+
+uint32_t cdma_thread_number(void) {
+    if (thread_number == 0) thread_number = 1 + __atomic_fetch_add(&threads_seen, 1, __ATOMIC_RELAXED);
+    return thread_number;
+}

@@ -27,7 +27,7 @@ extension IOUringProvider: SelfTestedProvider {
         var configuration = configuration
         configuration.registrar = registrar
         let complete = configuration
-        let domain = Domain(name: name, translation: .announced(registrar))
+        let domain = try Domain(name: name, translation: .announced(registrar))
         let make: @Sendable () throws(DMAError) -> IOUringEngine = { () throws(DMAError) in
             try IOUringProvisions.engine(complete, storage)
         }

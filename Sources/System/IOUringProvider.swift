@@ -54,7 +54,9 @@ public struct IOUringProvider: EngineProvider {
     }
 
     public func domain(for offer: EngineOffer) -> Domain {
-        Domain(name: offer.name, constraints: offer.constraints, translation: .announced(registrar))
+        // Refused only for a registrar that somebody translates by, which makes no sense: then nothing is registered with the kernel.
+        (try? Domain(name: offer.name, constraints: offer.constraints, translation: .announced(registrar)))
+            ?? Domain(name: offer.name, constraints: offer.constraints)
     }
 
     public func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine {

@@ -31,8 +31,12 @@ public struct Capabilities: Equatable, Sendable {
     public var maximumSegments: Int
     /// Bytes in one transaction.
     public var maximumCount: UInt64
-    /// Addresses and lengths are multiples of this. Bytes, a power of two.
+    /// Addresses are multiples of this. Bytes, a power of two.
     public var alignment: UInt64
+    /// Lengths are multiples of this. Bytes, a power of two; 0, as it is unless an engine says otherwise: of the alignment.
+    public var lengthUnit: UInt64
+    /// What satisfies both as an address and as a length. Bytes.
+    package var unit: UInt64 { max(alignment, lengthUnit) }
     /// Whether completions come in the order of submission (rule 9).
     public var completesInOrder: Bool
     /// How finely ``Channel/residue(of:)`` answers (rule 20).
@@ -69,6 +73,7 @@ public struct Capabilities: Equatable, Sendable {
         maximumSegments = 2
         maximumCount = .max
         alignment = 1
+        lengthUnit = 0
         completesInOrder = true
         residueGranularity = .descriptor
         canPause = false

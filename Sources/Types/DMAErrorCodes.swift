@@ -10,7 +10,8 @@ extension DMAError {
         case unreachableAddress, noAddressSpace, mappingTooLarge, tooManySegments, misaligned, sharedCacheLine,
             alreadyMapped, notMapped, wrongDirection, outOfRange, backendFailed, quarantined, domainClosed, mappingsLeft,
             unmapMismatch,
-            notCoherent
+            notCoherent, noFileDescriptor, partialUnmap, unsupportedSource, addressSpaceInUse, spaceBusy, notAttached,
+            segmentGap
         // Channels
         case channelBusy, noSuchChannel, queueFull, unsupportedOperation, unsupportedFlag, noSuchRegion, foreignDomain,
             noPermission, overlappingRegions, lengthMismatch, tooManySources, terminating, notPausable, notPaused,
@@ -111,6 +112,33 @@ extension DMAError.Code {
             facts(
                 37, "coherent memory", "a device that does not see the CPU's caches",
                 "use a streaming mapping, which maintains the caches")
+        case .noFileDescriptor:
+            facts(
+                31, "a mapping at ^ of memory without a file", "memory of a memfd, a file or a dma-buf, which a peer can map",
+                "allocate it for the domain (Buffer(count:for:)), or set allowsBounce")
+        case .partialUnmap:
+            facts(
+                33, "the end of a mapping of @ bytes", "% bytes were unmapped: something else lies in the range, or nothing",
+                "reset the device, or close its address space; the memory is in the quarantine until then")
+        case .unsupportedSource:
+            facts(
+                31, "a mapping of another device's memory", "memory of this process",
+                "move the bytes through a buffer, or use an address space whose backend takes device memory")
+        case .addressSpaceInUse:
+            facts(
+                31, "an address space over a backend that has one", "one address space for each backend",
+                "make the device's domain over the address space that exists, or end that one first")
+        case .spaceBusy:
+            facts(
+                31, "a change of an address space",
+                "one at a time: another thread attaches a device, or does not come back from the backend",
+                "try again")
+        case .notAttached:
+            facts(31, "the end of a device's attachment", "no device is attached", "detach what was attached, once")
+        case .segmentGap:
+            facts(
+                39, "a list with a segment that begins or ends at ^", "inner segments that begin and end on multiples of %",
+                "align the entries, or set allowsBounce")
         case .channelBusy:
             facts(1, "a channel that is taken", "one client for each channel", "release it, or request another")
         case .noSuchChannel:

@@ -24,7 +24,7 @@ struct BufferTests {
     @Test("blocks of a pool are registered once, at the second use, and read and written through it")
     func pool() throws {
         let registrar = IOUringRegistrar()
-        let domain = Domain(name: "registered", translation: .announced(registrar))
+        let domain = try Domain(name: "registered", translation: .announced(registrar))
         let scratch = try Scratch(Scratch.disk)
         var random = Seeded("pool")
         let image = random.bytes(64 << 10)
@@ -57,7 +57,7 @@ struct BufferTests {
     @Test("memory that is mapped where other memory was is never mistaken for it", arguments: [true, false])
     func sameAddress(_ always: Bool) throws {
         let registrar = IOUringRegistrar()
-        let domain = Domain(name: "registered", translation: .announced(registrar))
+        let domain = try Domain(name: "registered", translation: .announced(registrar))
         let scratch = try Scratch(Scratch.memory)
         var random = Seeded("same address")
         let image = random.bytes(8192)
@@ -107,7 +107,7 @@ struct BufferTests {
             scratch.fill([UInt8](repeating: 3, count: 1 << 20))
             if getuid() == 0 { setuid(65_534) }
             let registrar = IOUringRegistrar()
-            let domain = Domain(name: "registered", translation: .announced(registrar))
+            let domain = try Domain(name: "registered", translation: .announced(registrar))
             let engine = try IOUringEngine(BufferTests.configuration(.always, registrar))
             var channel = try Channel(engine, domain: domain, of: MappedBuffer.self)
             let number = try channel.attach(PeripheralFile(scratch.descriptor))

@@ -19,7 +19,7 @@ struct IOUringConformanceTests {
         var configuration = configuration
         configuration.registrar = registrar
         let complete = configuration
-        let domain = Domain(name: name, translation: .announced(registrar))
+        let domain = try Domain(name: name, translation: .announced(registrar))
         let suite = ConformanceSuite(
             seed: RealEngineTests.seed, iterations: 8, maximumBytes: 32_768, domain: domain, duration: 3_600_000_000_000,
             patience: 600_000_000_000)

@@ -222,7 +222,7 @@ func run(_ variant: String, _ operations: UInt64) async throws(DMAError) -> UInt
     case "uring", "uring-fixed":
         // Pinned, as fio's ring is; with the memory registered, or not.
         let registrar = IOUringRegistrar()
-        let home = Domain(name: "counted", translation: .announced(registrar))
+        let home = try Domain(name: "counted", translation: .announced(registrar))
         let memory = try Buffer(count: Int(depth) * 4096, alignment: 4096).mapped(for: home, direction: .fromDevice)
         var configuration = IOUringConfiguration(depth: Int(depth), path: .ring)
         configuration.threading = .pinnedToThread
@@ -241,13 +241,15 @@ func run(_ variant: String, _ operations: UInt64) async throws(DMAError) -> UInt
         return hotIOUringChannel(&channel, pool, operations)
     case "suspend": return runSuspending(operations, serving: true)
     case "suspend-each": return runSuspending(operations, serving: false)
-    default: return try runLists(variant, operations) ?? runCounterexample(variant, operations)
+    default:
+        if let sum = try runMappings(variant, operations) { return sum }
+        return try runLists(variant, operations) ?? runCounterexample(variant, operations)
     }
 }
 
 let variants =
     "c|swift|channel|channel-drop|unordered|unordered-deep|refused|channel-copy|cpu-copy|any|await|suspend|suspend-each|uring|uring-fixed|uring-channel|counter-retain"
-    + "|counter-allocate|counter-lock|xor2|pq4|sg4x4|peripheral4|xor2-kernel|pq4-kernel|sg4x4-kernel|peripheral4-kernel"
+    + "|counter-allocate|counter-lock|map|map-translated|map-many|map-many-translated|map-list256|map-list256-translated|map-sanitized|xor2|pq4|sg4x4|peripheral4|xor2-kernel|pq4-kernel|sg4x4-kernel|peripheral4-kernel"
 let arguments = CommandLine.arguments
 guard arguments.count == 3, let operations = UInt64(arguments[2]), let sum = try await run(arguments[1], operations) else {
     print("usage: dma-counted \(variants) OPERATIONS")

@@ -36,7 +36,7 @@ func read(_ path: String, _ bytes: UInt64, _ workload: Workload, seconds: Int) t
     guard file >= 0 else { throw DMAError(.kernelRefused, errno: errno) }
     defer { close(file) }
     let registrar = IOUringRegistrar()
-    let domain = Domain(name: "storage", translation: .announced(registrar))
+    let domain = try Domain(name: "storage", translation: .announced(registrar))
     var configuration = IOUringConfiguration(depth: workload.depth, path: .ring)
     configuration.threading = .pinnedToThread
     configuration.registrar = registrar

@@ -89,7 +89,7 @@ extension Probe {
                     ).regionCount
                 }
                 self("Translation.translated(apertures: \(min(word, other))...\(max(word, other)))") {
-                    let domain = Domain(
+                    let domain = try Domain(
                         name: "extremes",
                         translation: .translated(
                             CheckedBackend(), apertures: [min(word, other)...max(word, other), 0...word],

@@ -76,7 +76,7 @@ public struct ChannelProgram: ~Copyable {
         let backend = CheckedBackend()
         let spaces = [
             Domain(name: "program 0"), Domain(name: "program 1"),
-            Domain(
+            try Domain(
                 name: "program 2",
                 translation: .translated(backend, apertures: [CheckedBackend.aperture], pageSizes: [4096])),
         ]

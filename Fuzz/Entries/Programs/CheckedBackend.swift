@@ -18,14 +18,14 @@ final class CheckedBackend: MappingBackend {
     var count: Int { state.withLock { $0.ranges.count } }
     func refuse(_ times: Int) { state.withLock { $0.refusals = times } }
 
-    func map(at iova: IOVA, address: UInt, count: UInt64, access: DeviceAccess) throws(DMAError) {
+    func map(at iova: IOVA, _ source: MappingSource, count: UInt64, access: DeviceAccess) throws(DMAError) {
         let isRefused = state.withLock { state in
             if state.refusals > 0 {
                 state.refusals -= 1
                 return true
             }
             let start = iova.rawValue
-            if count == 0 || start % 4096 != 0 || count % 4096 != 0 || UInt64(address) % 4096 != 0 || access.isEmpty {
+            if count == 0 || start % 4096 != 0 || count % 4096 != 0 || source.address % 4096 != 0 || access.isEmpty {
                 state.faults.append("maps \(count) bytes at \(start) with \(access)")
             }
             if start < Self.aperture.lowerBound || start > Self.aperture.upperBound
@@ -42,7 +42,7 @@ final class CheckedBackend: MappingBackend {
         if isRefused { throw DMAError(.backendFailed, errno: 12) }
     }
 
-    func unmap(at iova: IOVA, count: UInt64) throws(DMAError) {
+    func unmap(at iova: IOVA, count: UInt64) throws(DMAError) -> UInt64 {
         let isRefused = state.withLock { state in
             if state.refusals > 0 {
                 state.refusals -= 1
@@ -54,5 +54,6 @@ final class CheckedBackend: MappingBackend {
             return false
         }
         if isRefused { throw DMAError(.backendFailed, errno: 5) }
+        return count
     }
 }

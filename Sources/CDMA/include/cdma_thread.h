@@ -18,6 +18,9 @@ static inline uint32_t cdma_fetch_or32(volatile void *p, uint32_t v) {
     return __atomic_fetch_or((volatile uint32_t *)p, v, __ATOMIC_SEQ_CST);
 }
 
+// A number of the calling thread, from 1, in the order in which threads asked first; it wraps after 2^32 threads.
+uint32_t cdma_thread_number(void);
+
 // Lets the calling thread run on the CPUs whose bits are set in `words` words, lowest CPU first. 0, or an errno.
 static inline int cdma_set_affinity(const uint64_t *mask, size_t words) {
     return syscall(SYS_sched_setaffinity, 0, words * sizeof *mask, mask) < 0 ? errno : 0;

@@ -16,6 +16,8 @@ struct ChannelLimits {
     /// Slots: the depth, rounded up to a power of two.
     @usableFromInline let slots: Int
     @usableFromInline let maximumCount: UInt64
+    /// The bits that are 0 of an address and a length that satisfy every device: those of the alignment and of the unit of length. What has
+    /// others is looked at again, by the masks in ``ChannelTraits``.
     @usableFromInline let alignmentMask: UInt64
     @usableFromInline let maximumSources: Int
     @usableFromInline let maximumSegments: Int
@@ -36,6 +38,9 @@ struct ChannelLimits {
         guard capabilities.alignment > 0, capabilities.alignment & (capabilities.alignment - 1) == 0 else {
             throw DMAError(.badConfiguration, asked: capabilities.alignment, limit: 1)
         }
+        guard capabilities.lengthUnit & (capabilities.lengthUnit &- 1) == 0 else {
+            throw DMAError(.badConfiguration, asked: capabilities.lengthUnit, limit: 1)
+        }
         guard capabilities.metadataCount >= 0, capabilities.metadataCount <= SlotArena.metadataStride else {
             throw DMAError(
                 .badConfiguration, asked: UInt64(clamping: capabilities.metadataCount), limit: UInt64(SlotArena.metadataStride))
@@ -48,7 +53,7 @@ struct ChannelLimits {
         plainFlags = flags.subtracting(capabilities.flags.contains(.fence) ? [.reuse] : [.reuse, .fence])
         slots = 1 << indexBits
         maximumCount = min(capabilities.maximumCount, .max >> 1)
-        alignmentMask = capabilities.alignment - 1
+        alignmentMask = max(capabilities.alignment, capabilities.lengthUnit) - 1
         maximumSources = min(max(capabilities.maximumSources, 0), 1024)
         maximumSegments = min(max(capabilities.maximumSegments, 0), SlotArena.segmentCeiling)
         indexMask = (UInt64(1) << UInt64(indexBits)) &- 1
@@ -66,6 +71,9 @@ struct ChannelTraits {
     let priorities: Int
     let metadataCount: Int
     @usableFromInline let commands: PeripheralCommandSet
+    /// Bits that are 0 of an operand's address, and of its length.
+    @usableFromInline let addressMask: UInt64
+    @usableFromInline let lengthMask: UInt64
 
     init(_ capabilities: Capabilities) {
         depth = capabilities.depth
@@ -74,6 +82,9 @@ struct ChannelTraits {
         priorities = capabilities.priorities
         metadataCount = capabilities.metadataCount
         commands = capabilities.commands
+        // Checked to be powers of two by the limits, which are made first.
+        addressMask = capabilities.alignment &- 1
+        lengthMask = (capabilities.lengthUnit == 0 ? capabilities.alignment : capabilities.lengthUnit) &- 1
     }
 
     func check(_ configuration: EngineConfiguration) throws(DMAError) {

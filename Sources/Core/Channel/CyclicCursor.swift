@@ -65,16 +65,17 @@ public struct CyclicCursor: ~Copyable, Sendable {
         let offset = Int(taken % UInt64(periodsInRing)) * period
         let index = taken
         let (period, direction) = (period, direction)
-        let result = try channel.withRing(of: cookie, bytes: period * periodsInRing) { entry, domain in
-            domain.maintainCaches(of: entry, offset, period)
-            defer { domain.maintainCaches(of: entry, offset, period) }
-            // SAFETY: the ring is the cargo of a transaction that is the channel's while this runs, it has `period * periodsInRing` bytes, and
-            // `offset` is the start of one of its periods. The view cannot leave `body`.
+        // SAFETY: the ring is the cargo of a transaction that is the channel's while this runs, it has `period * periodsInRing` bytes, and
+        // `offset` is the start of one of its periods. The view cannot leave `body`.
+        let lent = try channel.withRing(of: cookie, bytes: period * periodsInRing) { entry, domain -> R? in
+            unsafe domain.maintainCaches(of: entry, offset, period)
+            defer { unsafe domain.maintainCaches(of: entry, offset, period) }
+            guard let ring = unsafe UnsafeMutableRawPointer(bitPattern: UInt(entry.deviceAddress)) else { return nil }
             var view = unsafe PeriodView(
-                start: entry.deviceMemory.base + entry.deviceOffset + offset, count: period,
-                isWritable: direction == .toDevice, index: index)
+                start: ring + offset, count: period, isWritable: direction == .toDevice, index: index)
             return body(&view)
         }
+        guard let result = lent else { throw DMAError(.notCyclic) }
         let after = try periods(channel: &channel)
         taken += 1
         guard after - (taken - 1) < UInt64(periodsInRing) else {
@@ -154,9 +155,8 @@ extension Channel where E: ~Copyable, C == MappedBuffer {
     ) throws(DMAError) -> R {
         let slot = try find(cookie)
         // SAFETY: `find` answers the slot of a transaction whose completion was not taken: its cargo is there.
-        let mapping = unsafe table.cargo(slot).pointee.mapping
-        let entry = mapping.core.entries[0]
+        let entry = unsafe table.cargo(slot).pointee.mapping.firstEntry
         guard entry.count == bytes else { throw DMAError(.notCyclic) }
-        return body(entry, mapping.domain)
+        return body(entry, unsafe table.cargo(slot).pointee.mapping.domain)
     }
 }

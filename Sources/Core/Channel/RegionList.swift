@@ -124,6 +124,33 @@ struct RegionLists: ~Copyable {
         return true
     }
 
+    /// Makes the first list of `count` regions at once: as ``append(_:)`` does one after the other.
+    ///
+    /// - Parameters:
+    ///   - regions: as many, of one key, none empty, whose sum has 63 bits.
+    ///   - count: from 1 to the capacity.
+    @unsafe
+    func fill(_ regions: UnsafePointer<RegionWords>, _ count: Int) {
+        // SAFETY: the caller's regions are initialized, and there is room for them.
+        let (sums, segments) = unsafe (facts.pointee.sums + 1, segments)
+        var (sum, bits, end, unequal, below): (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
+        let length = unsafe regions[0].count
+        for index in 0..<count {
+            let (start, bytes) = unsafe (regions[index].start, regions[index].count)
+            unsafe segments[index] = Segment(address: start, count: bytes)
+            sum &+= bytes
+            unsafe sums[index] = sum
+            bits |= start | bytes
+            unequal |= bytes ^ length
+            below |= start < end ? 1 : 0
+            end = start &+ bytes
+        }
+        let (isDisjoint, isUniform) = (below == 0, unequal == 0)
+        unsafe facts.pointee = RegionFacts(
+            count: count, key: regions[0].key, bits: bits, uniform: isDisjoint && isUniform ? length : 0,
+            isDisjoint: isDisjoint, end: end, sums: sums - 1)
+    }
+
     /// Makes list `index` from the first one, with every region moved by `offset` bytes.
     ///
     /// - Parameter index: of the lists that there is room for.

@@ -15,6 +15,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             throw unsupported(operation.kind, operation.flags)
         }
         if let descriptor = resolve(operation, cargo, slot: slot) { return descriptor }
+        // SAFETY: this function fills in only addresses that `place` has checked against the cargo.
+        var descriptor = unsafe Descriptor(kind: operation.kind, flags: operation.flags, value: operation.value)
         let source = cargo.region(at: Int(operation.source)).words
         let destination = cargo.region(at: Int(operation.destination)).words
         let reads = operation.kind != .fill
@@ -22,11 +24,17 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             operation.count != .max
             ? operation.count
             : reads ? rest(source, operation.sourceOffset) : rest(destination, operation.destinationOffset)
-        if reads { _ = try place(cargo, Int(operation.source), operation.sourceOffset, count, .read) }
+        if reads { descriptor.source = try place(cargo, Int(operation.source), operation.sourceOffset, count, .read) }
         if operation.kind != .crc32c {
-            _ = try place(cargo, Int(operation.destination), operation.destinationOffset, count, .write)
+            descriptor.destination = try place(
+                cargo, Int(operation.destination), operation.destinationOffset, count, .write)
         }
-        throw DMAError(.overlappingRegions)
+        if reads, operation.kind != .crc32c {
+            let (from, to) = (descriptor.source, descriptor.destination)
+            guard to &- from >= count, from &- to >= count else { throw DMAError(.overlappingRegions) }
+        }
+        descriptor.count = count
+        return descriptor
     }
 
     /// The plain kinds: at most one source and one destination. Kind and flags are among those supported. Nil where something does not
@@ -93,9 +101,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     ) throws(DMAError) -> UInt64 {
         let region = cargo.region(at: index).words
         if region.domain == RegionWords.none.domain { throw noSuchRegion(index, cargo) }
-        guard fits(region, offset, count, access) else {
-            throw misplaced(region.start, region.count, region.key, offset, count, access)
-        }
+        if !fits(region, offset, count, access) { try place(region, offset, count, access) }
         return region.start &+ offset
     }
 
@@ -105,23 +111,25 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         DMAError(.noSuchRegion, asked: UInt64(clamping: index), limit: UInt64(clamping: cargo.regionCount))
     }
 
-    /// Why `place` refused: off the steady path, in the order in which a reader would look.
+    /// What `fits` refuses without looking closer: a region that was mapped for another device of the address space, an alignment that is
+    /// less than the unit of length. Off the steady path; refusals in the order in which a reader would look.
     @usableFromInline @inline(never)
-    mutating func misplaced(
-        _ start: UInt64, _ length: UInt64, _ key: UInt64, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess
-    ) -> DMAError {
-        let region = RegionWords(start: start, count: length, key: key)
-        if region.domain != limits.domain {
-            return DMAError(.foreignDomain, asked: UInt64(region.domain.rawValue), limit: UInt64(limits.domain.rawValue))
+    mutating func place(
+        _ region: RegionWords, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess
+    ) throws(DMAError) {
+        guard region.domain == limits.domain || space.serves(region) else {
+            throw DMAError(.foreignDomain, asked: UInt64(region.domain.rawValue), limit: UInt64(limits.domain.rawValue))
         }
-        if !region.access.isSuperset(of: access) { return DMAError(.noPermission) }
-        if offset > length || count > length - offset {
+        if !region.access.isSuperset(of: access) { throw DMAError(.noPermission) }
+        if offset > region.count || count > region.count - offset {
             let (end, overflow) = offset.addingReportingOverflow(count)
-            return DMAError(.outOfRange, asked: overflow ? .max : end, limit: length)
+            throw DMAError(.outOfRange, asked: overflow ? .max : end, limit: region.count)
         }
-        if count == 0 { return DMAError(.zeroLength) }
-        if count > limits.maximumCount { return DMAError(.sizeOverflow, asked: count, limit: limits.maximumCount) }
-        return DMAError(.misaligned, asked: (start &+ offset) | count, limit: limits.alignmentMask + 1)
+        if count == 0 { throw DMAError(.zeroLength) }
+        if count > limits.maximumCount { throw DMAError(.sizeOverflow, asked: count, limit: limits.maximumCount) }
+        let start = region.start &+ offset
+        if start & traits.addressMask != 0 { throw DMAError(.misaligned, asked: start, limit: traits.addressMask + 1) }
+        if count & traits.lengthMask != 0 { throw DMAError(.misaligned, asked: count, limit: traits.lengthMask + 1) }
     }
 
     @usableFromInline @inline(never)
@@ -161,9 +169,12 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             guard template.count <= limits.maximumCount else {
                 throw DMAError(.sizeOverflow, asked: template.count, limit: limits.maximumCount)
             }
-            let steps = UInt64(template.chunk) | (template.frames > 1 ? template.sourceStride | template.destinationStride : 0)
-            guard steps & limits.alignmentMask == 0 else {
-                throw DMAError(.misaligned, asked: steps, limit: limits.alignmentMask + 1)
+            let steps = template.frames > 1 ? template.sourceStride | template.destinationStride : 0
+            guard steps & traits.addressMask == 0 else {
+                throw DMAError(.misaligned, asked: steps, limit: traits.addressMask + 1)
+            }
+            guard UInt64(template.chunk) & traits.lengthMask == 0 else {
+                throw DMAError(.misaligned, asked: UInt64(template.chunk), limit: traits.lengthMask + 1)
             }
             descriptor.count = template.count
         case .cyclic:

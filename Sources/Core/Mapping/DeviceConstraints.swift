@@ -11,6 +11,13 @@ public struct DeviceConstraints: Equatable, Sendable {
     public var coherentMask: DMAMask
     /// Each segment's start is a multiple of this. Bytes, a power of two.
     public var alignment: UInt64
+    /// Where a range is cut into segments, each but the last is as long as a multiple of this. Bytes, a power of two: a disk's logical block,
+    /// say, where that is more than ``alignment``.
+    public var lengthUnit: UInt64
+    /// Of several segments, every one but the first begins, and every one but the last ends, on a multiple of this: NVMe's PRP lists, with
+    /// their page. Bytes, a power of two; 0 means that segments may begin and end anywhere. The kernel's `virt_boundary_mask`
+    /// (include/linux/blkdev.h).
+    public var virtualBoundary: UInt64
     /// No segment is longer. Bytes, at least 1. The kernel's default is 64 KiB.
     public var maximumSegmentSize: UInt64
     /// No segment crosses a multiple of this. Bytes, a power of two; 0 means that there is no boundary. The kernel's default is
@@ -32,6 +39,8 @@ public struct DeviceConstraints: Equatable, Sendable {
         streamingMask = DMAMask(bits: 64)
         coherentMask = DMAMask(bits: 64)
         alignment = 1
+        lengthUnit = 1
+        virtualBoundary = 0
         maximumSegmentSize = .max
         segmentBoundary = 0
         maximumSegments = .max

@@ -3,124 +3,294 @@
 internal import CDMA
 internal import DMAEngineKit
 
-/// Ending a mapping, and the registry of those that exist.
+/// Telling the backend of a mapping's beginning and end.
 extension Domain {
-    /// Ends a mapping: the device can no longer reach it, and what it wrote to bounce memory is in the client's.
+    /// The kernel's number for "something is there already" (errno-base.h).
+    private static var exists: Int32 { 17 }
+
+    /// Tells the backend of everything that a record maps: all of it or nothing. The caller has entered the backend, which is left here.
     ///
-    /// - Throws: `backendFailed` or whatever the backend says; the memory is parked then.
-    func dissolve(_ mapping: MappingCore) throws(DMAError) {
-        var core = mapping
-        if let error = withdraw(&core) {
-            park(core)
-            throw error
+    /// - Throws: what the backend says. Then the record is no more.
+    /// Of a mapping with one piece, the memory is the caller's again.
+    @unsafe
+    func program(_ record: UnsafeMutablePointer<MappingRecord>) throws(DMAError) {
+        // SAFETY: the caller owns the record.
+        guard let backend else { return }
+        var failure: DMAError?
+        var done = 0
+        let parts = unsafe record.pointee.parts
+        do throws(DMAError) {
+            if unsafe record.pointee.run.count > 0 {
+                try map(unsafe record.pointee.run, backend)
+            } else if let parts, let runs = unsafe parts.runs {
+                let count = parts.runCount
+                while done < count {
+                    try map(unsafe runs[done], backend)
+                    done &+= 1
+                }
+            }
+        } catch { failure = error }
+        guard let failure else { return registry.leaveBackend(unsafe record.pointee.shard) }
+        // What was mapped until then is ended again. What the backend will not take back is kept alive, because the device reaches it.
+        if let parts {
+            parts.runCount = done
+            _ = unmapAll(of: parts, backend)
         }
-        var copied: UInt64 = 0
-        for entry in core.entries {
-            copied += entry.sync(for: .cpu, 0..<entry.count, core.direction, constraints)
-            entry.memory.bracketAccess(begins: true)
+        registry.leaveBackend(unsafe record.pointee.shard)
+        guard (parts?.runCount ?? 0) == 0 else {
+            unsafe park(record)
+            throw refused(failure)
         }
-        unregister(core, copied: copied)
+        // Somebody else's mapping lies there, which the device reaches: nobody of ours is given the address again.
+        let isRetired = failure.errno == Self.exists && isTranslated
+        unsafe record.pointee.memory = nil
+        if isRetired { space.retire(unsafe Self.addressBytes(of: record)) }
+        unsafe recycle(record, copied: 0, keepsAddresses: isRetired)
+        throw refused(failure)
     }
 
-    /// Takes back translations and addresses. Returns the first refusal of the backend; then the translations that it
-    /// refused to end are left in `core`, and their addresses stay taken for good.
-    func withdraw(_ core: inout MappingCore) -> DMAError? {
+    @inline(__always)
+    private func map(_ run: TranslatedRun, _ backend: any MappingBackend) throws(DMAError) {
+        try backend.map(at: IOVA(run.iova), run.source, count: run.count, access: run.access)
+    }
+
+    /// Nil where the device reaches the bytes no more.
+    @inline(__always)
+    private func unmap(_ run: TranslatedRun, _ backend: any MappingBackend) -> DMAError? {
+        do throws(DMAError) {
+            let count = try backend.unmap(at: IOVA(run.iova), count: run.count)
+            if count == run.count || backend.isDead { return nil }
+            return DMAError(.partialUnmap, asked: run.count, limit: count)
+        } catch {
+            // Of a device or peer that is proved gone, no mapping reaches memory any more.
+            return backend.isDead ? nil : error
+        }
+    }
+
+    /// Bytes of bus addresses that a record has taken.
+    @unsafe
+    private static func addressBytes(of record: UnsafeMutablePointer<MappingRecord>) -> UInt64 {
+        // SAFETY: the caller owns the record.
+        unsafe record.pointee.parts?.allocations.reduce(0) { $0 &+ $1.count } ?? record.pointee.run.count
+    }
+
+    /// Ends what the backend has of a record. Returns its first refusal; then what it refused to end is left in the record, whose addresses
+    /// stay taken.
+    @unsafe
+    func withdraw(_ record: UnsafeMutablePointer<MappingRecord>) -> DMAError? {
+        // SAFETY: the caller owns the record.
         guard let backend else { return nil }
         // In a child process the mapping is the parent's.
         if generation != cdma_fork_generation() { return DMAError(.usedAfterFork) }
+        let number = unsafe record.pointee.shard
+        if registry.losesMappings {
+            switch enter(number) {
+            case .failure(let error): return error
+            // The kernel dropped it with the last device.
+            case .success(false): return nil
+            case .success(true): break
+            }
+        }
+        defer { registry.leaveBackend(number) }
+        if unsafe record.pointee.run.count > 0 { return unmap(unsafe record.pointee.run, backend) }
+        guard let parts = unsafe record.pointee.parts else { return nil }
+        return unmapAll(of: parts, backend)
+    }
+
+    /// Ends what the backend has of a mapping, the last first. Returns the first refusal; what was refused stays in the parts.
+    private func unmapAll(of parts: MappingParts, _ backend: any MappingBackend) -> DMAError? {
+        // SAFETY: as many runs are initialized as the parts say; those that stay move to places before their own.
+        guard let runs = unsafe parts.runs else { return nil }
         var refusal: DMAError?
-        var left: [BusRange] = []
-        for range in core.translations.reversed() {
+        var index = parts.runCount
+        var left: [TranslatedRun] = []
+        while index > 0 {
+            // As a rule all of them end, one after the other.
             do throws(DMAError) {
-                try backend.unmap(at: IOVA(range.start), count: range.count)
+                while index > 0 {
+                    index &-= 1
+                    let run = unsafe runs + index
+                    let count = unsafe try backend.unmap(at: IOVA(run.pointee.iova), count: run.pointee.count)
+                    guard unsafe count == run.pointee.count else {
+                        throw unsafe DMAError(.partialUnmap, asked: run.pointee.count, limit: count)
+                    }
+                }
             } catch {
                 // Of a device or peer that is proved gone, no mapping reaches memory any more.
                 if backend.isDead { continue }
                 refusal = refusal ?? error
-                left.append(range)
+                unsafe left.append(runs[index])
             }
         }
-        core.translations = left
-        if refusal != nil { return refusal }
-        let allocations = core.allocations
-        core.allocations = []
-        return registry.state.withLock { state in
-            var refusal: DMAError?
-            for range in allocations {
-                do throws(DMAError) {
-                    try state.allocator.free(IOVA(range.start), count: range.count)
-                } catch { refusal = error }
-            }
-            return refusal
-        }
+        for (place, run) in left.enumerated() { unsafe runs[place] = run }
+        // Kept for who releases it later; all of them have ended otherwise, and the parts end with the mapping.
+        parts.runCount = left.count
+        return refusal
     }
 
-    /// For a mapping that did not come about. What the backend will not take back is kept alive, because the device reaches it.
-    func withdrawOrPark(_ core: inout MappingCore) {
-        if withdraw(&core) != nil { park(core) }
+    /// Enters the backend, once no device is being attached. False where the backend has no mappings.
+    private func enter(_ number: Int) -> Result<Bool, DMAError> {
+        while true {
+            let answer = registry.withShard(number) { shard -> Bool? in
+                if shard.isHeld { return nil }
+                if shard.isProgrammed { registry.enterBackend(number) }
+                return shard.isProgrammed
+            }
+            if let answer { return .success(answer) }
+            do throws(DMAError) { try registry.waitWhileHeld(number) } catch { return .failure(error) }
+        }
+    }
+}
+
+/// Ending a mapping.
+extension Domain {
+    /// Ends a mapping: the device can no longer reach it, and what it wrote to bounce memory is in the client's.
+    ///
+    /// - Parameter record: the caller's, which has it no more afterwards.
+    /// - Returns: the memory of a mapping with one entry, for who wants it: the caller's share.
+    /// - Throws: whatever the backend says; the memory is parked then.
+    @unsafe
+    func dissolve(_ record: UnsafeMutablePointer<MappingRecord>) throws(DMAError) -> Unmanaged<Memory>? {
+        // SAFETY: the caller owns the record, which keeps the memory of its entries until it is recycled.
+        if backend != nil, let error = unsafe withdraw(record) {
+            unsafe park(record)
+            throw error
+        }
+        guard let parts = unsafe record.pointee.parts else {
+            if unsafe record.pointee.entry.buffer >= 0 { unsafe record.pointee.entry.bracketAccess(begins: true) }
+            let memory = unsafe record.pointee.memory
+            unsafe record.pointee.memory = nil
+            unsafe recycle(record)
+            return unsafe memory
+        }
+        var copied: UInt64 = 0
+        if unsafe record.pointee.wasBounced || !constraints.isCoherent || parts.words.contains(where: { $0.buffer >= 0 }) {
+            copied = unsafe takeBack(record)
+        }
+        let memory = unsafe parts.memories.first.map { unsafe Unmanaged.passRetained($0) }
+        unsafe recycle(record, copied: copied)
+        return unsafe memory
+    }
+
+    /// The CPU's turn, for the last time.
+    @unsafe
+    private func takeBack(_ record: UnsafeMutablePointer<MappingRecord>) -> UInt64 {
+        // SAFETY: as for `dissolve`.
+        var copied: UInt64 = 0
+        let direction = unsafe record.pointee.direction
+        for index in 0..<(unsafe record.pointee.entryCount) {
+            let entry = unsafe record.pointee.entry(at: index)
+            copied &+= unsafe entry.sync(for: .cpu, 0..<entry.count, direction, constraints)
+            entry.bracketAccess(begins: true)
+        }
+        return copied
     }
 
     /// Keeps the memory of a mapping alive until its device was proved stopped, and says so (rule 18).
-    func park(_ core: MappingCore) { Quarantine.park(ParkedMapping(core, in: self)) }
-
-    func register(_ core: MappingCore, copied: UInt64) {
-        let bytes = core.byteCount
-        let live = LiveMapping(
-            identifier: core.identifier, kind: core.kind, direction: core.direction, origin: core.origin, bytes: bytes,
-            regions: core.regions,
-            sources: core.entries.map { BusRange(start: $0.cpuAddress, count: UInt64($0.count)) })
-        let bounces = UInt64(core.entries.count { $0.bounce != nil })
-        registry.state.withLock { state in
-            state.live[core.identifier] = live
-            state.statistics.mappings += 1
-            state.statistics.totalMappings += 1
-            state.statistics.mappedBytes += bytes
-            state.statistics.peakMappings = max(state.statistics.peakMappings, state.statistics.mappings)
-            state.statistics.peakMappedBytes = max(state.statistics.peakMappedBytes, state.statistics.mappedBytes)
-            state.statistics.bounces += bounces
-            state.statistics.bouncedBytes += copied
-        }
+    @unsafe
+    func park(_ record: UnsafeMutablePointer<MappingRecord>) {
+        // SAFETY: the caller owned the record, and the quarantine owns it now.
+        Quarantine.park(unsafe ParkedMapping(record, in: self))
     }
 
-    func unregister(_ core: MappingCore, copied: UInt64) {
-        registry.state.withLock { state in
-            // A mapping that failed half-way and was parked is not registered.
-            guard let live = state.live.removeValue(forKey: core.identifier) else { return }
-            state.statistics.mappings -= 1
-            state.statistics.mappedBytes -= live.bytes
-            state.statistics.bouncedBytes += copied
+    /// Ends a record: its mapping is no more. What it owned goes, and the domain, if it had kept it.
+    ///
+    /// - Parameters:
+    ///   - record: of this domain, withdrawn; nobody uses it afterwards.
+    ///   - copied: bytes, for the statistics.
+    ///   - keepsAddresses: the addresses are not given out again.
+    @unsafe @inline(__always)
+    func recycle(_ record: UnsafeMutablePointer<MappingRecord>, copied: UInt64 = 0, keepsAddresses: Bool = false) {
+        // SAFETY: the caller owns the record, and the shard is its. The registry looks at a record while the shard is locked.
+        if unsafe record.pointee.parts != nil { return unsafe recycleParts(record, copied, keepsAddresses) }
+        let (memory, domain) = unsafe (record.pointee.memory, record.pointee.domain)
+        let (start, length) = unsafe (record.pointee.run.iova, record.pointee.run.count)
+        let lock = unsafe registry.shards + record.pointee.shard
+        let shard = unsafe lock.pointee.acquire()
+        unsafe shard.pointee.uncount(record.pointee.byteCount)
+        var isReturned = true
+        if length > 0 {
+            unsafe record.pointee.run.count = 0
+            if rules.isTranslated, !keepsAddresses {
+                isReturned = unsafe shard.pointee.addresses.keep(start, granules: length >> rules.pageShift)
+            }
         }
+        unsafe shard.pointee.giveBack(record)
+        unsafe lock.pointee.release()
+        if !isReturned { space.free([BusRange(start: start, count: length)]) }
+        if let memory = unsafe memory { unsafe memory.release() }
+        // Last: the domain may end with it.
+        if let domain = unsafe domain { unsafe domain.release() }
+    }
+
+    @unsafe @inline(never)
+    private func recycleParts(_ record: UnsafeMutablePointer<MappingRecord>, _ copied: UInt64, _ keepsAddresses: Bool) {
+        // SAFETY: as above.
+        let parts = unsafe record.pointee.parts
+        let domain = unsafe record.pointee.domain
+        registry.withShard(unsafe record.pointee.shard) { shard in
+            unsafe shard.uncount(record.pointee.byteCount)
+            shard.statistics.bouncedBytes &+= copied
+            unsafe record.pointee.parts = nil
+            unsafe record.pointee.pointAtOwnRegion(record)
+            unsafe shard.giveBack(record)
+        }
+        if let parts {
+            if !keepsAddresses { space.free(parts.allocations) }
+            parts.clear()
+        }
+        if let domain = unsafe domain { unsafe domain.release() }
     }
 
     func countCopied(_ bytes: UInt64) {
-        if bytes > 0 { registry.state.withLock { $0.statistics.bouncedBytes += bytes } }
+        if bytes > 0 { registry.withShard(registry.ownShard) { $0.statistics.bouncedBytes &+= bytes } }
     }
+}
 
+/// Syncs of a mapping that stays.
+extension Domain {
     /// Writes back and drops the cache lines of a part of an entry, where the device does not see the CPU's caches; counted.
+    @unsafe
     func maintainCaches(of entry: MappedEntry, _ offset: Int, _ count: Int) {
+        // SAFETY: the caller has checked the part against the entry, whose memory it keeps.
         guard !constraints.isCoherent else { return }
-        entry.deviceMemory.flushCaches(entry.deviceOffset + offset, count, line: Int(constraints.cacheLineSize))
-        registry.state.withLock { $0.statistics.maintainedBytes += UInt64(count) }
+        unsafe flush(UnsafeRawPointer(bitPattern: UInt(entry.deviceAddress) &+ UInt(offset)), count)
+        registry.withShard(registry.ownShard) { $0.statistics.maintainedBytes &+= UInt64(count) }
     }
 
-    /// Syncs `range` of one entry; counted. Throws `outOfRange`.
+    /// Writes back and drops cache lines, where the device does not see the CPU's caches.
+    @unsafe
+    func flush(_ start: UnsafeRawPointer?, _ count: Int) {
+        // SAFETY: the caller vouches for the range; the bytes stay what they are.
+        guard !constraints.isCoherent, let start = unsafe start else { return }
+        _ = unsafe cdma_cache_flush(start, count, Int(constraints.cacheLineSize))
+    }
+
+    /// Syncs `range` of one entry; counted. Throws `noSuchRegion`, `outOfRange`.
+    @unsafe
     func sync(
-        _ core: MappingCore, entry index: Int, _ range: Range<Int>, for turn: MappedEntry.Turn
+        _ record: UnsafeMutablePointer<MappingRecord>, entry index: Int, _ range: Range<Int>, for turn: MappedEntry.Turn
     ) throws(DMAError) {
-        let entry = try entry(index, range, of: core)
-        if turn == .cpu { entry.memory.bracketAccess(begins: true) }
-        countCopied(entry.sync(for: turn, range, core.direction, constraints))
-        if turn == .device { entry.memory.bracketAccess(begins: false) }
+        // SAFETY: the caller owns the record; index and range are checked.
+        let entry = unsafe try entry(index, range, of: record)
+        if turn == .cpu { entry.bracketAccess(begins: true) }
+        countCopied(unsafe entry.sync(for: turn, range, record.pointee.direction, constraints))
+        if turn == .device { entry.bracketAccess(begins: false) }
     }
 
     /// Entry `index` of a mapping, of which `range` is a part.
     ///
     /// - Throws: `noSuchRegion`, `outOfRange`.
-    func entry(_ index: Int, _ range: Range<Int>, of core: MappingCore) throws(DMAError) -> MappedEntry {
-        guard index >= 0, index < core.entries.count else {
-            throw DMAError(.noSuchRegion, asked: UInt64(UInt(bitPattern: index)), limit: UInt64(core.entries.count))
+    @unsafe
+    func entry(
+        _ index: Int, _ range: Range<Int>, of record: UnsafeMutablePointer<MappingRecord>
+    ) throws(DMAError) -> MappedEntry {
+        // SAFETY: the caller owns the record.
+        let count = unsafe record.pointee.entryCount
+        guard index >= 0, index < count else {
+            throw DMAError(.noSuchRegion, asked: UInt64(UInt(bitPattern: index)), limit: UInt64(count))
         }
-        let entry = core.entries[index]
+        let entry = unsafe record.pointee.entry(at: index)
         guard range.lowerBound >= 0, range.upperBound <= entry.count else {
             let asked = range.lowerBound < 0 ? range.lowerBound : range.upperBound
             throw DMAError(.outOfRange, asked: UInt64(UInt(bitPattern: asked)), limit: UInt64(entry.count))

@@ -3,265 +3,206 @@
 internal import CDMA
 internal import DMAEngineKit
 
-/// Making a mapping: bounce what the device cannot reach, find bus addresses, program the backend, cut into segments.
+/// Making a mapping of one piece of memory that the device reaches where it lies, as one segment: the usual one. It takes one lock, and
+/// allocates nothing where the thread has ended a mapping of that length before. Everything else goes by EstablishParts.swift.
 extension Domain {
-    /// - Parameter entries: each inside its memory, none empty.
-    /// - Throws: as ``Buffer/map(for:direction:file:line:)`` and ``ScatterList/map(for:direction:file:line:)``. Nothing is left
-    ///   mapped then (rule 31).
+    /// A mapping of all of a memory on CPU addresses, of which nobody has to be told; nil where it is not that simple, or refused.
+    ///
+    /// - Parameter memory: the caller's share, which is handed over where the mapping comes about.
+    @unsafe @inline(__always)
+    func establishPlain(
+        _ kind: MappingKind, _ memory: Unmanaged<Memory>, _ direction: Direction, _ origin: Origin
+    ) -> UnsafeMutablePointer<MappingRecord>? {
+        // SAFETY: the record is written while its shard is locked, out of which it was taken, and is this call's afterwards. The memory is
+        // the caller's.
+        let words = unsafe memory._withUnsafeGuaranteedRef { $0.words }
+        guard rules.isPlain, generation == cdma_fork_generation(), !Sanitizer.isEnabled, words.buffer < 0,
+            UInt64(words.count) <= rules.largestPiece, words.base & rules.addressMask == 0,
+            words.base &+ UInt64(words.count) &- 1 <= rules.mask(kind)
+        else { return nil }
+        let lock = unsafe registry.shards + registry.ownShard
+        let shard = unsafe lock.pointee.acquire()
+        if unsafe shard.pointee.isClosed {
+            unsafe lock.pointee.release()
+            return nil
+        }
+        let record = unsafe shard.pointee.take()
+        unsafe fill(record, kind, memory, words, direction, origin, isRaw: false, at: words.base)
+        unsafe shard.pointee.count(UInt64(words.count))
+        unsafe lock.pointee.release()
+        return unsafe record
+    }
+
+    /// A mapping of all of a memory.
+    ///
+    /// - Parameter memory: the caller's share, which is handed over where the mapping comes about.
+    /// - Throws: as ``Buffer/map(for:direction:file:line:)``. Nothing is left mapped then (rule 31).
+    @unsafe
     func establish(
-        _ kind: MappingKind, _ entries: [MappedEntry], _ direction: Direction, _ origin: Origin
-    ) throws(DMAError) -> MappingCore {
-        do throws(DMAError) {
-            return try establishOrThrow(kind, entries, direction, origin)
-        } catch {
-            registry.state.withLock { $0.statistics.refusals += 1 }
+        _ kind: MappingKind, _ memory: Unmanaged<Memory>, _ direction: Direction, _ origin: Origin, isRaw: Bool = false
+    ) throws(DMAError) -> UnsafeMutablePointer<MappingRecord> {
+        // SAFETY: the record is this call's until it is handed to the caller; the memory is the caller's until then.
+        let words = unsafe memory._withUnsafeGuaranteedRef { $0.words }
+        guard generation == cdma_fork_generation() else { throw refused(DMAError(.usedAfterFork)) }
+        if UInt64(words.count) <= rules.largestPiece, rules.lineMask == 0,
+            rules.reaches(words.base, UInt64(words.count), words, kind)
+        {
+            if let record = unsafe try establishPiece(kind, memory, words, direction, origin, isRaw) { return unsafe record }
+        }
+        let parts = MappingParts()
+        parts.memories = unsafe [memory.takeUnretainedValue()]
+        parts.words = [words]
+        parts.entries = [ScatterList.Entry(buffer: 0, offset: 0, count: words.count)]
+        let record = unsafe try establish(kind, parts, direction, origin, isRaw: isRaw)
+        unsafe memory.release()
+        return unsafe record
+    }
+
+    /// The same for a caller that keeps its share.
+    func establish(
+        _ kind: MappingKind, retaining memory: Memory, _ direction: Direction, _ origin: Origin, isRaw: Bool = false
+    ) throws(DMAError) -> UnsafeMutablePointer<MappingRecord> {
+        // SAFETY: the share that is made here is handed over, or given up.
+        let owned = unsafe Unmanaged.passRetained(memory)
+        do throws(DMAError) { return unsafe try establish(kind, owned, direction, origin, isRaw: isRaw) } catch {
+            unsafe owned.release()
             throw error
         }
     }
 
-    private func establishOrThrow(
-        _ kind: MappingKind, _ entries: [MappedEntry], _ direction: Direction, _ origin: Origin
-    ) throws(DMAError) -> MappingCore {
-        if generation != cdma_fork_generation() { throw DMAError(.usedAfterFork) }
-        if registry.state.withLock({ $0.isClosed }) { throw DMAError(.domainClosed) }
-        guard !entries.isEmpty else { throw DMAError(.zeroLength) }
-        if kind == .coherent, !constraints.isCoherent { throw DMAError(.notCoherent) }
-        var total: UInt64 = 0
-        for entry in entries {
-            let (sum, overflow) = total.addingReportingOverflow(UInt64(entry.count))
-            guard !overflow else { throw DMAError(.sizeOverflow, asked: .max, limit: constraints.maximumMappingSize) }
-            total = sum
-        }
-        // Besides the device's own limit: no more than an Int counts, so that sums of entries cannot overflow later.
-        let largest = min(constraints.maximumMappingSize, UInt64(Int.max))
-        guard total <= largest else {
-            throw DMAError(.mappingTooLarge, asked: total, limit: largest)
-        }
-        let identifier = Self.nextIdentifier()
-        var core = MappingCore(identifier: identifier, kind: kind, direction: direction, origin: origin, entries: entries)
-        for index in core.entries.indices {
-            guard let reason = obstacle(to: core.entries[index], kind) else { continue }
-            guard constraints.allowsBounce, kind != .coherent else { throw reason }
-            core.entries[index].bounce = try bounceMemory(core.entries[index].count, instead: reason)
-        }
-        do throws(DMAError) {
-            try place(&core)
-        } catch {
-            guard error.code == .tooManySegments, constraints.allowsBounce, kind == .list else { throw error }
-            // The device takes fewer pieces than there are: gather them in one.
-            let memory = try bounceMemory(Int(total), instead: error)
-            var offset = 0
-            for index in core.entries.indices {
-                core.entries[index].bounce = memory
-                core.entries[index].bounceOffset = offset
-                offset += core.entries[index].count
-            }
-            try place(&core)
-        }
-        if Sanitizer.isEnabled { inspect(core) }
-        var copied: UInt64 = 0
-        for entry in core.entries {
-            entry.memory.bracketAccess(begins: false)
-            copied += entry.sync(for: .device, 0..<entry.count, direction, constraints)
-        }
-        register(core, copied: copied)
-        return core
+    /// Counts a refusal.
+    func refused(_ error: DMAError) -> DMAError {
+        registry.withShard(registry.ownShard) { $0.statistics.refusals &+= 1 }
+        return error
     }
 
-    /// Why the device cannot work on the entry where it lies, or nil.
-    private func obstacle(to entry: MappedEntry, _ kind: MappingKind) -> DMAError? {
-        let address = entry.cpuAddress
-        let count = UInt64(entry.count)
-        let unit: UInt64
-        switch translation {
-        case .identity, .announced:
-            if !mask(kind).reaches(IOVA(address), count: count) {
-                return DMAError(.unreachableAddress, asked: address, limit: mask(kind).rawValue)
-            }
-            unit = constraints.alignment
-        case .translated:
-            // The IOMMU maps whole pages: what shares one with the entry would be open to the device as well.
-            guard let padded = padded(address, count, to: granule),
-                entry.memory.owns(padded.start, count: padded.count)
-            else { return DMAError(.misaligned, asked: address, limit: granule) }
-            // Bits above the page are chosen when the address is; those below are the CPU's.
-            unit = min(constraints.alignment, granule)
-        }
-        if address & (unit - 1) != 0 || (unit < constraints.alignment && address & (granule - 1) != 0) {
-            return DMAError(.misaligned, asked: address, limit: constraints.alignment)
-        }
-        if !constraints.isCoherent {
-            guard let lines = padded(address, count, to: constraints.cacheLineSize),
-                entry.memory.owns(lines.start, count: lines.count)
-            else { return DMAError(.sharedCacheLine, asked: address, limit: constraints.cacheLineSize) }
-        }
-        return nil
+    func countingRefusals<R>(_ body: () throws(DMAError) -> R) throws(DMAError) -> R {
+        do throws(DMAError) { return try body() } catch { throw refused(error) }
     }
 
-    private func mask(_ kind: MappingKind) -> DMAMask {
-        kind == .coherent ? constraints.coherentMask : constraints.streamingMask
+    @unsafe @inline(__always)
+    private func fill(
+        _ record: UnsafeMutablePointer<MappingRecord>, _ kind: MappingKind, _ memory: Unmanaged<Memory>, _ words: MemoryWords,
+        _ direction: Direction, _ origin: Origin, isRaw: Bool, at start: UInt64
+    ) {
+        // SAFETY: the caller has taken the record, and locked its shard.
+        unsafe record.pointee.kind = kind
+        unsafe record.pointee.direction = direction
+        unsafe record.pointee.origin = origin
+        unsafe record.pointee.isRaw = isRaw
+        unsafe record.pointee.byteCount = UInt64(words.count)
+        unsafe record.pointee.memory = unsafe memory
+        if !isRaw { unsafe record.pointee.domain = Unmanaged.passRetained(self) }
+        unsafe record.pointee.entry.cpuAddress = words.base
+        unsafe record.pointee.entry.count = words.count
+        unsafe record.pointee.entry.deviceAddress = words.base
+        unsafe record.pointee.entry.buffer = words.buffer
+        unsafe record.pointee.only.start = start
+        unsafe record.pointee.only.count = UInt64(words.count)
+        unsafe record.pointee.only.key = RegionWords.key(id, direction.access)
+        unsafe record.pointee.regionCount = 1
     }
 
-    /// The least range of whole units around a range; nil where that leaves the address space.
-    private func padded(_ start: UInt64, _ count: UInt64, to unit: UInt64) -> BusRange? {
-        let (end, overflow) = start.addingReportingOverflow(count)
-        let (up, carry) = end.addingReportingOverflow(unit - 1)
-        if overflow || carry { return nil }
-        let low = start & ~(unit - 1)
-        return BusRange(start: low, count: (up & ~(unit - 1)) - low)
+    /// What the lock of a shard answers.
+    enum Attempt {
+        /// The record is the caller's, and the backend is to be told of it, which the caller has entered.
+        case entered
+        /// The record is the caller's; the backend is told when a device is attached, or there is none.
+        case recorded
+        case noAddress, closed, held
     }
 
-    private func bounceMemory(_ count: Int, instead reason: DMAError) throws(DMAError) -> Memory {
-        var policy = AllocationPolicy()
-        if !isTranslated { policy.below = constraints.streamingMask }
-        let alignment = max(constraints.alignment, constraints.cacheLineSize, granule)
-        // Whole pages of the IOMMU's size, which may be larger than the CPU's: nothing foreign shares one.
-        let whole = padded(0, UInt64(count), to: granule)?.count ?? .max
-        do throws(DMAError) {
-            return try Memory(
-                count: Int(clamping: whole), alignment: Int(clamping: alignment), backing: .pages(transparentHuge: false),
-                policy: policy)
-        } catch {
-            // Memory that the device can reach is not to be had: the reason for wanting it is the answer.
-            throw error.code == .noAddressSpace || error.code == .badAlignment ? reason : error
-        }
-    }
-
-    // MARK: Bus addresses
-
-    /// More segments than this are refused whatever the device says: they are a mistake in its constraints.
-    private static var mostSegments: Int { 1 << 20 }
-
-    /// Gives every entry its bus address and sets the regions.
-    private func place(_ core: inout MappingCore) throws(DMAError) {
-        let ranges =
-            switch translation {
-            case .identity: core.entries.map { BusRange(start: $0.deviceAddress, count: UInt64($0.count)) }
-            case .announced(let backend): try announce(&core, backend)
-            case .translated(let backend, _, _): try translate(&core, backend)
-            }
-        let rules = SegmentRules(constraints)
-        // Coherent memory holds rings and tables, which no descriptor of the device points at as a list.
-        let limit = core.kind == .coherent ? Self.mostSegments : min(constraints.maximumSegments, Self.mostSegments)
-        guard let segments = rules.segments(of: ranges, limit: limit) else {
-            let count = rules.segments(of: ranges, limit: Self.mostSegments)?.count ?? Self.mostSegments + 1
-            withdrawOrPark(&core)
-            throw DMAError(.tooManySegments, asked: UInt64(count), limit: UInt64(limit))
-        }
-        core.regions = segments.map { segment in
-            RegionWords(start: segment.start, count: segment.count, key: RegionWords.key(id, core.direction.access))
-        }
-    }
-
-    /// Tells the backend of each entry, at the address it has.
-    private func announce(_ core: inout MappingCore, _ backend: any MappingBackend) throws(DMAError) -> [BusRange] {
-        for entry in core.entries {
-            let range = BusRange(start: entry.deviceAddress, count: UInt64(entry.count))
-            do throws(DMAError) {
-                try backend.map(
-                    at: IOVA(range.start), address: UInt(range.start), count: range.count, access: core.direction.access)
-            } catch {
-                withdrawOrPark(&core)
-                throw error
-            }
-            core.translations.append(range)
-        }
-        return core.translations
-    }
-
-    /// A stretch of CPU addresses that is mapped by one call of the backend.
-    private struct Run {
-        var pages: BusRange
-        var end: UInt64
+    /// Nil where the piece makes more than one segment.
+    @unsafe
+    private func establishPiece(
+        _ kind: MappingKind, _ memory: Unmanaged<Memory>, _ words: MemoryWords, _ direction: Direction, _ origin: Origin,
+        _ isRaw: Bool
+    ) throws(DMAError) -> UnsafeMutablePointer<MappingRecord>? {
+        // SAFETY: the record is written while its shard is locked, out of which it was taken, and is this call's afterwards.
+        let isTranslated = rules.isTranslated
+        let number = registry.ownShard
+        let count = UInt64(words.count)
+        let first = words.base & ~rules.pageMask
+        let length = ((words.base &+ count &+ rules.pageMask) & ~rules.pageMask) &- first
+        let boundary = rules.segments.boundary
+        if !isTranslated, rules.segments.crossesBoundary(BusRange(start: words.base, count: count)) { return nil }
+        let alignment = UInt64(words.alignment)
         var iova: UInt64 = 0
-    }
-
-    private func translate(
-        _ core: inout MappingCore, _ backend: any MappingBackend
-    ) throws(DMAError) -> [BusRange] {
-        var runs: [Run] = []
-        var runOfEntry: [Int] = []
-        for entry in core.entries {
-            let start = entry.deviceAddress
-            let count = UInt64(entry.count)
-            if let last = runs.last, last.end == start,
-                let longer = padded(last.pages.start, start + count - last.pages.start, to: granule)
-            {
-                runs[runs.count - 1].pages = longer
-                runs[runs.count - 1].end = start + count
-            } else {
-                guard let pages = padded(start, count, to: granule) else {
-                    throw DMAError(.sizeOverflow, asked: count, limit: .max - start)
+        var isGiven = false
+        while true {
+            let lock = unsafe registry.shards + number
+            let shard = unsafe lock.pointee.acquire()
+            var attempt = Attempt.recorded
+            if unsafe shard.pointee.isClosed {
+                attempt = .closed
+            } else if unsafe shard.pointee.isHeld {
+                attempt = .held
+            } else if isTranslated, !isGiven {
+                // Long ranges look for the best alignment each time.
+                let spare =
+                    length >= rules.largePage
+                    ? nil
+                    : unsafe shard.pointee.addresses.take(
+                        length >> rules.pageShift, bytes: length, alignment: max(rules.rangeAlignment, alignment),
+                        boundary: boundary, limit: rules.mask(kind))
+                if let spare { iova = spare } else { attempt = .noAddress }
+            }
+            guard attempt == .recorded else {
+                unsafe lock.pointee.release()
+                switch attempt {
+                case .held:
+                    try registry.waitWhileHeld(number)
+                    continue
+                case .noAddress:
+                    iova = try countingRefusals { () throws(DMAError) in
+                        try address(length, for: BusRange(start: first, count: length), kind, alignment)
+                    }
+                    if rules.segments.crossesBoundary(BusRange(start: iova &+ (words.base &- first), count: count)) {
+                        space.free([BusRange(start: iova, count: length)])
+                        return nil
+                    }
+                    isGiven = true
+                    continue
+                default:
+                    if isGiven { space.free([BusRange(start: iova, count: length)]) }
+                    throw refused(DMAError(.domainClosed))
                 }
-                runs.append(Run(pages: pages, end: start + count))
             }
-            runOfEntry.append(runs.count - 1)
-        }
-        try allocate(&runs, &core)
-        for run in runs {
-            do throws(DMAError) {
-                try backend.map(
-                    at: IOVA(run.iova), address: UInt(run.pages.start), count: run.pages.count, access: core.direction.access)
-            } catch {
-                withdrawOrPark(&core)
-                throw error
-            }
-            core.translations.append(BusRange(start: run.iova, count: run.pages.count))
-        }
-        return core.entries.indices.map { index in
-            let entry = core.entries[index]
-            let run = runs[runOfEntry[index]]
-            return BusRange(start: run.iova + (entry.deviceAddress - run.pages.start), count: UInt64(entry.count))
+            let record = unsafe shard.pointee.take()
+            let start = isTranslated ? iova &+ (words.base &- first) : words.base
+            unsafe fill(record, kind, memory, words, direction, origin, isRaw: isRaw, at: start)
+            unsafe record.pointee.run = TranslatedRun(
+                iova: isTranslated ? iova : start, count: isTranslated ? length : count, access: direction.access,
+                source: words.source(at: isTranslated ? first : words.base))
+            unsafe shard.pointee.count(count)
+            let tells = unsafe backend != nil && shard.pointee.isProgrammed
+            if tells { registry.enterBackend(number) }
+            unsafe lock.pointee.release()
+            if tells { unsafe try program(record) }
+            if words.buffer >= 0 { unsafe record.pointee.entry.bracketAccess(begins: false) }
+            if Sanitizer.isEnabled { inspect(unsafe LiveMapping(record.pointee), isImported: words.isImported) }
+            return unsafe record
         }
     }
 
-    /// Takes addresses for the runs: one range for all of them where there is one, so that they can merge (rule 32).
-    private func allocate(_ runs: inout [Run], _ core: inout MappingCore) throws(DMAError) {
-        let unit = max(granule, constraints.alignment)
-        var offsets: [UInt64] = []
-        var total: UInt64 = 0
-        for run in runs {
-            offsets.append(total)
-            let (up, overflow) = run.pages.count.addingReportingOverflow(unit - 1)
-            let (sum, carry) = total.addingReportingOverflow(up & ~(unit - 1))
-            guard !overflow, !carry else { throw DMAError(.sizeOverflow, asked: run.pages.count, limit: .max - total) }
-            total = sum
-        }
-        do throws(DMAError) {
-            let base = try allocate(total, for: runs[0].pages, core)
-            core.allocations = [BusRange(start: base, count: total)]
-            for index in runs.indices { runs[index].iova = base + offsets[index] }
-        } catch {
-            guard error.code == .noAddressSpace, runs.count > 1 else { throw error }
-            for index in runs.indices {
-                do throws(DMAError) {
-                    runs[index].iova = try allocate(runs[index].pages.count, for: runs[index].pages, core)
-                } catch {
-                    withdrawOrPark(&core)
-                    throw error
-                }
-                core.allocations.append(BusRange(start: runs[index].iova, count: runs[index].pages.count))
-            }
-        }
-    }
-
-    /// Tries the best place first: aligned as the CPU's memory and to the largest page that the run fills, inside one segment
+    /// Takes bus addresses for a range of whole pages.
+    ///
+    /// Tries the best place first: aligned as the CPU's memory and to the largest page that the range fills, inside one segment
     /// boundary. Only coherent memory insists on the first.
-    private func allocate(_ count: UInt64, for pages: BusRange, _ core: MappingCore) throws(DMAError) -> UInt64 {
-        let asked = UInt64(core.entries[0].memory.alignment)
-        let least = max(granule, constraints.alignment, core.kind == .coherent ? asked : 1)
-        let largePage = pageSizes.last { $0 <= pages.count && pages.start & ($0 - 1) == 0 } ?? granule
+    ///
+    /// - Parameter asked: the alignment of the CPU's memory. Bytes.
+    func address(_ count: UInt64, for pages: BusRange, _ kind: MappingKind, _ asked: UInt64) throws(DMAError) -> UInt64 {
+        let least = max(rules.rangeAlignment, kind == .coherent ? asked : 1)
+        let largePage = space.pageSizes.last { $0 <= pages.count && pages.start & ($0 - 1) == 0 } ?? space.granule
         let boundary = count <= constraints.segmentBoundary ? constraints.segmentBoundary : 0
-        let limit = mask(core.kind).rawValue
-        let wishes = [(max(least, largePage, asked), boundary), (least, boundary), (least, 0)]
-        return try registry.state.withLock { state throws(DMAError) in
-            var refusal = DMAError(.noAddressSpace, asked: count, limit: limit)
-            for (alignment, boundary) in wishes {
-                do throws(DMAError) {
-                    return try state.allocator.allocate(count, alignment: alignment, boundary: boundary, limit: limit).rawValue
-                } catch { refusal = error }
-            }
-            throw refusal
+        let limit = rules.mask(kind)
+        let best = max(least, largePage, asked)
+        do throws(DMAError) { return try space.allocate(count, alignment: best, boundary: boundary, limit: limit) } catch {
+            if best == least, boundary == 0 { throw error }
         }
+        do throws(DMAError) { return try space.allocate(count, alignment: least, boundary: boundary, limit: limit) } catch {
+            if boundary == 0 { throw error }
+        }
+        return try space.allocate(count, alignment: least, boundary: 0, limit: limit)
     }
 }

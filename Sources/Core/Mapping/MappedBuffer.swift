@@ -13,11 +13,11 @@ public struct MappedBuffer: ~Copyable, Cargo {
     public let regionCount: Int
     @usableFromInline let mapping: Mapping
 
-    init(_ mapping: Mapping) {
+    init(_ mapping: consuming Mapping) {
         // SAFETY: `mapping` owns the words and does not change or move them; this value owns `mapping` for as long as it has the
         // pointer.
-        unsafe regions = UnsafePointer(mapping.regions)
-        regionCount = mapping.core.regions.count
+        unsafe regions = unsafe mapping.regions
+        regionCount = mapping.regionCount
         self.mapping = mapping
     }
 
@@ -31,8 +31,7 @@ public struct MappedBuffer: ~Copyable, Cargo {
 
     @inlinable
     public var regionList: RegionList {
-        // SAFETY: as for the regions.
-        @_lifetime(borrow self) get { unsafe mapping.regionList }
+        @_lifetime(borrow self) get { mapping.regionList }
     }
 
     /// The device could not be stopped: when this value ends, its memory is parked in the ``Quarantine`` (rule 18). Until then
@@ -40,23 +39,23 @@ public struct MappedBuffer: ~Copyable, Cargo {
     public mutating func quarantine() { mapping.quarantine() }
 
     /// Bytes.
-    public var count: Int { mapping.core.entries[0].count }
+    public var count: Int { mapping.firstEntry.count }
     /// The first byte, as the device sees it. Only where ``regionCount`` is 1 do all others follow it.
-    public var iova: IOVA { IOVA(mapping.core.regions[0].start) }
+    public var iova: IOVA { IOVA(mapping.start) }
     /// Which way the data goes.
-    public var direction: Direction { mapping.core.direction }
+    public var direction: Direction { mapping.direction }
     /// The address space that it is mapped in.
     public var domain: Domain { mapping.domain }
     /// Whether the device works on a copy, because it cannot reach the buffer itself: each sync then costs a copy (rule 39).
-    public var wasBounced: Bool { mapping.core.wasBounced }
+    public var wasBounced: Bool { mapping.wasBounced }
 
     /// Ends the mapping and gives the buffer back, with what the device wrote.
     ///
     /// - Throws: `quarantined` after ``quarantine()``; what the backend says if it refuses to unmap. In both cases the device
     ///   may still reach the memory, which is parked in the ``Quarantine`` instead of being given back.
     public consuming func unmap() throws(DMAError) -> Buffer {
-        try mapping.end()
-        return Buffer(mapping.core.entries[0].memory)
+        // SAFETY: the memory is handed over, and the mapping of a buffer has one.
+        unsafe Buffer(owning: try mapping.end().unsafelyUnwrapped)
     }
 
     /// Lets the CPU read part of the buffer: syncForCPU, then `body` (rule 35).
@@ -144,12 +143,17 @@ extension Buffer {
     public consuming func map(
         for domain: Domain, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) -> MapOutcome {
-        let entry = MappedEntry(memory: memory, offset: 0, count: memory.count)
+        // SAFETY: memory and record are handed over to the one value that owns them: the mapping, or, where it fails, a buffer.
+        let memory = unsafe take()
+        let origin = Origin(file: file, line: line)
+        if let record = unsafe domain.establishPlain(.single, memory, direction, origin) {
+            return .mapped(MappedBuffer(unsafe Mapping(record)))
+        }
         do throws(DMAError) {
-            let core = try domain.establish(.single, [entry], direction, Origin(file: file, line: line))
-            return .mapped(MappedBuffer(Mapping(core, in: domain)))
+            let record = unsafe try domain.establish(.single, memory, direction, origin)
+            return .mapped(MappedBuffer(unsafe Mapping(record)))
         } catch {
-            return .failed(error, self)
+            return .failed(error, unsafe Buffer(owning: memory))
         }
     }
 

@@ -11,16 +11,24 @@ public struct MappedScatterList: ~Copyable, Cargo {
     public let regionCount: Int
     @usableFromInline let mapping: Mapping
     let memories: [Memory]
+    let words: [MemoryWords]
+    /// What `mapping` has, which it lets go of when it ends.
+    private let parts: MappingParts
     /// The entries as they were asked.
     public let entries: [ScatterList.Entry]
 
-    init(_ mapping: Mapping, _ memories: [Memory], _ entries: [ScatterList.Entry]) {
+    init(
+        _ mapping: consuming Mapping, _ memories: [Memory], _ words: [MemoryWords], _ entries: [ScatterList.Entry],
+        _ parts: MappingParts
+    ) {
         // SAFETY: `mapping` owns the words and does not change or move them; this value owns `mapping` for as long as it has the
         // pointer.
-        unsafe regions = UnsafePointer(mapping.regions)
-        regionCount = mapping.core.regions.count
+        unsafe regions = unsafe mapping.regions
+        regionCount = mapping.regionCount
         self.mapping = mapping
         self.memories = memories
+        self.words = words
+        self.parts = parts
         self.entries = entries
     }
 
@@ -33,8 +41,7 @@ public struct MappedScatterList: ~Copyable, Cargo {
 
     @inlinable
     public var regionList: RegionList {
-        // SAFETY: as for the regions.
-        @_lifetime(borrow self) get { unsafe mapping.regionList }
+        @_lifetime(borrow self) get { mapping.regionList }
     }
 
     /// As ``MappedBuffer/quarantine()``.
@@ -45,16 +52,16 @@ public struct MappedScatterList: ~Copyable, Cargo {
     /// Entries as they were asked.
     public var originalCount: Int { entries.count }
     /// Which way the data goes.
-    public var direction: Direction { mapping.core.direction }
+    public var direction: Direction { mapping.direction }
     /// The address space that it is mapped in.
     public var domain: Domain { mapping.domain }
     /// Whether the device works on copies of some entries.
-    public var wasBounced: Bool { mapping.core.wasBounced }
+    public var wasBounced: Bool { mapping.wasBounced }
 
     /// Ends the mapping and gives the list back, with what the device wrote. Errors as for ``MappedBuffer/unmap()``.
     public consuming func unmap() throws(DMAError) -> ScatterList {
-        try mapping.end()
-        return ScatterList(memories: memories, entries: entries)
+        try mapping.endList()
+        return ScatterList(memories: memories, words: words, entries: entries, parts: parts)
     }
 
     /// Lets the CPU read part of one entry: syncForCPU, then `body` (rule 35). Borrowing as for ``MappedBuffer/withCPUAccess(_:_:)``.

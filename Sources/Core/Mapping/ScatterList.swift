@@ -17,6 +17,10 @@ public struct ScatterList: ~Copyable, Sendable {
     }
 
     var memories: [Memory] = []
+    /// Of each of them, so that mapping reads words alone.
+    private var words: [MemoryWords] = []
+    /// What the last mapping of this list used, to be used again.
+    private var parts: MappingParts?
     /// The parts, in order.
     public private(set) var entries: [Entry] = []
 
@@ -27,11 +31,14 @@ public struct ScatterList: ~Copyable, Sendable {
     public init(_ buffers: consuming FixedArray<Buffer>) {
         while let buffer = buffers.popLast() { memories.append(buffer.memory) }
         memories.reverse()
+        words = memories.map { MemoryWords($0) }
         entries = memories.indices.map { Entry(buffer: $0, offset: 0, count: memories[$0].count) }
     }
 
-    init(memories: [Memory], entries: [Entry]) {
+    init(memories: [Memory], words: [MemoryWords], entries: [Entry], parts: MappingParts?) {
+        self.parts = parts
         self.memories = memories
+        self.words = words
         self.entries = entries
     }
 
@@ -48,6 +55,7 @@ public struct ScatterList: ~Copyable, Sendable {
     /// Takes over a buffer; all of it is the next entry.
     public mutating func append(_ buffer: consuming Buffer) {
         entries.append(Entry(buffer: memories.count, offset: 0, count: buffer.count))
+        words.append(MemoryWords(buffer.memory))
         memories.append(buffer.memory)
     }
 
@@ -56,6 +64,7 @@ public struct ScatterList: ~Copyable, Sendable {
     /// - Returns: its number.
     @discardableResult
     public mutating func appendWithoutEntry(_ buffer: consuming Buffer) -> Int {
+        words.append(MemoryWords(buffer.memory))
         memories.append(buffer.memory)
         return memories.count - 1
     }
@@ -117,12 +126,15 @@ public struct ScatterList: ~Copyable, Sendable {
     public consuming func map(
         for domain: Domain, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) -> ScatterMapOutcome {
-        let parts = entries.map { MappedEntry(memory: memories[$0.buffer], offset: $0.offset, count: $0.count) }
+        let parts = parts ?? MappingParts()
+        (parts.memories, parts.words, parts.entries) = (memories, words, entries)
+        // SAFETY: the record is handed over to the one value that owns it.
         do throws(DMAError) {
-            let core = try domain.establish(.list, parts, direction, Origin(file: file, line: line))
-            return .mapped(MappedScatterList(Mapping(core, in: domain), memories, entries))
+            let record = unsafe try domain.establish(.list, parts, direction, Origin(file: file, line: line))
+            return .mapped(MappedScatterList(unsafe Mapping(record), memories, words, entries, parts))
         } catch {
-            return .failed(error, self)
+            // The quarantine may have the parts.
+            return .failed(error, ScatterList(memories: memories, words: words, entries: entries, parts: nil))
         }
     }
 

@@ -6,30 +6,21 @@ struct BusRange: Equatable, Sendable {
     var count: UInt64
 }
 
-/// Cuts and merges bus ranges so that each segment obeys the device (rules 32 and 39). Pure arithmetic.
+/// Cuts bus ranges so that each segment obeys the device (rules 32 and 39). Pure arithmetic.
 struct SegmentRules {
-    /// Longest segment: a multiple of `alignment`, so that every segment that follows a cut starts aligned.
+    /// Longest segment: a multiple of the alignment, the unit of length and the virtual boundary, so that every cut lies where one may.
     let maximum: UInt64
     /// A power of two, or 0 for none.
     let boundary: UInt64
+    /// Where inner segments begin and end. A power of two, or 0 for anywhere.
+    let virtualBoundary: UInt64
 
     init(_ constraints: DeviceConstraints) {
-        let rounded = constraints.maximumSegmentSize & ~(constraints.alignment - 1)
+        let unit = max(constraints.alignment, constraints.lengthUnit, constraints.virtualBoundary)
+        let rounded = constraints.maximumSegmentSize & ~(unit - 1)
         maximum = rounded == 0 ? constraints.maximumSegmentSize : rounded
         boundary = constraints.segmentBoundary
-    }
-
-    /// Neighbours that touch become one range; the order stays.
-    static func merge(_ ranges: [BusRange]) -> [BusRange] {
-        var result: [BusRange] = []
-        for range in ranges {
-            if let last = result.last, last.start &+ last.count == range.start, range.start != 0 {
-                result[result.count - 1].count += range.count
-            } else {
-                result.append(range)
-            }
-        }
-        return result
+        virtualBoundary = constraints.virtualBoundary
     }
 
     /// The fewest segments that cover `range` in order. `range` does not leave the 64-bit space.
@@ -41,6 +32,9 @@ struct SegmentRules {
         var left = range.count
         while left > 0 {
             var count = min(left, maximum)
+            // The first cut restores what a start inside a page has taken.
+            let taken = virtualBoundary == 0 ? 0 : start & (virtualBoundary - 1)
+            if count < left, count > taken { count -= taken }
             if boundary != 0 {
                 // Bytes up to the next multiple of the boundary: at least 1.
                 count = min(count, boundary - (start & (boundary - 1)))
@@ -53,16 +47,35 @@ struct SegmentRules {
         return result
     }
 
-    /// Merges, then cuts. Nil where that makes more than `limit` segments.
+    /// Whether there are ranges that have to be cut.
+    var cuts: Bool { maximum != .max || boundary != 0 }
+
+    /// Whether no range has to be cut.
+    func isWhole(_ ranges: [BusRange]) -> Bool {
+        for range in ranges where range.count > maximum || crossesBoundary(range) { return false }
+        return true
+    }
+
+    /// Each range as segments. Nil where that makes more than `limit`.
     func segments(of ranges: [BusRange], limit: Int) -> [BusRange]? {
-        // The usual case costs no array: one range that is one segment.
-        if ranges.count == 1, limit >= 1, ranges[0].count <= maximum, !crossesBoundary(ranges[0]) { return ranges }
         var result: [BusRange] = []
-        for range in Self.merge(ranges) {
+        for range in ranges {
             guard let pieces = cut(range, limit: limit - result.count) else { return nil }
             result += pieces
         }
         return result
+    }
+
+    /// An address inside the list at which a segment ends or begins though the device has none begin or end there; nil where there is none.
+    func gap(in segments: [BusRange]) -> UInt64? {
+        guard virtualBoundary != 0 else { return nil }
+        let mask = virtualBoundary - 1
+        for index in segments.indices {
+            let end = segments[index].start &+ segments[index].count
+            if index > 0, segments[index].start & mask != 0 { return segments[index].start }
+            if index < segments.count - 1, end & mask != 0 { return end }
+        }
+        return nil
     }
 
     /// Whether `range` crosses a multiple of the boundary.

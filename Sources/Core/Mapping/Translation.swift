@@ -44,4 +44,17 @@ public struct DomainStatistics: Equatable, Sendable {
 
     /// Nothing mapped yet.
     public init() {}
+
+    mutating func add(_ other: DomainStatistics) {
+        mappings &+= other.mappings
+        mappedBytes &+= other.mappedBytes
+        peakMappings &+= other.peakMappings
+        peakMappedBytes &+= other.peakMappedBytes
+        totalMappings &+= other.totalMappings
+        refusals &+= other.refusals
+        bounces &+= other.bounces
+        bouncedBytes &+= other.bouncedBytes
+        maintainedBytes &+= other.maintainedBytes
+        quarantined &+= other.quarantined
+    }
 }

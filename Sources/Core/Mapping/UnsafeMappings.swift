@@ -8,8 +8,15 @@ extension IOVA {
 }
 
 /// A mapping that was made from a raw address, and what is not yet known about it.
-struct RawMapping: Sendable {
-    var core: MappingCore
+// SAFETY: the record is the registry's, under whose lock it is looked at and taken out.
+@safe
+struct RawMapping: @unchecked Sendable {
+    let record: UnsafeMutablePointer<MappingRecord>
+    let kind: MappingKind
+    let direction: Direction
+    let origin: Origin
+    /// What a raw unmap has to repeat: bytes of a single mapping, entries of a list.
+    let size: UInt64
     /// False for a word that could be the error value, until somebody has looked.
     var isChecked: Bool
 }
@@ -67,9 +74,9 @@ public struct UnsafeMappings: Sendable {
     /// - Throws: `backendFailed` for `IOVA.mappingError`; `notMapped` for a word that is no mapping's first address.
     public func check(_ iova: IOVA) throws(DMAError) {
         if iova == .mappingError { throw DMAError(.backendFailed, asked: iova.rawValue) }
-        let isKnown = domain.registry.state.withLock { state in
-            guard let index = state.raw[iova]?.firstIndex(where: { !$0.isChecked }) else { return state.raw[iova] != nil }
-            state.raw[iova]?[index].isChecked = true
+        let isKnown = domain.raw.withLock { raw in
+            guard let index = raw[iova]?.firstIndex(where: { !$0.isChecked }) else { return raw[iova] != nil }
+            raw[iova]?[index].isChecked = true
             return true
         }
         if !isKnown { throw DMAError(.notMapped, asked: iova.rawValue) }
@@ -90,7 +97,9 @@ public struct UnsafeMappings: Sendable {
         _ iova: IOVA, count: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) {
         let call = Origin(file: file, line: line)
-        try domain.dissolve(try takeRaw(.single, iova, UInt64(UInt(bitPattern: count)), direction, call))
+        // SAFETY: the record was taken out of the registry, and is this call's.
+        let record = unsafe try takeRaw(.single, iova, UInt64(UInt(bitPattern: count)), direction, call).record
+        unsafe try domain.dissolve(record)?.release()
     }
 
     /// `dma_map_sg`. Entries are not cut: each must obey the device's longest segment and boundary by itself.
@@ -132,7 +141,9 @@ public struct UnsafeMappings: Sendable {
         _ iova: IOVA, originalCount: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) {
         let call = Origin(file: file, line: line)
-        try domain.dissolve(try takeRaw(.list, iova, UInt64(UInt(bitPattern: originalCount)), direction, call))
+        // SAFETY: as for `unmap`.
+        let record = unsafe try takeRaw(.list, iova, UInt64(UInt(bitPattern: originalCount)), direction, call).record
+        unsafe try domain.dissolve(record)?.release()
     }
 
     /// `dma_sync_single_range_for_cpu`.
@@ -173,12 +184,23 @@ public struct UnsafeMappings: Sendable {
     private func mapRaw(
         _ kind: MappingKind, _ memories: [Memory], _ direction: Direction, _ call: Origin, isChecked: Bool
     ) throws(DMAError) -> [MappedRange] {
-        let entries = memories.map { MappedEntry(memory: $0, offset: 0, count: $0.count) }
-        let core = try domain.establish(kind, entries, direction, call)
-        domain.registry.state.withLock { state in
-            state.raw[IOVA(core.regions[0].start), default: []].append(RawMapping(core: core, isChecked: isChecked))
+        // SAFETY: the record is this call's until it is the registry's.
+        let record: UnsafeMutablePointer<MappingRecord>
+        if kind == .list {
+            let parts = MappingParts()
+            parts.memories = memories
+            parts.words = memories.map { MemoryWords($0) }
+            parts.entries = memories.indices.map { ScatterList.Entry(buffer: $0, offset: 0, count: memories[$0].count) }
+            unsafe record = try domain.establish(kind, parts, direction, call, isRaw: true)
+        } else {
+            unsafe record = try domain.establish(kind, retaining: memories[0], direction, call, isRaw: true)
         }
-        return core.regions.map { MappedRange($0) }
+        let ranges = unsafe record.pointee.regionWords.map { MappedRange($0) }
+        let size = kind == .list ? UInt64(memories.count) : UInt64(memories[0].count)
+        let mapping = unsafe RawMapping(
+            record: record, kind: kind, direction: direction, origin: call, size: size, isChecked: isChecked)
+        domain.raw.withLock { raw in raw[ranges[0].start, default: []].append(mapping) }
+        return ranges
     }
 
     /// Finds the mapping that a call names and takes it out of the registry.
@@ -186,15 +208,15 @@ public struct UnsafeMappings: Sendable {
     /// The same bytes may be mapped more than once where nothing translates; as the kernel does, the best match is taken.
     private func takeRaw(
         _ kind: MappingKind, _ iova: IOVA, _ size: UInt64, _ direction: Direction, _ call: Origin
-    ) throws(DMAError) -> MappingCore {
-        func matches(_ core: MappingCore) -> Bool {
-            core.kind == kind && core.direction == direction && core.rawSize == size
+    ) throws(DMAError) -> RawMapping {
+        func matches(_ mapping: RawMapping) -> Bool {
+            mapping.kind == kind && mapping.direction == direction && mapping.size == size
         }
-        let (taken, nearest) = domain.registry.state.withLock { state -> (RawMapping?, MappingCore?) in
-            guard let entries = state.raw[iova] else { return (nil, nil) }
-            guard let index = entries.firstIndex(where: { matches($0.core) }) else { return (nil, entries.first?.core) }
-            let entry = state.raw[iova]?.remove(at: index)
-            if state.raw[iova]?.isEmpty == true { state.raw[iova] = nil }
+        let (taken, nearest) = domain.raw.withLock { raw -> (RawMapping?, RawMapping?) in
+            guard let entries = raw[iova] else { return (nil, nil) }
+            guard let index = entries.firstIndex(where: matches) else { return (nil, entries.first) }
+            let entry = raw[iova]?.remove(at: index)
+            if raw[iova]?.isEmpty == true { raw[iova] = nil }
             return (entry, nil)
         }
         if let taken {
@@ -202,9 +224,9 @@ public struct UnsafeMappings: Sendable {
                 Sanitizer.report(
                     .mapErrorUnchecked, domain.id, "the mapping at \(iova) ends, and its result was never checked",
                     at: call,
-                    mapping: taken.core.origin)
+                    mapping: taken.origin)
             }
-            return taken.core
+            return taken
         }
         guard let nearest else {
             let isNothing = iova == .mappingError || iova.rawValue == 0
@@ -215,16 +237,16 @@ public struct UnsafeMappings: Sendable {
         }
         if nearest.kind != kind {
             Sanitizer.report(
-                .unmapOtherKind, domain.id, "a \(nearest.kind.rawValue) mapping is ended as a \(kind.rawValue) one", at: call,
+                .unmapOtherKind, domain.id, "a \(nearest.kind.name) mapping is ended as a \(kind.name) one", at: call,
                 mapping: nearest.origin)
-            throw DMAError(.unmapMismatch, asked: size, limit: nearest.rawSize)
+            throw DMAError(.unmapMismatch, asked: size, limit: nearest.size)
         }
-        if nearest.rawSize != size {
+        if nearest.size != size {
             Sanitizer.report(
                 kind == .list ? .unmapOtherCount : .unmapOtherSize, domain.id,
-                "mapped with \(nearest.rawSize), ended with \(size) \(kind == .list ? "entries" : "bytes")", at: call,
+                "mapped with \(nearest.size), ended with \(size) \(kind == .list ? "entries" : "bytes")", at: call,
                 mapping: nearest.origin)
-            throw DMAError(.unmapMismatch, asked: size, limit: nearest.rawSize)
+            throw DMAError(.unmapMismatch, asked: size, limit: nearest.size)
         }
         Sanitizer.report(
             .unmapOtherDirection, domain.id, "mapped \(nearest.direction), ended \(direction)", at: call,
@@ -235,31 +257,46 @@ public struct UnsafeMappings: Sendable {
     private func syncRaw(
         _ iova: IOVA, _ range: Range<Int>, _ direction: Direction, _ turn: MappedEntry.Turn, _ call: Origin
     ) throws(DMAError) {
-        let candidates = domain.registry.state.withLock { $0.raw[iova] ?? [] }.map(\.core)
-        guard let core = candidates.first(where: { $0.direction == direction }) ?? candidates.first else {
+        // SAFETY: the registry's records stay while its lock is held: a sync races with no unmap.
+        let (found, total) = try domain.raw.withLock { raw throws(DMAError) -> (RawMapping?, Int) in
+            let candidates = raw[iova] ?? []
+            guard let found = candidates.first(where: { $0.direction == direction }) ?? candidates.first else {
+                return (nil, 0)
+            }
+            let record = unsafe found.record
+            let total = Int(clamping: unsafe record.pointee.byteCount)
+            guard found.direction == direction || found.direction == .bidirectional, range.lowerBound >= 0,
+                range.upperBound <= total
+            else { return (found, total) }
+            var start = 0
+            for index in 0..<(unsafe record.pointee.entryCount) {
+                let count = unsafe record.pointee.entry(at: index).count
+                let part = range.clamped(to: start..<start + count)
+                if !part.isEmpty {
+                    unsafe try domain.sync(
+                        record, entry: index, part.lowerBound - start..<part.upperBound - start, for: turn)
+                }
+                start += count
+            }
+            return (found, total)
+        }
+        // Reports are made without the lock.
+        guard let found else {
             Sanitizer.report(.syncNotMapped, domain.id, "nothing is mapped at \(iova) from a raw address", at: call)
             throw DMAError(.notMapped, asked: iova.rawValue)
         }
-        guard core.direction == direction || core.direction == .bidirectional else {
+        guard found.direction == direction || found.direction == .bidirectional else {
             Sanitizer.report(
-                .syncWrongDirection, domain.id, "mapped \(core.direction), synced \(direction)", at: call, mapping: core.origin)
+                .syncWrongDirection, domain.id, "mapped \(found.direction), synced \(direction)", at: call,
+                mapping: found.origin)
             throw DMAError(.wrongDirection)
         }
-        let total = core.entries.reduce(0) { $0 + $1.count }
         guard range.lowerBound >= 0, range.upperBound <= total else {
             Sanitizer.report(
                 .syncOutOfRange, domain.id, "bytes \(range.lowerBound) to \(range.upperBound) of \(total)", at: call,
-                mapping: core.origin)
+                mapping: found.origin)
             let asked = range.lowerBound < 0 ? range.lowerBound : range.upperBound
             throw DMAError(.outOfRange, asked: UInt64(UInt(bitPattern: asked)), limit: UInt64(total))
-        }
-        var start = 0
-        for (index, entry) in core.entries.enumerated() {
-            let part = range.clamped(to: start..<start + entry.count)
-            if !part.isEmpty {
-                try domain.sync(core, entry: index, part.lowerBound - start..<part.upperBound - start, for: turn)
-            }
-            start += entry.count
         }
     }
 
@@ -289,9 +326,4 @@ public struct UnsafeMappings: Sendable {
             }
         }
     }
-}
-
-extension MappingCore {
-    /// What a raw unmap has to repeat: bytes of a single mapping, entries of a list.
-    fileprivate var rawSize: UInt64 { kind == .list ? UInt64(entries.count) : byteCount }
 }

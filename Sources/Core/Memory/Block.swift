@@ -128,10 +128,7 @@ public struct Block: ~Copyable, Cargo {
     @usableFromInline
     func maintainCaches() {
         // SAFETY: the header lives as long as any block.
-        let mapping = unsafe header.pointee.mapping
-        let entry = mapping.core.entries[0]
-        entry.deviceMemory.flushCaches(
-            entry.deviceOffset + place.offset, count, line: Int(mapping.domain.constraints.cacheLineSize))
+        unsafe header.pointee.mapping.domain.flush(header.pointee.base + place.offset, count)
     }
 }
 

@@ -10,9 +10,31 @@
 /// Thread rules: a value, owned by one thread at a time; it may be sent to another.
 @safe
 public struct Buffer: ~Copyable, Sendable {
-    let memory: Memory
+    /// Owned: released once, by `deinit` or by who takes it.
+    private let owned: Unmanaged<Memory>
 
-    init(_ memory: Memory) { self.memory = memory }
+    // SAFETY: the object is held until `deinit`.
+    init(_ memory: Memory) { unsafe owned = Unmanaged.passRetained(memory) }
+
+    /// The caller hands over what it owns of the memory.
+    // SAFETY: that it owns it is the caller's part.
+    @unsafe
+    init(owning owned: Unmanaged<Memory>) { unsafe self.owned = owned }
+
+    // SAFETY: this value owned the memory, and ends once.
+    deinit { unsafe owned.release() }
+
+    /// What this value owns of the memory, which is the caller's afterwards.
+    @unsafe @inline(__always)
+    consuming func take() -> Unmanaged<Memory> {
+        // SAFETY: `deinit` does not run.
+        let owned = unsafe owned
+        discard self
+        return unsafe owned
+    }
+
+    // SAFETY: this value holds the object.
+    var memory: Memory { unsafe owned.takeUnretainedValue() }
 
     /// Obtains `count` bytes of zeroed memory.
     ///
@@ -29,7 +51,22 @@ public struct Buffer: ~Copyable, Sendable {
         count: Int, alignment: Int = 64, backing: Backing = .pages(transparentHuge: false),
         policy: AllocationPolicy = AllocationPolicy()
     ) throws(DMAError) {
-        memory = try Memory(count: count, alignment: alignment, backing: backing, policy: policy)
+        self.init(try Memory(count: count, alignment: alignment, backing: backing, policy: policy))
+    }
+
+    /// Obtains memory that a device reaches where it lies: below its mask, aligned for it, and with a file behind it where its address space
+    /// hands one to a peer.
+    ///
+    /// - Parameters:
+    ///   - count: bytes, at least 1.
+    ///   - domain: of the device.
+    /// - Throws: as ``init(count:alignment:backing:policy:)``.
+    public init(count: Int, for domain: Domain) throws(DMAError) {
+        let constraints = domain.constraints
+        var policy = AllocationPolicy()
+        if !domain.isTranslated { policy.below = constraints.streamingMask }
+        let alignment = Int(clamping: max(constraints.alignment, constraints.isCoherent ? 64 : constraints.cacheLineSize))
+        self.init(try Memory(count: count, alignment: max(alignment, 64), backing: domain.defaultBacking, policy: policy))
     }
 
     /// Takes over memory that somebody else allocated.
@@ -46,7 +83,7 @@ public struct Buffer: ~Copyable, Sendable {
         importing bytes: UnsafeMutableRawBufferPointer, onRelease: (@Sendable () -> Void)? = nil
     ) throws(DMAError) {
         // SAFETY: by the contract of this function the bytes stay valid until `onRelease` is called.
-        memory = unsafe try Memory(unsafeImporting: bytes, onRelease: onRelease)
+        self.init(unsafe try Memory(unsafeImporting: bytes, onRelease: onRelease))
     }
 
     /// Bytes.
@@ -65,7 +102,8 @@ public struct Buffer: ~Copyable, Sendable {
         // SAFETY: the memory lives as long as `self`, which owns it, and has as many bytes; nobody writes while `self` is borrowed.
         @_lifetime(borrow self)
         borrowing get {
-            let span = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(memory.base), byteCount: memory.count)
+            let (start, count) = unsafe owned._withUnsafeGuaranteedRef { unsafe ($0.base, $0.count) }
+            let span = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(start), byteCount: count)
             // The memory lives as long as `self`, and nobody writes while `self` is borrowed.
             return unsafe _overrideLifetime(span, borrowing: self)
         }
@@ -76,7 +114,8 @@ public struct Buffer: ~Copyable, Sendable {
         // SAFETY: as for `bytes`; the exclusive access to `self` is the exclusive access to its memory.
         @_lifetime(&self)
         mutating get {
-            let span = unsafe MutableRawSpan(_unsafeStart: memory.base, byteCount: memory.count)
+            let (start, count) = unsafe owned._withUnsafeGuaranteedRef { unsafe ($0.base, $0.count) }
+            let span = unsafe MutableRawSpan(_unsafeStart: start, byteCount: count)
             // As for `bytes`; the exclusive access to `self` is the exclusive access to its memory.
             return unsafe _overrideLifetime(span, mutating: &self)
         }

@@ -23,36 +23,32 @@ public struct CoherentBuffer: ~Copyable, Cargo {
     ///   - count: bytes, at least 1.
     ///   - alignment: of the first byte, as the CPU and the device see it. Bytes, a power of two.
     ///   - domain: of the device; its coherent mask holds (rule 30).
-    ///   - backing: where the memory comes from.
+    ///   - backing: where the memory comes from; nil for what the address space asks for: a file, where its backend hands one to a peer.
     ///   - file: for reports.
     ///   - line: for reports.
     /// - Throws: as ``Buffer/init(count:alignment:backing:policy:)``; `notCoherent` for a device that does not see the CPU's
     ///   caches; `unreachableAddress`, `noAddressSpace`, `mappingTooLarge`, `domainClosed`, or what the backend says. Coherent
     ///   memory is never bounced.
     public init(
-        count: Int, alignment: Int = 4096, domain: Domain, backing: Backing = .pages(transparentHuge: false),
+        count: Int, alignment: Int = 4096, domain: Domain, backing: Backing? = nil,
         file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) {
         // SAFETY: `mapping` keeps the memory, and this value owns `mapping` for as long as it has the pointer.
         var policy = AllocationPolicy()
         if !domain.isTranslated { policy.below = domain.constraints.coherentMask }
-        let memory = try Memory(count: count, alignment: alignment, backing: backing, policy: policy)
-        let entry = MappedEntry(memory: memory, offset: 0, count: count)
-        let core = try domain.establish(.coherent, [entry], .bidirectional, Origin(file: file, line: line))
-        let mapping = Mapping(core, in: domain)
+        let memory = try Memory(count: count, alignment: alignment, backing: backing ?? domain.defaultBacking, policy: policy)
+        let record = unsafe try domain.establish(.coherent, retaining: memory, .bidirectional, Origin(file: file, line: line))
+        let mapping = unsafe Mapping(record)
         unsafe base = memory.base
         self.count = count
-        iova = IOVA(core.regions[0].start)
+        iova = IOVA(mapping.start)
         self.mapping = mapping
     }
 
-    public var regionCount: Int { mapping.core.regions.count }
+    public var regionCount: Int { mapping.regionCount }
 
     @_lifetime(borrow self)
-    public func region(at index: Int) -> Region {
-        let regions = mapping.core.regions
-        return Region(words: index >= 0 && index < regions.count ? regions[index] : .none)
-    }
+    public func region(at index: Int) -> Region { mapping.region(at: index) }
 
     /// As ``MappedBuffer/quarantine()``: for a driver that ends its rings without having stopped the device.
     public mutating func quarantine() { mapping.quarantine() }

@@ -24,6 +24,8 @@ final class Memory: @unchecked Sendable {
     /// Start and length of the range that belongs to this allocation alone: whole pages, or, if imported, just the bytes.
     let extentStart: UInt64
     let extentCount: UInt64
+    /// What a mapping needs to know of it.
+    let words: MemoryWords
     /// The fork generation of the process that obtained it.
     private let generation = cdma_fork_generation()
     /// For imported memory; called exactly once.
@@ -57,6 +59,9 @@ final class Memory: @unchecked Sendable {
         fileDescriptor = -1
         extentStart = UInt64(UInt(bitPattern: start))
         extentCount = UInt64(bytes.count)
+        words = MemoryWords(
+            base: extentStart, count: bytes.count, alignment: 1, extentStart: extentStart, extentCount: extentCount,
+            descriptor: -1, backing: .imported)
         self.onRelease = onRelease
     }
 
@@ -91,6 +96,9 @@ final class Memory: @unchecked Sendable {
         fileDescriptor = piece.fileDescriptor
         unsafe extentStart = UInt64(UInt(bitPattern: piece.start))
         extentCount = UInt64(piece.length)
+        words = MemoryWords(
+            base: extentStart, count: count, alignment: alignment, extentStart: extentStart, extentCount: extentCount,
+            descriptor: fileDescriptor, backing: self.backing)
         onRelease = nil
     }
 

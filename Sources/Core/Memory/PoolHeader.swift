@@ -58,14 +58,14 @@ struct PoolHeader: ~Copyable {
 
 extension PoolHeader {
     static func make(
-        _ mapping: Mapping, _ blockSize: Int, _ segments: Int, _ alignment: Int, _ boundary: Int
+        _ mapping: consuming Mapping, _ blockSize: Int, _ segments: Int, _ alignment: Int, _ boundary: Int
     ) throws(DMAError) -> UnsafeMutablePointer<PoolHeader> {
-        guard !mapping.isQuarantined else { throw DMAError(.quarantined, asked: mapping.core.regions[0].start) }
+        guard !mapping.isQuarantined else { throw DMAError(.quarantined, asked: mapping.start) }
         guard blockSize > 0 else { throw DMAError(.zeroLength) }
         let constraints = mapping.domain.constraints
-        let entry = mapping.core.entries[0]
+        let entry = mapping.firstEntry
         let layout = PoolLayout(
-            start: mapping.core.regions[0].start, cpuStart: entry.deviceAddress, count: entry.count,
+            start: mapping.start, cpuStart: entry.deviceAddress, count: entry.count,
             blockSize: blockSize, alignment: alignment, boundary: boundary, constraints: constraints)
         let offsets = try layout.offsets()
         let segmentSize = try layout.segmentSize(segments)
@@ -73,10 +73,10 @@ extension PoolHeader {
         guard places.count == offsets.count else {
             throw DMAError(.sizeOverflow, asked: UInt64(entry.count), limit: 1 << 40)
         }
-        let key = RegionWords.key(mapping.domain.id, mapping.core.direction.access)
+        let key = RegionWords.key(mapping.domain.id, mapping.direction.access)
         var lists: RegionLists?
         if segments > 1 {
-            let start = mapping.core.regions[0].start
+            let start = mapping.start
             guard let prepared = RegionLists(capacity: segments, lists: offsets.count) else {
                 throw DMAError(.outOfMemory, asked: UInt64(offsets.count) &* UInt64(segments) &* 16)
             }
@@ -92,6 +92,9 @@ extension PoolHeader {
             lists = consume prepared
         }
         // SAFETY: all allocations are sized for the number of blocks, initialized here, and freed by `free` when the last user has ended.
+        guard let base = unsafe UnsafeMutableRawPointer(bitPattern: UInt(entry.deviceAddress)) else {
+            throw DMAError(.notMapped)
+        }
         let memory = UnsafeMutableRawPointer.allocate(
             byteCount: 64 + MemoryLayout<PoolHeader>.stride + places.count * 16, alignment: 64)
         unsafe memory.storeBytes(of: nothing, as: UInt64.self)
@@ -99,9 +102,9 @@ extension PoolHeader {
         let header = unsafe (memory + 64).bindMemory(to: PoolHeader.self, capacity: 1)
         unsafe header.initialize(
             to: PoolHeader(
-                top: 2 * places.count, start: mapping.core.regions[0].start, blockSize: UInt64(blockSize),
+                top: 2 * places.count, start: mapping.start, blockSize: UInt64(blockSize),
                 segmentSize: UInt64(segmentSize), key: key,
-                base: entry.deviceMemory.base + entry.deviceOffset, capacity: places.count,
+                base: base, capacity: places.count,
                 isCoherent: constraints.isCoherent, segmentCount: segments,
                 lists: lists.take(), mapping: mapping))
         // Lowest offset on top, so that a new pool is leased from its beginning.
@@ -145,9 +148,8 @@ extension PoolHeader {
         }
         let leased = unsafe header.pointee.capacity - back
         guard leased > 0 else { return unsafe free(header) }
-        let core = unsafe header.pointee.mapping.core
-        Sanitizer.report(
-            .poolInUse, core.regions[0].domain, "a pool ended with \(leased) blocks leased", mapping: core.origin)
+        let (domain, origin) = unsafe (header.pointee.mapping.domain.id, header.pointee.mapping.origin)
+        Sanitizer.report(.poolInUse, domain, "a pool ended with \(leased) blocks leased", mapping: origin)
         if unsafe cdma_fetch_add64(shared + 8, UInt64(leased)) &+ UInt64(leased) == 0 { unsafe free(header) }
     }
 

@@ -134,22 +134,29 @@ class ParkedObject: @unchecked Sendable {
 }
 
 /// A mapping that its backend refused to end, or whose owner has asked for the quarantine.
-// SAFETY: the core is changed in `release` alone, which the quarantine calls on one thread at a time.
+// SAFETY: the record is changed in `release` alone, which the quarantine calls on one thread at a time.
+@safe
 final class ParkedMapping: ParkedObject, @unchecked Sendable {
     private let space: Domain
-    private var core: MappingCore
+    private let record: UnsafeMutablePointer<MappingRecord>
+    private let made: Origin
 
-    init(_ core: MappingCore, in space: Domain) {
-        self.core = core
+    /// The caller hands over the record, which is of that domain.
+    @unsafe
+    init(_ record: UnsafeMutablePointer<MappingRecord>, in space: Domain) {
+        // SAFETY: this object alone has the record now, and keeps the domain in which it lies.
+        unsafe self.record = unsafe record
         self.space = space
-        super.init(domain: space.id, ranges: core.regions.map { MappedRange($0) })
+        made = unsafe record.pointee.origin
+        super.init(domain: space.id, ranges: unsafe record.pointee.regionWords.map { MappedRange($0) })
     }
 
-    override var origin: Origin? { core.origin }
+    override var origin: Origin? { made }
     override var isDead: Bool { space.backend?.isDead ?? false }
 
     override func release() throws(DMAError) {
-        if let error = space.withdraw(&core) { throw error }
-        space.unregister(core, copied: 0)
+        // SAFETY: the quarantine calls this on one thread at a time, and not again once it has returned.
+        if let error = unsafe space.withdraw(record) { throw error }
+        unsafe space.recycle(record)
     }
 }

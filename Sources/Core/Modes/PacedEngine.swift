@@ -57,7 +57,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         let capabilities = base.capabilities
         let inFlight = try InFlightTable(capabilities)
         let scheduler = try TurnScheduler(
-            mode, quantum: quantum, alignment: capabilities.alignment, now: cdma_monotonic_nanoseconds())
+            mode, quantum: quantum, alignment: capabilities.unit, now: cdma_monotonic_nanoseconds())
         self.inFlight = inFlight
         self.scheduler = scheduler
         list = PieceList(capabilities)

@@ -3,105 +3,92 @@ import CDMA
 
 /// What the sanitizer looks at when something is mapped, and when a channel is about to give an address to a device.
 extension Domain {
-    /// Called with the sanitizer on, before the mapping is registered.
-    func inspect(_ core: MappingCore) {
-        let imported = core.entries.filter { $0.memory.backing == .imported }
-        if !imported.isEmpty { inspectAddresses(imported, core) }
-        inspectCacheLines(core)
+    /// Called with the sanitizer on, when a mapping has been registered.
+    ///
+    /// - Parameter isImported: whether some of its memory was not allocated by this package.
+    func inspect(_ mapping: LiveMapping, isImported: Bool) {
+        if isImported { inspectAddresses(mapping) }
+        inspectCacheLines(mapping)
     }
 
     /// Stack, text, and what is no memory at all. Memory that this package allocated is none of these.
-    private func inspectAddresses(_ entries: [MappedEntry], _ core: MappingCore) {
+    private func inspectAddresses(_ mapping: LiveMapping) {
         var low: UInt = 0
         var high: UInt = 0
         // SAFETY: the C function writes two local words.
         let knowsStack = unsafe cdma_stack_bounds(&low, &high) == 0
         let maps = ProcessMaps.current()
-        for entry in entries {
-            let start = entry.cpuAddress
-            let (end, overflow) = start.addingReportingOverflow(UInt64(entry.count))
-            let place = "0x\(String(start, radix: 16)), \(entry.count) bytes,"
+        let made = mapping.origin
+        for source in mapping.sources {
+            let (start, count) = (source.start, source.count)
+            let (end, overflow) = start.addingReportingOverflow(count)
+            let place = "0x\(String(start, radix: 16)), \(count) bytes,"
             if overflow || start < 4096 {
-                Sanitizer.report(.mapInvalidRange, id, "\(place) is no range of memory", at: core.origin, mapping: core.origin)
+                Sanitizer.report(.mapInvalidRange, id, "\(place) is no range of memory", at: made, mapping: made)
                 continue
             }
             if knowsStack, start < UInt64(high), end > UInt64(low) {
-                Sanitizer.report(.mapStack, id, "\(place) lies on this thread's stack", at: core.origin, mapping: core.origin)
+                Sanitizer.report(.mapStack, id, "\(place) lies on this thread's stack", at: made, mapping: made)
                 continue
             }
             guard let maps else { continue }
             guard let covering = maps.covering(start, end) else {
-                Sanitizer.report(
-                    .mapInvalidRange, id, "\(place) is not all memory of this process", at: core.origin, mapping: core.origin)
+                Sanitizer.report(.mapInvalidRange, id, "\(place) is not all memory of this process", at: made, mapping: made)
                 continue
             }
             if covering.contains(where: \.isExecutable) {
-                Sanitizer.report(.mapText, id, "\(place) is program text", at: core.origin, mapping: core.origin)
-            } else if core.direction != .toDevice, !covering.allSatisfy(\.isWritable) {
+                Sanitizer.report(.mapText, id, "\(place) is program text", at: made, mapping: made)
+            } else if mapping.direction != .toDevice, !covering.allSatisfy(\.isWritable) {
                 Sanitizer.report(
-                    .mapInvalidRange, id, "\(place) is read-only, and the device may write it", at: core.origin,
-                    mapping: core.origin)
+                    .mapInvalidRange, id, "\(place) is read-only, and the device may write it", at: made, mapping: made)
             }
         }
     }
 
     /// Two mappings that touch the same cache line, one of which a device may write. O(mappings × entries).
-    private func inspectCacheLines(_ core: MappingCore) {
+    private func inspectCacheLines(_ mapping: LiveMapping) {
         let line = constraints.cacheLineSize
         func lines(_ range: BusRange) -> ClosedRange<UInt64> {
             let first = range.start / line
             return first...max(first, (range.start &+ (range.count &- 1)) / line)
         }
-        let sources = core.entries.map { lines(BusRange(start: $0.cpuAddress, count: UInt64($0.count))) }
-        let other = registry.state.withLock { state in
-            state.live.values.first { live in
-                (live.direction != .toDevice || core.direction != .toDevice)
-                    && live.sources.contains { source in
-                        let occupied = lines(source)
-                        return sources.contains { $0.overlaps(occupied) }
-                    }
-            }
+        let sources = mapping.sources.map(lines)
+        let other = registry.liveMappings.first { live in
+            live.identifier != mapping.identifier && (live.direction != .toDevice || mapping.direction != .toDevice)
+                && live.sources.contains { source in
+                    let occupied = lines(source)
+                    return sources.contains { $0.overlaps(occupied) }
+                }
         }
         guard let other else { return }
         Sanitizer.report(
             .overlappingCacheLines, id,
-            "\(core.byteCount) bytes share a cache line of \(line) bytes with a mapping that is alive", at: core.origin,
+            "\(mapping.bytes) bytes share a cache line of \(line) bytes with a mapping that is alive", at: mapping.origin,
             mapping: other.origin)
     }
 }
 
-extension DomainRegistry {
+extension MappingRegistry {
     /// Whether the device may touch the region as asked.
     fileprivate func isInOrder(_ region: RegionWords, _ access: DeviceAccess) -> Bool {
-        enum Verdict {
-            case inside
-            case forbidden(Origin)
-            case outside
-        }
-        let verdict = state.withLock { state -> Verdict in
-            var forbidding: Origin?
-            for live in state.live.values {
-                for mapped in live.regions where region.start >= mapped.start {
-                    let offset = region.start - mapped.start
-                    guard offset <= mapped.count, region.count <= mapped.count - offset else { continue }
-                    if mapped.access.isSuperset(of: access) { return .inside }
-                    forbidding = live.origin
-                }
+        var forbidding: Origin?
+        for live in liveMappings {
+            for mapped in live.regions where region.start >= mapped.start {
+                let offset = region.start - mapped.start
+                guard offset <= mapped.count, region.count <= mapped.count - offset else { continue }
+                if mapped.access.isSuperset(of: access) { return true }
+                forbidding = live.origin
             }
-            return forbidding.map { .forbidden($0) } ?? .outside
         }
-        switch verdict {
-        case .inside: return true
-        case .forbidden(let origin):
+        if let forbidding {
             Sanitizer.report(
                 .accessNotPermitted, id, "\(region.count) bytes at \(IOVA(region.start)) for more than they are mapped for",
-                mapping: origin)
-            return false
-        case .outside:
+                mapping: forbidding)
+        } else {
             Sanitizer.report(
                 .outsideMappings, id, "\(region.count) bytes at \(IOVA(region.start)) lie in no mapping of domain \(name)")
-            return false
         }
+        return false
     }
 }
 
@@ -118,27 +105,26 @@ extension Sanitizer {
     public static func check(region lent: borrowing Region, domain: DomainID, access: DeviceAccess) -> Bool {
         guard isEnabled else { return true }
         let region = lent.words
-        if region.domain == domain, let found = find(domain) { return found.isInOrder(region, access) }
+        // Of another domain than the channel's, it was mapped for another device of the address space.
+        if let found = find(region.domain), let own = find(domain), own === found || own.space == found.space {
+            return found.isInOrder(region, access)
+        }
         report(.outsideMappings, domain, "\(region.count) bytes at \(IOVA(region.start)) of domain \(region.domain.rawValue)")
         return false
     }
 
     /// The registries of the domains that exist, so that a region's number leads to what is mapped there. Keeps no domain alive.
-    private static let registered = Locked<[DomainID: DomainRegistry]>([:])
+    private static let registered = Locked<[DomainID: MappingRegistry]>([:])
 
-    static func register(_ registry: DomainRegistry) {
-        registered.withLock { $0[registry.id] = registry }
-    }
+    static func register(_ registry: MappingRegistry) { registered.withLock { $0[registry.id] = registry } }
 
-    static func unregister(_ domain: DomainID) {
-        // The registry may end here: outside the lock, because what it held may call back.
-        _ = registered.withLock { $0.removeValue(forKey: domain) }
-    }
+    static func unregister(_ domain: DomainID) { _ = registered.withLock { $0.removeValue(forKey: domain) } }
 
     /// Counts one more parked object of a domain that still exists.
     static func countQuarantined(_ domain: DomainID) {
-        find(domain)?.state.withLock { $0.statistics.quarantined += 1 }
+        guard let found = find(domain) else { return }
+        found.withShard(found.ownShard) { $0.statistics.quarantined += 1 }
     }
 
-    private static func find(_ domain: DomainID) -> DomainRegistry? { registered.withLock { $0[domain] } }
+    private static func find(_ domain: DomainID) -> MappingRegistry? { registered.withLock { $0[domain] } }
 }

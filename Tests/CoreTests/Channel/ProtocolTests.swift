@@ -181,10 +181,10 @@ struct ProtocolTests {
     @Test("an engine on CPU addresses is refused for a domain that translates, and one of another domain everywhere")
     func addressing() throws {
         final class NullBackend: MappingBackend {
-            func map(at iova: IOVA, address: UInt, count: UInt64, access: DeviceAccess) throws(DMAError) {}
-            func unmap(at iova: IOVA, count: UInt64) throws(DMAError) {}
+            func map(at iova: IOVA, _ source: MappingSource, count: UInt64, access: DeviceAccess) throws(DMAError) {}
+            func unmap(at iova: IOVA, count: UInt64) throws(DMAError) -> UInt64 { count }
         }
-        let translated = Domain(
+        let translated = try Domain(
             name: "iommu", translation: .translated(NullBackend(), apertures: [0x10000...0xfffff], pageSizes: [4096]))
         func open(_ addressing: EngineAddressing, _ domain: Domain) -> DMAError.Code? {
             refusal { () throws(DMAError) in
@@ -289,11 +289,11 @@ struct ProtocolTests {
     func deadBackend() throws {
         final class Backend: MappingBackend, @unchecked Sendable {
             var isDead = false
-            func map(at iova: IOVA, address: UInt, count: UInt64, access: DeviceAccess) throws(DMAError) {}
-            func unmap(at iova: IOVA, count: UInt64) throws(DMAError) { throw DMAError(.backendFailed, errno: 19) }
+            func map(at iova: IOVA, _ source: MappingSource, count: UInt64, access: DeviceAccess) throws(DMAError) {}
+            func unmap(at iova: IOVA, count: UInt64) throws(DMAError) -> UInt64 { throw DMAError(.backendFailed, errno: 19) }
         }
         let backend = Backend()
-        let domain = Domain(
+        let domain = try Domain(
             name: "gone", translation: .translated(backend, apertures: [0x10000...0xfffff], pageSizes: [4096]))
         let mapped = try Buffer(count: 4096).mapped(for: domain, direction: .fromDevice)
         do throws(DMAError) {

@@ -11,7 +11,7 @@ struct ConcurrencyTests {
         var constraints = DeviceConstraints()
         if bounced { constraints.streamingMask = DMAMask(bits: 32) }
         let backend = RecordingBackend()
-        let translated = translatedDomain(backend: backend).0
+        let translated = try translatedDomain(backend: backend).0
         let domain = bounced ? Domain(name: "bounced", constraints: constraints) : translated
         try await withThrowingTaskGroup(of: Int.self) { group in
             for worker in 0..<4 {
@@ -37,7 +37,7 @@ struct ConcurrencyTests {
         #expect(domain.statistics.totalMappings == 200)
         #expect(domain.statistics.bounces == (bounced ? 200 : 0))
         #expect(backend.mistakes.isEmpty && backend.live.isEmpty)
-        #expect(domain.registry.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.space.rangesInUse == 0)
         try domain.close()
     }
 

@@ -35,7 +35,8 @@ final class RecordingBackend: MappingBackend {
 
     init(page: UInt64 = 4096) { self.page = page }
 
-    func map(at iova: IOVA, address: UInt, count: UInt64, access: DeviceAccess) throws(DMAError) {
+    func map(at iova: IOVA, _ source: MappingSource, count: UInt64, access: DeviceAccess) throws(DMAError) {
+        let address = UInt(source.address)
         try state.withLock { state throws(DMAError) in
             state.maps += 1
             if state.failMapIn > 0 {
@@ -52,15 +53,16 @@ final class RecordingBackend: MappingBackend {
         }
     }
 
-    func unmap(at iova: IOVA, count: UInt64) throws(DMAError) {
-        try state.withLock { state throws(DMAError) in
+    func unmap(at iova: IOVA, count: UInt64) throws(DMAError) -> UInt64 {
+        try state.withLock { state throws(DMAError) -> UInt64 in
             state.unmaps += 1
             if state.failUnmap { throw DMAError(.backendFailed, asked: iova.rawValue, errno: 5) }
             guard let index = state.live.firstIndex(where: { $0.iova == iova.rawValue && $0.count == count }) else {
                 state.mistakes.append("unmap of \(iova), which is not mapped")
-                return
+                return 0
             }
             state.live.remove(at: index)
+            return count
         }
     }
 
@@ -95,8 +97,8 @@ final class RecordingBackend: MappingBackend {
 func translatedDomain(
     _ constraints: DeviceConstraints = DeviceConstraints(), backend: RecordingBackend = RecordingBackend(),
     apertures: [ClosedRange<UInt64>] = [0...0xfedf_ffff, 0xfef0_0000...(1 << 39) - 1], pageSizes: [UInt64] = [4096, 2 << 20]
-) -> (Domain, RecordingBackend) {
-    let domain = Domain(
+) throws(DMAError) -> (Domain, RecordingBackend) {
+    let domain = try Domain(
         name: "test", constraints: constraints,
         translation: .translated(backend, apertures: apertures, pageSizes: pageSizes))
     return (domain, backend)

@@ -10,7 +10,7 @@ import Testing
 struct TranslatedTests {
     @Test("rule 34: the IOMMU mapping carries just the direction's permissions", arguments: Direction.allCases)
     func rule34_permissions(direction: Direction) throws {
-        let (domain, backend) = translatedDomain()
+        let (domain, backend) = try translatedDomain()
         let mapped = try Buffer(count: 5000).mapped(for: domain, direction: direction)
         #expect(backend.live.count == 1)
         #expect(backend.live[0].access == direction.access)
@@ -26,7 +26,7 @@ struct TranslatedTests {
     func rule30_mask() throws {
         var constraints = DeviceConstraints()
         constraints.streamingMask = .pciDefault
-        let (domain, backend) = translatedDomain(constraints)
+        let (domain, backend) = try translatedDomain(constraints)
         let mapped = try Buffer(count: 16 << 20).mapped(for: domain, direction: .toDevice)
         let region = mapped.ranges[0]
         #expect(DMAMask.pciDefault.reaches(region.start, count: region.count))
@@ -34,7 +34,7 @@ struct TranslatedTests {
         #expect(mapped.wasBounced == false, "the IOMMU reaches all memory")
         #expect(backend.mistakes.isEmpty)
         constraints.streamingMask = DMAMask(bits: 12)
-        let (narrow, _) = translatedDomain(constraints)
+        let (narrow, _) = try translatedDomain(constraints)
         #expect(
             refusal { () throws(DMAError) in _ = try Buffer(count: 1).mapped(for: narrow, direction: .toDevice) }
                 == .noAddressSpace)
@@ -42,7 +42,7 @@ struct TranslatedTests {
 
     @Test("large pages are served by aligned addresses")
     func largePages() throws {
-        let (domain, backend) = translatedDomain()
+        let (domain, backend) = try translatedDomain()
         let mapped = try Buffer(count: 6 << 20, alignment: 2 << 20).mapped(for: domain, direction: .toDevice)
         #expect(mapped.ranges[0].start.rawValue % (2 << 20) == 0)
         #expect(backend.live.count == 1)
@@ -50,7 +50,7 @@ struct TranslatedTests {
 
     @Test("rule 31: a backend that refuses leaves nothing behind, and the buffer comes back")
     func rule31_refusal() throws {
-        let (domain, backend) = translatedDomain()
+        let (domain, backend) = try translatedDomain()
         backend.failMap(in: 1)
         switch try Buffer(count: 4096).map(for: domain, direction: .toDevice) {
         case .mapped: Issue.record("mapped")
@@ -60,12 +60,12 @@ struct TranslatedTests {
             #expect(buffer.count == 4096)
         }
         #expect(domain.statistics.mappings == 0)
-        #expect(domain.registry.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.space.rangesInUse == 0)
     }
 
     @Test("rule 31: a list that fails half-way is unwound", arguments: 1...5)
     func rule31_unwind(call: Int) throws {
-        let (domain, backend) = translatedDomain()
+        let (domain, backend) = try translatedDomain()
         var list = ScatterList()
         for _ in 0..<5 {
             // Parts that do not touch, so that each needs a call of its own.
@@ -81,14 +81,14 @@ struct TranslatedTests {
         }
         #expect(backend.live.isEmpty)
         #expect(backend.mistakes.isEmpty)
-        #expect(domain.registry.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.space.rangesInUse == 0)
         #expect(domain.statistics.mappings == 0)
         try domain.close()
     }
 
     @Test("rule 18: memory that the backend will not unmap is parked, and never given back by mistake")
     func rule18_failedUnmap() throws {
-        let (domain, backend) = translatedDomain()
+        let (domain, backend) = try translatedDomain()
         let mapped = try Buffer(count: 4096).mapped(for: domain, direction: .fromDevice)
         backend.failUnmap(true)
         do throws(DMAError) {
@@ -107,7 +107,7 @@ struct TranslatedTests {
         try domain.close()
         // The same when nobody asks: the mapping just ends.
         backend.failUnmap(true)
-        let (second, other) = translatedDomain()
+        let (second, other) = try translatedDomain()
         other.failUnmap(true)
         do { _ = try Buffer(count: 4096).mapped(for: second, direction: .fromDevice) }
         #expect(Quarantine.entries.contains { $0.domain == second.id })
@@ -119,7 +119,7 @@ struct TranslatedTests {
 
     @Test("rule 32: what touches behind the IOMMU is one segment, and unmap knows the original")
     func rule32_merge() throws {
-        let (domain, backend) = translatedDomain()
+        let (domain, backend) = try translatedDomain()
         var list = ScatterList()
         for _ in 0..<4 { list.append(try Buffer(count: 8192)) }
         let mapped = try list.mapped(for: domain, direction: .toDevice)
@@ -138,7 +138,7 @@ struct TranslatedTests {
 
     @Test("rule 32: each entry's bytes lie where its segment says")
     func rule32_places() throws {
-        let (domain, backend) = translatedDomain()
+        let (domain, backend) = try translatedDomain()
         var list = ScatterList()
         let sizes = [4096, 100, 8192, 5000, 4096]
         for (index, size) in sizes.enumerated() {
@@ -166,7 +166,7 @@ struct TranslatedTests {
 
     @Test("a space in pieces still takes a list, entry by entry")
     func fragmented() throws {
-        let (domain, backend) = translatedDomain(apertures: [0x1000...0x2fff, 0x8000...0x9fff, 0x2_0000...0x2_1fff])
+        let (domain, backend) = try translatedDomain(apertures: [0x1000...0x2fff, 0x8000...0x9fff, 0x2_0000...0x2_1fff])
         var list = ScatterList()
         for _ in 0..<3 { list.append(try Buffer(count: 8192)) }
         let mapped = try list.mapped(for: domain, direction: .toDevice)
@@ -176,7 +176,7 @@ struct TranslatedTests {
                 == .noAddressSpace)
         _ = try mapped.unmap()
         #expect(backend.live.isEmpty && backend.mistakes.isEmpty)
-        #expect(domain.registry.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.space.rangesInUse == 0)
     }
 
     @Test("rule 36: memory that does not own its pages is not opened to a device: bounced, or refused")
@@ -185,7 +185,7 @@ struct TranslatedTests {
         defer { unsafe memory.deallocate() }
         unsafe memory.storeBytes(of: 200, toByteOffset: 299, as: UInt8.self)
         var constraints = DeviceConstraints()
-        let (domain, backend) = translatedDomain(constraints)
+        let (domain, backend) = try translatedDomain(constraints)
         do {
             let mapped = try unsafe Buffer(importing: memory).mapped(for: domain, direction: .bidirectional)
             #expect(mapped.wasBounced == true)
@@ -197,7 +197,7 @@ struct TranslatedTests {
         let last = unsafe memory.load(fromByteOffset: 299, as: UInt8.self)
         #expect(last == 99)
         constraints.allowsBounce = false
-        let (strict, _) = translatedDomain(constraints)
+        let (strict, _) = try translatedDomain(constraints)
         let code = refusal { () throws(DMAError) in
             _ = try unsafe Buffer(importing: memory).mapped(for: strict, direction: .toDevice)
         }
@@ -206,7 +206,7 @@ struct TranslatedTests {
 
     @Test("rule 38: a pool's blocks are aligned behind an IOMMU as well")
     func rule38_translatedPool() throws {
-        let (domain, _) = translatedDomain()
+        let (domain, _) = try translatedDomain()
         let mapped = try Buffer(count: 1 << 18, alignment: 1 << 16).mapped(for: domain, direction: .toDevice)
         var pool = try Pool(mapped, blockSize: 1 << 16, alignment: 1 << 16)
         #expect(pool.capacity == 4)
@@ -216,7 +216,7 @@ struct TranslatedTests {
     @Test("an IOMMU whose pages are larger than the CPU's: nothing beside the buffer is opened")
     func largeGranule() throws {
         let backend = RecordingBackend(page: 65536)
-        let (domain, _) = translatedDomain(backend: backend, pageSizes: [65536])
+        let (domain, _) = try translatedDomain(backend: backend, pageSizes: [65536])
         var buffer = try Buffer(count: 4096)
         buffer.withMutableBytes { $0.storeBytes(of: 3, toByteOffset: 4095, as: UInt8.self) }
         let mapped = try buffer.mapped(for: domain, direction: .toDevice)
@@ -230,7 +230,7 @@ struct TranslatedTests {
 
     @Test("rule 18, rule 31: what cannot even be unwound is parked, and the list comes back all the same")
     func rule31_unwindRefused() throws {
-        let (domain, backend) = translatedDomain()
+        let (domain, backend) = try translatedDomain()
         var list = ScatterList()
         for _ in 0..<3 {
             let number = list.appendWithoutEntry(try Buffer(count: 16384))
@@ -246,19 +246,19 @@ struct TranslatedTests {
         }
         #expect(backend.live.count == 2)
         #expect(backend.write(1, IOVA(backend.live[0].iova)), "the buffers ended, their memory did not")
-        #expect(domain.registry.state.withLock { $0.allocator.count } == 1, "addresses that are in use are not given again")
+        #expect(domain.space.rangesInUse == 1, "addresses that are in use are not given again")
         backend.failUnmap(false)
         let released = try unsafe Quarantine.unsafeReleaseAll(of: domain.id)
         #expect(released == 1)
         #expect(backend.live.isEmpty)
-        #expect(domain.registry.state.withLock { $0.allocator.count } == 0)
+        #expect(domain.space.rangesInUse == 0)
     }
 
     @Test("odd page sizes are put right")
     func pageSizes() throws {
-        let domain = Domain(
+        let domain = try Domain(
             name: "odd", translation: .translated(RecordingBackend(), apertures: [0...0xfffff], pageSizes: [0, 3, 1]))
-        #expect(domain.granule == 4096)
+        #expect(domain.space.granule == 4096)
         _ = try Buffer(count: 1).mapped(for: domain, direction: .toDevice)
     }
 
@@ -270,7 +270,7 @@ struct TranslatedTests {
             constraints.maximumSegmentSize = 512 << UInt64.random(in: 0...8, using: &random)
             constraints.segmentBoundary = Bool.random(using: &random) ? 0 : 4096 << UInt64.random(in: 0...6, using: &random)
             constraints.alignment = 1 << UInt64.random(in: 0...9, using: &random)
-            let (domain, backend) = translatedDomain(constraints)
+            let (domain, backend) = try translatedDomain(constraints)
             var list = ScatterList()
             var total: UInt64 = 0
             var expected: [UInt8] = []
@@ -316,7 +316,7 @@ struct TranslatedTests {
             }
             _ = try mapped.unmap()
             #expect(backend.live.isEmpty && backend.mistakes.isEmpty)
-            #expect(domain.registry.state.withLock { $0.allocator.count } == 0)
+            #expect(domain.space.rangesInUse == 0)
         }
     }
 }

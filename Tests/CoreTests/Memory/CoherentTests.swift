@@ -56,14 +56,14 @@ struct CoherentTests {
         constraints.coherentMask = DMAMask(bits: 8)
         let none = Domain(name: "none", constraints: constraints)
         #expect(refusal { () throws(DMAError) in _ = try CoherentBuffer(count: 64, domain: none) } == .noAddressSpace)
-        let (translated, backend) = translatedDomain(constraints)
+        let (translated, backend) = try translatedDomain(constraints)
         #expect(refusal { () throws(DMAError) in _ = try CoherentBuffer(count: 64, domain: translated) } == .noAddressSpace)
         #expect(backend.live.isEmpty)
     }
 
     @Test("rule 33: coherent memory ends with its value, or is parked")
     func rule33_end() throws {
-        let (domain, backend) = translatedDomain()
+        let (domain, backend) = try translatedDomain()
         do {
             let memory = try CoherentBuffer(count: 100, alignment: 65536, domain: domain)
             #expect(memory.iova.rawValue % 65536 == 0)

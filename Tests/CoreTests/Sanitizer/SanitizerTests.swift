@@ -294,13 +294,13 @@ struct SanitizerTests {
         #expect(Set(leaks.map(\.mappingLine)).count == 2)
         expect(.leak)
         #expect(first.count == 4096)
-        let (other, backend) = Self.leakyDomain(memory)
+        let (other, backend) = try Self.leakyDomain(memory)
         #expect(Sanitizer.reports(for: other).map(\.identifier) == [.leak])
         #expect(backend.live.isEmpty, "a domain that ends takes the device's way to the memory with it")
     }
 
-    static func leakyDomain(_ memory: Pages) -> (DomainID, RecordingBackend) {
-        let (domain, backend) = translatedDomain()
+    static func leakyDomain(_ memory: Pages) throws -> (DomainID, RecordingBackend) {
+        let (domain, backend) = try translatedDomain()
         _ = unsafe UnsafeMappings(domain).mapUnchecked(address: memory.start, count: 4096, direction: .toDevice)
         return (domain.id, backend)
     }

@@ -45,15 +45,15 @@ public final class IOUringRegistrar: MappingBackend, Equatable {
 
     public static func == (left: IOUringRegistrar, right: IOUringRegistrar) -> Bool { left === right }
 
-    public func map(at iova: IOVA, address: UInt, count: UInt64, access: DeviceAccess) throws(DMAError) {
+    public func map(at iova: IOVA, _ source: MappingSource, count: UInt64, access: DeviceAccess) throws(DMAError) {
         state.withLock { state in
             state.serial += 1
-            let mapped = Mapped(start: UInt64(address), count: count, serial: state.serial)
+            let mapped = Mapped(start: source.address, count: count, serial: state.serial)
             state.mappings.insert(mapped, at: Self.index(of: mapped.start, in: state.mappings))
         }
     }
 
-    public func unmap(at iova: IOVA, count: UInt64) throws(DMAError) {
+    public func unmap(at iova: IOVA, count: UInt64) throws(DMAError) -> UInt64 {
         // SAFETY: the word lives as long as `self`, and is accessed by atomics alone.
         let (ended, tables) = state.withLock { state -> (Mapped?, [BufferTable]) in
             var index = Self.index(of: iova.rawValue, in: state.mappings)
@@ -65,10 +65,11 @@ public final class IOUringRegistrar: MappingBackend, Equatable {
             }
             return (nil, [])
         }
-        guard let ended else { return }
+        guard let ended else { return 0 }
         // First nobody takes the old number for the address any more; then the number goes.
         unsafe cdma_fetch_add32(epoch, 1)
         for table in tables { table.forget(ended.serial) }
+        return count
     }
 
     /// The mapping in which a range lies as a whole.

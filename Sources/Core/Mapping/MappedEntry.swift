@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+internal import DMAEngineKit
+
+/// Where a call stands in the client's source, for reports.
+struct Origin: Sendable {
+    let file: StaticString
+    let line: UInt
+}
+
+/// What kind of mapping was asked for; it ends as the same kind (rule 33).
+enum MappingKind: UInt8, Sendable {
+    case single, list, coherent
+
+    /// For reports.
+    var name: StaticString {
+        switch self {
+        case .single: "single"
+        case .list: "list"
+        case .coherent: "coherent"
+        }
+    }
+}
+
+/// One stretch of the client's memory in a mapping: the original, to which unmap and sync refer (rule 32). Words: it keeps nothing alive.
+struct MappedEntry: Sendable {
+    /// The client's bytes as the CPU sees them; 0 where it does not.
+    var cpuAddress: UInt64
+    /// Bytes, at least 1.
+    var count: Int
+    /// What the device works on, as the CPU sees it: the same, or a stand-in that the device reaches.
+    var deviceAddress: UInt64
+    /// The dma-buf whose exporter is told of the CPU's accesses, or -1.
+    var buffer: Int32 = -1
+
+    var isBounced: Bool { deviceAddress != cpuAddress }
+
+    /// Whose turn it is after a sync.
+    enum Turn { case cpu, device }
+
+    /// Copies between an entry and its bounce memory, and maintains caches: what "sync" means (rules 35, 36 and 39).
+    ///
+    /// - Parameter range: into the entry; checked by the caller, who also keeps the memory.
+    /// - Returns: bytes copied.
+    @unsafe
+    func sync(for turn: Turn, _ range: Range<Int>, _ direction: Direction, _ constraints: DeviceConstraints) -> UInt64 {
+        // SAFETY: the range lies inside the entry, whose memory and bounce memory the caller's mapping owns; both are of one length, and
+        // distinct. The kernel accepts any flush.
+        guard cpuAddress != 0 else { return 0 }
+        let offset = UInt64(range.lowerBound)
+        let client = unsafe UnsafeMutableRawPointer(bitPattern: UInt(cpuAddress &+ offset))
+        let standIn = unsafe UnsafeMutableRawPointer(bitPattern: UInt(deviceAddress &+ offset))
+        guard let client = unsafe client, let standIn = unsafe standIn else { return 0 }
+        let line = Int(constraints.cacheLineSize)
+        switch turn {
+        case .cpu:
+            if !constraints.isCoherent { _ = unsafe cdma_cache_flush(standIn, range.count, line) }
+            guard direction != .toDevice, isBounced else { return 0 }
+            unsafe client.copyMemory(from: standIn, byteCount: range.count)
+        case .device:
+            // In every direction: a device that writes only part of what it may must not expose what the bounce memory
+            // held before (the kernel does so since 5.18, kernel/dma/swiotlb.c, swiotlb_tbl_map_single).
+            if isBounced { unsafe standIn.copyMemory(from: client, byteCount: range.count) }
+            if !constraints.isCoherent { _ = unsafe cdma_cache_flush(standIn, range.count, line) }
+            guard isBounced else { return 0 }
+        }
+        return UInt64(range.count)
+    }
+
+    /// Brackets the CPU's access to a dma-buf, whose exporter may have caches to maintain. Nothing for other memory.
+    func bracketAccess(begins: Bool) {
+        if buffer < 0 { return }
+        let flags = UInt64(CDMA_DMA_BUF_READ | CDMA_DMA_BUF_WRITE | (begins ? 0 : CDMA_DMA_BUF_END))
+        _ = cdma_dma_buf_sync(buffer, flags)
+    }
+}
+
+/// What a mapping needs to know of one allocation, as words: where it lies, what around it belongs to it alone, and its file.
+struct MemoryWords: Sendable {
+    let base: UInt64
+    /// Bytes for the client.
+    let count: Int
+    /// Of `base`, as promised to the client. Bytes.
+    let alignment: Int
+    let extentStart: UInt64
+    let extentEnd: UInt64
+    /// memfd or dma-buf, or -1.
+    let descriptor: Int32
+    let kind: MappingSource.Kind
+    let isImported: Bool
+
+    /// Words that the memory has worked out already.
+    @inline(__always)
+    init(_ memory: Memory) { self = memory.words }
+
+    init(
+        base: UInt64, count: Int, alignment: Int, extentStart: UInt64, extentCount: UInt64, descriptor: Int32, backing: Backing
+    ) {
+        (self.base, self.count, self.alignment, self.descriptor) = (base, count, alignment, descriptor)
+        self.extentStart = extentStart
+        extentEnd = extentStart &+ extentCount
+        isImported = backing == .imported
+        if descriptor < 0 {
+            kind = .memory
+        } else if case .heap = backing {
+            kind = .dmaBuffer
+        } else {
+            kind = .file
+        }
+    }
+
+    /// The dma-buf whose exporter is told of the CPU's accesses, or -1.
+    var buffer: Int32 { kind == .dmaBuffer ? descriptor : -1 }
+
+    /// Whether the range lies inside what belongs to this allocation alone.
+    @inline(__always)
+    func owns(_ start: UInt64, _ end: UInt64) -> Bool { start >= extentStart && end <= extentEnd && start <= end }
+
+    /// Whether ranges of the two may be one range for a device: memory without a file, or one file.
+    func merges(with other: MemoryWords) -> Bool {
+        descriptor < 0 ? other.descriptor < 0 : other.descriptor == descriptor && other.base == base
+    }
+
+    /// The source of the bytes at `address`, which lies in the extent.
+    func source(at address: UInt64) -> MappingSource {
+        MappingSource(
+            kind: kind, descriptor: descriptor, address: address, offset: descriptor < 0 ? 0 : address &- extentStart)
+    }
+}
+
+/// Bus addresses that one call of the backend's `map` has set.
+struct TranslatedRun: Sendable {
+    var iova: UInt64
+    var count: UInt64
+    var access: DeviceAccess
+    var source: MappingSource
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DMAEngineKit
+
+/// One pass over the entries of a list: whether the device reaches each, which of them are one range for it, and what the backend is told.
+///
+/// Entries that touch, and may be one for the device, become one region and one run. Addresses of a translated mapping count from 0 here.
+@safe
+struct RunCutter {
+    let rules: MappingRules
+    let kind: MappingKind
+    let access: DeviceAccess
+    /// Room for as many as there are entries; nil for runs where nobody is told.
+    let regions: UnsafeMutablePointer<RegionWords>
+    let runs: UnsafeMutablePointer<TranslatedRun>?
+
+    struct Result {
+        var isReached = true
+        /// Of all entries; `.max` where the sum has no room in 64 bits.
+        var bytes: UInt64 = 0
+        var regions = 0
+        var runs = 0
+        /// Bytes from the first run's start to the last one's end.
+        var length: UInt64 = 0
+    }
+
+    /// - Parameters:
+    ///   - entries: each inside its memory, none empty.
+    ///   - words: of the memory that they name.
+    func cut(_ entries: [ScatterList.Entry], _ words: [MemoryWords]) -> Result {
+        // SAFETY: entries name memory that there is; no more regions or runs are written than there are entries.
+        unsafe entries.withUnsafeBufferPointer { entries in
+            unsafe words.withUnsafeBufferPointer { words in
+                guard let first = entries.baseAddress, let memory = words.baseAddress else { return Result() }
+                if rules.isTranslated {
+                    if rules.looksCloser, unsafe !reachesAll(first, entries.count, memory) { return Result(isReached: false) }
+                    return unsafe translated(first, entries.count, memory)
+                }
+                if unsafe runs == nil, !rules.looksCloser { return unsafe plain(first, entries.count, memory) }
+                return unsafe direct(first, entries.count, memory)
+            }
+        }
+    }
+
+    /// For a device that asks for more than whole pages.
+    @unsafe
+    private func reachesAll(
+        _ entries: UnsafePointer<ScatterList.Entry>, _ number: Int, _ words: UnsafePointer<MemoryWords>
+    ) -> Bool {
+        // SAFETY: as for `cut`.
+        for index in 0..<number {
+            let entry = unsafe entries[index]
+            let memory = unsafe words[entry.buffer]
+            guard rules.reaches(memory.base &+ UInt64(entry.offset), UInt64(entry.count), memory, kind) else { return false }
+        }
+        return true
+    }
+
+    /// Bus addresses are the CPU's, and nobody is told: as few instructions as there can be.
+    @unsafe
+    private func plain(
+        _ entries: UnsafePointer<ScatterList.Entry>, _ number: Int, _ words: UnsafePointer<MemoryWords>
+    ) -> Result {
+        // SAFETY: as for `cut`.
+        let addressMask = rules.addressMask
+        let mask = rules.mask(kind)
+        let regions = unsafe regions
+        var flaws: UInt64 = 0
+        var (sum, end): (UInt64, UInt64) = (0, 0)
+        var last = unsafe words
+        var written = -1
+        for index in 0..<number {
+            let memory = unsafe words + entries[index].buffer
+            let start = unsafe memory.pointee.base &+ UInt64(truncatingIfNeeded: entries[index].offset)
+            let count = unsafe UInt64(truncatingIfNeeded: entries[index].count)
+            sum &+= count
+            // A sum that leaves 63 bits shows in the highest one before it can leave 64: no memory has as many bytes.
+            flaws |= (start & addressMask) | (sum & 1 << 63)
+            if start &+ count &- 1 > mask { flaws |= 1 }
+            if start == end, written >= 0, unsafe memory == last || memory.pointee.merges(with: last.pointee) {
+                unsafe regions[written].count &+= count
+            } else {
+                written &+= 1
+                unsafe regions[written].start = start
+                unsafe regions[written].count = count
+            }
+            end = start &+ count
+            unsafe last = unsafe memory
+        }
+        var result = Result()
+        result.isReached = flaws == 0
+        result.bytes = sum
+        result.regions = written &+ 1
+        return result
+    }
+
+    /// Bus addresses are the CPU's.
+    @unsafe
+    private func direct(
+        _ entries: UnsafePointer<ScatterList.Entry>, _ number: Int, _ words: UnsafePointer<MemoryWords>
+    ) -> Result {
+        // SAFETY: as for `cut`.
+        var result = Result()
+        var end: UInt64 = 0
+        var last = unsafe words
+        for index in 0..<number {
+            let entry = unsafe entries[index]
+            let memory = unsafe words + entry.buffer
+            let start = unsafe memory.pointee.base &+ UInt64(truncatingIfNeeded: entry.offset)
+            let count = UInt64(truncatingIfNeeded: entry.count)
+            result.bytes &+= count
+            guard unsafe rules.reaches(start, count, memory.pointee, kind), result.bytes < 1 << 63 else {
+                result.isReached = false
+                return result
+            }
+            if let runs = unsafe runs {
+                unsafe (runs + index).initialize(
+                    to: TranslatedRun(iova: start, count: count, access: access, source: memory.pointee.source(at: start)))
+            }
+            if start == end, result.regions > 0, unsafe memory == last || memory.pointee.merges(with: last.pointee) {
+                unsafe regions[result.regions &- 1].count &+= count
+            } else {
+                unsafe (regions + result.regions).initialize(to: RegionWords(start: start, count: count, key: 0))
+                result.regions &+= 1
+            }
+            end = start &+ count
+            unsafe last = unsafe memory
+        }
+        if unsafe runs != nil { result.runs = number }
+        return result
+    }
+
+    @unsafe
+    private func translated(
+        _ entries: UnsafePointer<ScatterList.Entry>, _ number: Int, _ words: UnsafePointer<MemoryWords>
+    ) -> Result {
+        // SAFETY: as for `cut`.
+        guard let runs = unsafe runs else { return Result() }
+        let regions = unsafe regions
+        guard let sum = unsafe sumOfPages(entries, number, words) else { return Result(isReached: false) }
+        let pageMask = rules.pageMask
+        let unit = rules.rangeAlignment &- 1
+        let access = access
+        // What is added to a CPU address for its bus address, in the run that is open.
+        var shift: UInt64 = 0
+        var (end, length): (UInt64, UInt64) = (0, 0)
+        var last = unsafe words
+        var (run, region) = (-1, -1)
+        for index in 0..<number {
+            let memory = unsafe words + entries[index].buffer
+            let start = unsafe memory.pointee.base &+ UInt64(truncatingIfNeeded: entries[index].offset)
+            let count = unsafe UInt64(truncatingIfNeeded: entries[index].count)
+            let isOneSource = unsafe run >= 0 && (memory == last || memory.pointee.merges(with: last.pointee))
+            if start == end, isOneSource {
+                unsafe regions[region].count &+= count
+                unsafe runs[run].count = ((start &+ count &+ pageMask) & ~pageMask) &- runs[run].source.address
+            } else {
+                let first = start & ~pageMask
+                let place = start &- first &+ length
+                if isOneSource, place == end &+ shift {
+                    unsafe regions[region].count &+= count
+                } else {
+                    region &+= 1
+                    unsafe regions[region].start = place
+                    unsafe regions[region].count = count
+                }
+                run &+= 1
+                unsafe runs[run].iova = length
+                unsafe runs[run].count = ((start &+ count &+ pageMask) & ~pageMask) &- first
+                unsafe runs[run].access = access
+                unsafe runs[run].source = memory.pointee.source(at: first)
+                shift = length &- first
+            }
+            end = start &+ count
+            length = (((end &+ pageMask) & ~pageMask) &+ shift &+ unit) & ~unit
+            unsafe last = unsafe memory
+        }
+        var result = Result()
+        (result.bytes, result.length) = (sum, length)
+        (result.runs, result.regions) = (run &+ 1, region &+ 1)
+        return result
+    }
+
+    /// Bytes of all entries; nil where one does not have its pages to itself, or is not aligned, or the sum has no room in 63 bits.
+    @unsafe
+    private func sumOfPages(
+        _ entries: UnsafePointer<ScatterList.Entry>, _ number: Int, _ words: UnsafePointer<MemoryWords>
+    ) -> UInt64? {
+        // SAFETY: as for `cut`.
+        let (pageMask, addressMask) = (rules.pageMask, rules.addressMask)
+        var (sum, flaws): (UInt64, UInt64) = (0, 0)
+        for index in 0..<number {
+            let memory = unsafe words + entries[index].buffer
+            let start = unsafe memory.pointee.base &+ UInt64(truncatingIfNeeded: entries[index].offset)
+            let count = unsafe UInt64(truncatingIfNeeded: entries[index].count)
+            sum &+= count
+            flaws |= (start & addressMask) | (sum & 1 << 63)
+            // The IOMMU maps whole pages: what shares one with the entry would be open to the device as well.
+            if unsafe start & ~pageMask < memory.pointee.extentStart { flaws |= 1 }
+            if unsafe (start &+ count &+ pageMask) & ~pageMask > memory.pointee.extentEnd { flaws |= 1 }
+        }
+        return flaws == 0 ? sum : nil
+    }
+}

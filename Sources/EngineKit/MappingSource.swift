@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The memory behind a mapping, as a backend is told of it: where the bytes are, and which file they belong to.
+///
+/// What is mapped by one call has one source: ranges of different files, or of a file and of anonymous memory, are never merged.
+@frozen
+public struct MappingSource: Hashable, Sendable {
+    /// What the bytes are.
+    @frozen
+    public enum Kind: UInt8, Sendable {
+        /// Memory of this process without a file behind it.
+        case memory
+        /// A file that is mapped in this process: a memfd, a file of hugetlbfs.
+        case file
+        /// A dma-buf.
+        case dmaBuffer
+        /// A range of another device's bus addresses: a controller memory buffer, a BAR. The CPU does not reach it through this mapping.
+        case device
+    }
+
+    /// What the bytes are.
+    public let kind: Kind
+    /// The file or dma-buf, lent for the duration of the call; -1 where there is none.
+    public let descriptor: Int32
+    /// The first byte as this process sees it; 0 where it does not see it.
+    public let address: UInt64
+    /// The first byte in the file or dma-buf, or as the other device's bus address. Bytes.
+    public let offset: UInt64
+
+    /// Only this package makes sources: a backend trusts what they say.
+    @inlinable @inline(__always)
+    package init(kind: Kind, descriptor: Int32 = -1, address: UInt64 = 0, offset: UInt64 = 0) {
+        self.kind = kind
+        self.descriptor = descriptor
+        self.address = address
+        self.offset = offset
+    }
+
+    /// The source of the bytes from `count` bytes on.
+    package func advanced(by count: UInt64) -> MappingSource {
+        MappingSource(
+            kind: kind, descriptor: descriptor, address: address == 0 ? 0 : address &+ count,
+            offset: kind == .memory ? 0 : offset &+ count)
+    }
+}
+
+/// What a backend asks of the memory that it maps.
+public struct SourceNeeds: OptionSet, Hashable, Sendable {
+    public let rawValue: UInt8
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// A file or dma-buf stands behind the memory, to be sent to a peer. Coherent and bounce memory of the address space is made so.
+    public static let descriptor = SourceNeeds(rawValue: 1)
+}
