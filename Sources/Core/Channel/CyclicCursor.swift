@@ -73,7 +73,10 @@ public struct CyclicCursor: ~Copyable, Sendable {
             var view = unsafe PeriodView(
                 start: entry.deviceMemory.base + entry.deviceOffset + offset, count: period,
                 isWritable: direction == .toDevice, index: index)
-            return body(&view)
+            let result = body(&view)
+            // The second look comes after what the body read, and after what it wrote (Tests/Litmus/position-lap).
+            if direction == .toDevice { cdma_full_barrier() } else { cdma_read_barrier() }
+            return result
         }
         let after = try periods(channel: &channel)
         taken += 1
