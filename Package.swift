@@ -85,7 +85,7 @@ let package = Package(
         .target(
             name: "DMAIOUringEngine",
             dependencies: [
-                "CDMA", "DMACore", "DMAEngineKit", "DMAThreads",
+                "CDMA", "DMACore", "DMADriverKit", "DMAEngineKit", "DMAThreads",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             path: "Sources/Engines/IOUring", swiftSettings: house),
@@ -243,8 +243,8 @@ package.targets += [
     .target(
         name: "DMAFuzz",
         dependencies: [
-            "DMA", "DMABench", "DMACopy", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest",
-            "ScriptedEngines",
+            "CDMA", "DMA", "DMABench", "DMACopy", "DMACPUEngine", "DMACore", "DMADriverKit", "DMAEngineKit", "DMAReport",
+            "DMASelfTest", "ScriptedEngines",
         ],
         path: "Fuzz/Entries", swiftSettings: house),
     .executableTarget(name: "dma-fuzz", dependencies: ["DMAFuzz"], path: "Fuzz/Driver", swiftSettings: house),

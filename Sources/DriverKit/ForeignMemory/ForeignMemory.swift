@@ -70,7 +70,7 @@ public final class ForeignMemory: Sendable {
     }
 
     /// Regions that accesses find.
-    public var regionCount: Int { contents.withLock { $0.count } }
+    package var regionCount: Int { contents.withLock { $0.count } }
 
     // MARK: Inserting
 

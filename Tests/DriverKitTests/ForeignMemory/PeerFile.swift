@@ -24,6 +24,12 @@ struct PeerFile: ~Copyable {
         for page in 0..<pages { fill(page, value) }
     }
 
+    /// The same file by another descriptor.
+    init(copyOf other: borrowing PeerFile) {
+        descriptor = dup(other.descriptor)
+        precondition(descriptor >= 0)
+    }
+
     /// An ordinary file, which its owner may make shorter.
     init(shrinkable pages: Int, first: UInt8 = 0, in folder: String = "/dev/shm", flags: Int32 = O_RDWR) {
         var name = Array("\(folder)/peer-XXXXXX".utf8CString)
