@@ -5,6 +5,8 @@ import DMACore
 import DMADriverKit
 
 /// Random programs over a table of foreign memory, beside ``ForeignModel``: each call must answer as the model does, each byte be the model's.
+// SAFETY: the memory outlives the value, which only `run` makes.
+@safe
 struct ForeignProgram {
     private let bytes: [UInt8]
     private var position = 0
