@@ -63,7 +63,13 @@ let package = Package(
         .target(
             name: "DMACore", dependencies: ["CDMA", "DMATypes", "DMAEngineKit"], path: "Sources/Core", swiftSettings: house),
         .target(
-            name: "DMADriverKit", dependencies: ["CDMA", "DMATypes", "DMAEngineKit", "DMACore"], path: "Sources/DriverKit",
+            name: "DMADriverKit", dependencies: ["CDMA", "DMATypes", "DMAEngineKit", "DMACore", "DMAThreads"],
+            path: "Sources/DriverKit",
+            swiftSettings: house),
+        .testTarget(
+            name: "DMADriverKitTests",
+            dependencies: ["CDMA", "DMACore", "DMADriverKit", "DMATestSupport", "DMAThreads", "ForkedChild"],
+            path: "Tests/DriverKitTests",
             swiftSettings: house),
         .target(name: "DMAThreads", dependencies: ["DMATypes"], path: "Sources/Threads", swiftSettings: house),
         .testTarget(
@@ -79,7 +85,7 @@ let package = Package(
         .target(
             name: "DMAIOUringEngine",
             dependencies: [
-                "CDMA", "DMACore", "DMAEngineKit", "DMAThreads",
+                "CDMA", "DMACore", "DMADriverKit", "DMAEngineKit", "DMAThreads",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             path: "Sources/Engines/IOUring", swiftSettings: house),
@@ -237,8 +243,8 @@ package.targets += [
     .target(
         name: "DMAFuzz",
         dependencies: [
-            "DMA", "DMABench", "DMACopy", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest",
-            "ScriptedEngines",
+            "CDMA", "DMA", "DMABench", "DMACopy", "DMACPUEngine", "DMACore", "DMADriverKit", "DMAEngineKit", "DMAReport",
+            "DMASelfTest", "ScriptedEngines",
         ],
         path: "Fuzz/Entries", swiftSettings: house),
     .executableTarget(name: "dma-fuzz", dependencies: ["DMAFuzz"], path: "Fuzz/Driver", swiftSettings: house),
@@ -264,9 +270,8 @@ package.targets += ["FirstCopy", "Copies", "Buffers", "Channels", "Modes", "Erro
 // would cost minutes each time, and is not looked at.
 if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
     let rooms: Set = [
-        "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMAThreads", "DMAThreadsTests", "DMACPUEngine",
-        "DMACoreTests", "DMACPUEngineTests",
-        "DMATestSupport",
+        "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMADriverKitTests", "DMAThreads",
+        "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests", "DMATestSupport", "ForkedChild",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }
     package.products.removeAll { product in

@@ -30,6 +30,9 @@ public struct FuzzEntry: Sendable {
         return Outcome(failure: outcome.failure?.description, length: outcome.length, steps: outcome.steps)
     }
 
+    /// Random programs over a table of foreign memory.
+    static let foreign = FuzzEntry(name: "foreign", length: 1500, isProgram: true) { bytes in ForeignProgram.run(bytes) }
+
     /// An entry that has nothing to find but a trap.
     init(parser name: String, length: Int = 4096, _ parse: @escaping @Sendable ([UInt8]) -> String?) {
         self.init(name: name, length: length, isProgram: false) { bytes in

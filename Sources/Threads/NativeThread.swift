@@ -52,6 +52,9 @@ package final class NativeThread: Sendable {
         guard unmasked == 0 else { throw DMAError(.engineFailed, errno: unmasked) }
     }
 
+    /// Whether the caller runs on it.
+    package var isCurrent: Bool { pthread_equal(pthread_self(), thread) != 0 }
+
     /// Waits for its end; once, however often it is called. Returns false where it has not ended: a thread cannot wait for itself.
     @discardableResult
     package func join() -> Bool {

@@ -20,6 +20,8 @@ extension DMAError {
             notCyclic, deadlinePassed, engineFailed, badPeriod, badShare, unsupportedCommand,
             noSuchPeripheral, tooManyPeripherals, peripheralBusy, kernelRefused, needsPipe,
             deviceGone, usedAfterFork, foreignEngine, unknownCookie, foreignSettings
+        // Memory of a peer, and events
+        case unmappedAddress, unstableFile, tooManyRegions, regionInUse, copiesOnly
     }
 
     /// What the code means, once for every reader: messages, the guide's table and the tests. In the texts `@` stands for
@@ -245,6 +247,24 @@ extension DMAError.Code {
             facts(8, "cookie @", "the cookies that this channel gave out", "ask the channel whose submit returned it")
         case .badShare:
             facts(nil, "a share of @ per mille", "1 to 1000", "choose a share above 0 and at most 1")
+        case .unmappedAddress:
+            facts(
+                nil, "an access at ^", "addresses that the peer has mapped",
+                "answer the peer as a bus does that nobody answers: an abort, and the device's own error status")
+        case .unstableFile:
+            facts(
+                nil, "a mapping of a file whose pages may go away", "a memfd of base pages that is sealed against shrinking",
+                "let the peer seal it (F_SEAL_SHRINK), or insert it with .copied")
+        case .tooManyRegions:
+            facts(nil, "one more region", "% regions", "remove some first, or make the table with a larger limit")
+        case .regionInUse:
+            facts(
+                18, "the end of the region at ^ within a deadline", "threads still access it; new accesses are refused",
+                "remove it again; it stays mapped until then")
+        case .copiesOnly:
+            facts(
+                nil, "one access to a word at ^", "copies by the kernel, which promise no width",
+                "let the peer seal the file (F_SEAL_SHRINK), so that it is mapped; or read and write bytes")
         }
     }
 }

@@ -5,7 +5,9 @@
 
 #include "cdma_atomic.h"
 #include "cdma_board.h"
+#include "cdma_event.h"
 #include "cdma_file.h"
+#include "cdma_foreign.h"
 #include "cdma_fork.h"
 #include "cdma_kernels.h"
 #include "cdma_memory.h"

@@ -76,7 +76,7 @@ CDMA_INLINE bool cdma_compare_exchange64(volatile void *p, uint64_t expected, ui
 
 // The kernel's dma_wmb(), dma_rmb() and mb(): order accesses to memory that a coherent device also sees
 // (Documentation/memory-barriers.txt). On x86 stores are not reordered with stores, so the first two only hold
-// the compiler; on arm64 they are dmb oshst and dmb oshld.
+// the compiler; on arm64 they are dmb oshst, dmb oshld and dmb osh.
 CDMA_INLINE void cdma_write_barrier(void) {
 #if defined(__aarch64__)
     __asm__ volatile("dmb oshst" ::: "memory");
@@ -95,7 +95,14 @@ CDMA_INLINE void cdma_read_barrier(void) {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 #endif
 }
-CDMA_INLINE void cdma_full_barrier(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+CDMA_INLINE void cdma_full_barrier(void) {
+#if defined(__aarch64__)
+    // The language's own fence orders for the processors alone (dmb ish).
+    __asm__ volatile("dmb osh" ::: "memory");
+#else
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
 
 // Copies memory that a device may be writing, or reading, meanwhile: by volatile bytes, and words where both sides allow it. No order
 // among the bytes is promised; what came of a race is for the caller to find out and drop.

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cdma_event.h"
 #include "cdma_statx.h"
 
 // By the system calls, with the kernel's own structures: the C library's headers for sockets, statistics and events declare
@@ -177,20 +178,6 @@ static inline int cdma_file_await(int fd, short events, int other, int milliseco
     long n = syscall(SYS_ppoll, set, 2, &limit, (void *)0, 0);
     if (n < 0) return -errno;
     return (set[0].ready ? 1 : 0) | (set[1].ready ? 2 : 0);
-}
-
-static inline int cdma_event_make(bool waits) {
-    // EFD_CLOEXEC, EFD_NONBLOCK
-    long fd = syscall(SYS_eventfd2, 0, O_CLOEXEC | (waits ? 0 : O_NONBLOCK));
-    return fd < 0 ? -errno : (int)fd;
-}
-static inline int cdma_event_signal(int fd) {
-    uint64_t one = 1;
-    return write(fd, &one, sizeof one) < 0 ? -errno : 0;
-}
-static inline int cdma_event_clear(int fd) {
-    uint64_t value;
-    return read(fd, &value, sizeof value) < 0 ? -errno : 0;
 }
 
 #endif

@@ -97,6 +97,11 @@ extension Explanation {
         case .foreignEngine: "An engine on CPU addresses opened with the domain of a VFIO device."
         case .unknownCookie: "status(of:) with a cookie of another channel."
         case .foreignSettings: "The settings of one engine applied to another behind AnyEngine."
+        case .unmappedAddress: "A model that reads at an address for which no DMA_MAP came."
+        case .unstableFile: "ForeignMemory.insert of a memfd that was not sealed."
+        case .tooManyRegions: "The 65,537th DMA_MAP of one peer."
+        case .regionInUse: "ForeignMemory.remove while a thread reads the region on a slow disk."
+        case .copiesOnly: "ForeignMemory.load from a region that was inserted with .copied."
         case .needsPipe: "move between two files, neither of which is a pipe."
         }
     }

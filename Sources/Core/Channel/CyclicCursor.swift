@@ -73,7 +73,10 @@ public struct CyclicCursor: ~Copyable, Sendable {
             guard let ring = unsafe UnsafeMutableRawPointer(bitPattern: UInt(entry.deviceAddress)) else { return nil }
             var view = unsafe PeriodView(
                 start: ring + offset, count: period, isWritable: direction == .toDevice, index: index)
-            return body(&view)
+            let result = body(&view)
+            // The second look comes after what the body read, and after what it wrote (Tests/Litmus/position-lap).
+            if direction == .toDevice { cdma_full_barrier() } else { cdma_read_barrier() }
+            return result
         }
         guard let result = lent else { throw DMAError(.notCyclic) }
         let after = try periods(channel: &channel)

@@ -51,7 +51,7 @@ extension IOUringEngine {
     /// Sees to it that a task which waits for an interrupt is woken.
     private func watch() {
         guard state.watcher == nil, let watcher = Watcher(view, state.line) else { return }
-        if state.carrier.signal(watcher.event.rawValue) { state.watcher = watcher } else { watcher.stop() }
+        if state.carrier.signal(watcher.descriptor) { state.watcher = watcher } else { watcher.stop() }
     }
 
     /// `issuePending`, where there is more to do than to move an index.
