@@ -90,6 +90,7 @@ extension Explanation {
         case .foreignEngine: "An engine on CPU addresses opened with the domain of a VFIO device."
         case .unknownCookie: "status(of:) with a cookie of another channel."
         case .foreignSettings: "The settings of one engine applied to another behind AnyEngine."
+        case .foreignPart: "A part joined with one of another buffer, or with one that is not its neighbour."
         case .needsPipe: "move between two files, neither of which is a pipe."
         }
     }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import Synchronization
+
 /// What the noncopyable mappings hold: one live mapping and the address space it is in.
 ///
 /// Exactly one value owns an object of this class (a ``MappedBuffer``, a ``MappedScatterList``, a ``CoherentBuffer`` or a
@@ -14,13 +16,20 @@ final class Mapping: @unchecked Sendable {
     let regions: UnsafeMutablePointer<RegionWords>
     /// The same as an operand list, of a mapping with several regions.
     @usableFromInline let lists: RegionLists?
+    /// The mapping that this is a part of, and whose end is the memory's.
+    let whole: Mapping?
+    /// Loans to channels that are out: in the upper half those whose device writes.
+    private let loans = Atomic<Int>(0)
+    /// Whether a part was quarantined. Parts may be used by several threads.
+    private let hasLostPart = Atomic(false)
     private var hasEnded = false
     private(set) var isQuarantined = false
 
-    init(_ core: MappingCore, in domain: Domain) {
+    init(_ core: MappingCore, in domain: Domain, partOf whole: Mapping? = nil) {
         // SAFETY: as many words are allocated as are initialized; `deinit` alone frees them.
         self.core = core
         self.domain = domain
+        self.whole = whole
         unsafe regions = UnsafeMutablePointer<RegionWords>.allocate(capacity: core.regions.count)
         for index in core.regions.indices { unsafe (regions + index).initialize(to: core.regions[index]) }
         // Without a list, operations are checked region by region.
@@ -55,7 +64,9 @@ final class Mapping: @unchecked Sendable {
         // back the memory is all there is to do.
         unsafe regions.deallocate()
         if hasEnded { return }
-        if isQuarantined {
+        if let whole {
+            if isQuarantined { whole.hasLostPart.store(true, ordering: .releasing) }
+        } else if isQuarantined || hasLostPart.load(ordering: .acquiring) {
             domain.park(core)
         } else {
             // A refusal has parked the memory and was counted and reported there; nobody is left to be told.
@@ -67,12 +78,37 @@ final class Mapping: @unchecked Sendable {
     ///
     /// - Throws: `quarantined`; what the backend says. The memory is, or will be, parked.
     func end() throws(DMAError) {
-        if isQuarantined { throw quarantineError }
+        try checkExclusive()
+        guard let whole else {
+            hasEnded = true
+            return try domain.dissolve(core)
+        }
+        // Parts do not overlap, so that there is no other where one has all of it.
+        guard range == whole.range else {
+            throw DMAError(.unmapMismatch, asked: UInt64(range.count), limit: UInt64(whole.range.count))
+        }
+        try whole.end()
         hasEnded = true
-        try domain.dissolve(core)
     }
 
     func quarantine() { isQuarantined = true }
+
+    // MARK: Loans
+
+    /// Lends the memory to a channel: until the end of the loan it is not the client's.
+    func lend(writes: Bool) { loans.add(writes ? Self.writingLoan : 1, ordering: .relaxed) }
+
+    /// The device has stopped, and what it wrote is there.
+    func endLoan(writes: Bool) { loans.subtract(writes ? Self.writingLoan : 1, ordering: .releasing) }
+
+    private static var writingLoan: Int { 1 << 32 }
+
+    /// Whether the client may do whatever it likes with the memory.
+    ///
+    /// - Throws: `quarantined`, also where a device still has the memory because a call that lent it gave up.
+    func checkExclusive() throws(DMAError) {
+        if isQuarantined || loans.load(ordering: .acquiring) != 0 || hasLostPart.load(ordering: .acquiring) { throw quarantineError }
+    }
 
     private var quarantineError: DMAError {
         DMAError(.quarantined, asked: core.regions.first?.start ?? 0)
@@ -84,7 +120,8 @@ final class Mapping: @unchecked Sendable {
     func withReadAccess<R: ~Copyable>(
         entry index: Int, _ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws(DMAError) -> R
     ) throws(DMAError) -> R {
-        if isQuarantined { throw quarantineError }
+        // While a call lends the memory to be read, others may read it too.
+        if isQuarantined || loans.load(ordering: .acquiring) >= Self.writingLoan { throw quarantineError }
         let entry = try domain.entry(index, range, of: core)
         entry.memory.bracketAccess(begins: true)
         defer { entry.memory.bracketAccess(begins: false) }
@@ -106,7 +143,7 @@ final class Mapping: @unchecked Sendable {
     func withWriteAccess<R: ~Copyable>(
         entry index: Int, _ range: Range<Int>, _ body: (UnsafeMutableRawBufferPointer) throws(DMAError) -> R
     ) throws(DMAError) -> R {
-        if isQuarantined { throw quarantineError }
+        try checkExclusive()
         if core.direction == .fromDevice { throw DMAError(.wrongDirection) }
         try domain.sync(core, entry: index, range, for: .cpu)
         let entry = core.entries[index]
@@ -125,7 +162,7 @@ final class Mapping: @unchecked Sendable {
     }
 
     func sync(entry index: Int, _ range: Range<Int>, for turn: MappedEntry.Turn) throws(DMAError) {
-        if isQuarantined { throw quarantineError }
+        try checkExclusive()
         try domain.sync(core, entry: index, range, for: turn)
     }
 }
