@@ -86,7 +86,8 @@ struct CallTests {
             bytes.withBytes { from in
                 for offset in 0..<count {
                     to.storeBytes(
-                        of: unsafe from.unsafeLoad(fromByteOffset: offset, as: UInt8.self), toByteOffset: offset, as: UInt8.self)
+                        of: unsafe from.unsafeLoad(fromByteOffset: offset, as: UInt8.self), toByteOffset: offset, as: UInt8.self
+                    )
                 }
             }
         }
@@ -110,7 +111,9 @@ struct CallTests {
             try await channel.copy(source, to: &foreign)
             Issue.record("copied into another domain")
         } catch { #expect(error.code == .foreignDomain) }
-        for buffer in [try readOnly.unmap().count, try foreign.unmap().count, try source.unmap().count] { #expect(buffer == 4096) }
+        for buffer in [try readOnly.unmap().count, try foreign.unmap().count, try source.unmap().count] {
+            #expect(buffer == 4096)
+        }
     }
 
     @Test("a cancelled call terminates its channel, and gives the buffers back")

@@ -26,6 +26,14 @@ extension SharedChannel where C == Loan {
         return UInt32(truncatingIfNeeded: try await run(steps, from: UInt64(seed), by: deadline).value)
     }
 
+    /// CRC32C of a chunk, which is mapped for this channel's domain, continuing `seed`.
+    public nonisolated func crc32c(
+        of chunk: FileChunk, seed: UInt32 = 0, by deadline: Deadline = .after(milliseconds: 60_000)
+    ) async throws(DMAError) -> UInt32 {
+        let steps = LoanSteps(.crc32c, chunk.mapping, nil, range: 0..<UInt64(chunk.count))
+        return UInt32(truncatingIfNeeded: try await run(steps, from: UInt64(seed), by: deadline).value)
+    }
+
     /// Fills the whole buffer with a pattern of 8 bytes, lowest byte first.
     public nonisolated func fill(
         _ target: inout MappedBuffer, pattern: UInt64, by deadline: Deadline = .after(milliseconds: 60_000)

@@ -29,7 +29,7 @@ extension Domain {
         var total: UInt64 = 0
         for entry in entries {
             let (sum, overflow) = total.addingReportingOverflow(UInt64(entry.count))
-            guard !overflow else { throw DMAError(.sizeOverflow, asked: .max, limit: constraints.maximumMappingSize) }
+            guard !overflow else { throw DMAError(.sizeOverflow, asked: 1 << 63, limit: constraints.maximumMappingSize) }
             total = sum
         }
         // Besides the device's own limit: no more than an Int counts, so that sums of entries cannot overflow later.

@@ -107,7 +107,9 @@ final class Mapping: @unchecked Sendable {
     ///
     /// - Throws: `quarantined`, also where a device still has the memory because a call that lent it gave up.
     func checkExclusive() throws(DMAError) {
-        if isQuarantined || loans.load(ordering: .acquiring) != 0 || hasLostPart.load(ordering: .acquiring) { throw quarantineError }
+        if isQuarantined || loans.load(ordering: .acquiring) != 0 || hasLostPart.load(ordering: .acquiring) {
+            throw quarantineError
+        }
     }
 
     private var quarantineError: DMAError {
@@ -120,11 +122,33 @@ final class Mapping: @unchecked Sendable {
     func withReadAccess<R: ~Copyable>(
         entry index: Int, _ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws(DMAError) -> R
     ) throws(DMAError) -> R {
+        let entry = try beginReading(index, range)
+        defer { entry.memory.bracketAccess(begins: false) }
+        // SAFETY: `beginReading` has checked index and range against the entry, whose memory `core` keeps alive.
+        return try unsafe body(readableBytes(of: entry, range))
+    }
+
+    /// The same for a body that throws errors of its own.
+    func withReadAccess<R: ~Copyable>(
+        entry index: Int, _ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> R
+    ) throws -> R {
+        let entry = try beginReading(index, range)
+        defer { entry.memory.bracketAccess(begins: false) }
+        // SAFETY: as above.
+        return try unsafe body(readableBytes(of: entry, range))
+    }
+
+    private func beginReading(_ index: Int, _ range: Range<Int>) throws(DMAError) -> MappedEntry {
         // While a call lends the memory to be read, others may read it too.
         if isQuarantined || loans.load(ordering: .acquiring) >= Self.writingLoan { throw quarantineError }
         let entry = try domain.entry(index, range, of: core)
         entry.memory.bracketAccess(begins: true)
-        defer { entry.memory.bracketAccess(begins: false) }
+        return entry
+    }
+
+    /// Bytes of an entry as the CPU may read them; the range was checked. They must not be used after this object has ended.
+    @unsafe
+    private func readableBytes(of entry: MappedEntry, _ range: Range<Int>) -> UnsafeRawBufferPointer {
         // What the device wrote lies in the bounce memory until the next sync or the unmap; what it only reads, in the client's own.
         let (memory, offset) =
             core.direction == .toDevice
@@ -132,9 +156,8 @@ final class Mapping: @unchecked Sendable {
         if !domain.constraints.isCoherent {
             memory.flushCaches(offset + range.lowerBound, range.count, line: Int(domain.constraints.cacheLineSize))
         }
-        // SAFETY: `entry` has checked index and range against the entry, whose memory `core` keeps alive.
-        let bytes = unsafe UnsafeRawBufferPointer(start: memory.base + offset + range.lowerBound, count: range.count)
-        return try unsafe body(bytes)
+        // SAFETY: the range was checked by the caller.
+        return unsafe UnsafeRawBufferPointer(start: memory.base + offset + range.lowerBound, count: range.count)
     }
 
     /// The CPU's turn to read and write, then the device's.
@@ -143,13 +166,8 @@ final class Mapping: @unchecked Sendable {
     func withWriteAccess<R: ~Copyable>(
         entry index: Int, _ range: Range<Int>, _ body: (UnsafeMutableRawBufferPointer) throws(DMAError) -> R
     ) throws(DMAError) -> R {
-        try checkExclusive()
-        if core.direction == .fromDevice { throw DMAError(.wrongDirection) }
-        try domain.sync(core, entry: index, range, for: .cpu)
-        let entry = core.entries[index]
-        // SAFETY: `sync` has checked index and range against the memory, which `core` keeps alive; the owner is held exclusively.
-        let bytes = unsafe UnsafeMutableRawBufferPointer(
-            start: entry.memory.base + entry.offset + range.lowerBound, count: range.count)
+        // SAFETY: `writableBytes` has checked index and range against the memory, which `core` keeps alive; the owner is held exclusively.
+        let bytes = unsafe try writableBytes(index, range)
         let result: R
         do throws(DMAError) {
             result = try unsafe body(bytes)
@@ -159,6 +177,35 @@ final class Mapping: @unchecked Sendable {
         }
         try domain.sync(core, entry: index, range, for: .device)
         return result
+    }
+
+    /// The same for a body that throws errors of its own.
+    func withWriteAccess<R: ~Copyable>(
+        entry index: Int, _ range: Range<Int>, _ body: (UnsafeMutableRawBufferPointer) throws -> R
+    ) throws -> R {
+        // SAFETY: as above.
+        let bytes = unsafe try writableBytes(index, range)
+        let result: R
+        do {
+            result = try unsafe body(bytes)
+        } catch {
+            try domain.sync(core, entry: index, range, for: .device)
+            throw error
+        }
+        try domain.sync(core, entry: index, range, for: .device)
+        return result
+    }
+
+    /// Gives the CPU its turn. The bytes must not be used after this object has ended.
+    @unsafe
+    private func writableBytes(_ index: Int, _ range: Range<Int>) throws(DMAError) -> UnsafeMutableRawBufferPointer {
+        try checkExclusive()
+        if core.direction == .fromDevice { throw DMAError(.wrongDirection) }
+        try domain.sync(core, entry: index, range, for: .cpu)
+        let entry = core.entries[index]
+        // SAFETY: `sync` has checked index and range.
+        return unsafe UnsafeMutableRawBufferPointer(
+            start: entry.memory.base + entry.offset + range.lowerBound, count: range.count)
     }
 
     func sync(entry index: Int, _ range: Range<Int>, for turn: MappedEntry.Turn) throws(DMAError) {

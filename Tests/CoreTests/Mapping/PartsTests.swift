@@ -9,7 +9,9 @@ import Testing
 struct PartsTests {
     let domain = Domain(name: "parts")
 
-    private func mapped(_ count: Int = 16384, in domain: Domain? = nil, _ direction: Direction = .bidirectional) throws -> MappedBuffer {
+    private func mapped(_ count: Int = 16384, in domain: Domain? = nil, _ direction: Direction = .bidirectional) throws
+        -> MappedBuffer
+    {
         try Buffer(count: count).mapped(for: domain ?? self.domain, direction: direction)
     }
 
@@ -122,7 +124,8 @@ struct PartsTests {
         #expect(left.ranges.map(\.count) == [6000, 1000] && right.ranges.map(\.count).reduce(0, +) == 9384)
     }
 
-    @Test("a split outside, off the device's alignment, or inside a cache line of a device that does not see caches, is refused")
+    @Test(
+        "a split outside, off the device's alignment, or inside a cache line of a device that does not see caches, is refused")
     func refused() throws {
         var constraints = DeviceConstraints()
         constraints.alignment = 16
