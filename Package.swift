@@ -257,7 +257,9 @@ package.targets += [
 ]
 
 // The guide's programs, which Scripts/test builds, runs and compares with the text.
-package.targets += ["FirstCopy", "Copies", "Buffers", "Channels", "Modes", "Errors"].map { folder in
+package.targets += [
+    "FirstCopy", "Copies", "Buffers", "Channels", "Modes", "Errors", "FourChannels", "FileCheck", "Capture", "Parity",
+].map { folder in
     let name = folder.reduce(into: "example") { name, letter in
         name += letter.isUppercase ? "-" + letter.lowercased() : String(letter)
     }

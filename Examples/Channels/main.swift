@@ -3,6 +3,7 @@
 
 import DMA
 import DMACPUEngine
+import DMACore
 
 typealias Two = Pair<MappedBuffer, MappedBuffer>
 
@@ -52,6 +53,66 @@ func wait(_ system: DMASystem) async throws(DMAError) {
     let finished = try await granted.channel.finished(cookie)
     print("CRC32C of 4096 zeroes: \(String(finished.value, radix: 16))")
     // end
+}
+
+func own(_ system: DMASystem) async throws(DMAError) {
+    // snippet: own
+    var granted = try system.requestChannel(ChannelRequest([.copy, .crc32c]), of: Loan.self)
+    let source = try Buffer(copying: "123456789".utf8).mapped(for: granted.domain, direction: .toDevice)
+    var target = try Buffer(count: 9).mapped(for: granted.domain, direction: .bidirectional)
+    try await granted.channel.copy(source, to: &target, by: .after(.seconds(10)))
+    let crc = try await granted.channel.crc32c(of: target)
+    print("CRC32C of the copy: \(String(crc, radix: 16))")
+    // end
+}
+
+func shared(_ system: DMASystem) async throws(DMAError) {
+    // snippet: shared
+    let channel = try system.share(ChannelRequest(.fill))
+    let filled = await withTaskGroup(of: Bool.self) { group in
+        for number in 0..<40 {
+            group.addTask {
+                do throws(DMAError) {
+                    var page = try Buffer(count: 4096).mapped(for: channel.domain, direction: .fromDevice)
+                    try await channel.fill(&page, pattern: UInt64(number))
+                    return try page.unmap().load(at: 4088, as: UInt64.self) == UInt64(number)
+                } catch { return false }
+            }
+        }
+        return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+    }
+    print("\(filled) of 40 tasks had their page filled")
+    // end
+}
+
+// snippet: actor
+actor Checksums {
+    private var channel: SystemChannel<MappedBuffer>
+
+    init(_ channel: consuming sending SystemChannel<MappedBuffer>) { self.channel = channel }
+
+    func start(_ memory: consuming MappedBuffer) throws(DMAError) -> Cookie {
+        let cookie = try channel.submit(.crc32c(), memory).get()
+        channel.issuePending()
+        return cookie
+    }
+
+    /// Nil where it is not over yet.
+    func result(of cookie: Cookie) throws(DMAError) -> UInt32? {
+        guard let finished = try channel.take(cookie) else { return nil }
+        return finished.crc32c
+    }
+}
+// end
+
+func inActor(_ system: DMASystem) async throws(DMAError) {
+    let granted = try system.requestChannel(ChannelRequest(.crc32c), of: MappedBuffer.self)
+    let memory = try Buffer(count: 4096).mapped(for: granted.domain, direction: .toDevice)
+    let checksums = Checksums(granted.takeChannel())
+    let cookie = try await checksums.start(memory)
+    var crc: UInt32?
+    while crc == nil { crc = try await checksums.result(of: cookie) }
+    print("an actor's channel: \(String(crc ?? 0, radix: 16))")
 }
 
 func callbacks(_ system: DMASystem) throws(DMAError) {
@@ -104,6 +165,9 @@ let system = DMASystem()
 try request(system)
 try poll(system)
 try await wait(system)
+try await own(system)
+try await shared(system)
+try await inActor(system)
 try callbacks(system)
 try hotLoop()
 try terminate(system)

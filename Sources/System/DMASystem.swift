@@ -57,6 +57,19 @@ public final class DMASystem: Sendable {
             channel: try Channel(granted.takeEngine(), domain: domain, of: C.self), domain: domain, info: info)
     }
 
+    /// The first free channel that fits, as one that tasks share, for calls such as `copy(_:to:by:)`.
+    ///
+    /// - Parameters:
+    ///   - request: what it must be able to do.
+    ///   - domain: for which its cargo is mapped: that of another channel, to use the same buffers on both; nil for the engine's own. Both
+    ///     engines work on this process's addresses then.
+    /// - Throws: as ``requestChannel(_:of:)``; `foreignEngine` where the engine's addresses are not those of `domain`.
+    public func share(_ request: ChannelRequest, in domain: Domain? = nil) throws(DMAError) -> SharedChannel<Loan> {
+        let granted = try grantEngine(request)
+        let domain = domain ?? granted.domain
+        return SharedChannel(try Channel(granted.takeEngine(), domain: domain, of: Loan.self))
+    }
+
     /// The engine of the first free channel that fits, for who builds the channel.
     package func grantEngine(_ request: ChannelRequest) throws(DMAError) -> GrantedEngine {
         let providers = state.withLock { $0.providers }

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What a client of a channel names, so that `import DMA` is enough for it. Everything else of the core (regions, device constraints, paced
-// engines, the sanitizer, the quarantine) is reached by `import DMACore`, and an engine's side by `import DMADriverKit`. Values of types that
+// What a client of a channel names, so that `import DMA` is enough for it: calls, and submit, issue, next. Everything else of the core (pools and
+// blocks of the inlined channel, callbacks, regions, device constraints, paced engines, the sanitizer, the quarantine) is reached by `import DMACore`, and an engine's side by `import DMADriverKit`. Values of types that
 // are not listed can be used all the same. Scripts/test counts what is shown.
 
 @_exported public import struct DMACore.AllocationPolicy
-@_exported public import struct DMACore.AnySettings
 @_exported public import enum DMACore.Backing
-@_exported public import struct DMACore.Block
 @_exported public import struct DMACore.Buffer
-@_exported public import struct DMACore.CallbackChannel
 @_exported public import protocol DMACore.Cargo
 @_exported public import struct DMACore.CargoList
 @_exported public import struct DMACore.Channel
@@ -17,18 +14,20 @@
 @_exported public import struct DMACore.Cookie
 @_exported public import struct DMACore.CyclicRing
 @_exported public import class DMACore.Domain
+@_exported public import class DMACore.FileChunk
 @_exported public import struct DMACore.Finished
+@_exported public import struct DMACore.Loan
 @_exported public import enum DMACore.MapOutcome
 @_exported public import struct DMACore.MappedBuffer
 @_exported public import struct DMACore.MappedScatterList
-@_exported public import struct DMACore.NoCargo
 @_exported public import struct DMACore.Operation
 @_exported public import struct DMACore.Pair
 @_exported public import enum DMACore.PeriodOutcome
 @_exported public import struct DMACore.PeriodView
-@_exported public import struct DMACore.Pool
+@_exported public import enum DMACore.RunOutcome
 @_exported public import struct DMACore.ScatterList
 @_exported public import enum DMACore.ScatterMapOutcome
+@_exported public import class DMACore.SharedChannel
 @_exported public import enum DMACore.Submission
 @_exported public import struct DMACore.Transaction
 @_exported public import struct DMATypes.Capabilities
@@ -38,7 +37,6 @@
 @_exported public import struct DMATypes.DescriptorFlags
 @_exported public import enum DMATypes.Direction
 @_exported public import struct DMATypes.EngineConfiguration
-@_exported public import struct DMATypes.InterleavedTemplate
 @_exported public import enum DMATypes.OperationKind
 @_exported public import struct DMATypes.OperationSet
 @_exported public import enum DMATypes.PeripheralCommand

@@ -69,12 +69,17 @@ extension DMAError {
         }
     }
 
+    /// A number as it was counted: clients count in `Int`, and one below zero arrives as its bits.
+    private static func number(_ value: UInt64) -> String {
+        value > 1 << 63 ? String(Int64(bitPattern: value)) : String(value)
+    }
+
     private func fill(_ template: StaticString) -> String {
         var result = ""
         for character in template.description {
             switch character {
-            case "@": result += String(asked)
-            case "%": result += String(limit)
+            case "@": result += DMAError.number(asked)
+            case "%": result += DMAError.number(limit)
             case "^": result += "0x" + String(asked, radix: 16)
             case "~": result += "0x" + String(limit, radix: 16)
             default: result.append(character)

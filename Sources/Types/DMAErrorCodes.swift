@@ -19,7 +19,7 @@ extension DMAError {
             badConfiguration,
             notCyclic, deadlinePassed, engineFailed, badPeriod, badShare, unsupportedCommand,
             noSuchPeripheral, tooManyPeripherals, peripheralBusy, kernelRefused, needsPipe,
-            deviceGone, usedAfterFork, foreignEngine, unknownCookie, foreignSettings
+            deviceGone, usedAfterFork, foreignEngine, unknownCookie, foreignSettings, foreignPart
         // Memory of a peer, and events
         case unmappedAddress, unstableFile, tooManyRegions, regionInUse, copiesOnly
     }
@@ -245,6 +245,10 @@ extension DMAError.Code {
                 "see the documentation of the engine")
         case .unknownCookie:
             facts(8, "cookie @", "the cookies that this channel gave out", "ask the channel whose submit returned it")
+        case .foreignPart:
+            facts(
+                33, "two parts to be joined", "neighbours, split from one mapping",
+                "join each part with the one that it was split from, in either order")
         case .badShare:
             facts(nil, "a share of @ per mille", "1 to 1000", "choose a share above 0 and at most 1")
         case .unmappedAddress:

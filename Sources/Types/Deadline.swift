@@ -26,6 +26,13 @@ public struct Deadline: Hashable, Comparable, Sendable {
         let (product, overflow) = milliseconds.multipliedReportingOverflow(by: 1_000_000)
         return after(nanoseconds: overflow ? (milliseconds < 0 ? .min : .max) : product)
     }
+    /// `duration` from now; what lies before the clock's beginning has passed, and what lies beyond its end is ``never``.
+    public static func after(_ duration: Duration) -> Deadline {
+        let (seconds, attoseconds) = duration.components
+        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        let (sum, carry) = product.addingReportingOverflow(attoseconds / 1_000_000_000)
+        return after(nanoseconds: overflow || carry ? (seconds < 0 ? .min : .max) : sum)
+    }
     /// Nanoseconds from here to `later`: 0 where `later` is not later, and exact over the whole range.
     package func nanoseconds(until later: Deadline) -> UInt64 {
         later > self ? UInt64(bitPattern: later.nanoseconds &- nanoseconds) : 0

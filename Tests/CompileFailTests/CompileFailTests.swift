@@ -86,21 +86,27 @@ struct CompileFailTests {
         #expect(answer.warnings.isEmpty, "\(name): \(answer.warnings)")
     }
 
-    @Test("a client names what it needs by `import DMA` alone")
-    func client() throws {
-        let text = try String(contentsOf: CompileFailTests.folder.appending(path: "Clients/client.swift"), encoding: .utf8)
-        #expect(text.split(separator: "\n").filter { $0.contains("import ") && !$0.hasPrefix("//") } == ["import DMA"])
-        let answer = try CompileFailTests.compile("Clients/client.swift")
+    @Test(
+        "a client names what it needs by `import DMA` alone; pools and callbacks by the core's beside it",
+        arguments: [("client", ["import DMA"]), ("client-of-core", ["import DMA", "import DMACore"])])
+    func client(name: String, imports: [Substring]) throws {
+        let text = try String(contentsOf: CompileFailTests.folder.appending(path: "Clients/\(name).swift"), encoding: .utf8)
+        #expect(text.split(separator: "\n").filter { $0.contains("import ") && !$0.hasPrefix("//") } == imports)
+        let answer = try CompileFailTests.compile("Clients/\(name).swift")
         #expect(answer.status == 0 && answer.errors.isEmpty && answer.warnings.isEmpty, "\(answer.text)")
     }
 
     /// The build compiles them; here stands what they may import. An engine that is named in the program comes from its own module.
-    @Test("the programs that clients are shown import nothing else of the core", arguments: ["FirstCopy", "Channels"])
+    @Test(
+        "the programs that clients are shown import nothing else of the core",
+        arguments: ["FirstCopy", "FourChannels", "FileCheck", "Capture", "Parity"])
     func shown(example: String) throws {
         let path = Program.root.appending(path: "Examples/\(example)/main.swift")
         let imports = try String(contentsOf: path, encoding: .utf8).split(separator: "\n").filter { $0.hasPrefix("import ") }
         #expect(imports.contains("import DMA"))
-        #expect(Set(imports).isSubset(of: ["import DMA", "import DMACPUEngine"]), "\(imports)")
+        #expect(
+            Set(imports).isSubset(of: ["import DMA", "import DMACopy", "import DMACPUEngine", "import Foundation"]),
+            "\(imports)")
     }
 
     @Test("the mended form compiles without a warning", arguments: names)

@@ -14,6 +14,10 @@
 
 #include "cdma_atomic.h"
 
+static inline uint64_t cdma_fetch_or64(volatile void *p, uint64_t v) {
+    return __atomic_fetch_or((volatile uint64_t *)p, v, __ATOMIC_SEQ_CST);
+}
+
 static inline uint32_t cdma_fetch_or32(volatile void *p, uint32_t v) {
     return __atomic_fetch_or((volatile uint32_t *)p, v, __ATOMIC_SEQ_CST);
 }

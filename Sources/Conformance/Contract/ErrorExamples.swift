@@ -102,6 +102,7 @@ extension Explanation {
         case .tooManyRegions: "The 65,537th DMA_MAP of one peer."
         case .regionInUse: "ForeignMemory.remove while a thread reads the region on a slow disk."
         case .copiesOnly: "ForeignMemory.load from a region that was inserted with .copied."
+        case .foreignPart: "A part joined with one of another buffer, or with one that is not its neighbour."
         case .needsPipe: "move between two files, neither of which is a pipe."
         }
     }

@@ -23,6 +23,8 @@ struct CopySource {
             let file = try OpenFile(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, for: "to read it")
             try self.init(endpoint, file)
         case .standard: try self.init(endpoint, OpenFile(0, path: "-", isOwned: false))
+        case .descriptor(let number):
+            try self.init(endpoint, OpenFile(number, path: endpoint.description, isOwned: false))
         case .memory(let size), .zero(let size): self.init(endpoint, makes: size)
         case .pattern(_, .some(let size)): self.init(endpoint, makes: size)
         case .pattern(_, nil):
@@ -57,8 +59,8 @@ struct CopySource {
         case .regular:
             // Files of /proc and /sys say 0, or a page, whatever a read gives.
             let isGenerated = Self.generated.contains(Room(file)?.kind ?? 0)
-            // Standard input may stand somewhere in its file: then the rest is read from there, in order.
-            let isBehind = endpoint == .standard && cdma_seek(file.descriptor, 0, SEEK_CUR) != 0
+            // What others have opened may stand somewhere in its file: then the rest is read from there, in order.
+            let isBehind = !endpoint.isPath && cdma_seek(file.descriptor, 0, SEEK_CUR) != 0
             size = facts.size == 0 || isGenerated || isBehind ? nil : facts.size
         case .block: size = try file.size(facts)
         default: size = nil

@@ -6,6 +6,9 @@ public enum Endpoint: Hashable, Sendable {
     case path(String)
     /// `-`: standard input as a source, standard output as a target.
     case standard
+    /// What is open as this descriptor, which stays the caller's: a file from where it stands, a pipe, a socket, a memfd: of a ``Buffer`` with
+    /// `Backing.sharedMemory`, lend its own by `withFileDescriptor`. It has no name on a command line.
+    case descriptor(Int32)
     /// `memory:SIZE`: so many bytes of this process's memory, zero at first.
     case memory(UInt64)
     /// `pattern:SEED[:SIZE]`: a reproducible stream. As a target, what arrives is compared with it.
@@ -55,12 +58,21 @@ public enum Endpoint: Hashable, Sendable {
     }
 }
 
+extension Endpoint {
+    /// Whether the copy opens it by a name.
+    var isPath: Bool {
+        if case .path = self { return true }
+        return false
+    }
+}
+
 extension Endpoint: CustomStringConvertible {
     /// As it is written on a command line.
     public var description: String {
         switch self {
         case .path(let path): path
         case .standard: "-"
+        case .descriptor(let number): "descriptor \(number)"
         case .memory(let size): "memory:\(size)"
         case .pattern(let seed, let size): "pattern:\(seed)" + (size.map { ":\($0)" } ?? "")
         case .null: "null:"

@@ -25,6 +25,11 @@ enum TargetSite {
             let facts = try file.facts()
             try Self.refuseSame(source, facts, "-")
             self = .stream(file, "-", facts)
+        case .descriptor(let number):
+            let file = OpenFile(number, path: endpoint.description, isOwned: false)
+            let facts = try file.facts()
+            try Self.refuseSame(source, facts, endpoint.description)
+            self = .stream(file, endpoint.description, facts)
         case .path(let path):
             try self.init(path: path, source: source)
         }

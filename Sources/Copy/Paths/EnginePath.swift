@@ -44,7 +44,7 @@ struct EnginePath {
         case .pattern(let seed, _): return .local(.pattern(PatternStream(seed: seed)))
         case .zero, .null: return .local(.zero)
         case .memory(let size): return .local(.memory(try MemoryEnd(size, name: job.source.name)))
-        case .path, .standard:
+        case .path, .standard, .descriptor:
             guard let file = job.source.file else { return .local(.zero) }
             return .file(file, isDirect: job.plan.source == .direct, isStream: !job.source.hasPlaces, base: 0)
         }
@@ -63,7 +63,7 @@ struct EnginePath {
         case .pattern(let seed, _): .pattern(PatternStream(seed: seed))
         case .memory(let size): .memory(try MemoryEnd(size, name: target.name))
         case .null, .zero: .null
-        case .path, .standard: nil
+        case .path, .standard, .descriptor: nil
         }
     }
 }

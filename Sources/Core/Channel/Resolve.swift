@@ -156,7 +156,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             guard template.frames > 0, template.chunk > 0 else { throw DMAError(.zeroLength) }
             guard let sourceExtent = template.extent(stride: template.sourceStride),
                 let destinationExtent = template.extent(stride: template.destinationStride)
-            else { throw DMAError(.sizeOverflow, asked: .max, limit: limits.maximumCount) }
+            else { throw DMAError(.sizeOverflow, asked: 1 << 63, limit: limits.maximumCount) }
             descriptor.source = try place(cargo, Int(operation.source), operation.sourceOffset, sourceExtent, .read)
             descriptor.destination = try place(
                 cargo, Int(operation.destination), operation.destinationOffset, destinationExtent, .write)
@@ -331,7 +331,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             let address = length == 0 && sum > 0 ? 0 : try place(cargo, first + index, skip, length, access)
             unsafe list[index] = Segment(address: address, count: length)
             let (total, overflow) = sum.addingReportingOverflow(length)
-            guard !overflow else { throw DMAError(.sizeOverflow, asked: .max, limit: limits.maximumCount) }
+            guard !overflow else { throw DMAError(.sizeOverflow, asked: 1 << 63, limit: limits.maximumCount) }
             sum = total
         }
         guard count == .max || sum == count || number == 0 else { throw DMAError(.lengthMismatch, asked: count, limit: sum) }

@@ -48,7 +48,7 @@ extension Domain {
         var total: UInt64 = 0
         for entry in parts.entries {
             let (sum, overflow) = total.addingReportingOverflow(UInt64(entry.count))
-            guard !overflow else { throw DMAError(.sizeOverflow, asked: .max, limit: constraints.maximumMappingSize) }
+            guard !overflow else { throw DMAError(.sizeOverflow, asked: 1 << 63, limit: constraints.maximumMappingSize) }
             total = sum
         }
         guard total <= rules.largest else { throw DMAError(.mappingTooLarge, asked: total, limit: rules.largest) }
@@ -252,6 +252,7 @@ extension Domain {
                 unsafe taken.pointee.byteCount = total
                 if !isRaw { unsafe taken.pointee.domain = Unmanaged.passRetained(self) }
                 unsafe taken.pointee.parts = parts
+                unsafe taken.pointee.entry.count = 0
                 if let regions = unsafe parts.regions { unsafe taken.pointee.regions = unsafe regions }
                 unsafe taken.pointee.regionCount = parts.regionCount
                 shard.count(total)

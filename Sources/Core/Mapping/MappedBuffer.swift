@@ -79,7 +79,7 @@ public struct MappedBuffer: ~Copyable, Cargo {
 
     /// Lets the CPU read and write part of the buffer: syncForCPU, then `body`, then syncForDevice (rule 35).
     ///
-    /// - Parameters: as for ``withCPUAccess(_:_:)``.
+    /// - Parameters: as for `withCPUAccess(_:_:)`.
     /// - Throws: `wrongDirection` for a mapping that only the device writes (rule 34); `outOfRange`, `quarantined`; what `body`
     ///   throws: what it wrote until then is handed to the device all the same.
     public mutating func withMutableCPUAccess<R: ~Copyable>(
@@ -88,6 +88,28 @@ public struct MappedBuffer: ~Copyable, Cargo {
         // SAFETY: as above; the exclusive access to `self` is the exclusive access to what the CPU can reach of its memory.
         let range = range ?? 0..<count
         return try unsafe mapping.withWriteAccess(entry: 0, range) { bytes throws(DMAError) in
+            var span = unsafe MutableRawSpan(_unsafeBytes: bytes)
+            return try body(&span)
+        }
+    }
+
+    /// `withCPUAccess(_:_:)` for a body that throws errors of its own.
+    @_disfavoredOverload
+    public borrowing func withCPUAccess<R: ~Copyable>(
+        _ range: Range<Int>? = nil, _ body: (RawSpan) throws -> R
+    ) throws -> R {
+        // SAFETY: as above.
+        try unsafe mapping.withReadAccess(entry: 0, range ?? 0..<count) { bytes in try body(unsafe RawSpan(_unsafeBytes: bytes))
+        }
+    }
+
+    /// `withMutableCPUAccess(_:_:)` for a body that throws errors of its own.
+    @_disfavoredOverload
+    public mutating func withMutableCPUAccess<R: ~Copyable>(
+        _ range: Range<Int>? = nil, _ body: (inout MutableRawSpan) throws -> R
+    ) throws -> R {
+        // SAFETY: as above.
+        try unsafe mapping.withWriteAccess(entry: 0, range ?? 0..<count) { bytes in
             var span = unsafe MutableRawSpan(_unsafeBytes: bytes)
             return try body(&span)
         }

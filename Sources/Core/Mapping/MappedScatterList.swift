@@ -64,7 +64,7 @@ public struct MappedScatterList: ~Copyable, Cargo {
         return ScatterList(memories: memories, words: words, entries: entries, parts: parts)
     }
 
-    /// Lets the CPU read part of one entry: syncForCPU, then `body` (rule 35). Borrowing as for ``MappedBuffer/withCPUAccess(_:_:)``.
+    /// Lets the CPU read part of one entry: syncForCPU, then `body` (rule 35). Borrowing as for `MappedBuffer.withCPUAccess(_:_:)`.
     ///
     /// - Parameters:
     ///   - entry: number of the entry, of ``originalCount``.
@@ -84,7 +84,7 @@ public struct MappedScatterList: ~Copyable, Cargo {
 
     /// Lets the CPU read and write part of one entry: syncForCPU, then `body`, then syncForDevice (rule 35).
     ///
-    /// Parameters as for ``withCPUAccess(entry:_:_:)``.
+    /// Parameters as for `withCPUAccess(entry:_:_:)`.
     /// - Throws: `wrongDirection` where only the device writes (rule 34); otherwise the same.
     public mutating func withMutableCPUAccess<R: ~Copyable>(
         entry: Int, _ range: Range<Int>? = nil, _ body: (inout MutableRawSpan) throws(DMAError) -> R
@@ -92,6 +92,29 @@ public struct MappedScatterList: ~Copyable, Cargo {
         // SAFETY: as above; the exclusive access to `self` is the exclusive access to what the CPU can reach of its memory.
         let range = range ?? whole(entry)
         return try unsafe mapping.withWriteAccess(entry: entry, range) { bytes throws(DMAError) in
+            var span = unsafe MutableRawSpan(_unsafeBytes: bytes)
+            return try body(&span)
+        }
+    }
+
+    /// `withCPUAccess(entry:_:_:)` for a body that throws errors of its own.
+    @_disfavoredOverload
+    public borrowing func withCPUAccess<R: ~Copyable>(
+        entry: Int, _ range: Range<Int>? = nil, _ body: (RawSpan) throws -> R
+    ) throws -> R {
+        // SAFETY: as above.
+        try unsafe mapping.withReadAccess(entry: entry, range ?? whole(entry)) { bytes in
+            try body(unsafe RawSpan(_unsafeBytes: bytes))
+        }
+    }
+
+    /// `withMutableCPUAccess(entry:_:_:)` for a body that throws errors of its own.
+    @_disfavoredOverload
+    public mutating func withMutableCPUAccess<R: ~Copyable>(
+        entry: Int, _ range: Range<Int>? = nil, _ body: (inout MutableRawSpan) throws -> R
+    ) throws -> R {
+        // SAFETY: as above.
+        try unsafe mapping.withWriteAccess(entry: entry, range ?? whole(entry)) { bytes in
             var span = unsafe MutableRawSpan(_unsafeBytes: bytes)
             return try body(&span)
         }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CDMA
+
 /// What the noncopyable mappings hold: one live mapping, its record in the domain that it is in.
 ///
 /// Exactly one value owns a record (a ``MappedBuffer``, a ``MappedScatterList``, a ``CoherentBuffer`` or a pool's header). If it goes while
@@ -54,13 +56,23 @@ struct Mapping: ~Copyable {
     @inlinable
     deinit { unsafe Self.drop(place) }
 
-    /// Ends the mapping whose owner has ended.
+    /// Ends the mapping whose owner has ended, now or with the last loan.
     @unsafe @usableFromInline @inline(never)
     static func drop(_ place: UnsafeMutableRawPointer) {
-        // SAFETY: the caller was the owner of the record. Its share of the domain is taken over, so that the domain lives until the end.
+        // SAFETY: the caller was the owner of the record; whoever ends last, it or a loan, has it alone.
         let record = unsafe place.assumingMemoryBound(to: MappingRecord.self)
+        if unsafe cdma_load_acquire64(loans(record)) != 0, unsafe cdma_fetch_or64(loans(record), orphan) != 0 { return }
+        unsafe finish(record)
+    }
+
+    /// Ends a mapping that nobody has any more.
+    @unsafe
+    private static func finish(_ record: UnsafeMutablePointer<MappingRecord>) {
+        // SAFETY: the caller alone has the record. Its share of the domain is taken over, so that the domain lives until the end.
+        if unsafe record.pointee.whole != nil { return unsafe WholeMapping.endPart(record) }
         let domain = unsafe record.pointee.domain.unsafelyUnwrapped.takeRetainedValue()
         unsafe record.pointee.domain = nil
+        unsafe record.pointee.loans = 0
         if unsafe record.pointee.isQuarantined { return unsafe domain.park(record) }
         // A refusal has parked the memory and was counted and reported there; nobody is left to be told.
         if let memory = unsafe try? domain.dissolve(record) { unsafe memory.release() }
@@ -69,17 +81,18 @@ struct Mapping: ~Copyable {
     /// Ends the mapping while its owner still wants the memory, of a mapping with one entry.
     ///
     /// - Returns: the caller's share of it; never nil for a buffer's.
-    /// - Throws: `quarantined`; what the backend says. The memory is, or will be, parked.
+    /// - Throws: `quarantined`; `unmapMismatch` for a part that is not all of its mapping; what the backend says. The memory is, or will
+    ///   be, parked; a part gives nothing back before the other parts have ended.
     @unsafe @inline(__always)
     consuming func end() throws(DMAError) -> Unmanaged<Memory>? {
-        // SAFETY: as for `drop`; `deinit` does not run.
-        if isQuarantined {
-            let refusal = quarantineError
+        // SAFETY: as for `finish`; `deinit` does not run. Nobody lends a mapping whose owner ends it.
+        let record = unsafe self.record
+        if let refusal = refusalToEnd {
             _ = consume self
             throw refusal
         }
-        let record = unsafe self.record
         discard self
+        if unsafe record.pointee.whole != nil { return unsafe try WholeMapping.end(by: record) }
         let domain = unsafe record.pointee.domain.unsafelyUnwrapped.takeRetainedValue()
         unsafe record.pointee.domain = nil
         if domain.rules.isPlain, unsafe record.pointee.parts == nil, let memory = unsafe record.pointee.memory {
@@ -89,6 +102,27 @@ struct Mapping: ~Copyable {
             return unsafe memory
         }
         return unsafe try domain.dissolve(record)
+    }
+
+    // SAFETY: this value owns the record.
+    @inline(__always)
+    private var refusalToEnd: DMAError? {
+        guard unsafe !record.pointee.isQuarantined, unsafe cdma_load_acquire64(Self.loans(record)) == 0,
+            unsafe record.pointee.whole == nil
+        else { return slowRefusalToEnd }
+        return nil
+    }
+
+    @inline(never)
+    private var slowRefusalToEnd: DMAError? {
+        do throws(DMAError) { try checkExclusive() } catch { return error }
+        // SAFETY: this value owns the record, which keeps the whole.
+        guard let whole = unsafe record.pointee.whole?.takeUnretainedValue() else { return nil }
+        // Parts do not overlap, so that there is no other where one has all of it.
+        guard byteRange == whole.range else {
+            return DMAError(.unmapMismatch, asked: UInt64(byteRange.count), limit: UInt64(whole.range.count))
+        }
+        return nil
     }
 
     /// Ends a mapping whose memory, if it has any, the owner knows itself.
@@ -102,7 +136,55 @@ struct Mapping: ~Copyable {
     // SAFETY: this value owns the record.
     func quarantine() { unsafe record.pointee.isQuarantined = true }
 
+    // MARK: Loans
+
+    /// A loan of which the device reads counts 1, one that it writes this.
+    private static var writingLoan: UInt64 { 1 << 32 }
+    /// The owner has ended: the last loan ends the mapping.
+    private static var orphan: UInt64 { 1 << 63 }
+
+    @unsafe @inline(__always)
+    private static func loans(_ record: UnsafeMutablePointer<MappingRecord>) -> UnsafeMutableRawPointer {
+        // SAFETY: the word lies in the record, which the caller has.
+        unsafe UnsafeMutableRawPointer(record) + loansOffset
+    }
+    private static let loansOffset = MemoryLayout<MappingRecord>.offset(of: \.loans) ?? 0
+
+    /// A handle on the mapping, for who lends it while its owner is borrowed.
+    // SAFETY: what is done with the handle while no loan is out is done while the owner is borrowed: its user's part.
+    var handle: MappingHandle { unsafe MappingHandle(record) }
+
+    /// Lends the memory to a channel: until the end of the loan it is not the client's.
+    @unsafe
+    static func lend(_ record: UnsafeMutablePointer<MappingRecord>, writes: Bool) {
+        // SAFETY: the caller vouches that the owner is borrowed, or another loan is out.
+        _ = unsafe cdma_fetch_add64(loans(record), writes ? writingLoan : 1)
+    }
+
+    /// The device has stopped, and what it wrote is there.
+    @unsafe
+    static func endLoan(_ record: UnsafeMutablePointer<MappingRecord>, writes: Bool) {
+        // SAFETY: the loan has kept the record until here.
+        let share = writes ? writingLoan : 1
+        if unsafe cdma_fetch_add64(loans(record), 0 &- share) &- share == orphan { unsafe finish(record) }
+    }
+
+    /// Whether the client may do whatever it likes with the memory.
+    ///
+    /// - Throws: `quarantined`, also where a device still has the memory because a call that lent it gave up.
+    func checkExclusive() throws(DMAError) {
+        // SAFETY: this value owns the record.
+        let loans = unsafe cdma_load_acquire64(Self.loans(record))
+        if isQuarantined || hasLostPart || loans != 0 { throw quarantineError }
+    }
+
+    /// Whether another part of the same mapping was quarantined.
+    // SAFETY: the record keeps the whole.
+    private var hasLostPart: Bool { unsafe record.pointee.whole?.takeUnretainedValue().hasLostPart ?? false }
+
     private var quarantineError: DMAError { DMAError(.quarantined, asked: start) }
+
+    // MARK: The CPU's turn
 
     /// The CPU's turn to read: `body` gets the bytes as the device left them. Writes nothing, so that several readers may be here at once.
     ///
@@ -110,16 +192,40 @@ struct Mapping: ~Copyable {
     func withReadAccess<R: ~Copyable>(
         entry index: Int, _ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws(DMAError) -> R
     ) throws(DMAError) -> R {
-        if isQuarantined { throw quarantineError }
+        let entry = try beginReading(index, range)
+        defer { entry.bracketAccess(begins: false) }
+        // SAFETY: `beginReading` has checked index and range against the entry, whose memory the record keeps alive.
+        return try unsafe body(readableBytes(of: entry, range))
+    }
+
+    /// The same for a body that throws errors of its own.
+    func withReadAccess<R: ~Copyable>(
+        entry index: Int, _ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> R
+    ) throws -> R {
+        let entry = try beginReading(index, range)
+        defer { entry.bracketAccess(begins: false) }
+        // SAFETY: as above.
+        return try unsafe body(readableBytes(of: entry, range))
+    }
+
+    private func beginReading(_ index: Int, _ range: Range<Int>) throws(DMAError) -> MappedEntry {
+        // SAFETY: this value owns the record. While a call lends the memory to be read, others may read it too.
+        let loans = unsafe cdma_load_acquire64(Self.loans(record))
+        if isQuarantined || loans >= Self.writingLoan { throw quarantineError }
         let entry = unsafe try domain.entry(index, range, of: record)
         entry.bracketAccess(begins: true)
-        defer { entry.bracketAccess(begins: false) }
+        return entry
+    }
+
+    /// Bytes of an entry as the CPU may read them. They must not be used after this value has ended.
+    @unsafe
+    private func readableBytes(of entry: MappedEntry, _ range: Range<Int>) -> UnsafeRawBufferPointer {
         // What the device wrote lies in the bounce memory until the next sync or the unmap; what it only reads, in the client's own.
         let address = direction == .toDevice ? entry.cpuAddress : entry.deviceAddress
-        // SAFETY: `entry` has checked index and range against the memory, which the record keeps alive.
+        // SAFETY: the range was checked by the caller.
         let start = unsafe UnsafeRawPointer(bitPattern: UInt(address) &+ UInt(range.lowerBound))
         unsafe domain.flush(start, range.count)
-        return try unsafe body(UnsafeRawBufferPointer(start: start, count: range.count))
+        return unsafe UnsafeRawBufferPointer(start: start, count: range.count)
     }
 
     /// The CPU's turn to read and write, then the device's.
@@ -128,13 +234,8 @@ struct Mapping: ~Copyable {
     func withWriteAccess<R: ~Copyable>(
         entry index: Int, _ range: Range<Int>, _ body: (UnsafeMutableRawBufferPointer) throws(DMAError) -> R
     ) throws(DMAError) -> R {
-        if isQuarantined { throw quarantineError }
-        if direction == .fromDevice { throw DMAError(.wrongDirection) }
-        // SAFETY: `sync` has checked index and range against the memory, which the record keeps alive; the owner is held exclusively.
-        unsafe try domain.sync(record, entry: index, range, for: .cpu)
-        let entry = unsafe record.pointee.entry(at: index)
-        let start = unsafe UnsafeMutableRawPointer(bitPattern: UInt(entry.cpuAddress) &+ UInt(range.lowerBound))
-        let bytes = unsafe UnsafeMutableRawBufferPointer(start: start, count: range.count)
+        // SAFETY: `writableBytes` has checked index and range against the memory, which the record keeps alive; the owner is held exclusively.
+        let bytes = unsafe try writableBytes(index, range)
         let result: R
         do throws(DMAError) {
             result = try unsafe body(bytes)
@@ -146,8 +247,37 @@ struct Mapping: ~Copyable {
         return result
     }
 
+    /// The same for a body that throws errors of its own.
+    func withWriteAccess<R: ~Copyable>(
+        entry index: Int, _ range: Range<Int>, _ body: (UnsafeMutableRawBufferPointer) throws -> R
+    ) throws -> R {
+        // SAFETY: as above.
+        let bytes = unsafe try writableBytes(index, range)
+        let result: R
+        do {
+            result = try unsafe body(bytes)
+        } catch {
+            unsafe try domain.sync(record, entry: index, range, for: .device)
+            throw error
+        }
+        unsafe try domain.sync(record, entry: index, range, for: .device)
+        return result
+    }
+
+    /// Gives the CPU its turn. The bytes must not be used after this value has ended.
+    @unsafe
+    private func writableBytes(_ index: Int, _ range: Range<Int>) throws(DMAError) -> UnsafeMutableRawBufferPointer {
+        try checkExclusive()
+        if direction == .fromDevice { throw DMAError(.wrongDirection) }
+        // SAFETY: `sync` has checked index and range.
+        unsafe try domain.sync(record, entry: index, range, for: .cpu)
+        let entry = unsafe record.pointee.entry(at: index)
+        let start = unsafe UnsafeMutableRawPointer(bitPattern: UInt(entry.cpuAddress) &+ UInt(range.lowerBound))
+        return unsafe UnsafeMutableRawBufferPointer(start: start, count: range.count)
+    }
+
     func sync(entry index: Int, _ range: Range<Int>, for turn: MappedEntry.Turn) throws(DMAError) {
-        if isQuarantined { throw quarantineError }
+        try checkExclusive()
         // SAFETY: this value owns the record.
         unsafe try domain.sync(record, entry: index, range, for: turn)
     }

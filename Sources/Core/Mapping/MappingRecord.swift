@@ -22,6 +22,10 @@ struct MappingRecord {
     /// Whether it was made from a raw address: it then keeps no domain alive.
     var isRaw = false
     var isQuarantined = false
+    /// Loans to channels that are out, and whether the owner has ended meanwhile: see ``Mapping/lend(writes:)``. Accessed by atomics.
+    var loans: UInt64 = 0
+    /// Of a part: the mapping that it is a part of, which it keeps alive. A part's record lies in memory of its own, in no registry.
+    var whole: Unmanaged<WholeMapping>?
     var origin = Origin(file: "", line: 0)
     /// Kept alive by the mapping, unless it is raw.
     var domain: Unmanaged<Domain>?
@@ -59,7 +63,7 @@ struct MappingRecord {
     }
 
     /// 0 for memory that the CPU does not reach.
-    var entryCount: Int { parts?.entries.count ?? 1 }
+    var entryCount: Int { parts.map { $0.entries.isEmpty ? min(entry.count, 1) : $0.entries.count } ?? 1 }
 
     /// Entry `index`, which exists.
     func entry(at index: Int) -> MappedEntry {
@@ -152,11 +156,11 @@ final class MappingParts: @unchecked Sendable {
         return (0..<regionCount).map { BusRange(start: unsafe regions[$0].start, count: unsafe regions[$0].count) }
     }
 
-    func setRegions(_ ranges: [BusRange]) {
+    func setRegions(_ ranges: [BusRange], key: UInt64 = 0) {
         // SAFETY: there is room for them.
         let room = unsafe makeRoom(for: ranges.count)
         for index in ranges.indices {
-            unsafe (room + index).initialize(to: RegionWords(start: ranges[index].start, count: ranges[index].count, key: 0))
+            unsafe (room + index).initialize(to: RegionWords(start: ranges[index].start, count: ranges[index].count, key: key))
         }
         regionCount = ranges.count
     }

@@ -100,7 +100,7 @@ public struct Block: ~Copyable, Cargo {
 
     /// The bytes as a pointer, for calls into C and for engines' tests. It must not leave `body`.
     ///
-    /// - Throws: as ``withMutableBytes(_:)``.
+    /// - Throws: as `withMutableBytes(_:)`.
     @unsafe @inlinable
     public mutating func withUnsafeMutableBytes<R: ~Copyable>(
         _ body: (UnsafeMutableRawBufferPointer) throws(DMAError) -> R
@@ -129,6 +129,28 @@ public struct Block: ~Copyable, Cargo {
     func maintainCaches() {
         // SAFETY: the header lives as long as any block.
         unsafe header.pointee.mapping.domain.flush(header.pointee.base + place.offset, count)
+    }
+}
+
+extension Block {
+    /// `withBytes(_:)` for a body that throws errors of its own.
+    @inlinable @_disfavoredOverload
+    public borrowing func withBytes<R: ~Copyable>(_ body: (RawSpan) throws -> R) throws -> R {
+        prepare()
+        // SAFETY: as above.
+        let start = unsafe UnsafeRawPointer(header.pointee.base + place.offset)
+        return try body(unsafe RawSpan(_unsafeStart: start, byteCount: count))
+    }
+
+    /// `withMutableBytes(_:)` for a body that throws errors of its own.
+    @inlinable @_disfavoredOverload
+    public mutating func withMutableBytes<R: ~Copyable>(_ body: (inout MutableRawSpan) throws -> R) throws -> R {
+        try checkWritable()
+        prepare()
+        defer { prepare() }
+        // SAFETY: as above.
+        var span = unsafe MutableRawSpan(_unsafeStart: header.pointee.base + place.offset, byteCount: count)
+        return try body(&span)
     }
 }
 

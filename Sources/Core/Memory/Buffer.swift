@@ -69,6 +69,23 @@ public struct Buffer: ~Copyable, Sendable {
         self.init(try Memory(count: count, alignment: max(alignment, 64), backing: domain.defaultBacking, policy: policy))
     }
 
+    /// Obtains memory and copies `bytes` into it.
+    ///
+    /// - Parameter bytes: at least one.
+    /// - Throws: as ``init(count:alignment:backing:policy:)``.
+    public init(copying bytes: some Collection<UInt8>) throws(DMAError) {
+        try self.init(count: bytes.count)
+        let count = self.count
+        var span = mutableBytes
+        // SAFETY: the span has `count` bytes; what a collection says of its own number is not relied on.
+        unsafe span.withUnsafeMutableBytes { target in
+            let isCopied: Void? = bytes.withContiguousStorageIfAvailable { source in
+                unsafe target.copyBytes(from: source.prefix(count))
+            }
+            if isCopied == nil { for (offset, byte) in zip(0..<count, bytes) { unsafe target[offset] = byte } }
+        }
+    }
+
     /// Takes over memory that somebody else allocated.
     ///
     /// - Parameters:

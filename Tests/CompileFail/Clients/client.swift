@@ -54,13 +54,6 @@ func gather(_ domain: Domain, _ channel: inout SystemChannel<Pair<MappedScatterL
     _ = try channel.submit(.scatterGather(from: 0..<regions, to: regions..<regions + 1), Pair(mapped, target)).get()
 }
 
-func lease(_ domain: Domain) throws(DMAError) -> CargoList<Block> {
-    var pool: Pool = try Pool(try Buffer(count: 1 << 16).mapped(for: domain, direction: .bidirectional), blockSize: 4096)
-    var cargo = CargoList<Block>(capacity: 4)
-    while let block: Block = pool.lease() { if cargo.append(block) != nil { break } }
-    return cargo
-}
-
 // Streams: rings of periods.
 
 func level(_ period: borrowing PeriodView) -> UInt8? { period[0] }
@@ -85,11 +78,7 @@ func write(_ file: Int32, _ channel: inout SystemChannel<MappedBuffer>, _ memory
     try channel.detach(number)
 }
 
-func flush(_ channel: inout SystemChannel<NoCargo>, _ command: PeripheralCommand = .flush) throws(DMAError) {
-    _ = try channel.submit(.command(command, at: PeripheralPlace.configured), NoCargo()).get()
-}
-
-// Parity, planes and deadlines.
+// Parity.
 
 func parity(_ coefficients: Coefficients = .raid6) -> (OperationKind, OperationSet) {
     let operation = Operation.pq(sources: 0..<4, p: 4, coefficients: coefficients)
@@ -98,16 +87,7 @@ func parity(_ coefficients: Coefficients = .raid6) -> (OperationKind, OperationS
 
 func isIntact(_ finished: borrowing Finished<MappedBuffer>) -> Bool { finished.validation == ValidationResult([]) }
 
-func plane(_ template: InterleavedTemplate, by deadline: Deadline, _ cargo: consuming Two) -> Transaction<Two> {
-    Transaction(.interleaved(template: template), cargo, deadline: deadline)
-}
-
-// Callbacks, and what a channel says of itself.
-
-final class Client {
-    var channel: SystemCallbackChannel<MappedBuffer>
-    init(_ channel: consuming SystemChannel<MappedBuffer>) { self.channel = CallbackChannel(channel) }
-}
+// What a channel says of itself.
 
 func describe<C: Cargo & ~Copyable>(_ channel: borrowing SystemChannel<C>, _ flags: DescriptorFlags) -> String {
     let capabilities: Capabilities = channel.capabilities
@@ -118,4 +98,54 @@ func describe<C: Cargo & ~Copyable>(_ channel: borrowing SystemChannel<C>, _ fla
 
 func list(_ system: DMASystem) {
     for listing: EngineListing in system.engines { print(listing.offer.name, listing.offer.absence?.cure ?? "ready") }
+}
+
+// Calls: on a channel of one's own, shared by tasks, on parts of a buffer, and on a file.
+
+func stamp(_ system: DMASystem) async throws(DMAError) -> UInt32 {
+    var granted: GrantedChannel<Loan> = try system.requestChannel(ChannelRequest([.copy, .crc32c]))
+    var text = try Buffer(copying: "text".utf8)
+    try text.store(7 as UInt8, at: 3)
+    let source = try text.mapped(for: granted.domain, direction: .toDevice)
+    var target = try Buffer(count: 4).mapped(for: granted.domain, direction: .bidirectional)
+    try await granted.channel.copy(source, to: &target, by: .after(.seconds(1)))
+    return try await granted.channel.crc32c(of: target)
+}
+
+func fillHalf(_ channel: SharedChannel<Loan>, _ memory: consuming MappedBuffer) async throws(DMAError) -> Buffer {
+    var lower = memory
+    var upper: MappedBuffer? = try lower.split(at: 4096)
+    try await channel.fill(&lower, pattern: 0)
+    try lower.join(&upper)
+    return try lower.unmap()
+}
+
+func run(_ channel: SharedChannel<Two>, _ cargo: consuming Two) async -> Two? {
+    let outcome: RunOutcome<Two> = await channel.run(.copy(), cargo)
+    switch consume outcome {
+    case .finished(let finished): return finished.takeCargo()
+    case .refused(_, let cargo): return cargo
+    case .kept: return nil
+    }
+}
+
+func largest(_ channel: SharedChannel<Loan>, _ file: PeripheralFile) async throws -> Int {
+    var largest = 0
+    for try await chunk: FileChunk in try await channel.chunks(of: file, size: 4096, depth: 2) { largest = max(largest, chunk.count) }
+    return largest
+}
+
+struct Odd: Error {}
+
+func isOdd(_ memory: inout MappedBuffer) throws -> Bool {
+    // Closures of several statements throw errors of their own, with no annotation.
+    try memory.withMutableCPUAccess { bytes in
+        let first = try bytes.bytes.load(as: UInt16.self)
+        if first == 1 { throw Odd() }
+        try bytes.store(first &+ 1)
+    }
+    return try memory.withCPUAccess(0..<2) { bytes in
+        let word = try bytes.load(as: UInt16.self)
+        return word % 2 == 1
+    }
 }

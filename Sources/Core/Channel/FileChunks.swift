@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DMAEngineKit
+
+extension SharedChannel where C == Loan {
+    /// Reads a file from its beginning to its end, some chunks ahead of the client.
+    ///
+    /// ```swift
+    /// for try await chunk in try await files.chunks(of: PeripheralFile(descriptor), size: 1 << 20) {
+    ///     total += chunk.withBytes { $0.byteCount }
+    /// }
+    /// ```
+    ///
+    /// Memory is used again once the client has let go of a chunk; a client that keeps chunks costs more memory, and nothing waits. Where the
+    /// client stops early, reads that were submitted go to their end, and nobody waits for them.
+    ///
+    /// - Parameters:
+    ///   - file: with places and an end: a regular file, a disk. The channel's engine makes a duplicate of the descriptor.
+    ///   - size: bytes of a chunk, 1 or more; the last one may have less.
+    ///   - depth: chunks that are read ahead, 1 or more.
+    ///   - patience: milliseconds that one read may take.
+    /// - Returns: a sequence to go through once. It throws what ``read(_:into:by:)`` does; after that, or the end, it gives nothing more.
+    /// - Throws: as ``attach(_:)``; `zeroLength` for a size or a depth below 1.
+    public func chunks(
+        of file: PeripheralFile, size: Int, depth: Int = 8, patience: Int = 60_000
+    ) throws(DMAError) -> some AsyncSequence<FileChunk, any Error> & Sendable {
+        guard size > 0, depth > 0 else { throw DMAError(.zeroLength) }
+        let reader = ChunkReader(self, try attach(file), size: size, depth: depth, patience: Int64(patience))
+        return AsyncThrowingStream { try await reader.next() }
+    }
+}
+
+/// A part of a file, in memory that goes back to where it came from with the last reference.
+///
+/// Thread rules: any thread may read it.
+// SAFETY: the buffer is read alone, until `deinit`.
+public final class FileChunk: @unchecked Sendable {
+    /// Bytes from the file's beginning.
+    public let offset: UInt64
+    /// Bytes.
+    public let count: Int
+    /// There until `deinit`, which gives it back.
+    private var buffer: MappedBuffer?
+    /// For calls that lend the chunk.
+    let handle: MappingHandle
+    private let store: ChunkStore
+
+    init(_ buffer: consuming MappedBuffer, offset: UInt64, count: Int, _ store: ChunkStore) {
+        handle = buffer.mapping.handle
+        self.buffer = consume buffer
+        self.offset = offset
+        self.count = count
+        self.store = store
+    }
+
+    deinit { if let buffer = buffer.take() { store.put(buffer) } }
+
+    /// Reads the bytes inside `body`.
+    ///
+    /// - Throws: what `body` throws; `quarantined` where a call that lent the chunk gave up on its device.
+    public func withBytes<R: ~Copyable>(_ body: (RawSpan) throws -> R) throws -> R {
+        switch buffer {
+        case nil: throw DMAError(.quarantined)
+        case let buffer?: return try buffer.withCPUAccess(0..<count, body)
+        }
+    }
+}
+
+/// The memory of chunks that nobody has any more.
+final class ChunkStore: Sendable {
+    private let free: Locked<FixedArray<MappedBuffer>>
+
+    init(most: Int) { free = Locked(FixedArray(capacity: most)) }
+
+    // Where there is room for no more, it is unmapped.
+    func put(_ buffer: consuming MappedBuffer) {
+        var rest: MappedBuffer? = consume buffer
+        free.withLock { free in
+            // What a call has lent and given up on is not used again.
+            guard free.count < free.capacity, let buffer = rest.take(), (try? buffer.mapping.checkExclusive()) != nil else {
+                return
+            }
+            rest = free.append(buffer)
+        }
+        _ = consume rest
+    }
+
+    func take() -> MappedBuffer? { free.withLock { $0.popLast() } }
+}
+
+/// Reads chunks ahead, and hands them out in order.
+actor ChunkReader {
+    private let channel: SharedChannel<Loan>
+    private let file: UInt32
+    private let size: Int
+    private let depth: Int
+    private let patience: Int64
+    private let store: ChunkStore
+    /// Chunks that are being read, the next one first.
+    private var window: [Task<FileChunk, any Error>] = []
+    private var place: UInt64 = 0
+    private var isOver = false
+
+    init(_ channel: SharedChannel<Loan>, _ file: UInt32, size: Int, depth: Int, patience: Int64) {
+        self.channel = channel
+        self.file = file
+        self.size = size
+        self.depth = depth
+        self.patience = patience
+        store = ChunkStore(most: depth + 1)
+    }
+
+    // Nobody is left to be handed what is still read; the file's number goes with the last of it.
+    deinit {
+        let (channel, file, window) = (channel, file, window)
+        if isOver, window.isEmpty { return }
+        Task.detached { await Self.end(window, channel, file) }
+    }
+
+    func next() async throws -> FileChunk? {
+        while !isOver, window.count < depth {
+            window.append(read(at: place))
+            place += UInt64(size)
+        }
+        guard !window.isEmpty else { return nil }
+        let first = window.removeFirst()
+        let result = await withTaskCancellationHandler {
+            await first.result
+        } onCancel: {
+            first.cancel()
+        }
+        switch result {
+        case .success(let chunk):
+            if chunk.count < size { await finish() }
+            return chunk.count > 0 ? chunk : nil
+        case .failure(let error):
+            await finish()
+            throw error
+        }
+    }
+
+    /// The file has ended: what was asked behind its end comes to nothing.
+    private func finish() async {
+        guard !isOver else { return }
+        isOver = true
+        let rest = window
+        window = []
+        await Self.end(rest, channel, file)
+    }
+
+    private static func end(_ window: [Task<FileChunk, any Error>], _ channel: SharedChannel<Loan>, _ file: UInt32) async {
+        for task in window { task.cancel() }
+        for task in window { _ = await task.result }
+        // A read that gave up on its device keeps the number busy; the engine closes the file at its end.
+        try? await channel.detach(file)
+    }
+
+    private func read(at place: UInt64) -> Task<FileChunk, any Error> {
+        let (channel, store, size, file, patience) = (channel, store, size, file, patience)
+        return Task.detached {
+            var buffer: MappedBuffer
+            if let used = store.take() {
+                buffer = used
+            } else {
+                buffer = try Buffer(count: size).mapped(for: channel.domain, direction: .bidirectional)
+            }
+            let count = try await channel.read(
+                PeripheralPlace(number: file, position: place), into: &buffer, by: .after(milliseconds: patience))
+            return FileChunk(buffer, offset: place, count: count, store)
+        }
+    }
+}

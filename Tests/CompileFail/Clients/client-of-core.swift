@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What clients of the inlined channel write, and those of callbacks: types of the core that `import DMA` does not show.
+import DMA
+import DMACore
+
+typealias Two = Pair<MappedBuffer, MappedBuffer>
+
+func lease(_ domain: Domain) throws(DMAError) -> CargoList<Block> {
+    var pool: Pool = try Pool(try Buffer(count: 1 << 16).mapped(for: domain, direction: .bidirectional), blockSize: 4096)
+    var cargo = CargoList<Block>(capacity: 4)
+    while let block: Block = pool.lease() { if cargo.append(block) != nil { break } }
+    return cargo
+}
+
+func plane(_ template: InterleavedTemplate, by deadline: Deadline, _ cargo: consuming Two) -> Transaction<Two> {
+    Transaction(.interleaved(template: template), cargo, deadline: deadline)
+}
+
+func flush(_ channel: inout SystemChannel<NoCargo>, _ command: PeripheralCommand = .flush) throws(DMAError) {
+    _ = try channel.submit(.command(command, at: PeripheralPlace.configured), NoCargo()).get()
+}
+
+final class Client {
+    var channel: SystemCallbackChannel<MappedBuffer>
+    init(_ channel: consuming SystemChannel<MappedBuffer>) { self.channel = CallbackChannel(channel) }
+}
