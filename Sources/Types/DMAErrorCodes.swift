@@ -19,6 +19,8 @@ extension DMAError {
             notCyclic, deadlinePassed, engineFailed, badPeriod, badShare, unsupportedCommand,
             noSuchPeripheral, tooManyPeripherals, peripheralBusy, kernelRefused, needsPipe,
             deviceGone, usedAfterFork, foreignEngine, unknownCookie, foreignSettings
+        // Devices
+        case deviceBusy, deviceNotTrusted, deviceNotIsolated
     }
 
     /// What the code means, once for every reader: messages, the guide's table and the tests. In the texts `@` stands for
@@ -215,6 +217,18 @@ extension DMAError.Code {
                 "see the documentation of the engine")
         case .unknownCookie:
             facts(8, "cookie @", "the cookies that this channel gave out", "ask the channel whose submit returned it")
+        case .deviceBusy:
+            facts(
+                1, "a device that another process has (process @; 0 where /proc does not tell)", "one process at a time",
+                "end that process, or let it give the device back; as root, /proc tells of every process")
+        case .deviceNotTrusted:
+            facts(
+                nil, "device ^ (vendor and device ID)", "the devices that the policy trusts",
+                "add it to the policy, if it is to be trusted; `dmactl list` shows the line")
+        case .deviceNotIsolated:
+            facts(
+                nil, "device ^ (vendor and device ID) without an IOMMU", "devices that an IOMMU holds back from other memory",
+                "switch the IOMMU on in the firmware and on the kernel's command line, or waive it by its slot in the policy")
         case .badShare:
             facts(nil, "a share of @ per mille", "1 to 1000", "choose a share above 0 and at most 1")
         }

@@ -90,6 +90,9 @@ extension Explanation {
         case .foreignEngine: "An engine on CPU addresses opened with the domain of a VFIO device."
         case .unknownCookie: "status(of:) with a cookie of another channel."
         case .foreignSettings: "The settings of one engine applied to another behind AnyEngine."
+        case .deviceBusy: "Opening a card that another process drives."
+        case .deviceNotTrusted: "Requesting a channel of a card that the policy's list does not have."
+        case .deviceNotIsolated: "Requesting a channel of a card in a machine without an IOMMU."
         case .needsPipe: "move between two files, neither of which is a pipe."
         }
     }
