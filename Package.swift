@@ -34,6 +34,7 @@ let package = Package(
         .library(name: "DMACPUEngine", targets: ["DMACPUEngine"]),
         .library(name: "DMAIOUringEngine", targets: ["DMAIOUringEngine"]),
         .library(name: "DMAConformance", targets: ["DMAConformance"]),
+        .library(name: "DMATool", targets: ["DMATool"]),
         .library(name: "DMALogging", targets: ["DMALogging"]),
         .library(name: "DMAMetrics", targets: ["DMAMetrics"]),
         .library(name: "DMAServiceLifecycle", targets: ["DMAServiceLifecycle"]),
@@ -141,7 +142,7 @@ let package = Package(
             name: "DMAToolTests",
             dependencies: [
                 "DMATestSupport", "DMA", "DMABench", "DMAConformance", "DMACopy", "DMACPUEngine", "DMACore", "DMAEngineKit",
-                "DMASelfTest", "ScriptedEngines", "dmactl",
+                "DMASelfTest", "ScriptedEngines", "DMATool", "dmactl",
             ],
             path: "Tests/ToolTests", swiftSettings: house),
         .testTarget(
@@ -151,8 +152,9 @@ let package = Package(
         .testTarget(
             name: "DMAReportTests", dependencies: ["DMABench", "DMAReport", "DMATestSupport"], path: "Tests/ReportTests",
             swiftSettings: house),
-        .executableTarget(
-            name: "dmactl",
+        .executableTarget(name: "dmactl", dependencies: ["DMATool"], path: "Sources/Command", swiftSettings: house),
+        .target(
+            name: "DMATool",
             dependencies: [
                 "DMA", "DMABench", "DMAConformance", "DMACopy", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest",
                 "DMAThreads",
@@ -167,7 +169,9 @@ let package = Package(
             ],
             path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(
-            name: "DMASystemTests", dependencies: ["DMA", "DMACore"], path: "Tests/SystemTests", swiftSettings: house),
+            name: "DMASystemTests",
+            dependencies: ["DMA", "DMACPUEngine", "DMACore", "DMADriverKit", "DMAEngineKit", "DMATestSupport"],
+            path: "Tests/SystemTests", swiftSettings: house),
         .testTarget(
             name: "DMACopyTests",
             dependencies: ["DMATestSupport", "DMA", "DMACopy", "DMACore", "DMAEngineKit", "DMAIOUringEngine"],

@@ -5,8 +5,7 @@ import DMACore
 import DMAThreads
 import Glibc
 
-@main
-struct DMACtl: AsyncParsableCommand {
+struct RootCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dmactl",
         abstract: "See, test and measure what moves bytes on this machine.",
@@ -24,6 +23,7 @@ struct DMACtl: AsyncParsableCommand {
             ENVIRONMENT
               NO_COLOR       set and not empty: no colour
               COLUMNS        the width of tables, instead of the terminal's
+              DMA_POLICY     a file that says which devices may be opened, and which without an IOMMU
               DMA_SANITIZE   1: check every mapping and submission, and say what is wrong
               TMPDIR         where dmactl test makes its file, instead of /tmp
 
@@ -35,12 +35,13 @@ struct DMACtl: AsyncParsableCommand {
               73   a file, or standard output, cannot be written
               130  stopped by ^C (143: SIGTERM, 129: SIGHUP)
             """,
-        version: "0.1.0",
+        version: "0.2.0",
         subcommands: [
             CopyCommand.self, ListCommand.self, TestCommand.self, BenchCommand.self, ExplainCommand.self, ManualCommand.self,
         ])
 
-    static func main() async {
+    /// Does what the command line asks for, says what is left to say, and ends the process.
+    static func runAndExit() async -> Never {
         var status = await status()
         if noteReports() > 0, status == 0 { status = 1 }
         let isWritten = StandardOutput.flush()
