@@ -2,5 +2,5 @@
 
 extension FuzzEntry {
     /// Every entry.
-    public static let all: [FuzzEntry] = [channels] + systemParsers + benchParsers
+    public static let all: [FuzzEntry] = [channels, policy] + systemParsers + benchParsers
 }
