@@ -264,6 +264,14 @@ package.targets += ["FirstCopy", "Copies", "Buffers", "Channels", "Modes", "Erro
         swiftSettings: house)
 }
 
+// A program of each release, which sees no more than a client does. Its code is not changed after that release.
+package.targets += ["0.1", "0.2"].map { version in
+    .executableTarget(
+        name: "client-" + String(version.map { $0 == "." ? "-" : $0 }),
+        dependencies: ["DMA", "DMACopy", "DMACore", "DMACPUEngine", "DMADriverKit"], path: "Tests/Clients/\(version)",
+        packageAccess: false, swiftSettings: [.swiftLanguageMode(.v6)])
+}
+
 // Scripts/test builds the package again under each sanitizer and without its traits, for the tests of these rooms alone: everything else
 // would cost minutes each time, and is not looked at.
 if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
