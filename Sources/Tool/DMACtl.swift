@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import ArgumentParser
 public import DMACore
+internal import Glibc
 
 /// The command `dmactl`, for a program that brings engines of its own: they are listed, tested, measured and copied with as those of this
 /// package are.
@@ -19,8 +19,9 @@ public enum DMACtl {
     ///   - policy: which devices may be opened; nil for what the file says that the environment variable DMA_POLICY names, and without one for
     ///     any device behind an IOMMU.
     public static func main(providers: [any EngineProvider] = [], policy: DevicePolicy? = nil) async -> Never {
-        await ToolSystem.$providers.withValue(providers) {
-            await ToolSystem.$policy.withValue(policy) { await RootCommand.runAndExit() }
+        let status = await ToolSystem.$providers.withValue(providers) {
+            await ToolSystem.$policy.withValue(policy) { await RootCommand.conclude() }
         }
+        Glibc.exit(status)
     }
 }

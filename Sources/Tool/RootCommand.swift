@@ -3,7 +3,6 @@
 import ArgumentParser
 import DMACore
 import DMAThreads
-import Glibc
 
 struct RootCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -40,13 +39,13 @@ struct RootCommand: AsyncParsableCommand {
             CopyCommand.self, ListCommand.self, TestCommand.self, BenchCommand.self, ExplainCommand.self, ManualCommand.self,
         ])
 
-    /// Does what the command line asks for, says what is left to say, and ends the process.
-    static func runAndExit() async -> Never {
+    /// Does what the command line asks for, says what is left to say, and returns the exit code.
+    static func conclude() async -> Int32 {
         var status = await status()
         if noteReports() > 0, status == 0 { status = 1 }
-        let isWritten = StandardOutput.flush()
-        if !isWritten { Terminal.note("dmactl: standard output: cannot be written\n") }
-        Glibc.exit(isWritten ? status : 73)
+        if StandardOutput.flush() { return status }
+        Terminal.note("dmactl: standard output: cannot be written\n")
+        return 73
     }
 
     /// Says what the sanitizer, where it is on, has found since it was last asked. Returns how much that is.

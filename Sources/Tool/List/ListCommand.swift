@@ -84,7 +84,7 @@ enum ListTables {
         let asks = engine.offer.constraints
         func yes(_ value: Bool) -> String { value ? "yes" : "no" }
         let flags = flagNames(can.flags)
-        let facts: [(String, String)] =
+        var facts: [(String, String)] =
             [
                 ("most sources, segments", "\(limit(UInt64(can.maximumSources))), \(limit(UInt64(can.maximumSegments)))"),
                 ("largest transfer", bytes(can.maximumCount)), ("alignment", "\(can.alignment) B"),
@@ -113,8 +113,11 @@ enum ListTables {
                         : engine.channelNames.joined(separator: " ")
                 ),
             ]
-            + (engine.offer.device.map { [("device", "\($0.id) in slot \($0.slot), \($0.isolation.text)")] } ?? [])
-            + (engine.offer.peripherals.isEmpty ? [] : [("peripherals", peripherals(engine.offer.peripherals))])
+        if let device = engine.offer.device {
+            facts.append(("device", "\(device.id) in slot \(device.slot), \(device.isolation.text)"))
+        }
+        let known = engine.offer.peripherals
+        if !known.isEmpty { facts.append(("peripherals", peripherals(known))) }
         // Where there is no room for two columns, what is said follows its name.
         let isNarrow = Terminal.width.map { $0 < 60 } ?? false
         return engine.offer.name
