@@ -34,6 +34,7 @@ let package = Package(
         .library(name: "DMACPUEngine", targets: ["DMACPUEngine"]),
         .library(name: "DMAIOUringEngine", targets: ["DMAIOUringEngine"]),
         .library(name: "DMAConformance", targets: ["DMAConformance"]),
+        .library(name: "DMATool", targets: ["DMATool"]),
         .library(name: "DMALogging", targets: ["DMALogging"]),
         .library(name: "DMAMetrics", targets: ["DMAMetrics"]),
         .library(name: "DMAServiceLifecycle", targets: ["DMAServiceLifecycle"]),
@@ -147,7 +148,7 @@ let package = Package(
             name: "DMAToolTests",
             dependencies: [
                 "DMATestSupport", "DMA", "DMABench", "DMAConformance", "DMACopy", "DMACPUEngine", "DMACore", "DMAEngineKit",
-                "DMASelfTest", "ScriptedEngines", "dmactl",
+                "DMASelfTest", "ScriptedEngines", "DMATool", "dmactl",
             ],
             path: "Tests/ToolTests", swiftSettings: house),
         .testTarget(
@@ -157,8 +158,9 @@ let package = Package(
         .testTarget(
             name: "DMAReportTests", dependencies: ["DMABench", "DMAReport", "DMATestSupport"], path: "Tests/ReportTests",
             swiftSettings: house),
-        .executableTarget(
-            name: "dmactl",
+        .executableTarget(name: "dmactl", dependencies: ["DMATool"], path: "Sources/Command", swiftSettings: house),
+        .target(
+            name: "DMATool",
             dependencies: [
                 "DMA", "DMABench", "DMAConformance", "DMACopy", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest",
                 "DMAThreads",
@@ -173,7 +175,9 @@ let package = Package(
             ],
             path: "Tests/SelfTestTests", swiftSettings: house),
         .testTarget(
-            name: "DMASystemTests", dependencies: ["DMA", "DMACore"], path: "Tests/SystemTests", swiftSettings: house),
+            name: "DMASystemTests",
+            dependencies: ["DMA", "DMACPUEngine", "DMACore", "DMADriverKit", "DMAEngineKit", "DMATestSupport"],
+            path: "Tests/SystemTests", swiftSettings: house),
         .testTarget(
             name: "DMACopyTests",
             dependencies: ["DMATestSupport", "DMA", "DMACopy", "DMACore", "DMAEngineKit", "DMAIOUringEngine"],
@@ -266,6 +270,14 @@ package.targets += [
     return .executableTarget(
         name: name, dependencies: ["DMA", "DMACopy", "DMACore", "DMACPUEngine"], path: "Examples/\(folder)",
         swiftSettings: house)
+}
+
+// A program of each release, which sees no more than a client does. Its code is not changed after that release.
+package.targets += ["0.1", "0.2"].map { version in
+    .executableTarget(
+        name: "client-" + String(version.map { $0 == "." ? "-" : $0 }),
+        dependencies: ["DMA", "DMACopy", "DMACore", "DMACPUEngine", "DMADriverKit"], path: "Tests/Clients/\(version)",
+        packageAccess: false, swiftSettings: [.swiftLanguageMode(.v6)])
 }
 
 // Scripts/test builds the package again under each sanitizer and without its traits, for the tests of these rooms alone: everything else

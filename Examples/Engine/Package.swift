@@ -39,11 +39,17 @@ let package = Package(
                 .product(name: "DMADriverKit", package: "swift-dma"),
             ],
             path: "Sources/Command", swiftSettings: settings),
+        // dmactl with this engine beside those of swift-dma. It has another name, because an executable's is unique among all packages.
+        .executableTarget(
+            name: "process-memory-dmactl",
+            dependencies: ["ProcessMemoryEngine", .product(name: "DMATool", package: "swift-dma")],
+            path: "Sources/Tool", swiftSettings: settings),
         .testTarget(
             name: "ProcessMemoryEngineTests",
             dependencies: [
                 "ProcessMemoryContract", "ProcessMemoryEngine",
                 .product(name: "DMAConformance", package: "swift-dma"),
+                .product(name: "DMA", package: "swift-dma"),
                 .product(name: "DMACore", package: "swift-dma"),
                 .product(name: "DMADriverKit", package: "swift-dma"),
             ],

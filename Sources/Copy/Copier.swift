@@ -65,13 +65,18 @@ public struct Copier: Sendable {
     private func plan(_ source: CopySource, _ target: TargetSite, _ options: CopyOptions) throws(CopyFailure) -> CopyPlan {
         // Looking for engines takes longer than many a copy: only a plan that needs one has them looked for.
         var plan = try CopyPlanner.plan(try CopyFacts(source, target, engine: Self.anyEngine), options)
-        guard plan.path == .engine, plan.engine == Self.anyEngine else { return plan }
+        guard plan.path == .engine else { return plan }
+        guard plan.engine == Self.anyEngine else {
+            plan.tell(system.engines.first { $0.offer.name == plan.engine }?.waiver)
+            return plan
+        }
         guard let engine else {
             throw CopyFailure(
                 .notSupported, "--engine", asked: "an engine that reaches files", possible: "none here", cure: "see dmactl list"
             )
         }
-        plan.engine = engine
+        plan.engine = engine.offer.name
+        plan.tell(engine.waiver)
         return plan
     }
 
@@ -193,7 +198,8 @@ public struct Copier: Sendable {
         }
         if job.plan.path == .splice {
             if try SplicePath(job: job).run() { return }
-            job.fall(to: .engine, engine: engine ?? "", because: "not spliced: the kernel does not, with these files")
+            job.fall(
+                to: .engine, engine: engine?.offer.name ?? "", because: "not spliced: the kernel does not, with these files")
         }
         switch job.plan.path {
         case .engine, .memory: try EnginePath(job: job, system: system).run()
@@ -205,11 +211,11 @@ public struct Copier: Sendable {
     private static let anyEngine = "any"
 
     /// The first engine that reaches files.
-    private var engine: String? {
+    private var engine: EngineListing? {
         system.engines.first { listing in
             listing.offer.absence == nil && listing.offer.capabilities.operations.contains(.peripheral)
                 && listing.offer.capabilities.commands.contains(PeripheralCommandSet(.flush))
-        }?.offer.name
+        }
     }
 
     /// A source that changed while it was copied: shorter is a failure, longer is said.

@@ -14,6 +14,7 @@
 @_exported public import struct DMACore.DeviceConstraints
 @_exported public import class DMACore.Domain
 @_exported public import struct DMACore.EngineAbsence
+@_exported public import struct DMACore.EngineDevice
 @_exported public import struct DMACore.EngineOffer
 @_exported public import protocol DMACore.EngineProvider
 @_exported public import struct DMACore.MappedRange

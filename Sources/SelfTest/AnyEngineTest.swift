@@ -35,14 +35,18 @@ extension SelfTest {
     }
 
     /// The contract and the speeds of an engine of which nothing is known but what it offers.
-    func run(_ listing: EngineListing, _ report: inout Report, _ progress: ((Step) -> Void)?) async {
+    ///
+    /// - Throws: what opening its device says.
+    func run(
+        _ listing: EngineListing, _ system: DMASystem, _ report: inout Report, _ progress: ((Step) -> Void)?
+    ) async throws(DMAError) {
         let offer = listing.offer
-        let provider = listing.provider
-        let domain = Domain(name: offer.name, constraints: offer.constraints)
-        let channels = ChannelsInTurn(channel.map { $0..<$0 + 1 } ?? 0..<max(offer.channels, 1))
+        let device = try system.use(listing)
+        let domain = device.domain
+        let channels = ChannelsInTurn(channel.map { $0..<$0 + 1 } ?? 0..<max(device.channels, 1))
         let make: @Sendable () throws(DMAError) -> AnyEngine = { () throws(DMAError) in
             let (number, lease) = try channels.next()
-            return try provider.open(offer, channel: number).owned(by: lease)
+            return try device.open(channel: number).owned(by: lease)
         }
         if choice.verifies {
             var provisions = ConformanceProvisions<AnyEngine>()
@@ -54,20 +58,21 @@ extension SelfTest {
                     progress: { progress?(.contract(engine: offer.name, $0)) }))
         }
         var survey = survey(domain)
-        survey.channels = min(survey.channels, max(offer.channels, 1))
+        survey.channels = min(survey.channels, max(device.channels, 1))
         report.speeds += await survey.run(offer.name, kinds: operations, makeEngine: make) { progress?(.speed($0)) }
     }
 
     /// Each kind of fault, on copies through this engine; nothing where it has none.
     func injectFaults(
-        _ listing: EngineListing, _ report: inout Report, _ progress: ((Step) -> Void)?
+        _ listing: EngineListing, _ system: DMASystem, _ report: inout Report, _ progress: ((Step) -> Void)?
     ) throws(DMAError) {
         let offer = listing.offer
         guard offer.capabilities.operations.contains(.copy), operations?.contains(.copy) ?? true else { return }
         for fault in InjectedFault.allCases where !stop.isStopped {
-            let domain = Domain(name: offer.name, constraints: offer.constraints)
-            let row = try FaultRow.run(offer.name, fault, seed: seed, patience: patience, domain) { () throws(DMAError) in
-                try listing.provider.open(offer, channel: channel ?? 0)
+            let device = try system.use(listing)
+            let row = try FaultRow.run(offer.name, fault, seed: seed, patience: patience, device.domain) {
+                () throws(DMAError) in
+                try device.open(channel: channel ?? 0)
             }
             report.faults.append(row)
             progress?(.fault(row))

@@ -50,6 +50,8 @@ package struct SelfTest: Sendable {
         package var faults: [FaultRow] = []
         /// Engines that could not be tested, or not to the end. A test with one has failed.
         package var stops: [Stop] = []
+        /// Devices that were tested although no IOMMU holds them back; nil where there is none.
+        package var waivers: [Waiver]?
         /// What a requested stop kept from being tested; nil for a whole test. A test with it has not failed, nor passed.
         package var stopped: EarlyStop?
 
@@ -57,6 +59,12 @@ package struct SelfTest: Sendable {
         package struct Stop: Hashable, Sendable, Codable {
             package let engine: String
             package let reason: String
+        }
+
+        /// Why the device of an engine could be tested without an IOMMU.
+        package struct Waiver: Hashable, Sendable, Codable {
+            package let engine: String
+            package let sentence: String
         }
 
         /// How far a test was when it was stopped.
@@ -112,13 +120,16 @@ package struct SelfTest: Sendable {
             // One that a stop finds at its last step counts as not tested to the end.
             defer { if stop.isStopped { unfinished.append(listing.offer.name) } }
             guard !stop.isStopped else { continue }
+            if let waiver = listing.waiver {
+                report.waivers = (report.waivers ?? []) + [Report.Waiver(engine: listing.offer.name, sentence: waiver)]
+            }
             do throws(DMAError) {
                 if let provider = listing.provider as? any SelfTestedProvider {
                     try await provider.run(self, listing.offer.name, &report, progress)
                 } else {
-                    await run(listing, &report, progress)
+                    try await run(listing, system, &report, progress)
                 }
-                if injectsFaults { try injectFaults(listing, &report, progress) }
+                if injectsFaults { try injectFaults(listing, system, &report, progress) }
             } catch {
                 report.stops.append(Report.Stop(engine: listing.offer.name, reason: "\(error)"))
             }

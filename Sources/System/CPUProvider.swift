@@ -10,6 +10,9 @@ public struct CPUProvider: EngineProvider {
     /// Channels of each of the two.
     package static let channels = 64
 
+    /// The address spaces of the two, which are the same whenever a channel is requested: there is no device to be closed.
+    private let domains = [inline, threads].reduce(into: [:]) { $0[$1] = Domain(name: $1) }
+
     /// Offers the CPU's two engines.
     public init() {}
 
@@ -20,8 +23,10 @@ public struct CPUProvider: EngineProvider {
         }
     }
 
-    public func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine {
-        AnyEngine(try CPUEngine(configuration(offer.name)))
+    public func open(_ offer: EngineOffer) throws(DMAError) -> EngineDevice {
+        guard let domain = domains[offer.name] else { throw DMAError(.deviceGone) }
+        let configuration = configuration(offer.name)
+        return EngineDevice(offer, domain: domain) { _ throws(DMAError) in AnyEngine(try CPUEngine(configuration)) }
     }
 
     /// How an engine of this name is set up: with threads, one for each processor this process may use, eight at most.

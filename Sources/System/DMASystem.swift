@@ -13,40 +13,52 @@ public final class DMASystem: Sendable {
         var providers: [any EngineProvider]
         /// Channels in use, by name.
         var taken: Set<String> = []
-        var domains: [String: Domain] = [:]
+        /// Devices that are or were open, by the engine's name.
+        var devices: [String: OpenDevice] = [:]
     }
 
     private let state: Locked<State>
+    /// Which devices may be opened.
+    package let policy: DevicePolicy
 
     /// The engines of this package: the CPU's, and io_uring.
     public convenience init() { self.init(providers: [CPUProvider(), IOUringProvider()]) }
 
     /// The engines of these providers alone.
-    public init(providers: [any EngineProvider]) {
+    ///
+    /// - Parameters:
+    ///   - providers: in the order of preference.
+    ///   - policy: which of their devices may be opened; without one, those that an IOMMU holds back.
+    public init(providers: [any EngineProvider], policy: DevicePolicy = DevicePolicy()) {
         state = Locked(State(providers: providers))
+        self.policy = policy
     }
 
     /// Adds engines from outside this package; behind the others in every list.
     public func register(_ provider: any EngineProvider) { state.withLock { $0.providers.append(provider) } }
 
-    /// What there is, and what is missing and why. Looks anew at each call.
+    /// What there is, and what is missing and why. Looks anew at each call; what the policy refuses is missing.
     public var engines: [EngineListing] {
         let (providers, taken) = state.withLock { ($0.providers, $0.taken) }
+        var names: Set<String> = []
         return providers.flatMap { provider in
             provider.probe().map { offer in
-                let names = ChannelInfo.names(offer)
-                return EngineListing(
-                    offer: offer, provider: provider, channelsInUse: names.count(where: taken.contains), channelNames: names)
+                EngineListing(offer, of: provider, policy, isFirst: names.insert(offer.name).inserted, taken: taken)
             }
         }
     }
 
     /// The first free channel that fits, in the order of the listing: `dma_request_chan`, `dma_request_channel`.
     ///
+    /// A device is opened with its first channel and closed with its last. Memory that was mapped for it is mapped for the address space of that
+    /// time; whether a device that is opened later has the same one is for its provider to say.
+    ///
     /// - Parameters:
     ///   - request: what it must be able to do.
     ///   - cargo: what its transactions own.
-    /// - Throws: `noSuchChannel` where none fits, `channelBusy` where one fits and is taken; what the engine says if it does not start.
+    /// - Throws: `noSuchChannel` where none fits, `channelBusy` where one fits and is taken, `deviceBusy` where another process has it,
+    ///   `deviceGone` where it disappeared meanwhile, `deviceNotTrusted` and `deviceNotIsolated` where the policy refuses it; what the engine
+    ///   says if it does not start. Of several devices, the first that can be had is taken.
     public func requestChannel<C: Cargo & ~Copyable>(
         _ request: ChannelRequest = ChannelRequest(), of cargo: C.Type = C.self
     ) throws(DMAError) -> GrantedChannel<C> {
@@ -72,39 +84,73 @@ public final class DMASystem: Sendable {
 
     /// The engine of the first free channel that fits, for who builds the channel.
     package func grantEngine(_ request: ChannelRequest) throws(DMAError) -> GrantedEngine {
-        let providers = state.withLock { $0.providers }
         var isBusy = false
-        for provider in providers {
-            for offer in provider.probe() where offer.absence == nil {
-                for (number, name) in ChannelInfo.names(offer).enumerated() {
-                    let info = ChannelInfo(name: name, engine: offer.name, capabilities: offer.capabilities)
-                    guard request.accepts(info) else { continue }
-                    guard state.withLock({ $0.taken.insert(name).inserted }) else {
-                        isBusy = true
-                        continue
-                    }
-                    // From here on the lease gives the name back, however this ends.
-                    let lease = ChannelLease { [weak self] in self?.release(name) }
-                    let domain = domain(for: offer, of: provider)
-                    let engine = try provider.open(offer, channel: number).owned(by: lease)
-                    return GrantedEngine(engine: engine, domain: domain, info: info)
+        // What was said of the first device that fits and cannot be had.
+        var refusal: DMAError?
+        for listing in engines {
+            let offer = listing.offer
+            if let refused = listing.refusal {
+                let fits = (0..<offer.channels).contains { number in
+                    request.accepts(
+                        ChannelInfo(
+                            name: "\(offer.name)/\(number)", engine: offer.name, capabilities: offer.capabilities,
+                            peripherals: offer.peripherals))
+                }
+                if refusal == nil, fits { refusal = refused }
+            }
+            for (number, name) in listing.channelNames.enumerated() {
+                let info = ChannelInfo(
+                    name: name, engine: offer.name, capabilities: offer.capabilities, peripherals: offer.peripherals)
+                guard request.accepts(info) else { continue }
+                guard state.withLock({ $0.taken.insert(name).inserted }) else {
+                    isBusy = true
+                    continue
+                }
+                // From here on the lease gives the name back, however this ends.
+                let lease = ChannelLease { [weak self] in self?.release(name) }
+                do throws(DMAError) {
+                    let device = try use(listing)
+                    let opened = ChannelInfo(
+                        name: name, engine: offer.name, capabilities: device.capabilities, peripherals: device.peripherals)
+                    // It may be less than was offered.
+                    guard number < device.channels, request.accepts(opened) else { break }
+                    // Both end after the engine: the device's use, and then that of the name.
+                    let engine = try device.open(channel: number).owned(by: lease)
+                    return GrantedEngine(engine: engine, domain: device.domain, info: opened, waiver: device.waiver)
+                } catch {
+                    guard Self.leadsOn(error) else { throw error }
+                    if refusal == nil { refusal = error }
+                    break
                 }
             }
         }
-        throw DMAError(isBusy ? .channelBusy : .noSuchChannel)
+        throw refusal ?? DMAError(isBusy ? .channelBusy : .noSuchChannel)
+    }
+
+    /// Whether another device may still do: what the listing says of this one at the next look as well.
+    private static func leadsOn(_ error: DMAError) -> Bool {
+        switch error.code {
+        case .deviceGone, .deviceBusy, .deviceNotTrusted, .deviceNotIsolated: true
+        default: false
+        }
+    }
+
+    /// Opens the device of a listing, or uses it with those who have it open.
+    ///
+    /// - Throws: `deviceGone` where the listing says that it is absent, the policy's refusal, and what the provider says.
+    package func use(_ listing: EngineListing) throws(DMAError) -> DeviceUse {
+        if let refusal = listing.refusal { throw refusal }
+        guard listing.offer.absence == nil else { throw DMAError(.deviceGone) }
+        let opened = state.withLock { state in
+            if let device = state.devices[listing.offer.name] { return device }
+            let device = OpenDevice()
+            state.devices[listing.offer.name] = device
+            return device
+        }
+        return try DeviceUse(opened, policy) { () throws(DMAError) in try listing.provider.open(listing.offer) }
     }
 
     private func release(_ name: String) { state.withLock { _ = $0.taken.remove(name) } }
-
-    /// The address space of an engine: one for all its channels.
-    private func domain(for offer: EngineOffer, of provider: any EngineProvider) -> Domain {
-        state.withLock { state in
-            if let domain = state.domains[offer.name] { return domain }
-            let domain = provider.domain(for: offer)
-            state.domains[offer.name] = domain
-            return domain
-        }
-    }
 }
 
 /// A channel, and what it takes to map memory for it.
@@ -128,7 +174,11 @@ package struct GrantedEngine: ~Copyable {
     /// What was granted, as it is listed.
     package let info: ChannelInfo
 
-    init(engine: consuming AnyEngine, domain: Domain, info: ChannelInfo) {
+    /// Why its device may be used without an IOMMU; nil where it needs no waiver.
+    package let waiver: String?
+
+    init(engine: consuming AnyEngine, domain: Domain, info: ChannelInfo, waiver: String?) {
+        self.waiver = waiver
         self.engine = engine
         self.domain = domain
         self.info = info
@@ -182,10 +232,15 @@ public struct ChannelInfo: Equatable, Sendable {
     public let name: String
     /// The engine's name.
     public let engine: String
-    /// What the channel can do.
+    /// What the channel can do; of one that was granted, what its open device says.
     public let capabilities: Capabilities
+    /// What is known of its device's peripherals; of a channel that was granted, what its open device says.
+    public let peripherals: [PeripheralFacts]
 
-    static func names(_ offer: EngineOffer) -> [String] {
-        offer.absence == nil ? (0..<offer.channels).map { "\(offer.name)/\($0)" } : []
+    init(name: String, engine: String, capabilities: Capabilities, peripherals: [PeripheralFacts] = []) {
+        self.name = name
+        self.engine = engine
+        self.capabilities = capabilities
+        self.peripherals = peripherals
     }
 }

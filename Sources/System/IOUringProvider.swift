@@ -21,14 +21,15 @@ public struct IOUringProvider: EngineProvider {
         var features: [EngineFeature]
     }
 
-    private let registrar: IOUringRegistrar
+    /// Of every channel, and the same whenever one is requested: there is no device to be closed.
+    private let domain: Result<Domain, DMAError>
 
     /// Offers the engine, after one was made to see whether it can be.
     public init(_ configuration: IOUringConfiguration = IOUringConfiguration()) {
         let registrar = configuration.registrar ?? IOUringRegistrar()
         var configuration = configuration
         configuration.registrar = registrar
-        self.registrar = registrar
+        domain = Result { () throws(DMAError) in try Domain(name: Self.name, translation: .announced(registrar)) }
         self.configuration = configuration
         let features = IOUringFeatures.probe().list.map {
             EngineFeature(name: $0.name, isAvailable: $0.isAvailable, note: $0.note)
@@ -53,13 +54,9 @@ public struct IOUringProvider: EngineProvider {
         return [offer]
     }
 
-    public func domain(for offer: EngineOffer) -> Domain {
-        // Refused only for a registrar that somebody translates by, which makes no sense: then nothing is registered with the kernel.
-        (try? Domain(name: offer.name, constraints: offer.constraints, translation: .announced(registrar)))
-            ?? Domain(name: offer.name, constraints: offer.constraints)
-    }
-
-    public func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine {
-        AnyEngine(try IOUringEngine(configuration))
+    public func open(_ offer: EngineOffer) throws(DMAError) -> EngineDevice {
+        guard offer.name == Self.name else { throw DMAError(.deviceGone) }
+        let configuration = configuration
+        return EngineDevice(offer, domain: try domain.get()) { _ throws(DMAError) in AnyEngine(try IOUringEngine(configuration)) }
     }
 }

@@ -1,99 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import ArgumentParser
-import DMACore
-import DMAThreads
-import Glibc
+public import DMACore
+internal import Glibc
 
-@main
-struct DMACtl: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "dmactl",
-        abstract: "See, test and measure what moves bytes on this machine.",
-        discussion: """
-            Needs neither hardware nor privileges.
-
-            EXAMPLES
-              dmactl test                      every engine, each byte verified
-              dmactl list                      the engines, and what each can do
-              dmactl copy SOURCE TARGET        by the fastest way
-              dmactl bench --html report.html  speed, as a page of charts
-              dmactl explain rule18            what a name in a message means
-              dmactl help test                 what a command takes
-
-            ENVIRONMENT
-              NO_COLOR       set and not empty: no colour
-              COLUMNS        the width of tables, instead of the terminal's
-              DMA_SANITIZE   1: check every mapping and submission, and say what is wrong
-              TMPDIR         where dmactl test makes its file, instead of /tmp
-
-            EXIT CODES
-              0    all is well
-              1    something is wrong: a test failed, a measurement failed
-              64   the command line or a configuration file is wrong
-              66   a file cannot be read
-              73   a file, or standard output, cannot be written
-              130  stopped by ^C (143: SIGTERM, 129: SIGHUP)
-            """,
-        version: "0.1.0",
-        subcommands: [
-            CopyCommand.self, ListCommand.self, TestCommand.self, BenchCommand.self, ExplainCommand.self, ManualCommand.self,
-        ])
-
-    static func main() async {
-        var status = await status()
-        if noteReports() > 0, status == 0 { status = 1 }
-        let isWritten = StandardOutput.flush()
-        if !isWritten { Terminal.note("dmactl: standard output: cannot be written\n") }
-        Glibc.exit(isWritten ? status : 73)
-    }
-
-    /// Says what the sanitizer, where it is on, has found since it was last asked. Returns how much that is.
-    static func noteReports() -> Int {
-        let reports = Sanitizer.takeReports()
-        for report in reports { Terminal.note("dmactl: sanitizer: \(report)\n") }
-        return reports.count
-    }
-
-    /// Where the system gives no thread, tasks would wait for one for ever.
-    private static func checkThreads() throws(CommandFailure) {
-        do throws(DMAError) {
-            try NativeThread {}.join()
-        } catch {
-            let reason = error.kernelText ?? "the system has none to give"
-            throw CommandFailure(
-                "no thread can be started: \(reason). Cure: a higher limit of processes (ulimit -u; in a container pids.max)",
-                code: 1)
+/// The command `dmactl`, for a program that brings engines of its own: they are listed, tested, measured and copied with as those of this
+/// package are.
+///
+/// ```swift
+/// import DMATool
+///
+/// await DMACtl.main(providers: [MyProvider()])
+/// ```
+public enum DMACtl {
+    /// Does what the command line asks for, and ends the process with its exit code (`dmactl --help` lists them).
+    ///
+    /// - Parameters:
+    ///   - providers: of engines from outside this package; they stand behind its own in every list.
+    ///   - policy: which devices may be opened; nil for what the file says that the environment variable DMA_POLICY names, and without one for
+    ///     any device behind an IOMMU.
+    public static func main(providers: [any EngineProvider] = [], policy: DevicePolicy? = nil) async -> Never {
+        let status = await ToolSystem.$providers.withValue(providers) {
+            await ToolSystem.$policy.withValue(policy) { await RootCommand.conclude() }
         }
-    }
-
-    /// Does what was asked, and returns the exit code.
-    private static func status() async -> Int32 {
-        // Swift finds them in /proc/self/cmdline.
-        guard !CommandLine.arguments.isEmpty else {
-            Terminal.note("dmactl: no arguments without /proc. Cure: mount -t proc proc /proc\n")
-            return 1
-        }
-        do {
-            var command = try parseAsRoot()
-            if var waiting = command as? any AsyncParsableCommand {
-                try checkThreads()
-                try await waiting.run()
-            } else {
-                try command.run()
-            }
-            return 0
-        } catch let failure as CommandFailure {
-            Terminal.note("dmactl: \(failure)\n")
-            return failure.code
-        } catch let failure as ValidationError {
-            // Found while running, where ArgumentParser no longer knows of which command to show the usage.
-            Terminal.note("dmactl: \(failure.message)\n")
-            return exitCode(for: failure).rawValue
-        } catch {
-            let (code, text) = (exitCode(for: error), fullMessage(for: error))
-            if !text.isEmpty { code.isSuccess ? print(text) : Terminal.note(text + "\n") }
-            return code.rawValue
-        }
+        Glibc.exit(status)
     }
 }

@@ -6,8 +6,8 @@ import DMACore
 
 /// Names on the command line, checked before anything runs.
 enum Names {
-    static var engines: [String] { DMASystem().engines.map(\.offer.name) }
-    static var channels: [String] { DMASystem().engines.flatMap(\.channelNames) }
+    static var engines: [String] { ToolSystem.forNames.engines.map(\.offer.name) }
+    static var channels: [String] { ToolSystem.forNames.engines.flatMap(\.channelNames) }
     static var operations: [String] { OperationKind.allCases.map { "\($0)" } }
 
     /// - Throws: what is wrong, and which names there are.

@@ -22,6 +22,8 @@ extension DMAError {
             deviceGone, usedAfterFork, foreignEngine, unknownCookie, foreignSettings, foreignPart
         // Memory of a peer, and events
         case unmappedAddress, unstableFile, tooManyRegions, regionInUse, copiesOnly
+        // Devices
+        case deviceBusy, deviceNotTrusted, deviceNotIsolated
     }
 
     /// What the code means, once for every reader: messages, the guide's table and the tests. In the texts `@` stands for
@@ -249,6 +251,18 @@ extension DMAError.Code {
             facts(
                 33, "two parts to be joined", "neighbours, split from one mapping",
                 "join each part with the one that it was split from, in either order")
+        case .deviceBusy:
+            facts(
+                1, "a device that another process has (process @; 0 where /proc does not tell)", "one process at a time",
+                "end that process, or let it give the device back; as root, /proc tells of every process")
+        case .deviceNotTrusted:
+            facts(
+                nil, "device ^ (vendor and device ID)", "the devices that the policy trusts",
+                "add it to the policy, if it is to be trusted; `dmactl list` shows the line")
+        case .deviceNotIsolated:
+            facts(
+                nil, "device ^ (vendor and device ID) without an IOMMU", "devices that an IOMMU holds back from other memory",
+                "switch the IOMMU on in the firmware and on the kernel's command line, or waive it by its slot in the policy")
         case .badShare:
             facts(nil, "a share of @ per mille", "1 to 1000", "choose a share above 0 and at most 1")
         case .unmappedAddress:

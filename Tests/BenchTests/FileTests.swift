@@ -77,7 +77,9 @@ struct FileEngine: ~Copyable, Engine {
 struct FileProvider: EngineProvider {
     let fault: FileEngine.Fault
     func probe() -> [EngineOffer] { [EngineOffer(name: "files", channels: 4, capabilities: FileEngine.capabilities)] }
-    func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine { AnyEngine(FileEngine(fault)) }
+    func open(_ offer: EngineOffer) throws(DMAError) -> EngineDevice {
+        EngineDevice(offer) { _ throws(DMAError) in AnyEngine(FileEngine(fault)) }
+    }
 }
 
 @Suite("Files in benchmarks", .serialized)

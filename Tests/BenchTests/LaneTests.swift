@@ -131,5 +131,7 @@ private struct CarelessProvider: EngineProvider {
     func probe() -> [EngineOffer] {
         [EngineOffer(name: "careless", channels: 2, capabilities: CarelessEngine.capabilities)]
     }
-    func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine { AnyEngine(CarelessEngine(place: place)) }
+    func open(_ offer: EngineOffer) throws(DMAError) -> EngineDevice {
+        EngineDevice(offer) { _ throws(DMAError) in AnyEngine(CarelessEngine(place: place)) }
+    }
 }

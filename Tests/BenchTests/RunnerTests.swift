@@ -40,7 +40,9 @@ struct IdleProvider: EngineProvider {
                 name: "gone", channels: 1, capabilities: can, absence: EngineAbsence(reason: "no device", cure: "add one")),
         ]
     }
-    func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine { AnyEngine(IdleEngine(fails: fails)) }
+    func open(_ offer: EngineOffer) throws(DMAError) -> EngineDevice {
+        EngineDevice(offer) { _ throws(DMAError) in AnyEngine(IdleEngine(fails: fails)) }
+    }
 }
 
 @Suite("Running benchmarks", .serialized)

@@ -103,8 +103,12 @@ struct FaultyProvider: EngineProvider {
         }
     }
 
-    func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine {
+    func open(_ offer: EngineOffer) throws(DMAError) -> EngineDevice {
         guard let real = base.probe().first else { throw DMAError(.noSuchChannel) }
-        return AnyEngine(FaultyEngine(try base.open(real, channel: channel), fault))
+        let device = try base.open(real)
+        let fault = fault
+        return EngineDevice(offer) { channel throws(DMAError) in
+            AnyEngine(FaultyEngine(try device.open(channel: channel), fault))
+        }
     }
 }

@@ -33,7 +33,7 @@ struct WordTests {
         #expect(sparse.count == 3)
         #expect(try sparse.load(as: UInt8.self) == 3)
         #expect(try sparse.load(at: 2, as: UInt8.self) == 1)
-        #expect(throws: DMAError.self) { try Buffer(copying: []) }
+        #expect(throws: DMAError.self) { _ = try Buffer(copying: []) }
     }
 
     /// A collection that says it has more, or fewer, elements than it gives.

@@ -57,16 +57,18 @@ private struct ExclusiveProvider: EngineProvider {
         return [EngineOffer(name: "exclusive", channels: 3, capabilities: engine.capabilities)]
     }
 
-    func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine {
-        let isFree = record.log.withLock { log in
-            log.opened.insert(channel)
-            if log.isOpen.insert(channel).inserted { return true }
-            log.refused += 1
-            return false
+    func open(_ offer: EngineOffer) throws(DMAError) -> EngineDevice {
+        EngineDevice(offer) { channel throws(DMAError) in
+            let isFree = record.log.withLock { log in
+                log.opened.insert(channel)
+                if log.isOpen.insert(channel).inserted { return true }
+                log.refused += 1
+                return false
+            }
+            guard isFree else { throw DMAError(.channelBusy) }
+            let record = record
+            let lease = ChannelLease { record.log.withLock { _ = $0.isOpen.remove(channel) } }
+            return AnyEngine(try CPUEngine(CPUConfiguration(depth: 8))).owned(by: lease)
         }
-        guard isFree else { throw DMAError(.channelBusy) }
-        let record = record
-        let lease = ChannelLease { record.log.withLock { _ = $0.isOpen.remove(channel) } }
-        return AnyEngine(try CPUEngine(CPUConfiguration(depth: 8))).owned(by: lease)
     }
 }

@@ -117,9 +117,11 @@ private struct MuteProvider: EngineProvider {
         guard let engine = try? CPUEngine(CPUConfiguration(depth: 8)) else { return [] }
         return [EngineOffer(name: "mute", channels: 1, capabilities: engine.capabilities)]
     }
-    func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine {
-        let engine = try CPUEngine(CPUConfiguration(depth: 8))
-        return isMute ? AnyEngine(MuteEngine(engine)) : AnyEngine(engine)
+    func open(_ offer: EngineOffer) throws(DMAError) -> EngineDevice {
+        EngineDevice(offer) { _ throws(DMAError) in
+            let engine = try CPUEngine(CPUConfiguration(depth: 8))
+            return isMute ? AnyEngine(MuteEngine(engine)) : AnyEngine(engine)
+        }
     }
 }
 

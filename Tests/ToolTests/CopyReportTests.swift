@@ -5,7 +5,7 @@ import Foundation
 import Testing
 
 @testable import DMACopy
-@testable import dmactl
+@testable import DMATool
 
 /// What `dmactl copy` says of a copy, and what its options ask for.
 @Suite("Reports of a copy", .serialized)

@@ -10,7 +10,7 @@ import DMATestSupport
 import Foundation
 import Testing
 
-@testable import dmactl
+@testable import DMATool
 
 /// What `dmactl explain` prints, and what it refuses.
 @Suite("Explanations")

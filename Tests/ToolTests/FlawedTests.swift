@@ -9,7 +9,7 @@ import Foundation
 import ScriptedEngines
 import Testing
 
-@testable import dmactl
+@testable import DMATool
 
 /// The CPU's engines, and one that writes a wrong byte now and then.
 struct FlawedProvider: EngineProvider {
@@ -23,7 +23,11 @@ struct FlawedProvider: EngineProvider {
         ]
     }
 
-    func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine { try FlawedProvider.make() }
+    func open(_ offer: EngineOffer) throws(DMAError) -> EngineDevice {
+
+        EngineDevice(offer) { _ throws(DMAError) in try FlawedProvider.make() }
+
+    }
 
     private static func make() throws(DMAError) -> AnyEngine {
         AnyEngine(FlawedEngine(QueuePairEngine(entries: 16, seed: 3), .byteChanged))

@@ -9,7 +9,7 @@ import DMASelfTest
 import Foundation
 import Testing
 
-@testable import dmactl
+@testable import DMATool
 
 @Suite("What a list says, and a test asks for", .serialized)
 struct ListDocumentTests {
@@ -139,7 +139,9 @@ struct ListDocumentTests {
 private struct OfferProvider: EngineProvider {
     let offers: [EngineOffer]
     func probe() -> [EngineOffer] { offers }
-    func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine { throw DMAError(.noSuchChannel) }
+    func open(_ offer: EngineOffer) throws(DMAError) -> EngineDevice {
+        EngineDevice(offer) { _ throws(DMAError) in throw DMAError(.noSuchChannel) }
+    }
 }
 
 /// The CPU's engine, which notes what it is told, and is silent for a while after the first of it.
@@ -196,7 +198,9 @@ private struct RecordingProvider: EngineProvider {
         guard let engine = try? CPUEngine(CPUConfiguration(depth: 8)) else { return [] }
         return [EngineOffer(name: "recording", channels: 4, capabilities: engine.capabilities)]
     }
-    func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine {
-        AnyEngine(RecordingEngine(try CPUEngine(CPUConfiguration(depth: 8)), log))
+    func open(_ offer: EngineOffer) throws(DMAError) -> EngineDevice {
+        EngineDevice(offer) { _ throws(DMAError) in
+            AnyEngine(RecordingEngine(try CPUEngine(CPUConfiguration(depth: 8)), log))
+        }
     }
 }

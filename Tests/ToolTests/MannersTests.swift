@@ -4,7 +4,7 @@ import DMATestSupport
 import Foundation
 import Testing
 
-@testable import dmactl
+@testable import DMATool
 
 @Suite("Manners", .serialized)
 struct MannersTests {

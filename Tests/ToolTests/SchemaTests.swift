@@ -5,7 +5,7 @@ import DMATestSupport
 import Foundation
 import Testing
 
-@testable import dmactl
+@testable import DMATool
 
 let hasValidator = (try? Command.run(["python3", "-c", "import jsonschema, yaml"]).status) == 0
 let withoutValidator: Comment = "python3-jsonschema and python3-yaml are not installed; run Scripts/setup --tests"

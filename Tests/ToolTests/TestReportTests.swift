@@ -9,7 +9,7 @@ import Testing
 
 @testable import DMAConformance
 @testable import DMASelfTest
-@testable import dmactl
+@testable import DMATool
 
 /// What `dmactl test` says of a report: in each column, in each line, in each test point.
 @Suite("Reports of a test")
@@ -216,5 +216,7 @@ private struct NumbedEngine: ~Copyable, Engine {
 
 private struct NumbedProvider: EngineProvider {
     func probe() -> [EngineOffer] { [EngineOffer(name: "numbed", channels: 2, capabilities: NumbedEngine.capabilities)] }
-    func open(_ offer: EngineOffer, channel: Int) throws(DMAError) -> AnyEngine { AnyEngine(NumbedEngine()) }
+    func open(_ offer: EngineOffer) throws(DMAError) -> EngineDevice {
+        EngineDevice(offer) { _ throws(DMAError) in AnyEngine(NumbedEngine()) }
+    }
 }

@@ -65,7 +65,7 @@ package struct BenchRunner: Sendable {
                 done += 1
                 guard entries[place].row.failure == nil else { continue }
                 let turn = Turn(
-                    point: entries[place].point, settings: settings, listing: entries[place].listing,
+                    point: entries[place].point, settings: settings, system: system, listing: entries[place].listing,
                     lastLevelCache: machine.lastLevelCache ?? 64 << 20, file: entries[place].file,
                     salt: UInt64(done) &* 0xd1b5_4a32_d192_ed03,
                     needsForeground: entries[place].sweep.modes.contains(where: \.isPaced))
@@ -86,6 +86,10 @@ package struct BenchRunner: Sendable {
             before, runQueueWait: measured > 0 ? (waited, measured) : nil)
         var warnings = disturbance.warnings(ownLoad: crowded)
         if !machine.isOptimized { warnings.insert("this is a debug build: its speeds say nothing", at: 0) }
+        let used = Set(entries.map(\.point.engine))
+        for listing in listings where used.contains(listing.offer.name) {
+            if let waiver = listing.waiver { warnings.append("\(listing.offer.name): \(waiver)") }
+        }
         let stopped = wasStopped ? EarlyStop(made: made, planned: all) : nil
         if let stopped {
             warnings.insert("stopped after \(stopped.made) of \(stopped.planned) measurements", at: 0)
@@ -133,7 +137,7 @@ package struct BenchRunner: Sendable {
                     }
                 }
                 if let listing, let file = entry.file {
-                    let known = refusals[listing.offer.name] ?? BenchRunner.refusal(of: listing, file)
+                    let known = refusals[listing.offer.name] ?? refusesFiles(listing, file)
                     refusals[listing.offer.name] = known
                     if let known {
                         skipped.append(SkippedPoint(point: point, reason: known))
@@ -161,9 +165,9 @@ package struct BenchRunner: Sendable {
     }
 
     /// Why an engine that has peripherals takes no file as one; nil where it takes it.
-    private static func refusal(of listing: EngineListing, _ file: BenchFile) -> String? {
+    private func refusesFiles(_ listing: EngineListing, _ file: BenchFile) -> String? {
         do throws(DMAError) {
-            var engine = try listing.provider.open(listing.offer, channel: 0)
+            var engine = try system.use(listing).open(channel: 0)
             try engine.detach(try engine.attach(PeripheralFile(file.descriptor, cache: .buffered)))
             return nil
         } catch {

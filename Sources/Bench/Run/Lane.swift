@@ -9,8 +9,8 @@ internal import DMAEngineKit
 struct Lane: Sendable {
     let point: BenchPoint
     let settings: BenchSettings
-    let provider: any EngineProvider
-    let offer: EngineOffer
+    let system: DMASystem
+    let listing: EngineListing
     /// Which of the engine's channels, and which of the measurement's threads.
     let number: Int
     let stage: Stage
@@ -40,15 +40,16 @@ struct Lane: Sendable {
     // MARK: Which types
 
     private func drive(_ tally: inout LaneTally) throws(DMAError) {
-        let domain = provider.domain(for: offer)
-        let shape = try LaneShape(point, settings, offer.capabilities, cache: lastLevelCache)
+        let device = try system.use(listing)
+        let domain = device.domain
+        let shape = try LaneShape(point, settings, device.capabilities, cache: lastLevelCache)
         var memory = try LaneMemory(shape, domain, settings, stage)
         tally.notes += shape.notes
         tally.inFlight = shape.inFlight
         guard let mode = point.mode.transferMode(demand) else {
-            return try drive(try provider.open(offer, channel: number), domain, shape, &memory, &tally, duty: { _ in nil })
+            return try drive(try device.open(channel: number), domain, shape, &memory, &tally, duty: { _ in nil })
         }
-        let paced = try PacedEngine(try provider.open(offer, channel: number), mode: mode)
+        let paced = try PacedEngine(try device.open(channel: number), mode: mode)
         try drive(paced, domain, shape, &memory, &tally, duty: { $0.totalDuty })
     }
 
@@ -90,14 +91,15 @@ struct Lane: Sendable {
     }
 
     private func driveAwaiting(_ tally: inout LaneTally) async throws(DMAError) {
-        let domain = provider.domain(for: offer)
-        let shape = try LaneShape(point, settings, offer.capabilities, cache: lastLevelCache)
+        let device = try system.use(listing)
+        let domain = device.domain
+        let shape = try LaneShape(point, settings, device.capabilities, cache: lastLevelCache)
         var memory = try LaneMemory(shape, domain, settings, stage)
         tally.notes += shape.notes
         tally.inFlight = shape.inFlight
         // A burst in a paced engine goes straight through; a task's turn is one type less to compile.
         let mode = point.mode.transferMode(demand) ?? .burst
-        let engine = try PacedEngine(try provider.open(offer, channel: number), mode: mode)
+        let engine = try PacedEngine(try device.open(channel: number), mode: mode)
         switch shape.operation {
         case .copy, .copyCRC32C, .interleaved:
             var channel = try Channel(engine, domain: domain, of: Pair<Block, Block>.self)

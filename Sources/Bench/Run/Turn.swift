@@ -11,6 +11,7 @@ internal import Glibc
 struct Turn {
     let point: BenchPoint
     let settings: BenchSettings
+    let system: DMASystem
     let listing: EngineListing?
     let lastLevelCache: Int
     /// What file transfers read or write.
@@ -79,7 +80,7 @@ struct Turn {
                     continue
                 }
                 let lane = Lane(
-                    point: point, settings: settings, provider: listing.provider, offer: listing.offer, number: number,
+                    point: point, settings: settings, system: system, listing: listing, number: number,
                     stage: stage, lastLevelCache: lastLevelCache, demand: demand, processor: processor,
                     region: region)
                 if point.wait == .await {

@@ -103,6 +103,9 @@ extension Explanation {
         case .regionInUse: "ForeignMemory.remove while a thread reads the region on a slow disk."
         case .copiesOnly: "ForeignMemory.load from a region that was inserted with .copied."
         case .foreignPart: "A part joined with one of another buffer, or with one that is not its neighbour."
+        case .deviceBusy: "Opening a card that another process drives."
+        case .deviceNotTrusted: "Requesting a channel of a card that the policy's list does not have."
+        case .deviceNotIsolated: "Requesting a channel of a card in a machine without an IOMMU."
         case .needsPipe: "move between two files, neither of which is a pipe."
         }
     }

@@ -105,11 +105,12 @@ struct EngineRun {
         // Memory of an address space that the engine knows of is registered with it as it is mapped; of another one, it is not.
         let domain = plan.registered || plan.path == .memory ? granted.domain : Domain(name: "unregistered")
         let info = granted.info
+        let notes = granted.waiver.map { ["\(info.engine): \($0)"] } ?? []
         let engine = granted.takeEngine()
         guard plan.mode == .cycleStealing else {
             let channel: Channel<AnyEngine, CopyChunk>
             do throws(DMAError) { channel = try Channel(engine, domain: domain) } catch { throw refused(error) }
-            return try run(channel, domain, info, source, target, task, checkpoint)
+            return try run(channel, domain, info, notes, source, target, task, checkpoint)
         }
         let channel: Channel<PacedEngine<AnyEngine>, CopyChunk>
         do throws(DMAError) {
@@ -117,17 +118,18 @@ struct EngineRun {
             let paced = try PacedEngine(engine, mode: .cycleStealing(share: plan.share), quantum: quantum)
             channel = try Channel(paced, domain: domain)
         } catch { throw refused(error) }
-        return try run(channel, domain, info, source, target, task, checkpoint)
+        return try run(channel, domain, info, notes, source, target, task, checkpoint)
     }
 
     private func refused(_ error: DMAError) -> CopyFailure { .engine(plan.engine, error, while: "a channel") }
 
     private func run<E: Engine & ~Copyable>(
-        _ channel: consuming Channel<E, CopyChunk>, _ domain: Domain, _ info: ChannelInfo, _ source: EngineEnd<MoverSource>,
-        _ target: EngineEnd<MoverTarget>, _ task: MoverTask, _ checkpoint: ((UInt64, UInt32) throws(CopyFailure) -> Void)?
+        _ channel: consuming Channel<E, CopyChunk>, _ domain: Domain, _ info: ChannelInfo, _ told: [String],
+        _ source: EngineEnd<MoverSource>, _ target: EngineEnd<MoverTarget>, _ task: MoverTask,
+        _ checkpoint: ((UInt64, UInt32) throws(CopyFailure) -> Void)?
     ) throws(CopyFailure) -> Result {
         var task = task
-        var notes: [String] = []
+        var notes = told
         let depth = min(task.depth, info.capabilities.depth)
         if depth < task.depth { notes.append("\(depth) transfers in flight, not \(task.depth): the engine takes no more") }
         task.depth = depth

@@ -146,6 +146,12 @@ public struct CopyPlan: Equatable, Sendable, Codable {
 }
 
 extension CopyPlan {
+    /// Says beside the engine why its device may be used without an IOMMU.
+    mutating func tell(_ waiver: String?) {
+        guard let waiver else { return }
+        reasons["engine"] = String("\(reasons["engine"] ?? ""); \(waiver)".prefix(256))
+    }
+
     /// One choice, as `--explain` prints it.
     public struct Choice: Equatable, Sendable {
         /// Which choice.

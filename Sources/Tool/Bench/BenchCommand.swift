@@ -231,7 +231,7 @@ extension BenchCommand {
         } else {
             plan = try asked()
         }
-        var runner = BenchRunner(plan, on: DMASystem())
+        var runner = BenchRunner(plan, on: try ToolSystem.make())
         let status = StatusLine()
         let result = try await signals.stopping(status) { stop in
             runner.stop = stop

@@ -131,7 +131,8 @@ struct CopyCommand: ParsableCommand {
             let (paths, options) = try telling(filesFrom, endpoints[0], control) {
                 (try CopyList.read(filesFrom), try self.options())
             }
-            let list = CopyListRun(copier: Copier(), options: options, folder: endpoints[0], json: json)
+            let list = CopyListRun(
+                copier: Copier(system: try ToolSystem.make()), options: options, folder: endpoints[0], json: json)
             return try explain ? list.explain(paths) : list.copy(paths, signals)
         }
         let report = try telling(endpoints[0], endpoints[1], control) { try copy(signals, control) }
@@ -157,7 +158,7 @@ struct CopyCommand: ParsableCommand {
     /// nil where it was explained alone.
     private func copy(_ signals: CopySignals, _ control: CopyControl) throws -> CopyReport? {
         let options = try options()
-        let copier = Copier()
+        let copier = Copier(system: try ToolSystem.make())
         let source = try Endpoint(endpoints[0])
         let target = try Endpoint(endpoints[1])
         let given = try plan.map { try PlanFile.read($0) }

@@ -27,7 +27,7 @@ struct ListCommand: ParsableCommand {
     @Flag(help: "Limits and memory constraints too.")
     var verbose = false
 
-    func run() throws { print(try text(DMASystem().engines)) }
+    func run() throws { print(try text(ToolSystem.make().engines)) }
 
     func text(_ engines: [EngineListing]) throws -> String {
         json ? try JSON.text(ListDocument(engines)) : ListTables.text(engines, verbose: verbose)
@@ -43,6 +43,8 @@ enum ListTables {
         let absent = engines.compactMap { engine in
             engine.offer.absence.map { "\(engine.offer.name): absent: \($0.reason). Cure: \($0.cure)" }
         }
+        let waived = present.compactMap { engine in engine.waiver.map { "\(engine.offer.name): \($0)" } }
+        if !waived.isEmpty { parts.append(waived.map { Terminal.styled($0, .warning) }.joined(separator: "\n")) }
         if !absent.isEmpty { parts.append(absent.map { Terminal.styled($0, .warning) }.joined(separator: "\n")) }
         if verbose { parts += present.map(details) }
         return parts.joined(separator: "\n\n")
@@ -82,34 +84,40 @@ enum ListTables {
         let asks = engine.offer.constraints
         func yes(_ value: Bool) -> String { value ? "yes" : "no" }
         let flags = flagNames(can.flags)
-        let facts: [(String, String)] = [
-            ("most sources, segments", "\(limit(UInt64(can.maximumSources))), \(limit(UInt64(can.maximumSegments)))"),
-            ("largest transfer", bytes(can.maximumCount)), ("alignment", "\(can.alignment) B"),
-            ("residue", "by \(can.residueGranularity)" + (can.quantum > 0 ? ", steps of \(bytes(can.quantum))" : "")),
-            ("pause, interrupts", "\(yes(can.canPause)), \(can.hasInterrupts ? "yes" : "no (polled)")"),
-            ("extends while running", yes(can.extendsWhileRunning)), ("works in the poll", yes(can.worksInPoll)),
-            ("flags", flags.isEmpty ? "none of its own" : flags.joined(separator: " ")),
-            ("metadata, priorities", "\(can.metadataCount) B, \(can.priorities)"),
-            (
-                "DMA mask",
-                "streaming \(hexadecimal(asks.streamingMask.rawValue)), coherent \(hexadecimal(asks.coherentMask.rawValue))"
-            ),
-            (
-                "memory alignment",
-                "\(asks.alignment) B, cache line \(asks.cacheLineSize) B, \(asks.isCoherent ? "" : "not ")coherent"
-            ),
-            (
-                "largest segment",
-                "\(bytes(asks.maximumSegmentSize)), boundary \(asks.segmentBoundary == 0 ? "none" : bytes(asks.segmentBoundary))"
-            ),
-            ("largest mapping", "\(bytes(asks.maximumMappingSize)), bounced where they must be: \(yes(asks.allowsBounce))"),
-            (
-                "channels",
-                engine.channelNames.count > 4
-                    ? "\(engine.channelNames[0]) … \(engine.channelNames[engine.channelNames.count - 1])"
-                    : engine.channelNames.joined(separator: " ")
-            ),
-        ]
+        var facts: [(String, String)] =
+            [
+                ("most sources, segments", "\(limit(UInt64(can.maximumSources))), \(limit(UInt64(can.maximumSegments)))"),
+                ("largest transfer", bytes(can.maximumCount)), ("alignment", "\(can.alignment) B"),
+                ("residue", "by \(can.residueGranularity)" + (can.quantum > 0 ? ", steps of \(bytes(can.quantum))" : "")),
+                ("pause, interrupts", "\(yes(can.canPause)), \(can.hasInterrupts ? "yes" : "no (polled)")"),
+                ("extends while running", yes(can.extendsWhileRunning)), ("works in the poll", yes(can.worksInPoll)),
+                ("flags", flags.isEmpty ? "none of its own" : flags.joined(separator: " ")),
+                ("metadata, priorities", "\(can.metadataCount) B, \(can.priorities)"),
+                (
+                    "DMA mask",
+                    "streaming \(hexadecimal(asks.streamingMask.rawValue)), coherent \(hexadecimal(asks.coherentMask.rawValue))"
+                ),
+                (
+                    "memory alignment",
+                    "\(asks.alignment) B, cache line \(asks.cacheLineSize) B, \(asks.isCoherent ? "" : "not ")coherent"
+                ),
+                (
+                    "largest segment",
+                    "\(bytes(asks.maximumSegmentSize)), boundary \(asks.segmentBoundary == 0 ? "none" : bytes(asks.segmentBoundary))"
+                ),
+                ("largest mapping", "\(bytes(asks.maximumMappingSize)), bounced where they must be: \(yes(asks.allowsBounce))"),
+                (
+                    "channels",
+                    engine.channelNames.count > 4
+                        ? "\(engine.channelNames[0]) … \(engine.channelNames[engine.channelNames.count - 1])"
+                        : engine.channelNames.joined(separator: " ")
+                ),
+            ]
+        if let device = engine.offer.device {
+            facts.append(("device", "\(device.id) in slot \(device.slot), \(device.isolation.text)"))
+        }
+        let known = engine.offer.peripherals
+        if !known.isEmpty { facts.append(("peripherals", peripherals(known))) }
         // Where there is no room for two columns, what is said follows its name.
         let isNarrow = Terminal.width.map { $0 < 60 } ?? false
         return engine.offer.name
@@ -122,9 +130,27 @@ enum ListTables {
             }.joined()
     }
 
+    private static func peripherals(_ list: [PeripheralFacts]) -> String {
+        list.map { facts in
+            "\(facts.number): blocks of \(facts.blockSize) B, \(facts.capacity.map(Figures.bytes) ?? "no known end"), "
+                + "transfers up to \(bytes(facts.maximumTransfer))"
+        }.joined(separator: "; ")
+    }
+
     private static func limit(_ value: UInt64) -> String { value > 1 << 31 ? "any" : String(value) }
     private static func bytes(_ value: UInt64) -> String { value > 1 << 60 ? "any" : Figures.bytes(value) }
     private static func hexadecimal(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
+}
+
+extension DeviceIdentity.Isolation {
+    /// In words, as lists and documents have it.
+    var text: String {
+        switch self {
+        case .iommu: "behind an IOMMU"
+        case .none: "no IOMMU"
+        case .unknown: "IOMMU not known"
+        }
+    }
 }
 
 /// The names of a set of flags, as the API has them.

@@ -33,6 +33,26 @@ struct ListDocument: Encodable {
         /// Why it cannot be used; null where it can.
         let absence: EngineAbsence?
         let features: [EngineFeature]
+        /// Null for an engine without a device of its own.
+        let device: Device?
+        let peripherals: [Peripheral]
+    }
+
+    struct Device: Encodable {
+        /// "8086:1521".
+        let id: String
+        /// "0000:03:00.0".
+        let slot: String
+        let isolation: String
+        /// Why it may be used without an IOMMU; null where it needs no waiver.
+        let waiver: String?
+    }
+
+    struct Peripheral: Encodable {
+        let number: UInt32
+        let blockBytes: UInt64
+        let capacityBytes: UInt64?
+        let maximumTransferBytes: UInt64?
     }
 
     struct Constraints: Encodable {
@@ -65,7 +85,15 @@ struct ListDocument: Encodable {
                 completesInOrder: can.completesInOrder, residueGranularity: "\(can.residueGranularity)",
                 canPause: can.canPause, hasInterrupts: can.hasInterrupts, extendsWhileRunning: can.extendsWhileRunning,
                 worksInPoll: can.worksInPoll, constraints: ListDocument.constraints(listing.offer.constraints),
-                absence: listing.offer.absence, features: listing.offer.features)
+                absence: listing.offer.absence, features: listing.offer.features,
+                device: listing.offer.device.map {
+                    Device(id: $0.id, slot: "\($0.slot)", isolation: $0.isolation.text, waiver: listing.waiver)
+                },
+                peripherals: listing.offer.peripherals.map {
+                    Peripheral(
+                        number: $0.number, blockBytes: $0.blockSize, capacityBytes: $0.capacity,
+                        maximumTransferBytes: bounded($0.maximumTransfer))
+                })
         }
     }
 

@@ -74,7 +74,7 @@ struct ManualPage {
 
     /// dmactl's own, then one for each command that is listed.
     static func all() throws -> [ManualPage] {
-        let description = try JSONDecoder().decode(ToolDescription.self, from: Data(DMACtl._dumpHelp().utf8))
+        let description = try JSONDecoder().decode(ToolDescription.self, from: Data(RootCommand._dumpHelp().utf8))
         let tool = description.command
         let shown = (tool.subcommands ?? []).filter { $0.shouldDisplay && $0.commandName != "help" }
         return [page(tool, under: nil, shown)] + shown.map { page($0, under: tool.commandName, []) }
@@ -87,7 +87,7 @@ struct ManualPage {
         let called = (tool.map { $0 + " " } ?? "") + command.commandName
         var lines = [
             ".\\\" SPDX-License-Identifier: Apache-2.0",
-            ".TH \(escaped(name.uppercased())) 1 \"\(date)\" \"swift-dma \(DMACtl.configuration.version)\" \"User Commands\"",
+            ".TH \(escaped(name.uppercased())) 1 \"\(date)\" \"swift-dma \(RootCommand.configuration.version)\" \"User Commands\"",
             ".SH NAME", "\(escaped(name)) \\- \(escaped(lowered(command.abstract ?? "")))", ".SH SYNOPSIS",
             "\\fB\(escaped(called))\\fR" + (subcommands.isEmpty ? " [\\fIoptions\\fR]" : " \\fIcommand\\fR [\\fIoptions\\fR]"),
             ".SH DESCRIPTION", sentence(command.abstract ?? ""),

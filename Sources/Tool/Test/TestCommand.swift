@@ -112,7 +112,7 @@ struct TestCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let system = DMASystem()
+        let system = try ToolSystem.make()
         var test = try test(on: system)
         let (status, signals) = (StatusLine(), Signals())
         let report = try await signals.stopping(status) { stop in
@@ -125,7 +125,7 @@ struct TestCommand: AsyncParsableCommand {
         signals.say(after: TestProgress.made(report))
         let outcome = try outcome(report)
         // The contract's rules are checked by breaking some of them: then a report is no failure.
-        if operation.isEmpty { _ = DMACtl.noteReports() }
+        if operation.isEmpty { _ = RootCommand.noteReports() }
         print(outcome.text, terminator: outcome.text.hasSuffix("\n") ? "" : "\n")
         if let code = signals.exitCode { throw ExitCode(code) }
         if !outcome.passed { throw ExitCode(1) }

@@ -13,6 +13,8 @@ enum TestTables {
         if !report.modes.isEmpty { parts.append(modes(report)) }
         if !report.streams.isEmpty { parts.append(streams(report)) }
         if !report.speeds.isEmpty { parts.append(speeds(report)) }
+        let waivers = (report.waivers ?? []).map { Terminal.styled("\($0.engine): \($0.sentence)", .warning) }
+        if !waivers.isEmpty { parts.append(waivers.joined(separator: "\n")) }
         let failures = failures(report) + hint(report)
         if !failures.isEmpty { parts.append(failures.map { Terminal.styled($0, .bad) }.joined(separator: "\n")) }
         var verified = report.bytesVerified == 0 ? "nothing verified" : "\(Figures.bytes(report.bytesVerified)) verified"

@@ -34,9 +34,18 @@ public struct ProcessMemoryEngine: ~Copyable, Engine {
         while places < min(max(depth, 1), 32_768) { places *= 2 }
         queue = Array(repeating: nil, count: places)
         self.settings = settings
-        capabilities = Capabilities(
+        capabilities = Self.capabilities(depth: places)
+        try apply(settings)
+        try Self.probe(settings.call)
+    }
+
+    /// What an engine of the usual depth and settings can do, without making one.
+    public static var offeredCapabilities: Capabilities { capabilities(depth: 64) }
+
+    private static func capabilities(depth: Int) -> Capabilities {
+        var capabilities = Capabilities(
             name: "process-memory", implementation: "process_vm_writev", operations: [.copy, .scatterGather, .null],
-            depth: places)
+            depth: depth)
         // One transaction ends before the next begins, which is all that a fence asks for.
         capabilities.flags = [.fence]
         // A list of IOV_MAX entries for each side.
@@ -44,8 +53,7 @@ public struct ProcessMemoryEngine: ~Copyable, Engine {
         capabilities.residueGranularity = .burst
         capabilities.canPause = true
         capabilities.worksInPoll = true
-        try apply(settings)
-        try Self.probe(settings.call)
+        return capabilities
     }
 
     /// Moves one byte, so that a refusal shows before there is work.

@@ -22,27 +22,37 @@ public struct Refusal: Equatable, Sendable, CustomStringConvertible {
     }
 
     /// What happened, and what to change.
-    public var description: String {
+    public var description: String { "\(reason). Cure: \(cure)." }
+
+    /// What happened.
+    public var reason: String { texts.reason }
+
+    /// What to change.
+    public var cure: String { texts.cure }
+
+    private var texts: (reason: String, cure: String) {
         switch errno {
         case Kernel.permissionDenied:
-            """
-            the kernel does not permit process_vm_readv(2) and process_vm_writev(2), not even on the calling process: a seccomp profile \
-            forbids them. Cure: run the container with a profile that allows both (docker run --security-opt seccomp=PROFILE; in systemd, \
-            SystemCallFilter=process_vm_readv process_vm_writev). A capability does not help where the filter comes first.
-            """
+            (
+                """
+                the kernel does not permit process_vm_readv(2) and process_vm_writev(2), not even on the calling process: a seccomp \
+                profile forbids them
+                """,
+                """
+                run the container with a profile that allows both (docker run --security-opt seccomp=PROFILE; in systemd, \
+                SystemCallFilter=process_vm_readv process_vm_writev); a capability does not help where the filter comes first
+                """
+            )
         case Kernel.noSuchCall:
-            """
-            the kernel has no process_vm_readv(2) and process_vm_writev(2). Cure: use one that is built with CONFIG_CROSS_MEMORY_ATTACH.
-            """
+            ("the kernel has no process_vm_readv(2) and process_vm_writev(2)", "use one with CONFIG_CROSS_MEMORY_ATTACH")
         case Kernel.badAddress:
-            """
-            an address of the transfer is not mapped, or not with the access that it needs. Cure: keep the memory mapped, and writable at \
-            the destination, until the transaction has ended.
-            """
+            (
+                "an address of the transfer is not mapped, or not with the access that it needs",
+                "keep the memory mapped, and writable at the destination, until the transaction has ended"
+            )
         case Kernel.outOfMemory:
-            "the kernel has no memory for the call's lists. Cure: free memory, or set a smaller quantum."
-        default:
-            "the kernel answers errno \(errno). Cure: see process_vm_readv(2)."
+            ("the kernel has no memory for the call's lists", "free memory, or set a smaller quantum")
+        default: ("the kernel answers errno \(errno)", "see process_vm_readv(2)")
         }
     }
 }

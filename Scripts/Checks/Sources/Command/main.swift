@@ -12,6 +12,10 @@ let usage = """
            house-checks errors CHAPTER PRINTED
            house-checks snippets EXAMPLES DOCUMENT…
            house-checks libraries PACKAGE
+           house-checks interface GRAPHS MODULE…
+           house-checks broken BASELINE ALLOWED GRAPHS MODULE…
+           house-checks picture PACKAGE FOLDER
+           house-checks pictured DOCUMENT PACKAGE FOLDER
            house-checks unsafe HELD DOCUMENT SOURCES
            house-checks unchecked SOURCES
            house-checks counts LIMITS RUNS OPERATIONS
@@ -167,6 +171,21 @@ func check(_ words: [String]) throws(CannotCheck) -> [Finding]? {
     case ("libraries", 2):
         print(try Libraries.modules(words[1], read(words[1])).joined(separator: " "))
         return []
+    case ("interface", 3...):
+        print(try Interface(folder: words[1], modules: Array(words[2...])).text, terminator: "")
+        return []
+    case ("broken", 5...):
+        let interface = try Interface(folder: words[3], modules: Array(words[4...]))
+        // A package in which nothing is meant to be broken has no such file.
+        let allowed =
+            FileManager.default.fileExists(atPath: words[2])
+            ? (words[2], lines(of: try read(words[2])).map(String.init)) : nil
+        return interface.broken(since: (words[1], try read(words[1])), allowed: allowed)
+    case ("picture", 3):
+        print(try Targets.picture(words[1], read(words[1]), below: words[2]), terminator: "")
+        return []
+    case ("pictured", 4):
+        return Targets.check((words[1], try read(words[1])), try Targets.picture(words[2], read(words[2]), below: words[3]))
     case ("counts", 4):
         return try counts(words[1], words[2], number(words[3]))
     case ("hot-path", 6):

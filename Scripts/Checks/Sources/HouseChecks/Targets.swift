@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+
+/// A picture of a package's targets and of what they import, from its manifest: Mermaid, which is text.
+public enum Targets {
+    /// - Parameters:
+    ///   - path: for the message.
+    ///   - text: what `swift package dump-package` printed.
+    ///   - folder: targets whose sources lie below it are shown.
+    /// - Throws: `CannotCheck` where it is no description of a package, or no target is below the folder.
+    public static func picture(_ path: String, _ text: String, below folder: String) throws(CannotCheck) -> String {
+        let package: Package
+        do { package = try JSONDecoder().decode(Package.self, from: Data(text.utf8)) } catch {
+            throw CannotCheck("\(path): is no description of a package: \(error)")
+        }
+        let shown = package.targets.filter { ($0.path ?? "Sources/\($0.name)").hasPrefix(folder + "/") }
+        guard !shown.isEmpty else { throw CannotCheck("\(path): no target is below \(folder)") }
+        let names = Set(shown.map(\.name))
+        var below: [String: Set<String>] = [:]
+        for target in shown {
+            below[target.name] = Set(target.dependencies.compactMap(\.target)).intersection(names)
+        }
+        /// Everything under a target, at any depth. The manifest's graph has no circles, and no more targets than these.
+        func all(under name: String) -> Set<String> {
+            var found: Set<String> = []
+            var next = below[name] ?? []
+            while let one = next.popFirst() {
+                if found.insert(one).inserted { next.formUnion(below[one] ?? []) }
+            }
+            return found
+        }
+        let products = Set(package.products.filter { $0.type.library != nil }.flatMap(\.targets))
+        var lines = ["flowchart TD"]
+        for target in shown.sorted(by: { $0.name < $1.name }) {
+            // A product that programs import stands in a box with round corners; what is inside the package in a plain one.
+            let label = "\(target.name)<br/><small>\(target.path ?? "Sources/\(target.name)")</small>"
+            lines.append("    \(target.name.id)" + (products.contains(target.name) ? "([\"\(label)\"])" : "[\"\(label)\"]"))
+        }
+        for target in shown.sorted(by: { $0.name < $1.name }) {
+            let own = below[target.name] ?? []
+            // What is also reached through another is not drawn: 70 lines would show nothing.
+            for one in own.sorted() where !own.contains(where: { $0 != one && all(under: $0).contains(one) }) {
+                lines.append("    \(target.name.id) --> \(one.id)")
+            }
+        }
+        var others: [String: [String]] = [:]
+        for target in shown {
+            for product in target.dependencies.compactMap(\.package) { others[product, default: []].append(target.name) }
+        }
+        for (package, users) in others.sorted(by: { $0.key < $1.key }) {
+            lines.append("    \(package.id){{\"\(package)\"}}")
+            for user in users.sorted() { lines.append("    \(user.id) -.-> \(package.id)") }
+        }
+        return lines.map { $0 + "\n" }.joined()
+    }
+
+    /// Whether the picture in a document, between "```mermaid" and "```", is this one.
+    public static func check(_ document: (path: String, text: String), _ picture: String) -> [Finding] {
+        let lines = HouseChecks.lines(of: document.text)
+        guard let begin = lines.firstIndex(of: "```mermaid"), let end = lines[begin...].firstIndex(of: "```") else {
+            return [Finding(document.path, 0, "no picture of the targets", cure: "Scripts/picture")]
+        }
+        let shown = lines[(begin + 1)..<end].map { $0 + "\n" }.joined()
+        guard shown != picture else { return [] }
+        return [Finding(document.path, begin + 1, "the picture of the targets is not the manifest's", cure: "Scripts/picture")]
+    }
+
+    private struct Package: Decodable {
+        let products: [Product]
+        let targets: [Target]
+    }
+    private struct Product: Decodable {
+        let targets: [String]
+        let type: Kind
+    }
+    private struct Kind: Decodable { let library: [String]? }
+    private struct Target: Decodable {
+        let name: String
+        let path: String?
+        let dependencies: [Dependency]
+    }
+    /// {"byName": ["CDMA", null]}, {"target": ["CISAL", {…}]}, {"product": ["SystemPackage", "swift-system", null, null]}.
+    private struct Dependency: Decodable {
+        let target: String?
+        let package: String?
+
+        enum Key: String, CodingKey { case byName, target, product }
+
+        init(from decoder: any Decoder) throws {
+            let fields = try decoder.container(keyedBy: Key.self)
+            func words(_ key: Key) throws -> [String?]? {
+                guard fields.contains(key) else { return nil }
+                var list = try fields.nestedUnkeyedContainer(forKey: key)
+                var words: [String?] = []
+                while !list.isAtEnd, words.count < 2 {
+                    if try list.decodeNil() {
+                        words.append(nil)
+                    } else if let word = try? list.decode(String.self) {
+                        words.append(word)
+                    } else {
+                        break
+                    }
+                }
+                return words
+            }
+            target = try (words(.byName) ?? words(.target))?.first ?? nil
+            package = try words(.product).flatMap { $0.count > 1 ? $0[1] : nil }
+        }
+    }
+}
+
+extension String {
+    /// As Mermaid takes a name.
+    fileprivate var id: String { String(map { $0.isLetter || $0.isNumber ? $0 : "_" }) }
+}

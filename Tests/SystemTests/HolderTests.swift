@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DMADriverKit
+import DMATestSupport
+import Foundation
+import Testing
+
+@Suite("Who holds a device")
+struct HolderTests {
+    private func holder(_ path: String, _ processes: String = "/proc", limit: Deadline = .after(milliseconds: 10_000))
+        -> DeviceHolder
+    {
+        DeviceHolder.of(path, processes: processes, until: limit)
+    }
+
+    @Test("another process that has the file open is named, by whichever name it opened it, and this one is not")
+    func process() throws {
+        let scratch = try Scratch()
+        let path = scratch.at("node")
+        try Data("x".utf8).write(to: URL(filePath: path))
+        try FileManager.default.createSymbolicLink(atPath: scratch.at("name"), withDestinationPath: path)
+        let own = try #require(FileHandle(forReadingAtPath: path))
+        if case .process(let number) = holder(path) { Issue.record("held by \(number)") }
+        // Opened by the shell, so that the descriptor is there before the line is printed.
+        let child = Process()
+        child.executableURL = URL(filePath: "/bin/sh")
+        child.arguments = ["-c", "exec 9<\"$1\"; echo ready; read -r line", "sh", scratch.at("name")]
+        let (words, hold) = (Pipe(), Pipe())
+        (child.standardOutput, child.standardInput) = (words, hold)
+        try child.run()
+        #expect(words.fileHandleForReading.availableData == Data("ready\n".utf8))
+        let number = child.processIdentifier
+        #expect(holder(path) == .process(number))
+        #expect(DeviceHolder.busy(path) == DMAError(.deviceBusy, asked: UInt64(number)))
+        try hold.fileHandleForWriting.close()
+        child.waitUntilExit()
+        #expect(holder(path) != .process(number))
+        #expect(DeviceHolder.busy(path).code == .deviceBusy)
+        try own.close()
+    }
+
+    @Test("a device is known by its number, whichever node names it")
+    func nodes() throws {
+        let scratch = try Scratch()
+        try FileManager.default.createDirectory(atPath: scratch.at("4711/fd"), withIntermediateDirectories: true)
+        try FileManager.default.createSymbolicLink(atPath: scratch.at("4711/fd/3"), withDestinationPath: "/dev/null")
+        #expect(holder("/proc/self/root/dev/null", scratch.path) == .process(4711))
+        #expect(holder("/dev/zero", scratch.path) == .nobody)
+    }
+
+    @Test("no, and not known, are two answers")
+    func unknown() throws {
+        let scratch = try Scratch()
+        let path = scratch.at("node")
+        try Data().write(to: URL(filePath: path))
+        for folder in ["processes/10/fd", "processes/nonsense/fd", "processes/-3/fd", "processes/99999999999/fd"] {
+            try FileManager.default.createDirectory(atPath: scratch.at(folder), withIntermediateDirectories: true)
+        }
+        try FileManager.default.createSymbolicLink(atPath: scratch.at("processes/nonsense/fd/3"), withDestinationPath: path)
+        try FileManager.default.createSymbolicLink(atPath: scratch.at("processes/10/fd/0"), withDestinationPath: "pipe:[1]")
+        // Ended between the listing and the look: no such folder.
+        try FileManager.default.createDirectory(atPath: scratch.at("processes/11"), withIntermediateDirectories: true)
+        #expect(holder(path, scratch.at("processes")) == .nobody)
+        // One that does not show what it has open: what answers is an error other than "not there".
+        try FileManager.default.createDirectory(atPath: scratch.at("processes/12"), withIntermediateDirectories: true)
+        try Data().write(to: URL(filePath: scratch.at("processes/12/fd")))
+        #expect(holder(path, scratch.at("processes")) == .unknown)
+        try FileManager.default.createSymbolicLink(atPath: scratch.at("processes/10/fd/7"), withDestinationPath: path)
+        #expect(holder(path, scratch.at("processes")) == .process(10))
+        #expect(holder(path, scratch.at("processes"), limit: .now) == .unknown)
+        #expect(holder(scratch.at("gone"), scratch.at("processes")) == .unknown)
+        #expect(holder(path, scratch.at("nowhere")) == .unknown)
+        #expect(DeviceHolder.busy(scratch.at("gone")) == DMAError(.deviceBusy))
+    }
+}
