@@ -41,7 +41,7 @@ struct StreamTests {
             inFlight += 1
         }
         for index in 0..<8 {
-            let count = index == 7 ? left : Int.random(in: 1...left - 8, using: &random)
+            let count = index == 7 ? left : Int.random(in: 1...left - (7 - index), using: &random)
             let cargo = try freight([[UInt8](repeating: 0, count: count)], .fromDevice)
             let cookie = try channel.submit(.fromPeripheral(0..<1, at: PeripheralPlace(number: from)), cargo).get()
             let start = stream.count - left

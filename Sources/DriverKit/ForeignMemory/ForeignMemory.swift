@@ -180,7 +180,7 @@ public final class ForeignMemory: Sendable {
 
     /// Ends a region, when nobody accesses it any more.
     ///
-    /// No access that begins after the call finds the region. One that is under way ends first, or, where it copies more than ``piece`` bytes,
+    /// No access that begins after the call finds the region. One that is under way ends first, or, where it copies more than 256 KiB,
     /// stops with `unmappedAddress`.
     ///
     /// - Parameters:
