@@ -5,6 +5,7 @@
 // are not listed can be used all the same. Scripts/test counts what is shown.
 
 @_exported public import struct DMACore.AllocationPolicy
+@_exported public import struct DMACore.AnySettings
 @_exported public import enum DMACore.Backing
 @_exported public import struct DMACore.Buffer
 @_exported public import protocol DMACore.Cargo

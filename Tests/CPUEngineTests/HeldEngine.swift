@@ -39,7 +39,7 @@ struct HeldEngine: ~Copyable, Engine {
 
         /// Waits until so many are with the device.
         func waitUntilIssued(_ number: Int) async -> Bool {
-            for _ in 0..<5000 {
+            for _ in 0..<100_000 {
                 if with({ $0.issued.count }) >= number { return true }
                 try? await Task.sleep(nanoseconds: 1_000_000)
             }

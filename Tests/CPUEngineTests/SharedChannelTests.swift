@@ -7,7 +7,7 @@ import Foundation
 import Testing
 
 /// Channels that tasks share.
-@Suite("Shared channels", .timeLimit(.minutes(2)))
+@Suite("Shared channels", .timeLimit(.minutes(15)))
 struct SharedChannelTests {
     let domain = Domain(name: "shared")
     typealias Two = Pair<MappedBuffer, MappedBuffer>
@@ -31,7 +31,7 @@ struct SharedChannelTests {
                     do throws(DMAError) {
                         let source = try domain.buffer(100_000, .toDevice, filledWith: UInt8(number + 1))
                         var target = try domain.buffer(100_000, .fromDevice)
-                        try await shared.copy(source, to: &target)
+                        try await shared.copy(source, to: &target, by: .never)
                         return try target.holds(UInt8(number + 1))
                     } catch {
                         Issue.record("\(error)")
@@ -57,7 +57,7 @@ struct SharedChannelTests {
                         let cargo = Pair(
                             try domain.buffer(70_000, .toDevice, filledWith: UInt8(number + 1)),
                             try domain.buffer(70_000, .fromDevice))
-                        let finished = try await shared.run(.copy(), cargo).get()
+                        let finished = try await shared.run(.copy(), cargo, by: .never).get()
                         return try finished.cargo.second.holds(UInt8(number + 1))
                     } catch {
                         Issue.record("\(error)")
@@ -81,17 +81,17 @@ struct SharedChannelTests {
                     do throws(DMAError) {
                         // The length tells one call from another.
                         var target = try domain.buffer(1000 + number, .fromDevice)
-                        try await shared.fill(&target, pattern: 0)
+                        try await shared.fill(&target, pattern: 0, by: .never)
                         return true
                     } catch { return false }
                 })
             // The next call comes after this one has its place.
             let position = number + 1
-            for _ in 0..<5000 where await shared.waitingCalls < position { try? await Task.sleep(nanoseconds: 200_000) }
+            for _ in 0..<100_000 where await shared.waitingCalls < position { try? await Task.sleep(nanoseconds: 200_000) }
             #expect(await shared.waitingCalls == position)
         }
         #expect(device.with { $0.log.count } == 4)
-        for _ in 0..<5000 {
+        for _ in 0..<100_000 {
             if device.with({ $0.log.count == 30 && $0.issued.isEmpty && $0.queued.isEmpty }) { break }
             device.complete(1)
             try? await Task.sleep(nanoseconds: 1_000_000)
@@ -112,7 +112,7 @@ struct SharedChannelTests {
                 defer { ended.raise() }
                 do throws(DMAError) {
                     var target = try domain.buffer(4096, .fromDevice)
-                    do throws(DMAError) { try await shared.fill(&target, pattern: 0) } catch {
+                    do throws(DMAError) { try await shared.fill(&target, pattern: 0, by: .never) } catch {
                         // The buffer is back whatever happened.
                         _ = try target.unmap()
                         return error.code
@@ -126,9 +126,9 @@ struct SharedChannelTests {
         let running = call(ended.0)
         #expect(await device.waitUntilIssued(1))
         let waiting = call(ended.1)
-        for _ in 0..<5000 where await shared.waitingCalls < 2 { try? await Task.sleep(nanoseconds: 200_000) }
+        for _ in 0..<100_000 where await shared.waitingCalls < 2 { try? await Task.sleep(nanoseconds: 200_000) }
         let last = call(ended.2)
-        for _ in 0..<5000 where await shared.waitingCalls < 3 { try? await Task.sleep(nanoseconds: 200_000) }
+        for _ in 0..<100_000 where await shared.waitingCalls < 3 { try? await Task.sleep(nanoseconds: 200_000) }
         running.cancel()
         waiting.cancel()
         #expect(await waiting.value == .cancelled)
@@ -162,7 +162,7 @@ struct SharedChannelTests {
         } catch { #expect(error.code == .deadlinePassed) }
         #expect(other.refusal() == nil)
         device.complete()
-        for _ in 0..<5000 where target.refusal() != nil { try? await Task.sleep(nanoseconds: 1_000_000) }
+        for _ in 0..<100_000 where target.refusal() != nil { try? await Task.sleep(nanoseconds: 1_000_000) }
         #expect(target.refusal() == nil)
         device.with { $0.letsAll = true }
         try await shared.fill(&other, pattern: 0)
@@ -182,7 +182,7 @@ struct SharedChannelTests {
                 } catch { return error.code }
             }
         }
-        for _ in 0..<5000 where await shared.waitingCalls < 3 { try? await Task.sleep(nanoseconds: 200_000) }
+        for _ in 0..<100_000 where await shared.waitingCalls < 3 { try? await Task.sleep(nanoseconds: 200_000) }
         device.with { $0.isGone = true }
         for task in tasks { #expect(await task.value == .deviceGone) }
     }
@@ -205,7 +205,7 @@ struct SharedChannelTests {
         for task in tasks { #expect(await task.value == .terminating) }
         device.with { $0.letsAll = true }
         var target = try domain.buffer(4096, .fromDevice)
-        try await shared.fill(&target, pattern: 0)
+        try await shared.fill(&target, pattern: 0, by: .never)
     }
 
     @Test("the channel ends with its last user: its engine ends, also after a call that gave up")
@@ -217,9 +217,9 @@ struct SharedChannelTests {
             left = shared
             device.with { $0.letsAll = true }
             var target = try domain.buffer(4096, .fromDevice)
-            try await shared.fill(&target, pattern: 0)
+            try await shared.fill(&target, pattern: 0, by: .never)
         }
-        for _ in 0..<5000 where left != nil { try? await Task.sleep(nanoseconds: 1_000_000) }
+        for _ in 0..<100_000 where left != nil { try? await Task.sleep(nanoseconds: 1_000_000) }
         #expect(left == nil)
     }
 

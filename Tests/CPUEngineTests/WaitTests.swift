@@ -7,7 +7,7 @@ import Foundation
 import Testing
 
 /// Waits that somebody forgot something for: they end, and sleep until then.
-@Suite("Waiting", .timeLimit(.minutes(2)))
+@Suite("Waiting", .timeLimit(.minutes(15)))
 struct WaitTests {
     let domain = Domain(name: "waiting")
 

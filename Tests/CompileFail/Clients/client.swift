@@ -131,7 +131,9 @@ func run(_ channel: SharedChannel<Two>, _ cargo: consuming Two) async -> Two? {
 
 func largest(_ channel: SharedChannel<Loan>, _ file: PeripheralFile) async throws -> Int {
     var largest = 0
-    for try await chunk: FileChunk in try await channel.chunks(of: file, size: 4096, depth: 2) { largest = max(largest, chunk.count) }
+    for try await chunk: FileChunk in try await channel.chunks(of: file, size: 4096, depth: 2) {
+        largest = max(largest, chunk.count)
+    }
     return largest
 }
 
