@@ -89,7 +89,7 @@ public struct Interface {
         for (index, line) in old.enumerated() where !line.isEmpty && !line.hasPrefix("#") && !now.contains(line) {
             // Where another declaration has the name now and had not before, it is this one, changed.
             let others = Self.name(line).flatMap { byName[$0] }?.filter { !known.contains($0) } ?? []
-            let after = others.first.flatMap { $0.range(of: " = ").map { range in String($0[range.upperBound...]) } }
+            let after = others.first.flatMap { Self.declaration($0) }
             problems.append((index + 1, (after == nil ? "gone: " : "changed: ") + line + (after.map { " -> \($0)" } ?? "")))
         }
         for (line, owner) in demands.sorted(by: { $0.key < $1.key }) where !known.contains(line) && owners.contains(owner) {
@@ -109,6 +109,11 @@ public struct Interface {
             }
         }
         return findings
+    }
+
+    /// What a line declares; nil for a conformance.
+    private static func declaration(_ line: String) -> String? {
+        line.range(of: " = ").map { range in String(line[range.upperBound...]) }
     }
 
     /// The declared name in a line; nil for a conformance.
