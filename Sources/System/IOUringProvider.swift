@@ -57,6 +57,7 @@ public struct IOUringProvider: EngineProvider {
     public func open(_ offer: EngineOffer) throws(DMAError) -> EngineDevice {
         guard offer.name == Self.name else { throw DMAError(.deviceGone) }
         let configuration = configuration
-        return EngineDevice(offer, domain: try domain.get()) { _ throws(DMAError) in AnyEngine(try IOUringEngine(configuration)) }
+        return EngineDevice(offer, domain: try domain.get()) { _ throws(DMAError) in AnyEngine(try IOUringEngine(configuration))
+        }
     }
 }

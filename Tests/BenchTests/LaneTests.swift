@@ -52,7 +52,8 @@ struct LaneTests {
             settings.foreground = false
             return Turn(
                 point: BenchPoint(engine: "a", bytes: 1000, threads: 2, mode: paced ? .cycleStealing(0.5) : .burst),
-                settings: settings, listing: nil, lastLevelCache: 1, file: nil, salt: 0, needsForeground: false)
+                settings: settings, system: DMASystem(), listing: nil, lastLevelCache: 1, file: nil, salt: 0,
+                needsForeground: false)
         }
         // Two seconds, from 1 s on; 4 s of processor time for 40,000 bytes.
         let outcome = turn(paced: false).outcome([one, other], nil, began: 1_000_000_000, processorTime: 4_000_000_000)

@@ -42,10 +42,11 @@ struct StopTests {
         let isRead = point.operation == .fromPeripheral
         let stop = StopRequest()
         // Without its engine, a point would be measured as memcpy.
-        let listing = DMASystem().engines.first { $0.offer.name == point.engine }
+        let system = DMASystem()
+        let listing = system.engines.first { $0.offer.name == point.engine }
         #expect((listing == nil) == point.isBaseline, "\(point)")
         let turn = Turn(
-            point: point, settings: settings, listing: listing,
+            point: point, settings: settings, system: system, listing: listing,
             lastLevelCache: 1 << 20,
             file: point.operation.isPeripheral
                 ? try BenchFiles(nil).made(settings, isRead: isRead) : nil, salt: 1, needsForeground: point.mode.isPaced)

@@ -69,8 +69,11 @@ struct WordTests {
         #expect("\(DescriptorFlags([.fence, .interrupt]))" == "fence, interrupt")
         #expect("\(DescriptorFlags(rawValue: 0x4001))" == "fence, 0x4000")
         #expect("\(ValidationResult([.pFailed, .qFailed]))" == "P and Q are wrong")
-        #expect("\(Operation.copy(from: 0, to: 1, sourceOffset: 64, count: 4096))" == "copy 4096 bytes of region 0 from byte 64 to region 1")
-        #expect("\(Operation.pq(sources: 0..<4, p: 4, flags: .interrupt))" == "pq of regions 0 to 3 to regions 4 to 5 (interrupt)")
+        #expect(
+            "\(Operation.copy(from: 0, to: 1, sourceOffset: 64, count: 4096))"
+                == "copy 4096 bytes of region 0 from byte 64 to region 1")
+        #expect(
+            "\(Operation.pq(sources: 0..<4, p: 4, flags: .interrupt))" == "pq of regions 0 to 3 to regions 4 to 5 (interrupt)")
         #expect("\(TransactionStatus.writeFailed)" == "writeFailed" && "\(IOVA(0x1000))" == "0x1000")
     }
 

@@ -44,6 +44,8 @@ public struct ChainEngine: ~Copyable, Engine {
             name: "chain", implementation: "scripted",
             operations: [.copy, .fill, .crc32c, .copyCRC32C, .xor, .xorValidate, .scatterGather, .peripheral, .null, .command],
             depth: entries - 1)
+        // The device takes a step for each look.
+        capabilities.worksInPoll = true
         capabilities.commands = PeripheralCommandSet([.flush])
         capabilities.flags = [.fence, .reuse, .continue]
         capabilities.maximumSources = 5

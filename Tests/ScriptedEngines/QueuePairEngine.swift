@@ -51,6 +51,8 @@ public struct QueuePairEngine: ~Copyable, Engine {
             operations: [
                 .copy, .fill, .crc32c, .copyCRC32C, .xor, .xorValidate, .pq, .pqValidate, .scatterGather, .interleaved, .null,
             ], depth: Int(entries))
+        // The device takes a step for each look.
+        capabilities.worksInPoll = true
         capabilities.flags = [.interrupt, .reuse, .continue, .disableP, .disableQ]
         capabilities.maximumSources = 8
         capabilities.maximumSegments = 32

@@ -41,6 +41,7 @@ struct ForeignProgram {
 
     @unsafe
     private init(_ bytes: [UInt8], _ file: Int32, _ own: UnsafeMutableRawBufferPointer) {
+        // SAFETY: the caller's memory outlives the program: its part.
         self.bytes = bytes
         self.file = file
         unsafe self.own = unsafe own

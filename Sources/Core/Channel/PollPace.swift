@@ -2,8 +2,8 @@
 
 internal import CDMA
 
-/// How a task waits for what no interrupt announces: it looks, and rests between two looks an eighth of the time that it has waited, 5 ms at
-/// most. So a completion is seen late by an eighth of its time, and a wait of a second costs some 2 ms of a processor.
+/// How a task waits for what no interrupt announces: it looks again and again for 2 ms, and rests then between two looks an eighth of the
+/// time that it has waited, 5 ms at most. So a completion is seen late by an eighth of its time, and a wait of a second costs some 5 ms of a processor.
 ///
 /// Where the engine works inside polls, nothing happens meanwhile: the task lets others run, and looks again.
 @usableFromInline
@@ -25,8 +25,8 @@ struct PollPace {
         let now = cdma_monotonic_nanoseconds()
         if began == 0 { began = now }
         let waited = now - began
-        // A timer costs as much as some looks.
-        if waited < 40_000 { return await Task.yield() }
+        // Short waits are the rule, a timer costs as much as many looks, and there are devices that work when they are looked at.
+        if waited < 2_000_000 { return await Task.yield() }
         // Cancelled is what the caller asks next.
         try? await Task.sleep(nanoseconds: UInt64(min(waited / 8, 5_000_000)))
     }

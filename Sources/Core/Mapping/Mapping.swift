@@ -122,7 +122,7 @@ struct Mapping: ~Copyable {
         guard byteRange == whole.range else {
             return DMAError(.unmapMismatch, asked: UInt64(byteRange.count), limit: UInt64(whole.range.count))
         }
-        return nil
+        return whole.hasLostPart ? quarantineError : nil
     }
 
     /// Ends a mapping whose memory, if it has any, the owner knows itself.
@@ -175,12 +175,8 @@ struct Mapping: ~Copyable {
     func checkExclusive() throws(DMAError) {
         // SAFETY: this value owns the record.
         let loans = unsafe cdma_load_acquire64(Self.loans(record))
-        if isQuarantined || hasLostPart || loans != 0 { throw quarantineError }
+        if isQuarantined || loans != 0 { throw quarantineError }
     }
-
-    /// Whether another part of the same mapping was quarantined.
-    // SAFETY: the record keeps the whole.
-    private var hasLostPart: Bool { unsafe record.pointee.whole?.takeUnretainedValue().hasLostPart ?? false }
 
     private var quarantineError: DMAError { DMAError(.quarantined, asked: start) }
 

@@ -9,17 +9,21 @@ struct MappingHandle: @unchecked Sendable {
     private let record: UnsafeMutablePointer<MappingRecord>
 
     /// The caller vouches for the use that is described above.
+    // SAFETY: the pointer is kept; what is done with it is the caller's part.
     @unsafe
     init(_ record: UnsafeMutablePointer<MappingRecord>) { unsafe self.record = unsafe record }
 
-    // SAFETY: in all of these, the record has an owner or a loan: the user's part.
+    // SAFETY: the record has an owner or a loan: the user's part.
     var regionCount: Int { unsafe record.pointee.regionCount }
 
     /// Region `index`; none where there is none of that number.
     func words(at index: Int) -> RegionWords {
+        // SAFETY: as above, and in bounds by this check.
         UInt(bitPattern: index) < UInt(bitPattern: regionCount) ? unsafe record.pointee.regions[index] : .none
     }
 
+    // SAFETY: as above.
     func lend(writes: Bool) { unsafe Mapping.lend(record, writes: writes) }
+    // SAFETY: as above: the loan that ends.
     func endLoan(writes: Bool) { unsafe Mapping.endLoan(record, writes: writes) }
 }

@@ -32,7 +32,7 @@ public struct Interface {
         try self.init(texts)
     }
 
-    init(_ texts: [(module: String, data: Data, path: String)]) throws(CannotCheck) {
+    public init(_ texts: [(module: String, data: Data, path: String)]) throws(CannotCheck) {
         var lines: Set<String> = []
         var demands: [String: String] = [:]
         for (module, data, path) in texts {

@@ -23,8 +23,8 @@ public enum Licence {
             let isThere = lines(of: text).prefix(6).contains("@Comment { \(words) }")
             return isThere ? [] : [Finding(path, 5, "no licence line", cure: "write \"@Comment { \(words) }\" there")]
         }
-        // A shebang and SwiftPM's tools version must stand first themselves.
-        let isFixed = first.hasPrefix("#!") || first.hasPrefix("// swift-tools-version")
+        // A shebang, SwiftPM's tools version, and the machine of a litmus test must stand first themselves.
+        let isFixed = first.hasPrefix("#!") || first.hasPrefix("// swift-tools-version") || path.hasSuffix(".litmus")
         if isFixed, head.count > 1, head[1].contains(words) { return [] }
         return [Finding(path, isFixed ? 2 : 1, "no licence line", cure: "write \"\(comment(for: path))\" there")]
     }

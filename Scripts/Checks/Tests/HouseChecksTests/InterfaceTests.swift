@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import HouseChecks
 import Testing
-
-@testable import HouseChecks
 
 /// A symbol graph of a module M: a protocol P, a struct S that conforms to it, an enumeration E.
 private func graph(_ symbols: [(id: String, kind: String, path: [String], text: String)], _ relations: [[String]]) -> Data {
