@@ -7,8 +7,6 @@
 @_exported public import DMAEngineKit
 
 @_exported public import struct DMACore.AllocationPolicy
-@_exported public import struct DMACore.AnyEngine
-@_exported public import struct DMACore.AnySettings
 @_exported public import enum DMACore.Backing
 @_exported public import struct DMACore.CoherentBuffer
 @_exported public import struct DMACore.DeviceConstraints
@@ -17,7 +15,5 @@
 @_exported public import struct DMACore.EngineDevice
 @_exported public import struct DMACore.EngineOffer
 @_exported public import protocol DMACore.EngineProvider
-@_exported public import struct DMACore.MappedRange
-@_exported public import struct DMACore.Region
 @_exported public import protocol DMACore.SharedWord
 @_exported public import enum DMACore.Translation

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What a client of a channel names, so that `import DMA` is enough for it: calls, and submit, issue, next. Everything else of the core (pools and
-// blocks of the inlined channel, callbacks, regions, device constraints, paced engines, the sanitizer, the quarantine) is reached by `import DMACore`, and an engine's side by `import DMADriverKit`. Values of types that
-// are not listed can be used all the same. Scripts/test counts what is shown.
+// What a client of a channel names, so that `import DMA` is enough for it: calls, and submit, issue, next. Everything else of the core (pools
+// and blocks of the inlined channel, callbacks, regions, device constraints, paced engines, the sanitizer, the quarantine) is reached by
+// `import DMACore`, and an engine's side by `import DMADriverKit`. Values of types that are not listed can be used all the same. Scripts/test
+// counts what is shown.
 
 @_exported public import struct DMACore.AllocationPolicy
 @_exported public import struct DMACore.AnySettings
@@ -32,7 +33,6 @@
 @_exported public import enum DMACore.Submission
 @_exported public import struct DMACore.Transaction
 @_exported public import struct DMATypes.Capabilities
-@_exported public import struct DMATypes.Coefficients
 @_exported public import struct DMATypes.DMAError
 @_exported public import struct DMATypes.Deadline
 @_exported public import struct DMATypes.DescriptorFlags
@@ -43,6 +43,5 @@
 @_exported public import enum DMATypes.PeripheralCommand
 @_exported public import struct DMATypes.PeripheralFile
 @_exported public import struct DMATypes.PeripheralPlace
-@_exported public import enum DMATypes.ResidueGranularity
 @_exported public import enum DMATypes.TransactionStatus
 @_exported public import struct DMATypes.ValidationResult

@@ -6,7 +6,7 @@ public enum Endpoint: Hashable, Sendable {
     case path(String)
     /// `-`: standard input as a source, standard output as a target.
     case standard
-    /// What is open as this descriptor, which stays the caller's: a file from where it stands, a pipe, a socket, a memfd: of a ``Buffer`` with
+    /// What is open as this descriptor, which stays the caller's: a file from where it stands, a pipe, a socket, a memfd: of a `Buffer` with
     /// `Backing.sharedMemory`, lend its own by `withFileDescriptor`. It has no name on a command line.
     case descriptor(Int32)
     /// `memory:SIZE`: so many bytes of this process's memory, zero at first.

@@ -53,7 +53,11 @@ extension SharedChannel where C == Loan {
 
     /// Copies the whole of `source` to the beginning of `target` over several channels at a time, each of which takes a part.
     ///
-    /// - Parameter channels: one or more, of one domain. 64 MiB are given to each at a time.
+    /// - Parameters:
+    ///   - source: mapped for the channels' domain.
+    ///   - target: mapped for it as well, at least as long as the source.
+    ///   - channels: one or more, of one domain. 64 MiB are given to each at a time.
+    ///   - deadline: by when all of it is copied.
     /// - Throws: the first reason; then the other channels have ended their parts too.
     public static func copy(
         _ source: borrowing MappedBuffer, to target: inout MappedBuffer, over channels: [SharedChannel],

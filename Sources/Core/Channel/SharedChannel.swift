@@ -52,7 +52,7 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
     /// Runs one operation: waits for its turn, submits, issues, waits for the end.
     ///
     /// - Parameters:
-    ///   - operation: neither cyclic nor with ``DescriptorFlags/reuse``.
+    ///   - operation: neither cyclic nor with `DescriptorFlags.reuse`.
     ///   - cargo: what it works on, mapped for ``domain``.
     ///   - deadline: by when the call ends, whatever the device does.
     public func run(

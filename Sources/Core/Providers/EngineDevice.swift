@@ -32,7 +32,18 @@ public struct EngineDevice: Sendable {
     ///   - peripherals: what is known now; nil for what the offer knew.
     ///   - openChannel: makes the engine of a channel, which is counted from 0 and below `channels`. No two engines of one channel are open at
     ///     the same time.
-    public init(
+    public init<E: Engine & SendableMetatype & ~Copyable>(
+        _ offer: EngineOffer, domain: Domain? = nil, capabilities: Capabilities? = nil, channels: Int? = nil,
+        identity: DeviceIdentity? = nil, peripherals: [PeripheralFacts]? = nil,
+        openChannel: @escaping @Sendable (Int) throws(DMAError) -> E
+    ) {
+        self.init(
+            offer, domain: domain, capabilities: capabilities, channels: channels, identity: identity, peripherals: peripherals
+        ) { number throws(DMAError) -> AnyEngine in AnyEngine(try openChannel(number)) }
+    }
+
+    /// The same for an engine whose type is erased already.
+    package init(
         _ offer: EngineOffer, domain: Domain? = nil, capabilities: Capabilities? = nil, channels: Int? = nil,
         identity: DeviceIdentity? = nil, peripherals: [PeripheralFacts]? = nil,
         openChannel: @escaping @Sendable (Int) throws(DMAError) -> AnyEngine
@@ -62,7 +73,7 @@ public struct EngineDevice: Sendable {
 /// Asked before opening in ``EngineOffer/peripherals``, where the system knows it without the device, and after it in
 /// ``EngineDevice/peripherals``.
 public struct PeripheralFacts: Hashable, Sendable {
-    /// The engine's own number of it, as in ``PeripheralPlace/number``.
+    /// The engine's own number of it, as in `PeripheralPlace.number`.
     public var number: UInt32
     /// Positions and lengths are multiples of this. Bytes, at least 1.
     public var blockSize: UInt64

@@ -16,6 +16,10 @@ func plane(_ template: InterleavedTemplate, by deadline: Deadline, _ cargo: cons
     Transaction(.interleaved(template: template), cargo, deadline: deadline)
 }
 
+func parity(_ coefficients: Coefficients, _ granularity: ResidueGranularity) -> Bool {
+    Operation.pq(sources: 0..<4, p: 4, coefficients: coefficients).kind == .pq && granularity == .burst
+}
+
 func flush(_ channel: inout SystemChannel<NoCargo>, _ command: PeripheralCommand = .flush) throws(DMAError) {
     _ = try channel.submit(.command(command, at: PeripheralPlace.configured), NoCargo()).get()
 }

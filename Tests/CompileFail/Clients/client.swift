@@ -80,8 +80,8 @@ func write(_ file: Int32, _ channel: inout SystemChannel<MappedBuffer>, _ memory
 
 // Parity.
 
-func parity(_ coefficients: Coefficients = .raid6) -> (OperationKind, OperationSet) {
-    let operation = Operation.pq(sources: 0..<4, p: 4, coefficients: coefficients)
+func parity() -> (OperationKind, OperationSet) {
+    let operation = Operation.pq(sources: 0..<4, p: 4)
     return (operation.kind, OperationSet([.pq, .pqValidate]))
 }
 
@@ -91,7 +91,7 @@ func isIntact(_ finished: borrowing Finished<MappedBuffer>) -> Bool { finished.v
 
 func describe<C: Cargo & ~Copyable>(_ channel: borrowing SystemChannel<C>, _ flags: DescriptorFlags) -> String {
     let capabilities: Capabilities = channel.capabilities
-    let granularity: ResidueGranularity = capabilities.residueGranularity
+    let granularity = capabilities.residueGranularity
     let state: ChannelState = channel.channelState
     return "\(capabilities.name): \(state), \(granularity), \(capabilities.flags.isSuperset(of: flags))"
 }

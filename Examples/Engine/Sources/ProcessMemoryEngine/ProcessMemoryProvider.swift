@@ -31,7 +31,7 @@ public struct ProcessMemoryProvider: EngineProvider {
     /// There is no device behind it that could be busy or gone, and nothing to be closed. A provider that has one opens it here, throws
     /// `DeviceHolder.busy(path)` or `deviceGone` where it cannot, gives its domain, and lets `openChannel` hold what its `deinit` closes.
     public func open(_ offer: EngineOffer) throws(DMAError) -> EngineDevice {
-        EngineDevice(offer) { _ throws(DMAError) in AnyEngine(try ProcessMemoryEngine()) }
+        EngineDevice(offer) { _ throws(DMAError) in try ProcessMemoryEngine() }
     }
 }
 // end
