@@ -267,13 +267,20 @@ public enum RunOutcome<C: Cargo & ~Copyable>: ~Copyable, Sendable {
     ///
     /// - Throws: the reason of a refusal, or of the call's end; ``Finished/error`` of one that failed or was aborted.
     public consuming func get() throws(DMAError) -> Finished<C> {
+        // Named and ended by hand: with a wildcard, or a throw while it holds a value, Swift 6.3.1's optimizer fails on a cargo with a deinit.
+        var answer: Finished<C>?
+        var refusal: DMAError?
         switch consume self {
         case .finished(let finished):
-            if let error = finished.error { throw error }
-            return finished
-        case .refused(let error, _): throw error
-        case .kept(let error): throw error
+            refusal = finished.error
+            answer = consume finished
+        case .refused(let error, let cargo):
+            _ = consume cargo
+            refusal = error
+        case .kept(let error): refusal = error
         }
+        guard refusal == nil, let finished = answer.take() else { throw refusal ?? DMAError(.engineFailed) }
+        return finished
     }
 }
 
