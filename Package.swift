@@ -34,7 +34,6 @@ let package = Package(
         .library(name: "DMACPUEngine", targets: ["DMACPUEngine"]),
         .library(name: "DMAIOUringEngine", targets: ["DMAIOUringEngine"]),
         .library(name: "DMAConformance", targets: ["DMAConformance"]),
-        .library(name: "DMATool", targets: ["DMATool"]),
         .library(name: "DMALogging", targets: ["DMALogging"]),
         .library(name: "DMAMetrics", targets: ["DMAMetrics"]),
         .library(name: "DMAServiceLifecycle", targets: ["DMAServiceLifecycle"]),
@@ -282,6 +281,12 @@ package.targets += ["0.1", "0.2"].map { version in
 
 // Scripts/test builds the package again under each sanitizer and without its traits, for the tests of these rooms alone: everything else
 // would cost minutes each time, and is not looked at.
+// dmactl as a library, for who asks for it: SwiftPM fetches what any library product of a package needs, be it used or not, so that every
+// client of `DMA` would fetch the tool's packages.
+if Context.environment["SWIFT_DMA_TOOL"] != nil || !asked.isEmpty {
+    package.products.append(.library(name: "DMATool", targets: ["DMATool"]))
+}
+
 if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
     let rooms: Set = [
         "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMADriverKitTests", "DMAThreads",

@@ -39,11 +39,6 @@ let package = Package(
                 .product(name: "DMADriverKit", package: "swift-dma"),
             ],
             path: "Sources/Command", swiftSettings: settings),
-        // dmactl with this engine beside those of swift-dma. It has another name, because an executable's is unique among all packages.
-        .executableTarget(
-            name: "process-memory-dmactl",
-            dependencies: ["ProcessMemoryEngine", .product(name: "DMATool", package: "swift-dma")],
-            path: "Sources/Tool", swiftSettings: settings),
         .testTarget(
             name: "ProcessMemoryEngineTests",
             dependencies: [
@@ -56,3 +51,13 @@ let package = Package(
             swiftSettings: settings),
     ]
 )
+
+// dmactl with this engine beside those of swift-dma, which shows the product DMATool to who sets this variable. It has another name, because an
+// executable's is unique among all packages.
+if Context.environment["SWIFT_DMA_TOOL"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "process-memory-dmactl",
+            dependencies: ["ProcessMemoryEngine", .product(name: "DMATool", package: "swift-dma")],
+            path: "Sources/Tool", swiftSettings: settings))
+}
