@@ -19,9 +19,7 @@ public enum DMACtl {
     ///   - policy: which devices may be opened; nil for what the file says that the environment variable DMA_POLICY names, and without one for
     ///     any device behind an IOMMU.
     public static func main(providers: [any EngineProvider] = [], policy: DevicePolicy? = nil) async -> Never {
-        let status = await ToolSystem.$providers.withValue(providers) {
-            await ToolSystem.$policy.withValue(policy) { await RootCommand.conclude() }
-        }
-        Glibc.exit(status)
+        ToolSystem.set(providers, policy)
+        Glibc.exit(await RootCommand.conclude())
     }
 }

@@ -6,10 +6,15 @@ import Glibc
 
 /// The engines that the commands use: this package's, and those of whoever has called.
 enum ToolSystem {
-    /// Of engines from outside this package.
-    @TaskLocal static var providers: [any EngineProvider] = []
-    /// The caller's policy; nil for that of the environment.
-    @TaskLocal static var policy: DevicePolicy?
+    /// Engines from outside this package, and the caller's policy; nil for that of the environment. Set once, before a command runs. No
+    /// task-local value: a closure of its own would run on another thread, which the system may not have.
+    private static let caller = Locked<(providers: [any EngineProvider], policy: DevicePolicy?)>(([], nil))
+
+    static func set(_ providers: [any EngineProvider], _ policy: DevicePolicy?) {
+        caller.withLock { $0 = (providers, policy) }
+    }
+
+    private static var policy: DevicePolicy? { caller.withLock { $0.policy } }
 
     /// A system, under the policy that holds for this run.
     ///
@@ -19,7 +24,7 @@ enum ToolSystem {
     /// The same engines to ask for their names alone, which no policy changes.
     static var forNames: DMASystem { DMASystem(providers: all) }
 
-    private static var all: [any EngineProvider] { [CPUProvider(), IOUringProvider()] + providers }
+    private static var all: [any EngineProvider] { [CPUProvider(), IOUringProvider()] + caller.withLock { $0.providers } }
 
     /// The policy in the file that DMA_POLICY names; nil where the variable is not set, or is empty.
     private static func named() throws -> DevicePolicy? {
