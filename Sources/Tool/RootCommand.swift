@@ -22,7 +22,7 @@ struct RootCommand: AsyncParsableCommand {
             ENVIRONMENT
               NO_COLOR       set and not empty: no colour
               COLUMNS        the width of tables, instead of the terminal's
-              DMA_POLICY     a file that says which devices may be opened, and which without an IOMMU
+              DMA_POLICY     a file: devices that may be opened, and those without IOMMU
               DMA_SANITIZE   1: check every mapping and submission, and say what is wrong
               TMPDIR         where dmactl test makes its file, instead of /tmp
 
