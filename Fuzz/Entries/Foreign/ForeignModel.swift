@@ -90,8 +90,9 @@ struct ForeignModel {
         return isAtomic && width < 4 ? .unsupportedOperation : nil
     }
 
+    /// 0 where the word is not all in the store: then it is refused.
     func word(_ start: UInt64, _ width: Int) -> UInt64 {
-        guard let place = place(start) else { return 0 }
+        guard let place = place(start), place.offset + width <= stores[place.store].count else { return 0 }
         return (0..<width).reduce(0) { $0 | UInt64(stores[place.store][place.offset + $1]) << UInt64(8 * $1) }
     }
 
