@@ -29,7 +29,7 @@ struct cdma_foreign_file {
     uint64_t size;
     // What offsets are multiples of, and a mapping's length is rounded up to: the base page's size, or the huge page's.
     uint64_t page;
-    // Whether nobody can make the file shorter any more, so that no page that lies inside it goes away.
+    // Whether the file is sealed against shrinking (F_SEAL_SHRINK), so that no page inside its size can be removed by truncation.
     bool keeps_size;
     bool is_huge;
 };

@@ -12,7 +12,7 @@ extension SharedChannel where C == Loan {
     /// ```
     ///
     /// Memory is used again once the client has let go of a chunk; a client that keeps chunks costs more memory, and nothing waits. Where the
-    /// client stops early, reads that were submitted go to their end, and nobody waits for them.
+    /// client stops early, reads that were submitted complete in the background, and their chunks are dropped.
     ///
     /// - Parameters:
     ///   - file: with places and an end: a regular file, a disk. The channel's engine makes a duplicate of the descriptor.
@@ -66,7 +66,7 @@ public final class FileChunk: @unchecked Sendable {
     }
 }
 
-/// The memory of chunks that nobody has any more.
+/// Mapped buffers of released chunks, for reuse by later reads.
 final class ChunkStore: Sendable {
     private let free: Locked<FixedArray<MappedBuffer>>
 
@@ -110,7 +110,7 @@ actor ChunkReader {
         store = ChunkStore(most: depth + 1)
     }
 
-    // Nobody is left to be handed what is still read; the file's number goes with the last of it.
+    // Cancels the reads that are under way, and detaches the file when the last of them has ended.
     deinit {
         let (channel, file, window) = (channel, file, window)
         if isOver, window.isEmpty { return }

@@ -141,7 +141,7 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
         turns.removeValue(forKey: number)?.continuation.resume(returning: error)
     }
 
-    /// One transaction less: the next call may submit. Handed over, so that nobody comes between.
+    /// One transaction less: the first call that waits gets its place directly, so that a later call cannot overtake it.
     private func passTurn() {
         while firstTurn < nextTurn {
             firstTurn += 1

@@ -33,7 +33,7 @@ public enum Targets {
         let products = Set(package.products.filter { $0.type.library != nil }.flatMap(\.targets))
         var lines = ["flowchart TD"]
         for target in shown.sorted(by: { $0.name < $1.name }) {
-            // A product that programs import stands in a box with round corners; what is inside the package in a plain one.
+            // Products have rounded boxes, other targets square ones.
             let label = "\(target.name)<br/><small>\(target.path ?? "Sources/\(target.name)")</small>"
             lines.append("    \(target.name.id)" + (products.contains(target.name) ? "([\"\(label)\"])" : "[\"\(label)\"]"))
         }
