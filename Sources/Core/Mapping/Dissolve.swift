@@ -39,14 +39,14 @@ extension Domain {
         registry.leaveBackend(unsafe record.pointee.shard)
         guard (parts?.runCount ?? 0) == 0 else {
             unsafe park(record)
-            throw refused(failure)
+            throw failure
         }
         // Somebody else's mapping lies there, which the device reaches: nobody of ours is given the address again.
         let isRetired = failure.errno == Self.exists && isTranslated
         unsafe record.pointee.memory = nil
         if isRetired { space.retire(unsafe Self.addressBytes(of: record)) }
         unsafe recycle(record, copied: 0, keepsAddresses: isRetired)
-        throw refused(failure)
+        throw failure
     }
 
     @inline(__always)

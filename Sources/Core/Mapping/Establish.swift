@@ -178,7 +178,7 @@ extension Domain {
             let tells = unsafe backend != nil && shard.pointee.isProgrammed
             if tells { registry.enterBackend(number) }
             unsafe lock.pointee.release()
-            if tells { unsafe try program(record) }
+            if tells { try countingRefusals { () throws(DMAError) in unsafe try program(record) } }
             if words.buffer >= 0 { unsafe record.pointee.entry.bracketAccess(begins: false) }
             if Sanitizer.isEnabled { inspect(unsafe LiveMapping(record.pointee), isImported: words.isImported) }
             return unsafe record

@@ -237,6 +237,15 @@ struct AddressSpaceTests {
         _ = try mapped.unmap()
         #expect(domain.statistics.mappings == 0)
         #expect(domain.statistics.refusals == 1)
+        // A list that the backend refuses is one refusal too.
+        backend.mapErrno = 12
+        let code = refusal { () throws(DMAError) in
+            var list = ScatterList()
+            for _ in 0..<2 { list.append(try Buffer(count: 4096, backing: .sharedMemory(name: "list"))) }
+            _ = try list.mapped(for: domain, direction: .toDevice)
+        }
+        #expect(code == .backendFailed)
+        #expect(domain.statistics.refusals == 2)
     }
 
     @Test("files are told with descriptor and offset, and never merged with another source", arguments: [false, true])
