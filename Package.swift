@@ -71,7 +71,7 @@ let package = Package(
             dependencies: ["CDMA", "DMACore", "DMADriverKit", "DMATestSupport", "DMAThreads", "ForkedChild"],
             path: "Tests/DriverKitTests",
             swiftSettings: house),
-        .target(name: "DMAThreads", dependencies: ["DMATypes"], path: "Sources/Threads", swiftSettings: house),
+        .target(name: "DMAThreads", dependencies: ["CDMA", "DMATypes"], path: "Sources/Threads", swiftSettings: house),
         .testTarget(
             name: "DMAThreadsTests", dependencies: ["DMACore", "DMAEngineKit", "DMAThreads"], path: "Tests/ThreadsTests",
             swiftSettings: house),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import CDMA
 package import DMATypes
 
 #if canImport(Glibc)
@@ -20,6 +21,8 @@ package final class NativeThread: Sendable {
 
     private let thread: pthread_t
     private let isJoined = Locked(false)
+    /// The fork generation of the process that it runs in. In a child of fork(2) it is not there, and its handle names nothing.
+    private let generation = cdma_fork_generation()
 
     /// Starts it.
     ///
@@ -55,14 +58,14 @@ package final class NativeThread: Sendable {
     /// Whether the caller runs on it.
     package var isCurrent: Bool { pthread_equal(pthread_self(), thread) != 0 }
 
-    /// Waits for its end; once, however often it is called. Returns false where it has not ended: a thread cannot wait for itself.
+    /// Waits for its end; once, however often it is called, and not in a child of fork(2). Returns false where it has not ended: a thread cannot wait for itself.
     @discardableResult
     package func join() -> Bool {
         let isFirst = isJoined.withLock { isJoined in
             defer { isJoined = true }
             return !isJoined
         }
-        guard isFirst else { return true }
+        guard isFirst, generation == cdma_fork_generation() else { return true }
         if pthread_join(thread, nil) == 0 { return true }
         // Nobody waits for it any more, and there is nothing to do where the system has forgotten it already.
         _ = pthread_detach(thread)
@@ -71,7 +74,7 @@ package final class NativeThread: Sendable {
 
     // Nobody will wait for it: the system forgets it when it ends.
     deinit {
-        guard isJoined.withLock({ !$0 }) else { return }
+        guard generation == cdma_fork_generation(), isJoined.withLock({ !$0 }) else { return }
         // It fails for a thread that is not there any more, and then there is nothing to let go of.
         _ = pthread_detach(thread)
     }

@@ -9,7 +9,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     ///
     /// Issues what is queued. On an engine with an interrupt line, a transaction that asked for an interrupt suspends the task until
     /// the line is raised. On others, and for a transaction that did not ask, the task sleeps between polls that find nothing: an eighth of
-    /// the time that nothing happened, 5 ms at most.
+    /// the time that nothing happened, 20 ms at most.
     ///
     /// - Throws: `staleCookie`; `terminating` on a channel that was terminated and has yet to be synchronized; `cancelled` in a
     ///   cancelled task. Then the transaction goes on and its cargo stays the channel's:

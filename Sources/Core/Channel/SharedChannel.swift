@@ -130,6 +130,8 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
             await withCheckedContinuation { continuation in
                 turns[number] = Turn(deadline: deadline, continuation: continuation)
                 startWatch()
+                // What holds the places may be calls that gave up on their device, which nobody polls by now.
+                startPump()
             }
         } onCancel: {
             // It runs after this function was suspended, by which time the turn is entered.
@@ -162,11 +164,13 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
         Task { await pump() }
     }
 
-    /// Polls while anything is in flight. A device that does nothing for what nobody waits for any more is not polled for ever: the channel's
-    /// end stops it, or the next call goes on.
+    /// Polls while a call waits for a transaction or for its turn, and for 10 s after the last one for transactions whose calls gave up. From
+    /// then on the watch polls: it does not keep the channel.
     private func pump() async {
         var pace = PollPace(worksInPoll: worksInPoll)
-        while !waiters.isEmpty || (!orphans.isEmpty && progressed.nanoseconds(until: .now) < 10_000_000_000) {
+        while !waiters.isEmpty || !turns.isEmpty
+            || (!orphans.isEmpty && progressed.nanoseconds(until: .now) < 10_000_000_000)
+        {
             let seen = line?.count ?? 0
             channel.poll()
             if settle() {
@@ -246,7 +250,11 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
             }
         }
         _ = line?.nudge()
-        if turns.isEmpty, waiters.isEmpty, !isPumping {
+        if !isPumping, !orphans.isEmpty {
+            channel.poll()
+            settle()
+        }
+        if turns.isEmpty, waiters.isEmpty, orphans.isEmpty, !isPumping {
             isWatched = false
             return nil
         }
