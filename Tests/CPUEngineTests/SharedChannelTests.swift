@@ -144,6 +144,24 @@ struct SharedChannelTests {
         #expect(domain.statistics.mappings == 0)
     }
 
+    @Test("a device that is done long after its call gave up is seen, and the buffer is the client's, without another call")
+    func abandoned() async throws {
+        let device = HeldEngine.Device()
+        let shared = try held(device, depth: 1)
+        var target = try domain.buffer(4096, .fromDevice)
+        do throws(DMAError) {
+            try await shared.fill(&target, pattern: 0, by: .after(milliseconds: 10))
+            Issue.record("filled")
+        } catch { #expect(error.code == .deadlinePassed) }
+        // The pump has given up by then.
+        try await Task.sleep(nanoseconds: 11_000_000_000)
+        #expect(target.refusal() == .quarantined)
+        device.complete()
+        for _ in 0..<100_000 where target.refusal() != nil { try? await Task.sleep(nanoseconds: 1_000_000) }
+        #expect(target.refusal() == nil)
+        _ = shared.capabilities
+    }
+
     @Test("a call that is over its deadline ends; its buffer is refused until the device is done with it")
     func late() async throws {
         let device = HeldEngine.Device()

@@ -21,7 +21,7 @@ struct WaitTests {
 
     enum Way: CaseIterable { case drain, finished }
 
-    @Test("a wait of a second for what asked for no interrupt costs less than 50 ms of a processor", arguments: Way.allCases)
+    @Test("a wait of a second for what asked for no interrupt costs less than a twentieth of a processor", arguments: Way.allCases)
     func quietWait(way: Way) async throws {
         let wire = try FIFOPeripheral()
         var configuration = CPUConfiguration(depth: 8, workers: 1)
@@ -54,7 +54,8 @@ struct WaitTests {
         await late.value
         #expect(used.complete == 1)
         #expect(used.time > 0.9, "the wait was not what this is about")
-        #expect(used.cpu < 0.05, "\(used.cpu) s of a processor in \(used.time) s")
+        // A share: where the machine is busy, the wait is longer.
+        #expect(used.cpu < used.time / 20, "\(used.cpu) s of a processor in \(used.time) s")
     }
 
     @Test("a wait issues what is queued", arguments: Setup.allCases, Way.allCases)
