@@ -21,7 +21,9 @@ struct WaitTests {
 
     enum Way: CaseIterable { case drain, finished }
 
-    @Test("a wait of a second for what asked for no interrupt costs less than a twentieth of a processor", arguments: Way.allCases)
+    @Test(
+        "a wait of a second for what asked for no interrupt costs less than a twentieth of a processor",
+        arguments: Way.allCases)
     func quietWait(way: Way) async throws {
         let wire = try FIFOPeripheral()
         var configuration = CPUConfiguration(depth: 8, workers: 1)
