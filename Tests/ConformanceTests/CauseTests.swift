@@ -32,7 +32,9 @@ extension OneAtATime {
             let began = Deadline.now.nanoseconds
             let report = await suite(patience: 300_000_000).run(
                 "dead", makeEngine: { () throws(DMAError) in HostileEngine(.neverCompletes) })
-            #expect(Deadline.now.nanoseconds - began < 3_000_000_000)
+            // Half of what it would be with a patience for each check: the machine may be busy.
+            #expect(Deadline.now.nanoseconds - began < 150_000_000 * Int64(ConformanceCheck.allCases.count))
+            #expect(report.rows.count { $0.nanoseconds >= 300_000_000 } == 1, "\(report.table)")
             #expect(report.counts.failed == 1 && report.counts.notRun == ConformanceCheck.allCases.count - 1)
         }
 
