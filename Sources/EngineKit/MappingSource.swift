@@ -18,10 +18,18 @@ public struct MappingSource: Hashable, Sendable {
         case device
     }
 
+    /// The kind, and the descriptor in the upper half: one word, because a list passes one to the backend for each run.
+    @usableFromInline
+    let word: UInt64
+
     /// What the bytes are.
-    public let kind: Kind
+    @inlinable
+    public var kind: Kind { Kind(rawValue: UInt8(truncatingIfNeeded: word)) ?? .memory }
+
     /// The file or dma-buf, lent for the duration of the call; -1 where there is none.
-    public let descriptor: Int32
+    @inlinable
+    public var descriptor: Int32 { Int32(truncatingIfNeeded: word >> 32) }
+
     /// The first byte as this process sees it; 0 where it does not see it.
     public let address: UInt64
     /// The first byte in the file or dma-buf, or as the other device's bus address. Bytes.
@@ -30,10 +38,21 @@ public struct MappingSource: Hashable, Sendable {
     /// Only this package makes sources: a backend trusts what they say.
     @inlinable @inline(__always)
     package init(kind: Kind, descriptor: Int32 = -1, address: UInt64 = 0, offset: UInt64 = 0) {
-        self.kind = kind
-        self.descriptor = descriptor
+        self.init(word: Self.word(kind, descriptor), address: address, offset: offset)
+    }
+
+    /// - Parameter word: from ``word(_:_:)``.
+    @inlinable @inline(__always)
+    package init(word: UInt64, address: UInt64, offset: UInt64) {
+        self.word = word
         self.address = address
         self.offset = offset
+    }
+
+    /// The kind and the descriptor as one word.
+    @inlinable @inline(__always)
+    package static func word(_ kind: Kind, _ descriptor: Int32) -> UInt64 {
+        UInt64(kind.rawValue) | UInt64(UInt32(bitPattern: descriptor)) << 32
     }
 
     /// The source of the bytes from `count` bytes on.

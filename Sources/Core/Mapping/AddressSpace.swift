@@ -187,9 +187,9 @@ public final class AddressSpace: Sendable {
         guard let backend else { return }
         var done: [TranslatedRun] = []
         for registry in registries {
-            for run in registry.translatedRuns {
+            for (run, access) in registry.translatedRuns {
                 do throws(DMAError) {
-                    try backend.map(at: IOVA(run.iova), run.source, count: run.count, access: run.access)
+                    try backend.map(at: IOVA(run.iova), run.source, count: run.count, access: access)
                 } catch {
                     // The device that these were for is not attached; what is refused here went with it.
                     for run in done { _ = try? backend.unmap(at: IOVA(run.iova), count: run.count) }

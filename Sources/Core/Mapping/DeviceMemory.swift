@@ -105,8 +105,8 @@ extension Domain {
                 throw DMAError(.notContiguous, asked: count, limit: min(rules.segments.maximum, constraints.segmentBoundary))
             }
             let parts = MappingParts()
-            parts.setRun(TranslatedRun(iova: iova, count: count, access: direction.access, source: source), id)
-            parts.allocations = [range]
+            parts.setRun(TranslatedRun(iova: iova, count: count, source: source), direction.access, id)
+            parts.addresses = range
             return unsafe try enlist(.single, parts, direction, origin, count, false)
         }
     }

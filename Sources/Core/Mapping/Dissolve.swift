@@ -19,13 +19,14 @@ extension Domain {
         var failure: DMAError?
         var done = 0
         let parts = unsafe record.pointee.parts
+        let access = unsafe record.pointee.direction.access
         do throws(DMAError) {
             if unsafe record.pointee.run.count > 0 {
-                try map(unsafe record.pointee.run, backend)
+                try map(unsafe record.pointee.run, access, backend)
             } else if let parts, let runs = unsafe parts.runs {
                 let count = parts.runCount
                 while done < count {
-                    try map(unsafe runs[done], backend)
+                    try map(unsafe runs[done], access, backend)
                     done &+= 1
                 }
             }
@@ -50,8 +51,8 @@ extension Domain {
     }
 
     @inline(__always)
-    private func map(_ run: TranslatedRun, _ backend: any MappingBackend) throws(DMAError) {
-        try backend.map(at: IOVA(run.iova), run.source, count: run.count, access: run.access)
+    private func map(_ run: TranslatedRun, _ access: DeviceAccess, _ backend: any MappingBackend) throws(DMAError) {
+        try backend.map(at: IOVA(run.iova), run.source, count: run.count, access: access)
     }
 
     /// Nil where the device reaches the bytes no more.
@@ -71,7 +72,8 @@ extension Domain {
     @unsafe
     private static func addressBytes(of record: UnsafeMutablePointer<MappingRecord>) -> UInt64 {
         // SAFETY: the caller owns the record.
-        unsafe record.pointee.parts?.allocations.reduce(0) { $0 &+ $1.count } ?? record.pointee.run.count
+        guard let parts = unsafe record.pointee.parts else { return unsafe record.pointee.run.count }
+        return parts.moreAddresses.reduce(parts.addresses.count) { $0 &+ $1.count }
     }
 
     /// Ends what the backend has of a record. Returns its first refusal; then what it refused to end is left in the record, whose addresses
@@ -102,14 +104,13 @@ extension Domain {
         // SAFETY: as many runs are initialized as the parts say; those that stay move to places before their own.
         guard let runs = unsafe parts.runs else { return nil }
         var refusal: DMAError?
-        var index = parts.runCount
+        var run = unsafe runs + parts.runCount
         var left: [TranslatedRun] = []
-        while index > 0 {
+        while unsafe run != runs {
             // As a rule all of them end, one after the other.
             do throws(DMAError) {
-                while index > 0 {
-                    index &-= 1
-                    let run = unsafe runs + index
+                while unsafe run != runs {
+                    unsafe run -= 1
                     let count = unsafe try backend.unmap(at: IOVA(run.pointee.iova), count: run.pointee.count)
                     guard unsafe count == run.pointee.count else {
                         throw unsafe DMAError(.partialUnmap, asked: run.pointee.count, limit: count)
@@ -119,7 +120,7 @@ extension Domain {
                 // Of a device or peer that is proved gone, no mapping reaches memory any more.
                 if backend.isDead { continue }
                 refusal = refusal ?? error
-                unsafe left.append(runs[index])
+                unsafe left.append(run.pointee)
             }
         }
         for (place, run) in left.enumerated() { unsafe runs[place] = run }
@@ -228,7 +229,15 @@ extension Domain {
         // SAFETY: as above.
         let parts = unsafe record.pointee.parts
         let domain = unsafe record.pointee.domain
+        if let parts, keepsAddresses {
+            parts.addresses = BusRange(start: 0, count: 0)
+            parts.moreAddresses = []
+        }
+        let addresses = parts?.addresses ?? BusRange(start: 0, count: 0)
         registry.withShard(unsafe record.pointee.shard) { shard in
+            if addresses.count > 0, shard.addresses.keep(addresses.start, granules: addresses.count >> rules.pageShift) {
+                parts?.addresses = BusRange(start: 0, count: 0)
+            }
             unsafe shard.uncount(record.pointee.byteCount)
             shard.statistics.bouncedBytes &+= copied
             unsafe record.pointee.parts = nil
@@ -236,10 +245,19 @@ extension Domain {
             unsafe shard.giveBack(record)
         }
         if let parts {
-            if !keepsAddresses { space.free(parts.allocations) }
+            giveBackAddresses(of: parts)
             parts.clear()
         }
         if let domain = unsafe domain { unsafe domain.release() }
+    }
+
+    /// Gives back to the address space what was taken for a mapping.
+    func giveBackAddresses(of parts: MappingParts) {
+        if parts.addresses.count > 0 { space.free([parts.addresses]) }
+        parts.addresses = BusRange(start: 0, count: 0)
+        guard !parts.moreAddresses.isEmpty else { return }
+        space.free(parts.moreAddresses)
+        parts.moreAddresses = []
     }
 
     func countCopied(_ bytes: UInt64) {

@@ -124,7 +124,6 @@ extension Domain {
         let count = UInt64(words.count)
         let first = words.base & ~rules.pageMask
         let length = ((words.base &+ count &+ rules.pageMask) & ~rules.pageMask) &- first
-        let boundary = rules.segments.boundary
         if !isTranslated, rules.segments.crossesBoundary(BusRange(start: words.base, count: count)) { return nil }
         let alignment = UInt64(words.alignment)
         var iova: UInt64 = 0
@@ -138,13 +137,7 @@ extension Domain {
             } else if unsafe shard.pointee.isHeld {
                 attempt = .held
             } else if isTranslated, !isGiven {
-                // Long ranges look for the best alignment each time.
-                let spare =
-                    length >= rules.largePage
-                    ? nil
-                    : unsafe shard.pointee.addresses.take(
-                        length >> rules.pageShift, bytes: length, alignment: max(rules.rangeAlignment, alignment),
-                        boundary: boundary, limit: rules.mask(kind))
+                let spare = unsafe spareAddress(length, kind, alignment, of: &shard.pointee)
                 if let spare { iova = spare } else { attempt = .noAddress }
             }
             guard attempt == .recorded else {
@@ -172,7 +165,7 @@ extension Domain {
             let start = isTranslated ? iova &+ (words.base &- first) : words.base
             unsafe fill(record, kind, memory, words, direction, origin, isRaw: isRaw, at: start)
             unsafe record.pointee.run = TranslatedRun(
-                iova: isTranslated ? iova : start, count: isTranslated ? length : count, access: direction.access,
+                iova: isTranslated ? iova : start, count: isTranslated ? length : count,
                 source: words.source(at: isTranslated ? first : words.base))
             unsafe shard.pointee.count(count)
             let tells = unsafe backend != nil && shard.pointee.isProgrammed
@@ -183,6 +176,18 @@ extension Domain {
             if Sanitizer.isEnabled { inspect(unsafe LiveMapping(record.pointee), isImported: words.isImported) }
             return unsafe record
         }
+    }
+
+    /// Bus addresses that a mapping of the same length has left in a shard, which is locked; nil where there are none that serve.
+    ///
+    /// - Parameter asked: the alignment of the CPU's memory. Bytes.
+    @inline(__always)
+    func spareAddress(_ count: UInt64, _ kind: MappingKind, _ asked: UInt64, of shard: inout MappingShard) -> UInt64? {
+        // Long ranges look for the best alignment each time.
+        if count >= rules.largePage { return nil }
+        return shard.addresses.take(
+            count >> rules.pageShift, bytes: count, alignment: max(rules.rangeAlignment, asked),
+            boundary: rules.segments.boundary, limit: rules.mask(kind))
     }
 
     /// Takes bus addresses for a range of whole pages.

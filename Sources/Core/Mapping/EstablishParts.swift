@@ -15,7 +15,6 @@ extension Domain {
         // SAFETY: the record is this call's until it is handed to the caller.
         try unsafe countingRefusals { () throws(DMAError) in
             if generation != cdma_fork_generation() { throw DMAError(.usedAfterFork) }
-            if registry.withShard(registry.ownShard, { $0.isClosed }) { throw DMAError(.domainClosed) }
             guard !parts.entries.isEmpty else { throw DMAError(.zeroLength) }
             if kind == .coherent, !constraints.isCoherent { throw DMAError(.notCoherent) }
             let access = direction.access
@@ -139,7 +138,7 @@ extension Domain {
         // SAFETY: there is room for as many regions, and as many runs, as there are entries.
         let regions = unsafe parts.makeRoom(for: entries.count)
         let runs = unsafe rules.isTranslated || backend != nil ? parts.makeRunRoom(for: entries.count) : nil
-        let cut = unsafe RunCutter(rules: rules, kind: kind, access: access, regions: regions, runs: runs).cut(entries, words)
+        let cut = unsafe RunCutter(rules: rules, kind: kind, regions: regions, runs: runs).cut(entries, words)
         guard cut.isReached, cut.bytes <= rules.largest else { return nil }
         parts.runCount = cut.runs
         parts.regionCount = cut.regions
@@ -148,11 +147,14 @@ extension Domain {
         do throws(DMAError) {
             try makeRegions(parts, kind, key)
         } catch {
-            space.free(parts.allocations)
-            parts.allocations.removeAll(keepingCapacity: true)
+            giveBackAddresses(of: parts)
             throw error
         }
         return cut.bytes
+    }
+
+    private func spareAddress(_ count: UInt64, _ kind: MappingKind, _ asked: UInt64) -> UInt64? {
+        registry.withShard(registry.ownShard) { spareAddress(count, kind, asked, of: &$0) }
     }
 
     /// Takes addresses for the runs: one range for all of them where there is one, so that they can merge (rule 32). Runs and regions, which
@@ -164,9 +166,13 @@ extension Domain {
         guard let runs = unsafe parts.runs, let regions = unsafe parts.regions else { return }
         let first = unsafe runs[0]
         do throws(DMAError) {
-            let base = try address(total, for: BusRange(start: first.source.address, count: total), kind, asked)
-            parts.allocations.removeAll(keepingCapacity: true)
-            parts.allocations.append(BusRange(start: base, count: total))
+            let base: UInt64
+            if let spare = spareAddress(total, kind, asked) {
+                base = spare
+            } else {
+                base = try address(total, for: BusRange(start: first.source.address, count: total), kind, asked)
+            }
+            parts.addresses = BusRange(start: base, count: total)
             for index in 0..<parts.runCount { unsafe runs[index].iova &+= base }
             for index in 0..<parts.regionCount { unsafe regions[index].start &+= base }
             return
@@ -183,11 +189,11 @@ extension Domain {
             do throws(DMAError) {
                 base = try address(run.count, for: BusRange(start: run.source.address, count: run.count), kind, asked)
             } catch {
-                space.free(parts.allocations)
-                parts.allocations = []
+                giveBackAddresses(of: parts)
                 throw error
             }
-            parts.allocations.append(BusRange(start: base, count: run.count))
+            let taken = BusRange(start: base, count: run.count)
+            if index == 0 { parts.addresses = taken } else { parts.moreAddresses.append(taken) }
             while let part = rest.last, part.start < run.iova &+ run.count {
                 let inside = min(part.count, run.iova &+ run.count &- part.start)
                 ranges.append(BusRange(start: base &+ (part.start &- run.iova), count: inside))
@@ -268,11 +274,11 @@ extension Domain {
                 return unsafe record
             case .held:
                 do throws(DMAError) { try registry.waitWhileHeld(number) } catch {
-                    space.free(parts.allocations)
+                    giveBackAddresses(of: parts)
                     throw error
                 }
             case .closed, .noAddress:
-                space.free(parts.allocations)
+                giveBackAddresses(of: parts)
                 throw DMAError(.domainClosed)
             }
         }

@@ -76,19 +76,29 @@ struct MappedEntry: Sendable {
     }
 }
 
-/// What a mapping needs to know of one allocation, as words: where it lies, what around it belongs to it alone, and its file.
+/// What a mapping needs to know of one allocation, as words: where it lies, what around it belongs to it alone, and its file. With its padding
+/// it fills a cache line, so that an entry of a list finds its memory's words by a shift.
 struct MemoryWords: Sendable {
     let base: UInt64
     /// Bytes for the client.
     let count: Int
-    /// Of `base`, as promised to the client. Bytes.
-    let alignment: Int
     let extentStart: UInt64
     let extentEnd: UInt64
-    /// memfd or dma-buf, or -1.
-    let descriptor: Int32
-    let kind: MappingSource.Kind
+    /// The kind of the source, and its memfd or dma-buf, as ``MappingSource`` has them.
+    private let sourceWord: UInt64
+    /// All ones where offsets into a file count, else 0.
+    private let fileMask: UInt64
+    /// Ranges of memories with the same key may be one range for a device: 0 for memory without a file. Else the base, where nothing but
+    /// the one file is mapped.
+    let mergeKey: UInt64
+    private let alignmentShift: UInt8
     let isImported: Bool
+
+    /// Of `base`, as promised to the client: a power of two. Bytes.
+    var alignment: Int { 1 << Int(alignmentShift) }
+
+    /// memfd or dma-buf, or -1.
+    var descriptor: Int32 { Int32(truncatingIfNeeded: sourceWord >> 32) }
 
     /// Words that the memory has worked out already.
     @inline(__always)
@@ -97,42 +107,39 @@ struct MemoryWords: Sendable {
     init(
         base: UInt64, count: Int, alignment: Int, extentStart: UInt64, extentCount: UInt64, descriptor: Int32, backing: Backing
     ) {
-        (self.base, self.count, self.alignment, self.descriptor) = (base, count, alignment, descriptor)
+        (self.base, self.count) = (base, count)
+        alignmentShift = UInt8(truncatingIfNeeded: max(alignment, 1).trailingZeroBitCount)
         self.extentStart = extentStart
         extentEnd = extentStart &+ extentCount
         isImported = backing == .imported
-        if descriptor < 0 {
-            kind = .memory
-        } else if case .heap = backing {
-            kind = .dmaBuffer
-        } else {
-            kind = .file
+        var kind = MappingSource.Kind.memory
+        if descriptor >= 0 {
+            if case .heap = backing { kind = .dmaBuffer } else { kind = .file }
         }
+        sourceWord = MappingSource.word(kind, descriptor)
+        fileMask = descriptor < 0 ? 0 : .max
+        mergeKey = descriptor < 0 ? 0 : base
     }
 
     /// The dma-buf whose exporter is told of the CPU's accesses, or -1.
-    var buffer: Int32 { kind == .dmaBuffer ? descriptor : -1 }
+    var buffer: Int32 {
+        UInt8(truncatingIfNeeded: sourceWord) == MappingSource.Kind.dmaBuffer.rawValue ? descriptor : -1
+    }
 
     /// Whether the range lies inside what belongs to this allocation alone.
     @inline(__always)
     func owns(_ start: UInt64, _ end: UInt64) -> Bool { start >= extentStart && end <= extentEnd && start <= end }
 
-    /// Whether ranges of the two may be one range for a device: memory without a file, or one file.
-    func merges(with other: MemoryWords) -> Bool {
-        descriptor < 0 ? other.descriptor < 0 : other.descriptor == descriptor && other.base == base
-    }
-
     /// The source of the bytes at `address`, which lies in the extent.
+    @inline(__always)
     func source(at address: UInt64) -> MappingSource {
-        MappingSource(
-            kind: kind, descriptor: descriptor, address: address, offset: descriptor < 0 ? 0 : address &- extentStart)
+        MappingSource(word: sourceWord, address: address, offset: (address &- extentStart) & fileMask)
     }
 }
 
-/// Bus addresses that one call of the backend's `map` has set.
+/// Bus addresses that one call of the backend's `map` has set, with the access of its mapping's direction.
 struct TranslatedRun: Sendable {
     var iova: UInt64
     var count: UInt64
-    var access: DeviceAccess
     var source: MappingSource
 }

@@ -41,7 +41,7 @@ struct MappingRecord {
     var memory: Unmanaged<Memory>?
     var entry = MappedEntry(cpuAddress: 0, count: 0, deviceAddress: 0)
     /// What one call of the backend has mapped; no bytes where none was needed, or where `parts` has several.
-    var run = TranslatedRun(iova: 0, count: 0, access: [], source: MappingSource(kind: .memory))
+    var run = TranslatedRun(iova: 0, count: 0, source: MappingSource(kind: .memory))
     /// Everything else, of a mapping that is not one piece of memory in one segment.
     var parts: MappingParts?
 
@@ -98,8 +98,10 @@ final class MappingParts: @unchecked Sendable {
     var bounces: [UInt64] = []
     /// The stand-ins' memory.
     var bounceMemories: [Memory] = []
-    /// What was taken from the allocator.
-    var allocations: [BusRange] = []
+    /// The bus addresses that were taken; without a byte where none were.
+    var addresses = BusRange(start: 0, count: 0)
+    /// Where there was no range for all runs: what was taken for the runs after the first.
+    var moreAddresses: [BusRange] = []
     /// The regions as an operand list, where `hasLists` says so; else its room, to be used again.
     private(set) var lists: RegionLists?
     private(set) var hasLists = false
@@ -166,10 +168,10 @@ final class MappingParts: @unchecked Sendable {
     }
 
     /// One run, which is one region.
-    func setRun(_ run: TranslatedRun, _ domain: DomainID) {
+    func setRun(_ run: TranslatedRun, _ access: DeviceAccess, _ domain: DomainID) {
         // SAFETY: there is room for one of each.
         unsafe makeRoom(for: 1).initialize(
-            to: RegionWords(start: run.iova, count: run.count, key: RegionWords.key(domain, run.access)))
+            to: RegionWords(start: run.iova, count: run.count, key: RegionWords.key(domain, access)))
         unsafe makeRunRoom(for: 1).initialize(to: run)
         (regionCount, runCount) = (1, 1)
     }
@@ -194,9 +196,11 @@ final class MappingParts: @unchecked Sendable {
         memories = []
         words = []
         entries = []
-        bounces = []
-        bounceMemories = []
-        allocations.removeAll(keepingCapacity: true)
+        // Seldom there, and an assignment costs a look for overlapping accesses.
+        if !bounces.isEmpty { bounces = [] }
+        if !bounceMemories.isEmpty { bounceMemories = [] }
+        addresses = BusRange(start: 0, count: 0)
+        if !moreAddresses.isEmpty { moreAddresses = [] }
         hasLists = false
         (regionCount, runCount) = (0, 0)
     }

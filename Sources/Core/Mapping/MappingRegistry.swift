@@ -112,9 +112,14 @@ final class MappingRegistry: Sendable {
     func setProgrammed(_ isProgrammed: Bool) { forEachShard { $0.isProgrammed = isProgrammed } }
 
     /// What the backend has mapped, or is to map when a device is attached.
-    var translatedRuns: [TranslatedRun] {
-        var runs: [TranslatedRun] = []
-        forEachShard { shard in shard.visit { runs += $0.runs } }
+    var translatedRuns: [(run: TranslatedRun, access: DeviceAccess)] {
+        var runs: [(run: TranslatedRun, access: DeviceAccess)] = []
+        forEachShard { shard in
+            shard.visit { record in
+                let access = record.direction.access
+                runs += record.runs.map { ($0, access) }
+            }
+        }
         return runs
     }
 

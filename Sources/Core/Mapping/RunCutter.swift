@@ -9,7 +9,6 @@ internal import DMAEngineKit
 struct RunCutter {
     let rules: MappingRules
     let kind: MappingKind
-    let access: DeviceAccess
     /// Room for as many as there are entries; nil for runs where nobody is told.
     let regions: UnsafeMutablePointer<RegionWords>
     let runs: UnsafeMutablePointer<TranslatedRun>?
@@ -67,7 +66,7 @@ struct RunCutter {
         let regions = unsafe regions
         var flaws: UInt64 = 0
         var (sum, end): (UInt64, UInt64) = (0, 0)
-        var last = unsafe words
+        var key = unsafe words.pointee.mergeKey
         var written = -1
         for index in 0..<number {
             let memory = unsafe words + entries[index].buffer
@@ -77,7 +76,7 @@ struct RunCutter {
             // A sum that leaves 63 bits shows in the highest one before it can leave 64: no memory has as many bytes.
             flaws |= (start & addressMask) | (sum & 1 << 63)
             if start &+ count &- 1 > mask { flaws |= 1 }
-            if start == end, written >= 0, unsafe memory == last || memory.pointee.merges(with: last.pointee) {
+            if start == end, written >= 0, unsafe memory.pointee.mergeKey == key {
                 unsafe regions[written].count &+= count
             } else {
                 written &+= 1
@@ -85,7 +84,7 @@ struct RunCutter {
                 unsafe regions[written].count = count
             }
             end = start &+ count
-            unsafe last = unsafe memory
+            key = unsafe memory.pointee.mergeKey
         }
         var result = Result()
         result.isReached = flaws == 0
@@ -102,7 +101,7 @@ struct RunCutter {
         // SAFETY: as for `cut`.
         var result = Result()
         var end: UInt64 = 0
-        var last = unsafe words
+        var key = unsafe words.pointee.mergeKey
         for index in 0..<number {
             let entry = unsafe entries[index]
             let memory = unsafe words + entry.buffer
@@ -115,90 +114,77 @@ struct RunCutter {
             }
             if let runs = unsafe runs {
                 unsafe (runs + index).initialize(
-                    to: TranslatedRun(iova: start, count: count, access: access, source: memory.pointee.source(at: start)))
+                    to: TranslatedRun(iova: start, count: count, source: memory.pointee.source(at: start)))
             }
-            if start == end, result.regions > 0, unsafe memory == last || memory.pointee.merges(with: last.pointee) {
+            if start == end, result.regions > 0, unsafe memory.pointee.mergeKey == key {
                 unsafe regions[result.regions &- 1].count &+= count
             } else {
                 unsafe (regions + result.regions).initialize(to: RegionWords(start: start, count: count, key: 0))
                 result.regions &+= 1
             }
             end = start &+ count
-            unsafe last = unsafe memory
+            key = unsafe memory.pointee.mergeKey
         }
         if unsafe runs != nil { result.runs = number }
         return result
     }
 
+    /// Bus addresses are given later, from 0 on here, in whole pages of the IOMMU.
     @unsafe
     private func translated(
         _ entries: UnsafePointer<ScatterList.Entry>, _ number: Int, _ words: UnsafePointer<MemoryWords>
     ) -> Result {
-        // SAFETY: as for `cut`.
+        // SAFETY: as for `cut`. `run` and `region` are read only after the first entry has set them: no memory has its key.
         guard let runs = unsafe runs else { return Result() }
-        let regions = unsafe regions
-        guard let sum = unsafe sumOfPages(entries, number, words) else { return Result(isReached: false) }
-        let pageMask = rules.pageMask
+        let (pageMask, addressMask) = (rules.pageMask, rules.addressMask)
         let unit = rules.rangeAlignment &- 1
-        let access = access
-        // What is added to a CPU address for its bus address, in the run that is open.
-        var shift: UInt64 = 0
-        var (end, length): (UInt64, UInt64) = (0, 0)
-        var last = unsafe words
-        var (run, region) = (-1, -1)
+        var (sum, flaws): (UInt64, UInt64) = (0, 0)
+        // Where the entry before ended, for the CPU and for the device; and where the next run begins.
+        var (end, busEnd, length): (UInt64, UInt64, UInt64) = (0, 0, 0)
+        var key = UInt64.max
+        var run = unsafe runs - 1
+        var region = unsafe regions - 1
         for index in 0..<number {
             let memory = unsafe words + entries[index].buffer
             let start = unsafe memory.pointee.base &+ UInt64(truncatingIfNeeded: entries[index].offset)
             let count = unsafe UInt64(truncatingIfNeeded: entries[index].count)
-            let isOneSource = unsafe run >= 0 && (memory == last || memory.pointee.merges(with: last.pointee))
-            if start == end, isOneSource {
-                unsafe regions[region].count &+= count
-                unsafe runs[run].count = ((start &+ count &+ pageMask) & ~pageMask) &- runs[run].source.address
+            let first = start & ~pageMask
+            let past = (start &+ count &+ pageMask) & ~pageMask
+            let (more, overflow) = sum.addingReportingOverflow(count)
+            sum = more
+            flaws |= start & addressMask
+            flaws &+= overflow ? 1 : 0
+            // The IOMMU maps whole pages: what shares one with the entry would be open to the device as well.
+            unsafe flaws &+= first < memory.pointee.extentStart ? 1 : 0
+            unsafe flaws &+= memory.pointee.extentEnd < past ? 1 : 0
+            let isOneSource = unsafe memory.pointee.mergeKey == key
+            if isOneSource, start == end {
+                unsafe region.pointee.count &+= count
+                unsafe run.pointee.count = past &- run.pointee.source.address
+                busEnd &+= count
             } else {
-                let first = start & ~pageMask
                 let place = start &- first &+ length
-                if isOneSource, place == end &+ shift {
-                    unsafe regions[region].count &+= count
+                if isOneSource, place == busEnd {
+                    unsafe region.pointee.count &+= count
                 } else {
-                    region &+= 1
-                    unsafe regions[region].start = place
-                    unsafe regions[region].count = count
+                    unsafe region += 1
+                    unsafe region.pointee.start = place
+                    unsafe region.pointee.count = count
                 }
-                run &+= 1
-                unsafe runs[run].iova = length
-                unsafe runs[run].count = ((start &+ count &+ pageMask) & ~pageMask) &- first
-                unsafe runs[run].access = access
-                unsafe runs[run].source = memory.pointee.source(at: first)
-                shift = length &- first
+                unsafe run += 1
+                unsafe run.pointee.iova = length
+                unsafe run.pointee.count = past &- first
+                unsafe run.pointee.source = memory.pointee.source(at: first)
+                busEnd = place &+ count
             }
             end = start &+ count
-            length = (((end &+ pageMask) & ~pageMask) &+ shift &+ unit) & ~unit
-            unsafe last = unsafe memory
+            length = (busEnd &+ unit) & ~unit
+            key = unsafe memory.pointee.mergeKey
         }
         var result = Result()
+        result.isReached = flaws == 0 && sum >> 63 == 0
         (result.bytes, result.length) = (sum, length)
-        (result.runs, result.regions) = (run &+ 1, region &+ 1)
+        (result.runs, result.regions) = unsafe (run - runs + 1, region - regions + 1)
         return result
-    }
-
-    /// Bytes of all entries; nil where one does not have its pages to itself, or is not aligned, or the sum has no room in 63 bits.
-    @unsafe
-    private func sumOfPages(
-        _ entries: UnsafePointer<ScatterList.Entry>, _ number: Int, _ words: UnsafePointer<MemoryWords>
-    ) -> UInt64? {
-        // SAFETY: as for `cut`.
-        let (pageMask, addressMask) = (rules.pageMask, rules.addressMask)
-        var (sum, flaws): (UInt64, UInt64) = (0, 0)
-        for index in 0..<number {
-            let memory = unsafe words + entries[index].buffer
-            let start = unsafe memory.pointee.base &+ UInt64(truncatingIfNeeded: entries[index].offset)
-            let count = unsafe UInt64(truncatingIfNeeded: entries[index].count)
-            sum &+= count
-            flaws |= (start & addressMask) | (sum & 1 << 63)
-            // The IOMMU maps whole pages: what shares one with the entry would be open to the device as well.
-            if unsafe start & ~pageMask < memory.pointee.extentStart { flaws |= 1 }
-            if unsafe (start &+ count &+ pageMask) & ~pageMask > memory.pointee.extentEnd { flaws |= 1 }
-        }
-        return flaws == 0 ? sum : nil
     }
 }
