@@ -19,9 +19,15 @@ package struct ProcessMaps {
     static let capacity = 4 << 20
 
     /// Nil where /proc is not mounted or the file does not end within the bound.
+    ///
+    /// The kernel writes the file in pieces of a page. Where another thread maps memory between two of them, a range can stand in both, and
+    /// the text is no list of ranges: it is read again.
     static func current() -> ProcessMaps? {
-        guard let text = ProcessFile.read("/proc/self/maps", capacity: capacity), text.count < capacity else { return nil }
-        return ProcessMaps(parsing: text)
+        for _ in 0..<64 {
+            guard let text = ProcessFile.read("/proc/self/maps", capacity: capacity), text.count < capacity else { return nil }
+            if let maps = ProcessMaps(parsing: text) { return maps }
+        }
+        return nil
     }
 
     package init?(parsing text: [UInt8]) {
