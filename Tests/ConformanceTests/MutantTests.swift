@@ -110,6 +110,30 @@ extension OneAtATime {
             #expect(!report.passed)
         }
 
+        /// The rules that the guide for engine authors names, in its order.
+        static let inGuide: [ConformanceCheck] = [.rule05, .rule07, .rule13, .rule16, .rule18, .rule19, .rule20, .rule26]
+
+        @Test("the guide shows what the suite says of engines that break rules", arguments: inGuide)
+        func guide(_ check: ConformanceCheck) async throws {
+            let mutant = try #require(Self.table.first { $0.check == check })
+            let report = await Self.run(mutant, only: [check])
+            let file = URL(filePath: #filePath).deletingLastPathComponent()
+                .appending(path: "../../Sources/DriverKit/Documentation.docc/WritingAnEngine.md")
+            let shown = Self.withoutNumbers(try String(contentsOf: file, encoding: .utf8))
+            // Without the bytes that are wrong. What is found first depends on when the suite looks.
+            let lines = report.failures.map { failure in
+                let message = failure.message.replacing(/\ \[@.*\]/, with: "")
+                return "\(check.rawValue) #\(failure.iteration): \(message) {\(failure.parameters)}"
+            }
+            let isShown = lines.contains { shown.contains("\n" + Self.withoutNumbers($0) + "\n") }
+            #expect(isShown, "none is in the guide: \(lines)")
+        }
+
+        /// Sizes, offsets and times differ from run to run.
+        private static func withoutNumbers(_ text: String) -> String {
+            text.replacing(/[0-9]+/, with: "0")
+        }
+
         /// Minutes: for Scripts/test --long, which sets the variable.
         @Test(
             "who else notices a mutant",
