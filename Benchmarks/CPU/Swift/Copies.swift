@@ -65,7 +65,7 @@ enum Copies {
         var pool = try Pool(
             buffer(2 * pieces * size).map(for: domain, direction: .bidirectional).get(), blockSize: size)
         var channel = try Channel<CPUEngine, Pair<Block, Block>>(CPUEngine(CPUConfiguration(depth: 32)), domain: domain)
-        let operation = DMACore.Operation.copy(count: UInt64(size))
+        let operation = DMACore.Operation.copy(count: size)
         for _ in 0..<pieces {
             guard let from = pool.lease(), let to = pool.lease() else { throw DMAError(.poolEmpty) }
             _ = try channel.submit(operation, Pair(from, to)).get()
@@ -92,7 +92,7 @@ enum Copies {
         let domain = Domain(name: "cpu")
         var pool = try Pool(buffer(pieces * size).map(for: domain, direction: .bidirectional).get(), blockSize: size)
         var channel = try Channel<CPUEngine, Block>(CPUEngine(CPUConfiguration(depth: 32)), domain: domain)
-        let operation = DMACore.Operation.fill(count: UInt64(size), pattern: pattern)
+        let operation = DMACore.Operation.fill(count: size, pattern: pattern)
         for _ in 0..<pieces {
             guard let to = pool.lease() else { throw DMAError(.poolEmpty) }
             _ = try channel.submit(operation, to).get()
@@ -111,7 +111,7 @@ enum Copies {
         let domain = Domain(name: "cpu")
         var pool = try Pool(buffer(pieces * size).map(for: domain, direction: .bidirectional).get(), blockSize: size)
         var channel = try Channel<CPUEngine, Block>(CPUEngine(CPUConfiguration(depth: 32)), domain: domain)
-        let operation = DMACore.Operation.crc32c(count: UInt64(size))
+        let operation = DMACore.Operation.crc32c(count: size)
         for _ in 0..<pieces {
             guard let from = pool.lease() else { throw DMAError(.poolEmpty) }
             _ = try channel.submit(operation, from).get()

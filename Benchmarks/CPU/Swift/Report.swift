@@ -11,6 +11,7 @@ struct Report: Codable {
     var kernels = "\(Kernels.best)"
     var duels: [Duel] = []
     var threads: [Threads.Line] = []
+    var maps: [Maps.Line] = []
     var modes: [Modes.Line] = []
 
     private static func describeMachine() -> String {
@@ -67,6 +68,20 @@ struct Report: Codable {
 
                 """
             text += threads.map(\.row).joined(separator: "\n") + "\n"
+        }
+        if !maps.isEmpty {
+            text += """
+
+                ## Mapping from two threads
+
+                A buffer of 4 KiB is mapped and unmapped, by the time that passed; the backend of a translation does nothing. Millions a
+                second of one thread, and of two on one address space, on CPUs of their own; nine rounds in turn.
+
+                | what | one thread | two threads | ratio |
+                |---|---|---|---|
+
+                """
+            text += maps.map(\.row).joined(separator: "\n") + "\n"
         }
         if !modes.isEmpty {
             text += """

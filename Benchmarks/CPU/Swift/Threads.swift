@@ -102,7 +102,7 @@ enum Threads {
         var pool = try Pool(
             Copies.buffer(2 * pieces * size).map(for: domain, direction: .bidirectional).get(), blockSize: size)
         var channel = try Channel<CPUEngine, Pair<Block, Block>>(CPUEngine(configuration), domain: domain)
-        let operation = DMACore.Operation.copy(count: UInt64(size))
+        let operation = DMACore.Operation.copy(count: size)
         let first = configuration.workers > 0 ? DMACore.Operation.copy(flags: .interrupt) : operation
         for _ in 0..<pieces {
             guard let from = pool.lease(), let to = pool.lease() else { throw DMAError(.poolEmpty) }

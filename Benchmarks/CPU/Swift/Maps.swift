@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import BenchmarkPeers
+import DMACore
+import DMAEngineKit
+import Foundation
+import Synchronization
+
+/// Mappings made and ended in a second by one thread, and by two on one address space.
+enum Maps {
+    struct Line: Codable {
+        var what: String
+        /// Millions a second: median, lowest, highest.
+        var one: [Double]
+        var two: [Double]
+        var ratio: Double
+
+        var row: String {
+            String(
+                format: "| %@ | %.2f (%.2f…%.2f) | %.2f (%.2f…%.2f) | **%.2f** |", what, one[0], one[1], one[2], two[0], two[1],
+                two[2], ratio)
+        }
+    }
+
+    /// An IOMMU that does nothing.
+    private final class NothingBackend: MappingBackend {
+        func map(at iova: IOVA, _ source: MappingSource, count: UInt64, access: DeviceAccess) throws(DMAError) {}
+        func unmap(at iova: IOVA, count: UInt64) throws(DMAError) -> UInt64 { count }
+    }
+
+    static func run() throws -> [Line] {
+        let translation = Translation.translated(
+            NothingBackend(), apertures: [0x10_0000...(1 << 48) - 1], pageSizes: [4096, 2 << 20])
+        let identity = Domain(name: "identity")
+        let translated = try Domain(name: "translated", translation: translation)
+        let second = Domain(name: "second", space: translated.space)
+        return [
+            line("one device, CPU addresses", [identity, identity]),
+            line("one device, translated", [translated, translated]),
+            line("two devices of one address space, translated", [translated, second]),
+        ]
+    }
+
+    private static func line(_ what: String, _ domains: [Domain]) -> Line {
+        var (one, two) = ([Double](), [Double]())
+        for _ in 0..<9 {
+            one.append(together(Array(domains.prefix(1))))
+            two.append(together(domains))
+        }
+        let line = Line(
+            what: what, one: [median(one), one.min() ?? 0, one.max() ?? 0], two: [median(two), two.min() ?? 0, two.max() ?? 0],
+            ratio: median(zip(two, one).map { $0 / $1 }))
+        say(line.row)
+        return line
+    }
+
+    /// A thread for each domain, on a CPU of its own; they begin together. The sum of what they did, in millions a second.
+    private static func together(_ domains: [Domain]) -> Double {
+        let ready = Ready()
+        let sum = Locked(0.0)
+        let group = DispatchGroup()
+        for (index, domain) in domains.enumerated() {
+            group.enter()
+            Thread.detachNewThread {
+                peer_pin(Int32(index))
+                ready.arrive(of: domains.count)
+                let rate = maps(domain)
+                sum.withLock { $0 += rate }
+                group.leave()
+            }
+        }
+        group.wait()
+        return sum.withLock { $0 }
+    }
+
+    private final class Ready: Sendable {
+        private let number = Atomic(0)
+
+        func arrive(of all: Int) {
+            number.wrappingAdd(1, ordering: .acquiringAndReleasing)
+            while number.load(ordering: .acquiring) < all {}
+        }
+    }
+
+    /// By the time that passed: one that waits for a lock is on no processor. The sum of the addresses is returned by way of `used`.
+    private static func maps(_ domain: Domain) -> Double {
+        guard var buffer = try? Buffer(count: 4096) else { return 0 }
+        var (number, sum): (Int, UInt64) = (0, 0)
+        let begin = Deadline.now.nanoseconds
+        var now = begin
+        while now < begin + 100_000_000 {
+            for _ in 0..<256 {
+                guard let mapped = try? buffer.mapped(for: domain, direction: .bidirectional) else { return 0 }
+                sum &+= mapped.iova.rawValue
+                guard let back = try? mapped.unmap() else { return 0 }
+                buffer = back
+                number += 1
+            }
+            now = Deadline.now.nanoseconds
+        }
+        used.withLock { $0 &+= sum }
+        return Double(number) * 1e3 / Double(now - begin)
+    }
+
+    private static let used = Locked<UInt64>(0)
+}
