@@ -80,6 +80,8 @@ extension DMAError {
             switch character {
             case "@": result += DMAError.number(asked)
             case "%": result += DMAError.number(limit)
+            case "$": result += DomainNames.text(asked)
+            case "#": result += DomainNames.text(limit)
             case "^": result += "0x" + String(asked, radix: 16)
             case "~": result += "0x" + String(limit, radix: 16)
             default: result.append(character)

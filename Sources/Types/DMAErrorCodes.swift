@@ -158,7 +158,7 @@ extension DMAError.Code {
         case .noSuchRegion:
             facts(3, "region @ of the cargo", "it has % regions, counted from 0", "name a region that the cargo has")
         case .foreignDomain:
-            facts(3, "memory mapped for device domain @", "memory mapped for domain %", "map it with this channel's domain")
+            facts(3, "memory mapped for $", "memory mapped for #", "map it with this channel's domain")
         case .noPermission:
             facts(
                 34, "an access its mapping does not permit", "what the mapping's direction allows", "map with another direction"
@@ -239,7 +239,7 @@ extension DMAError.Code {
                 "open the device after fork(2), or start the child by exec")
         case .foreignEngine:
             facts(
-                29, "an engine whose addresses are those of domain @ (0: this process's own)", "domain %",
+                29, "an engine whose addresses are those of $", "#",
                 "use the domain that the engine was opened with; an engine on CPU addresses wants a domain without translation")
         case .foreignSettings:
             facts(

@@ -49,6 +49,7 @@ public final class Domain: Sendable {
         rules = MappingRules(self.constraints, space)
         registry = MappingRegistry(id, name, self.constraints, space)
         space.enter(registry)
+        DomainNames.enter(id.rawValue, name)
         _ = Sanitizer.environmentAsks
         Sanitizer.register(registry)
     }
@@ -80,6 +81,7 @@ public final class Domain: Sendable {
             }
         }
         space.leave(id)
+        DomainNames.leave(id.rawValue)
         space.free(registry.takeSpareAddresses())
         Sanitizer.unregister(id)
     }
