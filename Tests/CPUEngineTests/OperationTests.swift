@@ -58,7 +58,7 @@ struct OperationTests {
             var arena = try Arena([count, count], &random)
             let seed = round % 3 == 0 ? 0 : UInt32(truncatingIfNeeded: random.next())
             let expected = KernelTests.model(arena.model[arena.cuts[0]], continuing: seed)
-            let first = try channel.run(.crc32c(count: UInt64(count), seed: seed), arena)
+            let first = try channel.run(.crc32c(count: count, seed: seed), arena)
             #expect(first.value == UInt64(expected))
             arena = first.takeCargo()
             #expect(arena.difference == nil)

@@ -88,8 +88,9 @@ extension Probe {
         }
     }
 
-    private static func operations(_ offset: UInt64, _ count: UInt64) -> [Operation] {
-        let place = PeripheralPlace(number: .max, position: offset)
+    private static func operations(_ first: UInt64, _ second: UInt64) -> [Operation] {
+        let (offset, count) = (Int(truncatingIfNeeded: first), Int(truncatingIfNeeded: second))
+        let place = PeripheralPlace(number: .max, position: first)
         let narrow = UInt32(truncatingIfNeeded: count)
         return [
             .copy(from: .max, to: .max, sourceOffset: offset, destinationOffset: offset, count: count),

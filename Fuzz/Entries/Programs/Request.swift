@@ -22,18 +22,21 @@ struct Request {
         var count = asked == .max ? rest : asked
         var (legal, isNull) = (source.permits(.read, from, count) && target.permits(.write, to, count), false)
         var places = (source: from, target: to)
+        // As a client writes it: what has no room in an Int is below 0 there, and refused all the same.
+        let length = asked == .max ? Int.max : Int(truncatingIfNeeded: asked)
+        let (read, written) = (Int(truncatingIfNeeded: from), Int(truncatingIfNeeded: to))
         switch kind % 8 {
         case 0...3:
-            operation = .copy(sourceOffset: from, destinationOffset: to, count: asked)
+            operation = .copy(sourceOffset: read, destinationOffset: written, count: length)
         case 4:
             let pattern = name &* 0x9e37_79b9_7f4a_7c15
-            operation = .fill(1, offset: to, count: asked, pattern: pattern)
+            operation = .fill(1, offset: written, count: length, pattern: pattern)
             count = asked == .max ? room : asked
             legal = target.permits(.write, to, count)
             work = .fill(pattern)
             places.source = 0
         case 5:
-            operation = .xor(sources: 0..<1, to: 1, sourceOffset: from, destinationOffset: to, count: asked)
+            operation = .xor(sources: 0..<1, to: 1, sourceOffset: read, destinationOffset: written, count: length)
         case 6:
             operation = .scatterGather(from: 0..<1, to: 1..<2)
             places = (0, 0)

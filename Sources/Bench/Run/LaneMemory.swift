@@ -90,7 +90,7 @@ struct LaneShape: Sendable {
     /// - Parameter place: the peripheral's, for operations that have one.
     @inline(__always)
     func request(flags: DescriptorFlags, at place: PeripheralPlace = .configured) -> DMACore.Operation {
-        let count = UInt64(bytes)
+        let count = bytes
         let reads = 0..<UInt16(sources)
         return switch operation {
         case .copy: .copy(count: count, flags: flags)

@@ -33,7 +33,7 @@ extension SuiteRun where E: ~Copyable {
             try to.withMutableBytes { span throws(DMAError) in span.put(before) }
             let count = length(atMost: size)
             parameters = "\(count) bytes from \(from.region(at: 0).start) to \(to.region(at: 0).start)"
-            _ = try channel.submit(.copy(count: UInt64(count)), Pair(from, to)).get()
+            _ = try channel.submit(.copy(count: count), Pair(from, to)).get()
             channel.issuePending()
             let finished = try nextFinished(&channel)
             expect(finished.status == .complete, "ended as \(finished.status)")
@@ -78,7 +78,7 @@ extension SuiteRun where E: ~Copyable {
             var operation = Operation.scatterGather(
                 from: 0..<UInt16(number), to: UInt16(number)..<UInt16(2 * number), flags: someFlags())
             operation.sourceOffset = UInt64(skip)
-            operation.count = UInt64(stream.count - skip)
+            operation.count = stream.count - skip
             parameters = "\(number) blocks of \(size) bytes, the first from \(skip) on"
             _ = try channel.submit(operation, Pair(from, to)).get()
             channel.issuePending()

@@ -130,9 +130,9 @@ extension SuiteRun where E: ~Copyable {
         var channel = try Channel(try make(), domain: suite.domain, of: Pair<MappedScatterList, MappedBuffer>.self)
         let segments = mapped.regionCount
         var cargo = Pair(mapped, try Plan.mapped([UInt8](repeating: 0, count: count), .fromDevice, for: suite.domain))
-        var offset: UInt64 = 0
+        var offset = 0
         for segment in 0..<segments {
-            let length = cargo.region(at: segment).count
+            let length = Int(clamping: cargo.region(at: segment).count)
             _ = try channel.submit(
                 .copy(from: UInt16(segment), to: UInt16(segments), destinationOffset: offset, count: length), cargo
             ).get()
@@ -203,7 +203,7 @@ extension SuiteRun where E: ~Copyable {
         for domain in domains {
             var channel = try open(for: domain)
             var plan = copyPlan(4096)
-            plan.operation = .copy(count: UInt64(plan.count))
+            plan.operation = .copy(count: plan.count)
             var image = random.bytes(plan.count)
             plan.places[0] = Plan.Place(before: image, after: image, direction: .toDevice)
             plan.places[1] = Plan.Place(

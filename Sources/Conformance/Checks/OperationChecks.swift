@@ -45,7 +45,7 @@ extension SuiteRun where E: ~Copyable {
             for range in [0..<split, split..<count] {
                 var cargo = Freight(capacity: 1)
                 _ = cargo.append(try Plan.mapped(bytes, .toDevice, for: suite.domain))
-                let operation = Operation.crc32c(offset: UInt64(range.lowerBound), count: UInt64(range.count), seed: seed)
+                let operation = Operation.crc32c(offset: range.lowerBound, count: range.count, seed: seed)
                 _ = try channel.submit(operation, cargo).get()
                 channel.issuePending()
                 seed = UInt32(truncatingIfNeeded: try nextFinished(&channel).value)

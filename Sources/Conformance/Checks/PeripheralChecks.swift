@@ -86,7 +86,7 @@ extension SuiteRun where E: ~Copyable {
         guard let line = device.lines.first else { return skip("ConformancePeripheral.lines is empty") }
         try channel.configure(EngineConfiguration(peripheral: line))
         for command in PeripheralCommand.allCases where !capabilities.commands.contains(PeripheralCommandSet(command)) {
-            switch channel.submit(.command(command, count: UInt64(unit)), Freight(capacity: 0)) {
+            switch channel.submit(.command(command, count: unit), Freight(capacity: 0)) {
             case .queued: expect(false, "\(command): accepted")
             case .refused(let error, _): expect(error.code == .unsupportedCommand, "\(command): \(error.code)")
             }

@@ -25,7 +25,7 @@ extension SuiteRun where E: ~Copyable {
         }
         try refusedLists(&channel, size)
         if capabilities.operations.contains(.cyclic) {
-            for period in [0, 3, UInt64(size) + 1] as [UInt64] {
+            for period in [0, -1, 3, size + 1] {
                 try refuse(
                     &channel, .cyclic(period: period, direction: .fromDevice), size, .badPeriod, "a period of \(period)")
             }
@@ -35,16 +35,18 @@ extension SuiteRun where E: ~Copyable {
     }
 
     private func refusedCopies(_ channel: inout Channel<E, Freight>, _ size: Int) throws(DMAError) {
-        let whole = UInt64(size)
+        let whole = size
         try refuse(&channel, .copy(count: 0), size, .zeroLength, "a copy of nothing")
         try refuse(&channel, .copy(sourceOffset: whole), size, .zeroLength, "a copy from the end on")
-        try refuse(&channel, .copy(count: whole + UInt64(unit)), size, .outOfRange, "a copy of more than there is")
-        try refuse(&channel, .copy(sourceOffset: UInt64(unit), count: whole), size, .outOfRange, "a copy beyond the end")
+        try refuse(&channel, .copy(count: whole + unit), size, .outOfRange, "a copy of more than there is")
+        try refuse(&channel, .copy(sourceOffset: unit, count: whole), size, .outOfRange, "a copy beyond the end")
         try refuse(
-            &channel, .copy(destinationOffset: .max - 63, count: 64), size, .outOfRange,
-            "an offset that leaves the 64-bit space")
+            &channel, .copy(destinationOffset: -64, count: 64), size, .outOfRange,
+            "an offset below 0, of which the bytes would leave the 64-bit space")
+        try refuse(&channel, .copy(count: -1), size, .zeroLength, "a length below 0")
+        try refuse(&channel, .copy(sourceOffset: .max), size, .outOfRange, "an offset at the end of the 63-bit space")
         try refuse(
-            &channel, .copy(sourceOffset: 64, count: .max - 1), size, .outOfRange, "a length at the end of the 64-bit space")
+            &channel, .copy(sourceOffset: 64, count: .max - 1), size, .outOfRange, "a length at the end of the 63-bit space")
         try refuse(&channel, .copy(from: 0, to: 0), size, .overlappingRegions, "a region onto itself", .bidirectional)
         try refuse(
             &channel, .copy(from: 0, to: 0, sourceOffset: 0, destinationOffset: 1024, count: 2048), size, .overlappingRegions,
@@ -52,7 +54,7 @@ extension SuiteRun where E: ~Copyable {
         try refuse(&channel, .copy(from: 2, to: 1), size, .noSuchRegion, "a source that is not there")
         try refuse(&channel, .copy(from: 0, to: .max), size, .noSuchRegion, "a destination that is not there")
         try refuse(&channel, .copy(from: 1, to: 0), size, .noPermission, "a copy against the directions of the mappings")
-        let strict = capabilities.alignment
+        let strict = Int(clamping: capabilities.alignment)
         if strict > 1 {
             try refuse(&channel, .copy(count: strict + 1), size, .misaligned, "a length that is no multiple of \(strict)")
             try refuse(&channel, .copy(sourceOffset: 1, count: strict), size, .misaligned, "an address that is not aligned")
@@ -118,7 +120,7 @@ extension SuiteRun where E: ~Copyable {
 
     /// A well-formed operation of each kind on two regions.
     private func example(_ kind: OperationKind) -> Operation {
-        let piece = UInt64(unit)
+        let piece = unit
         return switch kind {
         case .copy: .copy(count: piece)
         case .fill: .fill(1, count: piece, pattern: 0)
@@ -154,7 +156,9 @@ extension SuiteRun where E: ~Copyable {
         // A fill's first region is its destination: the second of ours.
         var asked = operation
         if operation.kind == .fill, operation.destination == 0 {
-            asked = .fill(1, offset: operation.destinationOffset, count: operation.count, pattern: operation.payload.value)
+            asked = .fill(
+                1, offset: Int(truncatingIfNeeded: operation.destinationOffset), count: operation.count,
+                pattern: operation.payload.value)
         }
         switch channel.submit(asked, cargo) {
         case .queued(let cookie):

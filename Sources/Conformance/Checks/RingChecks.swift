@@ -19,7 +19,7 @@ extension SuiteRun where E: ~Copyable {
             var cargo = Freight(capacity: 1)
             let image = random.bytes(4 * period)
             _ = cargo.append(try Plan.mapped(image, .fromDevice, for: suite.domain))
-            let cookie = try channel.submit(.cyclic(period: UInt64(period), direction: .fromDevice), cargo).get()
+            let cookie = try channel.submit(.cyclic(period: period, direction: .fromDevice), cargo).get()
             expect(try channel.periodCount(of: cookie) == 0, "periods before issuePending")
             channel.issuePending()
             if let stream {

@@ -131,7 +131,7 @@ extension SuiteRun where E: ~Copyable {
                 places: [
                     Plan.Place(before: image, after: image, direction: .bidirectional),
                     Plan.Place(before: before, after: image, written: [0..<count], direction: .bidirectional),
-                ], operation: .copy(count: UInt64(count)), value: nil, count: count, text: "copy of \(count) bytes")
+                ], operation: .copy(count: count), value: nil, count: count, text: "copy of \(count) bytes")
         } else if plannable.contains(.fill) {
             let pattern = random.next()
             plan = Plan(
@@ -139,7 +139,7 @@ extension SuiteRun where E: ~Copyable {
                     Plan.Place(
                         before: before, after: ByteModels.fill(count: count, pattern: pattern), written: [0..<count],
                         direction: .bidirectional)
-                ], operation: .fill(count: UInt64(count), pattern: pattern), value: nil, count: count,
+                ], operation: .fill(count: count, pattern: pattern), value: nil, count: count,
                 text: "fill of \(count) bytes")
         } else if let other = writingPlan(count) {
             plan = other

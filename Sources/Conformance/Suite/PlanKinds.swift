@@ -65,9 +65,9 @@ extension SuiteRun where E: ~Copyable {
         let seed = kind == .copyCRC32C ? UInt32(truncatingIfNeeded: random.next()) : 0
         let operation: Operation =
             kind == .copy
-            ? .copy(sourceOffset: UInt64(from), destinationOffset: UInt64(to), count: UInt64(count), flags: flags)
+            ? .copy(sourceOffset: from, destinationOffset: to, count: count, flags: flags)
             : .copyCRC32C(
-                sourceOffset: UInt64(from), destinationOffset: UInt64(to), count: UInt64(count), seed: seed, flags: flags)
+                sourceOffset: from, destinationOffset: to, count: count, seed: seed, flags: flags)
         return Plan(
             places: [
                 source(image), Plan.Place(before: before, after: after, written: [targetRange], direction: .fromDevice),
@@ -85,7 +85,7 @@ extension SuiteRun where E: ~Copyable {
         after.replaceSubrange(range, with: ByteModels.fill(count: count, pattern: pattern))
         return Plan(
             places: [Plan.Place(before: before, after: after, written: [range], direction: .fromDevice)],
-            operation: .fill(offset: UInt64(to), count: UInt64(count), pattern: pattern, flags: flags), value: nil,
+            operation: .fill(offset: to, count: count, pattern: pattern, flags: flags), value: nil,
             count: count,
             text: text(.fill, count, 0, to, flags) + ", pattern 0x" + String(pattern, radix: 16))
     }
@@ -95,7 +95,7 @@ extension SuiteRun where E: ~Copyable {
         let image = random.bytes(size(from, count))
         let seed = random.once(in: 2) ? 0 : UInt32(truncatingIfNeeded: random.next())
         return Plan(
-            places: [source(image)], operation: .crc32c(offset: UInt64(from), count: UInt64(count), seed: seed, flags: flags),
+            places: [source(image)], operation: .crc32c(offset: from, count: count, seed: seed, flags: flags),
             value: UInt64(ByteModels.crc32c(image[from..<from + count], seed: seed)), count: count,
             text: text(.crc32c, count, from, 0, flags) + ", seed \(seed)")
     }
@@ -125,8 +125,8 @@ extension SuiteRun where E: ~Copyable {
         return Plan(
             places: places,
             operation: .xor(
-                sources: 0..<UInt16(number), to: target, sourceOffset: UInt64(from), destinationOffset: UInt64(to),
-                count: UInt64(count), flags: flags), value: nil, count: count,
+                sources: 0..<UInt16(number), to: target, sourceOffset: from, destinationOffset: to,
+                count: count, flags: flags), value: nil, count: count,
             text: text(.xor, count, from, to, flags) + ", \(number) sources" + (inPlace ? ", in place" : ""))
     }
 
@@ -141,7 +141,7 @@ extension SuiteRun where E: ~Copyable {
         if breaks { images[random.int(0...number - 1)][from + random.int(0...count - 1)] ^= 1 << UInt8(random.int(0...7)) }
         return Plan(
             places: images.map(source),
-            operation: .xorValidate(sources: 0..<UInt16(number), offset: UInt64(from), count: UInt64(count), flags: flags),
+            operation: .xorValidate(sources: 0..<UInt16(number), offset: from, count: count, flags: flags),
             value: breaks ? ValidationResult.pFailed.rawValue : 0, count: count,
             text: text(.xorValidate, count, from, 0, flags) + ", \(number) sources, \(breaks ? "broken" : "right")")
     }
@@ -187,8 +187,8 @@ extension SuiteRun where E: ~Copyable {
         return Plan(
             places: places,
             operation: .pq(
-                sources: 0..<UInt16(number), p: UInt16(number), sourceOffset: UInt64(from), destinationOffset: UInt64(to),
-                count: UInt64(count), coefficients: coefficients, flags: flags), value: nil, count: count,
+                sources: 0..<UInt16(number), p: UInt16(number), sourceOffset: from, destinationOffset: to,
+                count: count, coefficients: coefficients, flags: flags), value: nil, count: count,
             text: text(.pq, count, from, to, flags) + ", \(number) sources, coefficients \(list)")
     }
 
@@ -213,8 +213,8 @@ extension SuiteRun where E: ~Copyable {
         return Plan(
             places: places,
             operation: .pqValidate(
-                sources: 0..<UInt16(number), p: UInt16(number), sourceOffset: UInt64(from), destinationOffset: UInt64(to),
-                count: UInt64(count), coefficients: coefficients, flags: flags), value: value, count: count,
+                sources: 0..<UInt16(number), p: UInt16(number), sourceOffset: from, destinationOffset: to,
+                count: count, coefficients: coefficients, flags: flags), value: value, count: count,
             text: text(.pqValidate, count, from, to, flags) + ", \(number) sources, broken \(breaks), coefficients \(list)")
     }
 
@@ -292,7 +292,7 @@ extension SuiteRun where E: ~Copyable {
         return Plan(
             places: [source(image), Plan.Place(before: before, after: after, written: written, direction: .fromDevice)],
             operation: .interleaved(
-                sourceOffset: UInt64(from), destinationOffset: UInt64(to), template: template, flags: flags), value: nil,
+                sourceOffset: from, destinationOffset: to, template: template, flags: flags), value: nil,
             count: frames * chunk,
             text: "interleaved \(frames) × \(chunk), gaps \(template.sourceGap)/\(template.destinationGap), "
                 + "increments \(template.sourceIncrements)/\(template.destinationIncrements), "

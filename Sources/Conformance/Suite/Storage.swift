@@ -92,7 +92,7 @@ extension SuiteRun where E: ~Copyable {
                 parameters = "\(command) of \(length) bytes at \(position)"
                 let hasRange = command != .flush && command != .flushData
                 let operation = Operation.command(
-                    command, at: .at(UInt64(position)), count: hasRange ? UInt64(length) : 0)
+                    command, at: .at(UInt64(position)), count: hasRange ? length : 0)
                 _ = try channel.submit(operation, Freight(capacity: 0)).get()
                 channel.issuePending()
                 let finished = try nextFinished(&channel)

@@ -145,7 +145,7 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
         case .stream(let number): place = PeripheralPlace(number: number)
         default: return
         }
-        let operation = Operation.fromPeripheral(0..<1, count: UInt64(chunk.count), at: place, flags: .interrupt)
+        let operation = Operation.fromPeripheral(0..<1, count: chunk.count, at: place, flags: .interrupt)
         switch channel.submit(operation, chunk) {
         case .queued: reads += 1
         case .refused(let error, _): throw .engine(task.sourceName, error, while: "to read")
@@ -256,7 +256,7 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
         default: return
         }
         chunk.leg = .writing
-        let operation = Operation.toPeripheral(0..<1, count: UInt64(chunk.count), at: place, flags: .interrupt)
+        let operation = Operation.toPeripheral(0..<1, count: chunk.count, at: place, flags: .interrupt)
         switch channel.submit(operation, chunk) {
         case .queued: writes += 1
         case .refused(let error, _): throw .engine(task.targetName, error, while: "to write")

@@ -56,7 +56,7 @@ extension Channel where E: ~Copyable, C == Loan {
             let finished = try await finished(cookie, by: deadline)
             if let error = finished.error { throw error }
             value = finished.value
-            moved += operation.count - finished.residue
+            moved += operation.length - finished.residue
             if finished.residue > 0 { break }
         }
         return (value, moved)

@@ -142,7 +142,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         let operation = Operation(
             kind, source: Operation.Places(first: source, count: sourceCount),
             destination: Operation.Places(first: destination, count: destinationCount),
-            sourceOffset: sourceOffset, destinationOffset: destinationOffset, count: count, value: value, detail: detail,
+            sourceOffset: sourceOffset, destinationOffset: destinationOffset, length: count, value: value, detail: detail,
             flags: flags)
         do throws(DMAError) {
             let sequence = try slotForSubmission()

@@ -22,7 +22,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 ? refuseOrSubmitSlowly(operation, cargo)
                 : submitList(
                     operation.kind, operation.flags, operation.source, operation.sourceCount, operation.destination,
-                    operation.destinationCount, operation.sourceOffset, operation.destinationOffset, operation.count,
+                    operation.destinationCount, operation.sourceOffset, operation.destinationOffset, operation.length,
                     operation.value, operation.detail, cargo)
         }
         // SAFETY: `resolve` has checked every address against the cargo, which the channel owns until the engine is done with it.
@@ -57,7 +57,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         // The fields one by one: passed whole, the fast path would have to build the value in memory.
         return submitSlowly(
             operation.kind, operation.flags, operation.source, operation.sourceCount, operation.destination,
-            operation.destinationCount, operation.sourceOffset, operation.destinationOffset, operation.count,
+            operation.destinationCount, operation.sourceOffset, operation.destinationOffset, operation.length,
             operation.value, operation.detail, cargo)
     }
 

@@ -146,7 +146,7 @@ extension Channel where E: ~Copyable, C == MappedBuffer {
         }
         let direction = ring.direction
         let periods = ring.count / period
-        let cookie = try submit(.cyclic(period: UInt64(period), direction: direction), ring).get()
+        let cookie = try submit(.cyclic(period: period, direction: direction), ring).get()
         issuePending()
         return CyclicCursor(
             cookie, period: period, periodsInRing: periods, direction: direction, channel: identifier)

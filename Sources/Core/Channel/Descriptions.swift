@@ -10,7 +10,7 @@ extension Operation: CustomStringConvertible {
     /// The kind, its regions, offsets and bytes: `copy 4096 bytes of region 0 to region 1`.
     public var description: String {
         var text = "\(kind)"
-        if count != .max { text += " \(count) bytes" }
+        if length != .max { text += " \(length) bytes" }
         if sourceCount > 0 { text += " of \(Self.regions(source, sourceCount))\(Self.place(sourceOffset))" }
         if destinationCount > 0 { text += " to \(Self.regions(destination, destinationCount))\(Self.place(destinationOffset))" }
         if !flags.isEmpty { text += " (\(flags))" }

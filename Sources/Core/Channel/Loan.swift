@@ -80,22 +80,25 @@ struct LoanSteps {
         let from = UInt16(clamping: read?.index ?? 0)
         let to = UInt16(clamping: Int(base) + (written?.index ?? 0))
         defer { offset += count }
+        // What lies in a region of memory has room in an Int.
+        let (size, readAt, writtenAt) = (
+            Int(clamping: count), Int(clamping: read?.offset ?? 0), Int(clamping: written?.offset ?? 0)
+        )
         switch call {
         case .copy:
             return .copy(
-                from: from, to: to, sourceOffset: read?.offset ?? 0, destinationOffset: written?.offset ?? 0, count: count,
-                flags: .interrupt)
+                from: from, to: to, sourceOffset: readAt, destinationOffset: writtenAt, count: size, flags: .interrupt)
         case .crc32c:
             return .crc32c(
-                of: from, offset: read?.offset ?? 0, count: count, seed: UInt32(truncatingIfNeeded: value), flags: .interrupt)
+                of: from, offset: readAt, count: size, seed: UInt32(truncatingIfNeeded: value), flags: .interrupt)
         case .fill(let pattern):
             // Each step begins the pattern anew.
             let turn = (offset & 7) * 8
             let turned = turn == 0 ? pattern : pattern >> turn | pattern << (64 - turn)
-            return .fill(to, offset: written?.offset ?? 0, count: count, pattern: turned, flags: .interrupt)
+            return .fill(to, offset: writtenAt, count: size, pattern: turned, flags: .interrupt)
         case .read(let place):
             return .fromPeripheral(
-                to..<to &+ 1, offset: written?.offset ?? 0, count: count, at: place.moved(by: offset), flags: .interrupt)
+                to..<to &+ 1, offset: writtenAt, count: size, at: place.moved(by: offset), flags: .interrupt)
         }
     }
 

@@ -36,7 +36,7 @@ public struct Operation: Sendable {
     /// Bytes into the first region that is written.
     @usableFromInline package var destinationOffset: UInt64
     /// Bytes; `UInt64.max` stands for as many as there are.
-    public var count: UInt64
+    @usableFromInline package var length: UInt64
     /// The payload as a descriptor has it. Read it by ``payload``: what the words mean depends on the kind.
     @usableFromInline let value: UInt64
     @usableFromInline let detail: SIMD4<UInt64>
@@ -44,18 +44,18 @@ public struct Operation: Sendable {
     @inlinable @inline(__always)
     init(
         _ kind: OperationKind, source: Places, destination: Places, sourceOffset: UInt64 = 0,
-        destinationOffset: UInt64 = 0, count: UInt64 = .max, payload: OperationPayload = .none, flags: DescriptorFlags
+        destinationOffset: UInt64 = 0, length: UInt64 = .max, payload: OperationPayload = .none, flags: DescriptorFlags
     ) {
         self.init(
             kind, source: source, destination: destination, sourceOffset: sourceOffset, destinationOffset: destinationOffset,
-            count: count, value: payload.value, detail: payload.detail, flags: flags)
+            length: length, value: payload.value, detail: payload.detail, flags: flags)
     }
 
     /// An operation whose words were passed on one by one.
     @inlinable @inline(__always)
     init(
         _ kind: OperationKind, source: Places, destination: Places, sourceOffset: UInt64, destinationOffset: UInt64,
-        count: UInt64, value: UInt64, detail: SIMD4<UInt64>, flags: DescriptorFlags
+        length: UInt64, value: UInt64, detail: SIMD4<UInt64>, flags: DescriptorFlags
     ) {
         self.kind = kind
         self.flags = flags
@@ -65,10 +65,25 @@ public struct Operation: Sendable {
         self.destinationCount = destination.count
         self.sourceOffset = sourceOffset
         self.destinationOffset = destinationOffset
-        self.count = count
+        self.length = length
         self.value = value
         self.detail = detail
     }
+
+    /// Bytes; `Int.max` stands for as many as there are. Less than 1 is refused as `zeroLength`.
+    @inlinable
+    public var count: Int {
+        get { length == .max ? .max : Int(clamping: length) }
+        set { length = Self.length(newValue) }
+    }
+
+    /// What a client counts, as a descriptor counts it.
+    @inlinable @inline(__always)
+    static func length(_ count: Int) -> UInt64 { count == .max ? .max : UInt64(max(count, 0)) }
+
+    /// An offset below 0 lies outside of every region, and is refused as that.
+    @inlinable @inline(__always)
+    static func word(_ offset: Int) -> UInt64 { UInt64(truncatingIfNeeded: offset) }
 
     /// What the operation carries beside its places and its count.
     @inlinable
@@ -102,63 +117,66 @@ extension Operation {
     /// Copies `count` bytes of one region into another: `dmaengine_prep_dma_memcpy`.
     @inlinable @inline(__always)
     public static func copy(
-        from source: UInt16 = 0, to destination: UInt16 = 1, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0,
-        count: UInt64 = .max, flags: DescriptorFlags = []
+        from source: UInt16 = 0, to destination: UInt16 = 1, sourceOffset: Int = 0, destinationOffset: Int = 0,
+        count: Int = .max, flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .copy, source: one(source), destination: one(destination), sourceOffset: sourceOffset,
-            destinationOffset: destinationOffset, count: count, flags: flags)
+            .copy, source: one(source), destination: one(destination), sourceOffset: word(sourceOffset),
+            destinationOffset: word(destinationOffset), length: length(count), flags: flags)
     }
 
     /// Fills with a pattern of 8 bytes, lowest byte first, beginning anew at the first byte: `dmaengine_prep_dma_memset`.
     @inlinable @inline(__always)
     public static func fill(
-        _ destination: UInt16 = 0, offset: UInt64 = 0, count: UInt64 = .max, pattern: UInt64, flags: DescriptorFlags = []
+        _ destination: UInt16 = 0, offset: Int = 0, count: Int = .max, pattern: UInt64, flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .fill, source: none(), destination: one(destination), destinationOffset: offset, count: count,
+            .fill, source: none(), destination: one(destination), destinationOffset: word(offset), length: length(count),
             payload: .pattern(pattern), flags: flags)
     }
 
     /// CRC32C (Castagnoli, reflected) of a range, in ``Finished/value``. `seed` is the CRC of what came before, 0 at the beginning.
     @inlinable @inline(__always)
     public static func crc32c(
-        of source: UInt16 = 0, offset: UInt64 = 0, count: UInt64 = .max, seed: UInt32 = 0, flags: DescriptorFlags = []
+        of source: UInt16 = 0, offset: Int = 0, count: Int = .max, seed: UInt32 = 0, flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .crc32c, source: one(source), destination: none(), sourceOffset: offset, count: count, payload: .seed(seed),
+            .crc32c, source: one(source), destination: none(), sourceOffset: word(offset), length: length(count),
+            payload: .seed(seed),
             flags: flags)
     }
 
     /// Copies, and gives the CRC32C of what was copied in ``Finished/value``.
     @inlinable @inline(__always)
     public static func copyCRC32C(
-        from source: UInt16 = 0, to destination: UInt16 = 1, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0,
-        count: UInt64 = .max, seed: UInt32 = 0, flags: DescriptorFlags = []
+        from source: UInt16 = 0, to destination: UInt16 = 1, sourceOffset: Int = 0, destinationOffset: Int = 0,
+        count: Int = .max, seed: UInt32 = 0, flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .copyCRC32C, source: one(source), destination: one(destination), sourceOffset: sourceOffset,
-            destinationOffset: destinationOffset, count: count, payload: .seed(seed), flags: flags)
+            .copyCRC32C, source: one(source), destination: one(destination), sourceOffset: word(sourceOffset),
+            destinationOffset: word(destinationOffset), length: length(count), payload: .seed(seed), flags: flags)
     }
 
     /// XOR of the sources into a destination, which may be one of them: `dmaengine_prep_dma_xor`. With `DescriptorFlags.continue`
     /// the destination's present contents are one more source.
     @inlinable @inline(__always)
     public static func xor(
-        sources: Range<UInt16>, to destination: UInt16, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0,
-        count: UInt64 = .max, flags: DescriptorFlags = []
+        sources: Range<UInt16>, to destination: UInt16, sourceOffset: Int = 0, destinationOffset: Int = 0,
+        count: Int = .max, flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .xor, source: Places(sources), destination: one(destination), sourceOffset: sourceOffset,
-            destinationOffset: destinationOffset, count: count, flags: flags)
+            .xor, source: Places(sources), destination: one(destination), sourceOffset: word(sourceOffset),
+            destinationOffset: word(destinationOffset), length: length(count), flags: flags)
     }
 
     /// Whether the sources XOR to zero; a failure is `ValidationResult.pFailed` in ``Finished/validation``.
     @inlinable @inline(__always)
     public static func xorValidate(
-        sources: Range<UInt16>, offset: UInt64 = 0, count: UInt64 = .max, flags: DescriptorFlags = []
+        sources: Range<UInt16>, offset: Int = 0, count: Int = .max, flags: DescriptorFlags = []
     ) -> Operation {
-        Operation(.xorValidate, source: Places(sources), destination: none(), sourceOffset: offset, count: count, flags: flags)
+        Operation(
+            .xorValidate, source: Places(sources), destination: none(), sourceOffset: word(offset), length: length(count),
+            flags: flags)
     }
 
     /// P and Q of the sources into regions `p` and `p + 1`: `dmaengine_prep_dma_pq`, rule 27.
@@ -166,23 +184,25 @@ extension Operation {
     /// With `DescriptorFlags.disableP` or `DescriptorFlags.disableQ` the region is still named, and left alone.
     @inlinable @inline(__always)
     public static func pq(
-        sources: Range<UInt16>, p: UInt16, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0, count: UInt64 = .max,
+        sources: Range<UInt16>, p: UInt16, sourceOffset: Int = 0, destinationOffset: Int = 0, count: Int = .max,
         coefficients: Coefficients = .raid6, flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .pq, source: Places(sources), destination: Places(first: p, count: 2), sourceOffset: sourceOffset,
-            destinationOffset: destinationOffset, count: count, payload: .coefficients(coefficients), flags: flags)
+            .pq, source: Places(sources), destination: Places(first: p, count: 2), sourceOffset: word(sourceOffset),
+            destinationOffset: word(destinationOffset), length: length(count), payload: .coefficients(coefficients),
+            flags: flags)
     }
 
     /// Whether regions `p` and `p + 1` are P and Q of the sources; which of them is not stands in ``Finished/validation``.
     @inlinable @inline(__always)
     public static func pqValidate(
-        sources: Range<UInt16>, p: UInt16, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0, count: UInt64 = .max,
+        sources: Range<UInt16>, p: UInt16, sourceOffset: Int = 0, destinationOffset: Int = 0, count: Int = .max,
         coefficients: Coefficients = .raid6, flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .pqValidate, source: Places(sources), destination: Places(first: p, count: 2), sourceOffset: sourceOffset,
-            destinationOffset: destinationOffset, count: count, payload: .coefficients(coefficients), flags: flags)
+            .pqValidate, source: Places(sources), destination: Places(first: p, count: 2), sourceOffset: word(sourceOffset),
+            destinationOffset: word(destinationOffset), length: length(count), payload: .coefficients(coefficients),
+            flags: flags)
     }
 
     /// Copies one list of regions into another; the lists add up to the same number of bytes, their segments need not match.
@@ -196,50 +216,51 @@ extension Operation {
     /// Moves a list of regions to a peripheral: `dmaengine_prep_slave_sg` with `DMA_MEM_TO_DEV`.
     @inlinable @inline(__always)
     public static func toPeripheral(
-        _ sources: Range<UInt16>, offset: UInt64 = 0, count: UInt64 = .max, at place: PeripheralPlace = .configured,
+        _ sources: Range<UInt16>, offset: Int = 0, count: Int = .max, at place: PeripheralPlace = .configured,
         flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .peripheral, source: Places(sources), destination: none(), sourceOffset: offset, count: count,
+            .peripheral, source: Places(sources), destination: none(), sourceOffset: word(offset), length: length(count),
             payload: .place(place), flags: flags)
     }
 
     /// Fills a list of regions from a peripheral: `dmaengine_prep_slave_sg` with `DMA_DEV_TO_MEM`.
     @inlinable @inline(__always)
     public static func fromPeripheral(
-        _ destinations: Range<UInt16>, offset: UInt64 = 0, count: UInt64 = .max, at place: PeripheralPlace = .configured,
+        _ destinations: Range<UInt16>, offset: Int = 0, count: Int = .max, at place: PeripheralPlace = .configured,
         flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .peripheral, source: none(), destination: Places(destinations), destinationOffset: offset, count: count,
+            .peripheral, source: none(), destination: Places(destinations), destinationOffset: word(offset),
+            length: length(count),
             payload: .place(place), flags: flags)
     }
 
     /// Moves frames with gaps: `dmaengine_prep_interleaved_dma`, rule 23.
     @inlinable @inline(__always)
     public static func interleaved(
-        from source: UInt16 = 0, to destination: UInt16 = 1, sourceOffset: UInt64 = 0, destinationOffset: UInt64 = 0,
+        from source: UInt16 = 0, to destination: UInt16 = 1, sourceOffset: Int = 0, destinationOffset: Int = 0,
         template: InterleavedTemplate, flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .interleaved, source: one(source), destination: one(destination), sourceOffset: sourceOffset,
-            destinationOffset: destinationOffset, count: template.count, payload: .template(template), flags: flags)
+            .interleaved, source: one(source), destination: one(destination), sourceOffset: word(sourceOffset),
+            destinationOffset: word(destinationOffset), length: template.count, payload: .template(template), flags: flags)
     }
 
     /// Runs round one region until terminated, and reports each period: `dmaengine_prep_dma_cyclic`, rule 22. `period` divides the
     /// region's length.
     @inlinable @inline(__always)
-    public static func cyclic(_ ring: UInt16 = 0, period: UInt64, direction: Direction, flags: DescriptorFlags = [.interrupt])
+    public static func cyclic(_ ring: UInt16 = 0, period: Int, direction: Direction, flags: DescriptorFlags = [.interrupt])
         -> Operation
     {
         Operation(
             .cyclic, source: direction == .toDevice ? one(ring) : none(),
-            destination: direction == .toDevice ? none() : one(ring), payload: .period(period), flags: flags)
+            destination: direction == .toDevice ? none() : one(ring), payload: .period(word(period)), flags: flags)
     }
 
     /// Moves nothing; completes in its turn: `dmaengine_prep_dma_interrupt`.
     @inlinable @inline(__always)
     public static func null(flags: DescriptorFlags = [.interrupt]) -> Operation {
-        Operation(.null, source: none(), destination: none(), count: 0, flags: flags)
+        Operation(.null, source: none(), destination: none(), length: 0, flags: flags)
     }
 }

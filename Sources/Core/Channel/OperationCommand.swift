@@ -12,11 +12,11 @@ extension Operation {
     ///   - flags: a fence, an interrupt.
     @inlinable @inline(__always)
     public static func command(
-        _ command: PeripheralCommand, at place: PeripheralPlace = .configured, count: UInt64 = 0,
+        _ command: PeripheralCommand, at place: PeripheralPlace = .configured, count: Int = 0,
         flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .command, source: none(), destination: none(), count: count,
+            .command, source: none(), destination: none(), length: word(count),
             payload: .command(command, place, to: .configured), flags: flags)
     }
 
@@ -30,11 +30,11 @@ extension Operation {
     ///   - flags: a fence, an interrupt.
     @inlinable @inline(__always)
     public static func betweenPeripherals(
-        from source: PeripheralPlace, to target: PeripheralPlace, count: UInt64, duplicates: Bool = false,
+        from source: PeripheralPlace, to target: PeripheralPlace, count: Int, duplicates: Bool = false,
         flags: DescriptorFlags = []
     ) -> Operation {
         Operation(
-            .command, source: none(), destination: none(), count: count,
+            .command, source: none(), destination: none(), length: word(count),
             payload: .command(duplicates ? .duplicate : .move, source, to: target), flags: flags)
     }
 }

@@ -21,8 +21,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         let destination = cargo.region(at: Int(operation.destination)).words
         let reads = operation.kind != .fill
         let count =
-            operation.count != .max
-            ? operation.count
+            operation.length != .max
+            ? operation.length
             : reads ? rest(source, operation.sourceOffset) : rest(destination, operation.destinationOffset)
         if reads { descriptor.source = try place(cargo, Int(operation.source), operation.sourceOffset, count, .read) }
         if operation.kind != .crc32c {
@@ -47,7 +47,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         case .copy, .copyCRC32C:
             let source = cargo.region(at: Int(operation.source)).words
             let destination = cargo.region(at: Int(operation.destination)).words
-            let count = operation.count != .max ? operation.count : rest(source, operation.sourceOffset)
+            let count = operation.length != .max ? operation.length : rest(source, operation.sourceOffset)
             guard fits(source, operation.sourceOffset, count, .read),
                 fits(destination, operation.destinationOffset, count, .write)
             else { return nil }
@@ -61,13 +61,13 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             descriptor.count = count
         case .fill:
             let destination = cargo.region(at: Int(operation.destination)).words
-            let count = operation.count != .max ? operation.count : rest(destination, operation.destinationOffset)
+            let count = operation.length != .max ? operation.length : rest(destination, operation.destinationOffset)
             guard fits(destination, operation.destinationOffset, count, .write) else { return nil }
             descriptor.destination = destination.start &+ operation.destinationOffset
             descriptor.count = count
         case .crc32c:
             let source = cargo.region(at: Int(operation.source)).words
-            let count = operation.count != .max ? operation.count : rest(source, operation.sourceOffset)
+            let count = operation.length != .max ? operation.length : rest(source, operation.sourceOffset)
             guard fits(source, operation.sourceOffset, count, .read) else { return nil }
             descriptor.source = source.start &+ operation.sourceOffset
             descriptor.count = count
@@ -198,10 +198,10 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             guard let command = descriptor.command, traits.commands.contains(PeripheralCommandSet(command)) else {
                 throw DMAError(.unsupportedCommand)
             }
-            guard operation.count <= limits.maximumCount else {
-                throw DMAError(.sizeOverflow, asked: operation.count, limit: limits.maximumCount)
+            guard operation.length <= limits.maximumCount else {
+                throw DMAError(.sizeOverflow, asked: operation.length, limit: limits.maximumCount)
             }
-            descriptor.count = operation.count
+            descriptor.count = operation.length
             try checkPosition(descriptor.value, descriptor.count)
             try checkPosition(descriptor.detail[3], descriptor.count)
             try engine.checkCommand(descriptor)
@@ -231,7 +231,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             let list = unsafe arena.segments.map({ unsafe $0 + slot * arena.segmentStride })
         else { throw DMAError(.tooManySources, asked: UInt64(sources), limit: UInt64(clamping: limits.maximumSources)) }
         let first = cargo.region(at: Int(operation.source)).words
-        let count = operation.count != .max ? operation.count : rest(first, operation.sourceOffset)
+        let count = operation.length != .max ? operation.length : rest(first, operation.sourceOffset)
         for index in 0..<sources {
             let address = try place(cargo, Int(operation.source) &+ index, operation.sourceOffset, count, .read)
             unsafe list[index] = Segment(address: address, count: count)
@@ -273,11 +273,12 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 .tooManySegments, asked: UInt64(sources + destinations), limit: UInt64(clamping: limits.maximumSegments))
         }
         let read = try unsafe gather(
-            cargo, first: Int(operation.source), number: sources, offset: operation.sourceOffset, count: operation.count, .read,
+            cargo, first: Int(operation.source), number: sources, offset: operation.sourceOffset, count: operation.length,
+            .read,
             into: unsafe list)
         let written = try unsafe gather(
             cargo, first: Int(operation.destination), number: destinations, offset: operation.destinationOffset,
-            count: operation.count, .write, into: unsafe list + sources)
+            count: operation.length, .write, into: unsafe list + sources)
         if operation.kind == .scatterGather {
             guard sources > 0, destinations > 0 else {
                 throw noSuchRegion(Int(sources > 0 ? operation.destination : operation.source), cargo)

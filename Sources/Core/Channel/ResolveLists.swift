@@ -59,7 +59,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         let operation = Operation(
             kind, source: Operation.Places(first: source, count: sourceCount),
             destination: Operation.Places(first: destination, count: destinationCount),
-            sourceOffset: sourceOffset, destinationOffset: destinationOffset, count: count, value: value, detail: detail,
+            sourceOffset: sourceOffset, destinationOffset: destinationOffset, length: count, value: value, detail: detail,
             flags: flags)
         let (slot, sequence) = nextPlace
         guard isReady(for: operation, slot: slot),
@@ -99,7 +99,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         switch operation.kind {
         case .xor, .pq:
             let count = unsafe facts.pointee.uniform
-            guard count != 0, operation.count == count || operation.count == .max, sources >= 1,
+            guard count != 0, operation.length == count || operation.length == .max, sources >= 1,
                 sources <= min(limits.maximumSources, 32), operation.flags.isDisjoint(with: [.continue, .disableP, .disableQ])
             else { return nil }
             descriptor.detail = operation.detail
@@ -107,14 +107,14 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         case .scatterGather:
             let sums = unsafe facts.pointee.sums
             let (count, written) = unsafe (sums[middle] &- sums[first], sums[end] &- sums[middle])
-            guard unsafe facts.pointee.isDisjoint, count == written, operation.count == .max,
+            guard unsafe facts.pointee.isDisjoint, count == written, operation.length == .max,
                 sources &+ destinations <= limits.maximumSegments
             else { return nil }
             descriptor.count = count
         case .peripheral:
             let sums = unsafe facts.pointee.sums
             let count = unsafe sums[end] &- sums[first]
-            guard sources == 0 || destinations == 0, operation.count == .max,
+            guard sources == 0 || destinations == 0, operation.length == .max,
                 sources &+ destinations <= limits.maximumSegments,
                 operation.value == .max || (operation.value < 1 << 62 && operation.value &+ count < 1 << 63)
             else { return nil }
@@ -158,7 +158,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 sources <= min(limits.maximumSources, 32)
             else { return nil }
             let first = cargo.region(at: Int(operation.source)).words
-            let count = operation.count != .max ? operation.count : rest(first, operation.sourceOffset)
+            let count = operation.length != .max ? operation.length : rest(first, operation.sourceOffset)
             unsafe read.write(first, operation.sourceOffset, count, limits.key, to: list)
             for index in 1..<sources {
                 let region = cargo.region(at: Int(operation.source) &+ index).words
@@ -174,7 +174,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             else { return nil }
             descriptor.count = count
         case .scatterGather, .peripheral:
-            guard operation.count == .max, sources &+ destinations <= limits.maximumSegments else { return nil }
+            guard operation.length == .max, sources &+ destinations <= limits.maximumSegments else { return nil }
             for index in 0..<sources {
                 let region = cargo.region(at: Int(operation.source) &+ index).words
                 let skip = index == 0 ? operation.sourceOffset : 0

@@ -98,7 +98,7 @@ extension SharedChannel where C == Loan {
         while let operation = steps.next(after: value) {
             let finished = try await run(operation, steps.loan(), by: deadline).get()
             value = finished.value
-            moved += operation.count - finished.residue
+            moved += operation.length - finished.residue
             if finished.residue > 0 { break }
         }
         return (value, moved)

@@ -142,8 +142,7 @@ struct SourceTests {
         func channel(alignment: UInt64, unit: UInt64) throws(DMAError) -> Channel<BusEngine, MappedBuffer> {
             try Channel(BusEngine(domain: nil, alignment: alignment, unit: unit), domain: domain)
         }
-        func code(_ channel: inout Channel<BusEngine, MappedBuffer>, _ offset: UInt64, _ count: UInt64) throws -> DMAError.Code?
-        {
+        func code(_ channel: inout Channel<BusEngine, MappedBuffer>, _ offset: Int, _ count: Int) throws -> DMAError.Code? {
             let buffer = try Buffer(count: 4096).mapped(for: domain, direction: .fromDevice)
             switch channel.submit(.fill(offset: offset, count: count, pattern: 1), buffer) {
             case .queued: return nil
