@@ -54,7 +54,7 @@ package enum CopyList {
         var place = folder
         for part in folders {
             place = PathText.joined(place, part)
-            let result = unsafe cdma_make_folder(place)
+            let result = unsafe cdma_make_folder(place, 0o777)
             guard result == 0 || result == -EEXIST else { throw .opening(place, result, for: "a directory") }
         }
         return PathText.joined(place, name)
