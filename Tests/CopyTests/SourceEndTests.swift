@@ -11,7 +11,7 @@ struct SourceEndTests {
     @Test(
         "a file is copied to where its reads end, be its size given as less or as more",
         .enabled(if: GeneratedFile.isPossible, Comment(rawValue: GeneratedFile.without)),
-        arguments: [(100_000, 4096), (1000, 4096), (50_000, 200_000), (5_000_000, 1), (4096, 4096), (1, 1 << 40)])
+        arguments: [(100_000, 4096), (1000, 4096), (50_000, 200_000), (5_000_000, 1), (4096, 4096)])
     func generated(_ count: Int, _ says: Int) throws {
         let scratch = try Scratch()
         var random = Seeded("generated \(count)")
