@@ -161,7 +161,7 @@ let package = Package(
         .target(
             name: "DMATool",
             dependencies: [
-                "DMA", "DMABench", "DMAConformance", "DMACopy", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest",
+                "CDMA", "DMA", "DMABench", "DMAConformance", "DMACopy", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest",
                 "DMAThreads",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -179,7 +179,9 @@ let package = Package(
             path: "Tests/SystemTests", swiftSettings: house),
         .testTarget(
             name: "DMACopyTests",
-            dependencies: ["DMATestSupport", "DMA", "DMACopy", "DMACore", "DMAEngineKit", "DMAIOUringEngine"],
+            dependencies: [
+                "DMATestSupport", "DMA", "DMACopy", "DMACore", "DMAEngineKit", "DMAIOUringEngine", "ForbiddenSystemCalls",
+            ],
             path: "Tests/CopyTests", swiftSettings: house),
         // Programs, loop disks, folders and seeds for tests.
         .target(name: "DMATestSupport", path: "Tests/Support", swiftSettings: house),

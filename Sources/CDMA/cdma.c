@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The module is header-only except for words that must be the same objects in every Swift module that has inlined an access to them:
-// whether the sanitizer is on, how many forks away from the first process this one is, and the threads' numbers.
+// whether the sanitizer is on, how many forks away from the first process this one is, the threads' numbers, and the arguments.
 #include "CDMA.h"
 
 #include <pthread.h>
@@ -23,4 +23,18 @@ static _Thread_local uint32_t thread_number = 0;
 uint32_t cdma_thread_number(void) {
     if (thread_number == 0) thread_number = 1 + __atomic_fetch_add(&threads_seen, 1, __ATOMIC_RELAXED);
     return thread_number;
+}
+
+static int argument_count = 0;
+static char **argument_values = NULL;
+
+// glibc calls constructors with what main gets.
+__attribute__((constructor)) static void keep_arguments(int count, char **values) {
+    argument_count = count;
+    argument_values = values;
+}
+
+int cdma_argument_count(void) { return argument_count; }
+const char *cdma_argument(int number) {
+    return number >= 0 && number < argument_count ? argument_values[number] : NULL;
 }

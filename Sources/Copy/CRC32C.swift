@@ -18,10 +18,9 @@ package enum CRC32C {
         }
     }
 
-    static func of(_ text: String) -> UInt32 {
+    static func of(_ bytes: [UInt8]) -> UInt32 {
         // SAFETY: the span does not leave the expression, in which the array is not changed.
-        let bytes = Array(text.utf8)
-        return unsafe of(bytes.span.bytes)
+        unsafe of(bytes.span.bytes)
     }
 
     /// The CRC of what has `first`, followed by `count` bytes that have `second`.

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CDMA
 public import DMACore
 
-/// Why a copy was refused or failed: which endpoint, what was asked of it, what is possible, and the cure.
+/// Why a copy was refused or failed: what could not be done with which endpoint, the reason, and what to try.
 ///
 /// `DMAError` is a trivial value with numbers alone; a copy fails at paths and with the kernel's words, so that it has an error of its
 /// own, which carries the engine's where that is the cause. `code` is stable across releases: match on it, never on the text.
@@ -23,26 +22,36 @@ public struct CopyFailure: Error, Equatable, Sendable {
         case verifyFailed, patternMismatch, publishFailed, badJournal, attributesLost
     }
 
+    /// A choice of ``CopyOptions`` that would do it, for whoever has names for those.
+    package enum Remedy: Equatable, Sendable {
+        case overwriteInPlace, append, confirmOverwriting, resume
+    }
+
     /// What went wrong.
     public let code: Code
-    /// The path or endpoint at which it did.
+    /// The path or endpoint at which it did, as ``CopyPath/text`` has it; of ``Code/badOption`` the property of ``CopyOptions``.
     public let subject: String
-    /// What was asked.
+    /// What was asked for, as it follows "cannot" and precedes the subject: `write`.
     public let asked: String
-    /// What the file, the device or the kernel can do.
+    /// Why not: what the file, the device or the kernel can do, or what it answered.
     public let possible: String
-    /// What to change.
+    /// What to try.
     public let cure: String
     /// The kernel's error number, or zero.
     public let errno: Int32
     /// The engine's error, where it is the cause.
     public let engine: DMAError?
+    /// What had been noted before it failed, and what could not be put away after that.
+    public let notes: [String]
+    /// Which choice ``cure`` speaks of.
+    package let remedy: Remedy?
 
-    /// A failure at `subject`, in three parts of a sentence.
+    /// A failure at `subject`.
     package init(
         _ code: Code, _ subject: String, asked: String, possible: String, cure: String, errno: Int32 = 0,
-        engine: DMAError? = nil
+        engine: DMAError? = nil, notes: [String] = [], remedy: Remedy? = nil
     ) {
+        self.remedy = remedy
         self.code = code
         self.subject = subject
         self.asked = asked
@@ -50,29 +59,42 @@ public struct CopyFailure: Error, Equatable, Sendable {
         self.cure = cure
         self.errno = errno
         self.engine = engine
+        self.notes = notes
+    }
+
+    /// The same with parts of it replaced.
+    package func with(
+        subject: String? = nil, possible: String? = nil, cure: String? = nil, notes: [String]? = nil, remedy: Remedy? = nil
+    ) -> CopyFailure {
+        CopyFailure(
+            code, subject ?? self.subject, asked: asked, possible: possible ?? self.possible, cure: cure ?? self.cure,
+            errno: errno, engine: engine, notes: notes ?? self.notes, remedy: remedy ?? self.remedy)
     }
 }
 
 extension CopyFailure: CustomStringConvertible {
     /// One line, whatever the path contains.
     public var description: String {
-        let parts = [asked, possible, cure].map(Self.oneLine)
-        var text = "\(Self.quoted(subject)): asked: \(parts[0]); possible: \(parts[1]); cure: \(parts[2])"
-        if errno != 0 { text += " [\(DMAError.sentence(errno)), errno \(errno)]" }
+        var text = "cannot \(Self.oneLine(asked)) \(Self.quoted(subject)): \(Self.oneLine(possible))"
         if let engine { text += " [\(engine.code)]" }
-        return text
+        return cure.isEmpty ? text : text + "; try: \(Self.oneLine(cure))"
     }
 
-    /// A path on one line: control characters and backslashes as `\n`, `\t`, `\xHH`.
+    /// A path on one line: control characters and backslashes as `\n`, `\t`, `\xHH`, and so are bytes that are not UTF-8.
     package static func quoted(_ path: String) -> String { oneLine(path.replacing("\\", with: "\\\\")) }
 
-    /// A text that may have a path in it, on one line and without what moves a terminal's cursor: as ``quoted(_:)``, but for backslashes.
+    /// A text that may have a path in it, on one line and without what moves a terminal's cursor or turns its text around: as ``quoted(_:)``,
+    /// but for backslashes.
     package static func oneLine(_ text: String) -> String {
         var result = ""
         for scalar in text.unicodeScalars {
             switch scalar {
             case "\n": result += "\\n"
             case "\t": result += "\\t"
+            // The digits of such a byte follow: CopyPath.text.
+            case "\0": result += "\\x"
+            case "\u{200e}", "\u{200f}", "\u{202a}"..."\u{202e}", "\u{2066}"..."\u{2069}":
+                result += "\\u" + String(scalar.value, radix: 16)
             default:
                 if scalar.value < 32 || (127..<160).contains(scalar.value) {
                     result += "\\x" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
@@ -82,100 +104,5 @@ extension CopyFailure: CustomStringConvertible {
             }
         }
         return result
-    }
-}
-
-extension CopyFailure {
-    /// A system call of the request or of the opening of an endpoint that the kernel refused; `result` is its negative errno.
-    static func opening(_ path: String, _ result: Int32, for purpose: String) -> CopyFailure {
-        switch -result {
-        case ENOENT, ENOTDIR:
-            return CopyFailure(
-                .notFound, path, asked: purpose, possible: "no such file, or no such directory on the way to it",
-                cure: "check the path; a directory is not created", errno: -result)
-        case EACCES, EPERM:
-            return CopyFailure(
-                .notPermitted, path, asked: purpose, possible: "not for user \(cdma_effective_user())",
-                cure: "see the permissions of the file and its directories (namei -l), or become another user", errno: -result)
-        case EROFS:
-            return CopyFailure(
-                .readOnly, path, asked: purpose, possible: "reading: its file system is mounted read-only",
-                cure: "mount -o remount,rw, or choose another target", errno: -result)
-        case ENOSPC:
-            return CopyFailure(
-                .noSpace, path, asked: purpose, possible: "no room, or no inode, is left", cure: "see df and df -i",
-                errno: -result)
-        case EDQUOT:
-            return CopyFailure(
-                .quotaExceeded, path, asked: purpose, possible: "nothing more under the quota", cure: "see quota -s",
-                errno: -result)
-        case EBUSY:
-            return CopyFailure(
-                .held, path, asked: purpose, possible: "not while somebody else holds it exclusively",
-                cure: "unmount it, or end who holds it (lsblk, fuser -v)", errno: -result)
-        case ENXIO:
-            return CopyFailure(
-                .notSupported, path, asked: purpose, possible: "no: it is a socket's name, or a device that is not there",
-                cure: "connect to a socket with a tool for it (socat) and pipe: … | dmactl copy - TARGET", errno: -result)
-        case ENAMETOOLONG, ELOOP:
-            return CopyFailure(
-                .badEndpoint, path, asked: purpose, possible: "shorter names, and fewer symbolic links",
-                cure: "change to a directory nearer by", errno: -result)
-        default:
-            return CopyFailure(
-                .notSupported, path, asked: purpose, possible: "not that: the kernel refused", cure: "see errno",
-                errno: -result)
-        }
-    }
-
-    /// A read at `offset` that failed.
-    static func reading(_ path: String, at offset: UInt64, errno: Int32, engine: DMAError? = nil) -> CopyFailure {
-        CopyFailure(
-            .readFailed, path, asked: "the bytes at offset \(offset)", possible: "not those: the read failed",
-            cure: "see the kernel's log (dmesg); for a failing disk copy what can be read with ddrescue", errno: errno,
-            engine: engine)
-    }
-
-    /// A write at `offset` that failed.
-    static func writing(_ path: String, at offset: UInt64, errno: Int32, engine: DMAError? = nil) -> CopyFailure {
-        let what = "to write at offset \(offset)"
-        switch errno {
-        case ENOSPC:
-            return CopyFailure(
-                .noSpace, path, asked: what, possible: "no room is left on its file system or device",
-                cure: "make room (df), or choose another target", errno: errno, engine: engine)
-        case EDQUOT:
-            return CopyFailure(
-                .quotaExceeded, path, asked: what, possible: "nothing more under the quota",
-                cure: "see quota -s; remove files, or ask for more", errno: errno, engine: engine)
-        case EFBIG:
-            return CopyFailure(
-                .fileTooLarge, path, asked: what,
-                possible: "smaller files: the limit of this process (ulimit -f) or of the file system",
-                cure: "raise the limit, or choose a file system that takes such files", errno: errno, engine: engine)
-        case EPIPE, ECONNRESET:
-            return CopyFailure(
-                .brokenPipe, path, asked: what, possible: "nobody reads any more", cure: "none is needed", errno: errno,
-                engine: engine)
-        case EROFS: return opening(path, -errno, for: what)
-        default:
-            return CopyFailure(
-                .writeFailed, path, asked: what, possible: "not that: the write failed", cure: "see the kernel's log (dmesg)",
-                errno: errno, engine: engine)
-        }
-    }
-
-    /// What an engine or its memory refused.
-    static func engine(_ subject: String, _ error: DMAError, while purpose: String) -> CopyFailure {
-        CopyFailure(
-            error.code == .outOfMemory ? .outOfMemory : .engineFailed, subject, asked: purpose + ": " + error.request,
-            possible: error.ability, cure: error.cure, errno: error.errno, engine: error)
-    }
-
-    /// Somebody asked for the end.
-    static func cancelled(_ subject: String, after bytes: UInt64) -> CopyFailure {
-        CopyFailure(
-            .cancelled, subject, asked: "to stop", possible: "stopped after \(ByteSize.text(bytes))",
-            cure: "run it again; with --resume it goes on where it stopped")
     }
 }

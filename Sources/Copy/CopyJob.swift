@@ -10,7 +10,10 @@ final class CopyJob {
     let endpoint: Endpoint
     /// What is followed: the plan, changed where a file system refuses what was planned.
     private(set) var plan: CopyPlan
+    /// What is followed where the file system shares no blocks.
+    private let unshared: CopyPlan?
     let options: CopyOptions
+    let session: CopySession
     let control: CopyControl
     /// Where the copy begins in the source: behind what an interrupted one brought.
     var start: UInt64 = 0
@@ -21,25 +24,40 @@ final class CopyJob {
     var report: CopyReport
 
     init(
-        _ source: CopySource, _ target: OpenTarget, _ endpoint: Endpoint, _ plan: CopyPlan, _ options: CopyOptions,
-        _ control: CopyControl
+        _ source: CopySource, _ target: OpenTarget, _ endpoint: Endpoint, _ plans: CopyPlans, _ options: CopyOptions,
+        _ session: CopySession, _ control: CopyControl
     ) {
         self.endpoint = endpoint
         self.source = source
         self.target = target
-        self.plan = plan
+        plan = plans.plan
+        unshared = plans.unshared
         self.options = options
+        self.session = session
         self.control = control
-        report = CopyReport(plan: plan)
+        report = CopyReport(plan: plans.plan)
     }
 
-    /// Another way, because the planned one was refused.
-    func fall(to path: CopyPlan.Path, engine: String = "", because reason: String) {
-        note(reason)
+    /// Another way, because the planned one was refused; without a word where it brings what was asked for as well.
+    func fall(to path: CopyPlan.Path, engine: String = "", because reason: String?) {
+        if let reason { note(reason) }
         plan.path = path
         plan.engine = engine
         if path != .inKernel { plan.chunk = CopyPlanner.cacheChunk }
         if path == .engine { plan.depth = 2 }
+        report.plan = plan
+    }
+
+    /// The way without shared blocks, which nobody asked for.
+    func copyUnshared() {
+        guard let unshared else { return fall(to: .readWrite, because: nil) }
+        plan = unshared
+        report.plan = plan
+    }
+
+    /// Zeroes are written for the source's holes: the target still has other bytes there.
+    func writeHoles() {
+        plan.holes = .write
         report.plan = plan
     }
 
@@ -72,6 +90,13 @@ final class CopyJob {
         report.crc32c = crc
     }
 
+    /// More of the source came, behind what was done.
+    func continued(by count: UInt64, crc: UInt32) {
+        if let before = report.crc32c { report.crc32c = CRC32C.joining(before, crc, count: count) }
+        report.bytes += count
+        report.moved += count
+    }
+
     /// Begins a phase, in which `bytes` are done already.
     func enter(_ phase: CopyProgress.Phase, bytes: UInt64 = 0, total: UInt64?) {
         control.update {
@@ -81,4 +106,10 @@ final class CopyJob {
             $0.began = .now
         }
     }
+}
+
+/// A plan, and the one for where its file system refuses to share blocks, which shows only when it is asked to.
+struct CopyPlans {
+    var plan: CopyPlan
+    var unshared: CopyPlan?
 }

@@ -48,7 +48,7 @@ public struct CopyOptions: Equatable, Sendable {
     public var engine: String?
     /// Whether what was written is read back from the medium and compared, before the target is published.
     public var verifies = false
-    /// Whether owner, extended attributes and access control lists are kept, beside mode and times.
+    /// Whether owner, extended attributes and access control lists become the source's, beside mode and times.
     public var preserves = false
     /// When blocks are shared.
     public var reflink = ReflinkChoice.auto
@@ -71,21 +71,32 @@ public struct CopyOptions: Equatable, Sendable {
         func refuse(_ name: String, _ asked: String, _ possible: String, _ cure: String) -> CopyFailure {
             CopyFailure(.badOption, name, asked: asked, possible: possible, cure: cure)
         }
-        if !(share > 0 && share <= 1) { throw refuse("--share", "\(share)", "above 0 and at most 1", "half the time is 0.5") }
+        if !(share > 0 && share <= 1) {
+            throw refuse("share", "take \(share) as", "it is above 0 and at most 1", "0.5 for half the time")
+        }
         if let chunk, chunk < 512 || chunk > CopyPlan.largestChunk {
             throw refuse(
-                "--chunk", "\(chunk) bytes", "512 B to \(ByteSize.text(CopyPlan.largestChunk))", "1MiB suits most disks")
+                "chunk", "take \(chunk) bytes as", "it is 512 B to \(ByteSize.text(CopyPlan.largestChunk))",
+                "1MiB, which suits most disks")
         }
         if let depth, depth < 1 || depth > CopyPlan.largestDepth {
-            throw refuse("--depth", "\(depth)", "1 to \(CopyPlan.largestDepth)", "8 to 32 keep most disks busy")
-        }
-        if let rate, rate == 0 { throw refuse("--rate", "0 bytes a second", "1 or more", "leave it out for no limit") }
-        if treatment == .resume, reflink == .always {
             throw refuse(
-                "--resume", "to go on with a copy that shares blocks", "sharing, which is done at once", "leave --resume out")
+                "depth", "take \(depth) as", "it is 1 to \(CopyPlan.largestDepth)", "8 to 32, which keeps most disks busy")
         }
-        if treatment == .append, reflink == .always {
-            throw refuse("--append", "shared blocks behind others", "copied ones", "leave out --reflink always")
+        if let rate, rate == 0 {
+            throw refuse("rate", "take 0 as", "it is 1 byte a second or more", "leave it out for no limit")
+        }
+        let moving: [(String, Bool)] = [
+            ("engine", engine != nil), ("mode", mode != nil), ("chunk", chunk != nil), ("depth", depth != nil),
+        ]
+        if reflink == .always, let first = moving.first(where: \.1) {
+            throw refuse(
+                first.0, "follow", "no bytes move where blocks are shared", "leave it out, or do not ask for shared blocks")
+        }
+        if treatment == .resume || treatment == .append, reflink == .always {
+            throw refuse(
+                treatment.rawValue, "follow", "blocks that are shared are shared at once, by a new file",
+                "leave it out, or do not ask for shared blocks")
         }
     }
 }

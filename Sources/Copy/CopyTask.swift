@@ -29,7 +29,7 @@ extension Copier {
                             })
                     }
                 } catch {
-                    continuation.resume(returning: .failure(.engine("a thread", error, while: "a thread for the copy")))
+                    continuation.resume(returning: .failure(.engine("a thread", error, to: "start")))
                 }
             }
         } onCancel: {

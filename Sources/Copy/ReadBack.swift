@@ -17,7 +17,7 @@ struct ReadBack {
         let chunk: UInt64 = 1 << 20
         var buffer: Buffer
         do throws(DMAError) { buffer = try Buffer(count: Int(chunk), alignment: 4096) } catch {
-            throw .engine(name, error, while: "a block of memory")
+            throw .engine(name, error, to: "get memory for")
         }
         var order = MoverOrder(from: start, crc: 0, counts: true)
         var extents = ExtentWalk(file, from: start, to: end)
@@ -31,26 +31,42 @@ struct ReadBack {
                 guard count >= 0 else { throw .reading(name, at: range.lowerBound, errno: Int32(-count)) }
                 return Int(count)
             }
-            guard count == range.count else { throw shorter(range.lowerBound + UInt64(count), end) }
+            guard count == range.count else { throw Self.shorter(name, range.lowerBound + UInt64(count), end) }
             order.read(sequence, range, crc: CRC32C.of(buffer.bytes.extracting(0..<count)))
             order.written(sequence)
             sequence += 1
             control.update { $0.bytes = order.done }
         }
-        // Behind the last data, a hole and the end of the file look alike.
-        let facts = try file.facts()
-        guard facts.kind != .regular || facts.size >= end else { throw shorter(facts.size, end) }
+        // Behind the last data, a hole and the end of the file look alike, but to a read.
+        if order.done < end {
+            // SAFETY: the call writes at most the one byte of a local variable.
+            var byte: UInt8 = 0
+            let last = unsafe cdma_read_all(file.descriptor, &byte, 1, Int64(clamping: end - 1))
+            guard last >= 0 else { throw .reading(name, at: end - 1, errno: Int32(-last)) }
+            guard last == 1 else { throw Self.shorter(name, try file.facts().size, end) }
+        }
         order.advance(to: end)
         control.update { $0.bytes = end }
         return order.crc
     }
 
-    private func shorter(_ size: UInt64, _ end: UInt64) -> CopyFailure {
+    static func shorter(_ name: String, _ size: UInt64, _ end: UInt64) -> CopyFailure {
         CopyFailure(
-            .verifyFailed, name, asked: "to read back \(end) bytes", possible: "\(size): the file is shorter",
+            .verifyFailed, name, asked: "verify", possible: "it has \(size) bytes, and \(end) were written",
             cure: "see who else writes it, and copy again")
     }
 
     /// Drops the file's pages from the cache, so that reading it means reading the medium. They must be flushed.
     func forget() { _ = cdma_drop_cache(file.descriptor, 0, 0) }
+
+    /// How much of the range is in the page cache, where the kernel says so (cachestat(2)) and there is a medium: not in memory's own
+    /// file systems, tmpfs and ramfs.
+    func cachedBytes(from start: UInt64, count: UInt64) -> UInt64 {
+        // SAFETY: the C function writes two local variables.
+        guard let kind = Room(file)?.kind, kind != 0x0102_1994, kind != 0x8584_58f6, count > 0 else { return 0 }
+        var pages: UInt64 = 0
+        var dirty: UInt64 = 0
+        guard unsafe cdma_cache_state(file.descriptor, start, count, &pages, &dirty) == 0 else { return 0 }
+        return min(pages.multipliedReportingOverflow(by: UInt64(cdma_page_size())).partialValue, count)
+    }
 }

@@ -19,6 +19,7 @@ public enum DMACtl {
     ///   - policy: which devices may be opened; nil for what the file says that the environment variable DMA_POLICY names, and without one for
     ///     any device behind an IOMMU.
     public static func main(providers: [any EngineProvider] = [], policy: DevicePolicy? = nil) async -> Never {
+        guard ProcessStart.fillStandardDescriptors() else { Glibc.exit(1) }
         ToolSystem.set(providers, policy)
         Glibc.exit(await RootCommand.conclude())
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import DMACopy
 import DMACore
 import DMAThreads
 
@@ -69,13 +70,8 @@ struct RootCommand: AsyncParsableCommand {
 
     /// Does what was asked, and returns the exit code.
     private static func status() async -> Int32 {
-        // Swift finds them in /proc/self/cmdline.
-        guard !CommandLine.arguments.isEmpty else {
-            Terminal.note("dmactl: no arguments without /proc. Cure: mount -t proc proc /proc\n")
-            return 1
-        }
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(ProcessStart.arguments)
             if var waiting = command as? any AsyncParsableCommand {
                 try checkThreads()
                 try await waiting.run()
@@ -91,7 +87,9 @@ struct RootCommand: AsyncParsableCommand {
             Terminal.note("dmactl: \(failure.message)\n")
             return exitCode(for: failure).rawValue
         } catch {
-            let (code, text) = (exitCode(for: error), fullMessage(for: error))
+            // Bytes of the command line that are not UTF-8, on lines that may be many.
+            let lines = fullMessage(for: error).split(separator: "\n", omittingEmptySubsequences: false)
+            let (code, text) = (exitCode(for: error), lines.map { CopyFailure.oneLine(String($0)) }.joined(separator: "\n"))
             if !text.isEmpty { code.isSuccess ? print(text) : Terminal.note(text + "\n") }
             return code.rawValue
         }

@@ -55,7 +55,7 @@ struct CopyPartTests {
         try handle.close()
         let bytes = try scratch.read("a")
         func back(_ control: CopyControl = CopyControl()) throws -> ReadBack {
-            ReadBack(file: try OpenFile(scratch.at("a"), O_RDONLY, for: "a test"), name: "a", control: control)
+            ReadBack(file: try OpenFile(CopyPath(scratch.at("a")), O_RDONLY, for: "a test"), name: "a", control: control)
         }
         for (start, end) in [
             (0, 4 << 20), (0, 0), (0, 4000), (1000, 4999), (4999, 5001), (0, 3 << 20), (3 << 20, 4 << 20),
@@ -83,11 +83,11 @@ struct CopyPartTests {
     @Test("a path of a list leads nowhere else, though its slashes have marks on them")
     func listedPathsStayInside() throws {
         for path in ["..", "a/../b", "../\u{301}b", "a/\u{301}/../../b", "..\u{2f}\u{20dd}x"] {
-            #expect(throws: CopyFailure.self, "\(path)") { try CopyList.planned(path, below: "/") }
+            #expect(throws: CopyFailure.self, "\(path)") { try CopyList.planned(CopyPath(path), below: "/") }
         }
         // A name with a mark is a name.
         let planned = try CopyList.planned("a/\u{301}b", below: "/")
-        #expect(Array(planned.path.utf8) == Array("/a/\u{301}b".utf8))
+        #expect(planned.path.bytes == Array("/a/\u{301}b".utf8))
     }
 
     @Test("progress is a share of the whole; of nothing, all is done; of an unknown whole there is no share")

@@ -18,6 +18,9 @@ public final class Scratch {
         try? FileManager.default.removeItem(atPath: path)
     }
 
+    /// To be done before the folder goes.
+    public func `defer`(_ end: @escaping () -> Void) { ends.append(end) }
+
     public func at(_ name: String) -> String { path + "/" + name }
 
     @discardableResult

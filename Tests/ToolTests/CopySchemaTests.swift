@@ -66,12 +66,12 @@ struct CopySchemaTests {
             let answer = try Command.run([Command.dmactl, "copy", "--json"] + words + [scratch.at("none"), scratch.at("c")])
             let failure = try #require(try expect(answer, 1, as: "failure")["failure"] as? [String: Any])
             #expect(failure["code"] as? String == "notFound" && failure["errno"] as? Int == 2)
-            #expect(answer.errors.contains("cure: "))
+            #expect(answer.errors.contains("; try: "))
         }
-        // One that fails on the way, and names the engine's error.
-        let late = try Command.copy("--json", "--engine", "nope", scratch.at("a"), scratch.at("c"))
-        let failure = try #require(try expect(late, 1, as: "failure")["failure"] as? [String: Any])
-        #expect(failure["engine"] as? String == "noSuchChannel")
+        // One that the command line alone is to blame for.
+        let nowhere = try Command.copy("--json", "--engine", "nope", scratch.at("a"), scratch.at("c"))
+        let failure = try #require(try expect(nowhere, 64, as: "failure")["failure"] as? [String: Any])
+        #expect(failure["code"] as? String == "badOption" && failure["subject"] as? String == "--engine")
     }
 
     @Test("the files of a list, copied and planned, some of them not; a plan makes no folder")

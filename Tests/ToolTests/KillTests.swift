@@ -184,7 +184,9 @@ struct KillTests {
         #expect(running.listens(to: 2) && scratch.waits(until: ".b.dmactl-part", has: 256 << 10))
         running.signal(2)
         let answer = running.wait()
-        #expect(answer.status == 130 && answer.errors.contains("for --resume"), "\(answer.errors)")
+        #expect(
+            answer.status == 130 && answer.errors.contains("a part file, to be resumed: ")
+                && answer.errors.contains("(--resume)"), "\(answer.errors)")
         #expect(!scratch.exists("b") && scratch.exists(".b.dmactl-journal"))
         let again = try Command.copy("--resume", scratch.at("a"), scratch.at("b"))
         #expect(again.status == 0 && again.errors.contains("resumed at"), "\(again.errors)")

@@ -81,7 +81,7 @@ extension FuzzEntry {
         for path in paths {
             guard let planned = try? CopyList.planned(path, below: "/") else { continue }
             // As the kernel parts it.
-            let names = planned.path.utf8.split(separator: UInt8(ascii: "/"))
+            let names = planned.path.bytes.split(separator: UInt8(ascii: "/"))
             if names.contains(where: { $0.elementsEqual("..".utf8) }) { return "\(path) leads out of the folder" }
         }
         return paths.contains("") ? "an empty path" : nil

@@ -12,6 +12,7 @@
 #include "cdma_kernels.h"
 #include "cdma_memory.h"
 #include "cdma_nvme_passthrough.h"
+#include "cdma_process.h"
 #include "cdma_statx.h"
 #include "cdma_storage.h"
 #include "cdma_thread.h"

@@ -17,6 +17,8 @@
 #define CDMA_AT_EMPTY_PATH 0x1000
 #define CDMA_STATX_BASIC 0x7ffu
 #define CDMA_STATX_DIOALIGN 0x2000u
+#define CDMA_STATX_IMMUTABLE 0x10
+#define CDMA_STATX_APPEND 0x20
 
 struct cdma_statx_time {
     int64_t seconds;

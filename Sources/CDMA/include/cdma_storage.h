@@ -50,6 +50,7 @@ struct cdma_storage_facts {
     uint32_t modified_nanoseconds, accessed_nanoseconds, changed_nanoseconds;
     uint32_t mode, owner, group, links, block_size;
     uint32_t direct_memory_alignment, direct_offset_alignment; // 0 where the kernel does not say
+    uint64_t attributes;                                       // CDMA_STATX_IMMUTABLE, CDMA_STATX_APPEND
 };
 
 static inline uint64_t cdma_device_number(uint32_t major, uint32_t minor) { return (uint64_t)major << 32 | minor; }
@@ -69,12 +70,23 @@ static inline int cdma_storage_look(int fd, const char *path, bool follow, struc
     facts->block_size = s.block_size;
     facts->direct_memory_alignment = s.direct_memory_alignment;
     facts->direct_offset_alignment = s.direct_offset_alignment;
+    facts->attributes = s.attributes & s.attributes_mask;
     return 0;
 }
 
 static inline int cdma_open(int directory, const char *path, int flags, uint32_t mode) {
     int fd = openat(directory, path, flags | O_CLOEXEC, (mode_t)mode);
     return fd < 0 ? -errno : fd;
+}
+// The file itself, of whatever kind, without opening it for anything: O_PATH. Nothing waits, and no device notices.
+static inline int cdma_open_path(const char *path) { return cdma_open(AT_FDCWD, path, O_PATH, 0); }
+// Whether `fd` is open for reading, or for writing; 0, or a negative errno.
+static inline int cdma_is_open_for(int fd, bool write) {
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) return -errno;
+    int mode = flags & O_ACCMODE;
+    if (flags & O_PATH || mode == (write ? O_RDONLY : O_WRONLY)) return -EBADF;
+    return 0;
 }
 // A file without a name in `directory`, to be written: O_TMPFILE.
 static inline int cdma_open_unnamed(int directory) { return cdma_open(directory, ".", O_TMPFILE | O_RDWR, 0600); }
@@ -94,9 +106,26 @@ static inline int cdma_name_file(int fd, int directory, const char *name) {
     cdma_descriptor_path(fd, path);
     return linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW) ? -errno : 0;
 }
+// Opens again, with other flags, what `fd` is open as: a descriptor of O_PATH becomes one that reads. -ENOENT without /proc.
+static inline int cdma_open_again(int fd, int flags) {
+    char path[CDMA_FD_PATH];
+    cdma_descriptor_path(fd, path);
+    return cdma_open(AT_FDCWD, path, flags, 0);
+}
 static inline int cdma_duplicate(int fd) {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     return copy < 0 ? -errno : copy;
+}
+// What close(2) has to say of the file, which stays open: a network or FUSE file system sends then what it still holds, and answers
+// for it. The lock of flock(2) belongs to the open file, which has another descriptor, and stays.
+static inline int cdma_close_copy(int fd) {
+    int copy = cdma_duplicate(fd);
+    if (copy < 0) return copy;
+    return close(copy) ? -errno : 0;
+}
+// Whether this process may use the path so (R_OK, W_OK), with its effective user and groups.
+static inline int cdma_may_access(const char *path, int mode) {
+    return faccessat(AT_FDCWD, path, mode, AT_EACCESS) ? -errno : 0;
 }
 static inline int cdma_status_flags(int fd) {
     int flags = fcntl(fd, F_GETFL);
@@ -107,6 +136,8 @@ static inline int cdma_set_status_flags(int fd, int flags) { return fcntl(fd, F_
 // An advisory lock on the whole file, or -EWOULDBLOCK where another process has one. It goes with the last descriptor.
 static inline int cdma_lock_file(int fd) { return flock(fd, LOCK_EX | LOCK_NB) ? -errno : 0; }
 static inline void cdma_unlock_file(int fd) { flock(fd, LOCK_UN); }
+// A lease for writing, which the kernel gives only where nobody else has the file open (fcntl(2), F_SETLEASE); false gives it back.
+static inline int cdma_lease(int fd, bool take) { return fcntl(fd, F_SETLEASE, take ? F_WRLCK : F_UNLCK) ? -errno : 0; }
 
 // Reads and writes that go on after a signal and after a short count. A negative position means where the file stands. Returns the number of bytes moved, which is short at the end of the file alone.
 static inline int64_t cdma_read_all(int fd, void *bytes, size_t count, int64_t position) {
@@ -135,6 +166,19 @@ static inline int64_t cdma_write_all(int fd, const void *bytes, size_t count, in
     return (int64_t)moved;
 }
 
+// Writes at the end, for a file opened with O_APPEND, or where it stands. `moved` is how much came to be written, also where the call fails.
+static inline int cdma_append(int fd, const void *bytes, size_t count, uint64_t *moved) {
+    *moved = 0;
+    while (*moved < count) {
+        ssize_t n = write(fd, (const char *)bytes + *moved, count - *moved);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return -errno;
+        if (n == 0) return -EIO;
+        *moved += (uint64_t)n;
+    }
+    return 0;
+}
+
 static inline int64_t cdma_seek(int fd, int64_t offset, int whence) {
     int64_t place = lseek(fd, (off_t)offset, whence);
     return place < 0 ? -errno : place;
@@ -145,6 +189,11 @@ static inline int cdma_fallocate(int fd, int mode, uint64_t offset, uint64_t cou
 }
 static inline int cdma_fsync(int fd) { return fsync(fd) ? -errno : 0; }
 static inline int cdma_fdatasync(int fd) { return fdatasync(fd) ? -errno : 0; }
+// Flushes the whole file system that holds `fd`; since Linux 5.8 it also answers for what could not be written.
+static inline int cdma_syncfs(int fd) { return syncfs(fd) ? -errno : 0; }
+// Waits for what is being written of the file, and answers for what could not be: sync_file_range(2), SYNC_FILE_RANGE_WAIT_BEFORE. No
+// flush of the device.
+static inline int cdma_written(int fd) { return sync_file_range(fd, 0, 0, 1) ? -errno : 0; }
 // The pages of the range, which are on the medium already, leave the page cache: POSIX_FADV_DONTNEED.
 static inline int cdma_drop_cache(int fd, uint64_t offset, uint64_t count) {
     return -posix_fadvise(fd, (off_t)offset, (off_t)count, POSIX_FADV_DONTNEED);
@@ -207,6 +256,9 @@ static inline int cdma_block_sector(int fd, uint32_t *bytes) {
     return 0;
 }
 
+// A number that changes with the medium, where the kernel has one: BLKGETDISKSEQ, Linux 5.15.
+static inline int cdma_block_sequence(int fd, uint64_t *number) { return ioctl(fd, _IOR(0x12, 128, uint64_t), number) ? -errno : 0; }
+
 // Of the file system that holds `fd`: bytes a user may still take, and its kind (the magic number of statfs(2)).
 struct cdma_room {
     uint64_t available, kind, fragment;
@@ -225,7 +277,16 @@ static inline int cdma_rename(int directory, const char *from, const char *to) {
     return renameat(directory, from, directory, to) ? -errno : 0;
 }
 static inline int cdma_remove(int directory, const char *name) { return unlinkat(directory, name, 0) ? -errno : 0; }
-static inline int cdma_make_folder(const char *path) { return mkdir(path, 0777) ? -errno : 0; }
+// Another name of the file at `from`, which is not followed where it is a link.
+static inline int cdma_link(const char *from, int directory, const char *to) {
+    return linkat(AT_FDCWD, from, directory, to, 0) ? -errno : 0;
+}
+static inline int cdma_make_folder(const char *path, uint32_t mode) { return mkdir(path, (mode_t)mode) ? -errno : 0; }
+// The largest file that this process may write; UINT64_MAX for no limit: RLIMIT_FSIZE, struct rlimit64 of linux/resource.h.
+static inline uint64_t cdma_largest_file(void) {
+    struct { uint64_t now, most; } limit;
+    return syscall(SYS_prlimit64, 0, 1, (void *)0, &limit) ? UINT64_MAX : limit.now;
+}
 static inline int cdma_change_mode(int fd, uint32_t mode) { return fchmod(fd, (mode_t)mode) ? -errno : 0; }
 static inline int cdma_change_owner(int fd, uint32_t owner, uint32_t group) {
     return fchown(fd, (uid_t)owner, (gid_t)group) ? -errno : 0;
@@ -259,6 +320,7 @@ static inline int64_t cdma_attribute(int fd, const char *name, void *value, size
     int64_t n = syscall(SYS_fgetxattr, fd, name, value, capacity);
     return n < 0 ? -errno : n;
 }
+static inline int cdma_remove_attribute(int fd, const char *name) { return syscall(SYS_fremovexattr, fd, name) ? -errno : 0; }
 static inline int cdma_set_attribute(int fd, const char *name, const void *value, size_t count) {
     return syscall(SYS_fsetxattr, fd, name, value, count, 0) ? -errno : 0;
 }

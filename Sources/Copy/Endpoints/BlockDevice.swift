@@ -9,41 +9,43 @@ enum BlockDevice {
     /// Refuses a device that is mounted, or that another block device stands on (RAID, LVM, dm-crypt); names who.
     ///
     /// Opening with O_EXCL is what really keeps others out; this says why before it fails.
-    static func refuseIfInUse(_ path: String, _ facts: FileFacts) throws(CopyFailure) {
-        let folder = "/sys/dev/block/" + number(facts.special)
-        let partitions = partitions(of: facts.special)
-        let mounts = MountTable.current
-        for (special, name) in [(facts.special, path)] + partitions {
-            if let point = mounts.point(of: special, path: name) {
-                throw CopyFailure(
-                    .mounted, path, asked: "to write the device",
-                    possible: "not while \(name) is mounted at \(CopyFailure.quoted(point))",
-                    cure: "umount \(CopyFailure.quoted(point))")
-            }
-        }
-        if let area = swapArea(path, facts) {
+    static func refuseIfInUse(_ path: CopyPath, _ facts: FileFacts) throws(CopyFailure) {
+        if let (name, mount) = mounts(path, facts).first {
+            let point = CopyFailure.quoted(mount.point.text)
             throw CopyFailure(
-                .held, path, asked: "to write the device", possible: "not while the kernel swaps to it",
-                cure: "swapoff \(area)")
+                .mounted, path.text, asked: "write", possible: "\(name) is mounted at \(point)", cure: "umount \(point)")
         }
-        for holder in Folder.names(folder + "/holders") {
+        if let area = swapArea(facts) {
             throw CopyFailure(
-                .held, path, asked: "to write the device", possible: "not while \(holder) stands on it",
+                .held, path.text, asked: "write", possible: "the kernel swaps to it",
+                cure: "swapoff \(CopyFailure.quoted(area.text))")
+        }
+        for holder in Folder.names("/sys/dev/block/" + number(facts.special) + "/holders") {
+            throw CopyFailure(
+                .held, path.text, asked: "write", possible: "\(holder) stands on it",
                 cure: "end \(holder) first: lsblk shows what it is")
         }
     }
 
+    /// Where the device is mounted, or a partition of it, and by which name.
+    static func mounts(_ path: CopyPath, _ facts: FileFacts) -> [(name: CopyPath, mount: MountTable.Mount)] {
+        let table = MountTable.current
+        return ([(facts.special, path)] + partitions(of: facts.special)).flatMap { special, name in
+            table.mounts(of: special, path: name).map { (name, $0) }
+        }
+    }
+
     /// The failure of the exclusive opening itself.
-    static func held(_ path: String) -> CopyFailure {
+    static func held(_ path: CopyPath) -> CopyFailure {
         CopyFailure(
-            .held, path, asked: "the device for this copy alone", possible: "not while somebody else holds it",
-            cure: "see who: lsblk, fuser -v \(path); end it", errno: EBUSY)
+            .held, path.text, asked: "write", possible: "somebody else holds the device",
+            cure: "see who (lsblk, fuser -v), and end it", errno: EBUSY)
     }
 
     static func number(_ special: UInt64) -> String { "\(special >> 32):\(special & 0xffff_ffff)" }
 
     /// The partitions of a whole disk.
-    private static func partitions(of special: UInt64) -> [(UInt64, String)] {
+    private static func partitions(of special: UInt64) -> [(UInt64, CopyPath)] {
         let folder = "/sys/dev/block/" + number(special)
         return Folder.names(folder).compactMap { name in
             guard KernelText.number(folder + "/" + name + "/partition") != nil,
@@ -51,11 +53,11 @@ enum BlockDevice {
             else { return nil }
             let parts = text.split(whereSeparator: { $0 == ":" || $0 == "\n" })
             guard parts.count == 2, let major = UInt32(parts[0]), let minor = UInt32(parts[1]) else { return nil }
-            return (cdma_device_number(major, minor), "/dev/" + name)
+            return (cdma_device_number(major, minor), CopyPath("/dev/" + name))
         }
     }
 
-    private static func swapArea(_ path: String, _ facts: FileFacts) -> String? {
+    private static func swapArea(_ facts: FileFacts) -> CopyPath? {
         guard let text = KernelText.read("/proc/swaps", atMost: 65_536) else { return nil }
         for line in text.split(separator: "\n").dropFirst() {
             guard let field = line.split(whereSeparator: { $0 == " " || $0 == "\t" }).first else { continue }

@@ -16,30 +16,30 @@ package enum ByteSize {
     /// - Throws: `badSize`, which says what is understood. A bare K, M or G is refused, because tools disagree on it.
     package static func parse(_ text: String, for subject: String) throws(CopyFailure) -> UInt64 {
         func refuse(_ possible: String, _ cure: String) -> CopyFailure {
-            CopyFailure(.badSize, subject, asked: "the size \"\(CopyFailure.quoted(text))\"", possible: possible, cure: cure)
+            CopyFailure(.badSize, subject, asked: "take \"\(CopyFailure.quoted(text))\" as", possible: possible, cure: cure)
         }
         let digits = text.prefix { $0 >= "0" && $0 <= "9" }
         var unit = text.dropFirst(digits.count)
         if unit.first == " " { unit = unit.dropFirst() }
         guard !digits.isEmpty else {
-            throw refuse("a whole number and a unit: B, KiB, MiB, GiB, TiB or kB, MB, GB, TB", "write 64KiB, 10GB or 4096")
+            throw refuse("it is no whole number with or without a unit", "64KiB, 10GB or 4096")
         }
         guard let number = UInt64(digits) else {
-            throw refuse("numbers below 2^64", "write a smaller number, or a larger unit")
+            throw refuse("the number is not below 2^64", "a smaller number, or a larger unit")
         }
         guard let factor = unit.isEmpty ? 1 : units.first(where: { $0.name == unit })?.bytes else {
             let letter = unit.prefix(1).uppercased()
             if ["K", "M", "G", "T", "P"].contains(letter), unit.count <= 3 {
                 let decimal = (letter == "K" ? "k" : letter) + "B"
                 throw refuse(
-                    "\(letter)iB (powers of 1024) or \(decimal) (powers of 1000)",
+                    "the unit may be \(letter)iB (powers of 1024) or \(decimal) (powers of 1000)",
                     "write \(digits)\(letter)iB or \(digits)\(decimal)"
                 )
             }
-            throw refuse("the units B, KiB, MiB, GiB, TiB, PiB, kB, MB, GB, TB", "write 64KiB, 10GB or 4096")
+            throw refuse("no such unit", "B, KiB, MiB, GiB, TiB, PiB, kB, MB, GB or TB")
         }
         let (bytes, overflow) = number.multipliedReportingOverflow(by: factor)
-        guard !overflow, bytes <= UInt64(Int64.max) else { throw refuse("less than 8 EiB", "write a smaller size") }
+        guard !overflow, bytes <= UInt64(Int64.max) else { throw refuse("a size is less than 8 EiB", "a smaller one") }
         return bytes
     }
 

@@ -8,8 +8,10 @@ struct CopySource {
     /// nil for what this process makes.
     let file: OpenFile?
     let facts: FileFacts?
-    /// Bytes; nil where there is no size to believe.
+    /// Bytes, as the file said when it was opened; nil where it says nothing. Of a file a copy is not over before a read answers 0.
     let size: UInt64?
+    /// Which file system it is on, by the magic number of statfs(2); 0 where that is not known.
+    let fileSystem: UInt64
 
     var name: String { endpoint.description }
 
@@ -19,22 +21,25 @@ struct CopySource {
     init(opening endpoint: Endpoint) throws(CopyFailure) {
         switch endpoint {
         case .path(let path):
-            // Not blocking, so that a pipe that nobody writes to yet can be waited for in steps.
-            let file = try OpenFile(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, for: "to read it")
+            try path.check()
+            try self.init(endpoint, try Self.open(path))
+        case .standard:
+            let file = OpenFile(0, path: "-", isOwned: false)
+            try file.checkIsOpen(toWrite: false)
             try self.init(endpoint, file)
-        case .standard: try self.init(endpoint, OpenFile(0, path: "-", isOwned: false))
         case .descriptor(let number):
-            try self.init(endpoint, OpenFile(number, path: endpoint.description, isOwned: false))
+            let file = OpenFile(number, path: endpoint.description, isOwned: false)
+            try file.checkIsOpen(toWrite: false)
+            try self.init(endpoint, file)
         case .memory(let size), .zero(let size): self.init(endpoint, makes: size)
         case .pattern(_, .some(let size)): self.init(endpoint, makes: size)
         case .pattern(_, nil):
             throw CopyFailure(
-                .badEndpoint, endpoint.description, asked: "a stream without an end", possible: "one with a size, as a source",
-                cure: "write \(endpoint):1GiB")
+                .badEndpoint, endpoint.description, asked: "read", possible: "the stream has no end",
+                cure: "one with a size, as \(endpoint):1GiB")
         case .null:
             throw CopyFailure(
-                .badEndpoint, "null:", asked: "bytes from null:", possible: "it only takes them",
-                cure: "use zero:SIZE for zeroes")
+                .badEndpoint, "null:", asked: "read", possible: "it only takes bytes", cure: "zero:SIZE, for zeroes")
         }
     }
 
@@ -42,6 +47,7 @@ struct CopySource {
         self.endpoint = endpoint
         file = nil
         facts = nil
+        fileSystem = 0
         self.size = size
     }
 
@@ -50,15 +56,16 @@ struct CopySource {
         self.file = file
         let facts = try file.facts()
         self.facts = facts
+        let fileSystem = Room(file)?.kind ?? 0
+        self.fileSystem = fileSystem
         switch facts.kind {
         case .directory:
             throw CopyFailure(
-                .isDirectory, file.path, asked: "to copy a directory",
-                possible: "single files: recursion is not this tool's job",
-                cure: "find \(file.path) -type f -print0 | dmactl copy --files-from - TARGET")
+                .isDirectory, file.path, asked: "copy", possible: "it is a directory",
+                cure: "a list of its files: find \(file.path) -type f -print0")
         case .regular:
             // Files of /proc and /sys say 0, or a page, whatever a read gives.
-            let isGenerated = Self.generated.contains(Room(file)?.kind ?? 0)
+            let isGenerated = Self.generated.contains(fileSystem)
             // What others have opened may stand somewhere in its file: then the rest is read from there, in order.
             let isBehind = !endpoint.isPath && cdma_seek(file.descriptor, 0, SEEK_CUR) != 0
             size = facts.size == 0 || isGenerated || isBehind ? nil : facts.size
@@ -68,11 +75,32 @@ struct CopySource {
         if case .path = endpoint, !facts.kind.hasPlaces { file.makeBlocking() }
     }
 
-    /// Whether the file is what it was when it was opened.
-    func isUnchanged() throws(CopyFailure) -> Bool {
-        guard let file, let facts, facts.kind == .regular, size != nil else { return true }
-        let now = try file.facts()
-        return now.size == facts.size && now.modified == facts.modified
+    /// Looks what it is before it is opened for reading: a pipe that nobody writes to yet is waited for in steps, and must not block
+    /// here. A file and a device must: who has a lease on it is waited for, and a drive without a medium says so.
+    private static func open(_ path: CopyPath) throws(CopyFailure) -> OpenFile {
+        // SAFETY: the path ends with a zero and lives until the call returns.
+        let looked = unsafe cdma_open_path(path.cString)
+        guard looked >= 0 else { throw .opening(path.text, looked, to: "read") }
+        let place = OpenFile(looked, path: path.text)
+        let facts = try place.facts()
+        switch facts.kind {
+        case .regular, .block, .directory:
+            var result = cdma_open_again(looked, O_RDONLY | O_NOCTTY)
+            // Without /proc, by its name: another file may have got it meanwhile.
+            if result == -ENOENT { result = unsafe cdma_open(AT_FDCWD, path.cString, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0) }
+            guard result >= 0 else { throw .opening(path.text, result, to: "read") }
+            let file = OpenFile(result, path: path.text)
+            file.makeBlocking()
+            return file
+        default:
+            return try OpenFile(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, for: "read")
+        }
+    }
+
+    /// Whether the file was written since it was opened.
+    func wasWritten(_ now: FileFacts) -> Bool {
+        guard let facts else { return false }
+        return now.modified != facts.modified || now.changed != facts.changed || now.size < facts.size
     }
 
     /// proc, sysfs, debugfs, tracefs, cgroup2. Source: linux/magic.h.

@@ -3,7 +3,7 @@
 /// One end of a copy, as it is named: a path, a stream of this process, or something that makes or takes bytes by itself.
 public enum Endpoint: Hashable, Sendable {
     /// A file, a block device, a pipe with a name, a character device.
-    case path(String)
+    case path(CopyPath)
     /// `-`: standard input as a source, standard output as a target.
     case standard
     /// What is open as this descriptor, which stays the caller's: a file from where it stands, a pipe, a socket, a memfd: of a `Buffer` with
@@ -21,44 +21,57 @@ public enum Endpoint: Hashable, Sendable {
     /// Reads an endpoint as it is written on a command line. A file whose name looks like another kind is written `./null:`.
     ///
     /// - Throws: `badEndpoint`, `badSize`.
-    public init(_ text: String) throws(CopyFailure) {
+    public init(_ text: String) throws(CopyFailure) { try self.init(CopyPath(text)) }
+
+    /// Reads an endpoint as it is written on a command line, byte for byte.
+    ///
+    /// - Throws: `badEndpoint`, `badSize`.
+    public init(_ path: CopyPath) throws(CopyFailure) {
+        let text = path.text
         func refuse(_ possible: String, _ cure: String) -> CopyFailure {
-            CopyFailure(.badEndpoint, text, asked: "this endpoint", possible: possible, cure: cure)
+            CopyFailure(.badEndpoint, text, asked: "use the endpoint", possible: possible, cure: cure)
         }
-        if text.isEmpty { throw refuse("a path, -, memory:SIZE, pattern:SEED[:SIZE], null:, zero:SIZE", "name one") }
-        if text.utf8.contains(0) { throw refuse("a path without a zero byte", "leave the zero out") }
-        if text == "-" {
+        if path.isEmpty {
+            throw refuse("it is empty", "name a path, -, memory:SIZE, pattern:SEED[:SIZE], null: or zero:SIZE")
+        }
+        try path.check()
+        if path == "-" {
             self = .standard
             return
         }
         guard let colon = text.firstIndex(of: ":") else {
-            self = .path(text)
+            self = .path(path)
             return
         }
         let rest = String(text[text.index(after: colon)...])
         switch text[..<colon] {
         case "memory":
-            if rest.isEmpty { throw refuse("memory:SIZE", "write memory:1GiB; a file of that name is ./\(text)") }
+            if rest.isEmpty { throw refuse("it has no size", "memory:1GiB; a file of that name is ./\(text)") }
             self = .memory(try ByteSize.parse(rest, for: text))
         case "zero":
-            if rest.isEmpty { throw refuse("zero:SIZE", "write zero:1GiB; a file of that name is ./\(text)") }
+            if rest.isEmpty { throw refuse("it has no size", "zero:1GiB; a file of that name is ./\(text)") }
             self = .zero(try ByteSize.parse(rest, for: text))
         case "null":
-            guard rest.isEmpty else { throw refuse("null: alone", "write null:; a file of that name is ./\(text)") }
+            guard rest.isEmpty else {
+                throw refuse("nothing may stand behind null:", "null:; a file of that name is ./\(text)")
+            }
             self = .null
         case "pattern":
             let parts = rest.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
             guard let first = parts.first, let seed = UInt64(first) else {
-                throw refuse("pattern:SEED or pattern:SEED:SIZE, with a whole number as the seed", "write pattern:42:1GiB")
+                throw refuse("its seed is no whole number", "pattern:SEED or pattern:SEED:SIZE, as pattern:42:1GiB")
             }
             self = .pattern(seed: seed, size: parts.count > 1 ? try ByteSize.parse(String(parts[1]), for: text) : nil)
         default:
-            self = .path(text)
+            self = .path(path)
         }
     }
 }
 
 extension Endpoint {
+    /// The path that a text has in UTF-8.
+    public static func path(_ text: String) -> Endpoint { .path(CopyPath(text)) }
+
     /// Whether the copy opens it by a name.
     var isPath: Bool {
         if case .path = self { return true }
@@ -67,10 +80,10 @@ extension Endpoint {
 }
 
 extension Endpoint: CustomStringConvertible {
-    /// As it is written on a command line.
+    /// As it is written on a command line; a path as ``CopyPath/text`` has it.
     public var description: String {
         switch self {
-        case .path(let path): path
+        case .path(let path): path.text
         case .standard: "-"
         case .descriptor(let number): "descriptor \(number)"
         case .memory(let size): "memory:\(size)"

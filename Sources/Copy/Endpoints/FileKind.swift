@@ -56,6 +56,10 @@ struct FileFacts: Equatable, Sendable {
     /// What direct I/O asks of memory addresses, and of positions and lengths; 0 where the kernel does not say.
     var directMemoryAlignment: UInt32
     var directOffsetAlignment: UInt32
+    /// Whether it may not be changed, renamed or removed: chattr +i.
+    var isImmutable: Bool
+    /// Whether it may only grow; a directory: only get names. chattr +a.
+    var isAppendOnly: Bool
 
     init(_ facts: cdma_storage_facts) {
         kind = FileKind(mode: facts.mode)
@@ -73,6 +77,8 @@ struct FileFacts: Equatable, Sendable {
         changed = FileTime(seconds: facts.changed_seconds, nanoseconds: facts.changed_nanoseconds)
         directMemoryAlignment = facts.direct_memory_alignment
         directOffsetAlignment = facts.direct_offset_alignment
+        isImmutable = facts.attributes & UInt64(CDMA_STATX_IMMUTABLE) != 0
+        isAppendOnly = facts.attributes & UInt64(CDMA_STATX_APPEND) != 0
     }
 
     /// Whether both are one file, by whatever names.
@@ -84,12 +90,12 @@ struct FileFacts: Equatable, Sendable {
     /// The file at a path, or nil where there is none.
     ///
     /// - Throws: what keeps the path from being looked at.
-    static func at(_ path: String, follow: Bool = true) throws(CopyFailure) -> FileFacts? {
+    static func at(_ path: CopyPath, follow: Bool = true) throws(CopyFailure) -> FileFacts? {
         // SAFETY: the path ends with a zero and lives until the call returns; the C function writes a local structure.
         var facts = cdma_storage_facts()
-        let result = unsafe cdma_storage_look(AT_FDCWD, path, follow, &facts)
+        let result = unsafe cdma_storage_look(AT_FDCWD, path.cString, follow, &facts)
         if result == -ENOENT { return nil }
-        guard result == 0 else { throw .opening(path, result, for: "to look at it") }
+        guard result == 0 else { throw .opening(path.text, result, to: "look at") }
         return FileFacts(facts)
     }
 }
@@ -98,4 +104,14 @@ struct FileFacts: Equatable, Sendable {
 struct FileTime: Equatable, Sendable {
     var seconds: Int64
     var nanoseconds: UInt32
+
+    /// As a journal has it.
+    var text: String { "\(seconds) \(nanoseconds)" }
+}
+
+extension FileTime {
+    init?(_ seconds: Substring, _ nanoseconds: Substring) {
+        guard let seconds = Int64(seconds), let nanoseconds = UInt32(nanoseconds) else { return nil }
+        self.init(seconds: seconds, nanoseconds: nanoseconds)
+    }
 }

@@ -9,9 +9,11 @@ package struct MountTable: Sendable {
     package struct Mount: Equatable, Sendable {
         /// As ``FileFacts/device`` and ``FileFacts/special`` have it.
         let device: UInt64
-        let point: String
+        let point: CopyPath
         let fileSystem: String
-        let source: String
+        let source: CopyPath
+        /// Whether its files may be written.
+        let isWritable: Bool
     }
 
     package let mounts: [Mount]
@@ -29,22 +31,25 @@ package struct MountTable: Sendable {
             mounts.append(
                 Mount(
                     device: cdma_device_number(major, minor), point: Self.unescape(fields[4]),
-                    fileSystem: String(fields[dash + 1]),
-                    source: Self.unescape(fields[dash + 2])))
+                    fileSystem: String(fields[dash + 1]), source: Self.unescape(fields[dash + 2]),
+                    isWritable: Self.isWritable(fields[5]) && (dash + 3 >= fields.count || Self.isWritable(fields[dash + 3]))))
         }
         self.mounts = mounts
     }
 
-    /// Where the block device `special` is mounted, if it is.
-    func point(of special: UInt64, path: String) -> String? {
-        mounts.first { $0.device == special || $0.source == path }?.point
+    /// Options are parted by commas; `ro` or `rw` is one of them.
+    private static func isWritable(_ options: Substring) -> Bool { !options.split(separator: ",").contains("ro") }
+
+    /// Where the block device `special` is mounted.
+    func mounts(of special: UInt64, path: CopyPath) -> [Mount] {
+        mounts.filter { $0.device == special || $0.source == path }
     }
 
     /// Whether something is mounted at exactly this path: a file can be, too.
-    func isPoint(_ path: String) -> Bool { mounts.contains { $0.point == path } }
+    func isPoint(_ path: CopyPath) -> Bool { mounts.contains { $0.point == path } }
 
     /// The kernel writes space, tab, newline and backslash as `\` and three octal digits.
-    static func unescape(_ field: Substring) -> String {
+    static func unescape(_ field: Substring) -> CopyPath {
         var bytes: [UInt8] = []
         let source = Array(field.utf8)
         var index = 0
@@ -61,7 +66,7 @@ package struct MountTable: Sendable {
             bytes.append(source[index])
             index += 1
         }
-        return String(decoding: bytes, as: UTF8.self)
+        return CopyPath(bytes: bytes)
     }
 }
 

@@ -2,32 +2,72 @@
 
 internal import CDMA
 internal import DMACore
+internal import Synchronization
 
-/// A descriptor that is closed once, when nobody uses it any more.
+/// A descriptor that is closed once.
+///
+/// Who has written through it calls ``checkClose()`` or ``close()`` and reads what they say; the end of its life closes it on the ways of
+/// failure alone, where there is another failure to report.
 final class OpenFile: Sendable {
     let descriptor: Int32
     /// The name for messages.
     let path: String
-    private let isOwned: Bool
+    private let isOpen: Atomic<Bool>
 
     /// Takes over `descriptor`; one that is not owned is left open.
     init(_ descriptor: Int32, path: String, isOwned: Bool = true) {
         self.descriptor = descriptor
         self.path = path
-        self.isOwned = isOwned
+        isOpen = Atomic(isOwned)
     }
 
-    deinit { if isOwned { cdma_close(descriptor) } }
+    deinit { if isOpen.load(ordering: .relaxed) { _ = cdma_close(descriptor) } }
 
     /// Opens `path` below `directory`, or from the working directory.
+    ///
+    /// - Parameter verb: what it is opened for, as it follows "cannot".
     convenience init(
-        _ path: String, _ flags: Int32, mode: UInt32 = 0, in directory: OpenFile? = nil, for purpose: String
+        _ path: CopyPath, _ flags: Int32, mode: UInt32 = 0, in directory: OpenFile? = nil, for verb: String
     ) throws(CopyFailure) {
         // SAFETY: the path ends with a zero and lives until the call returns.
-        let result = unsafe cdma_open(directory?.descriptor ?? AT_FDCWD, path, flags, mode)
-        let name = directory.map { $0.path + "/" + path } ?? path
-        guard result >= 0 else { throw .opening(name, result, for: purpose) }
+        let result = unsafe cdma_open(directory?.descriptor ?? AT_FDCWD, path.cString, flags, mode)
+        let name = directory.map { $0.path + "/" + path.text } ?? path.text
+        guard result >= 0 else { throw .opening(name, result, to: verb) }
         self.init(result, path: name)
+    }
+
+    /// A directory whose names are to be changed. One that may be written and not read is opened without reading: it has nothing to flush then.
+    convenience init(directory path: CopyPath) throws(CopyFailure) {
+        // SAFETY: as above.
+        var result = unsafe cdma_open(AT_FDCWD, path.cString, O_RDONLY | O_DIRECTORY, 0)
+        if result == -EACCES { result = unsafe cdma_open_path(path.cString) }
+        guard result >= 0 else { throw .opening(path.text, result, to: "open the directory") }
+        self.init(result, path: path.text)
+    }
+
+    /// Closes it.
+    ///
+    /// - Throws: what close(2) says, which may be the first word on bytes that were lost.
+    func close() throws(CopyFailure) {
+        guard isOpen.exchange(false, ordering: .acquiringAndReleasing) else { return }
+        let result = cdma_close(descriptor)
+        guard result == 0 else { throw .closing(path, errno: -result) }
+    }
+
+    /// Says what close(2) says, and leaves it open: before a new file gets the name of the old one, while its lock is still needed.
+    func checkClose() throws(CopyFailure) {
+        var result = cdma_close_copy(descriptor)
+        while result == -EINTR { result = cdma_close_copy(descriptor) }
+        guard result == 0 else { throw .closing(path, errno: -result) }
+    }
+
+    /// - Throws: where it is not open in this direction: standard input or output that whoever started the program has closed.
+    func checkIsOpen(toWrite: Bool) throws(CopyFailure) {
+        guard cdma_is_open_for(descriptor, toWrite) != 0 else { return }
+        throw CopyFailure(
+            toWrite ? .writeFailed : .readFailed, path, asked: toWrite ? "write to" : "read",
+            possible: "it is closed, or open for the other direction",
+            cure: toWrite ? "open standard output, or name a file" : "open standard input, or name a file", errno: EBADF)
     }
 
     /// What it is now.
@@ -35,7 +75,7 @@ final class OpenFile: Sendable {
         // SAFETY: the C function writes a local structure.
         var facts = cdma_storage_facts()
         let result = unsafe cdma_storage_look(descriptor, "", true, &facts)
-        guard result == 0 else { throw .opening(path, result, for: "to look at it") }
+        guard result == 0 else { throw .opening(path, result, to: "look at") }
         return FileFacts(facts)
     }
 
@@ -47,7 +87,12 @@ final class OpenFile: Sendable {
         case .block:
             var bytes: UInt64 = 0
             let result = unsafe cdma_block_size(descriptor, &bytes)
-            guard result == 0 else { throw .opening(path, result, for: "the size of the device") }
+            guard result == 0 else { throw .opening(path, result, to: "learn the size of") }
+            guard bytes > 0 else {
+                throw CopyFailure(
+                    .notSupported, path, asked: "open", possible: "the device has no medium: its size is 0",
+                    cure: "put one in, or attach a file to the loop device (losetup)")
+            }
             return bytes
         default: return nil
         }
@@ -67,6 +112,48 @@ final class OpenFile: Sendable {
             if control.isCancelled { throw .cancelled(path, after: control.progress.bytes) }
             // What poll(2) cannot watch, and what has failed, answers at the next call.
             if cdma_poll(descriptor, toWrite, 100) != 0 { return }
+        }
+    }
+
+    /// Flushes it. False where there is nothing to flush, or nobody who could: a stream, the directories of some file systems, those that have
+    /// no such call.
+    ///
+    /// - Throws: `flushFailed`.
+    @discardableResult
+    func flush() throws(CopyFailure) -> Bool {
+        let result = cdma_fsync(descriptor)
+        if [EINVAL, EROFS, ENOSYS, EOPNOTSUPP, EBADF].contains(-result) { return false }
+        try Self.check(path, flushed: result)
+        return true
+    }
+
+    /// Flushes the whole file system that it lies on. False where that is not to be had.
+    ///
+    /// - Throws: `flushFailed`.
+    func flushFileSystem() throws(CopyFailure) -> Bool {
+        let result = cdma_syncfs(descriptor)
+        if OptionalStep.isRefusal(-result) || result == -EBADF { return false }
+        try Self.check(path, flushed: result)
+        return true
+    }
+
+    /// Waits for the bytes that are on their way to the medium.
+    ///
+    /// - Throws: `flushFailed` where some did not arrive.
+    func checkWritten() throws(CopyFailure) {
+        let result = cdma_written(descriptor)
+        if [EINVAL, ENOSYS, EOPNOTSUPP, ESPIPE].contains(-result) { return }
+        try Self.check(path, flushed: result)
+    }
+
+    private static func check(_ path: String, flushed result: Int32) throws(CopyFailure) {
+        switch -result {
+        case 0: return
+        case ENOSPC, EDQUOT: throw .writing(path, errno: -result, when: "when it was flushed")
+        default:
+            throw CopyFailure(
+                .flushFailed, path, asked: "flush", possible: DMAError.sentence(-result),
+                cure: "see the kernel's log (dmesg): what was written before may be lost", errno: -result)
         }
     }
 }

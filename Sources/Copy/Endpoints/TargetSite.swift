@@ -7,45 +7,46 @@ enum TargetSite {
     /// This process takes the bytes.
     case local(Endpoint)
     /// Written in order, once; open already where it is standard output.
-    case stream(OpenFile?, String, FileFacts)
+    case stream(OpenFile?, CopyPath, FileFacts)
     /// A block device, not yet open.
-    case device(String, FileFacts)
+    case device(CopyPath, FileFacts)
     /// A regular file, there or not.
     case file(FileSite)
 
-    init(_ endpoint: Endpoint, source: CopySource) throws(CopyFailure) {
+    /// - Parameter isExact: whether the name is the file's own, and never that of a directory for it.
+    init(_ endpoint: Endpoint, source: CopySource, isExact: Bool = false) throws(CopyFailure) {
         switch endpoint {
         case .memory, .null, .pattern: self = .local(endpoint)
         case .zero:
             throw CopyFailure(
-                .badEndpoint, endpoint.description, asked: "to write into zeroes", possible: "to read them",
-                cure: "use null: to drop what comes")
-        case .standard:
-            let file = OpenFile(1, path: "-", isOwned: false)
-            let facts = try file.facts()
-            try Self.refuseSame(source, facts, "-")
-            self = .stream(file, "-", facts)
-        case .descriptor(let number):
-            let file = OpenFile(number, path: endpoint.description, isOwned: false)
-            let facts = try file.facts()
-            try Self.refuseSame(source, facts, endpoint.description)
-            self = .stream(file, endpoint.description, facts)
+                .badEndpoint, endpoint.description, asked: "write", possible: "it only gives zeroes",
+                cure: "null:, to drop what comes")
+        case .standard: try self.init(open: 1, "-", source)
+        case .descriptor(let number): try self.init(open: number, CopyPath(endpoint.description), source)
         case .path(let path):
-            try self.init(path: path, source: source)
+            try path.check()
+            try self.init(path: path, source: source, isExact: isExact)
         }
     }
 
-    private init(path: String, source: CopySource) throws(CopyFailure) {
+    private init(open number: Int32, _ name: CopyPath, _ source: CopySource) throws(CopyFailure) {
+        let file = OpenFile(number, path: name.text, isOwned: false)
+        try file.checkIsOpen(toWrite: true)
+        let facts = try file.facts()
+        try Self.refuseSame(source, facts, name)
+        self = .stream(file, name, facts)
+    }
+
+    private init(path: CopyPath, source: CopySource, isExact: Bool) throws(CopyFailure) {
         guard let facts = try FileFacts.at(path) else {
             if let link = try FileFacts.at(path, follow: false), link.kind == .other {
                 throw CopyFailure(
-                    .danglingLink, path, asked: "to write through a symbolic link", possible: "not one that leads nowhere",
+                    .danglingLink, path.text, asked: "write through", possible: "it is a symbolic link that leads nowhere",
                     cure: "remove it, or name the file that it should lead to")
             }
-            if PathText.endsInSlash(path) {
+            if path.endsInSlash {
                 throw CopyFailure(
-                    .notFound, path, asked: "a file in this directory", possible: "no such directory",
-                    cure: "mkdir -p it first",
+                    .notFound, path.text, asked: "write into", possible: "no such directory", cure: "mkdir -p it first",
                     errno: ENOENT)
             }
             self = .file(try FileSite(path, existing: nil))
@@ -55,96 +56,80 @@ enum TargetSite {
         switch facts.kind {
         case .regular: self = .file(try FileSite(try RealPath.of(path), existing: facts))
         case .directory:
-            guard case .path(let sourcePath) = source.endpoint, let name = PathText.parts(sourcePath).last else {
+            guard !isExact, case .path(let sourcePath) = source.endpoint, let name = sourcePath.parts().last else {
                 throw CopyFailure(
-                    .isDirectory, path, asked: "to write a directory", possible: "a file in it",
-                    cure: "name the file: \(path)/NAME")
+                    .isDirectory, path.text, asked: "write", possible: "it is a directory",
+                    cure: "name the file: \(path.joined("NAME"))")
             }
-            let inside = PathText.joined(path, name)
-            if let deeper = try FileFacts.at(inside), deeper.kind == .directory {
-                throw CopyFailure(
-                    .isDirectory, inside, asked: "to write a directory", possible: "a file in it", cure: "name the file")
-            }
-            try self.init(path: inside, source: source)
+            let inside = path.joined(name)
+            try self.init(path: inside, source: source, isExact: true)
         case .block:
             self = .device(path, facts)
         case .pipe, .character, .socket:
             self = .stream(nil, path, facts)
         case .other:
             throw CopyFailure(
-                .notSupported, path, asked: "to write it", possible: "files, devices, pipes", cure: "name one of those")
+                .notSupported, path.text, asked: "write", possible: "it is no file, device or pipe", cure: "name one of those")
         }
     }
 
     /// A pipe without a reader is waited for, in steps.
-    static func openStream(_ path: String, _ facts: FileFacts, _ control: CopyControl) throws(CopyFailure) -> OpenFile {
+    static func openStream(_ path: CopyPath, _ facts: FileFacts, _ control: CopyControl) throws(CopyFailure) -> OpenFile {
         // SAFETY: the path ends with a zero and lives until the call returns.
         while true {
-            let result = unsafe cdma_open(AT_FDCWD, path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0)
+            let result = unsafe cdma_open(AT_FDCWD, path.cString, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0)
             if result == -ENXIO, facts.kind == .pipe {
-                if control.isCancelled { throw .cancelled(path, after: 0) }
+                if control.isCancelled { throw .cancelled(path.text, after: 0) }
                 cdma_sleep_until(CopyClock.after(milliseconds: 20))
                 continue
             }
-            guard result >= 0 else { throw .opening(path, result, for: "to write it") }
-            let file = OpenFile(result, path: path)
+            guard result >= 0 else { throw .opening(path.text, result, to: "write") }
+            let file = OpenFile(result, path: path.text)
+            try refuseExchanged(file, facts)
             file.makeBlocking()
             return file
         }
     }
 
-    private static func refuseSame(_ source: CopySource, _ facts: FileFacts, _ path: String) throws(CopyFailure) {
+    /// - Throws: `held` where the name leads to another file than when it was looked at.
+    static func refuseExchanged(_ file: OpenFile, _ looked: FileFacts) throws(CopyFailure) {
+        let now = try file.facts()
+        guard now.kind != looked.kind || !now.isSameFile(looked) else { return }
+        throw CopyFailure(
+            .held, file.path, asked: "write", possible: "another file got this name meanwhile",
+            cure: "see who changes it, and run it again")
+    }
+
+    private static func refuseSame(_ source: CopySource, _ facts: FileFacts, _ path: CopyPath) throws(CopyFailure) {
         guard let other = source.facts, other.kind.hasPlaces, other.isSameFile(facts) else { return }
         throw CopyFailure(
-            .sameFile, path, asked: "to copy \(source.name) onto itself",
-            possible: "two different files: these names lead to one",
-            cure: "name another target; ls -li shows the number that both have")
+            .sameFile, path.text, asked: "copy \(CopyFailure.quoted(source.name)) to", possible: "both names lead to one file",
+            cure: "another target; ls -li shows the number that both have")
     }
 
     /// What the target is called in messages.
     var name: String {
         switch self {
         case .local(let endpoint): endpoint.description
-        case .stream(_, let path, _): path
-        case .device(let path, _): path
-        case .file(let site): site.path
-        }
-    }
-}
-
-/// A regular file that is to be written: which directory, which name, and what is there now.
-struct FileSite {
-    /// With every symbolic link followed, where the file is there.
-    let path: String
-    let directory: String
-    let name: String
-    let existing: FileFacts?
-
-    init(_ path: String, existing: FileFacts?) throws(CopyFailure) {
-        self.path = path
-        self.existing = existing
-        var parts = PathText.parts(path, keepsEmpty: true)
-        name = parts.removeLast()
-        let folder = parts.joined(separator: "/")
-        directory = folder.isEmpty ? (PathText.isAbsolute(path) ? "/" : ".") : folder
-        guard !name.isEmpty, name != ".", name != ".." else {
-            throw CopyFailure(.badEndpoint, path, asked: "this file", possible: "a file's name", cure: "name the file")
+        case .stream(_, let path, _): path.text
+        case .device(let path, _): path.text
+        case .file(let site): site.path.text
         }
     }
 }
 
 enum RealPath {
     /// The path with every symbolic link followed.
-    static func of(_ path: String) throws(CopyFailure) -> String {
+    static func of(_ path: CopyPath) throws(CopyFailure) -> CopyPath {
         // SAFETY: the C function writes at most the capacity that it is told, and says how many bytes count.
         var length: Int64 = 0
         let bytes = unsafe [CChar](unsafeUninitializedCapacity: 8192) { buffer, filled in
             // The C function writes at most `capacity` bytes and says how many count.
-            length = unsafe cdma_real_path(path, buffer.baseAddress, buffer.count)
+            length = unsafe cdma_real_path(path.cString, buffer.baseAddress, buffer.count)
             filled = max(0, Int(length))
         }
-        guard length >= 0 else { throw .opening(path, Int32(length), for: "the file behind this name") }
-        return String(decoding: bytes.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        guard length >= 0 else { throw .opening(path.text, Int32(length), to: "find the file behind") }
+        return CopyPath(bytes: bytes.map { UInt8(bitPattern: $0) })
     }
 }
 

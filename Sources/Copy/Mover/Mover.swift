@@ -52,6 +52,8 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
     private var writes = 0
     private var moved: UInt64 = 0
     private var sourceEnded = false
+    /// Whether a read came to the end of the source before its size said so.
+    private var endedEarly = false
     private var failure: CopyFailure?
     /// Called now and then with how far all is done and the CRC up to there.
     private let checkpoint: ((UInt64, UInt32) throws(CopyFailure) -> Void)?
@@ -95,16 +97,17 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
             if !took, failure == nil, reads + writes > 0 {
                 do throws(DMAError) {
                     _ = try channel.wait(until: .after(milliseconds: 100))
-                } catch { failure = .engine(task.targetName, error, while: "moving its bytes") }
+                } catch { failure = .engine(task.targetName, error, to: "move bytes to") }
             } else if !took, failure == nil, let limit {
                 cdma_sleep_until(limit.nextTurn.nanoseconds)
             }
         }
         stop()
         letGo()
+        control.update { $0.bytes = order.done }
         if let checkpoint, order.done > checkpointPlace { try checkpoint(order.done, order.crc) }
         if let failure { throw failure }
-        if let end = task.end { order.advance(to: end) }
+        if let end = task.end, !endedEarly { order.advance(to: end) }
         control.update { $0.bytes = order.done }
         return MoverResult(end: order.done, moved: moved, crc: order.crc, figures: channel.withEngine { $0.figures })
     }
@@ -148,7 +151,7 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
         let operation = Operation.fromPeripheral(0..<1, count: chunk.count, at: place, flags: .interrupt)
         switch channel.submit(operation, chunk) {
         case .queued: reads += 1
-        case .refused(let error, _): throw .engine(task.sourceName, error, while: "to read")
+        case .refused(let error, _): throw .engine(task.sourceName, error, to: "read")
         }
     }
 
@@ -161,7 +164,7 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
                 var part = bytes._mutatingExtracting(0..<count)
                 source.make(&part, at: position)
             }
-        } catch { throw .engine(task.sourceName, error, while: "to make bytes") }
+        } catch { throw .engine(task.sourceName, error, to: "make bytes of") }
         try arrived(chunk)
     }
 
@@ -189,11 +192,14 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
                         return
                     }
                 } else if residue > 0 {
-                    throw CopyFailure(
-                        .sourceShrank, task.sourceName,
-                        asked: "\(chunk.count) bytes at offset \(chunk.position), as its size promised",
-                        possible: "\(came) of them: it became shorter meanwhile", cure: "stop who writes it, and copy again")
+                    sourceEnded = true
+                    endedEarly = true
+                    // What is read behind this place belongs to no end of the source that anybody knows: it is read again, if it is there.
+                    order.end(at: chunk.position + UInt64(max(came, 0)))
+                    let sequence = chunk.sequence
+                    parked = parked.filter { $0.key < sequence }
                 }
+                guard came > 0, task.source.isStream || !order.isBehindEnd(chunk.position) else { return }
                 chunk.count = came
                 try arrived(chunk)
             case .writing:
@@ -226,12 +232,12 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
                     if counts { crc = CRC32C.of(part) }
                     do throws(CopyFailure) { try target.take(part, at: range.lowerBound) } catch { refusal = error }
                 }
-            } catch { throw .engine(task.targetName, error, while: "to look at bytes") }
+            } catch { throw .engine(task.targetName, error, to: "look at bytes for") }
         }
         if let refusal { throw refusal }
         order.read(chunk.sequence, range, crc: crc)
         if target.isLocal { return written(chunk.sequence, count) }
-        if target.isStream, chunk.sequence != nextWrite || writes > 0 {
+        if target.isInOrder, chunk.sequence != nextWrite || writes > 0 {
             parked[chunk.sequence] = ParkedChunk(chunk)
             return
         }
@@ -241,7 +247,7 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
     // MARK: Writing
 
     private mutating func writeParked() throws(CopyFailure) {
-        guard task.target.isStream, writes == 0, let box = parked.removeValue(forKey: nextWrite) else { return }
+        guard task.target.isInOrder, writes == 0, let box = parked.removeValue(forKey: nextWrite) else { return }
         guard let chunk = box.take() else { return }
         try submitWrite(chunk)
     }
@@ -249,17 +255,16 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
     private mutating func submitWrite(_ chunk: consuming CopyChunk) throws(CopyFailure) {
         let place: PeripheralPlace
         switch task.target {
-        case .file(let number, let base): place = PeripheralPlace(number: number, position: base + chunk.position)
-        case .stream(let number):
-            place = PeripheralPlace(number: number)
-            nextWrite = chunk.sequence + 1
+        case .file(let number, let base, _): place = PeripheralPlace(number: number, position: base + chunk.position)
+        case .stream(let number): place = PeripheralPlace(number: number)
         default: return
         }
+        nextWrite = chunk.sequence + 1
         chunk.leg = .writing
         let operation = Operation.toPeripheral(0..<1, count: chunk.count, at: place, flags: .interrupt)
         switch channel.submit(operation, chunk) {
         case .queued: writes += 1
-        case .refused(let error, _): throw .engine(task.targetName, error, while: "to write")
+        case .refused(let error, _): throw .engine(task.targetName, error, to: "write")
         }
     }
 
@@ -283,7 +288,7 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
     private mutating func letGo() {
         if case .file(let number, _) = task.source { try? channel.detach(number) }
         if case .stream(let number) = task.source { try? channel.detach(number) }
-        if case .file(let number, _) = task.target { try? channel.detach(number) }
+        if case .file(let number, _, _) = task.target { try? channel.detach(number) }
         if case .stream(let number) = task.target { try? channel.detach(number) }
     }
 

@@ -41,8 +41,8 @@ enum MoverSource {
 
 /// Where a mover brings bytes to.
 enum MoverTarget {
-    /// A file of the engine's, by place, from `base` on.
-    case file(number: UInt32, base: UInt64)
+    /// A file of the engine's, by place, from `base` on; in order, where the kernel writes each at the end.
+    case file(number: UInt32, base: UInt64, inOrder: Bool)
     /// A file of the engine's that is written in order.
     case stream(number: UInt32)
     case null
@@ -57,7 +57,14 @@ enum MoverTarget {
         }
     }
 
-    var isStream: Bool { if case .stream = self { true } else { false } }
+    /// Whether one write follows the other.
+    var isInOrder: Bool {
+        switch self {
+        case .stream: true
+        case .file(_, _, let inOrder): inOrder
+        case .null, .pattern, .memory: false
+        }
+    }
 
     /// Takes bytes into a local target.
     ///
@@ -71,9 +78,9 @@ enum MoverTarget {
             let offset = position + UInt64(index)
             let found = unsafe bytes.unsafeLoad(fromByteOffset: index, as: UInt8.self)
             throw CopyFailure(
-                .patternMismatch, "pattern:\(stream.seed)", asked: "byte \(stream.byte(at: offset)) at offset \(offset)",
-                possible: "the source has \(found) there",
-                cure: "see whether seed and offset are right; else the bytes are damaged")
+                .patternMismatch, "pattern:\(stream.seed)", asked: "find",
+                possible: "the source has \(found) at offset \(offset), and not \(stream.byte(at: offset))",
+                cure: "see whether the seed is right; else the bytes are damaged")
         case .memory(let memory): try memory.write(bytes, at: position)
         }
     }
@@ -90,7 +97,7 @@ final class MemoryEnd {
             buffer = try Buffer(
                 count: Int(clamping: max(count, 1)), backing: .pages(transparentHuge: true),
                 policy: AllocationPolicy(prefault: true))
-        } catch { throw .engine(name, error, while: "\(ByteSize.text(count)) of memory") }
+        } catch { throw .engine(name, error, to: "get memory for") }
     }
 
     func read(into bytes: inout MutableRawSpan, at position: UInt64) {
@@ -113,8 +120,8 @@ final class MemoryEnd {
         let offset = Int(clamping: position)
         guard offset <= buffer.count, bytes.byteCount <= buffer.count - offset else {
             throw CopyFailure(
-                .targetTooSmall, name, asked: "to write \(bytes.byteCount) bytes at offset \(position)",
-                possible: "\(buffer.count) bytes", cure: "make it larger")
+                .targetTooSmall, name, asked: "write \(bytes.byteCount) bytes at offset \(position) of",
+                possible: "it has \(buffer.count) bytes", cure: "a larger one")
         }
         unsafe buffer.withUnsafeMutableBytes { to in
             unsafe bytes.withUnsafeBytes { from in

@@ -15,6 +15,8 @@ struct MoverOrder {
     private(set) var done: UInt64
     /// CRC32C of the source up to `done`, where it is counted.
     private(set) var crc: UInt32
+    /// Pieces that begin here or behind it do not count.
+    private var wall = UInt64.max
 
     /// - Parameters:
     ///   - start: where the copy begins in the source.
@@ -34,7 +36,7 @@ struct MoverOrder {
     /// A piece is at the target.
     mutating func written(_ sequence: UInt64) {
         pieces[sequence]?.isDone = true
-        while let piece = pieces[first], piece.isDone {
+        while let piece = pieces[first], piece.isDone, piece.range.lowerBound < wall {
             advance(to: piece.range.lowerBound)
             if counts { crc = CRC32C.joining(crc, piece.crc, count: UInt64(piece.range.count)) }
             done = piece.range.upperBound
@@ -42,6 +44,12 @@ struct MoverOrder {
             first += 1
         }
     }
+
+    /// The source has ended there, before its size said so.
+    mutating func end(at place: UInt64) { wall = min(wall, place) }
+
+    /// Whether a piece that begins there lies behind it.
+    func isBehindEnd(_ place: UInt64) -> Bool { place >= wall }
 
     /// A hole, or the end, up to `place`.
     mutating func advance(to place: UInt64) {

@@ -11,7 +11,15 @@ struct EnginePath {
     let system: DMASystem
 
     func run() throws(CopyFailure) {
+        // SAFETY: the call writes at most the one byte of a local variable.
         let plan = job.plan
+        if job.source.hasPlaces, let from = job.source.file, let size = job.source.size, size > 0 {
+            // A file that ends before its size is left to reads that are told their places one by one: after a short one, io_uring's retry may
+            // read the same place of a FUSE file again (seen on Linux 6.18).
+            var byte: UInt8 = 0
+            let last = unsafe cdma_read_all(from.descriptor, &byte, 1, Int64(clamping: size - 1))
+            if last == 0 { return job.done(end: job.start, moved: 0, crc: plan.checksums ? job.startCRC : nil) }
+        }
         var task = MoverTask(
             source: .zero, target: .null, sourceName: job.source.name, targetName: job.target.name, chunk: plan.chunk,
             depth: plan.depth)
@@ -29,6 +37,7 @@ struct EnginePath {
             from: ends.0, to: ends.1, task
         ) { (done, crc) throws(CopyFailure) in
             if plan.publishing == .resume { try job.keepJournal(done, crc) }
+            job.target.hasAppended(done)
         }
         job.report.engine = result.engine
         for note in result.notes { job.note(note) }
@@ -54,7 +63,7 @@ struct EnginePath {
         try localTarget(job.target, job.endpoint).map { .local($0) }
             ?? .file(
                 job.target.file, isDirect: job.plan.target == .direct, isStream: job.plan.target == .stream,
-                base: job.target.base)
+                inOrder: job.target.isAppended, base: job.target.base)
     }
 
     /// What a target that this process takes is; nil for a file.
@@ -71,7 +80,7 @@ struct EnginePath {
 /// One end of a mover, before an engine knows it.
 enum EngineEnd<Local> {
     case local(Local)
-    case file(OpenFile?, isDirect: Bool, isStream: Bool, base: UInt64)
+    case file(OpenFile?, isDirect: Bool, isStream: Bool, inOrder: Bool = false, base: UInt64)
 }
 
 /// Opens a channel as the plan says, and runs a mover on it.
@@ -100,7 +109,7 @@ struct EngineRun {
         if plan.path == .engine { request.name = plan.engine }
         let granted: GrantedEngine
         do throws(DMAError) { granted = try system.grantEngine(request) } catch {
-            throw .engine(plan.engine, error, while: "a channel")
+            throw .engine(plan.engine, error, to: "open a channel of")
         }
         // Memory of an address space that the engine knows of is registered with it as it is mapped; of another one, it is not.
         let domain = plan.registered || plan.path == .memory ? granted.domain : Domain(name: "unregistered")
@@ -121,7 +130,7 @@ struct EngineRun {
         return try run(channel, domain, info, notes, source, target, task, checkpoint)
     }
 
-    private func refused(_ error: DMAError) -> CopyFailure { .engine(plan.engine, error, while: "a channel") }
+    private func refused(_ error: DMAError) -> CopyFailure { .engine(plan.engine, error, to: "open a channel of") }
 
     private func run<E: Engine & ~Copyable>(
         _ channel: consuming Channel<E, CopyChunk>, _ domain: Domain, _ info: ChannelInfo, _ told: [String],
@@ -135,15 +144,15 @@ struct EngineRun {
         task.depth = depth
         switch source {
         case .local(let end): task.source = end
-        case .file(let file, let isDirect, let isStream, let base):
+        case .file(let file, let isDirect, let isStream, _, let base):
             let number = try attach(file, to: &channel, task.sourceName, isDirect, endsShort: isStream && task.isDemand)
             task.source = isStream ? .stream(number: number) : .file(number: number, base: base)
         }
         switch target {
         case .local(let end): task.target = end
-        case .file(let file, let isDirect, let isStream, let base):
+        case .file(let file, let isDirect, let isStream, let inOrder, let base):
             let number = try attach(file, to: &channel, task.targetName, isDirect, endsShort: false)
-            task.target = isStream ? .stream(number: number) : .file(number: number, base: base)
+            task.target = isStream ? .stream(number: number) : .file(number: number, base: base, inOrder: inOrder)
         }
         let pool: Pool
         do throws(DMAError) {
@@ -153,7 +162,7 @@ struct EngineRun {
                 count: size * depth, alignment: 4096, backing: .pages(transparentHuge: true),
                 policy: AllocationPolicy(prefault: size * depth <= 64 << 20))
             pool = try Pool(try buffer.mapped(for: domain, direction: .bidirectional), blockSize: size, alignment: 4096)
-        } catch { throw .engine(task.targetName, error, while: "\(depth) blocks of \(ByteSize.text(task.chunk))") }
+        } catch { throw .engine(task.targetName, error, to: "get \(depth) blocks of \(ByteSize.text(task.chunk)) for") }
         var mover = Mover(channel, pool: pool, task, control, checkpoint: checkpoint)
         let moved = try mover.run()
         let words = info.capabilities.implementation
@@ -164,11 +173,11 @@ struct EngineRun {
         _ file: OpenFile?, to channel: inout Channel<E, CopyChunk>, _ name: String, _ isDirect: Bool, endsShort: Bool
     ) throws(CopyFailure) -> UInt32 {
         guard let file else {
-            throw CopyFailure(.badEndpoint, name, asked: "a file", possible: "an end in this process", cure: "name a file")
+            throw CopyFailure(.badEndpoint, name, asked: "open", possible: "it is an end in this process", cure: "name a file")
         }
         do throws(DMAError) {
             return try channel.attach(
                 PeripheralFile(file.descriptor, cache: isDirect ? .direct : .buffered, endsShort: endsShort))
-        } catch { throw .engine(name, error, while: "to reach the file") }
+        } catch { throw .engine(name, error, to: "reach") }
     }
 }

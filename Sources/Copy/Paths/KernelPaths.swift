@@ -9,7 +9,10 @@ struct InKernelPath {
 
     /// False where the kernel does not do it between these files, and nothing was written yet.
     func run() throws(CopyFailure) -> Bool {
-        guard let from = job.source.file, let to = job.target.file, let size = job.source.size else { return false }
+        // The kernel chooses no places of its own for it: it refuses files that are appended to.
+        guard let from = job.source.file, let to = job.target.file, let size = job.source.size, !job.target.isAppended else {
+            return false
+        }
         var limit = RateLimit(job.options.rate)
         var extents = ExtentWalk(job.holesOf, from: job.start, to: size)
         var moved: UInt64 = 0
@@ -24,7 +27,10 @@ struct InKernelPath {
                 if count == -Int64(EINTR) { continue }
                 if count < 0, moved == 0, Self.isRefusal(Int32(-count)) { return false }
                 guard count >= 0 else { throw try Self.failure(job, place, Int32(-count)) }
-                guard count > 0 else { throw ReadWritePath.shrank(job.source.name, place) }
+                if count == 0 {
+                    job.done(end: place, moved: moved, crc: nil)
+                    return true
+                }
                 place += UInt64(count)
                 moved += UInt64(count)
                 job.control.update { $0.bytes = place }
@@ -70,9 +76,9 @@ struct ReflinkPath {
         if result == -ENOSPC || result == -EDQUOT { throw .writing(job.target.name, at: 0, errno: -result) }
         guard job.plan.reflink == .always else { return false }
         throw CopyFailure(
-            .noReflink, job.target.name, asked: "to share the blocks of \(job.source.name)",
-            possible: "not between these files: their file system has no shared blocks, or they are on two",
-            cure: "copy on one btrfs or xfs, or leave --reflink always out", errno: -result)
+            .noReflink, job.target.name, asked: "share the blocks of \(CopyFailure.quoted(job.source.name)) with",
+            possible: "their file system has no shared blocks, or they are on two",
+            cure: "copy on one btrfs or xfs, or do not ask for shared blocks alone", errno: -result)
     }
 }
 
@@ -93,7 +99,7 @@ struct SplicePath {
             if job.plan.source == .stream { try from.waitUntilReady(toWrite: false, job.control) }
             if job.plan.target == .stream { try to.waitUntilReady(toWrite: true, job.control) }
             let source = job.source.hasPlaces ? Int64(clamping: place) : -1
-            let target = job.plan.target == .stream ? -1 : Int64(clamping: job.target.base + place)
+            let target = job.plan.target == .stream ? -1 : job.target.place(of: place)
             let count = cdma_splice(
                 from.descriptor, source, to.descriptor, target, Int(clamping: wanted), UInt32(CDMA_SPLICE_NONBLOCK))
             if count == -Int64(EAGAIN) || count == -Int64(EINTR) { continue }
@@ -104,7 +110,6 @@ struct SplicePath {
             place += UInt64(count)
             job.control.update { $0.bytes = place }
         }
-        if let size = job.source.size, place < size { throw ReadWritePath.shrank(job.source.name, place) }
         job.done(end: place, moved: place - job.start, crc: nil)
         return true
     }

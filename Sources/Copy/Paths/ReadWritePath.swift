@@ -9,28 +9,30 @@ struct ReadWritePath {
 
     func run() throws(CopyFailure) {
         guard let from = job.source.file, let to = job.target.file else { return }
-        let chunk = Int(job.plan.chunk)
-        var buffer: Buffer
-        do throws(DMAError) { buffer = try Buffer(count: chunk, alignment: 4096) } catch {
-            throw .engine(job.target.name, error, while: "a block of memory")
-        }
         var limit = RateLimit(job.options.rate)
         var order = MoverOrder(from: job.start, crc: job.startCRC, counts: job.plan.checksums)
         var moved: UInt64 = 0
-        do throws(CopyFailure) { try move(from, to, &buffer, &limit, &order, &moved) } catch {
+        var endedEarly = false
+        do throws(CopyFailure) {
+            endedEarly = try job.session.withBlock(Int(job.plan.chunk), for: job.target.name) {
+                (buffer: inout Buffer) throws(CopyFailure) in
+                try move(from, to, &buffer, &limit, &order, &moved)
+            }
+        } catch {
             // How far it came is worth keeping, whatever ended it.
             if job.plan.publishing == .resume, order.done > job.start { try? job.keepJournal(order.done, order.crc) }
             throw error
         }
-        if let size = job.source.size { order.advance(to: size) }
+        if let size = job.source.size, !endedEarly { order.advance(to: size) }
         job.done(end: order.done, moved: moved, crc: job.plan.checksums ? order.crc : nil)
     }
 
+    /// Whether a read came to the end of the source before its size said so.
     private func move(
         _ from: OpenFile, _ to: OpenFile, _ buffer: inout Buffer, _ limit: inout RateLimit?, _ order: inout MoverOrder,
         _ moved: inout UInt64
-    ) throws(CopyFailure) {
-        let chunk = buffer.count
+    ) throws(CopyFailure) -> Bool {
+        let chunk = Int(job.plan.chunk)
         var extents = ExtentWalk(job.holesOf, from: job.start, to: job.source.size ?? .max)
         var sequence: UInt64 = 0
         var lastJournal = CopyClock.now
@@ -45,38 +47,29 @@ struct ReadWritePath {
             sequence += 1
             moved += UInt64(count)
             job.control.update { $0.bytes = order.done }
-            if count < range.count {
-                guard job.source.size == nil else { throw Self.shrank(job.source.name, end) }
-                break
-            }
+            if count < range.count { return true }
             if job.plan.publishing == .resume, CopyClock.now - lastJournal > 2_000_000_000 {
                 try job.keepJournal(order.done, order.crc)
                 lastJournal = CopyClock.now
             }
         }
+        return false
     }
 
     /// Returns how many bytes came: fewer than asked at the end of the source alone.
     private func transfer(
         _ range: Range<UInt64>, _ from: OpenFile, _ to: OpenFile, _ buffer: inout Buffer
     ) throws(CopyFailure) -> Int {
-        // SAFETY: the range is at most a chunk, which is the buffer's length; what is written out are bytes that were read in.
+        // SAFETY: the range is at most a chunk, which is the buffer's length.
         let position = job.source.hasPlaces ? Int64(clamping: range.lowerBound) : -1
-        let place = job.plan.target == .stream ? -1 : Int64(clamping: job.target.base + range.lowerBound)
-        return try unsafe buffer.withUnsafeMutableBytes { (bytes) throws(CopyFailure) in
+        let count = try unsafe buffer.withUnsafeMutableBytes { (bytes) throws(CopyFailure) in
             guard let base = bytes.baseAddress else { return 0 }
             // The range is at most a chunk, which is the buffer's length.
             let count = unsafe cdma_read_all(from.descriptor, base, range.count, position)
             guard count >= 0 else { throw .reading(job.source.name, at: range.lowerBound, errno: Int32(-count)) }
-            let written = unsafe cdma_write_all(to.descriptor, base, Int(count), place)
-            guard written >= 0 else { throw .writing(job.target.name, at: range.lowerBound, errno: Int32(-written)) }
             return Int(count)
         }
-    }
-
-    static func shrank(_ name: String, _ end: UInt64) -> CopyFailure {
-        CopyFailure(
-            .sourceShrank, name, asked: "as many bytes as its size promised", possible: "\(end): it became shorter meanwhile",
-            cure: "stop who writes it, and copy again")
+        try TargetWriter(job: job, file: to).write(buffer.bytes.extracting(0..<count), at: range.lowerBound)
+        return count
     }
 }

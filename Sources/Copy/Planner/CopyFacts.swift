@@ -8,8 +8,10 @@ package struct CopyFacts: Equatable, Sendable {
         package var kind: FileKind?
         /// Bytes; nil where it has no size, or one that is not to be believed (/proc).
         package var size: UInt64?
-        /// Bytes that are data, not holes.
+        /// Bytes that are data, not holes, at most.
         package var data: UInt64?
+        /// Whether it has holes, where the file system was asked; nil where `data` has to tell.
+        package var hasHoles: Bool?
         /// Of the data, how much is in the page cache; nil where the kernel does not say.
         package var cachedBytes: UInt64?
         /// What direct I/O asks of positions and lengths; 0 where the file system has none.
@@ -56,6 +58,12 @@ package struct CopyFacts: Equatable, Sendable {
     /// Whether both are files of the same file system.
     var isSameFileSystem: Bool {
         source.kind == .regular && target.kind == .regular && source.device == target.device
+    }
+
+    /// Whether both are files that may lie on one file system. Each subvolume of btrfs has a device number of its own: there the kernel alone
+    /// knows.
+    var mayShareBlocks: Bool {
+        source.kind == .regular && target.kind == .regular && source.fileSystem == target.fileSystem
     }
 
     /// How much of the source's data has to come from the medium: 0…1; 1 where nobody knows.

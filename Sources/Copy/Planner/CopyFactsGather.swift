@@ -6,12 +6,24 @@ internal import DMACore
 // Facts are taken from the endpoints and the machine here, and judged in CopyPlanner.
 
 extension CopyFacts {
-    init(_ source: CopySource, _ target: TargetSite, engine: String?) throws(CopyFailure) {
+    /// - Parameters:
+    ///   - folder: the directory of a target that is a file.
+    ///   - engine: which engine there would be.
+    ///   - mayBePlain: whether nothing was asked for that takes an engine. Then a small file goes through the cache, and what a plan for a disk needs
+    ///     is not looked up: of many small files that would take longer than their copies.
+    init(
+        _ source: CopySource, _ target: TargetSite, _ folder: TargetFolder?, engine: String?, mayBePlain: Bool
+    ) throws(CopyFailure) {
         self.init()
-        self.source = Side(source)
-        self.target = try Side(target)
         self.engine = engine
         page = UInt64(cdma_page_size())
+        var isPlain = false
+        if mayBePlain, case .file = target, source.facts?.kind == .regular, let size = source.size {
+            isPlain = size < CopyPlanner.worthDirect
+        }
+        self.source = Side(source, isPlain: isPlain)
+        self.target = try Side(target, folder, isPlain: isPlain)
+        guard !isPlain else { return }
         freeMemory = Self.memoryAvailable
         // Root may lock what it likes: CAP_IPC_LOCK.
         lockable = cdma_effective_user() == 0 ? .max : LockBudget.current.remaining
@@ -29,20 +41,21 @@ extension CopyFacts {
 }
 
 extension CopyFacts.Side {
-    init(_ source: CopySource) {
+    init(_ source: CopySource, isPlain: Bool) {
         self.init(size: source.size)
         guard let file = source.file, let facts = source.facts else { return }
         kind = facts.kind
         device = facts.device
-        fileSystem = Room(file)?.kind ?? 0
+        fileSystem = source.fileSystem
         directAlignment = Self.directAlignment(file, facts, fileSystem)
-        largestRequest = Self.largestRequest(facts)
+        if !isPlain { largestRequest = Self.largestRequest(facts) }
         guard let size, facts.kind.hasPlaces else { return }
         data = facts.kind == .block ? size : min(size, facts.allocated)
-        cachedBytes = Self.cached(file, size)
+        if facts.kind == .regular { hasHoles = Self.hasHoles(file, size) }
+        if !isPlain { cachedBytes = Self.cached(file, size) }
     }
 
-    init(_ target: TargetSite) throws(CopyFailure) {
+    init(_ target: TargetSite, _ folder: TargetFolder?, isPlain: Bool) throws(CopyFailure) {
         self.init()
         switch target {
         case .local: break
@@ -51,19 +64,18 @@ extension CopyFacts.Side {
             kind = facts.kind.hasPlaces ? .character : facts.kind
         case .device(let path, let facts):
             kind = .block
-            let file = try OpenFile(path, O_RDONLY, for: "to look at the device")
+            let file = try OpenFile(path, O_RDONLY, for: "look at")
             device = facts.special
             size = try file.size(facts)
             directAlignment = Self.directAlignment(file, facts, 0)
             largestRequest = Self.largestRequest(facts)
         case .file(let site):
             kind = .regular
-            let folder = try OpenFile(site.directory, O_RDONLY | O_DIRECTORY, for: "the target's directory")
-            let facts = try folder.facts()
-            device = facts.device
-            fileSystem = Room(folder)?.kind ?? 0
+            let folder = if let folder { folder } else { try TargetFolder(site.directory) }
+            device = folder.facts.device
+            fileSystem = folder.fileSystem
             size = site.existing?.size
-            largestRequest = Self.largestRequest(facts)
+            if !isPlain { largestRequest = Self.largestRequest(folder.facts) }
             // A directory has no direct I/O of its own; a file of the same file system speaks for it.
             if let existing = site.existing, existing.directOffsetAlignment > 0 {
                 directAlignment = existing.directOffsetAlignment
@@ -71,6 +83,12 @@ extension CopyFacts.Side {
                 directAlignment = Self.assumedAlignment(fileSystem)
             }
         }
+    }
+
+    /// Room that a file takes says nothing of it: there may be some beyond its end, or less for what is compressed.
+    private static func hasHoles(_ file: OpenFile, _ size: UInt64) -> Bool? {
+        let hole = cdma_seek(file.descriptor, 0, CDMA_SEEK_HOLE)
+        return hole < 0 ? nil : UInt64(hole) < size
     }
 
     /// Positions and lengths of direct I/O must be multiples of this; 0 where there is none. Kernels before 6.1 do not say.

@@ -113,7 +113,8 @@ public struct CopyPlan: Equatable, Sendable, Codable {
     package func check() throws(CopyFailure) {
         func refuse(_ field: String, _ value: String, _ possible: String) -> CopyFailure {
             CopyFailure(
-                .badPlan, field, asked: value, possible: possible, cure: "let --explain --json write a plan, and change that")
+                .badPlan, field, asked: "take \(value) as the plan's", possible: "it is \(possible)",
+                cure: "change a plan that was made here")
         }
         guard version == Self.currentVersion else {
             throw refuse("version", "\(version)", "version \(Self.currentVersion) of the format")

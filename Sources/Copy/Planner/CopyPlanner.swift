@@ -64,13 +64,13 @@ package struct CopyPlanner: Sendable {
             because("publishing", "whoever looks finds the old file or the whole new one")
         case .inPlace:
             plan.publishing = .inPlace
-            because("publishing", "--in-place: what fails half way leaves a mixture")
+            because("publishing", "asked for: overwritten itself; what fails half way leaves a mixture")
         case .append:
             plan.publishing = .append
-            because("publishing", "--append: behind what is there; cut off again if it fails")
+            because("publishing", "asked for: behind what is there; what fails is cut off again where nobody else has written")
         case .resume:
             plan.publishing = .resume
-            because("publishing", "--resume: an interrupted copy is kept beside the target, with a journal")
+            because("publishing", "asked for: an interrupted copy is kept beside the target, with a journal, and resumed")
         }
     }
 
@@ -78,8 +78,8 @@ package struct CopyPlanner: Sendable {
         plan.verifies = options.verifies
         if options.verifies, facts.target.kind?.hasPlaces != true {
             throw CopyFailure(
-                .badOption, "--verify", asked: "to read back what was written", possible: "that of files and block devices",
-                cure: "leave --verify out, or copy into a file")
+                .badOption, "verifies", asked: "follow", possible: "only files and block devices can be read back",
+                cure: "leave it out, or copy into a file")
         }
         plan.checksums = options.verifies || options.treatment == .resume
         because("verifies", options.verifies ? "--verify: read back from the medium" : "not asked for")
@@ -146,9 +146,8 @@ package struct CopyPlanner: Sendable {
         let mode = options.mode ?? (isStream ? .demand : .burst)
         if mode == .demand, !isStream {
             throw CopyFailure(
-                .badOption, "--mode", asked: "demand",
-                possible: "burst or cycle-stealing: neither side asks for bytes by itself",
-                cure: "use demand with pipes, sockets and terminals")
+                .badOption, "mode", asked: "take \"demand\" as", possible: "neither side asks for bytes by itself",
+                cure: "burst or cycle-stealing; demand is for pipes, sockets and terminals")
         }
         plan.mode = mode
         plan.share = mode == .cycleStealing ? options.share : 1
@@ -165,20 +164,21 @@ package struct CopyPlanner: Sendable {
         if options.reflink == .always {
             guard facts.source.kind == .regular, facts.target.kind == .regular, options.treatment == .replace else {
                 throw CopyFailure(
-                    .badOption, "--reflink", asked: "shared blocks",
-                    possible: "those of two regular files, the target a new one",
-                    cure: "leave --reflink always out")
+                    .badOption, "reflink", asked: "follow",
+                    possible: "blocks are shared by two regular files, the target a new one",
+                    cure: "leave it out")
             }
             return choose(.reflink, "--reflink always")
         }
         if let wish = options.engine { return try chooseEngine("--engine \(wish)", wish) }
         let isWhole = options.treatment == .replace && options.mode == nil && options.rate == nil && !options.verifies
-        if options.reflink == .auto, isWhole, facts.isSameFileSystem, (data ?? 0) > 0,
+        if options.reflink == .auto, isWhole, facts.mayShareBlocks, (data ?? 0) > 0,
             let name = Self.sharing[facts.source.fileSystem]
         {
-            return choose(.reflink, "\(name) lets both files have the same blocks")
+            return choose(.reflink, "\(name) lets both files have the same blocks, where they are on one")
         }
         if plan.source == .memory, plan.target == .memory { return choose(.memory, "no file is concerned") }
+        if (options.depth ?? 1) > 1 { return try chooseEngine("transfers in flight are an engine's", nil) }
         if options.mode == .cycleStealing { return try chooseEngine("turns are taken by an engine", nil) }
         let pipes = [facts.source.kind, facts.target.kind].contains(.pipe)
         let spliceable: Set<FileKind?> = [.pipe, .regular, .block]
@@ -220,8 +220,8 @@ package struct CopyPlanner: Sendable {
         because("path", reason)
         guard let name = wish ?? facts.engine else {
             throw CopyFailure(
-                .notSupported, "--engine", asked: "an engine that reaches files", possible: "none here",
-                cure: "see dmactl list")
+                .notSupported, "engine", asked: "find an", possible: "none that is here reaches files",
+                cure: "see why in the list of engines")
         }
         plan.engine = name
         because("engine", wish == nil ? "the first that reaches files (dmactl list)" : "--engine")
@@ -299,7 +299,7 @@ package struct CopyPlanner: Sendable {
             because("holes", "the source says nothing of holes")
             return
         }
-        let hasHoles = (facts.source.data ?? size) < size
+        let hasHoles = facts.source.hasHoles ?? ((facts.source.data ?? size) < size)
         let canKeep = facts.target.kind == .regular && plan.publishing != .append
         if plan.path == .reflink {
             plan.holes = .keep
@@ -311,7 +311,7 @@ package struct CopyPlanner: Sendable {
                 canKeep ? "SEEK_DATA finds them, and the target gets the same" : "the target has none: zeroes are written")
         } else {
             plan.holes = .none
-            because("holes", "the source takes as much room as its size: it has none")
+            because("holes", "the source has none")
         }
     }
 

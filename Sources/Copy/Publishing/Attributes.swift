@@ -3,61 +3,71 @@
 internal import CDMA
 internal import DMACore
 
-/// What a file is beside its bytes: mode, times, owner, extended attributes and with them access control lists.
-///
-/// Source: xattr(7), acl(5): a POSIX access control list is the attribute system.posix_acl_access.
-enum Attributes {
-    /// Gives `target` the mode and the times of the source; with `preserves`, also the owner and the extended attributes.
+/// What a file or a directory is beside its bytes: mode, times, owner, extended attributes and with them access control lists.
+struct Attributes {
+    /// What it is copied from; nil where that is no file.
+    let source: (facts: FileFacts, file: OpenFile?)?
+    /// The file that is replaced.
+    let existing: (facts: FileFacts, path: CopyPath)?
+    /// Whether owner and extended attributes are the source's, too.
+    let preserves: Bool
+    var keepsTimes = true
+
+    /// Gives `target` the mode and the times of the source; with `preserves`, also the owner and the extended attributes, and no others.
+    /// Without, what the replaced file was stays: its owner, its attributes, and where it has an access control list, who it lets in.
     ///
-    /// - Parameters:
-    ///   - source: nil where the source is no file; then the mode is that of a new file.
-    ///   - existing: the file that is replaced, whose owner is kept where `preserves` does not say otherwise.
-    ///   - note: called with each thing that could not be kept.
-    static func keep(
-        _ source: CopySource, existing: FileFacts?, on target: OpenFile, preserves: Bool, note: (String) -> Void
-    ) throws(CopyFailure) {
-        let mine = try target.facts()
-        let from = source.facts?.kind == .regular ? source.facts : nil
-        if let owner = preserves ? from : existing, owner.owner != mine.owner || owner.group != mine.group {
-            if cdma_change_owner(target.descriptor, owner.owner, owner.group) != 0 {
-                note("owner \(owner.owner):\(owner.group) not kept: only root gives files away")
-            }
+    /// - Parameter note: called with each thing that could not be kept.
+    func give(to target: OpenFile, note: (String) -> Void) throws(CopyFailure) {
+        let isOwned = try giveOwner(to: target, note)
+        let attributes = ExtendedAttributes(target)
+        let theirs = source?.file.map { ExtendedAttributes($0) }
+        var keepsList = false
+        if preserves, let theirs {
+            attributes.makeEqual(to: theirs, note: note)
+            keepsList = theirs.accessList == nil || attributes.accessList != nil
+        } else if let existing, let old = try? OpenFile(existing.path, O_RDONLY | O_NONBLOCK | O_NOCTTY, for: "read") {
+            attributes.keep(of: ExtendedAttributes(old), note: note)
         }
-        var mode = existing?.mode ?? 0o666 & ~userMask
-        if let from { mode = preserves ? from.mode : from.mode & 0o777 }
+        var mode = mode(isOwned: isOwned, hasList: !preserves && existing != nil && attributes.accessList != nil)
+        // Of another list than the target's the mode has a mask, which says nothing of the group.
+        if !keepsList, let list = theirs?.accessList { mode = list.limiting(mode) }
         let result = cdma_change_mode(target.descriptor, mode)
         if result != 0 { note("mode \(String(mode, radix: 8)) not kept: \(DMAError.sentence(-result))") }
-        guard let from, let file = source.file else { return }
-        if preserves { keepExtended(file, on: target, note: note) }
+        guard keepsTimes, let from = source?.facts else { return }
         let times = cdma_change_times(
             target.descriptor, from.accessed.seconds, from.accessed.nanoseconds, from.modified.seconds,
             from.modified.nanoseconds)
         if times != 0 { note("times not kept: \(DMAError.sentence(-times))") }
     }
 
-    private static func keepExtended(_ source: OpenFile, on target: OpenFile, note: (String) -> Void) {
-        // SAFETY: names and values end with a zero or go with their counts, and live until the calls return.
-        guard let list = unsafe bytes({ unsafe cdma_attribute_names(source.descriptor, $0, $1) }) else { return }
-        for name in list.split(separator: 0).prefix(4096).map({ String(decoding: $0, as: UTF8.self) }) {
-            guard let value = unsafe bytes({ unsafe cdma_attribute(source.descriptor, name, $0, $1) }) else {
-                note("attribute \(CopyFailure.quoted(name)) not kept: it cannot be read")
-                continue
-            }
-            let result = unsafe cdma_set_attribute(target.descriptor, name, value, value.count)
-            if result != 0 { note("attribute \(CopyFailure.quoted(name)) not kept: \(DMAError.sentence(-result))") }
-        }
+    /// New bytes in an old file: whom its set-id bits let in was said of the old ones. The kernel takes them away itself, but not from root.
+    static func dropSetID(_ file: OpenFile, note: (String) -> Void) throws(CopyFailure) {
+        let mode = try file.facts().mode
+        guard mode & 0o6000 != 0 else { return }
+        let result = cdma_change_mode(file.descriptor, mode & 0o1777)
+        if result != 0 { note("set-id bits still there: \(DMAError.sentence(-result))") }
     }
 
-    /// What a call fills in, at most 64 KiB: the kernel's limit of names and of values (XATTR_LIST_MAX, XATTR_SIZE_MAX).
-    private static func bytes(_ call: (UnsafeMutablePointer<CChar>?, Int) -> Int64) -> [UInt8]? {
-        // SAFETY: the call writes at most as many bytes as the buffer has, and says how many; those count as filled.
-        var length: Int64 = 0
-        let buffer = unsafe [CChar](unsafeUninitializedCapacity: 65_536) { buffer, filled in
-            // The call writes at most `count` bytes and says how many.
-            length = unsafe call(buffer.baseAddress, buffer.count)
-            filled = max(0, Int(length))
-        }
-        return length < 0 ? nil : buffer.map { UInt8(bitPattern: $0) }
+    /// Whether owner and group are now those that they were to be.
+    private func giveOwner(to target: OpenFile, _ note: (String) -> Void) throws(CopyFailure) -> Bool {
+        let mine = try target.facts()
+        guard let wanted = preserves ? source?.facts : existing?.facts else { return true }
+        if wanted.owner == mine.owner, wanted.group == mine.group { return true }
+        let result = cdma_change_owner(target.descriptor, wanted.owner, wanted.group)
+        if result == 0 { return true }
+        // Whoever may not give files away may give them to a group of theirs.
+        _ = cdma_change_owner(target.descriptor, mine.owner, wanted.group)
+        let now = try target.facts()
+        let reason = result == -EPERM ? "only root gives files away" : DMAError.sentence(-result)
+        note("owner \(wanted.owner):\(wanted.group) not kept, but \(now.owner):\(now.group): \(reason)")
+        return false
+    }
+
+    /// Set-id bits go where owner and group do, and nowhere else (POSIX, cp -p): they say for whom a program acts.
+    private func mode(isOwned: Bool, hasList: Bool) -> UInt32 {
+        if preserves, let source { return isOwned ? source.facts.mode : source.facts.mode & 0o1777 }
+        if let existing, hasList || source == nil { return existing.facts.mode & 0o777 }
+        return source.map { $0.facts.mode & 0o777 } ?? 0o666 & ~Self.userMask
     }
 
     /// The mask for modes of new files, which umask(2) tells only whoever changes it.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+internal import DMACore
 
 /// A target that is being written: under which name it is, and how it becomes what its own name stands for, or goes.
 ///
@@ -12,21 +13,26 @@ final class OpenTarget {
     let name: String
     let publishing: CopyPlan.Publishing
     let facts: FileFacts?
-    /// Where the source's first byte goes.
+    /// Where the source's first byte goes; of one that is appended to, where its end was.
     let base: UInt64
+    let site: FileSite?
+    /// Where it has its name; nil where no name is given.
+    let directory: OpenFile?
     /// The journal of an interrupted copy whose part file this is.
     private(set) var journal: ResumeJournal?
-    private let site: FileSite?
-    private let directory: OpenFile?
     /// The name that the file has until it is published; nil while it has none.
-    private var partName: String?
+    private var partName: CopyPath?
     /// What was found in the target's directory.
     let notes: [String]
     private var isPublished = false
+    /// Whether its old bytes are gone, or some of them.
+    private var isOverwritten = false
+    /// Bytes that were appended so far.
+    private var appended: UInt64 = 0
 
-    private init(
+    init(
         _ file: OpenFile?, name: String, _ publishing: CopyPlan.Publishing, facts: FileFacts?, base: UInt64 = 0,
-        site: FileSite? = nil, directory: OpenFile? = nil, partName: String? = nil, journal: ResumeJournal? = nil,
+        site: FileSite? = nil, directory: OpenFile? = nil, partName: CopyPath? = nil, journal: ResumeJournal? = nil,
         notes: [String] = []
     ) {
         self.file = file
@@ -41,172 +47,121 @@ final class OpenTarget {
         self.notes = notes
     }
 
-    static func open(
-        _ target: TargetSite, _ plan: CopyPlan, _ options: CopyOptions, size: UInt64?, _ control: CopyControl
-    ) throws(CopyFailure) -> OpenTarget {
-        switch target {
-        case .local(let endpoint): return OpenTarget(nil, name: endpoint.description, .none, facts: nil)
-        case .stream(let file, let path, let facts):
-            if let file { return OpenTarget(file, name: path, .none, facts: facts) }
-            return OpenTarget(try TargetSite.openStream(path, facts, control), name: path, .none, facts: facts)
-        case .device(let path, let facts): return try openDevice(path, facts, options, size: size)
-        case .file(let site):
-            switch plan.publishing {
-            case .rename: return try openTemporary(site)
-            case .resume: return try openPart(site)
-            case .inPlace, .append, .none: return try openItself(site, plan.publishing)
-            }
-        }
+    // MARK: On the way
+
+    /// Whether the kernel chooses each write's place, at the end of the file, so that there is one at a time.
+    var isAppended: Bool { publishing == .append }
+
+    /// The place for a byte of the source; -1 where it goes behind what was written before.
+    func place(of position: UInt64) -> Int64 { isAppended ? -1 : Int64(clamping: base + position) }
+
+    /// So many bytes of the source were appended, from its beginning.
+    func hasAppended(_ bytes: UInt64) { if isAppended { appended = bytes } }
+
+    /// From here on there is no way back to the old bytes of a file that is overwritten in place.
+    func isAboutToBeOverwritten() { if publishing == .inPlace { isOverwritten = true } }
+
+    /// Takes all old bytes away. False where the file system cannot.
+    func empty() throws(CopyFailure) -> Bool {
+        guard let file else { return true }
+        isAboutToBeOverwritten()
+        let result = cdma_truncate(file.descriptor, 0)
+        if result == 0 { return true }
+        guard OptionalStep.isRefusal(-result) else { throw .writing(name, errno: -result, when: "when it was emptied") }
+        return try file.facts().size == 0
     }
-
-    // MARK: Opening
-
-    private static func openDevice(
-        _ path: String, _ facts: FileFacts, _ options: CopyOptions, size: UInt64?
-    ) throws(CopyFailure) -> OpenTarget {
-        // SAFETY: the path ends with a zero and lives until the call returns.
-        try BlockDevice.refuseIfInUse(path, facts)
-        let looked = try OpenFile(path, O_RDONLY, for: "to look at the device")
-        let room = try looked.size(facts) ?? 0
-        if let size, size > room {
-            throw CopyFailure(
-                .targetTooSmall, path, asked: "to write \(size) bytes (\(ByteSize.text(size)))",
-                possible: "\(room) bytes (\(ByteSize.text(room))): the device is smaller", cure: "choose a larger device")
-        }
-        guard options.overwritesDevices else {
-            throw CopyFailure(
-                .needsConfirmation, path, asked: "to overwrite a block device of \(ByteSize.text(room))",
-                possible: "only when it is confirmed: everything on it is lost", cure: "make sure with lsblk, then add --yes")
-        }
-        let result = unsafe cdma_open(AT_FDCWD, path, O_RDWR | O_EXCL, 0)
-        if result == -EBUSY { throw BlockDevice.held(path) }
-        guard result >= 0 else { throw .opening(path, result, for: "to write the device") }
-        return OpenTarget(OpenFile(result, path: path), name: path, .none, facts: facts)
-    }
-
-    private static func openTemporary(_ site: FileSite) throws(CopyFailure) -> OpenTarget {
-        // SAFETY: as above; the C function writes a local structure.
-        if site.existing != nil, MountTable.current.isPoint(site.path) {
-            throw CopyFailure(
-                .notReplaceable, site.path, asked: "to put a new file in its place",
-                possible: "not in the place of a file that something is mounted on", cure: "overwrite it itself: --in-place")
-        }
-        let directory = try OpenFile(site.directory, O_RDONLY | O_DIRECTORY, for: "the target's directory")
-        var notes = PartFile.clear(shortened(site.name), in: directory)
-        var facts = cdma_storage_facts()
-        if unsafe cdma_storage_look(directory.descriptor, resumeName(site), false, &facts) == 0 {
-            let path = CopyFailure.quoted(site.directory + "/" + resumeName(site))
-            notes.append("an interrupted copy is still there, which --resume would have gone on with: \(path)")
-        }
-        let part: PartFile
-        do throws(PartFile.Refusal) {
-            part = try PartFile(shortened(site.name), in: directory, path: site.path)
-        } catch { throw besideRefused(site, error.result) }
-        return OpenTarget(
-            part.file, name: site.path, .rename, facts: try part.file.facts(), site: site, directory: directory,
-            partName: part.name, notes: notes)
-    }
-
-    private static func besideRefused(_ site: FileSite, _ result: Int32) -> CopyFailure {
-        let failure = CopyFailure.opening(site.path, result, for: "a new file beside it, to be renamed when it is whole")
-        guard site.existing != nil, failure.code == .notPermitted else { return failure }
-        return CopyFailure(
-            failure.code, site.path, asked: failure.asked, possible: "no new file in its directory for this user",
-            cure: "overwrite it itself: --in-place", errno: failure.errno)
-    }
-
-    private static func openPart(_ site: FileSite) throws(CopyFailure) -> OpenTarget {
-        // SAFETY: as above.
-        let directory = try OpenFile(site.directory, O_RDONLY | O_DIRECTORY, for: "the target's directory")
-        let name = resumeName(site)
-        let result = unsafe cdma_open(directory.descriptor, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
-        guard result >= 0 else { throw besideRefused(site, result) }
-        let file = OpenFile(result, path: site.path)
-        let facts = try file.facts()
-        // Somebody else may have laid it there: a link to a file of ours, or a file that others can write.
-        guard facts.kind == .regular, facts.links == 1, facts.owner == cdma_effective_user() else {
-            throw CopyFailure(
-                .badJournal, site.directory + "/" + name, asked: "to go on with this part file",
-                possible: "with one that is this user's own, and has one name", cure: "remove it")
-        }
-        guard cdma_lock_file(file.descriptor) == 0 else {
-            throw CopyFailure(
-                .held, site.path, asked: "to go on with an interrupted copy", possible: "not while another copy works on it",
-                cure: "wait for it, or end it")
-        }
-        let journal = ResumeJournal.read(journalName(site), in: directory)
-        return OpenTarget(
-            file, name: site.path, .resume, facts: facts, site: site, directory: directory, partName: name, journal: journal)
-    }
-
-    private static func openItself(_ site: FileSite, _ publishing: CopyPlan.Publishing) throws(CopyFailure) -> OpenTarget {
-        // SAFETY: as above.
-        let purpose = publishing == .append ? "to write behind its end" : "to overwrite it"
-        var result = unsafe cdma_open(AT_FDCWD, site.path, O_RDWR | O_CREAT | O_NOCTTY, 0o666)
-        if result == -EACCES { result = unsafe cdma_open(AT_FDCWD, site.path, O_WRONLY | O_CREAT | O_NOCTTY, 0o666) }
-        guard result >= 0 else { throw .opening(site.path, result, for: purpose) }
-        let file = OpenFile(result, path: site.path)
-        let facts = try file.facts()
-        let base = publishing == .append ? facts.size : 0
-        return OpenTarget(file, name: site.path, publishing, facts: facts, base: base, site: site)
-    }
-
-    /// Names end at 255 bytes; the part's has an ending of its own.
-    private static func shortened(_ name: String) -> String {
-        if name.utf8.count <= 200 { return name }
-        let sum = CRC32C.of(name)
-        return String(decoding: name.utf8.prefix(180), as: UTF8.self) + "~" + String(sum, radix: 16)
-    }
-
-    private static func resumeName(_ site: FileSite) -> String { ".\(shortened(site.name)).dmactl-part" }
-
-    private static func journalName(_ site: FileSite) -> String { ".\(shortened(site.name)).dmactl-journal" }
-
-    // MARK: The end
 
     /// Keeps how far a copy that may be resumed has come.
     func keepJournal(_ journal: ResumeJournal) throws(CopyFailure) {
         guard publishing == .resume, let site, let directory, let file else { return }
         let result = cdma_fdatasync(file.descriptor)
-        guard result == 0 else { throw .writing(name, at: journal.length, errno: -result) }
+        guard result == 0 || OptionalStep.isRefusal(-result) else { throw .writing(name, at: journal.length, errno: -result) }
         try journal.write(Self.journalName(site), in: directory)
         self.journal = journal
     }
 
-    /// What was written becomes the target: attributes, flush, name, and the directory's flush.
+    /// Flushes what was written so far.
+    func flush() throws(CopyFailure) { try file?.flush() }
+
+    // MARK: The end
+
+    /// What was written becomes the target.
     func publish(_ source: CopySource, end: UInt64, _ plan: CopyPlan, preserves: Bool, note: (String) -> Void)
         throws(CopyFailure)
     {
-        // SAFETY: as above, of both names.
+        try complete(source, end: end, preserves: preserves, note: note)
+        if plan.flushes { try file?.flush() }
+        try checkClose()
+        try giveName(flushes: plan.flushes, note: note)
+        if plan.flushes { try directory?.flush() }
+        try close()
+    }
+
+    /// Gives it its length and its attributes: then nothing is missing but its name.
+    func complete(_ source: CopySource, end: UInt64, preserves: Bool, note: (String) -> Void) throws(CopyFailure) {
         guard let file else { return }
-        if facts?.kind == .regular, publishing != .none, publishing != .append {
-            let result = cdma_truncate(file.descriptor, base + end)
-            guard result == 0 else { throw .writing(name, at: base + end, errno: -result) }
-        }
+        try setLength(end)
         let isFresh = publishing == .rename || publishing == .resume
         if isFresh || publishing == .inPlace && (preserves || site?.existing == nil) {
-            try Attributes.keep(source, existing: site?.existing, on: file, preserves: preserves, note: note)
+            var from: (facts: FileFacts, file: OpenFile?)?
+            if let facts = source.facts, facts.kind == .regular, let file = source.file { from = (facts, file) }
+            let existing = site.flatMap { site in site.existing.map { (facts: $0, path: site.path) } }
+            try Attributes(source: from, existing: existing, preserves: preserves).give(to: file, note: note)
+        } else if facts?.kind == .regular, publishing != .none {
+            try Attributes.dropSetID(file, note: note)
         }
-        if plan.flushes { try flush(file) }
-        if publishing == .rename || publishing == .resume, let directory, let site {
-            let hadName = partName != nil
-            let partName = try namePart(file, site, directory)
-            let result = unsafe cdma_rename(directory.descriptor, partName, site.name)
-            guard result == 0 else { throw renameRefused(result) }
+    }
+
+    /// Reads what close(2) says while the old file still has its name.
+    func checkClose() throws(CopyFailure) { try file?.checkClose() }
+
+    /// Puts the new file in the place of the old one.
+    func giveName(flushes: Bool, note: (String) -> Void) throws(CopyFailure) {
+        // SAFETY: both names end with a zero and live until the call returns.
+        guard publishing == .rename || publishing == .resume, let file, let directory, let site else {
             isPublished = true
-            if publishing == .resume { ResumeJournal.remove(Self.journalName(site), in: directory) }
-            // What had no name need not be in a file system's log although it was flushed (btrfs).
-            if plan.flushes, !hadName { try flush(file) }
-            if plan.flushes { try flush(directory) }
-            if let links = site.existing?.links, links > 1 {
-                note("the old file had \(links) names; the others still lead to the old bytes")
-            }
+            return
         }
+        let hadName = partName != nil
+        let partName = try namePart(file, site, directory)
+        let result = unsafe cdma_rename(directory.descriptor, partName.cString, site.name.cString)
+        guard result == 0 else { throw renameRefused(result) }
         isPublished = true
+        if publishing == .resume {
+            for left in ResumeJournal.remove(Self.journalName(site), in: directory) { note("left behind: \(left)") }
+        }
+        // What had no name need not be in a file system's log although it was flushed (btrfs).
+        if flushes, !hadName { try file.flush() }
+        if let links = site.existing?.links, links > 1 {
+            note("the old file had \(links) names; the others still lead to the old bytes")
+        }
+    }
+
+    /// Closes what was opened for it.
+    func close() throws(CopyFailure) { try file?.close() }
+
+    /// Makes it as long as what was copied: there may be a hole at the end, or old bytes behind it.
+    func setLength(_ length: UInt64) throws(CopyFailure) {
+        // SAFETY: the call reads the one byte of a local variable.
+        guard let file, facts?.kind == .regular, publishing != .none, !isAppended else { return }
+        let now = try file.facts().size
+        guard now != length else { return }
+        let result = cdma_truncate(file.descriptor, length)
+        if result == 0 { return }
+        guard OptionalStep.isRefusal(-result) else { throw .writing(name, errno: -result, when: "when its length was set") }
+        guard now < length else {
+            throw CopyFailure(
+                .writeFailed, name, asked: "shorten", possible: "its file system cannot cut off what was behind the new end",
+                cure: "remove the file first, or put a new one in its place", errno: -result)
+        }
+        // A hole at the end: its last byte is written.
+        var zero: UInt8 = 0
+        let written = unsafe cdma_write_all(file.descriptor, &zero, 1, Int64(clamping: length - 1))
+        guard written == 1 else { throw .writing(name, at: length - 1, errno: Int32(-written)) }
     }
 
     /// The name to be renamed.
-    private func namePart(_ file: OpenFile, _ site: FileSite, _ directory: OpenFile) throws(CopyFailure) -> String {
+    private func namePart(_ file: OpenFile, _ site: FileSite, _ directory: OpenFile) throws(CopyFailure) -> CopyPath {
         if let partName { return partName }
         do throws(PartFile.Refusal) {
             let name = try PartFile.giveName(file, Self.shortened(site.name), in: directory)
@@ -215,30 +170,17 @@ final class OpenTarget {
         } catch { throw renameRefused(error.result) }
     }
 
-    /// Flushes what was written so far.
-    func flush() throws(CopyFailure) { if let file { try flush(file) } }
-
-    private func flush(_ file: OpenFile) throws(CopyFailure) {
-        let result = cdma_fsync(file.descriptor)
-        // A stream, and some file systems' directories, have nothing to flush.
-        guard result == 0 || result == -EINVAL || result == -EROFS else {
-            throw CopyFailure(
-                .flushFailed, file.path, asked: "that the medium has it", possible: "not that: the flush failed",
-                cure: "see the kernel's log (dmesg); what was written before may be lost", errno: -result)
-        }
-    }
-
     private func renameRefused(_ result: Int32) -> CopyFailure {
         switch -result {
         case EXDEV, EBUSY:
             CopyFailure(
-                .notReplaceable, name, asked: "to put a new file in its place",
-                possible: "not there: it is on another file system than its directory, or something is mounted on it",
-                cure: "overwrite it itself: --in-place", errno: -result)
+                .notReplaceable, name, asked: "replace",
+                possible: "it is on another file system than its directory, or something is mounted on it",
+                cure: "overwrite the file itself", errno: -result, remedy: .overwriteInPlace)
         default:
             CopyFailure(
-                .publishFailed, name, asked: "to give the new file its name", possible: "not that: the kernel refused",
-                cure: "see errno; --in-place needs no new name", errno: -result)
+                .publishFailed, name, asked: "give the new file the name", possible: DMAError.sentence(-result),
+                cure: "see who changes its directory", errno: -result)
         }
     }
 
@@ -247,20 +189,58 @@ final class OpenTarget {
     /// - Returns: what is left, for the message.
     @discardableResult
     func abandon(keepsPart: Bool) -> String? {
-        // SAFETY: as above.
         guard !isPublished else { return nil }
         isPublished = true
-        if publishing == .resume, let file { cdma_unlock_file(file.descriptor) }
-        if publishing == .append, let file {
-            return cdma_truncate(file.descriptor, base) == 0 ? nil : "a part behind the old end"
+        if isAppended { return cutBack() }
+        if publishing == .inPlace {
+            return isOverwritten ? "a mixture of old and new bytes: it was overwritten in place" : nil
         }
-        if publishing == .inPlace { return "a mixture of old and new bytes: it was overwritten in place" }
+        if publishing == .resume, let file { cdma_unlock_file(file.descriptor) }
         guard let partName, let directory, let site else { return nil }
-        if publishing == .resume, keepsPart { return "a part file, for --resume: \(site.directory)/\(partName)" }
-        _ = unsafe cdma_remove(directory.descriptor, partName)
-        if publishing == .resume { ResumeJournal.remove(Self.journalName(site), in: directory) }
-        return nil
+        if publishing == .resume, keepsPart { return "a part file, to be resumed: \(site.directory.joined(partName))" }
+        let journals = publishing == .resume ? ResumeJournal.remove(Self.journalName(site), in: directory) : []
+        let left = [remove(partName, directory)].compactMap { $0 } + journals
+        return left.isEmpty ? nil : left.joined(separator: "; ")
+    }
+
+    private func remove(_ partName: CopyPath, _ directory: OpenFile) -> String? {
+        // SAFETY: the name ends with a zero and lives until the call returns.
+        let result = unsafe cdma_remove(directory.descriptor, partName.cString)
+        guard result != 0, result != -ENOENT else { return nil }
+        let size = (try? file?.facts().size).map { ", \(ByteSize.text($0))" } ?? ""
+        return "\(directory.path)/\(partName)\(size), which cannot be removed: \(DMAError.sentence(-result))"
+    }
+
+    /// Cuts off what was appended, where that is certainly ours: nobody else has the file open, and it is as long as it was and what we
+    /// wrote.
+    private func cutBack() -> String? {
+        guard appended > 0, let file else { return nil }
+        let rest = "\(ByteSize.text(appended)) of the copy behind its old end at byte \(base)"
+        guard cdma_lease(file.descriptor, true) == 0 else {
+            return rest + ": somebody else has it open, and may have written, too"
+        }
+        defer { _ = cdma_lease(file.descriptor, false) }
+        guard let size = try? file.facts().size, size == base + appended else { return rest + ": others have written, too" }
+        let result = cdma_truncate(file.descriptor, base)
+        return result == 0 ? nil : rest + ": \(DMAError.sentence(-result))"
     }
 
     deinit { abandon(keepsPart: true) }
+}
+
+// MARK: Names
+
+extension OpenTarget {
+    /// Names end at 255 bytes; the part's has an ending of its own.
+    static func shortened(_ name: CopyPath) -> CopyPath {
+        if name.bytes.count <= 200 { return name }
+        return CopyPath(bytes: name.bytes.prefix(180) + "~\(String(CRC32C.of(name.bytes), radix: 16))".utf8)
+    }
+
+    static func hidden(_ name: CopyPath, _ ending: String) -> CopyPath {
+        CopyPath(bytes: ".".utf8 + shortened(name).bytes + ".dmactl-\(ending)".utf8)
+    }
+
+    static func resumeName(_ site: FileSite) -> CopyPath { hidden(site.name, "part") }
+    static func journalName(_ site: FileSite) -> CopyPath { hidden(site.name, "journal") }
 }

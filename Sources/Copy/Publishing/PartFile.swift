@@ -13,14 +13,14 @@ internal import CDMA
 struct PartFile {
     let file: OpenFile
     /// nil while it has none.
-    let name: String?
+    let name: CopyPath?
 
     /// Names that are looked at; with more copies to one target at once than that, the others take random ones.
     private static let slots = 8
 
-    static func name(_ stem: String, _ slot: String) -> String { ".\(stem).dmactl-new-\(slot)" }
+    static func name(_ stem: CopyPath, _ slot: String) -> CopyPath { OpenTarget.hidden(stem, "new-\(slot)") }
 
-    private static func names(_ stem: String) -> some Sequence<String> {
+    private static func names(_ stem: CopyPath) -> some Sequence<CopyPath> {
         let known = (0..<slots).lazy.map { name(stem, String($0)) }
         let others = (0..<64).lazy.map { _ in name(stem, String(cdma_random() & 0xffff_ffff, radix: 16)) }
         return [AnySequence(known), AnySequence(others)].lazy.joined()
@@ -29,7 +29,7 @@ struct PartFile {
     /// A new one.
     ///
     /// - Throws: the kernel's refusal, negative.
-    init(_ stem: String, in directory: OpenFile, path: String) throws(Refusal) {
+    init(_ stem: CopyPath, in directory: OpenFile, path: String) throws(Refusal) {
         // SAFETY: the name ends with a zero and lives until the call returns.
         let unnamed = cdma_open_unnamed(directory.descriptor)
         if unnamed >= 0 {
@@ -42,7 +42,7 @@ struct PartFile {
         }
         for name in Self.names(stem) {
             let flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW
-            let result = unsafe cdma_open(directory.descriptor, name, flags, 0o600)
+            let result = unsafe cdma_open(directory.descriptor, name.cString, flags, 0o600)
             if result == -EEXIST { continue }
             guard result >= 0 else { throw Refusal(result: result) }
             let file = OpenFile(result, path: path)
@@ -56,10 +56,10 @@ struct PartFile {
     }
 
     /// Gives a file without a name one, for the moment before it is renamed.
-    static func giveName(_ file: OpenFile, _ stem: String, in directory: OpenFile) throws(Refusal) -> String {
+    static func giveName(_ file: OpenFile, _ stem: CopyPath, in directory: OpenFile) throws(Refusal) -> CopyPath {
         // SAFETY: as above.
         for name in names(stem) {
-            let result = unsafe cdma_name_file(file.descriptor, directory.descriptor, name)
+            let result = unsafe cdma_name_file(file.descriptor, directory.descriptor, name.cString)
             if result == 0 { return name }
             guard result == -EEXIST else { throw Refusal(result: result) }
         }
@@ -71,17 +71,17 @@ struct PartFile {
     /// Removes what copies to this target left that were ended before they could.
     ///
     /// - Returns: what was removed, and what was not and why.
-    static func clear(_ stem: String, in directory: OpenFile) -> [String] {
+    static func clear(_ stem: CopyPath, in directory: OpenFile) -> [String] {
         (0..<slots).compactMap { clear(name(stem, String($0)), directory) }
     }
 
-    private static func clear(_ name: String, _ directory: OpenFile) -> String? {
+    private static func clear(_ name: CopyPath, _ directory: OpenFile) -> String? {
         // SAFETY: as above.
         guard let there = look(name, directory) else { return nil }
-        let path = CopyFailure.quoted(directory.path + "/" + name)
+        let path = CopyFailure.quoted(directory.path + "/" + name.text)
         let stranger = "\(path) is in the way: whose it is, cannot be seen; remove it if no copy runs"
         guard there.kind == .regular else { return stranger }
-        let result = unsafe cdma_open(directory.descriptor, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0)
+        let result = unsafe cdma_open(directory.descriptor, name.cString, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0)
         // Renamed meanwhile.
         if result == -ENOENT { return nil }
         guard result >= 0 else { return stranger }
@@ -91,7 +91,7 @@ struct PartFile {
         if lock == -EWOULDBLOCK { return nil }
         // Whoever holds the lock of a file that has the name is the only one who may take the name away.
         guard let facts = try? file.facts(), let there = look(name, directory), there.isSameFile(facts) else { return nil }
-        guard lock == 0, unsafe cdma_remove(directory.descriptor, name) == 0 else {
+        guard lock == 0, unsafe cdma_remove(directory.descriptor, name.cString) == 0 else {
             return "\(path) was left by a copy, and cannot be removed; remove it if none runs"
         }
         // An empty one may be somebody's who had not come to lock it, and takes another name: nothing to speak of.
@@ -99,9 +99,9 @@ struct PartFile {
         return "removed what an earlier copy had left when it was killed: \(path), \(ByteSize.text(facts.size))"
     }
 
-    private static func look(_ name: String, _ directory: OpenFile) -> FileFacts? {
+    private static func look(_ name: CopyPath, _ directory: OpenFile) -> FileFacts? {
         // SAFETY: as above; the C function writes a local structure.
         var facts = cdma_storage_facts()
-        return unsafe cdma_storage_look(directory.descriptor, name, false, &facts) == 0 ? FileFacts(facts) : nil
+        return unsafe cdma_storage_look(directory.descriptor, name.cString, false, &facts) == 0 ? FileFacts(facts) : nil
     }
 }

@@ -16,7 +16,11 @@ struct CopyCommand: ParsableCommand {
             that fails or is stopped leaves the old target as it was. What a killed one leaves where every file has a name, the next copy to
             the target removes. Mode and times are kept. Holes stay holes.
 
-            A source that shrinks meanwhile is an error. One that grows is copied as long as it was at the start, and that is said.
+            A file is read until a read says that it ends, whatever size it has been given. A source that shrinks meanwhile is an error. One that
+            grows is copied as long as it was at the start, and that is said.
+
+            A file that is replaced keeps its owner, its attributes and its access control list; one that its owner has write-protected is not
+            replaced. --preserve gives all of these as the source has them. An option that the endpoints cannot follow is refused.
 
             EXAMPLES
               dmactl copy disk.img backup.img                  as fast as the disk
@@ -37,7 +41,7 @@ struct CopyCommand: ParsableCommand {
             """)
 
     @Argument(help: ArgumentHelp("Where bytes come from, and where they go.", valueName: "source> <target"))
-    var endpoints: [String] = []
+    var endpoints: [PathArgument] = []
     @Option(
         help: "How turns are taken: burst, cycle-stealing (a share of the time) or demand (what comes is passed on at once).")
     var mode: CopyMode?
@@ -58,19 +62,22 @@ struct CopyCommand: ParsableCommand {
     @Flag(help: "Print what was done, or why it failed, as JSON (Schemas/copy.schema.json).")
     var json = false
     @Option(help: "Do it as this plan says, a file that --explain --json wrote.")
-    var plan: String?
+    var plan: PathArgument?
     @Option(
         help:
             "Copy the files of this list (- for standard input), separated by zero bytes or newlines, into the target directory."
     )
-    var filesFrom: String?
-    @Flag(help: "Keep owner, extended attributes and access control lists too.")
+    var filesFrom: PathArgument?
+    @Flag(
+        help:
+            "Make owner, extended attributes and access control lists those of the source; of a list, hard links and directories too."
+    )
     var preserve = false
     @Option(help: "Share the source's blocks instead of copying them: auto, never, always.")
     var reflink = ReflinkChoice.auto
     @Flag(help: "Go on with an interrupted copy, after what it left has been read back and compared.")
     var resume = false
-    @Flag(help: "Write behind the end of the target.")
+    @Flag(help: "Write behind the end of the target, which others may write to meanwhile.")
     var append = false
     @Flag(help: "Overwrite the target file itself; what fails half way leaves a mixture.")
     var inPlace = false
@@ -95,6 +102,9 @@ struct CopyCommand: ParsableCommand {
         guard share == nil || mode == .cycleStealing else {
             throw ValidationError("--share is a share of the time, with --mode cycle-stealing")
         }
+        guard filesFrom == nil || !(yes || discard) else {
+            throw ValidationError("--yes and --discard are for one block device, and --files-from copies files")
+        }
         if plan != nil {
             let decided: [(String, Bool)] = [
                 ("--files-from", filesFrom != nil), ("--mode", mode != nil), ("--chunk", chunk != nil),
@@ -106,7 +116,7 @@ struct CopyCommand: ParsableCommand {
                     "a plan is for one copy and says everything else itself: leave \(first.0) out, or change the plan")
             }
         }
-        guard !(json && !explain && endpoints.last == "-") else {
+        guard !(json && !explain && endpoints.last?.path == "-") else {
             throw ValidationError("--json prints to standard output, which is the target")
         }
     }
@@ -118,8 +128,8 @@ struct CopyCommand: ParsableCommand {
         } catch let failure as CopyFailure {
             signals.end()
             if failure.code == .brokenPipe { CopySignals.dieOfBrokenPipe() }
-            Terminal.note("dmactl: \(failure)\n")
-            throw ExitCode(signals.exitCode ?? 1)
+            CopyOutput.say(failure, endpoints.last?.path.text ?? "")
+            throw ExitCode(signals.exitCode ?? CopyWords.exitCode(failure))
         }
         signals.end()
         if let code = signals.exitCode { throw ExitCode(code) }
@@ -127,24 +137,28 @@ struct CopyCommand: ParsableCommand {
 
     private func run(_ signals: CopySignals) throws {
         let control = CopyControl()
-        if let filesFrom {
-            let (paths, options) = try telling(filesFrom, endpoints[0], control) {
-                (try CopyList.read(filesFrom), try self.options())
+        let copier = Copier(system: try ToolSystem.make())
+        let (first, last) = (endpoints[0].path, endpoints[endpoints.count - 1].path)
+        if let list = filesFrom?.path {
+            let (paths, options) = try telling(list, last, control) {
+                let options = try self.options()
+                try copier.check(options)
+                return (try CopyList.read(list), options)
             }
-            let list = CopyListRun(
-                copier: Copier(system: try ToolSystem.make()), options: options, folder: endpoints[0], json: json)
-            return try explain ? list.explain(paths) : list.copy(paths, signals)
+            let run = CopyListRun(copier: copier, options: options, folder: last, json: json)
+            return try explain ? run.explain(paths) : run.copy(paths, signals)
         }
-        let report = try telling(endpoints[0], endpoints[1], control) { try copy(signals, control) }
+        let report = try telling(first, last, control) { try copy(copier, signals, control) }
         guard let report else { return }
         signals.end()
-        CopyOutput.say(report, endpoints[1], isTerminal: signals.isTerminal && !json)
+        CopyOutput.say(report, last, isTerminal: signals.isTerminal && !json)
         guard json else { return }
-        try CopyOutput.print(try JSON.text(CopyDocument(source: endpoints[0], target: endpoints[1], report: report)))
+        try CopyOutput.print(try JSON.text(CopyDocument(first, last, report)))
     }
 
     /// Where a document is asked for, a failure is one too; its sentence stands on standard error as always.
-    private func telling<R>(_ source: String, _ target: String, _ control: CopyControl, _ body: () throws -> R) throws -> R {
+    private func telling<R>(_ source: CopyPath, _ target: CopyPath, _ control: CopyControl, _ body: () throws -> R) throws -> R
+    {
         do { return try body() } catch let failure as CopyFailure {
             guard json else { throw failure }
             // What cannot be printed is said as well, and does not stand for what happened.
@@ -156,19 +170,18 @@ struct CopyCommand: ParsableCommand {
     }
 
     /// nil where it was explained alone.
-    private func copy(_ signals: CopySignals, _ control: CopyControl) throws -> CopyReport? {
+    private func copy(_ copier: Copier, _ signals: CopySignals, _ control: CopyControl) throws -> CopyReport? {
         let options = try options()
-        let copier = Copier(system: try ToolSystem.make())
-        let source = try Endpoint(endpoints[0])
-        let target = try Endpoint(endpoints[1])
-        let given = try plan.map { try PlanFile.read($0) }
+        let source = try Endpoint(endpoints[0].path)
+        let target = try Endpoint(endpoints[1].path)
+        let given = try plan.map { try PlanFile.read($0.path) }
         if explain {
             let plan = try given ?? copier.plan(from: source, to: target, options)
-            let document = PlanDocument(source: endpoints[0], target: endpoints[1], plan: plan)
+            let document = PlanDocument(source: source.description, target: target.description, plan: plan)
             try CopyOutput.print(json ? try JSON.text(document) : CopyOutput.explain(plan))
             return nil
         }
-        signals.watch(control, name: endpoints[1])
+        signals.watch(control, name: target.description)
         return try copier.copy(from: source, to: target, options, plan: given, control: control)
     }
 

@@ -3,7 +3,8 @@
 import DMACopy
 import DMACore
 
-// What `dmactl copy --json` prints: Schemas/copy.schema.json. `version` rises when a field changes its meaning or goes.
+// What `dmactl copy --json` prints: Schemas/copy.schema.json. `version` rises when a field changes its meaning or goes. Paths are there as
+// `CopyPath.text` has them.
 
 /// One copy that is done.
 struct CopyDocument: Encodable {
@@ -11,6 +12,12 @@ struct CopyDocument: Encodable {
     let source: String
     let target: String
     let report: CopyReport
+
+    init(_ source: CopyPath, _ target: CopyPath, _ report: CopyReport) {
+        self.source = source.text
+        self.target = target.text
+        self.report = report
+    }
 }
 
 /// One plan, of `--explain --json`; `--plan` reads it.
@@ -33,18 +40,21 @@ struct FailureDocument: Encodable {
         let engine: String?
         let phase: CopyProgress.Phase
         let bytes: UInt64
+        let notes: [String]
     }
     let version = 1
     let source: String
     let target: String
     let failure: Failure
 
-    init(_ source: String, _ target: String, _ failure: CopyFailure, _ progress: CopyProgress) {
-        self.source = source
-        self.target = target
+    init(_ source: CopyPath, _ target: CopyPath, _ told: CopyFailure, _ progress: CopyProgress) {
+        self.source = source.text
+        self.target = target.text
+        let failure = CopyWords.tell(told)
         self.failure = Failure(
             code: failure.code, subject: failure.subject, asked: failure.asked, possible: failure.possible, cure: failure.cure,
-            errno: failure.errno, engine: failure.engine.map { "\($0.code)" }, phase: progress.phase, bytes: progress.bytes)
+            errno: failure.errno, engine: failure.engine.map { "\($0.code)" }, phase: progress.phase, bytes: progress.bytes,
+            notes: failure.notes)
     }
 }
 

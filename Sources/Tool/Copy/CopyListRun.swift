@@ -2,80 +2,103 @@
 
 import DMACopy
 
-/// The files of a list, one after the other: what fails does not keep the others.
+/// The files of a list: what fails does not keep the others.
 struct CopyListRun {
     let copier: Copier
     let options: CopyOptions
-    let folder: String
+    let folder: CopyPath
     let json: Bool
 
     /// Copies them.
     ///
     /// - Throws: `badList` where some were not copied, `cancelled` where a signal ended it; the document is printed before.
-    func copy(_ paths: [String], _ signals: CopySignals) throws {
-        var document = CopyListDocument(folder: folder)
+    func copy(_ paths: [CopyPath], _ signals: CopySignals) throws {
+        var document = CopyListDocument(folder: folder.text)
         var stopped: CopyFailure?
-        var places: [String: String] = [:]
+        var places: [CopyPath: CopyPath] = [:]
+        let folders = ListFolders(below: folder, preserves: options.preserves)
+        var batch = CopyBatch(copier, options)
+        var control = CopyControl()
         for path in paths where stopped == nil {
-            let control = CopyControl()
-            signals.watch(control, name: path)
+            control = CopyControl()
+            signals.watch(control, name: path.text)
             do throws(CopyFailure) {
-                let target = try CopyList.place(path, below: folder)
+                let target = try folders.place(path)
                 if try isTaken(target, by: path, &places) { continue }
-                let report = try copier.copy(from: .path(path), to: .path(target), options, control: control)
-                CopyOutput.say(report, path, isTerminal: false)
-                document.copied.append(CopyDocument(source: path, target: target, report: report))
-            } catch {
-                document.failed.append(FailureDocument(path, folder, error, control.progress))
-                if error.code == .cancelled { stopped = error } else { Terminal.note("dmactl: \(error)\n") }
-            }
+                take(batch.add(path, to: target, control), &document, &stopped)
+            } catch { fail(path, error, control.progress, &document, &stopped) }
         }
+        take(batch.finish(control), &document, &stopped)
+        for (path, note) in folders.finish() { CopyOutput.say([note], path.text) }
         signals.end()
+        do throws(CopyFailure) { try batch.flush(folder) } catch { stopped = stopped ?? error }
         if json { try CopyOutput.print(try JSON.text(document)) }
         if let stopped { throw stopped }
         try sum(document.failed.count, of: paths.count, "copied")
     }
 
+    private func take(_ outcomes: [CopyBatch.Outcome], _ document: inout CopyListDocument, _ stopped: inout CopyFailure?) {
+        for outcome in outcomes {
+            switch outcome.result {
+            case .success(let report):
+                CopyOutput.say(report, outcome.source, isTerminal: false)
+                document.copied.append(CopyDocument(outcome.source, outcome.target, report))
+            case .failure(let failure): fail(outcome.source, failure, outcome.progress, &document, &stopped)
+            }
+        }
+    }
+
+    private func fail(
+        _ path: CopyPath, _ failure: CopyFailure, _ progress: CopyProgress, _ document: inout CopyListDocument,
+        _ stopped: inout CopyFailure?
+    ) {
+        document.failed.append(FailureDocument(path, folder, failure, progress))
+        if failure.code == .cancelled { stopped = stopped ?? failure } else { CopyOutput.say(failure, path.text) }
+    }
+
     /// Plans them, and copies nothing.
     ///
     /// - Throws: `badList` where some cannot be copied; the plans of the others are printed before.
-    func explain(_ paths: [String]) throws {
-        var document = CopyPlanListDocument(folder: folder)
-        var places: [String: String] = [:]
+    func explain(_ paths: [CopyPath]) throws {
+        var document = CopyPlanListDocument(folder: folder.text)
+        var places: [CopyPath: CopyPath] = [:]
         for path in paths {
             do throws(CopyFailure) {
                 let place = try CopyList.planned(path, below: folder)
                 if try isTaken(place.path, by: path, &places) { continue }
                 let plan = try copier.plan(from: .path(path), to: .path(place.standIn), options)
-                document.plans.append(PlanDocument(source: path, target: place.path, plan: plan))
-                if !json { try CopyOutput.print(CopyFailure.quoted(path) + "\n" + CopyOutput.explain(plan) + "\n") }
+                document.plans.append(PlanDocument(source: path.text, target: place.path.text, plan: plan))
+                if !json { try CopyOutput.print(CopyFailure.quoted(path.text) + "\n" + CopyOutput.explain(plan) + "\n") }
             } catch {
                 document.failed.append(FailureDocument(path, folder, error, CopyProgress()))
-                Terminal.note("dmactl: \(error)\n")
+                CopyOutput.say(error, path.text)
             }
         }
         if json { try CopyOutput.print(try JSON.text(document)) }
         try sum(document.failed.count, of: paths.count, "planned")
     }
 
-    /// Whether a file of the list has been copied already.
+    /// Whether a file of the list has been copied already, by this name or another.
     ///
     /// - Throws: `badList` where it was another file that has this place: it would be lost.
-    private func isTaken(_ target: String, by path: String, _ places: inout [String: String]) throws(CopyFailure) -> Bool {
+    private func isTaken(
+        _ target: CopyPath, by path: CopyPath, _ places: inout [CopyPath: CopyPath]
+    ) throws(CopyFailure) -> Bool {
         guard let earlier = places[target] else {
             places[target] = path
             return false
         }
-        if earlier == path { return true }
+        if try CopyList.isSameFile(earlier, path) { return true }
         throw CopyFailure(
-            .badList, path, asked: "to copy it to \(target)", possible: "not over \(earlier) of the same list",
+            .badList, path.text, asked: "copy",
+            possible: "\(CopyFailure.quoted(earlier.text)) of the same list is at \(CopyFailure.quoted(target.text)) already",
             cure: "run find from one place, or copy into two directories")
     }
 
     private func sum(_ failed: Int, of all: Int, _ what: String) throws {
         guard failed > 0 else { return }
-        Terminal.note("dmactl: \(failed) of \(all) files were not \(what)\n")
         throw CopyFailure(
-            .badList, folder, asked: "all \(all) files", possible: "\(all - failed) of them", cure: "see the reasons above")
+            .badList, folder.text, asked: "bring all \(all) files to", possible: "\(failed) of \(all) files were not \(what)",
+            cure: "see the reasons above")
     }
 }

@@ -19,8 +19,8 @@ enum CopyOutput {
             if count < 0, number == EINTR { continue }
             guard count > 0 else {
                 throw CopyFailure(
-                    number == EPIPE ? .brokenPipe : .writeFailed, "-", asked: "to print the answer",
-                    possible: "not that: standard output takes no more",
+                    number == EPIPE ? .brokenPipe : .writeFailed, "-", asked: "print the answer to",
+                    possible: "standard output takes no more",
                     cure: "see where it leads, and whether there is room (df)",
                     errno: number)
             }
@@ -35,9 +35,19 @@ enum CopyOutput {
     }
 
     /// What was other than expected, always; the sum of it all, on a terminal.
-    static func say(_ report: CopyReport, _ target: String, isTerminal: Bool) {
-        for note in report.notes { Terminal.note("dmactl: \(CopyFailure.quoted(target)): \(note)\n") }
+    static func say(_ report: CopyReport, _ target: CopyPath, isTerminal: Bool) {
+        say(report.notes, target.text)
         if isTerminal { Terminal.note(summary(report) + "\n") }
+    }
+
+    /// What had been noted, and why it failed; the one is of `target`.
+    static func say(_ failure: CopyFailure, _ target: String) {
+        say(failure.notes, target)
+        Terminal.note("dmactl: \(CopyWords.tell(failure))\n")
+    }
+
+    static func say(_ notes: [String], _ target: String) {
+        for note in notes { Terminal.note("dmactl: \(CopyFailure.quoted(target)): \(CopyFailure.oneLine(note))\n") }
     }
 
     static func summary(_ report: CopyReport) -> String {

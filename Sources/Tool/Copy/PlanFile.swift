@@ -6,18 +6,19 @@ import Glibc
 
 /// A plan in a file, which anybody may have written.
 enum PlanFile {
-    static func read(_ path: String) throws -> CopyPlan {
+    static func read(_ path: CopyPath) throws -> CopyPlan {
         func refuse(_ possible: String) -> CopyFailure {
             CopyFailure(
-                .badPlan, path, asked: "to follow this plan", possible: possible,
+                .badPlan, path.text, asked: "follow the plan", possible: possible,
                 cure: "write one with dmactl copy --explain --json SOURCE TARGET")
         }
         var bytes: [UInt8] = []
         // SAFETY: the file is closed once, at the end, and not used after that; the call writes at most the buffer's length, and says how
         // much of it.
-        guard let file = unsafe fopen(path, "re") else {
+        guard let file = unsafe fopen(path.cString, "re") else {
             throw CopyFailure(
-                .notFound, path, asked: "a plan", possible: "no file that can be read there", cure: "check the path",
+                .notFound, path.text, asked: "read the plan", possible: "no file that can be read is there",
+                cure: "check the path",
                 errno: errno)
         }
         defer { unsafe _ = fclose(file) }
@@ -25,12 +26,13 @@ enum PlanFile {
             // fread writes at most the capacity, and says how many.
             filled = unsafe fread(buffer.baseAddress, 1, buffer.count, file)
         }
-        guard bytes.count <= 65_536 else { throw refuse("plans of 64 KiB at most") }
+        guard unsafe ferror(file) == 0 else { throw refuse("it cannot be read to its end") }
+        guard bytes.count <= 65_536 else { throw refuse("it has more than 64 KiB") }
         let document: PlanDocument
         do { document = try JSONDecoder().decode(PlanDocument.self, from: Data(bytes)) } catch {
-            throw refuse("a plan's JSON, with every field: \(JSON.reason(error))")
+            throw refuse("it is no plan's JSON with every field: \(JSON.reason(error))")
         }
-        guard document.version == 1 else { throw refuse("version 1 of the format") }
+        guard document.version == 1 else { throw refuse("it is not of version 1 of the format") }
         try document.plan.check()
         return document.plan
     }

@@ -76,8 +76,11 @@ struct EndpointTests {
     @Test("a failure is one line, whatever the path")
     func oneLine() {
         let failure = CopyFailure(.notFound, "a\nb\u{1b}[2J", asked: "x", possible: "y", cure: "z", errno: 2)
-        #expect(!failure.description.contains("\n") && failure.description.hasPrefix("a\\nb\\x1b[2J: asked: x"))
-        #expect(failure.description.contains("No such file"))
+        #expect(!failure.description.contains("\n") && failure.description == "cannot x a\\nb\\x1b[2J: y; try: z")
+        // Bytes that are no UTF-8, and marks that turn a line around.
+        let other = CopyFailure(
+            .notFound, CopyPath(bytes: [0x63, 0xe9]).text + "\u{202e}", asked: "x", possible: "y", cure: "")
+        #expect(other.description == "cannot x c\\xe9\\u202e: y")
     }
 
     @Test("mountinfo: escapes are undone, and broken lines left out")
@@ -93,6 +96,10 @@ struct EndpointTests {
         #expect(table.mounts.count == 2)
         #expect(table.mounts.first?.point == "/mnt/a b\nc" && table.mounts.first?.source == "/dev/root\\x")
         #expect(table.isPoint("/m") && !table.isPoint("/n"))
+        let states = MountTable(
+            parsing:
+                "1 2 8:1 / /r ro - ext4 /dev/a rw\n1 2 8:2 / /s rw,relatime - ext4 /dev/b ro\n3 4 8:3 / /t rw - ext4 /dev/c rw")
+        #expect(states.mounts.map(\.isWritable) == [false, false, true])
         #expect(MountTable.unescape("\\04") == "\\04" && MountTable.unescape("\\999") == "\\999")
     }
 }

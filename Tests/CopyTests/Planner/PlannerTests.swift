@@ -130,6 +130,11 @@ struct PlannerTests {
         #expect(try plan(facts).holes == .none)
         facts.source.data = 1 << 30
         #expect(try plan(facts).holes == .keep)
+        // Where the file system was asked, room says nothing: there may be some beyond the end, or less for what is compressed.
+        facts.source.hasHoles = false
+        #expect(try plan(facts).holes == .none)
+        (facts.source.data, facts.source.hasHoles) = (4 << 30, true)
+        #expect(try plan(facts).holes == .keep)
         #expect(try plan(facts) { $0.treatment = .append }.holes == .write)
         facts.target = CopyFacts.Side(kind: .block, size: 8 << 30, directAlignment: 512)
         let disk = try plan(facts)
@@ -149,6 +154,9 @@ struct PlannerTests {
         }
         var apart = files(4 << 30, fileSystem: btrfs)
         apart.target.device = 8
+        // Two disks, or two subvolumes of one: the file system says which, when it is asked to share.
+        #expect(try plan(apart).path == .reflink)
+        apart.target.fileSystem = 0xef53
         #expect(try plan(apart).path != .reflink)
         // What the kernel moves, nobody here counts a CRC of.
         let nfs: UInt64 = 0x6969
@@ -173,11 +181,11 @@ struct PlannerTests {
     @Test("wishes that contradict themselves, or are out of range, are refused by name; the ends of the ranges are taken")
     func badWishes() throws {
         let refused: [(String, (inout CopyOptions) -> Void)] = [
-            ("--share", { $0.share = 0 }), ("--share", { $0.share = 1.01 }), ("--share", { $0.share = .nan }),
-            ("--chunk", { $0.chunk = 511 }), ("--chunk", { $0.chunk = (64 << 20) + 1 }), ("--depth", { $0.depth = 0 }),
-            ("--depth", { $0.depth = 257 }), ("--rate", { $0.rate = 0 }),
-            ("--resume", { ($0.treatment, $0.reflink) = (.resume, .always) }),
-            ("--append", { ($0.treatment, $0.reflink) = (.append, .always) }),
+            ("share", { $0.share = 0 }), ("share", { $0.share = 1.01 }), ("share", { $0.share = .nan }),
+            ("chunk", { $0.chunk = 511 }), ("chunk", { $0.chunk = (64 << 20) + 1 }), ("depth", { $0.depth = 0 }),
+            ("depth", { $0.depth = 257 }), ("rate", { $0.rate = 0 }),
+            ("resume", { ($0.treatment, $0.reflink) = (.resume, .always) }),
+            ("append", { ($0.treatment, $0.reflink) = (.append, .always) }),
         ]
         for (name, wish) in refused {
             #expect("\(name)") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMATestSupport
+import Glibc
 import Testing
 
 @testable import DMACopy
@@ -21,7 +22,7 @@ struct JournalTests {
         let journal = try journal()
         #expect(ResumeJournal(journal.text) == journal)
         let scratch = try Scratch()
-        let folder = try OpenFile(scratch.path, 0, for: "a test")
+        let folder = try OpenFile(CopyPath(scratch.path), O_RDONLY, for: "a test")
         try journal.write(".j", in: folder)
         #expect(ResumeJournal.read(".j", in: folder) == journal)
         #expect(try scratch.names() == [".j"])
@@ -47,7 +48,7 @@ struct JournalTests {
         let journal = try journal()
         let changes: [(inout ResumeJournal) -> Void] = [
             { $0.device += 1 }, { $0.inode += 1 }, { $0.size += 1 }, { $0.modified.seconds += 1 },
-            { $0.modified.nanoseconds ^= 1 },
+            { $0.modified.nanoseconds ^= 1 }, { $0.changed.seconds += 1 }, { $0.changed.nanoseconds ^= 1 }, { $0.medium += 1 },
         ]
         for change in changes {
             var other = journal
@@ -62,7 +63,7 @@ struct JournalTests {
     @Test("a journal goes with what a copy was killed over")
     func removed() throws {
         let scratch = try Scratch()
-        let folder = try OpenFile(scratch.path, 0, for: "a test")
+        let folder = try OpenFile(CopyPath(scratch.path), O_RDONLY, for: "a test")
         try journal().write(".j", in: folder)
         try scratch.write(".j-new", [1])
         try scratch.write("j", [1])
@@ -75,7 +76,7 @@ struct JournalTests {
         let scratch = try Scratch()
         try scratch.write("real", Array(try journal().text.utf8))
         try Command.run(["ln", "-s", "real", scratch.at(".j")])
-        let folder = try OpenFile(scratch.path, 0, for: "a test")
+        let folder = try OpenFile(CopyPath(scratch.path), O_RDONLY, for: "a test")
         #expect(ResumeJournal.read(".j", in: folder) == nil && ResumeJournal.read("real", in: folder) != nil)
     }
 }

@@ -5,4 +5,18 @@
 // From now on io_uring_setup(2) answers EPERM in this process, as under a container's seccomp filter. 0, or an errno.
 int forbid_io_uring(void);
 
+// Calls that a file system or a sandbox may not have.
+enum forbidden_call {
+    forbidden_close,
+    forbidden_fallocate,
+    forbidden_flock,
+    forbidden_ftruncate,
+    forbidden_fsync,
+    forbidden_syncfs,
+    forbidden_utimensat,
+};
+
+// From now on the call answers `error` in this thread, and in those that it starts. 0, or an errno.
+int forbid_call(enum forbidden_call call, int error);
+
 #endif

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// How this process was started: its arguments byte for byte, and the standard descriptors.
+#ifndef CDMA_PROCESS_H
+#define CDMA_PROCESS_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <unistd.h>
+
+// The arguments as execve(2) handed them over. Swift's own come from /proc, and are text: what is not UTF-8 has been replaced in them.
+int cdma_argument_count(void);
+// The argument of that number, or NULL.
+const char *cdma_argument(int number);
+
+// Opens each of the descriptors 0 to 2 that is closed, in the direction in which nobody can use it: a file that is opened later does not
+// get the number, and who reads standard input or writes to standard output gets EBADF. Where there is no /dev/null, the root
+// directory stands in. 0, or a negative errno.
+static inline int cdma_fill_standard_descriptors(void) {
+    for (int fd = 0; fd < 3; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+        // open(2) answers the lowest number that is free: those below are taken.
+        int opened = open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+        if (opened < 0) opened = open("/", O_PATH);
+        if (opened < 0) return -errno;
+    }
+    return 0;
+}
+
+#endif

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A path, or a name in a directory, as the kernel has it: bytes, parted by the byte of the slash.
+///
+/// Any byte but zero may stand in a name, in whatever encoding its maker had: a path is never text on its way from a command line or a list
+/// to the kernel. For people and for JSON it has ``text``, from which the bytes can be had again.
+public struct CopyPath: Hashable, Sendable {
+    /// Without a zero at the end.
+    public let bytes: [UInt8]
+
+    /// The path that has these bytes.
+    public init(bytes: some Sequence<UInt8>) { self.bytes = Array(bytes) }
+
+    /// The path that a text has in UTF-8.
+    public init(_ text: String) { bytes = Array(text.utf8) }
+
+    /// Undoes ``text``.
+    public init(escaped text: String) {
+        let source = Array(text.utf8)
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(source.count)
+        var index = 0
+        while index < source.count {
+            if source[index] == 0, index + 2 < source.count,
+                let high = Self.digit(source[index + 1]), let low = Self.digit(source[index + 2])
+            {
+                bytes.append(high << 4 | low)
+                index += 3
+            } else {
+                bytes.append(source[index])
+                index += 1
+            }
+        }
+        self.bytes = bytes
+    }
+
+    /// As text. A byte that is no part of UTF-8 stands there as U+0000, which no path has, and two hexadecimal digits.
+    public var text: String {
+        if let text = String(validating: bytes, as: UTF8.self) { return text }
+        var text = ""
+        var parser = Unicode.UTF8.ForwardParser()
+        var rest = bytes.makeIterator()
+        var place = 0
+        while true {
+            switch parser.parseScalar(from: &rest) {
+            case .valid(let units):
+                text.unicodeScalars.append(Unicode.UTF8.decode(units))
+                place += units.count
+            case .error(let length):
+                for byte in bytes[place..<(place + length)] {
+                    text += "\0" + (byte < 16 ? "0" : "") + String(byte, radix: 16)
+                }
+                place += length
+            case .emptyInput: return text
+            }
+        }
+    }
+
+    private static func digit(_ letter: UInt8) -> UInt8? {
+        switch letter {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): letter - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): letter - UInt8(ascii: "a") + 10
+        default: nil
+        }
+    }
+}
+
+extension CopyPath: ExpressibleByStringLiteral {
+    /// The path that a literal has in UTF-8.
+    public init(stringLiteral text: String) { self.init(text) }
+}
+
+extension CopyPath: CustomStringConvertible {
+    /// As ``text``.
+    public var description: String { text }
+}
+
+// MARK: Names and folders
+
+extension CopyPath {
+    private static let slash = UInt8(ascii: "/")
+
+    /// For a system call: with a zero at the end.
+    package var cString: [CChar] { bytes.map { CChar(bitPattern: $0) } + [0] }
+
+    /// The names of the path.
+    func parts(keepsEmpty: Bool = false) -> [CopyPath] {
+        bytes.split(separator: Self.slash, omittingEmptySubsequences: !keepsEmpty).map { CopyPath(bytes: $0) }
+    }
+
+    var isEmpty: Bool { bytes.isEmpty }
+    var isAbsolute: Bool { bytes.first == Self.slash }
+    var endsInSlash: Bool { bytes.last == Self.slash }
+    /// `.` or `..`.
+    var isDots: Bool { self == "." || self == ".." }
+
+    /// A name in the folder that this path is.
+    func joined(_ name: CopyPath) -> CopyPath {
+        CopyPath(bytes: bytes + (endsInSlash ? [] : [Self.slash]) + name.bytes)
+    }
+
+    /// Whether it is `folder`, or lies in it by its name.
+    func isBelow(_ folder: CopyPath) -> Bool {
+        let (mine, theirs) = (parts(), folder.parts())
+        return isAbsolute == folder.isAbsolute && mine.count >= theirs.count && mine.prefix(theirs.count).elementsEqual(theirs)
+    }
+
+    /// - Throws: `badEndpoint` where the kernel would see less of it than there is.
+    func check() throws(CopyFailure) {
+        guard !bytes.isEmpty, !bytes.contains(0) else {
+            throw CopyFailure(
+                .badEndpoint, text, asked: "open", possible: isEmpty ? "the path is empty" : "a path has no zero byte in it",
+                cure: "name a file")
+        }
+    }
+}

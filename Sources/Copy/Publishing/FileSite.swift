@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import CDMA
+
+/// A regular file that is to be written: which directory, which name, and what is there now.
+struct FileSite {
+    /// With every symbolic link followed, where the file is there.
+    let path: CopyPath
+    let directory: CopyPath
+    let name: CopyPath
+    let existing: FileFacts?
+
+    init(_ path: CopyPath, existing: FileFacts?) throws(CopyFailure) {
+        self.path = path
+        self.existing = existing
+        let place = path.bytes.lastIndex(of: UInt8(ascii: "/"))
+        name = CopyPath(bytes: place.map { path.bytes[($0 + 1)...] } ?? path.bytes[...])
+        let folder = CopyPath(bytes: path.bytes[..<(place ?? 0)])
+        directory = folder.isEmpty ? (path.isAbsolute ? "/" : ".") : folder
+        guard !name.isEmpty, !name.isDots else {
+            throw CopyFailure(
+                .badEndpoint, path.text, asked: "write", possible: "it is no file's name", cure: "name the file")
+        }
+    }
+}
+
+// MARK: What is looked at before the first byte
+
+extension FileSite {
+    /// Finds what would keep the file from being written, or the whole copy from getting its name.
+    ///
+    /// - Parameter preserves: whether the owner is to be the source's.
+    /// - Throws: `notPermitted`, `readOnly`, `notFound`, `notSupported`.
+    func check(_ publishing: CopyPlan.Publishing, in place: TargetFolder, preserves: Bool) throws(CopyFailure) {
+        if place.hasDevices { throw noDevice }
+        let folder = place.facts
+        let isReplaced = publishing == .rename || publishing == .resume
+        if folder.isImmutable, isReplaced || existing == nil {
+            throw refusal("its directory is immutable", "chattr -i \(CopyFailure.quoted(directory.text))")
+        }
+        if folder.isAppendOnly, isReplaced {
+            throw refusal(
+                "its directory is append-only, so that no file can be renamed there",
+                "chattr -a \(CopyFailure.quoted(directory.text)), or write the file itself", .overwriteInPlace)
+        }
+        guard let existing else { return }
+        if existing.isImmutable { throw refusal("it is immutable", "chattr -i it, or choose another target") }
+        if existing.isAppendOnly, publishing != .append {
+            throw refusal("it is append-only", "chattr -a it, or append to it", .append)
+        }
+        guard isReplaced else { return }
+        try checkWritable()
+        let user = cdma_effective_user()
+        if folder.mode & 0o1000 != 0, existing.owner != user, folder.owner != user, !Privileges.ignoresOwners {
+            throw refusal(
+                "it is user \(existing.owner)'s, in a sticky directory, where nobody else replaces it",
+                "choose another target, or write the file itself", .overwriteInPlace)
+        }
+        if !preserves, existing.owner != user, !Privileges.givesFilesAway {
+            throw refusal(
+                "it is user \(existing.owner)'s, and a new file in its place would be user \(user)'s",
+                "choose another target, or write the file itself", .overwriteInPlace)
+        }
+    }
+
+    /// A new file in the place of an old one needs the directory's permission alone. The old one's counts as well: its owner has
+    /// protected it against being written.
+    private func checkWritable() throws(CopyFailure) {
+        // SAFETY: the path ends with a zero and lives until the call returns.
+        let access = unsafe cdma_may_access(path.cString, W_OK)
+        switch -access {
+        case EACCES, EPERM:
+            throw refusal(
+                "it is write-protected for user \(cdma_effective_user())", "chmod u+w it, or choose another target")
+        case EROFS: throw .opening(path.text, access, to: "write")
+        default: return
+        }
+    }
+
+    /// A file in /dev is a mistyped name, or that of a device that is not plugged in, and lies in memory.
+    private var noDevice: CopyFailure {
+        CopyFailure(
+            existing == nil ? .notFound : .notSupported, path.text, asked: "write",
+            possible: existing == nil
+                ? "there is no such device, and no file is made in /dev" : "it is a file in /dev, not a device",
+            cure: "see which devices there are (lsblk)")
+    }
+
+    private func refusal(_ possible: String, _ cure: String, _ remedy: CopyFailure.Remedy? = nil) -> CopyFailure {
+        CopyFailure(.notPermitted, path.text, asked: "write", possible: possible, cure: cure, errno: EPERM, remedy: remedy)
+    }
+}
+
+/// What this process may do beyond its user.
+enum Privileges {
+    /// Whether it may remove other users' files from sticky directories: CAP_FOWNER, capabilities(7).
+    static var ignoresOwners: Bool { has(3) }
+    /// Whether it may give files to other users: CAP_CHOWN.
+    static var givesFilesAway: Bool { has(0) }
+
+    private static func has(_ number: UInt64) -> Bool {
+        guard let text = KernelText.read("/proc/self/status", atMost: 8192) else { return cdma_effective_user() == 0 }
+        for line in text.split(separator: "\n") where line.hasPrefix("CapEff:") {
+            let digits = line.dropFirst(7).filter { !$0.isWhitespace }
+            return (UInt64(digits, radix: 16) ?? 0) & 1 << number != 0
+        }
+        return cdma_effective_user() == 0
+    }
+}
