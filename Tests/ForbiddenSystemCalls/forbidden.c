@@ -12,14 +12,22 @@
 #define SYS_io_uring_setup 425
 #endif
 
-int forbid_io_uring(void) {
+#ifndef SYS_io_uring_enter
+#define SYS_io_uring_enter 426
+#endif
+
+static int forbid(unsigned number, int error) {
     struct sock_filter program[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned)error & SECCOMP_RET_DATA)),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog filter = {sizeof program / sizeof *program, program};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter)) return errno;
     return 0;
 }
+
+int forbid_io_uring(void) { return forbid(SYS_io_uring_setup, EPERM); }
+
+int forbid_io_uring_enter(int error) { return forbid(SYS_io_uring_enter, error); }
