@@ -14,6 +14,22 @@ static void count_fork(void) {
     __atomic_store_n(&cdma_fork_word, next ? next : 1, __ATOMIC_RELAXED);
 }
 
+// What the program was called with, for a machine without /proc, where Swift finds no arguments. glibc hands them to constructors, other C
+// libraries do not: there they stay unknown.
+static int argument_count = 0;
+static char **argument_values = NULL;
+
+#ifdef __GLIBC__
+__attribute__((constructor)) static void keep_arguments(int count, char **values) {
+    argument_count = count;
+    argument_values = values;
+}
+#endif
+
+const char *cdma_argument(int number) {
+    return number >= 0 && number < argument_count && argument_values ? argument_values[number] : NULL;
+}
+
 // Fails only for want of memory, at start; then channels of a child are not told from those of its parent, as without this.
 __attribute__((constructor)) static void watch_forks(void) { (void)pthread_atfork(NULL, NULL, count_fork); }
 

@@ -69,13 +69,13 @@ struct RootCommand: AsyncParsableCommand {
 
     /// Does what was asked, and returns the exit code.
     private static func status() async -> Int32 {
-        // Swift finds them in /proc/self/cmdline.
-        guard !CommandLine.arguments.isEmpty else {
-            Terminal.note("dmactl: no arguments without /proc. Cure: mount -t proc proc /proc\n")
-            return 1
+        if !Arguments.hasProc {
+            Terminal.note(
+                "dmactl: /proc is not there: what files, memory and mounts there are is not known. Cure: mount -t proc proc /proc\n"
+            )
         }
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(Arguments.own)
             if var waiting = command as? any AsyncParsableCommand {
                 try checkThreads()
                 try await waiting.run()

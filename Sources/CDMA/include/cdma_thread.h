@@ -25,6 +25,9 @@ static inline uint32_t cdma_fetch_or32(volatile void *p, uint32_t v) {
 // A number of the calling thread, from 1, in the order in which threads asked first; it wraps after 2^32 threads.
 uint32_t cdma_thread_number(void);
 
+// Argument `number` of the program, its name first, as it was given; NULL behind the last, and where the C library does not tell.
+const char *cdma_argument(int number);
+
 // Lets the calling thread run on the CPUs whose bits are set in `words` words, lowest CPU first. 0, or an errno.
 static inline int cdma_set_affinity(const uint64_t *mask, size_t words) {
     return syscall(SYS_sched_setaffinity, 0, words * sizeof *mask, mask) < 0 ? errno : 0;
