@@ -147,7 +147,7 @@ let package = Package(
             name: "DMAToolTests",
             dependencies: [
                 "DMATestSupport", "DMA", "DMABench", "DMAConformance", "DMACopy", "DMACPUEngine", "DMACore", "DMAEngineKit",
-                "DMASelfTest", "ScriptedEngines", "DMATool", "dmactl",
+                "DMASelfTest", "ForbiddenSystemCalls", "ScriptedEngines", "DMATool", "dmactl",
             ],
             path: "Tests/ToolTests", swiftSettings: house),
         .testTarget(

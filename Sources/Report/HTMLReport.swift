@@ -15,15 +15,18 @@ package struct HTMLReport: Sendable {
 
     /// The file's contents, in UTF-8.
     package var text: String {
-        let title = "dmactl bench · \(result.machine.processor ?? result.machine.architecture)"
+        let machine = result.machine.processor ?? result.machine.architecture
+        let title = "dmactl bench · \(machine)"
         var sections: [(id: String, heading: String, body: String)] = []
         var engines: [String] = []
         for row in result.rows where !row.point.isBaseline && !engines.contains(row.point.engine) {
             engines.append(row.point.engine)
         }
         let groups = RowGroup.groups(result).enumerated().map { GroupFigures(group: $1, number: $0, engines: engines) }
-        var modes = ModeFigures(result).figures
+        var modes = ModeFigures(result, engines: engines).figures
         var modesHeading = "Transfer modes"
+        let compared = comparison.map { ComparisonFigure(comparison: $0, words: words) }
+        if let compared { sections.append(("compared", "Compared with the earlier run", compared.html)) }
         for figures in groups {
             let group = figures.group
             let name = heading(group, of: groups.map(\.group))
@@ -42,9 +45,8 @@ package struct HTMLReport: Sendable {
         if !modes.isEmpty {
             sections.append(("modes", modesHeading, "<p class=\"lead\">beside a foreground task</p>" + grid(modes)))
         }
-        if let comparison { sections.append(("compared", "Compared with the earlier run", compared(comparison))) }
         sections.append(("rows", "All rows", allRows))
-        sections.append(("machine", "Machine and run", machine))
+        sections.append(("machine", "Machine and run", self.machine))
         let navigation = sections.map { "<a href=\"#\($0.id)\">\(Markup.escape($0.heading))</a>" }.joined()
         let body = sections.map {
             "<section id=\"\($0.id)\"><h2>\(Markup.escape($0.heading))</h2>\($0.body)</section>"
@@ -56,13 +58,50 @@ package struct HTMLReport: Sendable {
             <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">\
             <meta name="generator" content="dmactl bench"><meta name="referrer" content="no-referrer">\
             <title>\(Markup.escape(title))</title><style>\(Style.sheet)</style></head>
-            <body><header><p class="kicker">dmactl bench</p><h1>\(Markup.escape(result.machine.processor ?? result.machine.architecture))</h1>\
+            <body><header><p class="kicker">dmactl bench · \(Markup.escape(machine))</p><h1>\(Markup.escape(headline(compared, on: machine)))</h1>\
             <p class="facts">\(Markup.escape(facts))</p>\(warnings)<div class="tiles">\(tiles)</div><nav>\(navigation)</nav></header>
             <main>\(body)</main>
             <footer>One file, no script, nothing fetched. GB/s are 10⁹ bytes a second; KiB, MiB and GiB are powers of 1024.</footer>
             </body></html>
 
             """
+    }
+
+    /// What was compared, on what, and what came out, in a sentence.
+    private func headline(_ compared: ComparisonFigure?, on machine: String) -> String {
+        if let compared { return "Beside the earlier run \(compared.sentence)" }
+        if let range = ratios {
+            let (low, high) = (Quantity.decimal(range.low.ratio, 2), Quantity.decimal(range.high.ratio, 2))
+            let how = low == high ? "\(low) times" : "\(low) to \(high) times"
+            return
+                "\(range.engines.joined(separator: " and ")): copies at \(how) the speed of memcpy, over \(range.rows) rows, on \(machine)"
+        }
+        let measured = result.rows.filter { !$0.point.isBaseline && !$0.bytesPerSecond.isEmpty }
+        guard let best = measured.max(by: { $0.speed < $1.speed }) else { return "Nothing was measured on \(machine)" }
+        return "\(words(best.point)) is the fastest of \(measured.count), at \(Quantity.rate(best.speed)) GB/s, on \(machine)"
+    }
+
+    /// Copies beside memcpy, over all rows: the least and the largest ratio, and how many those are.
+    private var ratios:
+        (low: (row: BenchRow, ratio: Double), high: (row: BenchRow, ratio: Double), rows: Int, engines: [String])?
+    {
+        let memcpy = Dictionary(
+            result.rows.filter(\.point.isMemcpy).map { ("\($0.name) \($0.point)", $0.speed) },
+            uniquingKeysWith: { first, _ in first })
+        let all = measuredEngines.filter { $0.point.operation == .copy }.compactMap { row in
+            memcpy["\(row.name) \(row.point.besideMemcpy)"].map { (row: row, ratio: row.speed / $0) }
+        }.filter(\.ratio.isFinite)
+        guard let low = all.min(by: { $0.ratio < $1.ratio }), let high = all.max(by: { $0.ratio < $1.ratio }) else {
+            return nil
+        }
+        var engines: [String] = []
+        for one in all where !engines.contains(one.row.point.engine) { engines.append(one.row.point.engine) }
+        return (low, high, all.count, engines)
+    }
+
+    /// Rows of engines with figures, but for those beside a foreground task.
+    private var measuredEngines: [BenchRow] {
+        result.rows.filter { !$0.point.isBaseline && !$0.bytesPerSecond.isEmpty && $0.foreground.isEmpty }
     }
 
     /// A group's case; and its operation, where the case has charts of several.
@@ -103,7 +142,7 @@ package struct HTMLReport: Sendable {
         func tile(_ value: String, _ label: String, _ what: String) -> String {
             "<div class=\"tile\"><b>\(Markup.escape(value))</b><span>\(Markup.escape(label))</span><small>\(Markup.escape(what))</small></div>"
         }
-        let engines = result.rows.filter { !$0.point.isBaseline && !$0.bytesPerSecond.isEmpty && $0.foreground.isEmpty }
+        let engines = measuredEngines
         var tiles: [String] = []
         if let best = engines.filter({ !$0.point.operation.isPeripheral }).max(by: { $0.speed < $1.speed }) {
             tiles.append(tile("\(Quantity.rate(best.speed)) GB/s", "fastest engine", words(best.point)))
@@ -111,14 +150,14 @@ package struct HTMLReport: Sendable {
         if let best = engines.filter(\.point.operation.isPeripheral).max(by: { $0.speed < $1.speed }) {
             tiles.append(tile("\(Quantity.rate(best.speed)) GB/s", "fastest with a file", words(best.point)))
         }
-        let memcpy = Dictionary(
-            result.rows.filter(\.point.isMemcpy).map { ("\($0.name) \($0.point)", $0.speed) },
-            uniquingKeysWith: { first, _ in first })
-        let ratios = engines.filter { $0.point.operation == .copy }.compactMap { row in
-            memcpy["\(row.name) \(row.point.besideMemcpy)"].map { (row: row, ratio: row.speed / $0) }
-        }
-        if let best = ratios.max(by: { $0.ratio < $1.ratio }) {
-            tiles.append(tile("× \(Quantity.decimal(best.ratio, 2))", "best copy beside memcpy", words(best.row.point)))
+        if let range = ratios {
+            // All of them, not the kindest one.
+            let (low, high) = (Quantity.decimal(range.low.ratio, 2), Quantity.decimal(range.high.ratio, 2))
+            let what =
+                range.rows == 1
+                ? words(range.low.row.point)
+                : "\(words(range.low.row.point)), to \(words(range.high.row.point)); \(range.rows) rows"
+            tiles.append(tile(low == high ? "× \(low)" : "× \(low) to \(high)", "copies beside memcpy", what))
         }
         if let most = engines.filter({ $0.operationsPerSecond.isFinite }).max(by: {
             $0.operationsPerSecond < $1.operationsPerSecond
@@ -136,7 +175,9 @@ package struct HTMLReport: Sendable {
     }
 
     private func words(_ point: BenchPoint) -> String {
-        var words = ["\(point.engine) \(point.operation.rawValue) \(SizeText.text(point.bytes))", "\(point.depth) in flight"]
+        var words = ["\(point.engine) \(point.operation.rawValue) \(SizeText.text(point.bytes))"]
+        // Those have one in flight; the depth says only beside what they stand.
+        words.append(point.isBaseline ? "beside \(point.depth) in flight" : "\(point.depth) in flight")
         if point.threads > 1 { words.append("\(point.threads) threads") }
         if point.mode != .burst { words.append(point.mode.words) }
         if point.wait != .poll { words.append(point.wait.words) }
@@ -148,19 +189,19 @@ package struct HTMLReport: Sendable {
     private var allRows: String {
         var table = DataTable(
             header: [
-                "case", "engine", "operation", "size", "depth", "threads", "mode", "wait", "GB/s", "±", "op/s", "p50", "p99",
-                "p99.9",
-                "submit",
-                "doorbell", "CPU s/GB", "disturbed", "verified", "notes",
-            ], leading: 3)
+                "case", "engine", "operation", "size", "in flight", "threads", "mode", "wait", "GB/s", "±", "op/s",
+                "p50 of one", "p50",
+                "p99", "p99.9", "submit", "doorbell", "CPU s/GB", "disturbed", "verified", "notes",
+            ], leading: 3, words: ["mode", "wait", "notes"])
         for row in result.rows {
             let point = row.point
-            let latency = [row.latency?.p50, row.latency?.p99, row.latency?.p999].map {
+            let latency = [row.unloaded?.p50, row.latency?.p50, row.latency?.p99, row.latency?.p999].map {
                 Quantity.time($0.map(Double.init) ?? .nan)
             }
             table.rows.append(
                 [
-                    row.name, point.engine, point.operation.rawValue, SizeText.text(point.bytes), "\(point.depth)",
+                    row.name, point.engine, point.operation.rawValue, SizeText.text(point.bytes),
+                    row.inFlight > 0 ? "\(row.inFlight)" : "–",
                     "\(point.threads)",
                     point.mode.words, point.isBaseline ? "–" : point.wait.words, Quantity.rate(row.speed),
                     Quantity.percent(row.spread),
@@ -171,7 +212,9 @@ package struct HTMLReport: Sendable {
                     (row.notes + [row.failure].compactMap { $0 }).joined(separator: "; "),
                 ])
         }
-        var text = "<div class=\"card\">\(table.html)</div>"
+        let (shown, common) = table.withoutConstants(but: ["engine", "size", "in flight", "GB/s", "±", "p50", "notes"])
+        let lead = common.isEmpty ? "" : "<p class=\"lead\">In all rows: \(Markup.escape(common.joined(separator: ", "))).</p>"
+        var text = "<div class=\"card\">\(lead)\(shown.html)</div>"
         if !result.skipped.isEmpty {
             let items = PointGroups.byText(result.skipped.map { ($0.point, $0.reason) }).map {
                 "<li>\(Markup.escape(PointGroups.name($0.points, one: words))): \(Markup.escape($0.text))</li>"
@@ -180,22 +223,6 @@ package struct HTMLReport: Sendable {
                 "<details class=\"card\"><summary>Left out (\(result.skipped.count))</summary><ul>\(items.joined())</ul></details>"
         }
         return text
-    }
-
-    private func compared(_ comparison: Comparison) -> String {
-        var table = DataTable(header: ["case", "point", "verdict", "before GB/s", "now GB/s", "ratio", "p"], leading: 3)
-        for row in comparison.rows {
-            let verdict = row.verdict == .tooFewRepeats ? "too few repeats" : row.verdict.rawValue
-            table.rows.append([
-                row.name, words(row.point), verdict, row.before.map(Quantity.rate) ?? "–", row.after.map(Quantity.rate) ?? "–",
-                row.ratio.map { Quantity.decimal($0, 3) } ?? "–", row.probability.map { Quantity.decimal($0, 3) } ?? "–",
-            ])
-        }
-        let cautions = comparison.cautions.map { "<li>\(Markup.escape($0))</li>" }.joined()
-        return """
-            <div class="card"><p>p: test of Mann and Whitney over the repeats, two-sided. A verdict wants p below 0.05 and 2 % of difference.</p>\
-            \(cautions.isEmpty ? "" : "<ul>\(cautions)</ul>")\(table.html)</div>
-            """
     }
 
     private var machine: String {

@@ -51,10 +51,12 @@ package final class FileStorage: ConformanceStorage {
     let unreadable: Int32
     let unwritable: Int32
     package let count: Int
+    /// The first of the test's own reads and writes that failed.
+    private let trouble = Locked<String?>(nil)
 
-    /// A file of `count` bytes, mostly holes, in `directory`.
+    /// A file of `count` bytes in `directory`, with room for each of them: a full disk is to be found out here, not by a transfer.
     ///
-    /// - Throws: `kernelRefused`.
+    /// - Throws: `kernelRefused`, with ENOSPC or EDQUOT where there is no room.
     package init(in directory: String, count: Int = 64 << 20) throws(DMAError) {
         self.count = count
         var template = Array("\(directory)/dma-storage-XXXXXX".utf8CString)
@@ -73,23 +75,67 @@ package final class FileStorage: ConformanceStorage {
         guard opened.0 >= 0, opened.1 >= 0, ftruncate(descriptor, off_t(count)) == 0 else {
             throw DMAError(.kernelRefused, errno: errno)
         }
+        try reserve()
         // No reading ahead: pages that nobody asked for would join those of other transfers in one folio.
         posix_fadvise(descriptor, 0, 0, POSIX_FADV_RANDOM)
+    }
+
+    /// Bytes that this process may still write to a directory's file system; nil where nobody says.
+    static func free(in directory: String) -> UInt64? {
+        var facts = statvfs()
+        // SAFETY: the path is read to its zero; the C function fills `facts`, which is as large as it writes.
+        guard unsafe statvfs(directory, &facts) == 0, facts.f_blocks > 0 else { return nil }
+        let (bytes, isMore) = UInt64(facts.f_bavail).multipliedReportingOverflow(by: UInt64(facts.f_frsize))
+        return isMore ? .max : bytes
+    }
+
+    /// Whether the file's bytes are this machine's memory, which a control group limits: tmpfs or ramfs (linux/magic.h).
+    private var isInMemory: Bool {
+        var facts = statfs()
+        // SAFETY: the C function fills `facts`, which is as large as it writes.
+        guard unsafe fstatfs(descriptor, &facts) == 0 else { return false }
+        return [0x0102_1994, 0x8584_58f6].contains(UInt32(truncatingIfNeeded: facts.f_type))
+    }
+
+    /// Takes room for the whole file.
+    private func reserve() throws(DMAError) {
+        if isInMemory, MemoryBudget.current.available / 2 < UInt64(count) { throw DMAError(.outOfMemory, asked: UInt64(count)) }
+        let refused = cdma_fallocate(descriptor, 0, 0, UInt64(count))
+        guard refused != 0 else { return }
+        switch -refused {
+        case ENOSPC, EDQUOT, EFBIG: throw DMAError(.kernelRefused, errno: -refused)
+        // A file system without such a call, or a sandbox that forbids it: what is written has its room.
+        default: break
+        }
+        let zeroes = [UInt8](repeating: 0, count: 1 << 20)
+        for position in stride(from: 0, to: count, by: zeroes.count) {
+            let length = min(zeroes.count, count - position)
+            // SAFETY: the call reads `length` bytes of the array, which has as many and lives through it.
+            let written = unsafe zeroes.withUnsafeBytes {
+                unsafe cdma_write_all(descriptor, $0.baseAddress, length, Int64(position))
+            }
+            guard written == Int64(length) else {
+                throw DMAError(.kernelRefused, errno: written < 0 ? Int32(clamping: -written) : ENOSPC)
+            }
+        }
+    }
+
+    package var failure: String? { trouble.withLock { $0 } }
+
+    /// Keeps the first of the test's own calls that failed.
+    private func note(_ what: String, _ moved: Int64) {
+        let reason = moved < 0 ? DMAError.sentence(Int32(clamping: -moved)) : "fewer bytes than asked"
+        trouble.withLock { if $0 == nil { $0 = "the test's own \(what) of its file failed: \(reason)" } }
     }
 
     deinit { for file in [descriptor, unreadable, unwritable] where file >= 0 { close(file) } }
 
     package func put(_ bytes: [UInt8], at position: Int) {
-        // SAFETY: the call reads what is left of the buffer, which lives through it.
-        unsafe bytes.withUnsafeBytes { buffer in
-            var done = 0
-            while done < buffer.count {
-                let moved = unsafe pwrite(
-                    descriptor, buffer.baseAddress.unsafelyUnwrapped + done, buffer.count - done, off_t(position + done))
-                if moved <= 0 { return }
-                done += moved
-            }
+        // SAFETY: the call reads the array's own bytes, which live through it.
+        let written = unsafe bytes.withUnsafeBytes {
+            unsafe cdma_write_all(descriptor, $0.baseAddress, $0.count, Int64(position))
         }
+        if written != Int64(bytes.count) { note("write", written) }
     }
 
     package func get(_ count: Int, at position: Int) -> [UInt8] {
@@ -100,13 +146,8 @@ package final class FileStorage: ConformanceStorage {
             // SAFETY: the whole capacity. Not by a loop, which takes longer than the transfer where nothing is optimised.
             unsafe memset(buffer.baseAddress.unsafelyUnwrapped, 0, buffer.count)
             filled = count
-            var done = 0
-            while done < count {
-                let moved = unsafe pread(
-                    descriptor, buffer.baseAddress.unsafelyUnwrapped + done, count - done, off_t(position + done))
-                if moved <= 0 { return }
-                done += moved
-            }
+            let found = unsafe cdma_read_all(descriptor, buffer.baseAddress, count, Int64(position))
+            if found != Int64(count) { note("read", found) }
         }
     }
 }

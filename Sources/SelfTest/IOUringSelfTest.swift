@@ -14,14 +14,14 @@ extension IOUringProvider: SelfTestedProvider {
     ) async throws(DMAError) {
         // SAFETY: the string of getenv is copied at once; nobody in this process changes the environment.
         let directory = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? "/tmp"
+        // Room for all that is under way at once, several times.
+        let needed = max(64 << 20, (test.bytes + 65_536) * test.depth * 4)
         let storage: FileStorage
         do throws(DMAError) {
-            // Room for all that is under way at once, several times.
-            storage = try FileStorage(in: directory, count: max(64 << 20, (test.bytes + 65_536) * test.depth * 4))
+            storage = try FileStorage(in: directory, count: needed)
         } catch {
-            let why = error.kernelText ?? error.ability
-            let reason = "no file in \(directory): \(why). Cure: set TMPDIR to a directory that can be written"
-            return report.stops.append(SelfTest.Report.Stop(engine: name, reason: reason))
+            return report.stops.append(
+                SelfTest.Report.Stop(engine: name, reason: refusal(directory, needed, error), isUntried: true))
         }
         let registrar = IOUringRegistrar()
         var configuration = configuration
@@ -39,8 +39,30 @@ extension IOUringProvider: SelfTestedProvider {
                     announce: { progress?(.starting(engine: name, $0)) },
                     progress: { progress?(.contract(engine: name, $0)) }))
         }
-        report.speeds += await test.survey(domain).run(
+        let speeds = await test.survey(domain).run(
             name, kinds: test.operations, makeEngine: make, provisions: provisions
         ) { progress?(.speed($0)) }
+        guard let failure = storage.failure else {
+            report.speeds += speeds
+            return
+        }
+        // What was compared is not what the test put there: of the engine nothing was found.
+        let reason = "\(failure). Cure: set TMPDIR to a directory on a sound disk"
+        report.stops.append(SelfTest.Report.Stop(engine: name, reason: reason, isUntried: true))
+    }
+
+    /// Why there is no file to test with.
+    private func refusal(_ directory: String, _ needed: Int, _ error: DMAError) -> String {
+        let room = "\(needed >> 20) MiB are needed"
+        if error.code == .outOfMemory {
+            let budget = MemoryBudget.current.sentence { "\($0 >> 20) MiB" }
+            return "no room in \(directory), which is in memory: \(room), \(budget). Cure: set TMPDIR to a directory on a disk"
+        }
+        guard [ENOSPC, EDQUOT, EFBIG].contains(error.errno) else {
+            let why = error.kernelText ?? error.ability
+            return "no file in \(directory): \(why). Cure: set TMPDIR to a directory that can be written"
+        }
+        let free = FileStorage.free(in: directory).map { ", \($0 >> 20) MiB are free" } ?? ""
+        return "no room in \(directory): \(room)\(free). Cure: make room there, or set TMPDIR to another directory"
     }
 }

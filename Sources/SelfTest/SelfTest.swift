@@ -50,6 +50,8 @@ package struct SelfTest: Sendable {
         package var faults: [FaultRow] = []
         /// Engines that could not be tested, or not to the end. A test with one has failed.
         package var stops: [Stop] = []
+        /// What ran, for each engine that was to be tested; nil in reports of earlier versions.
+        package var engines: [Ran]?
         /// Devices that were tested although no IOMMU holds them back; nil where there is none.
         package var waivers: [Waiver]?
         /// What a requested stop kept from being tested; nil for a whole test. A test with it has not failed, nor passed.
@@ -59,6 +61,33 @@ package struct SelfTest: Sendable {
         package struct Stop: Hashable, Sendable, Codable {
             package let engine: String
             package let reason: String
+            /// Whether the test itself could not be made: nothing was found out about the engine. Nil for false.
+            package var isUntried: Bool?
+
+            package init(engine: String, reason: String, isUntried: Bool? = nil) {
+                self.engine = engine
+                self.reason = reason
+                self.isUntried = isUntried
+            }
+
+            /// What came of the engine's test, and why.
+            package var sentence: String {
+                (isUntried ?? false ? "could not be tried: " : "not tested to the end: ") + reason
+            }
+        }
+
+        /// What an engine ran on.
+        package struct Ran: Hashable, Sendable, Codable {
+            package let engine: String
+            package let implementation: String
+            /// Why it is not what the engine runs on at its best, and what to change; nil where it is.
+            package var fallback: EngineAbsence?
+
+            package init(engine: String, implementation: String, fallback: EngineAbsence? = nil) {
+                self.engine = engine
+                self.implementation = implementation
+                self.fallback = fallback
+            }
         }
 
         /// Why the device of an engine could be tested without an IOMMU.
@@ -120,6 +149,11 @@ package struct SelfTest: Sendable {
             // One that a stop finds at its last step counts as not tested to the end.
             defer { if stop.isStopped { unfinished.append(listing.offer.name) } }
             guard !stop.isStopped else { continue }
+            let offer = listing.offer
+            report.engines =
+                (report.engines ?? []) + [
+                    Report.Ran(engine: offer.name, implementation: offer.capabilities.implementation, fallback: offer.fallback)
+                ]
             if let waiver = listing.waiver {
                 report.waivers = (report.waivers ?? []) + [Report.Waiver(engine: listing.offer.name, sentence: waiver)]
             }

@@ -18,6 +18,7 @@ public struct IOUringProvider: EngineProvider {
     private struct Answer: Sendable {
         var capabilities: Capabilities
         var absence: EngineAbsence?
+        var fallback: EngineAbsence?
         var features: [EngineFeature]
     }
 
@@ -36,7 +37,7 @@ public struct IOUringProvider: EngineProvider {
         }
         do throws(DMAError) {
             let engine = try IOUringEngine(configuration)
-            answer = Answer(capabilities: engine.capabilities, features: features)
+            answer = Answer(capabilities: engine.capabilities, fallback: engine.fallback, features: features)
         } catch {
             answer = Answer(
                 capabilities: configuration.capabilities,
@@ -50,6 +51,7 @@ public struct IOUringProvider: EngineProvider {
     public func probe() -> [EngineOffer] {
         var offer = EngineOffer(
             name: Self.name, channels: Self.channels, capabilities: answer.capabilities, absence: answer.absence)
+        offer.fallback = answer.fallback
         offer.features = answer.features
         return [offer]
     }

@@ -29,8 +29,6 @@ enum Names {
 extension CommandLine {
     /// What was called, for reports: the program without its folder, then the arguments.
     static var shown: [String] {
-        var shown = arguments
-        if let program = shown.first { shown[0] = program.split(separator: "/").last.map(String.init) ?? program }
-        return shown
+        [ProcessStart.program] + ProcessStart.arguments
     }
 }

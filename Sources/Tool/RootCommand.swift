@@ -70,6 +70,11 @@ struct RootCommand: AsyncParsableCommand {
 
     /// Does what was asked, and returns the exit code.
     private static func status() async -> Int32 {
+        if !ProcessStart.hasProc {
+            Terminal.note(
+                "dmactl: /proc is not there: what files, memory and mounts there are is not known. Cure: mount -t proc proc /proc\n"
+            )
+        }
         do {
             var command = try parseAsRoot(ProcessStart.arguments)
             if var waiting = command as? any AsyncParsableCommand {

@@ -29,13 +29,52 @@ struct ComparisonTests {
 
     @Test(
         "from 2 % on a difference that is no chance counts, in either direction",
-        arguments: [(1.05, Comparison.Verdict.faster), (1.015, .same), (0.985, .same), (0.95, .slower)])
+        arguments: [(1.05, Comparison.Verdict.faster), (1.015, .same), (1, .same), (0.985, .same), (0.95, .slower)])
     func relevance(_ factor: Double, _ verdict: Comparison.Verdict) throws {
         // So near each other that no difference between the runs is chance.
         func near(_ middle: Double) -> BenchResult {
             ResultTests.result(["a": (-2...2).map { middle * (1 + Double($0) / 10_000) }])
         }
         #expect(try row(near(factor), since: near(1)).verdict == verdict)
+    }
+
+    @Test("what chance explains is unclear, with what would have shown and how many repeats that takes; it is not the same")
+    func unclear() throws {
+        // Ratio 0.8, and as far apart as that: p is 0.2 or more.
+        let before = ResultTests.result(["a": [60, 80, 100, 120, 140]])
+        let after = ResultTests.result(["a": [50, 62, 80, 97, 115]])
+        let row = try row(after, since: before)
+        #expect(row.verdict == .unclear && row.ratio == 0.8 && row.probability ?? 0 > 0.2)
+        let (low, high) = (try #require(row.low), try #require(row.high))
+        #expect(low < 0.8 && high > 1)
+        let smallest = try #require(row.smallestDifference)
+        #expect(smallest > 0.2 && smallest < 5)
+        #expect(try #require(row.repeatsNeeded) > 5)
+        // Of the same kind, and steadier: less is enough.
+        let steady = try self.row(
+            ResultTests.result(["a": [99, 101, 103, 105, 107]]), since: ResultTests.result(["a": [98, 100, 102, 104, 108]]))
+        #expect(steady.verdict == .unclear && steady.smallestDifference ?? 1 < smallest)
+        // With as many repeats as it says, a difference as large shows.
+        let wanted = try #require(row.repeatsNeeded)
+        func spread(_ speeds: [Double]) -> [Double] {
+            (0..<wanted).map { Statistics.quantile(speeds, Double($0) / Double(wanted - 1)) }
+        }
+        let more = try self.row(
+            ResultTests.result(["a": spread([50, 62, 80, 97, 115])]),
+            since: ResultTests.result(["a": spread([60, 80, 100, 120, 140])]))
+        #expect(more.verdict == .slower)
+        #expect(Comparison(after, since: before).hasRegressed == false)
+    }
+
+    @Test("another implementation is a caution, once for each engine, and stands in the rows")
+    func implementations() throws {
+        var (before, after) = (result(), result())
+        (before.rows[0].implementation, after.rows[0].implementation) = ("ring", "threads")
+        after.rows.append(after.rows[0])
+        let comparison = Comparison(after, since: before)
+        #expect(comparison.cautions == ["another implementation of a: ring then, threads now"])
+        #expect(comparison.rows[0].implementationBefore == "ring" && comparison.rows[0].implementationAfter == "threads")
+        #expect(try row(result(), since: result()).implementationBefore == nil)
     }
 
     @Test("what failed, or moved wrong bytes, is no speed: failed now is a regression, failed before is new now")

@@ -38,7 +38,7 @@ struct ResultTests {
         let verdicts = Dictionary(uniqueKeysWithValues: comparison.rows.map { ($0.point.engine, $0.verdict) })
         #expect(verdicts["faster"] == .faster)
         #expect(verdicts["slower"] == .slower)
-        #expect(verdicts["noise"] == .same)
+        #expect(verdicts["noise"] == .unclear)
         #expect(verdicts["trifle"] == .same)
         #expect(verdicts["few"] == .tooFewRepeats)
         #expect(verdicts["new"] == .new)

@@ -2,7 +2,53 @@
 
 import DMABench
 import DMATestSupport
+import Foundation
 import Testing
+
+@Suite("Ratios of speeds")
+struct SpeedRatioTests {
+    /// The interval that no cut of the exact test refuses, by counting every order.
+    @Test("the interval is what the test of Mann and Whitney does not refuse", arguments: [4, 5, 7, 12])
+    func interval(_ count: Int) throws {
+        var random = Seeded("ratios")
+        let left = (0..<count).map { _ in Double.random(in: 90...130, using: &random) }
+        let right = (0..<count).map { _ in Double.random(in: 80...120, using: &random) }
+        let ratio = try #require(SpeedRatio(left, right))
+        #expect(ratio.low <= ratio.value && ratio.value <= ratio.high)
+        // Just inside it the test finds no difference, just outside it does.
+        for (scale, isRefused) in [
+            (ratio.low * 1.000_001, false), (ratio.low * 0.999_999, true), (ratio.high * 0.999_999, false),
+            (ratio.high * 1.000_001, true),
+        ] {
+            let probability = MannWhitney(left, right.map { $0 * scale }).probability
+            #expect((probability < 0.05) == isRefused, "\(scale) \(probability)")
+        }
+        #expect(ratio.isTold == (MannWhitney(left, right).probability < 0.05))
+    }
+
+    @Test("of sure differences it says how large they are, of others what would have shown")
+    func sentences() throws {
+        func text(_ value: Double, _ places: Int) -> String { String(format: "%.\(places)f", value) }
+        let fast = try #require(SpeedRatio([142, 143, 143.5, 144, 143.2], [100, 100.5, 99.5, 100.2, 99.8]))
+        #expect(fast.sentence("a", than: "b", text) == "a is 1.43 +- 0.01 times faster than b")
+        let slow = try #require(SpeedRatio([100, 100.5, 99.5, 100.2, 99.8], [142, 143, 143.5, 144, 143.2]))
+        #expect(slow.sentence("a", than: "b", text) == "b is 1.43 +- 0.01 times faster than a")
+        let noise = try #require(SpeedRatio([50, 80, 110, 140], [60, 90, 100, 130]))
+        #expect(noise.sentence("a", than: "b", text).hasPrefix("which of a and b is faster is unclear: "))
+        #expect(noise.repeatsNeeded > 4 && noise.smallestDifference > 0.1)
+        // So few that nothing could be told, and what is no speed.
+        #expect(SpeedRatio([1, 2, 3], [1, 2, 3]) == nil && SpeedRatio([], []) == nil)
+        #expect(SpeedRatio([1, 2, 3, 0], [1, 2, 3, 4]) == nil && SpeedRatio([1, 2, 3, .infinity], [1, 2, 3, 4]) == nil)
+    }
+
+    @Test("thousands of repeats take no longer than people wait")
+    func many() throws {
+        let left = (0..<1000).map { 100 + Double($0 % 37) }
+        let right = left.map { $0 * 1.1 }
+        let ratio = try #require(SpeedRatio(right, left))
+        #expect(abs(ratio.value - 1.1) < 0.02 && ratio.isTold)
+    }
+}
 
 @Suite("Statistics")
 struct StatisticsTests {

@@ -278,6 +278,62 @@ struct ControlTests {
         }
     }
 
+    @Test(
+        "where rings may be made and not be used, the same engine runs on threads, and says which call is refused with what",
+        arguments: [EPERM, ENOSYS, EACCES, ENOMEM, EAGAIN, EBUSY])
+    func refusedEntry(_ error: Int32) async {
+        await #expect(processExitsWith: .exitCode(0)) { [error] in
+            guard forbid_io_uring_enter(error) == 0 else { exit(1) }
+            let engine = try IOUringEngine()
+            let said = engine.capabilities.implementation
+            let reason = unsafe String(cString: strerror(error))
+            guard said == "threads (io_uring_enter: \(reason))" else { exit(2) }
+            guard let fallback = engine.fallback, said.contains(fallback.reason), !fallback.cure.isEmpty else { exit(3) }
+            for threading in IOUringConfiguration.Threading.allCases {
+                var configuration = IOUringConfiguration(path: .ring)
+                configuration.threading = threading
+                do throws(DMAError) {
+                    _ = try IOUringEngine(configuration)
+                    // A ring that is disabled until its thread comes cannot be asked before.
+                    guard threading == .pinnedToThread else { exit(4) }
+                } catch {
+                    guard error.code == .kernelRefused else { exit(5) }
+                }
+            }
+            guard IOUringFeatures.probe().list.first?.isAvailable == false else { exit(6) }
+            try StorageTests().model(IOUringConfiguration(depth: 32), "/dev/shm", .asOpened, "refused entry")
+            exit(0)
+        }
+    }
+
+    @Test(
+        "a ring whose call is refused from some moment on fails what it has not taken, and ends; what passes is waited for",
+        arguments: [EPERM, ENOSYS, ENOMEM], [Carrying.ring, .pinned])
+    func refusedLater(_ error: Int32, _ carrying: Carrying) async {
+        await #expect(processExitsWith: .exitCode(0)) { [error, carrying] in
+            let scratch = try Scratch(Scratch.memory)
+            scratch.fill([1, 2, 3, 4])
+            var channel = try Channel<IOUringEngine, Freight>.make(carrying.configuration(depth: 4))
+            let number = try channel.attach(PeripheralFile(scratch.descriptor))
+            let read = DMACore.Operation.fromPeripheral(0..<1, at: PeripheralPlace(number: number, position: 0))
+            let first = try channel.perform(read, try freight([[0, 0, 0, 0]], .fromDevice))
+            guard first.status == .complete else { exit(1) }
+            _ = first.takeCargo()
+            guard forbid_io_uring_enter(error) == 0 else { exit(2) }
+            let began = Deadline.now.nanoseconds
+            for _ in 0..<3 { _ = try channel.submit(read, try freight([[0, 0, 0, 0]], .fromDevice)).get() }
+            channel.issuePending()
+            for _ in 0..<3 {
+                let finished = try channel.await()
+                guard finished.status == .readFailed, finished.errno == error else { exit(3) }
+            }
+            // At once, but for what may pass.
+            guard Deadline.now.nanoseconds - began < 10_000_000_000 else { exit(4) }
+            try channel.terminateSync(by: .after(milliseconds: 5000))
+            exit(0)
+        }
+    }
+
     @Test("completions that lie name no memory: ignored, and counted")
     func hostile() throws {
         var random = Seeded("hostile")

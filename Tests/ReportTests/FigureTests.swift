@@ -208,16 +208,19 @@ struct FigureTests {
         result.rows[0].point.wait = .wait
         result.rows[1].failure = "it broke"
         let rows = try table(try section("rows", HTMLReport(result).text))
+        // What is the same in all rows stands above them.
         let expected = [
-            "case": "case", "engine": "cpu", "operation": "copy", "size": "64 KiB", "depth": "32", "threads": "2",
-            "mode": "burst",
-            "wait": "waiting", "GB/s": "2.00", "±": "25.0 %", "op/s": "30.5 k", "p50": "1.00 µs", "p99": "10.0 µs",
-            "p99.9": "200 µs",
-            "submit": "22 ns", "doorbell": "6 ns", "CPU s/GB": "1.0000", "disturbed": "1/3", "verified": "77 B",
-            "notes": "a note",
+            "case": "case", "engine": "cpu", "size": "64 KiB", "in flight": "32", "threads": "2",
+            "wait": "waiting", "GB/s": "2.00", "±": "25.0 %", "op/s": "30.5 k", "p50": "1.00 µs", "notes": "a note",
         ]
         #expect(rows.count == 2 && rows[0] == expected)
         #expect(rows[1]["wait"] == "polling" && rows[1]["notes"] == "a note; it broke")
+        let lead = try section("rows", HTMLReport(result).text)
+        for fact in [
+            "operation copy", "mode burst", "p50 of one –", "p99 10.0 µs", "p99.9 200 µs", "submit 22 ns", "doorbell 6 ns",
+            "CPU s/GB 1.0000", "disturbed 1/3", "verified 77 B",
+        ] { #expect(lead.contains(fact), "\(fact)") }
+        #expect(lead.contains("<td>a note</td>") && lead.contains("<td class=\"n\">2.00</td>"))
     }
 
     @Test("a comparison shows what was before, what is now, ratio and probability, and what to be careful about")
@@ -234,6 +237,48 @@ struct FigureTests {
             cells["before GB/s"] == "1.00" && cells["now GB/s"] == "2.00" && cells["ratio"] == "2.000" && cells["p"] == "0.008")
         #expect(cells["verdict"] == "faster")
         #expect(text.contains("<li>then: the machine was busy</li>"))
+    }
+
+    @Test(
+        "a comparison comes first: a dot for each row, the slowest first, its interval, its verdict, and the line of the earlier run"
+    )
+    func dots() throws {
+        func run(_ factors: [Double], noise: Double = 0.001) -> BenchResult {
+            result(
+                factors.enumerated().map { index, factor in
+                    var one = row(BenchPoint(engine: "e\(index)", bytes: 1024))
+                    one.bytesPerSecond = (0..<5).map { (1 + Double($0) * noise) * 1e9 * factor }
+                    return one
+                })
+        }
+        let (before, after) = (run([1, 1, 1]), run([2, 0.5, 1]))
+        let page = HTMLReport(after, comparison: Comparison(after, since: before)).text
+        let text = try section("compared", page)
+        #expect(page.components(separatedBy: "<section").dropFirst().first?.hasPrefix(" id=\"compared\"") == true)
+        #expect(page.contains("<h1>Beside the earlier run of 3 rows 1 is faster, 1 is slower, 1 is the same</h1>"))
+        let picture = picture(text)
+        let points = picture.components(separatedBy: "<g class=\"point ").dropFirst()
+        #expect(points.map { $0.components(separatedBy: "\"")[0] } == ["bad", "neutral", "good"])
+        #expect(
+            points.map {
+                $0.components(separatedBy: "class=\"label\"")[1].components(separatedBy: ">")[1].components(separatedBy: "<")[0]
+            }
+                == [
+                    "e1 copy 1 KiB, 32 in flight: slower", "e2 copy 1 KiB, 32 in flight: same",
+                    "e0 copy 1 KiB, 32 in flight: faster",
+                ])
+        let across = try marks("x", picture)
+        let ghost = numbers(picture.components(separatedBy: "class=\"ghost\" d=\"M")[1].components(separatedBy: "\"")[0])[0]
+        #expect(abs(ghost - (try #require(across["1"]))) < 0.2)
+        for (point, mark) in zip(points, ["0.5", "1", "2"]) {
+            let circle = numbers(point.components(separatedBy: "<circle")[1].components(separatedBy: "/>")[0])
+            #expect(abs(circle[0] - (try #require(across[mark]))) < 0.2)
+            let whisker = numbers(point.components(separatedBy: "class=\"whisker\" d=\"M")[1].components(separatedBy: "\"")[0])
+            #expect(whisker[0] <= circle[0] && circle[0] <= whisker[2])
+        }
+        // Chance alone is said as such, with what would help.
+        let noisy = run([1, 1, 1], noise: 0.3)
+        #expect(HTMLReport(noisy, comparison: Comparison(noisy, since: noisy)).text.contains(": unclear: "))
     }
 
     // MARK: The rest of the page
@@ -267,7 +312,10 @@ struct FigureTests {
         }
         let expected = [
             ["6.00 GB/s", "fastest engine", "cpu fill 4 KiB, 32 in flight"],
-            ["× 0.50", "best copy beside memcpy", "cpu copy 1 KiB, 32 in flight"],
+            [
+                "× 0.25 to 0.50", "copies beside memcpy",
+                "slow copy 1 KiB, 32 in flight, to cpu copy 1 KiB, 32 in flight; 2 rows",
+            ],
             ["3.91 M op/s", "most operations", "cpu copy 1 KiB, 32 in flight"],
             ["22 ns", "to submit", "median of all rows, apart from the transfer"],
         ]

@@ -176,7 +176,7 @@ struct ReportTests {
             let card = try #require(theme["--card"])
             let page = try #require(theme["--page"])
             for number in 0..<8 { #expect(try contrast(try #require(theme["--s\(number)"]), card) >= 3) }
-            for name in ["--ink", "--faint"] {
+            for name in ["--ink", "--faint", "--good", "--bad"] {
                 #expect(try contrast(try #require(theme[name]), card) >= 4.5)
                 #expect(try contrast(try #require(theme[name]), page) >= 4.5)
             }

@@ -93,7 +93,7 @@ struct BenchFileTests {
         let ran = try shown { document in
             changeRow(&document) { $0["name"] = "another case" }
         }
-        #expect(ran[1].status == 0 && ran[1].output.contains("\ngone: memcpy copy 4 KiB x 32"))
+        #expect(ran[1].status == 0 && ran[1].output.contains("\ngone: memcpy copy 4 KiB beside x 32"))
         #expect(ran[1].output.contains(" new\n"))
     }
 }

@@ -56,7 +56,8 @@ struct BenchReportTests {
             rows[1] == [
                 "engine": "cpu", "operation": "copy", "each": "64 KiB", "GB/s": "2.00", "+-": "0.0 %", "x memcpy": "0.25",
                 "x call": "",
-                "op/s": "30.5 k", "p50": "1.0 us", "p99": "10.0 us", "p99.9": "200 us", "submit": "22", "issue": "6",
+                "op/s": "30.5 k", "alone": "-", "p50": "1.0 us", "p99": "10.0 us", "p99.9": "200 us", "submit": "22",
+                "issue": "6",
                 "CPU s/GB": "1.000", "": "",
             ])
         #expect(rows[0]["submit"] == "" && rows[0]["x memcpy"] == "")

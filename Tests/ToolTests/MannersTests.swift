@@ -91,7 +91,7 @@ struct MannersTests {
         let ran = try Program.run(arguments, environment: ["TMPDIR": "/nonexistent"])
         #expect(ran.status == 1)
         #expect(
-            ran.output.contains("io_uring: not tested to the end: no file in /nonexistent: No such file or directory. Cure: "))
+            ran.output.contains("io_uring: could not be tried: no file in /nonexistent: No such file or directory. Cure: "))
         #expect(ran.output.contains("cpu-threads  fill") && ran.output.contains("FAILED"))
         #expect(ran.output.contains("to repeat: dmactl test --seed "))
         let tap = try Program.run(arguments + ["--tap"], environment: ["TMPDIR": "/nonexistent"])

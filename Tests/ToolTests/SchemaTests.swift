@@ -107,7 +107,7 @@ struct SchemaTests {
         ])
         #expect(ran.status == 0, "\(ran.errors)")
         #expect(try findings("test", ran.output) == "")
-        try refusesMutations("test", ran.output, optional: "noticed")
+        try refusesMutations("test", ran.output, optional: "noticed engines")
         let document = try #require(try JSONSerialization.jsonObject(with: Data(ran.output.utf8)) as? [String: Any])
         #expect(
             document["repeat"] as? String

@@ -133,7 +133,7 @@ struct TestReportTests {
               ...
             not ok 8 - gone can be tested
               ---
-              message: 'no file'
+              message: 'not tested to the end: no file'
               repeat: 'dmactl test --seed ''42'''
               ...
             ok 9 - good mode: cycle stealing 50 %

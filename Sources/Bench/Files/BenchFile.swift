@@ -23,6 +23,15 @@ final class BenchFile: Sendable {
         self.bytes = bytes
         descriptor = try BenchFile.open(in: directory)
         do throws(FileRefusal) {
+            // A file in memory counts against a control group, and may be the end of the process.
+            let budget = MemoryBudget.current
+            if BenchFile.isInMemory(descriptor), budget.available / 2 < UInt64(bytes) {
+                let there = budget.sentence { "\($0 >> 20) MiB" }
+                throw FileRefusal(
+                    text:
+                        "\(directory) is in memory: a file of \(SizeText.text(bytes)) was asked for, \(there); choose a smaller file or a directory on a disk"
+                )
+            }
             let free = BenchFile.free(descriptor)
             guard free.map({ UInt64(bytes) <= $0 }) ?? true else { throw BenchFile.full(directory, bytes, free) }
             try fill(directory, stop)
@@ -69,6 +78,14 @@ final class BenchFile: Sendable {
         guard unsafe fstatvfs(file, &facts) == 0, facts.f_blocks > 0 else { return nil }
         let (bytes, isMore) = UInt64(facts.f_bavail).multipliedReportingOverflow(by: UInt64(facts.f_frsize))
         return isMore ? .max : bytes
+    }
+
+    /// Whether a file's bytes are this machine's memory: tmpfs or ramfs (linux/magic.h).
+    private static func isInMemory(_ file: Int32) -> Bool {
+        var facts = statfs()
+        // SAFETY: the C function fills `facts`, which is as large as it writes.
+        guard unsafe fstatfs(file, &facts) == 0 else { return false }
+        return [0x0102_1994, 0x8584_58f6].contains(UInt32(truncatingIfNeeded: facts.f_type))
     }
 
     private static func full(_ directory: String, _ bytes: Int, _ free: UInt64?) -> FileRefusal {

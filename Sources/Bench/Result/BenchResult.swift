@@ -25,6 +25,13 @@ package struct BenchResult: Hashable, Sendable, Codable {
     /// How far the run was when it was stopped; nil for a whole one.
     package var stopped: EarlyStop?
 
+    /// Whether it has no figure of any engine, although engines were to be measured: then it says nothing.
+    package var isEmpty: Bool {
+        let measured = rows.filter { !$0.bytesPerSecond.isEmpty }
+        return measured.isEmpty
+            || measured.allSatisfy(\.point.isBaseline) && (rows.contains { !$0.point.isBaseline } || !skipped.isEmpty)
+    }
+
     package init(
         began: String, seconds: Double, command: [String], machine: MachineFacts, plan: BenchPlan, rows: [BenchRow],
         skipped: [SkippedPoint], disturbance: Disturbance, warnings: [String], stopped: EarlyStop? = nil
@@ -83,8 +90,10 @@ package struct BenchRow: Hashable, Sendable, Codable {
     package var submitNanoseconds: [Double]
     /// Nanoseconds that one ring of the doorbell took.
     package var issueNanoseconds: [Double]
-    /// From the call of `submit` to the moment the completion was taken; of all repeats together.
+    /// From the call of `submit` to the moment the completion was taken, with ``inFlight`` in flight; of all repeats together.
     package var latency: LatencySummary?
+    /// The same with one in flight on each channel; nil where it was not measured, as beside a foreground task, and where ``latency`` is that.
+    package var latencyAlone: LatencySummary?
     /// Share of the time at work: of a paced engine by its own count, of others by their threads' processor time. Only where a
     /// foreground task ran beside.
     package var share: [Double]
@@ -102,7 +111,7 @@ package struct BenchRow: Hashable, Sendable, Codable {
         name: String, point: BenchPoint, implementation: String, inFlight: Int, bytesPerSecond: [Double],
         cpuSecondsPerGB: [Double], submitNanoseconds: [Double], issueNanoseconds: [Double], latency: LatencySummary?,
         share: [Double], foreground: [ForegroundEffect], disturbedRepeats: Int, bytesVerified: UInt64, bytesWrong: UInt64,
-        notes: [String], failure: String?
+        notes: [String], failure: String?, latencyAlone: LatencySummary? = nil
     ) {
         self.name = name
         self.point = point
@@ -113,6 +122,7 @@ package struct BenchRow: Hashable, Sendable, Codable {
         self.submitNanoseconds = submitNanoseconds
         self.issueNanoseconds = issueNanoseconds
         self.latency = latency
+        self.latencyAlone = latencyAlone
         self.share = share
         self.foreground = foreground
         self.disturbedRepeats = disturbedRepeats
@@ -132,5 +142,7 @@ package struct BenchRow: Hashable, Sendable, Codable {
     package var issueCost: Double { Statistics.median(issueNanoseconds) }
     /// How far a repeat lies from the middle, as a share of it.
     package var spread: Double { Statistics.spread(bytesPerSecond) }
+    /// Latency with one in flight on each channel; nil where that was not measured.
+    package var unloaded: LatencySummary? { latencyAlone ?? (inFlight == 1 ? latency : nil) }
     package var hasFailed: Bool { failure != nil || bytesWrong > 0 }
 }

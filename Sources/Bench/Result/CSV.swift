@@ -6,7 +6,8 @@ extension BenchResult {
         let header = [
             "case", "engine", "operation", "bytes", "depth", "in_flight", "threads", "mode", "wait", "repeats",
             "bytes_per_second", "lowest", "highest", "spread", "operations_per_second", "cpu_seconds_per_gb", "submit_ns",
-            "issue_ns", "latency_p50_ns", "latency_p90_ns", "latency_p99_ns", "latency_p999_ns", "latency_maximum_ns", "share",
+            "issue_ns", "latency_alone_p50_ns", "latency_alone_p99_ns", "latency_p50_ns", "latency_p90_ns", "latency_p99_ns",
+            "latency_p999_ns", "latency_maximum_ns", "share",
             "foreground_alone_p99_ns", "foreground_beside_p99_ns", "disturbed_repeats", "bytes_verified", "bytes_wrong",
             "implementation", "notes", "failure",
         ]
@@ -22,7 +23,8 @@ extension BenchResult {
                 row.cpuCost, row.submitCost, row.issueCost,
             ].map(CSVField.number)
             let latency = [
-                row.latency?.p50, row.latency?.p90, row.latency?.p99, row.latency?.p999, row.latency?.maximum,
+                row.unloaded?.p50, row.unloaded?.p99, row.latency?.p50, row.latency?.p90, row.latency?.p99, row.latency?.p999,
+                row.latency?.maximum,
             ].map { $0.map(String.init) ?? "" }
             let modes = [
                 Statistics.median(row.share), Statistics.median(row.foreground.map(\.aloneP99)),

@@ -3,15 +3,18 @@
 /// This run beside an earlier one, row by row, by speed.
 ///
 /// A row has changed where the test of Mann and Whitney finds less than 5 % probability for so different repeats from one and
-/// the same speed, *and* the medians lie at least 2 % apart. The repeats of one run share that run's machine, its memory's
+/// the same speed, *and* the medians lie at least 2 % apart. It is the same where the ratio lies within 2 % of 1 with 95 % confidence, and
+/// unclear otherwise. The repeats of one run share that run's machine, its memory's
 /// pages, its hour; a real change shows again when both versions are run in turn.
 package struct Comparison: Hashable, Sendable, Codable {
     /// What is said of a row.
     package enum Verdict: String, Hashable, Sendable, Codable {
         case faster
         case slower
-        /// No difference that chance does not explain, or one too small to matter.
+        /// Whatever difference there is, is too small to matter.
         case same
+        /// Chance explains the difference, and would explain one that matters: more repeats are needed.
+        case unclear
         /// So few repeats that no difference could be told from chance.
         case tooFewRepeats
         /// In the earlier run there is no such row, or it failed.
@@ -31,6 +34,16 @@ package struct Comparison: Hashable, Sendable, Codable {
         package var ratio: Double?
         /// Of the test, two-sided.
         package var probability: Double?
+        /// Between these `ratio` lies with 95 % confidence; nil for too few repeats.
+        package var low: Double?
+        package var high: Double?
+        /// The smallest difference, as a share, that so many repeats would have shown; nil for too few.
+        package var smallestDifference: Double?
+        /// How many repeats the difference that there is takes to be shown; nil where it is shown, or too few repeats tell nothing.
+        package var repeatsNeeded: Int?
+        /// What the engine ran on in each run, where that differs: then something else was measured.
+        package var implementationBefore: String?
+        package var implementationAfter: String?
         package var verdict: Verdict
     }
 
@@ -63,6 +76,13 @@ package struct Comparison: Hashable, Sendable, Codable {
         for sweep in after.plan.cases where settings[sweep.name].map({ $0 != sweep.settings }) ?? false {
             cautions.append("\"\(sweep.name)\" was measured with other settings")
         }
+        var others: [String] = []
+        for row in rows {
+            guard let old = row.implementationBefore, let new = row.implementationAfter else { continue }
+            let text = "another implementation of \(row.point.engine): \(old) then, \(new) now"
+            if !others.contains(text) { others.append(text) }
+        }
+        cautions += others
         for warning in before.warnings { cautions.append("then: \(warning)") }
         for warning in after.warnings { cautions.append("now: \(warning)") }
         let tested = rows.count { $0.probability != nil }
@@ -91,17 +111,25 @@ extension Comparison.Row {
             return
         }
         self.before = before.speed
+        if before.implementation != after.implementation {
+            (implementationBefore, implementationAfter) = (before.implementation, after.implementation)
+        }
         let ratio = after.speed / before.speed
         self.ratio = ratio
         let (now, then) = (after.bytesPerSecond, before.bytesPerSecond)
         let probability = MannWhitney(now, then).probability
         self.probability = probability
+        let interval = SpeedRatio(now, then)
+        (low, high, smallestDifference) = (interval?.low, interval?.high, interval?.smallestDifference)
         if MannWhitney.floor(now.count, then.count) >= Comparison.significance {
             verdict = .tooFewRepeats
-        } else if probability >= Comparison.significance || abs(ratio - 1) < Comparison.relevance {
+        } else if probability < Comparison.significance, abs(ratio - 1) >= Comparison.relevance {
+            verdict = ratio > 1 ? .faster : .slower
+        } else if let interval, interval.low >= 1 - Comparison.relevance, interval.high <= 1 + Comparison.relevance {
             verdict = .same
         } else {
-            verdict = ratio > 1 ? .faster : .slower
+            verdict = .unclear
+            repeatsNeeded = interval?.repeatsNeeded
         }
     }
 }

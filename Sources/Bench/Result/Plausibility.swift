@@ -56,12 +56,16 @@ extension BenchRow {
                 values.allSatisfy({ name == "bytesPerSecond" ? (0...1e15).contains($0) : Plausible.time.contains($0) })
             else { return name }
         }
-        guard let latency else { return nil }
-        let times = [latency.minimum, latency.p50, latency.p90, latency.p99, latency.p999, latency.p9999, latency.maximum]
-        let isFine =
-            (times + latency.curve.map(\.nanoseconds)).allSatisfy(Plausible.nanoseconds.contains) && latency.count >= 0
-            && Plausible.time.contains(latency.mean) && latency.curve.count <= 10_000
-            && latency.curve.allSatisfy { (0.0...100).contains($0.percentile) }
-        return isFine ? nil : "latency"
+        if latencyAlone?.isPlausible == false { return "latencyAlone" }
+        return latency?.isPlausible == false ? "latency" : nil
+    }
+}
+
+extension LatencySummary {
+    fileprivate var isPlausible: Bool {
+        let times = [minimum, p50, p90, p99, p999, p9999, maximum]
+        return (times + curve.map(\.nanoseconds)).allSatisfy(Plausible.nanoseconds.contains) && count >= 0
+            && Plausible.time.contains(mean) && curve.count <= 10_000
+            && curve.allSatisfy { (0.0...100).contains($0.percentile) }
     }
 }

@@ -39,7 +39,8 @@ package struct BenchRunner: Sendable {
         let listing: EngineListing?
         var file: BenchFile?
         var row: BenchRow
-        var latencies = Latencies()
+        var latencies: Latencies?
+        var alone: Latencies?
     }
 
     /// Measures everything. A point that fails has its reason in its row; the others go on.
@@ -64,8 +65,17 @@ package struct BenchRunner: Sendable {
                 guard round < settings.repeats else { continue }
                 done += 1
                 guard entries[place].row.failure == nil else { continue }
+                // Asked for each time: others take memory, and files in it do.
+                let room = MemoryRoom(settings, entries[place].point, points: entries.count, MemoryBudget.current)
+                if let refusal = room.refusal {
+                    entries[place].row.failure = refusal
+                    continue
+                }
+                if let note = room.note { entries[place].note(note) }
+                var bounded = settings
+                bounded.memory = room.perChannel
                 let turn = Turn(
-                    point: entries[place].point, settings: settings, system: system, listing: entries[place].listing,
+                    point: entries[place].point, settings: bounded, system: system, listing: entries[place].listing,
                     lastLevelCache: machine.lastLevelCache ?? 64 << 20, file: entries[place].file,
                     salt: UInt64(done) &* 0xd1b5_4a32_d192_ed03,
                     needsForeground: entries[place].sweep.modes.contains(where: \.isPaced))
@@ -200,6 +210,7 @@ extension BenchRunner.PlannedPoint {
         if point.wait != .poll, let listing, !listing.offer.capabilities.hasInterrupts {
             row.notes.append("the engine has no interrupts: waiting polls")
         }
+        if let fallback = listing?.offer.fallback { row.notes.append("by \(row.implementation). Cure: \(fallback.cure)") }
     }
 
     /// Whether nothing is known of the point: neither figures nor why there are none.
@@ -208,6 +219,10 @@ extension BenchRunner.PlannedPoint {
     fileprivate mutating func add(_ outcome: Turn.Outcome) {
         if let failure = outcome.failure {
             row.failure = "\(failure)"
+            return
+        }
+        if let refusal = outcome.refusal {
+            row.failure = refusal
             return
         }
         row.bytesPerSecond.append(outcome.bytesPerSecond)
@@ -221,13 +236,21 @@ extension BenchRunner.PlannedPoint {
         row.bytesVerified += outcome.bytesVerified
         row.bytesWrong += outcome.bytesWrong
         if let wait = outcome.runQueueWait, Double(wait.waited) > 0.05 * Double(wait.measured) { row.disturbedRepeats += 1 }
-        for note in outcome.notes where !row.notes.contains(note) { row.notes.append(note) }
-        latencies.add(outcome.latencies)
+        for text in outcome.notes { note(text) }
+        if latencies?.add(outcome.latencies) == nil { latencies = outcome.latencies }
+        if let one = outcome.alone {
+            if alone?.add(one) == nil { alone = one }
+        }
+    }
+
+    fileprivate mutating func note(_ text: String) {
+        if !row.notes.contains(text) { row.notes.append(text) }
     }
 
     fileprivate var finished: BenchRow {
         var row = row
-        row.latency = latencies.summary
+        row.latency = latencies?.summary
+        row.latencyAlone = alone?.summary
         return row
     }
 }

@@ -32,8 +32,14 @@ struct Foreground: Sendable {
     let aloneNanoseconds: Int64
     let demand: DemandLine?
 
+    /// What a piece is meant to take, and what it may take before the task is none to measure by. Nanoseconds.
+    static let piece = 50_000.0
+    static let rightPieces = piece / 2...piece * 10
+
     struct Tally: Sendable {
         var effect: ForegroundEffect?
+        /// Why the task is none to measure by; nil where it is one.
+        var refusal: String?
         /// Processor time while the transfer ran.
         var processorNanoseconds: Int64 = 0
     }
@@ -59,7 +65,17 @@ struct Foreground: Sendable {
         tally.effect = ForegroundEffect(
             aloneP50: Statistics.quantile(alone, 0.5), aloneP99: Statistics.quantile(alone, 0.99),
             besideP50: Statistics.quantile(beside, 0.5), besideP99: Statistics.quantile(beside, 0.99), rate: rate)
+        if !stage.isCalledOff { tally.refusal = Foreground.refusal(Statistics.quantile(alone, 0.5)) }
         return tally
+    }
+
+    /// Why a task whose pieces take `median` nanoseconds alone is none to measure by; nil where it is one.
+    static func refusal(_ median: Double) -> String? {
+        guard !rightPieces.contains(median) else { return nil }
+        let tenths = median.isFinite ? Int(min(max(median / 100, 0), 1e12).rounded()) : 0
+        return
+            "the foreground task's pieces take \(tenths / 10).\(tenths % 10) us alone, and are meant to take 50 us (25 to 500 us): "
+            + "what it feels of the transfer says nothing. Cure: repeat it on a processor that others leave alone"
     }
 
     private func pieces(until end: Int64, asks: Bool) -> [Double] {
@@ -68,7 +84,7 @@ struct Foreground: Sendable {
         var began = cdma_monotonic_nanoseconds()
         // One in any case: a machine that was held up for all of the time has a figure, which says so.
         repeat {
-            Foreground.compute(Foreground.roundsInPiece)
+            cdma_keep(Foreground.compute(Foreground.roundsInPiece))
             if asks { demand?.request(Foreground.request) }
             let over = cdma_monotonic_nanoseconds()
             times.append(Double(over - began))
@@ -78,16 +94,21 @@ struct Foreground: Sendable {
     }
 
     private static let roundsInPiece: Int = {
-        let rounds = 200_000
-        compute(rounds / 10)
-        let began = cdma_monotonic_nanoseconds()
-        compute(rounds)
-        let each = Double(max(cdma_monotonic_nanoseconds() - began, 1)) / Double(rounds)
-        return max(Int(50_000 / each), 1)
+        let rounds = 50_000
+        cdma_keep(compute(rounds))
+        // The shortest of some: none that somebody else's turn fell into.
+        var shortest = Int64.max
+        for _ in 0..<8 {
+            let began = cdma_monotonic_nanoseconds()
+            cdma_keep(compute(rounds))
+            shortest = min(shortest, cdma_monotonic_nanoseconds() - began)
+        }
+        return max(Int(piece / (Double(max(shortest, 1)) / Double(rounds))), 1)
     }()
 
-    /// Each round needs the last one's result, so that nothing of it can be left out.
-    @inline(never) @discardableResult
+    /// Each round needs the last one's result. Whoever calls it keeps what comes of it: of a call whose result nobody wants an optimizer leaves
+    /// nothing. `Benchmarks/loops` looks for the loop in the release build.
+    @inline(never)
     private static func compute(_ rounds: Int) -> UInt64 {
         var value: UInt64 = 1
         for round in 0..<rounds { value = (value ^ UInt64(truncatingIfNeeded: round)) &* 0x9e37_79b9_7f4a_7c15 }

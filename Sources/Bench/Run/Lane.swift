@@ -145,8 +145,17 @@ struct Lane: Sendable {
         tally.implementation = channel.capabilities.implementation
         var client = LaneClient(
             shape, settings, stage, flags: flags, depth: channel.capabilities.depth, mayIdle: point.mode.isPaced, file: file)
-        for _ in 0..<shape.inFlight { try client.begin(&channel, try cargo()) }
         let sleeps = point.wait == .wait
+        try client.begin(&channel, try cargo())
+        if stage.measuresAlone {
+            let batch = client.beginAlone()
+            client.issue(&channel)
+            stage.arrive(for: .alone)
+            client.end = stage.end
+            try client.run(&channel, sleeps: sleeps, stamped: true)
+            tally.alone = client.endAlone(batch)
+        }
+        for _ in 1..<max(shape.inFlight, 1) { try client.begin(&channel, try cargo()) }
         // Nobody asks for anything yet in demand mode, and a share is not to be used up before it counts.
         if !point.mode.isPaced {
             client.issue(&channel)
@@ -182,7 +191,15 @@ struct Lane: Sendable {
         tally.implementation = channel.capabilities.implementation
         var client = LaneClient(
             shape, settings, stage, flags: flags, depth: channel.capabilities.depth, mayIdle: point.mode.isPaced, file: file)
-        for _ in 0..<shape.inFlight { try client.begin(&channel, try cargo()) }
+        try client.begin(&channel, try cargo())
+        if stage.measuresAlone {
+            let batch = client.beginAlone()
+            await stage.arrive(for: .alone)
+            client.end = stage.end
+            try await client.runAwaiting(&channel, stamped: true)
+            tally.alone = client.endAlone(batch)
+        }
+        for _ in 1..<max(shape.inFlight, 1) { try client.begin(&channel, try cargo()) }
         // Issued when it counts, by the loop itself.
         await stage.arrive(for: .throughput)
         begin(&client, &tally)

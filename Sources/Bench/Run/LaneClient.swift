@@ -11,7 +11,7 @@ struct LaneClient {
     let request: DMACore.Operation
     let step: UInt64
     let span: UInt64
-    let batch: Int
+    private(set) var batch: Int
     /// Transactions between two looks at the clock: about 256 KiB, or 1,024.
     let lookEvery: Int
     let clockCost = ClockCost.nanoseconds
@@ -122,6 +122,23 @@ struct LaneClient {
         let request = nextRequest()
         if marks, let walk { try cargo.mark(walk, place) }
         _ = try submit(&channel, request, cargo)
+    }
+
+    /// From now on one is in flight, whose doorbell is rung at once. Returns the batch of later parts.
+    mutating func beginAlone() -> Int {
+        defer { batch = 1 }
+        return batch
+    }
+
+    /// The latencies of one in flight; what is measured from now on has nothing of them.
+    mutating func endAlone(_ batch: Int) -> Latencies {
+        defer {
+            latencies = Latencies()
+            for slot in stamps.indices { stamps[slot] = 0 }
+            (submitNanoseconds, submits, issueNanoseconds, issues) = (0, 0, 0, 0)
+            self.batch = batch
+        }
+        return latencies
     }
 
     mutating func issue<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(_ channel: inout Channel<E, C>) {

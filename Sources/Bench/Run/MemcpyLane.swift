@@ -22,7 +22,7 @@ struct MemcpyLane: Sendable {
         if settings.cache == .cold { places = max(places, min(2 * lastLevelCache, settings.memory) / 2 / point.bytes) }
         let size = places * point.bytes
         var source = try NodeMemory.buffer(size, stage, node: settings.sourceNode)
-        var target = try NodeMemory.buffer(size, stage, node: settings.destinationNode)
+        var target = try NodeMemory.buffer(size, stage, node: settings.destinationNode, filled: 0xa5)
         tally.inFlight = 1
         let point = point
         // SAFETY: the loop does not outlive these closures, and with them the two memories, which have `size` bytes each.
@@ -37,6 +37,9 @@ struct MemcpyLane: Sendable {
                 unsafe tally.operations = loop.operations
                 stage.arrive(for: .latency)
                 unsafe loop.runStamped(until: stage.end, &tally.latencies)
+                guard !stage.isCalledOff else { return }
+                tally.bytesVerified = UInt64(point.bytes)
+                tally.bytesWrong = UInt64(unsafe loop.differing)
             }
         }
     }
@@ -51,6 +54,7 @@ private struct MemcpyLoop {
     let bytes: Int
     let size: Int
     var offset = 0
+    var last = 0
     var operations = 0
 
     init(_ stage: Stage, from: UnsafeMutableRawPointer, to: UnsafeMutableRawPointer, bytes: Int, size: Int) {
@@ -65,10 +69,22 @@ private struct MemcpyLoop {
     private mutating func one() {
         // SAFETY: `offset` and `bytes` add up to `size` at most, which both memories have; they are apart.
         unsafe memcpy(to + offset, from + offset, bytes)
+        // What is copied again over itself is copied all the same.
+        unsafe cdma_keep(UInt64(UInt(bitPattern: to)))
+        unsafe last = unsafe offset
         unsafe offset = unsafe offset + bytes < size ? offset + bytes : 0
         unsafe operations += 1
     }
 
+    /// How many bytes of the last copy are not its source's.
+    // SAFETY: the last place is one of those that `one` wrote, within both memories.
+    var differing: Int {
+        unsafe Check.differing(
+            RawSpan(_unsafeStart: to + last, byteCount: bytes), RawSpan(_unsafeStart: from + last, byteCount: bytes), bytes)
+    }
+
+    /// Not inlined: `Benchmarks/loops` looks for it in the release build.
+    @inline(never)
     mutating func run(until end: Int64) {
         // SAFETY: `one` stays inside the loop's memories, which their owner keeps.
         let between = unsafe max(1, min(1024, (256 << 10) / bytes))
@@ -92,7 +108,7 @@ private struct MemcpyLoop {
 
 extension NodeMemory {
     /// Memory of a node whose pages are there and hold something.
-    static func buffer(_ count: Int, _ stage: Stage, node: Int?) throws(DMAError) -> Buffer {
+    static func buffer(_ count: Int, _ stage: Stage, node: Int?, filled: Int32 = 0x5a) throws(DMAError) -> Buffer {
         var buffer = try Buffer(count: count, alignment: 4096)
         if let node { try prefer(node) }
         // SAFETY: each piece ends at the buffer's end or before.
@@ -100,7 +116,7 @@ extension NodeMemory {
             guard let base = bytes.baseAddress else { return }
             // In pieces: memory without end is not filled for a measurement that is called off.
             for offset in stride(from: 0, to: bytes.count, by: 1 << 24) where !stage.isCalledOff {
-                unsafe memset(base + offset, 0x5a, min(1 << 24, bytes.count - offset))
+                unsafe memset(base + offset, filled, min(1 << 24, bytes.count - offset))
             }
         }
         if node != nil { try prefer(nil) }

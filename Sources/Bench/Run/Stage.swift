@@ -8,18 +8,29 @@ internal import Synchronization
 final class Stage: Sendable {
     /// What a lane is let through for.
     enum Phase: UInt64, CaseIterable {
-        case throughput = 1
-        case latency = 2
+        /// Latency with one in flight on each channel.
+        case alone = 1
+        case throughput = 2
+        /// Latency with everything in flight.
+        case latency = 3
     }
 
     let lanes: Int
+    /// Whether there is a phase ``Phase/alone``.
+    let measuresAlone: Bool
     /// Nanoseconds of CLOCK_MONOTONIC at which the present phase ends.
     private let ends = Atomic<Int64>(0)
     private let arrivals = InterruptLine()
     private let go = InterruptLine()
     private let wasCalledOff = Atomic<Bool>(false)
 
-    init(lanes: Int) { self.lanes = lanes }
+    init(lanes: Int, measuresAlone: Bool = false) {
+        self.lanes = lanes
+        self.measuresAlone = measuresAlone
+    }
+
+    /// The number of a phase among those that there are, from 1.
+    private func number(_ phase: Phase) -> UInt64 { measuresAlone ? phase.rawValue : max(phase.rawValue - 1, 1) }
 
     /// When the present phase ends.
     var end: Int64 { ends.load(ordering: .acquiring) }
@@ -31,15 +42,17 @@ final class Stage: Sendable {
     /// Says that this lane is ready for `phase` and sleeps until all are.
     func arrive(for phase: Phase) {
         arrivals.raise()
-        while go.count < phase.rawValue, !isCalledOff {
-            _ = go.wait(after: phase.rawValue - 1, until: .after(milliseconds: 100))
+        let number = number(phase)
+        while go.count < number, !isCalledOff {
+            _ = go.wait(after: number - 1, until: .after(milliseconds: 100))
         }
     }
 
     /// The same for a lane that is a task.
     func arrive(for phase: Phase) async {
         arrivals.raise()
-        while go.count < phase.rawValue, !isCalledOff { await go.wait(after: phase.rawValue - 1) }
+        let number = number(phase)
+        while go.count < number, !isCalledOff { await go.wait(after: number - 1) }
     }
 
     /// A lane failed, or the measurement is to be stopped: nobody waits for another any more. Any thread may call it, more than once.
@@ -53,7 +66,7 @@ final class Stage: Sendable {
 
     /// Waits until all lanes are ready for `phase`.
     func gather(for phase: Phase) async {
-        let wanted = UInt64(lanes) * phase.rawValue
+        let wanted = UInt64(lanes) * number(phase)
         while arrivals.count < wanted { await arrivals.wait(after: wanted - 1) }
     }
 

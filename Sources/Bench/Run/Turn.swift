@@ -25,6 +25,7 @@ struct Turn {
         var submitNanoseconds: Double?
         var issueNanoseconds: Double?
         var latencies = Latencies()
+        var alone: Latencies?
         var share: Double?
         var foreground: ForegroundEffect?
         var runQueueWait: (waited: Int64, measured: Int64)?
@@ -34,6 +35,8 @@ struct Turn {
         var implementation: String?
         var notes: [String] = []
         var failure: DMAError?
+        /// Why there are no figures, where it was no engine that failed.
+        var refusal: String?
     }
 
     private var hasForeground: Bool {
@@ -47,7 +50,9 @@ struct Turn {
     /// compared, and one that ends in its warm-up, or before its latency part, has nothing to say.
     func run(_ stop: StopRequest?) async -> Outcome? {
         let demand = point.mode == .demand ? DemandLine() : nil
-        let stage = Stage(lanes: point.threads + (hasForeground ? 1 : 0))
+        // Beside a foreground task, and in modes that wait for their turn, one in flight waits for something else.
+        let measuresAlone = listing != nil && !hasForeground && !point.mode.isPaced && point.depth > 1
+        let stage = Stage(lanes: point.threads + (hasForeground ? 1 : 0), measuresAlone: measuresAlone)
         // The foreground task is to share a processor with the transfer: the last one, where interrupts are rarest.
         let shared = hasForeground ? settings.processors.first ?? Processors.allowed.last : nil
         let hands = Hands()
@@ -95,6 +100,10 @@ struct Turn {
                     stage: stage, processor: shared ?? 0, aloneNanoseconds: throughput / 2, demand: demand)
                 hands.start(stage) { hands.set(task.run()) }
             }
+            if measuresAlone {
+                await stage.gather(for: .alone)
+                stage.release(until: cdma_monotonic_nanoseconds() + throughput / 6)
+            }
             await stage.gather(for: .throughput)
             processorTime = -cdma_process_nanoseconds()
             began = cdma_monotonic_nanoseconds()
@@ -133,6 +142,9 @@ struct Turn {
         outcome.cpuSecondsPerGB = bytes > 0 ? Double(processorTime) / bytes : 0
         for tally in tallies {
             outcome.latencies.add(tally.latencies)
+            if let alone = tally.alone {
+                if outcome.alone?.add(alone) == nil { outcome.alone = alone }
+            }
             outcome.bytesVerified += tally.bytesVerified
             outcome.bytesWrong += tally.bytesWrong
             for note in tally.notes where !outcome.notes.contains(note) { outcome.notes.append(note) }
@@ -158,6 +170,7 @@ struct Turn {
                 ? Double(duty.busy) / Double(duty.elapsed) : Double(worked) / Double(elapsed) / Double(point.threads)
         }
         outcome.foreground = task?.effect
+        outcome.refusal = task?.refusal
         if !hasForeground {
             let waits = tallies.compactMap(\.runQueueWait)
             if !waits.isEmpty { outcome.runQueueWait = (waits.reduce(0, +), elapsed * Int64(waits.count)) }

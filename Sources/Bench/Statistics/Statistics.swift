@@ -74,8 +74,29 @@ package struct MannWhitney: Equatable, Sendable {
         return counts.values.filter { $0 > 1 }
     }
 
+    /// How many of the sorted differences of all pairs lie outside of an interval at each end, so that both ends together have less than
+    /// `probability`; 0 where there is no such interval. At most ``exactLimit`` values a side.
+    static func critical(_ m: Int, _ n: Int, below probability: Double) -> Int {
+        let counts = orders(m, n)
+        let total = counts.reduce(0, +)
+        var (sum, number) = (0.0, 0)
+        for count in counts {
+            sum += count
+            guard 2 * sum / total < probability else { break }
+            number += 1
+        }
+        return number
+    }
+
     /// Counts the orders in which U is at most as far out, among all orders of `m` and `n` values.
     private static func exact(_ u: Double, _ m: Int, _ n: Int) -> Double {
+        let counts = orders(m, n)
+        let far = Int(min(u, Double(m * n) - u))
+        return min(1, 2 * counts[0...far].reduce(0, +) / counts.reduce(0, +))
+    }
+
+    /// Of all orders of `m` and `n` values, how many have U = k, for each k.
+    private static func orders(_ m: Int, _ n: Int) -> [Double] {
         // counts[j][k]: orders of i left and j right values with U = k, for the i so far. Doubles: the counts of 40 and 40 are
         // near 10²³.
         let most = m * n
@@ -89,9 +110,7 @@ package struct MannWhitney: Equatable, Sendable {
                 counts[j] = row
             }
         }
-        let total = counts[n].reduce(0, +)
-        let far = Int(min(u, Double(most) - u))
-        return min(1, 2 * counts[n][0...far].reduce(0, +) / total)
+        return counts[n]
     }
 
     private static func approximate(_ u: Double, _ m: Int, _ n: Int, _ ties: [Int]) -> Double {

@@ -95,6 +95,8 @@ CDMA_INLINE void cdma_read_barrier(void) {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 #endif
 }
+// What was computed is wanted, and memory is as it is: an optimizer leaves out neither what `value` comes of nor what was written before.
+CDMA_INLINE void cdma_keep(uint64_t value) { __asm__ volatile("" : : "r"(value) : "memory"); }
 CDMA_INLINE void cdma_full_barrier(void) {
 #if defined(__aarch64__)
     // The language's own fence orders for the processors alone (dmb ish).

@@ -38,6 +38,12 @@
 #define CDMA_MSG_DONTWAIT 0x40
 #define CDMA_MSG_NOSIGNAL 0x4000
 
+// Columns of the terminal that a file leads to: TIOCGWINSZ. 0 where it leads to none, or none that knows.
+static inline int cdma_terminal_columns(int fd) {
+    struct winsize size = {0};
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 // A segment of an engine's operand list has the shape of the kernel's struct iovec: two 64-bit words.
 struct cdma_segment {
     uint64_t address, count;

@@ -58,7 +58,8 @@ extension SuiteRun where E: ~Copyable {
                     $0.streamingMask = DMAMask(bits: 46)
                 })
         else { return skip(translated) }
-        let count = piece * 4 - unit
+        // The last piece is a shorter one, where a piece has more than one unit.
+        let count = piece * 4 - (piece > unit ? unit : 0)
         let image = random.bytes(count)
         var channel = try open(for: domain)
         var cargo = Freight(capacity: 2)

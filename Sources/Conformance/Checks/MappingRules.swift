@@ -89,7 +89,8 @@ extension SuiteRun where E: ~Copyable {
         guard capabilities.operations.contains(.copy) else { return skip(noCopy) }
         guard let small = try sibling("small", { $0.maximumMappingSize = 4096 }) else { return skip(translated) }
         let plan = copyPlan(2048)
-        var buffer = try Buffer(count: 8192)
+        // Longer than the limit, and long enough for the plan, whose offset and length may be a unit each.
+        var buffer = try Buffer(count: max(8192, plan.places[0].before.count))
         buffer.withMutableBytes { $0.put(plan.places[0].before) }
         switch buffer.map(for: small, direction: .toDevice) {
         case .mapped: throw giveUp("a mapping larger than the largest was made")
@@ -125,7 +126,8 @@ extension SuiteRun where E: ~Copyable {
         let mapped = try list.mapped(for: suite.domain, direction: .toDevice)
         expect(mapped.originalCount == parts.count, "\(mapped.originalCount) entries of \(parts.count)")
         expect(mapped.regionCount <= parts.count, "\(mapped.regionCount) segments of \(parts.count) entries")
-        seek("a list that was merged")
+        // With as much alignment as there are bytes there is one entry, and nothing to merge.
+        if parts.count > 1 { seek("a list that was merged") }
         if mapped.regionCount < parts.count { meet("a list that was merged") }
         var channel = try Channel(try make(), domain: suite.domain, of: Pair<MappedScatterList, MappedBuffer>.self)
         let segments = mapped.regionCount
@@ -235,7 +237,12 @@ extension SuiteRun where E: ~Copyable {
     func rule36() throws(DMAError) {
         guard copies else { return skip(noCopy) }
         let line = Int(clamping: suite.domain.constraints.cacheLineSize)
-        let plan = copyPlan(line * 3 / max(unit, 1) * unit)
+        var plan = copyPlan(line * 3 / max(unit, 1) * unit)
+        // Where offsets are whole lines, the end has to share one.
+        if unit >= line, plan.places[1].before.count % line == 0 {
+            plan.places[1].before.append(0x77)
+            plan.places[1].after.append(0x77)
+        }
         for allowsBounce in [true, false] {
             guard
                 let domain = try sibling(
@@ -281,7 +288,7 @@ extension SuiteRun where E: ~Copyable {
     func rule37() throws(DMAError) {
         guard copies else { return skip(noCopy) }
         guard suite.domain.constraints.isCoherent else { return skip("DeviceConstraints.isCoherent is false") }
-        let words = 64
+        let words = max(64, unit / 8)
         var channel = try Channel(try make(), domain: suite.domain, of: Pair<CoherentBuffer, CoherentBuffer>.self)
         // Taken out for each transfer and put back after it.
         var kept: Pair<CoherentBuffer, CoherentBuffer>? = Pair(

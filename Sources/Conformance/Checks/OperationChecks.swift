@@ -11,7 +11,8 @@ extension SuiteRun where E: ~Copyable {
         var channel = try open()
         if kind != .null && kind != .scatterGather { try atBounds(kind, &channel) }
         let lists = "a list of several segments"
-        if kind == .scatterGather, capabilities.maximumSegments > 2 { seek(lists) }
+        // A transfer of one unit is not to be cut.
+        if kind == .scatterGather, capabilities.maximumSegments > 2, largest > unit { seek(lists) }
         try repeatedly { number throws(DMAError) in
             // One is long enough to be cut.
             let plan = plan(kind, count: kind == .scatterGather && number == 0 ? largest : nil, flags: someFlags())

@@ -6,7 +6,8 @@ import DMACore
 extension SuiteRun where E: ~Copyable {
     func rule03() throws(DMAError) {
         var channel = try open()
-        let size = 4096
+        // Room for four units, so that there are lengths and offsets inside.
+        let size = max(4096, 4 * unit)
         if capabilities.operations.contains(.copy) { try refusedCopies(&channel, size) }
         if capabilities.operations.contains(.fill) {
             try refuse(&channel, .fill(offset: 0, count: 0, pattern: 1), size, .zeroLength, "a fill of nothing")
@@ -35,22 +36,23 @@ extension SuiteRun where E: ~Copyable {
     }
 
     private func refusedCopies(_ channel: inout Channel<E, Freight>, _ size: Int) throws(DMAError) {
-        let whole = size
+        let (whole, line) = (size, max(64, unit))
         try refuse(&channel, .copy(count: 0), size, .zeroLength, "a copy of nothing")
         try refuse(&channel, .copy(sourceOffset: whole), size, .zeroLength, "a copy from the end on")
         try refuse(&channel, .copy(count: whole + unit), size, .outOfRange, "a copy of more than there is")
         try refuse(&channel, .copy(sourceOffset: unit, count: whole), size, .outOfRange, "a copy beyond the end")
         try refuse(
-            &channel, .copy(destinationOffset: -64, count: 64), size, .outOfRange,
+            &channel, .copy(destinationOffset: -line, count: line), size, .outOfRange,
             "an offset below 0, of which the bytes would leave the 64-bit space")
         try refuse(&channel, .copy(count: -1), size, .zeroLength, "a length below 0")
-        try refuse(&channel, .copy(sourceOffset: .max), size, .outOfRange, "an offset at the end of the 63-bit space")
+        let end = Int.max - (Int.max & (unit - 1)) - unit
+        try refuse(&channel, .copy(sourceOffset: end), size, .outOfRange, "an offset at the end of the 63-bit space")
         try refuse(
-            &channel, .copy(sourceOffset: 64, count: .max - 1), size, .outOfRange, "a length at the end of the 63-bit space")
+            &channel, .copy(sourceOffset: line, count: end), size, .outOfRange, "a length at the end of the 63-bit space")
         try refuse(&channel, .copy(from: 0, to: 0), size, .overlappingRegions, "a region onto itself", .bidirectional)
         try refuse(
-            &channel, .copy(from: 0, to: 0, sourceOffset: 0, destinationOffset: 1024, count: 2048), size, .overlappingRegions,
-            "source and destination that overlap", .bidirectional)
+            &channel, .copy(from: 0, to: 0, sourceOffset: 0, destinationOffset: whole / 4, count: whole / 2), size,
+            .overlappingRegions, "source and destination that overlap", .bidirectional)
         try refuse(&channel, .copy(from: 2, to: 1), size, .noSuchRegion, "a source that is not there")
         try refuse(&channel, .copy(from: 0, to: .max), size, .noSuchRegion, "a destination that is not there")
         try refuse(&channel, .copy(from: 1, to: 0), size, .noPermission, "a copy against the directions of the mappings")

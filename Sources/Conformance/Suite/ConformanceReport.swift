@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// How a check ended.
-public enum ConformanceOutcome: Hashable, Sendable, Codable {
+public enum ConformanceOutcome: Hashable, Sendable {
     /// Nothing was wrong.
     case passed
     /// With how many things wrong.
@@ -12,6 +12,49 @@ public enum ConformanceOutcome: Hashable, Sendable, Codable {
     case notApplicable(String)
     /// Time was over, or another reason that is none of the engine's.
     case notRun(String)
+}
+
+/// As `{"kind": "failed", "count": 3}`: a name, and beside it what belongs to it.
+extension ConformanceOutcome: Codable {
+    private enum Kind: String, Codable {
+        case passed, failed, notProved, notApplicable, notRun
+    }
+
+    private enum Key: String, CodingKey {
+        case kind, count, reason
+    }
+
+    private var kind: Kind {
+        switch self {
+        case .passed: .passed
+        case .failed: .failed
+        case .notProved: .notProved
+        case .notApplicable: .notApplicable
+        case .notRun: .notRun
+        }
+    }
+
+    /// Reads what ``encode(to:)`` has written.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: Key.self)
+        func reason() throws -> String { try container.decode(String.self, forKey: .reason) }
+        self =
+            switch try container.decode(Kind.self, forKey: .kind) {
+            case .passed: .passed
+            case .failed: .failed(try container.decode(Int.self, forKey: .count))
+            case .notProved: .notProved(try reason())
+            case .notApplicable: .notApplicable(try reason())
+            case .notRun: .notRun(try reason())
+            }
+    }
+
+    /// Writes the kind, and the number or the reason that it has.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: Key.self)
+        try container.encode(kind, forKey: .kind)
+        if case .failed(let count) = self { try container.encode(count, forKey: .count) }
+        try container.encodeIfPresent(reason, forKey: .reason)
+    }
 }
 
 extension ConformanceOutcome {

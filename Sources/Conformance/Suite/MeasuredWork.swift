@@ -29,8 +29,8 @@ struct MeasuredWork: Sendable {
 
     /// How long work is that was measured for: twice what a check needs, since engines are not as quick every time.
     static var wanted: Int64 { 4_000_000 }
-    /// The most memory for it.
-    static var mostBytes: Int { 192 << 20 }
+    /// The most memory for it: an eighth of what may be taken, since its images are held several times.
+    static var mostBytes: Int { min(192 << 20, Int(clamping: MemoryBudget.current.available / 8)) }
 
     /// Where region `index` of transaction `number` lies in the arena.
     func offset(_ number: Int, _ index: Int) -> Int {

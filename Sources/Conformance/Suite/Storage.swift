@@ -13,6 +13,14 @@ public protocol ConformanceStorage: AnyObject, Sendable {
     func put(_ bytes: [UInt8], at position: Int)
     /// The `count` bytes at `position`.
     func get(_ count: Int, at position: Int) -> [UInt8]
+    /// Why ``put(_:at:)`` or ``get(_:at:)`` could not do what it was asked; nil while each could. What is found after that says nothing of the
+    /// engine.
+    var failure: String? { get }
+}
+
+extension ConformanceStorage {
+    /// A storage that never fails.
+    public var failure: String? { nil }
 }
 
 /// The part of a storage that a plan's transaction may touch, with a margin on either side.

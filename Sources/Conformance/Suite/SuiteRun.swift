@@ -29,6 +29,8 @@ final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
     private var bytes: UInt64 = 0
     private(set) var wrong = 0
     private var skipReason: String?
+    /// What the suite itself could not have: memory for the check. Says nothing of the engine.
+    private var lack: String?
     /// What the check is about, in the order in which it was named, and whether it was met.
     private var cases: [(name: String, isMet: Bool)] = []
     private(set) var gaveUp = false
@@ -80,6 +82,7 @@ final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
         bytes = 0
         wrong = 0
         skipReason = nil
+        lack = nil
         cases = []
         lengthened = [:]
         gaveUp = false
@@ -102,7 +105,17 @@ final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
         do throws(DMAError) {
             try await dispatch(check)
         } catch {
-            if !gaveUp, !wasStopped { fail("unexpected: \(error)") }
+            if error.code == .outOfMemory {
+                lack = "no memory for the check: \(error)"
+            } else if !gaveUp, !wasStopped {
+                fail("unexpected: \(error)")
+            }
+        }
+        if let failure = provisions.storage?.failure {
+            // What was compared is not what was put there: no finding about the engine.
+            lack = failure
+            wrong = 0
+            failures.removeAll { $0.check == check }
         }
         if wrong > 0, check == foundation { spoiled = "\(check == .copy ? "copies" : "\(check.rawValue) transfers") are wrong" }
         return row(outcome, since: began)
@@ -112,6 +125,7 @@ final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
     private var outcome: ConformanceOutcome {
         if wrong > 0 { return .failed(wrong) }
         if wasStopped { return .notRun("stopped in iteration \(iteration)") }
+        if let lack { return .notRun("could not be tried: \(lack)") }
         // Whatever was asked on the way, such as whether the channel was left empty, is not what the check is about.
         if let skipReason { return .notApplicable(skipReason) }
         let unmet = cases.filter { !$0.isMet }.map(\.name)

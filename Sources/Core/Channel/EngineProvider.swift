@@ -34,6 +34,8 @@ public struct EngineOffer: Equatable, Sendable {
     public var device: DeviceIdentity?
     /// What is known of its peripherals before it is opened.
     public var peripherals: [PeripheralFacts] = []
+    /// Why it runs on less than it could, and what to change; nil where it does not. What it runs on says its implementation's name.
+    package var fallback: EngineAbsence?
     /// What of the machine it could use, and whether that is there: what lies behind its implementation's name.
     package var features: [EngineFeature] = []
 
@@ -68,7 +70,7 @@ package struct EngineFeature: Equatable, Sendable, Codable {
 }
 
 /// Why an engine is not there, and what to do about it: a line each.
-public struct EngineAbsence: Equatable, Sendable, Codable {
+public struct EngineAbsence: Hashable, Sendable, Codable {
     /// Why the engine cannot be used.
     public let reason: String
     /// What to change.

@@ -36,6 +36,10 @@ struct ColdState: ~Copyable {
     /// Cyclic transactions that run, by slot.
     var rings: [Int: CyclicRun] = [:]
     var capabilities: Capabilities
+    /// What the kernel refused the ring with; nil where there is one, or where none was asked for.
+    let refusal: RingRefusal?
+    /// Since when the ring has taken nothing that was issued, and where its heads stood then.
+    var refusedSince: (nanoseconds: Int64, submissions: UInt32, completions: UInt32)?
     /// Whether writes may say that a broken pipe is to send no signal (RWF_NOSIGNAL, Linux 6.18).
     var hasNoSignal: Bool
 
@@ -43,14 +47,21 @@ struct ColdState: ~Copyable {
         self.configuration = configuration
         // Room for several requests of each transaction, and for cancellations.
         let submissions = min(max(slots * 4, 16), 32_768)
-        var refusal: Errno?
+        var refusal: RingRefusal?
         var ring: KernelRing?
         if configuration.path != .threads {
             do throws(DMAError) {
-                ring = try KernelRing(configuration, submissions: submissions, wide: configuration.passthrough)
+                let made = try KernelRing(configuration, submissions: submissions, wide: configuration.passthrough)
+                // A sandbox may permit the making of a ring and forbid its use.
+                if let errno = made.refusesEntry {
+                    refusal = RingRefusal(call: "io_uring_enter", errno: errno)
+                    guard configuration.path == .automatic else { throw DMAError(.kernelRefused, errno: errno.rawValue) }
+                } else {
+                    ring = made
+                }
             } catch {
                 guard configuration.path == .automatic else { throw error }
-                refusal = Errno(rawValue: error.errno)
+                refusal = RingRefusal(call: "io_uring", errno: Errno(rawValue: error.errno))
             }
         }
         if let ring {
@@ -79,6 +90,7 @@ struct ColdState: ~Copyable {
         hasNoSignal = carrier.isKernel
         capabilities = configuration.capabilities
         capabilities.implementation = Self.implementation(configuration, ring, refusal)
+        self.refusal = refusal
         unissued.reserveCapacity(slots)
         held.reserveCapacity(slots)
         reports.reserveCapacity(slots * 2)
@@ -103,12 +115,9 @@ struct ColdState: ~Copyable {
     }
 
     private static func implementation(
-        _ configuration: IOUringConfiguration, _ ring: KernelRing?, _ refusal: Errno?
+        _ configuration: IOUringConfiguration, _ ring: KernelRing?, _ refusal: RingRefusal?
     ) -> String {
-        guard let ring else {
-            guard let refusal else { return "threads" }
-            return "threads (io_uring: \(DMAError.sentence(refusal.rawValue)))"
-        }
+        guard let ring else { return refusal.map { "threads (\($0.sentence))" } ?? "threads" }
         var words: [String] = []
         if ring.setup & SetupFlags.submissionThread != 0 { words.append("submission thread") }
         if ring.setup & SetupFlags.deferTaskRun != 0 {
@@ -119,6 +128,29 @@ struct ColdState: ~Copyable {
         if ring.setup & SetupFlags.completionPolling != 0 { words.append("polled completions") }
         return words.isEmpty ? "ring" : "ring: " + words.joined(separator: ", ")
     }
+}
+
+/// What the kernel refused a ring with.
+struct RingRefusal: Equatable, Sendable {
+    let call: String
+    let errno: Errno
+
+    var sentence: String { "\(call): \(DMAError.sentence(errno.rawValue))" }
+
+    /// What makes the kernel take it.
+    var cure: String {
+        switch errno {
+        case .noFunction: "a kernel with io_uring (Linux 5.11 or later)"
+        case .noMemory: "raise the limit of locked memory (ulimit -l, LimitMEMLOCK= in the unit file)"
+        default:
+            "write 0 to /proc/sys/kernel/io_uring_disabled, or permit io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile"
+        }
+    }
+}
+
+extension IOUringEngine {
+    /// Why threads carry the requests and not a ring, and what to change; nil where a ring does, or where threads were asked for.
+    package var fallback: EngineAbsence? { state.refusal.map { EngineAbsence(reason: $0.sentence, cure: $0.cure) } }
 }
 
 extension IOUringConfiguration {

@@ -141,7 +141,9 @@ extension IOUringEngine {
         if waiting > 0, unsafe cdma_load_acquire32(view.submissionHead) == issued { detours.remove(.unsubmitted) }
         // Without a ring that can wait, this must not become a loop that never sleeps.
         if let errno = result.errno, errno != .timeout, errno != .interrupted {
-            note(result)
+            // What was not taken for good is over, and reported: nothing is left to wait for.
+            if waiting > 0 { delay(result) } else { note(result) }
+            if detours.contains(.reports) { return }
             cdma_sleep_until(cdma_monotonic_nanoseconds() + min(nanoseconds, 1_000_000))
         }
     }

@@ -35,6 +35,14 @@ public struct IOUringFeatures: Equatable, Sendable {
         let plain = ring(0)
         add("ring", plain, "submission and completion without a system call for each")
         guard let ring = try? FileDescriptor(plain) else { return IOUringFeatures(list: list) }
+        // A sandbox may permit the making of a ring and forbid its use.
+        let entered = KernelResult(cdma_uring_enter(ring.rawValue, 0, 0, 0, nil, 0))
+        if entered.errno != nil {
+            ReleaseFailures.note(ring.release())
+            list = []
+            add("ring", entered, "")
+            return IOUringFeatures(list: list)
+        }
         let setups: [(String, UInt32, String)] = [
             ("COOP_TASKRUN", SetupFlags.cooperative | SetupFlags.taskRunFlag, "no interruption of the thread that computes"),
             (

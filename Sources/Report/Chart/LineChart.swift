@@ -20,7 +20,9 @@ struct LineChart {
         let left: Double
         let fontSize: Double
         /// Half of the longest label under the last tick.
-        var right: Double { 30 }
+        var right: Double { labelsEnds ? 96 : 30 }
+        /// Whether there is room for the lines' names at their ends.
+        var labelsEnds: Bool { name == "wide" }
         var top: Double { 30 }
         var bottom: Double { 46 }
         /// Of the fonts that a browser may take for system-ui: the broad ones.
@@ -72,12 +74,35 @@ struct LineChart {
             </g><text class="axis" x="\(Markup.number(left + width / 2))" y="\(Markup.number(canvas.height - 6))">\(Markup.escape(xLabel))</text>\
             <text class="axis y" x="4" y="16">\(Markup.escape(yLabel))</text>
             """)
-        for one in series { parts.append(draw(one, across, up)) }
+        for (index, one) in series.enumerated() {
+            // Whiskers of lines that meet stand beside each other.
+            let aside = (Double(index) - Double(series.count - 1) / 2) * 4
+            parts.append(draw(one, aside, across, up))
+        }
+        if canvas.labelsEnds, hasMarkers, series.count > 1 {
+            parts.append(ends(across, up, characterWidth: canvas.characterWidth))
+        }
         parts.append("</svg>")
         return parts.joined()
     }
 
-    private func draw(_ series: Series, _ across: (Double) -> Double, _ up: (Double) -> Double) -> String {
+    /// The name of each line at its end, no two of them in the same place.
+    private func ends(_ across: (Double) -> Double, _ up: (Double) -> Double, characterWidth: Double) -> String {
+        var taken = -Double.infinity
+        let lasts = series.compactMap { one in one.points.last.map { (one: one, x: across($0.x), y: up($0.y)) } }.sorted {
+            $0.y < $1.y
+        }
+        return lasts.map { last in
+            let y = max(last.y + 4, taken + 12)
+            taken = y
+            let room = Int(88 / characterWidth)
+            let label = last.one.label.count > room ? String(last.one.label.prefix(room - 1)) + "…" : last.one.label
+            return
+                "<text class=\"end s\(last.one.style % Series.styles)\" x=\"\(Markup.number(last.x + 8))\" y=\"\(Markup.number(y))\">\(Markup.escape(label))</text>"
+        }.joined()
+    }
+
+    private func draw(_ series: Series, _ aside: Double, _ across: (Double) -> Double, _ up: (Double) -> Double) -> String {
         let places = series.points.map { (across($0.x), up($0.y)) }
         var text = "<g class=\"series s\(series.style % Series.styles)\">"
         var path = ""
@@ -96,7 +121,7 @@ struct LineChart {
             guard hasMarkers else { break }
             text += "<g class=\"point\"><title>\(Markup.escape(point.title))</title>"
             if let low = point.low, let high = point.high, abs(up(low) - up(high)) > 1 {
-                let (px, from, to) = (place.0, up(low), up(high))
+                let (px, from, to) = (place.0 + aside, up(low), up(high))
                 text +=
                     "<path class=\"whisker\" d=\"M\(Markup.number(px)) \(Markup.number(from))V\(Markup.number(to))"
                     + "M\(Markup.number(px - 3)) \(Markup.number(from))h6M\(Markup.number(px - 3)) \(Markup.number(to))h6\"/>"

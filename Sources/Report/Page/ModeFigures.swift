@@ -6,7 +6,13 @@ internal import DMABench
 struct ModeFigures {
     let rows: [BenchRow]
 
-    init(_ result: BenchResult) { rows = result.rows.filter { !$0.foreground.isEmpty } }
+    /// All engines of the report, in its order: each keeps its colour.
+    let engines: [String]
+
+    init(_ result: BenchResult, engines: [String]) {
+        rows = result.rows.filter { !$0.foreground.isEmpty }
+        self.engines = engines
+    }
 
     private func label(_ row: BenchRow) -> String {
         let others = Set(rows.map { "\($0.point.engine) \($0.point.bytes) \($0.point.operation)" }).count > 1
@@ -39,9 +45,10 @@ struct ModeFigures {
     private func bars(_ value: (BenchRow) -> Double, _ text: (Double) -> String, reference: ((BenchRow) -> Double)? = nil)
         -> [BarChart.Bar]
     {
-        rows.enumerated().map { index, row in
+        rows.map { row in
             BarChart.Bar(
-                label: label(row), value: value(row), text: text(value(row)), reference: reference?(row), style: index,
+                label: label(row), value: value(row), text: text(value(row)), reference: reference?(row),
+                style: (engines.firstIndex(of: row.point.engine) ?? 0) % (Series.styles - 1),
                 title: "\(label(row)): \(text(value(row)))" + (reference.map { ", alone \(text($0(row)))" } ?? ""))
         }
     }

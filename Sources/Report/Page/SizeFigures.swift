@@ -92,18 +92,32 @@ struct GroupFigures {
             })
     }
 
+    /// What was in flight on each channel, line by line: latencies with different numbers in flight are not the same thing.
+    private var inFlight: String {
+        let numbers = group.lines.map { line in Set(line.rows.map(\.inFlight)).sorted() }
+        if Set(numbers).count == 1, let all = numbers.first { return Self.list(all) + " in flight" }
+        return zip(group.lines, numbers).map { "\(Self.list($1)) (\($0.label))" }.joined(separator: ", ") + " in flight"
+    }
+
+    private static func list(_ numbers: [Int]) -> String {
+        guard let first = numbers.first, let last = numbers.last else { return "0" }
+        return first == last ? "\(first)" : "\(first) to \(last)"
+    }
+
     private var latency: Figure {
         bySize(
             "latency", "Latency",
-            "Median of single transactions with the depth in flight; whiskers up to the 99th percentile. Less is better.",
-            yLabel: "time from submission to completion (logarithmic)", columns: ["p50", "p90", "p99", "p99.9", "longest"],
+            "Median of single transactions with \(inFlight); whiskers up to the 99th percentile. Less is better.",
+            yLabel: "time from submission to completion (logarithmic)",
+            columns: ["in flight", "p50 of one", "p50", "p90", "p99", "p99.9", "longest"],
             scale: { Scale.logarithmic($0) { Quantity.tick($0) } },
             value: { row in
                 guard let latency = row.latency else { return nil }
                 let all = [latency.p50, latency.p90, latency.p99, latency.p999, latency.maximum]
                 return Value(
                     y: Double(latency.p50), low: Double(latency.p50), high: Double(latency.p99),
-                    cells: all.map { Quantity.time(Double($0)) },
+                    cells: ["\(row.inFlight)", Quantity.time(row.unloaded.map { Double($0.p50) } ?? .nan)]
+                        + all.map { Quantity.time(Double($0)) },
                     text: "p50 \(Quantity.time(Double(latency.p50))), p99 \(Quantity.time(Double(latency.p99)))")
             })
     }

@@ -7,10 +7,10 @@
 enum Style {
     /// Grounds and lines of the two themes: the tests read them here.
     static let light = Palette(
-        page: "#f6f7f9", card: "#ffffff", ink: "#17202b", faint: "#566170", rule: "#dde2e8",
+        page: "#f6f7f9", card: "#ffffff", ink: "#17202b", faint: "#566170", rule: "#dde2e8", good: "#1a7f37", bad: "#cf222e",
         series: ["#0067a5", "#c44e00", "#007a5a", "#a23c83", "#8a6400", "#5a4fc0", "#b3223b", "#59636e"])
     static let dark = Palette(
-        page: "#10151c", card: "#18202a", ink: "#e8edf3", faint: "#9fabb9", rule: "#2c3744",
+        page: "#10151c", card: "#18202a", ink: "#e8edf3", faint: "#9fabb9", rule: "#2c3744", good: "#56d364", bad: "#ff7b72",
         series: ["#5cb6f2", "#ff9a57", "#3fcf9f", "#eb93cf", "#e4bb45", "#a8a0ff", "#ff8494", "#a9b4c0"])
 
     struct Palette {
@@ -19,11 +19,15 @@ enum Style {
         let ink: String
         let faint: String
         let rule: String
+        /// Of verdicts, which are no contestants.
+        let good: String
+        let bad: String
         let series: [String]
 
         var variables: String {
             let lines = series.enumerated().map { "--s\($0):\($1)" }.joined(separator: ";")
-            return "--page:\(page);--card:\(card);--ink:\(ink);--faint:\(faint);--rule:\(rule);\(lines)"
+            return
+                "--page:\(page);--card:\(card);--ink:\(ink);--faint:\(faint);--rule:\(rule);--good:\(good);--bad:\(bad);\(lines)"
         }
     }
 
@@ -74,11 +78,18 @@ enum Style {
             svg .line{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round}
             svg .mark>*{fill:var(--c);stroke:var(--card);stroke-width:1}
             svg .whisker{fill:none;stroke:var(--c);stroke-width:1;opacity:.75}
+            svg .end{fill:var(--c);font-size:11px}
+            svg .good{--c:var(--good)}svg .bad{--c:var(--bad)}svg .neutral{--c:var(--faint)}
+            svg .ghost{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:5 4;fill:none;opacity:.6}
             svg .bar{fill:var(--c)}svg .reference{stroke:var(--ink);stroke-width:2;fill:none}svg .value{font-weight:600}
             svg .point:hover .mark>*,svg .point:hover .bar{stroke:var(--ink);stroke-width:1.5}
             details{margin-top:auto;padding-top:8px;font-size:14px}summary{cursor:pointer;color:var(--faint);
             width:fit-content}
-            .scroll{overflow-x:auto;margin-top:8px}
+            .scroll{overflow-x:auto;margin-top:8px;background:
+            linear-gradient(90deg,var(--card) 40%,transparent),linear-gradient(270deg,var(--card) 40%,transparent) 100% 0,
+            linear-gradient(90deg,var(--faint),transparent),linear-gradient(270deg,var(--faint),transparent) 100% 0;
+            background-repeat:no-repeat;background-size:48px 100%,48px 100%,12px 100%,12px 100%;
+            background-attachment:local,local,scroll,scroll}
             table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;white-space:nowrap;width:100%}
             th,td{padding:5px 10px;text-align:left;border-bottom:1px solid var(--rule);font-weight:400}
             thead th{color:var(--faint);font-weight:600}.n{text-align:right}
@@ -94,19 +105,19 @@ enum Style {
             footer{margin-top:40px;padding-top:14px;padding-bottom:32px;border-top:1px solid var(--rule);max-width:1192px}
             @media (max-width:640px){header,main,footer{padding-left:14px;padding-right:14px}h1{font-size:22px}
             .card{padding:12px}.tiles{grid-template-columns:1fr 1fr}.tile b{font-size:19px}.tile{padding:10px 12px}}
-            @media print{@page{size:A4;margin:12mm}@page wide{size:A4 landscape;margin:12mm}
+            @media print{@page{margin:12mm}@page wide{size:landscape;margin:12mm}
             :root{color-scheme:light;\(light.variables);--page:#fff}
             body{font-size:10pt}header,main,footer{max-width:none;padding:0}nav{display:none}h1{font-size:18pt}
             h2{break-after:avoid;margin:14pt 0 2pt;font-size:13pt}.lead{break-after:avoid;margin-bottom:6pt}
-            .card,.tile,tr{break-inside:avoid}#rows,#compared{page:wide}#rows .card,#compared .card{break-inside:auto;
+            .tile,tr,figcaption,svg.chart{break-inside:avoid}.card{break-inside:auto}#rows{page:wide}#rows .card{
             border:0;padding:0}
             .tiles{grid-template-columns:repeat(4,1fr);gap:6pt;margin:8pt 0}.tile{padding:6pt 8pt}.tile b{font-size:14pt}
             .grid2{grid-template-columns:1fr 1fr;gap:8pt}.card{padding:8pt}
             svg.chart.wide{display:none!important}svg.chart.narrow{display:block!important}
             details>summary{display:none}details::details-content{content-visibility:visible;display:block;height:auto}
             table{font-size:6.5pt}th,td{padding:1.5pt 3pt}.grid2 table{font-size:5.8pt}
-            .grid2 th,.grid2 td{padding:1.2pt 2pt}#rows td:last-child{white-space:normal}.scroll{overflow:visible;
-            margin-top:2pt}
+            .grid2 th,.grid2 td{padding:1.2pt 2pt}td,th{white-space:normal}.scroll{overflow:visible;
+            background:none;margin-top:2pt}
             .card{border-color:#bbb}a{color:inherit;text-decoration:none}*{-webkit-print-color-adjust:exact;
             print-color-adjust:exact}}
             """

@@ -53,7 +53,9 @@ struct BenchCommand: AsyncParsableCommand {
     var depth: [Int] = []
     @Option(help: "Channels, each with a thread of its own.")
     var threads: [Int] = []
-    @Option(help: "burst, demand, or steal:SHARE: cycle stealing with a share of the time.")
+    @Option(
+        help: "burst, demand, or steal:SHARE: cycle stealing with a share of the time.",
+        completion: .list(["burst", "demand", "steal:0.5", "steal:0.25", "steal:0.1"]))
     var mode: [String] = []
     @Option(
         help: "How completions are waited for: poll, wait (an interrupt) or await (a suspended task).",
@@ -214,6 +216,10 @@ struct BenchCommand: AsyncParsableCommand {
             if !json && !csv { print("\nreport: \(html)") }
         }
         if let code = signals.exitCode { throw ExitCode(code) }
+        if result.isEmpty {
+            let why = result.skipped.first.map { ": \(BenchTables.name($0.point)): \($0.reason)" } ?? ""
+            throw CommandFailure("no engine was measured\(why). Cure: see dmactl list for what each engine can do", code: 1)
+        }
         if result.rows.contains(where: \.hasFailed) || (failOnSlower && comparison?.hasRegressed ?? false) { throw ExitCode(1) }
     }
 }
@@ -232,16 +238,31 @@ extension BenchCommand {
             plan = try asked()
         }
         var runner = BenchRunner(plan, on: try ToolSystem.make())
-        let status = StatusLine()
+        try checkThreads(plan)
+        let (status, time) = (StatusLine(), TimeLeft())
         let result = try await signals.stopping(status) { stop in
             runner.stop = stop
             return try await runner.run(command: CommandLine.shown) { step in
                 status.show(
-                    "\(step.done)/\(step.all)  \(BenchTables.name(step.point)): \(Figures.rate(step.bytesPerSecond)) GB/s")
+                    "\(time.text(step.done, of: step.all))  \(BenchTables.name(step.point)): \(Figures.rate(step.bytesPerSecond)) GB/s"
+                )
             }
         }
         signals.say(after: result.stopped.map { "\($0.made) of \($0.planned) measurements" } ?? "the last measurement")
         return result
+    }
+}
+
+extension BenchCommand {
+    /// Refuses more threads than any engine of the plan has channels: each thread has one.
+    private func checkThreads(_ plan: BenchPlan) throws {
+        let listings = ToolSystem.forNames.engines.filter { $0.offer.absence == nil }
+        for sweep in plan.cases where !sweep.skip {
+            let able = listings.filter { sweep.engines.isEmpty || sweep.engines.contains($0.offer.name) }
+            guard let most = able.map(\.offer.channels).max(), let least = sweep.threads.min(), least > most else { continue }
+            let channels = able.map { "\($0.offer.name) has \($0.offer.channels)" }.joined(separator: ", ")
+            throw ValidationError("--threads \(least): each thread has a channel of its own, and \(channels): \(most) at most")
+        }
     }
 }
 

@@ -6,6 +6,8 @@ import DMABench
 enum BenchTables {
     static func text(_ result: BenchResult, _ comparison: Comparison?) -> String {
         var parts: [String] = [heading(result)]
+        let ran = implementations(result)
+        if !ran.isEmpty { parts.append(ran) }
         for (name, rows) in cases(result) { parts.append(speeds(name, rows, result)) }
         let modes = result.rows.filter { !$0.foreground.isEmpty }
         if !modes.isEmpty { parts.append(foreground(modes)) }
@@ -26,9 +28,10 @@ enum BenchTables {
         parts.append(
             """
             GB/s: median of the repeats, 1 GB = 10^9 bytes; +-: half the distance of
-            their quartiles. x call: beside pread or pwrite. Latency, submit and issue: ns,
-            with the depth in flight, of all repeats together. CPU s/GB: processor time of
-            all threads. !: repeats that had to wait for a processor.
+            their quartiles. x call: beside pread or pwrite. alone: the median latency with
+            one in flight; p50, p99, p99.9: with as many in flight as the row says; submit
+            and issue: ns; all of these of all repeats together. CPU s/GB: processor time
+            of all threads. !: repeats that had to wait for a processor.
             """)
         return parts.joined(separator: "\n\n")
     }
@@ -48,6 +51,16 @@ enum BenchTables {
         return line
     }
 
+    /// What each engine ran on, a line each: more than one, where a run had several.
+    private static func implementations(_ result: BenchResult) -> String {
+        var lines: [String] = []
+        for row in result.rows where !row.point.isBaseline {
+            let line = Ran.line(row.point.engine, row.implementation, nil)
+            if !lines.contains(line) { lines.append(line) }
+        }
+        return lines.map { Terminal.wrapped($0, indent: 2) }.joined(separator: "\n")
+    }
+
     /// Rows by case, in order.
     private static func cases(_ result: BenchResult) -> [(String, [BenchRow])] {
         var groups: [(String, [BenchRow])] = []
@@ -65,24 +78,26 @@ enum BenchTables {
         var columns = ["engine"]
         var common: [String] = []
         let shows = (
-            operation: differs(\.operation), depth: differs(\.depth), threads: differs(\.threads), mode: differs(\.mode),
-            wait: differs(\.wait)
+            operation: differs(\.operation), depth: Set(rows.map(\.inFlight)).count > 1, threads: differs(\.threads),
+            mode: differs(\.mode), wait: differs(\.wait)
         )
         if shows.operation { columns.append("operation") } else { common.append(first.operation.rawValue) }
         if shows.mode { columns.append("mode") } else { common.append(first.mode.text) }
         if shows.wait { columns.append("wait") } else { common.append("by \(first.wait.rawValue)") }
         let leading = columns.count
         columns.append("each")
-        if shows.depth { columns.append("depth") } else { common.append("\(first.depth) in flight") }
+        // What really was in flight: memcpy, pread and pwrite have one, whatever stands beside them.
+        if shows.depth { columns.append("in flight") } else { common.append("\(rows.first?.inFlight ?? 0) in flight") }
         if shows.threads {
             columns.append("threads")
         } else {
             common.append(first.threads == 1 ? "1 thread" : "\(first.threads) threads")
         }
         columns += ["GB/s", "+-", "x memcpy"] + (hasFiles ? ["x call"] : [])
-        columns += ["op/s", "p50", "p99", "p99.9", "submit", "issue", "CPU s/GB", ""]
+        columns += ["op/s", "alone", "p50", "p99", "p99.9", "submit", "issue", "CPU s/GB", ""]
         var table = Table(
-            columns, leading: leading, optional: ["p99.9", "issue", "submit", "+-", "op/s", "p99", "CPU s/GB", "x memcpy"])
+            columns, leading: leading,
+            optional: ["p99.9", "issue", "submit", "+-", "op/s", "p99", "CPU s/GB", "x memcpy", "alone"])
         let baselines = Dictionary(
             rows.filter { $0.point.isBaseline }.map { ($0.point, $0.speed) }, uniquingKeysWith: { first, _ in first })
         for row in rows {
@@ -92,7 +107,7 @@ enum BenchTables {
             if shows.mode { cells.append(point.mode.text) }
             if shows.wait { cells.append(point.isBaseline ? "" : point.wait.rawValue) }
             cells.append(SizeText.text(point.bytes))
-            if shows.depth { cells.append("\(point.depth)") }
+            if shows.depth { cells.append(row.inFlight > 0 ? "\(row.inFlight)" : "-") }
             if shows.threads { cells.append("\(point.threads)") }
             func beside(_ other: BenchPoint?) -> String {
                 guard let other, other != point, let speed = baselines[other] else { return "" }
@@ -105,14 +120,27 @@ enum BenchTables {
             ]
             if hasFiles { cells.append(beside(point.besideSystemCall)) }
             cells += [
-                Figures.count(row.operationsPerSecond), time(row.latency?.p50), time(row.latency?.p99), time(row.latency?.p999),
+                Figures.count(row.operationsPerSecond), time(row.unloaded?.p50), time(row.latency?.p50), time(row.latency?.p99),
+                time(row.latency?.p999),
                 point.isBaseline ? "" : Figures.decimal(row.submitCost, 0),
                 point.isBaseline ? "" : Figures.decimal(row.issueCost, 0), Figures.decimal(row.cpuCost, 3),
                 row.hasFailed ? "FAILED" : String(repeating: "!", count: min(row.disturbedRepeats, 5)),
             ]
             table.add(cells)
         }
-        return "\(name): \(common.joined(separator: ", "))\n\(table.text)"
+        let text = "\(name): \(common.joined(separator: ", "))\n\(table.text)"
+        return duel(rows).map { text + "\n" + Terminal.wrapped($0) } ?? text
+    }
+
+    /// Of two rows that are beside each other: how many times one is faster, and how sure that is.
+    private static func duel(_ rows: [BenchRow]) -> String? {
+        let measured = rows.filter { !$0.bytesPerSecond.isEmpty && !$0.hasFailed }
+        guard measured.count == 2, rows.count == 2, measured[0].point.bytes == measured[1].point.bytes else { return nil }
+        let (one, other) = measured[0].point.isBaseline ? (measured[1], measured[0]) : (measured[0], measured[1])
+        let isSame = one.point.engine == other.point.engine
+        func called(_ row: BenchRow) -> String { isSame ? self.name(row.point) : row.point.engine }
+        guard let ratio = SpeedRatio(one.bytesPerSecond, other.bytesPerSecond) else { return nil }
+        return ratio.sentence(called(one), than: called(other), Figures.decimal)
     }
 
     private static func foreground(_ rows: [BenchRow]) -> String {
@@ -138,33 +166,58 @@ enum BenchTables {
     private static func compared(_ comparison: Comparison) -> String {
         // Points of several cases may be the same.
         let hasCases = Set(comparison.rows.map(\.name)).count > 1
+        let isUnclear = comparison.rows.contains { $0.verdict == .unclear }
         var table = Table(
-            (hasCases ? ["case"] : []) + ["engine", "point", "before GB/s", "now", "ratio", "p", "verdict"],
-            leading: hasCases ? 3 : 2, optional: ["p", "before GB/s", "now"])
+            (hasCases ? ["case"] : []) + ["engine", "point", "before GB/s", "now", "ratio", "+-", "p"]
+                + (isUnclear ? ["would show", "repeats"] : []) + ["verdict"],
+            leading: hasCases ? 3 : 2, optional: ["p", "before GB/s", "now", "+-"])
         for row in comparison.rows {
-            let verdict =
-                switch row.verdict {
-                case .faster, .slower, .same, .new, .failed: row.verdict.rawValue
-                case .tooFewRepeats: "too few repeats"
-                }
-            table.add(
-                (hasCases ? [row.name] : []) + [
-                    row.point.engine, name(row.point, engine: false), row.before.map(Figures.rate) ?? "-",
-                    row.after.map(Figures.rate) ?? "-", row.ratio.map { Figures.decimal($0, 3) } ?? "-",
-                    row.probability.map { Figures.decimal($0, 3) } ?? "-", verdict,
-                ])
+            var cells = hasCases ? [row.name] : []
+            cells += [row.point.engine, name(row.point, engine: false)]
+            cells += [row.before, row.after].map { $0.map(Figures.rate) ?? "-" }
+            cells.append(row.ratio.map { Figures.decimal($0, 3) } ?? "-")
+            cells.append(half(row))
+            cells.append(row.probability.map { Figures.decimal($0, 3) } ?? "-")
+            if isUnclear { cells += unclear(row) }
+            cells.append(row.verdict == .tooFewRepeats ? "too few repeats" : row.verdict.rawValue)
+            table.add(cells)
         }
         var text = "compared with the earlier run\n" + table.text
-        text += "\np: Mann-Whitney U over the repeats, two-sided; a verdict wants p below 0.05 and 2 % of difference"
+        text +=
+            "\n"
+            + Terminal.wrapped(
+                "p: Mann-Whitney U over the repeats, two-sided; faster or slower wants p below 0.05 and 2 % of difference; same: within 2 %, "
+                    + "by the interval of 95 % that +- is half of")
+        if isUnclear {
+            text +=
+                "\n"
+                + Terminal.wrapped(
+                    "unclear: chance explains it. would show: the smallest difference that so many repeats show four times in five; repeats: how "
+                        + "many of each run are needed for the difference that there is, or for 2 %: --repeats")
+        }
         for point in comparison.gone { text += "\ngone: \(name(point))" }
         for caution in comparison.cautions { text += "\n" + Terminal.styled("caution: \(caution)", .warning) }
         return text
     }
 
+    private static func half(_ row: Comparison.Row) -> String {
+        guard let low = row.low, let high = row.high else { return "-" }
+        return Figures.decimal((high - low) / 2, 3)
+    }
+
+    private static func unclear(_ row: Comparison.Row) -> [String] {
+        guard row.verdict == .unclear, let smallest = row.smallestDifference, let needed = row.repeatsNeeded else {
+            return ["", ""]
+        }
+        return [Figures.percent(smallest, 0), needed > 1000 ? "over 1000" : "\(needed)"]
+    }
+
     /// A point in words.
     static func name(_ point: BenchPoint, engine: Bool = true) -> String {
         var words = engine ? [point.engine] : []
-        words += [point.operation.rawValue, SizeText.text(point.bytes), "x \(point.depth)"]
+        words += [point.operation.rawValue, SizeText.text(point.bytes)]
+        // Those have one in flight; the depth says only beside what they stand.
+        words.append(point.isBaseline ? "beside x \(point.depth)" : "x \(point.depth)")
         if point.threads > 1 { words.append("\(point.threads) threads") }
         if point.mode != .burst { words.append(point.mode.text) }
         if point.wait != .poll { words.append(point.wait.rawValue) }

@@ -31,7 +31,7 @@ enum CopyOutput {
     static func explain(_ plan: CopyPlan) -> String {
         var table = Table(["choice", "value", "why"], leading: 3)
         for choice in plan.choices { table.add([choice.name, choice.value, choice.reason].map(CopyFailure.oneLine)) }
-        return table.text
+        return table.text + (Ran.line(plan.engine).map { "\n" + Terminal.wrapped($0, indent: 2) } ?? "")
     }
 
     /// What was other than expected, always; the sum of it all, on a terminal.

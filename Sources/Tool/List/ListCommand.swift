@@ -75,8 +75,9 @@ enum ListTables {
         let commands = can.commands.commands.map { "\($0)" }
         if !commands.isEmpty { words.append("(commands: \(commands.joined(separator: " ")))") }
         let by = can.implementation.isEmpty ? "code of its own" : can.implementation
+        let cure = engine.offer.fallback.map { "\n" + Terminal.wrapped("Cure: \($0.cure)", after: "  ", indent: 2) } ?? ""
         return Terminal.wrapped("\(engine.offer.name), by \(by):", indent: 2) + "\n"
-            + Terminal.wrapped(words.joined(separator: " "), after: "  ", indent: 2)
+            + Terminal.wrapped(words.joined(separator: " "), after: "  ", indent: 2) + cure
     }
 
     private static func details(_ engine: EngineListing) -> String {

@@ -32,6 +32,8 @@ struct ListDocument: Encodable {
         let constraints: Constraints
         /// Why it cannot be used; null where it can.
         let absence: EngineAbsence?
+        /// Why it runs on less than it could; absent where it does not.
+        let fallback: EngineAbsence?
         let features: [EngineFeature]
         /// Null for an engine without a device of its own.
         let device: Device?
@@ -85,7 +87,7 @@ struct ListDocument: Encodable {
                 completesInOrder: can.completesInOrder, residueGranularity: "\(can.residueGranularity)",
                 canPause: can.canPause, hasInterrupts: can.hasInterrupts, extendsWhileRunning: can.extendsWhileRunning,
                 worksInPoll: can.worksInPoll, constraints: ListDocument.constraints(listing.offer.constraints),
-                absence: listing.offer.absence, features: listing.offer.features,
+                absence: listing.offer.absence, fallback: listing.offer.fallback, features: listing.offer.features,
                 device: listing.offer.device.map {
                     Device(id: $0.id, slot: "\($0.slot)", isolation: $0.isolation.text, waiver: listing.waiver)
                 },

@@ -89,10 +89,21 @@ final class Signals: Sendable {
     /// Does work that the first signal stops early, which the status line then says. Once.
     func stopping<Result>(_ status: StatusLine, _ work: (StopRequest) async throws -> Result) async throws -> Result {
         let stop = StopRequest()
+        let ends = Locked<Int64?>(nil)
         watch { event in
-            guard case .stop(let number) = event else { return }
-            status.keep("stopping by \(Self.name(number)); a second one ends at once")
-            stop.stop()
+            switch event {
+            case .stop(let number):
+                status.keep("stopping by \(Self.name(number)); a second one ends at once")
+                // Who sends SIGTERM sends SIGKILL next: what was measured is printed if that takes no longer than this.
+                if number == SIGTERM { ends.withLock { $0 = Deadline.after(milliseconds: 600).nanoseconds } }
+                stop.stop()
+            case .nothing:
+                guard let end = ends.withLock({ $0 }), Deadline.now.nanoseconds >= end else { return }
+                Terminal.note(
+                    "dmactl: ended by SIGTERM in the middle of a step, which did not end in time: nothing is printed\n")
+                Self.die(SIGTERM)
+            case .other: return
+            }
         }
         defer {
             end()

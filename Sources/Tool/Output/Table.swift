@@ -62,7 +62,7 @@ struct Table {
     }
 
     private func width(of column: Int) -> Int {
-        rows.reduce(header[column].count) { max($0, $1.count > column ? $1[column].text.count : 0) }
+        rows.reduce(TextWidth.columns(header[column])) { max($0, $1.count > column ? TextWidth.columns($1[column].text) : 0) }
     }
 
     private func needs(_ columns: [Int], _ gap: Int) -> Int {
@@ -76,8 +76,9 @@ struct Table {
             for (place, column) in columns.enumerated() {
                 let cell = column < row.count ? row[column] : Cell("")
                 let text =
-                    cell.text.count > widths[place] ? String(cell.text.prefix(max(widths[place] - 1, 0))) + "…" : cell.text
-                let fill = String(repeating: " ", count: max(widths[place] - text.count, 0))
+                    TextWidth.columns(cell.text) > widths[place]
+                    ? TextWidth.prefix(cell.text, max(widths[place] - 1, 0)) + "…" : cell.text
+                let fill = String(repeating: " ", count: max(widths[place] - TextWidth.columns(text), 0))
                 let shown = cell.style.map { Terminal.styled(text, $0) } ?? text
                 // Nothing behind the last word.
                 let isLast = place == columns.count - 1

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import DMACore
-import FoundationEssentials
+import DMAThreads
 import Glibc
 
 /// What the output goes to, and what it can show.
@@ -12,16 +11,19 @@ enum Terminal {
     /// Columns that a line of output may have: COLUMNS, or the terminal's width; nil where the output is a file or a pipe.
     static var width: Int? {
         if let text = variable("COLUMNS"), let columns = Int(text), columns > 0 { return columns }
-        var size = winsize()
-        // SAFETY: the C function fills `size`, which is the structure that this request writes.
-        guard unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
-        return Int(size.ws_col)
+        return TerminalColumns.of(STDOUT_FILENO)
     }
+
+    /// Whether a terminal understands escape sequences: it has a name, which is not "dumb".
+    static let hasSequences: Bool = {
+        guard let name = variable("TERM") else { return false }
+        return !name.isEmpty && name != "dumb"
+    }()
 
     /// Whether to use colour: on a terminal that has it, unless NO_COLOR is set and not empty (no-color.org).
     static let hasColor: Bool = {
         if let text = variable("NO_COLOR"), !text.isEmpty { return false }
-        return isatty(STDOUT_FILENO) == 1 && variable("TERM") != "dumb"
+        return isatty(STDOUT_FILENO) == 1 && hasSequences
     }()
 
     /// Words in lines that fit, where there is a width to fit, the first of them behind `prefix`, the others behind `indent` spaces.
@@ -33,7 +35,7 @@ enum Terminal {
         var line = prefix
         var isEmpty = true
         for word in text.split(separator: " ") {
-            if !isEmpty, line.count + 1 + word.count > width {
+            if !isEmpty, TextWidth.columns(line) + 1 + TextWidth.columns(word) > width {
                 lines.append(line)
                 line = String(repeating: " ", count: indent) + word
             } else {
@@ -60,30 +62,5 @@ enum Terminal {
         let bytes = Array(text.utf8)
         // SAFETY: the call reads the array's own bytes, which live through it.
         _ = unsafe Glibc.write(STDERR_FILENO, bytes, bytes.count)
-    }
-}
-
-/// One line on the terminal that is written over and over, on standard error; nothing where that is no terminal. Any thread may use it.
-final class StatusLine: Sendable {
-    private let isShown = isatty(STDERR_FILENO) == 1
-    /// Whether it stays as it is.
-    private let isKept = Locked(false)
-
-    func show(_ text: String) { isKept.withLock { if !$0 { draw(text) } } }
-
-    /// Shows this, whatever comes, until the line is cleared.
-    func keep(_ text: String) {
-        isKept.withLock { isKept in
-            isKept = true
-            draw(text)
-        }
-    }
-
-    private func draw(_ text: String) {
-        if isShown { Terminal.note("\r\u{1b}[K" + String(text.prefix(max((Terminal.width ?? 80) - 1, 20)))) }
-    }
-
-    func clear() {
-        if isShown { Terminal.note("\r\u{1b}[K") }
     }
 }

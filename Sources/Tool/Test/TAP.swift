@@ -30,7 +30,7 @@ enum TAP {
             }
         }
         for stop in report.stops {
-            add(false, "\(stop.engine) can be tested", [("message", stop.reason), ("repeat", again)])
+            add(false, "\(stop.engine) can be tested", [("message", stop.sentence), ("repeat", again)])
         }
         for row in report.faults {
             add(row.passed, "\(row.engine) fault: \(row.fault.title)", details(row.findings, again))
@@ -50,7 +50,8 @@ enum TAP {
                 row.passed, "\(row.engine) speed: \(row.operation), \(Figures.rate(row.bytesPerSecond)) GB/s",
                 details(row.faults, again))
         }
-        var lines = ["TAP version 13", "1..\(points.count)", "# seed \(report.seed)"] + points
+        let ran = (report.engines ?? []).map { "# " + escaped(Ran.line($0.engine, $0.implementation, $0.fallback)) }
+        var lines = ["TAP version 13", "1..\(points.count)", "# seed \(report.seed)"] + ran + points
         // What is not there is not to be taken for passed: whoever reads this far knows that the test is not whole.
         if let stopped = report.stopped {
             lines.append("Bail out! stopped: \(escaped(stopped.engines.joined(separator: ", "))) not tested to the end")

@@ -21,7 +21,8 @@ struct TestCommand: AsyncParsableCommand {
               dmactl test
               dmactl test --engine cpu --operation copy --operation xor
               dmactl test --seed 42 --iterations 200
-              dmactl test --norandom --transfer-size 4096 --xor-sources 8
+              dmactl test --norandom --transfer-size 4KiB --xor-sources 8
+              dmactl test --duration 0         again and again, until ^C
               dmactl test --faults
               dmactl test --tap > result.tap && prove -e cat result.tap
               dmactl test --json > result.json
@@ -48,9 +49,9 @@ struct TestCommand: AsyncParsableCommand {
         completion: .list(Names.operations))
     var operation: [String] = []
     @Option(name: [.customLong("test-buf-size"), .customLong("buffer-size")], help: "Bytes of the largest transfer.")
-    var testBufSize = 65_536
+    var testBufSize = ByteCount(65_536)
     @Option(help: "Bytes of every transfer; random, up to --test-buf-size, where it is not given.")
-    var transferSize: Int?
+    var transferSize: ByteCount?
     @Option(help: "Offsets and lengths are multiples of 2 to this power.")
     var alignment: Int?
     @Flag(help: "No random offsets and lengths: all begin at 0 and are as long as they can be.")
@@ -81,7 +82,7 @@ struct TestCommand: AsyncParsableCommand {
     var timeout = 10_000
     @Flag(help: "Spoil what engines report, and see that nothing is lost by it.")
     var faults = false
-    @Option(help: "Seconds for everything, about.")
+    @Option(help: "Seconds for everything, about; 0: again and again with other random numbers, until a signal or a failure.")
     var duration = 60.0
     @Flag(help: "Each check of the contract, and why some do not apply; with --announce.")
     var verbose = false
@@ -97,8 +98,8 @@ struct TestCommand: AsyncParsableCommand {
             guard let value, !range.contains(value) else { return }
             throw ValidationError("--\(name) is \(range.lowerBound) to \(range.upperBound)")
         }
-        try check("test-buf-size", testBufSize, 64...(1 << 30))
-        try check("transfer-size", transferSize, 1...testBufSize)
+        try check("test-buf-size", testBufSize.bytes, 64...(1 << 30))
+        try check("transfer-size", transferSize?.bytes, 1...testBufSize.bytes)
         try check("alignment", alignment, 0...12)
         try check("xor-sources", xorSources, 1...255)
         try check("pq-sources", pqSources, 1...32)
@@ -106,7 +107,7 @@ struct TestCommand: AsyncParsableCommand {
         try check("max-channels", maxChannels, 1...1024)
         try check("threads-per-chan", threadsPerChan, 1...4096)
         if timeout >= 0 { try check("timeout", timeout, 1...86_400_000) }
-        guard duration > 0, duration <= 86_400 else { throw ValidationError("--duration is above 0 and at most 86400 seconds") }
+        guard (0...86_400).contains(duration) else { throw ValidationError("--duration is 0 to 86400 seconds") }
         if json && tap { throw ValidationError("--json or --tap, not both") }
         try Names.checkOperations(operation)
     }
@@ -115,14 +116,20 @@ struct TestCommand: AsyncParsableCommand {
         let system = try ToolSystem.make()
         var test = try test(on: system)
         let (status, signals) = (StatusLine(), Signals())
+        var rounds = 0
         let report = try await signals.stopping(status) { stop in
             test.stop = stop
-            return try await test.run(on: system) { step in
-                if case .starting = step, verbose || announce { Terminal.note("dmactl: \(TestProgress.text(step))\n") }
-                status.show(TestProgress.text(step))
+            var report = try await round(test, on: system, status)
+            // Until a signal: each round with random numbers of its own, which its report names.
+            while duration == 0, report.passed, !stop.isStopped {
+                rounds += 1
+                test.seed &+= 1
+                report = try await round(test, on: system, status)
             }
+            return report
         }
-        signals.say(after: TestProgress.made(report))
+        let before = rounds > 0 ? "\(rounds) whole rounds, and in the next " : ""
+        signals.say(after: before + TestProgress.made(report))
         let outcome = try outcome(report)
         // The contract's rules are checked by breaking some of them: then a report is no failure.
         if operation.isEmpty { _ = RootCommand.noteReports() }
@@ -131,9 +138,33 @@ struct TestCommand: AsyncParsableCommand {
         if !outcome.passed { throw ExitCode(1) }
     }
 
+    /// The whole test once, with its progress shown.
+    private func round(_ test: SelfTest, on system: DMASystem, _ status: StatusLine) async throws -> SelfTest.Report {
+        let (all, time) = (steps(test, on: system), TimeLeft())
+        var done = 0
+        return try await test.run(on: system) { step in
+            if case .starting = step {
+                if verbose || announce { Terminal.note("dmactl: \(TestProgress.text(step))\n") }
+            } else {
+                done += 1
+            }
+            status.show("\(time.text(done, of: all))  \(TestProgress.text(step))")
+        }
+    }
+
+    /// How many steps a round has, about: checks of the contract, operations to be measured, modes and rings.
+    private func steps(_ test: SelfTest, on system: DMASystem) -> Int {
+        let checks = operation.isEmpty ? ConformanceCheck.allCases.count : operation.count
+        return system.engines.filter { $0.offer.absence == nil && test.engines?.contains($0.offer.name) ?? true }.reduce(0) {
+            let kinds = $1.offer.capabilities.operations.kinds.count { test.operations?.contains($0) ?? true }
+            return $0 + (noverify ? 0 : checks) + kinds + (faults ? InjectedFault.allCases.count : 0)
+        }
+    }
+
     /// What is asked for, of a system that has it.
     func test(on system: DMASystem) throws -> SelfTest {
         let test = selfTest(try engines(system), on: system)
+        try checkSources(test, on: system)
         try checkMemory(test, on: system)
         return test
     }
@@ -169,6 +200,29 @@ struct TestCommand: AsyncParsableCommand {
         return [listing.offer.name]
     }
 
+    /// Refuses more sources than any tested engine takes, and says where an engine has less than is asked for.
+    private func checkSources(_ test: SelfTest, on system: DMASystem) throws {
+        let listings = system.engines.filter { $0.offer.absence == nil && test.engines?.contains($0.offer.name) ?? true }
+        for (option, asked, kinds) in [
+            ("--xor-sources", xorSources, [OperationKind.xor, .xorValidate]), ("--pq-sources", pqSources, [.pq, .pqValidate]),
+        ] {
+            let able = listings.filter { listing in kinds.contains { listing.offer.capabilities.operations.kinds.contains($0) }
+            }
+            guard let asked, let most = able.map(\.offer.capabilities.maximumSources).max(), asked > most else { continue }
+            throw ValidationError("\(option) \(asked): \(most) is the most that an engine here takes (dmactl list)")
+        }
+        for listing in listings {
+            let (name, channels, depth) = (listing.offer.name, listing.offer.channels, listing.offer.capabilities.depth)
+            if maxChannels > channels {
+                Terminal.note("dmactl: --max-channels \(maxChannels): \(name) has \(channels), and is tested with those\n")
+            }
+            if threadsPerChan > depth {
+                Terminal.note(
+                    "dmactl: --threads-per-chan \(threadsPerChan): \(name) takes \(depth) at most, and is tested with those\n")
+            }
+        }
+    }
+
     /// Refuses what this machine's memory cannot hold, where the kernel would end some process or other.
     private func checkMemory(_ test: SelfTest, on system: DMASystem) throws {
         let listings = system.engines.filter { test.engines?.contains($0.offer.name) ?? true }
@@ -177,13 +231,14 @@ struct TestCommand: AsyncParsableCommand {
         let hasParity = test.operations.map { !parity.isDisjoint(with: $0) } ?? true
         let regions = 2 + (hasParity ? max(xorSources ?? Survey.sources, pqSources ?? Survey.sources) : 0)
         // Each region, what it holds, and what it must hold afterwards.
-        let (needed, overflow) = (testBufSize * 3).multipliedReportingOverflow(by: regions * inFlight * maxChannels)
-        let memory = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
-        guard !overflow, needed <= memory else {
+        let (needed, overflow) = (testBufSize.bytes * 3).multipliedReportingOverflow(by: regions * inFlight * maxChannels)
+        // What is there, and what a container's control group leaves of it.
+        let budget = MemoryBudget.current
+        guard !overflow, UInt64(needed) <= budget.available else {
             throw ValidationError(
                 """
-                up to \(overflow ? "2^63 B" : Figures.bytes(UInt64(needed))) of memory for transfers of \(Figures.bytes(UInt64(testBufSize))), \
-                \(inFlight) in flight on \(maxChannels) channels; this machine has \(Figures.bytes(UInt64(memory))). Cure: a smaller \
+                up to \(overflow ? "2^63 B" : Figures.bytes(UInt64(needed))) of memory for transfers of \(Figures.bytes(UInt64(testBufSize.bytes))), \
+                \(inFlight) in flight on \(maxChannels) channels; \(budget.sentence(Figures.bytes)). Cure: a smaller \
                 --test-buf-size, --threads-per-chan or --max-channels
                 """)
         }
@@ -192,13 +247,13 @@ struct TestCommand: AsyncParsableCommand {
     private func selfTest(_ engines: Set<String>?, on system: DMASystem) -> SelfTest {
         var test = SelfTest(seed: seed ?? UInt64.random(in: 1...999_999_999))
         test.iterations = iterations
-        test.bytes = testBufSize
+        test.bytes = testBufSize.bytes
         test.depth = threadsPerChan
         test.engines = engines
         test.operations = operation.isEmpty ? nil : Set(operation.compactMap(OperationKind.init(name:)))
         test.choice.xorSources = xorSources
         test.choice.pqSources = pqSources
-        test.choice.transferBytes = transferSize
+        test.choice.transferBytes = transferSize?.bytes
         test.choice.alignment = alignment.map { 1 << $0 }
         test.choice.isRandom = !norandom
         test.choice.verifies = !noverify
@@ -213,8 +268,9 @@ struct TestCommand: AsyncParsableCommand {
             let kinds = listing.offer.capabilities.operations.kinds
             return sum + kinds.count { test.operations?.contains($0) ?? true } + 3
         }
-        test.duration = Int64(duration * 0.5e9) / Int64(max(measured, 1))
-        test.contractDuration = Int64(max(duration, 20) * 1e9) / Int64(max(listings.count, 1))
+        let seconds = duration == 0 ? 60 : duration
+        test.duration = Int64(seconds * 0.5e9) / Int64(max(measured, 1))
+        test.contractDuration = Int64(max(seconds, 20) * 1e9) / Int64(max(listings.count, 1))
         return test
     }
 
@@ -227,8 +283,8 @@ struct TestCommand: AsyncParsableCommand {
         for name in engine { add("engine", name) }
         add("channel", channel)
         for name in operation { add("operation", name) }
-        add("test-buf-size", testBufSize, unless: 65_536)
-        add("transfer-size", transferSize)
+        add("test-buf-size", testBufSize.bytes, unless: 65_536)
+        add("transfer-size", transferSize?.bytes)
         add("alignment", alignment)
         add("xor-sources", xorSources)
         add("pq-sources", pqSources)
@@ -236,7 +292,8 @@ struct TestCommand: AsyncParsableCommand {
         add("max-channels", maxChannels, unless: 1)
         add("threads-per-chan", threadsPerChan, unless: 32)
         add("timeout", timeout, unless: 10_000)
-        add("duration", duration, unless: 60)
+        // A round of an endless test is one of a minute.
+        add("duration", duration == 0 ? 60 : duration, unless: 60)
         for (name, isSet) in [("norandom", norandom), ("noverify", noverify), ("polled", polled), ("faults", faults)]
         where isSet {
             words.append("--\(name)")
@@ -267,7 +324,7 @@ enum TestProgress {
 
 /// What `dmactl test --json` prints. `version` rises when a field changes its meaning or goes; its schema is Schemas/test.schema.json.
 struct TestDocument: Encodable {
-    let version = 1
+    let version = 2
     let passed: Bool
     let bytesVerified: UInt64
     /// The command that does the same again.

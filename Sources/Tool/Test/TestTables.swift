@@ -7,7 +7,7 @@ import DMASelfTest
 /// operations.
 enum TestTables {
     static func text(_ report: SelfTest.Report, verbose: Bool) -> String {
-        var parts: [String] = []
+        var parts = [introduction, ran(report)].filter { !$0.isEmpty }
         if !report.contracts.isEmpty { parts.append(contract(report, verbose: verbose)) }
         if !report.faults.isEmpty { parts.append(faults(report)) }
         if !report.modes.isEmpty { parts.append(modes(report)) }
@@ -30,6 +30,20 @@ enum TestTables {
         return parts.joined(separator: "\n\n")
     }
 
+    private static let introduction = caption(
+        "Each engine moves random bytes in every way that it offers, and every byte is compared with what it must be.")
+
+    /// A sentence above a table, for who does not know the words in it.
+    private static func caption(_ text: String) -> String { Terminal.wrapped(text, width: Terminal.width ?? 80) }
+
+    /// What each engine ran on, a line each.
+    private static func ran(_ report: SelfTest.Report) -> String {
+        (report.engines ?? []).map { ran in
+            let line = Terminal.wrapped(Ran.line(ran.engine, ran.implementation, ran.fallback), indent: 2)
+            return ran.fallback == nil ? line : Terminal.styled(line, .warning)
+        }.joined(separator: "\n")
+    }
+
     private static func verdict(_ passed: Bool) -> Table.Cell { passed ? Table.Cell("ok", .good) : Table.Cell("WRONG", .bad) }
 
     private static func speeds(_ report: SelfTest.Report) -> String {
@@ -48,7 +62,7 @@ enum TestTables {
         let depths = report.speeds.map(\.depth)
         let (least, most) = (depths.min() ?? 0, depths.max() ?? 0)
         let inFlight = least == most ? "\(most)" : "\(least) to \(most)"
-        return table.text + "\n"
+        return caption("Speed: each operation as fast as it goes.") + "\n" + table.text + "\n"
             + Terminal.wrapped(
                 "GB/s and op/s with \(inFlight) in flight; p50 and p99 of one alone; 1 GB = 10^9 bytes; XOR and PQ count the bytes of one source"
             )
@@ -64,7 +78,7 @@ enum TestTables {
                     Figures.bytes(row.bytesVerified),
                 ].map { Table.Cell($0) } + [verdict(row.passed)])
         }
-        return table.text
+        return caption("Transfer modes: the share of the time that an engine was to be at work, and was.") + "\n" + table.text
     }
 
     private static func streams(_ report: SelfTest.Report) -> String {
@@ -76,7 +90,7 @@ enum TestTables {
                     Figures.bytes(row.bytesVerified),
                 ].map { Table.Cell($0) } + [verdict(row.passed)])
         }
-        return table.text
+        return caption("Rings: a stream in periods, each read or written before the next one comes.") + "\n" + table.text
     }
 
     private static func faults(_ report: SelfTest.Report) -> String {
@@ -90,7 +104,8 @@ enum TestTables {
                     "\(row.cargoBack)/\(row.transactions)", Figures.bytes(row.bytesVerified),
                 ].map { Table.Cell($0) } + [verdict(row.passed)])
         }
-        return table.text
+        return caption("Injected faults: what an engine reports is spoiled; it must be noticed, and no memory lost.") + "\n"
+            + table.text
     }
 
     private static func contract(_ report: SelfTest.Report, verbose: Bool) -> String {
@@ -108,8 +123,12 @@ enum TestTables {
                     Figures.bytes(contract.rows.reduce(0) { $0 + $1.bytesVerified }),
                 ].map { Table.Cell($0) })
         }
-        guard verbose else { return table.text }
-        var text = table.text
+        var text =
+            caption(
+                "The contract: the rules that programs count on, each tried with random lengths and offsets (dmactl explain rule18)."
+            )
+            + "\n" + table.text
+        guard verbose else { return text }
         for contract in report.contracts {
             for row in contract.rows {
                 let outcome =
@@ -140,7 +159,7 @@ enum TestTables {
     }
 
     private static func failures(_ report: SelfTest.Report) -> [String] {
-        var lines = report.stops.map { "\($0.engine): not tested to the end: \($0.reason)" }
+        var lines = report.stops.map { "\($0.engine): \($0.sentence)" }
         for row in report.speeds { lines += row.faults.map { "\(row.engine) \(row.operation): \($0)" } }
         for row in report.faults { lines += row.findings.map { "\(row.engine) \(row.fault.title): \($0)" } }
         for row in report.modes where !row.passed { lines.append("\(row.engine) \(row.mode): \(row.bytesWrong) bytes wrong") }

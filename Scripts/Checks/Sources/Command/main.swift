@@ -21,6 +21,7 @@ let usage = """
            house-checks counts LIMITS RUNS OPERATIONS
            house-checks hot-path DECLARATION RUNS OPERATIONS PROGRAM LISTING
            house-checks show VARIANT RUNS OPERATIONS
+           house-checks loops DECLARATION LISTING
     """
 
 /// The two runs of a variant, FEW operations and as many again.
@@ -190,6 +191,11 @@ func check(_ words: [String]) throws(CannotCheck) -> [Finding]? {
         return try counts(words[1], words[2], number(words[3]))
     case ("hot-path", 6):
         return try hotPath(words[1], words[2], number(words[3]), program: words[4], listing: words[5])
+    case ("loops", 3):
+        let declarations = try MeasuredLoops.declarations(words[1], read(words[1]))
+        let findings = MeasuredLoops.check(words[1], declarations, try Disassembly(read(words[2]), path: words[2]))
+        print("  \(words[1]): \(declarations.count - findings.count) of \(declarations.count) measured loops are there")
+        return findings
     case ("show", 4):
         try show(words[1], words[2], number(words[3]))
         return []

@@ -91,8 +91,8 @@ extension IOUringEngine {
         return stamp == (unsafe request(slot).pointee.stamp)
     }
 
-    /// The ring belongs to another thread: whatever was issued here and not taken ends with EEXIST, as the kernel says.
-    mutating func refuseIssued() {
+    /// The kernel will not take what was issued: whatever it has not taken ends with `errno`. EEXIST, where the ring belongs to another thread.
+    mutating func refuseIssued(_ errno: Errno) {
         // SAFETY: entries from the head on and before the tail are in the ring and, since the kernel refuses to take them from this
         // thread, the engine's; the mask keeps each inside, and a copy is as long as an entry.
         let taken = unsafe cdma_load_acquire32(view.submissionHead)
@@ -114,15 +114,15 @@ extension IOUringEngine {
         issued = taken
         unsafe cdma_store_release32(view.submissionTail, issued)
         detours.remove(.unsubmitted)
-        for name in names where name != Self.ownName { refuse(Int(truncatingIfNeeded: name & slotMask)) }
+        for name in names where name != Self.ownName { refuse(Int(truncatingIfNeeded: name & slotMask), errno) }
     }
 
-    private mutating func refuse(_ slot: Int) {
+    private mutating func refuse(_ slot: Int, _ errno: Errno) {
         // SAFETY: the names are of requests that this engine made, so that the mask gives their slots.
         if unsafe request(slot).pointee.state != .slowPath { promote(slot) }
         unsafe transaction(slot).pointee.outstanding = max(transaction(slot).pointee.outstanding - 1, 0)
         guard unsafe transaction(slot).pointee.outstanding == 0 else { return }
         if detours.contains(.terminating) { return drop(slot) }
-        fail(slot, .fileExists)
+        fail(slot, errno)
     }
 }

@@ -116,20 +116,47 @@ extension IOUringEngine {
         return result
     }
 
-    /// The kernel did not take everything: EAGAIN, EBUSY and EINTR pass, so `next` and `wait` try again.
+    /// The kernel did not take everything: EAGAIN, EBUSY and EINTR pass, so `next` and `wait` try again. What does not pass ends what was issued
+    /// and not taken, with that error.
     @inline(never)
     mutating func delay(_ result: KernelResult) {
         // EEXIST: the ring belongs to another thread. A registered descriptor is that thread's too, and here it is EINVAL or
         // EBADF.
         let isRegistered = submissionMethod.flags & EnterFlags.registeredRing != 0
         switch result.errno {
-        case .fileExists?: return refuseIssued()
-        case .invalidArgument? where isRegistered, .badFileDescriptor? where isRegistered: return refuseIssued()
+        case .fileExists?: return refuseIssued(.fileExists)
+        case .invalidArgument? where isRegistered, .badFileDescriptor? where isRegistered: return refuseIssued(.fileExists)
+        case let errno? where lasts(errno):
+            note(result)
+            return refuseIssued(errno)
         default: break
         }
         detours.insert(.unsubmitted)
         state.statistics.delayedSubmissions += 1
         note(result)
+    }
+
+    /// Whether a refusal to take submissions is no matter of the moment: for a while nothing was taken, and nothing was finished.
+    private mutating func lasts(_ errno: Errno) -> Bool {
+        // The kernel's own thread may take what stands in the ring at any time: nothing of it can be taken back.
+        guard submissionMethod.kind != .kernelThread else { return false }
+        // SAFETY: the word is the ring's, which the state holds.
+        let taken = unsafe cdma_load_acquire32(view.submissionHead)
+        let now = Deadline.now.nanoseconds
+        let patience: Int64 =
+            switch errno {
+            case .resourceTemporarilyUnavailable, .resourceBusy, .interrupted: 10_000_000_000
+            case .noMemory: 1_000_000_000
+            default: 0
+            }
+        if let since = state.refusedSince, since.submissions == taken, since.completions == head {
+            guard now - since.nanoseconds >= patience else { return false }
+        } else {
+            state.refusedSince = (now, taken, head)
+            guard patience == 0 else { return false }
+        }
+        state.refusedSince = nil
+        return true
     }
 
     /// Counts what the carrier refuses beside submissions; that it has nothing, or was interrupted, is no refusal.

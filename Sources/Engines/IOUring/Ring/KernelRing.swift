@@ -4,6 +4,12 @@ internal import CDMA
 internal import DMACore
 internal import SystemPackage
 
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#endif
+
 /// A ring of the kernel's: made, mapped, and given back at its end.
 ///
 /// Source: io_uring_setup(2), io_uring_enter(2), io_uring_register(2).
@@ -141,6 +147,14 @@ final class KernelRing: Carrier {
         if isDisabled { return SubmissionMethod(kind: .carrier, ring: -1, flags: 0) }
         let kind: SubmissionMethod.Kind = setup & SetupFlags.submissionThread != 0 ? .kernelThread : .systemCall
         return SubmissionMethod(kind: kind, ring: number, flags: numberFlags)
+    }
+
+    /// Why io_uring_enter(2), which does nothing here, is refused; nil where it is not.
+    var refusesEntry: Errno? {
+        let result = KernelResult(cdma_uring_enter(number, 0, 0, numberFlags, nil, 0))
+        // A ring that is disabled yet answers EBADFD to everybody who may ask.
+        if isDisabled, result.rawValue == -EBADFD { return nil }
+        return result.errno == .interrupted ? nil : result.errno
     }
 
     func submit(_ count: UInt32) -> KernelResult {

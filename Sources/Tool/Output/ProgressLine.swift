@@ -2,26 +2,25 @@
 
 import DMACopy
 import DMACore
+import DMAThreads
 import Glibc
 
 /// One line on the terminal, redrawn: what, how far, how fast, how long still.
 struct ProgressLine {
+    private var line = RedrawnLine()
     private var isDrawn = false
     private var lastBytes: UInt64 = 0
     private var lastTime: Int64 = 0
     private var rate = 0.0
 
     mutating func draw(_ progress: CopyProgress, name: String) {
-        var size = winsize()
-        // SAFETY: the C function fills `size`, which is the structure that this request writes.
-        let known = unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
-        let width = known ? Int(size.ws_col) : 80
-        Terminal.note("\r\u{1b}[K" + text(progress, name: name, width: width - 1))
+        let width = TerminalColumns.of(STDERR_FILENO) ?? 80
+        Terminal.note(line.drawn(text(progress, name: name, width: width - 1), hasSequences: Terminal.hasSequences))
         isDrawn = true
     }
 
     mutating func clear() {
-        if isDrawn { Terminal.note("\r\u{1b}[K") }
+        if isDrawn { Terminal.note(line.cleared(hasSequences: Terminal.hasSequences)) }
         isDrawn = false
     }
 
@@ -38,12 +37,12 @@ struct ProgressLine {
             }
         }
         let text = parts.joined(separator: ", ")
-        let room = width - text.count - 2
-        let label = CopyFailure.quoted(name)
+        let room = width - TextWidth.columns(text) - 2
+        let label = TextWidth.visible(CopyFailure.quoted(name))
         // Of a long name the end says more than the beginning.
-        if room >= label.count { return label + ": " + text }
-        if room > 8 { return "…" + label.suffix(room - 1) + ": " + text }
-        return String(text.prefix(max(width, 0)))
+        if room >= TextWidth.columns(label) { return label + ": " + text }
+        if room > 8 { return "…" + TextWidth.suffix(label, room - 1) + ": " + text }
+        return TextWidth.prefix(text, width)
     }
 
     /// The rate of the last seconds: new measurements count a fifth.

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How much memory this process may still take before the kernel ends it, or somebody else: the least of what the machine has and of
+/// what each control group above the process leaves.
+///
+/// In a container MemAvailable of /proc/meminfo is the host's. What is read is hostile: a number that is none, or a file that is not there,
+/// limits nothing.
+///
+/// Source: Documentation/admin-guide/cgroup-v2.rst (memory.max, memory.high, memory.current, memory.stat);
+/// Documentation/admin-guide/cgroup-v1/memory.rst; proc_pid_mountinfo(5).
+package struct MemoryBudget: Equatable, Sendable {
+    /// Bytes; `UInt64.max` where nothing is known.
+    package let available: UInt64
+    /// Which file says so: a control group's limit, or /proc/meminfo; nil where nothing is known.
+    package let source: String?
+
+    /// A budget of so many bytes, for planning with others than the process's own.
+    package init(available: UInt64, source: String?) {
+        self.available = available
+        self.source = source
+    }
+
+    /// The budget of this process now.
+    package static var current: MemoryBudget { MemoryBudget(below: "") }
+
+    /// The budget that the files below `root` tell of.
+    package init(below root: String) {
+        var budget = MemoryBudget(available: .max, source: nil)
+        func limit(_ bytes: UInt64?, _ source: String) {
+            if let bytes, bytes < budget.available { budget = MemoryBudget(available: bytes, source: source) }
+        }
+        let machine = Self.lines(root + "/proc/meminfo", 16_384)
+        limit(Self.kilobytes("MemAvailable:", machine) ?? Self.kilobytes("MemFree:", machine), "MemAvailable of /proc/meminfo")
+        for group in Self.groups(root) {
+            for folder in group.folders {
+                for name in group.limitNames {
+                    limit(Self.left(below: root + folder + "/" + name, group, root + folder), folder + "/" + name)
+                }
+            }
+        }
+        self = budget
+    }
+
+    /// `count` bytes and who says that there are no more: "48 MiB are available (/sys/fs/cgroup/memory.max)".
+    package func sentence(_ text: (UInt64) -> String) -> String {
+        "\(text(available)) are available" + (source.map { " (\($0))" } ?? "")
+    }
+
+    // MARK: Control groups
+
+    /// A hierarchy of control groups that limits memory, and those of it that this process is in.
+    private struct Group {
+        /// From the process's own up to the topmost that can be seen.
+        let folders: [String]
+        let isUnified: Bool
+        var limitNames: [String] { isUnified ? ["memory.max", "memory.high"] : ["memory.limit_in_bytes"] }
+        var usageName: String { isUnified ? "memory.current" : "memory.usage_in_bytes" }
+        /// What the kernel takes back before it ends a process: pages of files.
+        var reclaimable: [String] {
+            isUnified
+                ? ["inactive_file ", "active_file ", "slab_reclaimable "] : ["total_inactive_file ", "total_active_file "]
+        }
+    }
+
+    private static func groups(_ root: String) -> [Group] {
+        let mounts = lines(root + "/proc/self/mountinfo", 1 << 20).compactMap(mount)
+        // HIERARCHY:CONTROLLERS:PATH; the unified one has neither number nor controllers. A path may have colons.
+        return lines(root + "/proc/self/cgroup", 65_536).compactMap { line in
+            let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+            guard parts.count == 3, parts[2].hasPrefix("/") else { return nil }
+            let isUnified = parts[1].isEmpty
+            guard isUnified || parts[1].split(separator: ",").contains("memory") else { return nil }
+            guard let mount = mounts.last(where: { $0.isUnified == isUnified }) else { return nil }
+            return Group(folders: folders(String(parts[2]), mount), isUnified: isUnified)
+        }
+    }
+
+    /// The folders of a group and of those above it, as far as the mount shows them.
+    private static func folders(_ path: String, _ mount: (point: String, root: String, isUnified: Bool)) -> [String] {
+        var rest = path
+        // A container sees its own group as the root of the mount; with a name space of its own, also as "/".
+        if mount.root != "/" {
+            rest = path == mount.root || path.hasPrefix(mount.root + "/") ? String(path.dropFirst(mount.root.count)) : ""
+        }
+        let parts = rest.split(separator: "/").filter { $0 != "." }
+        // One that lies outside of what the name space shows.
+        guard parts.count <= 256, !parts.contains("..") else { return [mount.point] }
+        return (0...parts.count).reversed().map { mount.point + parts.prefix($0).map { "/" + $0 }.joined() }
+    }
+
+    /// A line of mountinfo, where it is a mount of control groups with memory in it.
+    private static func mount(_ line: String) -> (point: String, root: String, isUnified: Bool)? {
+        // ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAGS…] - TYPE SOURCE SUPEROPTIONS
+        let fields = line.split(separator: " ")
+        guard let dash = fields.firstIndex(of: "-"), dash >= 6, fields.count > dash + 3 else { return nil }
+        let isUnified = fields[dash + 1] == "cgroup2"
+        guard isUnified || fields[dash + 1] == "cgroup" && fields[dash + 3].split(separator: ",").contains("memory") else {
+            return nil
+        }
+        return (unescaped(fields[4]), unescaped(fields[3]), isUnified)
+    }
+
+    /// Blanks and backslashes stand there as three octal digits.
+    private static func unescaped(_ field: Substring) -> String {
+        var bytes: [UInt8] = []
+        var rest = Array(field.utf8)[...]
+        while let byte = rest.popFirst() {
+            let digits = rest.prefix(3)
+            if byte == UInt8(ascii: "\\"), digits.count == 3,
+                let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 8)
+            {
+                bytes.append(value)
+                rest = rest.dropFirst(3)
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// What a limit leaves: the limit less what is used and cannot be taken back. Nil where there is no limit.
+    private static func left(below path: String, _ group: Group, _ folder: String) -> UInt64? {
+        // Without a limit: "max", or as many pages as a signed number can count.
+        guard let limit = number(lines(path, 64).first), limit < 1 << 62 else { return nil }
+        let used = number(lines(folder + "/" + group.usageName, 64).first) ?? 0
+        let statistics = lines(folder + "/memory.stat", 65_536)
+        var back: UInt64 = 0
+        for name in group.reclaimable {
+            for line in statistics where line.hasPrefix(name) {
+                let (sum, isMore) = back.addingReportingOverflow(number(String(line.dropFirst(name.count))) ?? 0)
+                back = isMore ? .max : sum
+            }
+        }
+        let held = used > back ? used - back : 0
+        return limit > held ? limit - held : 0
+    }
+
+    // MARK: Small files
+
+    private static func kilobytes(_ name: String, _ lines: [String]) -> UInt64? {
+        guard let line = lines.first(where: { $0.hasPrefix(name) }) else { return nil }
+        let words = line.dropFirst(name.count).split(separator: " ")
+        guard words.count == 2, words[1] == "kB", let value = number(String(words[0])), value < 1 << 50 else { return nil }
+        return value << 10
+    }
+
+    /// A number without a sign; nil for anything else.
+    private static func number(_ text: String?) -> UInt64? {
+        guard let text, let first = text.utf8.first, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else { return nil }
+        return UInt64(text)
+    }
+
+    private static func lines(_ path: String, _ capacity: Int) -> [String] {
+        guard let bytes = ProcessFile.read(path, capacity: capacity) else { return [] }
+        return bytes.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
+    }
+}
