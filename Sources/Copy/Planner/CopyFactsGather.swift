@@ -24,19 +24,11 @@ extension CopyFacts {
         self.source = Side(source, isPlain: isPlain)
         self.target = try Side(target, folder, isPlain: isPlain)
         guard !isPlain else { return }
-        freeMemory = Self.memoryAvailable
+        // What the control group leaves, where it has a limit; 256 MiB where nothing is known.
+        let budget = MemoryBudget.current
+        freeMemory = budget.source == nil ? 256 << 20 : budget.available
         // Root may lock what it likes: CAP_IPC_LOCK.
         lockable = cdma_effective_user() == 0 ? .max : LockBudget.current.remaining
-    }
-
-    /// The line MemAvailable of /proc/meminfo, in bytes; 256 MiB where it is not there.
-    private static var memoryAvailable: UInt64 {
-        let text = KernelText.read("/proc/meminfo", atMost: 16_384) ?? ""
-        for line in text.split(separator: "\n") where line.hasPrefix("MemAvailable:") {
-            let digits = line.filter { $0 >= "0" && $0 <= "9" }
-            if let kilobytes = UInt64(digits), kilobytes < 1 << 50 { return kilobytes << 10 }
-        }
-        return 256 << 20
     }
 }
 

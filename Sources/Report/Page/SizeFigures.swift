@@ -109,15 +109,15 @@ struct GroupFigures {
             "latency", "Latency",
             "Median of single transactions with \(inFlight); whiskers up to the 99th percentile. Less is better.",
             yLabel: "time from submission to completion (logarithmic)",
-            columns: ["in flight", "p50 of one", "p50", "p90", "p99", "p99.9", "longest"],
+            columns: ["p50", "p90", "p99", "p99.9", "longest", "in flight", "p50 of one"],
             scale: { Scale.logarithmic($0) { Quantity.tick($0) } },
             value: { row in
                 guard let latency = row.latency else { return nil }
                 let all = [latency.p50, latency.p90, latency.p99, latency.p999, latency.maximum]
                 return Value(
                     y: Double(latency.p50), low: Double(latency.p50), high: Double(latency.p99),
-                    cells: ["\(row.inFlight)", Quantity.time(row.unloaded.map { Double($0.p50) } ?? .nan)]
-                        + all.map { Quantity.time(Double($0)) },
+                    cells: all.map { Quantity.time(Double($0)) }
+                        + ["\(row.inFlight)", Quantity.time(row.unloaded.map { Double($0.p50) } ?? .nan)],
                     text: "p50 \(Quantity.time(Double(latency.p50))), p99 \(Quantity.time(Double(latency.p99)))")
             })
     }
