@@ -278,7 +278,7 @@ struct BadInputTests {
         let other = try OtherUser()
         try expectFailure(try other.run(["copy", scratch.at("a"), scratch.at("b")]), "user 65534", folder: scratch)
         try expectFailure(
-            try other.run(["copy", scratch.at("open"), scratch.at("b")]), "overwrite the file itself (--in-place)",
+            try other.run(["copy", scratch.at("open"), scratch.at("b")]), "write the file itself (--in-place)",
             folder: scratch)
         #expect(try other.run(["copy", "--in-place", scratch.at("open"), scratch.at("b")]).status == 0)
         #expect(try scratch.read("b") == Array("x\n".utf8))

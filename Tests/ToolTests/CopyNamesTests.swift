@@ -21,7 +21,7 @@ struct CopyNamesTests {
             $D copy --json "$n" "$n.json" > json
             python3 -c 'import json; d = json.load(open("json")); print(ascii(d["source"]), ascii(d["target"]))'
             $D copy "$n.none" x || echo $?
-            $D copy "--$n" x || echo $?
+            $D copy "--$n" x y || echo $?
             """, folder: scratch.path)
         #expect(answer.output == "2\none\n3\n'caf\\x00e9' 'caf\\x00e9.json'\n1\n64\n", "\(answer)")
         #expect(

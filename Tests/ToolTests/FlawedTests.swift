@@ -114,7 +114,7 @@ struct FlawedTests {
         #expect(throws: (any Error).self) { try TestCommand.parse(["--operation", "move"]) }
         for wrong in [
             ["--test-buf-size", "1"], ["--xor-sources", "0"], ["--pq-sources", "33"], ["--alignment", "13"],
-            ["--timeout", "0"], ["--duration", "0"], ["--json", "--tap"], ["--transfer-size", "70000"],
+            ["--timeout", "0"], ["--duration", "-1"], ["--json", "--tap"], ["--transfer-size", "70000"],
             ["--max-channels", "0"],
         ] {
             #expect(throws: (any Error).self, "\(wrong)") { try TestCommand.parse(wrong) }
