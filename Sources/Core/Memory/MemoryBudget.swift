@@ -106,10 +106,8 @@ package struct MemoryBudget: Equatable, Sendable {
         var rest = Array(field.utf8)[...]
         while let byte = rest.popFirst() {
             let digits = rest.prefix(3)
-            if byte == UInt8(ascii: "\\"), digits.count == 3,
-                let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 8)
-            {
-                bytes.append(value)
+            if byte == UInt8(ascii: "\\"), digits.count == 3, let value = number(digits, radix: 8), value < 256 {
+                bytes.append(UInt8(truncatingIfNeeded: value))
                 rest = rest.dropFirst(3)
             } else {
                 bytes.append(byte)
@@ -145,9 +143,19 @@ package struct MemoryBudget: Equatable, Sendable {
     }
 
     /// A number without a sign; nil for anything else.
-    private static func number(_ text: String?) -> UInt64? {
-        guard let text, let first = text.utf8.first, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else { return nil }
-        return UInt64(text)
+    private static func number(_ text: String?) -> UInt64? { text.flatMap { number($0.utf8, radix: 10) } }
+
+    private static func number(_ digits: some Collection<UInt8>, radix: UInt64) -> UInt64? {
+        if digits.isEmpty { return nil }
+        var value: UInt64 = 0
+        for digit in digits {
+            let one = UInt64(digit &- UInt8(ascii: "0"))
+            let (tens, isLong) = value.multipliedReportingOverflow(by: radix)
+            let (sum, isMore) = tens.addingReportingOverflow(one)
+            guard one < radix, !isLong, !isMore else { return nil }
+            value = sum
+        }
+        return value
     }
 
     private static func lines(_ path: String, _ capacity: Int) -> [String] {
