@@ -86,7 +86,7 @@ extension Domain {
         if generation != cdma_fork_generation() { return DMAError(.usedAfterFork) }
         let number = unsafe record.pointee.shard
         if registry.losesMappings {
-            switch enter(number) {
+            switch unsafe enter(record) {
             case .failure(let error): return error
             // The kernel dropped it with the last device.
             case .success(false): return nil
@@ -129,11 +129,17 @@ extension Domain {
         return refusal
     }
 
-    /// Enters the backend, once no device is being attached. False where the backend has no mappings.
-    private func enter(_ number: Int) -> Result<Bool, DMAError> {
+    /// Enters the backend to end a record, once no device is being attached. False where the backend has no mappings.
+    ///
+    /// From here on no device that is attached gets the record: its addresses are given out again when it is recycled.
+    @unsafe
+    private func enter(_ record: UnsafeMutablePointer<MappingRecord>) -> Result<Bool, DMAError> {
+        // SAFETY: the caller owns the record; the flag changes while its shard is locked.
+        let number = unsafe record.pointee.shard
         while true {
             let answer = registry.withShard(number) { shard -> Bool? in
                 if shard.isHeld { return nil }
+                unsafe record.pointee.isWithdrawn = true
                 if shard.isProgrammed { registry.enterBackend(number) }
                 return shard.isProgrammed
             }

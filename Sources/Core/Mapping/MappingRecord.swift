@@ -22,6 +22,8 @@ struct MappingRecord {
     /// Whether it was made from a raw address: it then keeps no domain alive.
     var isRaw = false
     var isQuarantined = false
+    /// Its mapping is being ended: a device that is attached meanwhile does not get it any more. Changes while the shard is locked.
+    var isWithdrawn = false
     /// Loans to channels that are out, and whether the owner has ended meanwhile: see ``Mapping/lend(writes:)``. Accessed by atomics.
     var loans: UInt64 = 0
     /// Of a part: the mapping that it is a part of, which it keeps alive. A part's record lies in memory of its own, in no registry.

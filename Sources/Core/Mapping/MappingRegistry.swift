@@ -116,6 +116,7 @@ final class MappingRegistry: Sendable {
         var runs: [(run: TranslatedRun, access: DeviceAccess)] = []
         forEachShard { shard in
             shard.visit { record in
+                if record.isWithdrawn { return }
                 let access = record.direction.access
                 runs += record.runs.map { ($0, access) }
             }

@@ -58,6 +58,7 @@ struct MappingShard: ~Copyable {
         unsafe record.pointee.domain = nil
         unsafe record.pointee.regionCount = 0
         unsafe record.pointee.isQuarantined = false
+        unsafe record.pointee.isWithdrawn = false
         unsafe record.pointee.next = unsafe free
         unsafe free = unsafe record
     }
