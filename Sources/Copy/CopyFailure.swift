@@ -22,7 +22,7 @@ public struct CopyFailure: Error, Equatable, Sendable {
         case verifyFailed, patternMismatch, publishFailed, badJournal, attributesLost
     }
 
-    /// A choice of ``CopyOptions`` that would do it, for whoever has names for those.
+    /// The setting of ``CopyOptions`` that avoids the failure. A front end names its own option for it.
     package enum Remedy: Equatable, Sendable {
         case overwriteInPlace, append, confirmOverwriting, resume
     }

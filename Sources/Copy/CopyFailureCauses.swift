@@ -29,7 +29,7 @@ extension CopyFailure {
             return failure(
                 .notSupported, "it is a socket's name, or a device that is not there",
                 "connect to a socket with a tool for it (socat), and copy from or to its pipe")
-        case ENOMEDIUM: return failure(.notSupported, "there is no medium in it", "put one in")
+        case ENOMEDIUM: return failure(.notSupported, "there is no medium in the drive", "put one in")
         case ENAMETOOLONG:
             return failure(
                 .notFound, "the name is too long for its file system", "choose a shorter one, or a directory nearer by")
@@ -38,7 +38,8 @@ extension CopyFailure {
                 .notFound, "too many symbolic links on the way, or one that leads to itself", "see where they lead (namei)")
         case ETXTBSY:
             return failure(
-                .held, "a program that runs is this file", "end the program, or put a new file in its place instead")
+                .held, "a running program is executed from this file", "end the program, or put a new file in its place instead"
+            )
         case EMFILE, ENFILE:
             return failure(.notSupported, "too many files are open", "raise the limit of open files (ulimit -n)")
         default: return failure(.notSupported, DMAError.sentence(-result), "see errno(3), number \(-result)")
@@ -83,7 +84,7 @@ extension CopyFailure {
             return failure(
                 .fileTooLarge, "this process may write files of \(ByteSize.text(limit)) (ulimit -f)",
                 "raise that limit (ulimit -f unlimited)")
-        case EPIPE, ECONNRESET: return failure(.brokenPipe, "nobody reads any more", "")
+        case EPIPE, ECONNRESET: return failure(.brokenPipe, "the reader has closed the pipe", "")
         case EROFS, EBUSY, ETXTBSY: return opening(path, -errno, to: "write")
         default:
             return failure(.writeFailed, "\(DMAError.sentence(errno)) \(when)", "see the kernel's log (dmesg)")

@@ -48,7 +48,7 @@ final class CopyJob {
         report.plan = plan
     }
 
-    /// The way without shared blocks, which nobody asked for.
+    /// Copies the bytes after the file system refused to share blocks. The user did not require sharing, so no note is printed.
     func copyUnshared() {
         guard let unshared else { return fall(to: .readWrite, because: nil) }
         plan = unshared

@@ -24,7 +24,7 @@ public enum ReflinkChoice: String, Sendable, Codable, CaseIterable {
 public enum TargetTreatment: String, Sendable, Codable, CaseIterable {
     /// A new file takes the place of the old one, once it is whole.
     case replace
-    /// The file itself is overwritten: what fails half way leaves a mixture.
+    /// The file is overwritten in place: a failed copy leaves a mixture of old and new.
     case inPlace = "in-place"
     /// Behind what is there.
     case append

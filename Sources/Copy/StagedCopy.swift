@@ -107,7 +107,7 @@ struct StagedCopy {
 
     private mutating func moveBytes() throws(CopyFailure) {
         try prepare()
-        // A pipe that nobody writes to yet looks as if it had ended.
+        // Reading a FIFO without a writer returns 0, as at the end.
         if let file = job.source.file, job.source.facts?.kind == .pipe { try file.waitUntilReady(toWrite: false, job.control) }
         job.enter(.copying, bytes: job.start, total: job.source.size)
         job.began = CopyClock.now

@@ -38,7 +38,7 @@ struct Verification {
                 ? "others have appended meanwhile: their bytes and those of the copy cannot be told apart"
                 : "the medium gives back CRC32C \(String(found, radix: 16)), and \(String(expected, radix: 16)) was written",
             cure: othersWrote
-                ? "copy when nobody else writes, or do not verify"
+                ? "copy while no other process appends, or do not verify"
                 : "copy again; if it fails again, the device or its memory is damaged (dmesg, smartctl)")
     }
 

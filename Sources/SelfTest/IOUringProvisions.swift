@@ -80,7 +80,7 @@ package final class FileStorage: ConformanceStorage {
         posix_fadvise(descriptor, 0, 0, POSIX_FADV_RANDOM)
     }
 
-    /// Bytes that this process may still write to a directory's file system; nil where nobody says.
+    /// Bytes that this process may still write to a directory's file system; nil if statvfs(3) fails.
     static func free(in directory: String) -> UInt64? {
         var facts = statvfs()
         // SAFETY: the path is read to its zero; the C function fills `facts`, which is as large as it writes.

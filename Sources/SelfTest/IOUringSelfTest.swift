@@ -51,7 +51,7 @@ extension IOUringProvider: SelfTestedProvider {
         report.stops.append(SelfTest.Report.Stop(engine: name, reason: reason, isUntried: true))
     }
 
-    /// Why there is no file to test with.
+    /// The error that explains why the test could not create its file.
     private func refusal(_ directory: String, _ needed: Int, _ error: DMAError) -> String {
         let room = "\(needed >> 20) MiB are needed"
         if error.code == .outOfMemory {

@@ -66,7 +66,7 @@ struct ComparisonTests {
         #expect(Comparison(after, since: before).hasRegressed == false)
     }
 
-    @Test("another implementation is a caution, once for each engine, and stands in the rows")
+    @Test("another implementation gives one caution for each engine, and is shown in the rows")
     func implementations() throws {
         var (before, after) = (result(), result())
         (before.rows[0].implementation, after.rows[0].implementation) = ("ring", "threads")

@@ -137,7 +137,9 @@ extension OneAtATime {
         /// Minutes: for Scripts/test --long, which sets the variable.
         @Test(
             "who else notices a mutant",
-            .enabled(if: ProcessInfo.processInfo.environment["DMA_TEST_LONG"] != nil, "a part of Scripts/test --long"),
+            .enabled(
+                if: ProcessInfo.processInfo.environment["DMA_TEST_LONG"] != nil,
+                "takes minutes; set DMA_TEST_LONG=1, or run Scripts/test --long long_conformance"),
             arguments: table)
         func crosses(_ mutant: Mutant) async {
             let report = await Self.run(mutant)

@@ -86,7 +86,7 @@ struct FaultTests {
         #expect(differing.count == 1 && differing.first?.split(separator: " ").first == "6")
     }
 
-    @Test("what was written behind the end is cut off again where the copy fails")
+    @Test("a copy that fails while appending truncates the target to its old length")
     func append() throws {
         let scratch = try files()
         expectCode(.writeFailed) {

@@ -41,7 +41,7 @@ struct StorageTests {
         }
         let folder = try scratch.tmpfs("large", "size=65m")
         let storage = try FileStorage(in: folder)
-        // All of it is there: nobody else gets it.
+        // The blocks are allocated, so that no other process can take them.
         #expect(throws: DMAError(.kernelRefused, errno: ENOSPC)) { try FileStorage(in: folder, count: 2 << 20) }
         storage.put([1, 2, 3], at: 64 << 20 - 3)
         #expect(storage.get(3, at: 64 << 20 - 3) == [1, 2, 3] && storage.failure == nil)

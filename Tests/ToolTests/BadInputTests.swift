@@ -205,7 +205,7 @@ struct BadInputTests {
                 || answer.output.contains("copied in the kernel"))
     }
 
-    @Test("nobody reads any more: the end is as quiet as cat's")
+    @Test("a closed pipe ends the copy without a message, as cat ends")
     func brokenPipe() throws {
         let scratch = try Scratch()
         let answer = try Command.shell(

@@ -46,7 +46,7 @@ struct CopyNamesTests {
                 "\(line): \(answer)")
         }
         #expect(try scratch.names() == ["old", "s"] && scratch.read("old") == Array("old\n".utf8))
-        // Between files nobody needs them.
+        // A copy between files does not need the standard descriptors.
         let answer = try Command.shell("$D copy s t <&- >&- 2>&-; echo $?; cmp s t", folder: scratch.path)
         #expect(answer.output == "0\n", "\(answer)")
         // And nothing that is printed lands in a file.
@@ -104,7 +104,7 @@ struct CopyNamesTests {
             $D copy loop b; $D copy a loop; $D copy a $(printf 'x%.0s' {1..300}); $D copy --in-place a prog; $D copy a prog; kill %1
             """, folder: scratch.path)
         let lines = answer.errors.split(separator: "\n").map(String.init)
-        for (line, words) in zip(lines, ["symbolic links", "symbolic links", "too long", "a program that runs is this file"]) {
+        for (line, words) in zip(lines, ["symbolic links", "symbolic links", "too long", "a running program is executed"]) {
             #expect(line.contains(words) && line.contains("; try: "), "\(line)")
         }
         #expect(lines.count == 4, "\(answer)")

@@ -8,7 +8,7 @@ import Testing
 @Suite("Limits of tests and benchmarks", .serialized)
 struct LimitTests {
     @Test(
-        "a test whose file has no room could not be tried, says how much is needed, and accuses nobody",
+        "without disk space for its file a test says how much it needs, and reports no engine as failed",
         .enabled(if: Machine.canMount, Comment(rawValue: Machine.withoutMounts)), arguments: ["1m", "20m"])
     func fullDisk(_ size: String) throws {
         let scratch = try Scratch()

@@ -40,7 +40,7 @@ struct TextWidthTests {
         #expect(narrow.isEmpty, "\(narrow.prefix(20).map { String($0.value, radix: 16) })")
     }
 
-    @Test("what a terminal obeys, or what turns the direction of a text, stands there by its number")
+    @Test("control characters and those that change the text direction are shown as escapes")
     func visible() {
         #expect(TextWidth.visible("a\u{1b}[31m\u{9b}\u{7f}b") == "a\\u{1b}[31m\\u{9b}\\u{7f}b")
         #expect(TextWidth.visible("x\u{202e}y\u{2066}z\u{200f}\u{2028}") == "x\\u{202e}y\\u{2066}z\\u{200f}\\u{2028}")

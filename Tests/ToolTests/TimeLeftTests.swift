@@ -20,7 +20,7 @@ struct TimeLeftTests {
         #expect(time.text(1, of: .max, now: .max).hasSuffix(" a long time left"))
     }
 
-    @Test("a test without end goes on with other random numbers until a signal, and says how many rounds that were")
+    @Test("--duration 0 repeats the test with new random numbers until a signal, and reports the number of rounds")
     func endless() throws {
         let running = try Command.start(
             [

@@ -106,8 +106,8 @@ struct Foreground: Sendable {
         return max(Int(piece / (Double(max(shortest, 1)) / Double(rounds))), 1)
     }()
 
-    /// Each round needs the last one's result. Whoever calls it keeps what comes of it: of a call whose result nobody wants an optimizer leaves
-    /// nothing. `Benchmarks/loops` looks for the loop in the release build.
+    /// Each round depends on the result of the round before. The caller must use the result, because an optimizer removes a call whose result
+    /// is unused. `Benchmarks/loops` checks that the release build contains the loop.
     @inline(never)
     private static func compute(_ rounds: Int) -> UInt64 {
         var value: UInt64 = 1

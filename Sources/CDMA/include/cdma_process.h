@@ -17,9 +17,9 @@ int cdma_argument_count(void);
 // The argument of that number, or NULL.
 const char *cdma_argument(int number);
 
-// Opens each of the descriptors 0 to 2 that is closed, in the direction in which nobody can use it: a file that is opened later does not
-// get the number, and who reads standard input or writes to standard output gets EBADF. Where there is no /dev/null, the root
-// directory stands in. 0, or a negative errno.
+// Opens /dev/null on each of the descriptors 0 to 2 that is closed: 0 write-only, 1 and 2 read-only. A file that is opened later then does not
+// get one of these numbers, and reading standard input or writing to standard output fails with EBADF. Without /dev/null it opens the root
+// directory with O_PATH instead. Returns 0, or a negative errno.
 static inline int cdma_fill_standard_descriptors(void) {
     for (int fd = 0; fd < 3; fd++) {
         if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;

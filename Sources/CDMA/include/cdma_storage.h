@@ -116,8 +116,8 @@ static inline int cdma_duplicate(int fd) {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     return copy < 0 ? -errno : copy;
 }
-// What close(2) has to say of the file, which stays open: a network or FUSE file system sends then what it still holds, and answers
-// for it. The lock of flock(2) belongs to the open file, which has another descriptor, and stays.
+// Closes a duplicate of the descriptor and returns the error that close(2) reports: a network or FUSE file system flushes at each close. The
+// file stays open by `fd`, and so does the flock(2) lock, which belongs to the open file description. Returns 0, or a negative errno.
 static inline int cdma_close_copy(int fd) {
     int copy = cdma_duplicate(fd);
     if (copy < 0) return copy;
@@ -136,7 +136,8 @@ static inline int cdma_set_status_flags(int fd, int flags) { return fcntl(fd, F_
 // An advisory lock on the whole file, or -EWOULDBLOCK where another process has one. It goes with the last descriptor.
 static inline int cdma_lock_file(int fd) { return flock(fd, LOCK_EX | LOCK_NB) ? -errno : 0; }
 static inline void cdma_unlock_file(int fd) { flock(fd, LOCK_UN); }
-// A lease for writing, which the kernel gives only where nobody else has the file open (fcntl(2), F_SETLEASE); false gives it back.
+// Takes a write lease, which the kernel grants only while no other open file description refers to the file (fcntl(2), F_SETLEASE); with
+// `take` false, releases it. Returns 0, or a negative errno.
 static inline int cdma_lease(int fd, bool take) { return fcntl(fd, F_SETLEASE, take ? F_WRLCK : F_UNLCK) ? -errno : 0; }
 
 // Reads and writes that go on after a signal and after a short count. A negative position means where the file stands. Returns the number of bytes moved, which is short at the end of the file alone.

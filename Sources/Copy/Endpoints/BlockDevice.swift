@@ -22,8 +22,8 @@ enum BlockDevice {
         }
         for holder in Folder.names("/sys/dev/block/" + number(facts.special) + "/holders") {
             throw CopyFailure(
-                .held, path.text, asked: "write", possible: "\(holder) stands on it",
-                cure: "end \(holder) first: lsblk shows what it is")
+                .held, path.text, asked: "write", possible: "\(holder) is built on it",
+                cure: "stop \(holder) first: lsblk shows what it is")
         }
     }
 

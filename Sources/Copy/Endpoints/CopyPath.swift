@@ -2,8 +2,8 @@
 
 /// A path, or a name in a directory, as the kernel has it: bytes, parted by the byte of the slash.
 ///
-/// Any byte but zero may stand in a name, in whatever encoding its maker had: a path is never text on its way from a command line or a list
-/// to the kernel. For people and for JSON it has ``text``, from which the bytes can be had again.
+/// A file name may contain any byte except zero and the slash, in any encoding. A path is therefore passed as bytes from the command line or a
+/// list to the kernel. ``text`` shows it to people and in JSON, and ``init(escaped:)`` decodes that text back into the bytes.
 public struct CopyPath: Hashable, Sendable {
     /// Without a zero at the end.
     public let bytes: [UInt8]
@@ -34,7 +34,7 @@ public struct CopyPath: Hashable, Sendable {
         self.bytes = bytes
     }
 
-    /// As text. A byte that is no part of UTF-8 stands there as U+0000, which no path has, and two hexadecimal digits.
+    /// As text. A byte that is not valid UTF-8 is written as U+0000, which no path contains, followed by two hexadecimal digits.
     public var text: String {
         if let text = String(validating: bytes, as: UTF8.self) { return text }
         var text = ""

@@ -75,8 +75,9 @@ struct CopySource {
         if case .path = endpoint, !facts.kind.hasPlaces { file.makeBlocking() }
     }
 
-    /// Looks what it is before it is opened for reading: a pipe that nobody writes to yet is waited for in steps, and must not block
-    /// here. A file and a device must: who has a lease on it is waited for, and a drive without a medium says so.
+    /// Determines the file type with O_PATH before it opens the file for reading. A FIFO is opened with O_NONBLOCK, because it may have no
+    /// writer yet, and the copier waits for one in steps. Files and devices are opened without it: open(2) then waits until a lease is
+    /// released, and fails for a drive without a medium.
     private static func open(_ path: CopyPath) throws(CopyFailure) -> OpenFile {
         // SAFETY: the path ends with a zero and lives until the call returns.
         let looked = unsafe cdma_open_path(path.cString)

@@ -53,7 +53,7 @@ public enum Endpoint: Hashable, Sendable {
             self = .zero(try ByteSize.parse(rest, for: text))
         case "null":
             guard rest.isEmpty else {
-                throw refuse("nothing may stand behind null:", "null:; a file of that name is ./\(text)")
+                throw refuse("nothing may follow null:", "null:; a file of that name is ./\(text)")
             }
             self = .null
         case "pattern":

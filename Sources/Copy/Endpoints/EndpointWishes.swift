@@ -36,7 +36,8 @@ struct EndpointWishes {
         }
         if options.treatment == .resume, source.facts?.kind.hasPlaces != true {
             throw refuse(
-                "resume", "follow", "\(CopyFailure.quoted(source.name)) is no file or device, whose state could be compared",
+                "resume", "follow",
+                "\(CopyFailure.quoted(source.name)) is not a file or device, so its state cannot be compared",
                 "leave it out")
         }
         guard options.preserves else { return }

@@ -61,7 +61,7 @@ final class OpenFile: Sendable {
         guard result == 0 else { throw .closing(path, errno: -result) }
     }
 
-    /// - Throws: where it is not open in this direction: standard input or output that whoever started the program has closed.
+    /// - Throws: if it is not open in this direction: the parent process closed standard input or output.
     func checkIsOpen(toWrite: Bool) throws(CopyFailure) {
         guard cdma_is_open_for(descriptor, toWrite) != 0 else { return }
         throw CopyFailure(
@@ -115,8 +115,7 @@ final class OpenFile: Sendable {
         }
     }
 
-    /// Flushes it. False where there is nothing to flush, or nobody who could: a stream, the directories of some file systems, those that have
-    /// no such call.
+    /// Flushes it by fsync(2). False for what cannot be flushed: a stream, a directory or a file of a file system without the call.
     ///
     /// - Throws: `flushFailed`.
     @discardableResult

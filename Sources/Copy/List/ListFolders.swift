@@ -4,8 +4,8 @@ internal import CDMA
 
 /// The directories between the target directory of a list and its files: made when a file comes for them.
 ///
-/// Nobody else may look into one that was made until its files are all there; then it gets the mode of the directory that it is a copy of,
-/// and with ``CopyOptions/preserves`` its owner, attributes and times.
+/// A new directory has mode 700 until all its files are copied. Then it gets the mode of the directory that it is a copy of, and with
+/// ``CopyOptions/preserves`` its owner, attributes and times.
 package final class ListFolders {
     private let folder: CopyPath
     private let preserves: Bool

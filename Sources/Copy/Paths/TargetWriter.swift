@@ -9,7 +9,7 @@ struct TargetWriter {
 
     /// Writes all of them.
     ///
-    /// - Parameter position: where they stand in the source.
+    /// - Parameter position: offset of the bytes in the source.
     /// - Throws: `writeFailed` and its kinds.
     func write(_ bytes: RawSpan, at position: UInt64) throws(CopyFailure) {
         // SAFETY: the calls read as many bytes as the span has, which outlives them.

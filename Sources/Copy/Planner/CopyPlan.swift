@@ -59,7 +59,7 @@ public struct CopyPlan: Equatable, Sendable, Codable {
         case resume
         /// The file itself is written.
         case inPlace = "in-place"
-        /// Written behind its end; what fails is cut off again.
+        /// Written after its end; a failed copy is truncated again.
         case append
         /// A device or a stream is written, and there is no going back.
         case none

@@ -64,10 +64,12 @@ package struct CopyPlanner: Sendable {
             because("publishing", "whoever looks finds the old file or the whole new one")
         case .inPlace:
             plan.publishing = .inPlace
-            because("publishing", "asked for: overwritten itself; what fails half way leaves a mixture")
+            because("publishing", "asked for: overwritten in place; a failed copy leaves a mixture of old and new")
         case .append:
             plan.publishing = .append
-            because("publishing", "asked for: behind what is there; what fails is cut off again where nobody else has written")
+            because(
+                "publishing",
+                "asked for: written after the existing data; a failed copy is truncated again if no other process has written")
         case .resume:
             plan.publishing = .resume
             because("publishing", "asked for: an interrupted copy is kept beside the target, with a journal, and resumed")

@@ -5,7 +5,7 @@ internal import DMACore
 
 /// What a file or a directory is beside its bytes: mode, times, owner, extended attributes and with them access control lists.
 struct Attributes {
-    /// What it is copied from; nil where that is no file.
+    /// The source; nil if it is not a file.
     let source: (facts: FileFacts, file: OpenFile?)?
     /// The file that is replaced.
     let existing: (facts: FileFacts, path: CopyPath)?
@@ -14,7 +14,7 @@ struct Attributes {
     var keepsTimes = true
 
     /// Gives `target` the mode and the times of the source; with `preserves`, also the owner and the extended attributes, and no others.
-    /// Without, what the replaced file was stays: its owner, its attributes, and where it has an access control list, who it lets in.
+    /// Without `preserves`, the target keeps what the replaced file had: owner, extended attributes and access control list.
     ///
     /// - Parameter note: called with each thing that could not be kept.
     func give(to target: OpenFile, note: (String) -> Void) throws(CopyFailure) {
@@ -40,7 +40,8 @@ struct Attributes {
         if times != 0 { note("times not kept: \(DMAError.sentence(-times))") }
     }
 
-    /// New bytes in an old file: whom its set-id bits let in was said of the old ones. The kernel takes them away itself, but not from root.
+    /// Clears the set-user-ID and set-group-ID bits of a file that gets new contents: they were granted to the old contents. write(2) clears
+    /// them as well, but not for root.
     static func dropSetID(_ file: OpenFile, note: (String) -> Void) throws(CopyFailure) {
         let mode = try file.facts().mode
         guard mode & 0o6000 != 0 else { return }
@@ -55,7 +56,7 @@ struct Attributes {
         if wanted.owner == mine.owner, wanted.group == mine.group { return true }
         let result = cdma_change_owner(target.descriptor, wanted.owner, wanted.group)
         if result == 0 { return true }
-        // Whoever may not give files away may give them to a group of theirs.
+        // Without CAP_CHOWN the group can still be set to one that the process is a member of.
         _ = cdma_change_owner(target.descriptor, mine.owner, wanted.group)
         let now = try target.facts()
         let reason = result == -EPERM ? "only root gives files away" : DMAError.sentence(-result)

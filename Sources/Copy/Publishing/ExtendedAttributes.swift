@@ -49,7 +49,7 @@ struct ExtendedAttributes {
         // SAFETY: name and value live until the call returns; the value goes with its count.
         guard let value = other.value(name) else { return note("attribute \(Self.shown(name)) not kept: it cannot be read") }
         let result = unsafe cdma_set_attribute(file.descriptor, Self.cString(name), value, value.count)
-        // A label that is the same anyway may need no right to be given.
+        // Setting a security label may need a privilege even if the file already has the same label.
         guard result != 0, self.value(name) != value else { return }
         note("attribute \(Self.shown(name)) not kept: \(DMAError.sentence(-result))")
     }

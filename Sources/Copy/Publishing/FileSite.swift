@@ -19,7 +19,7 @@ struct FileSite {
         directory = folder.isEmpty ? (path.isAbsolute ? "/" : ".") : folder
         guard !name.isEmpty, !name.isDots else {
             throw CopyFailure(
-                .badEndpoint, path.text, asked: "write", possible: "it is no file's name", cure: "name the file")
+                .badEndpoint, path.text, asked: "write", possible: "it does not end with a file name", cure: "name the file")
         }
     }
 }
@@ -53,12 +53,12 @@ extension FileSite {
         let user = cdma_effective_user()
         if folder.mode & 0o1000 != 0, existing.owner != user, folder.owner != user, !Privileges.ignoresOwners {
             throw refusal(
-                "it is user \(existing.owner)'s, in a sticky directory, where nobody else replaces it",
+                "it belongs to user \(existing.owner), and only its owner may replace it in a sticky directory",
                 "choose another target, or write the file itself", .overwriteInPlace)
         }
         if !preserves, existing.owner != user, !Privileges.givesFilesAway {
             throw refusal(
-                "it is user \(existing.owner)'s, and a new file in its place would be user \(user)'s",
+                "it belongs to user \(existing.owner), and a new file in its place would belong to user \(user)",
                 "choose another target, or write the file itself", .overwriteInPlace)
         }
     }

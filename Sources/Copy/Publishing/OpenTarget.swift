@@ -211,8 +211,8 @@ final class OpenTarget {
         return "\(directory.path)/\(partName)\(size), which cannot be removed: \(DMAError.sentence(-result))"
     }
 
-    /// Cuts off what was appended, where that is certainly ours: nobody else has the file open, and it is as long as it was and what we
-    /// wrote.
+    /// Truncates the target to its old length, if a write lease shows that no other process has the file open, and its size is the old length
+    /// plus what this copy wrote.
     private func cutBack() -> String? {
         guard appended > 0, let file else { return nil }
         let rest = "\(ByteSize.text(appended)) of the copy behind its old end at byte \(base)"

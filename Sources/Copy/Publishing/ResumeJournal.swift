@@ -12,7 +12,7 @@ package struct ResumeJournal: Equatable {
     var inode: UInt64
     var size: UInt64
     var modified: FileTime
-    /// When anything of the source was changed: unlike the other time nobody can set it back.
+    /// The source's status change time (ctime), which utimensat(2) cannot set, unlike `modified`.
     var changed: FileTime
     /// Of a block device, which medium is in it, where the kernel counts them; else 0.
     var medium: UInt64

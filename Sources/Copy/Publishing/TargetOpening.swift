@@ -126,8 +126,8 @@ extension OpenTarget {
         return file
     }
 
-    /// One copy after the other appends to a file: each waits for the lock of the one before, and looks then where the end is. The kernel
-    /// puts every write at the end that the file has at that moment (O_APPEND), whoever else writes.
+    /// Copies append to a file one after the other: each waits for the lock, and then reads the size. The target is opened with O_APPEND, so
+    /// that each write goes to the current end of the file, also while other programs append.
     private static func openToAppend(_ site: FileSite, _ control: CopyControl) throws(CopyFailure) -> OpenTarget {
         while true {
             let file = try openToWrite(site, O_APPEND)

@@ -130,7 +130,7 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
             await withCheckedContinuation { continuation in
                 turns[number] = Turn(deadline: deadline, continuation: continuation)
                 startWatch()
-                // What holds the places may be calls that gave up on their device, which nobody polls by now.
+                // Calls that gave up waiting for their device may hold the places. The pump polls for them.
                 startPump()
             }
         } onCancel: {

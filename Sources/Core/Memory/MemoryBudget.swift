@@ -100,7 +100,7 @@ package struct MemoryBudget: Equatable, Sendable {
         return (unescaped(fields[4]), unescaped(fields[3]), isUnified)
     }
 
-    /// Blanks and backslashes stand there as three octal digits.
+    /// The kernel escapes blanks and backslashes as a backslash and three octal digits.
     private static func unescaped(_ field: Substring) -> String {
         var bytes: [UInt8] = []
         var rest = Array(field.utf8)[...]

@@ -20,8 +20,8 @@ package struct ProcessMaps {
 
     /// Nil where /proc is not mounted or the file does not end within the bound.
     ///
-    /// The kernel writes the file in pieces of a page. Where another thread maps memory between two of them, a range can stand in both, and
-    /// the text is no list of ranges: it is read again.
+    /// The kernel produces the file in pieces of a page. If another thread changes mappings between two pieces, the ranges can overlap; the
+    /// parser rejects that, and the file is read again.
     static func current() -> ProcessMaps? {
         for _ in 0..<64 {
             guard let text = ProcessFile.read("/proc/self/maps", capacity: capacity), text.count < capacity else { return nil }

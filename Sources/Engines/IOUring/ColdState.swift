@@ -38,7 +38,7 @@ struct ColdState: ~Copyable {
     var capabilities: Capabilities
     /// What the kernel refused the ring with; nil where there is one, or where none was asked for.
     let refusal: RingRefusal?
-    /// Since when the ring has taken nothing that was issued, and where its heads stood then.
+    /// When the kernel first refused to consume the ring's entries, and the values of both heads at that time.
     var refusedSince: (nanoseconds: Int64, submissions: UInt32, completions: UInt32)?
     /// Whether writes may say that a broken pipe is to send no signal (RWF_NOSIGNAL, Linux 6.18).
     var hasNoSignal: Bool

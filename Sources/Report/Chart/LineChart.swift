@@ -75,7 +75,7 @@ struct LineChart {
             <text class="axis y" x="4" y="16">\(Markup.escape(yLabel))</text>
             """)
         for (index, one) in series.enumerated() {
-            // Whiskers of lines that meet stand beside each other.
+            // Whiskers at the same x are drawn side by side.
             let aside = (Double(index) - Double(series.count - 1) / 2) * 4
             parts.append(draw(one, aside, across, up))
         }

@@ -86,7 +86,7 @@ enum BenchTables {
         if shows.wait { columns.append("wait") } else { common.append("by \(first.wait.rawValue)") }
         let leading = columns.count
         columns.append("each")
-        // What really was in flight: memcpy, pread and pwrite have one, whatever stands beside them.
+        // The measured number in flight: memcpy, pread and pwrite have one, at any configured depth.
         if shows.depth { columns.append("in flight") } else { common.append("\(rows.first?.inFlight ?? 0) in flight") }
         if shows.threads {
             columns.append("threads")

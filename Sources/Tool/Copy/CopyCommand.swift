@@ -79,7 +79,7 @@ struct CopyCommand: ParsableCommand {
     var resume = false
     @Flag(help: "Write behind the end of the target, which others may write to meanwhile.")
     var append = false
-    @Flag(help: "Overwrite the target file itself; what fails half way leaves a mixture.")
+    @Flag(help: "Overwrite the target file in place; a failed copy leaves a mixture of old and new.")
     var inPlace = false
     @Flag(help: "Do not wait until the medium has it.")
     var noSync = false

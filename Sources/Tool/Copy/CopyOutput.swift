@@ -6,7 +6,7 @@ import Glibc
 enum CopyOutput {
     /// Prints a line or more, all of it.
     ///
-    /// - Throws: `brokenPipe` where nobody reads any more; `writeFailed`.
+    /// - Throws: `brokenPipe` if the reader has closed the pipe; `writeFailed`.
     static func print(_ text: String) throws(CopyFailure) {
         let bytes = Array((text + "\n").utf8)
         var place = 0

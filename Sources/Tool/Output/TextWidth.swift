@@ -62,8 +62,8 @@ enum TextWidth {
         return toTheRight ? fill + text : text + fill
     }
 
-    /// A text without what a terminal obeys or turns round: control characters, format characters (those of direction among them) and
-    /// separators of lines stand there by their numbers.
+    /// The text with control characters, format characters (among them those that change the direction) and line separators replaced by
+    /// escapes with their numbers, so that a terminal does not interpret them.
     static func visible(_ text: String) -> String {
         var result = ""
         for scalar in text.unicodeScalars {

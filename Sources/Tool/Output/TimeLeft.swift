@@ -2,7 +2,7 @@
 
 import DMACore
 
-/// How far work is that has steps, and how long it still takes if the rest goes on as it did so far.
+/// Progress of work that consists of steps, and an estimate of the remaining time from the speed so far.
 struct TimeLeft {
     private let began: Int64
 

@@ -124,7 +124,7 @@ struct OptionalStepTests {
             if treatment == .replace { #expect(try scratch.read("b") == [9]) }
             #expect(try scratch.names() == ["a", "b"])
         }
-        // Of a part that is to be gone on with the journal is closed, too.
+        // The journal of a resumable copy is closed as well.
         var options = CopyOptions()
         options.treatment = .resume
         let result = try copying(

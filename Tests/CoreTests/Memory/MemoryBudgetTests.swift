@@ -40,7 +40,7 @@ struct MemoryBudgetTests {
         #expect(own.available > 0 && own.available < 1 << 60 && own.source != nil)
     }
 
-    @Test("of the unified hierarchy the least limit on the way to the top counts, less what is used and cannot be taken back")
+    @Test("cgroup v2: the lowest limit up to the root applies, less the memory in use that cannot be reclaimed")
     func unifiedHierarchy() throws {
         var files = [
             "proc/meminfo": machine, "proc/self/mountinfo": unified, "proc/self/cgroup": "0::/a/b\n",
@@ -60,7 +60,7 @@ struct MemoryBudgetTests {
         #expect(try Root(files).budget.sentence { "\($0) B" } == "0 B are available (/sys/fs/cgroup/a/b/memory.max)")
     }
 
-    @Test("of the hierarchy of memory the same, whatever stands beside it")
+    @Test("cgroup v1: the same for the memory controller, with other controllers mounted beside it")
     func singleHierarchy() throws {
         let files = [
             "proc/meminfo": machine, "proc/self/mountinfo": unified + single,

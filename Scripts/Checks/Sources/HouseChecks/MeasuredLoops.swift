@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Each loop that is measured is there in the release build, with the work in it: an optimizer leaves out what nobody looks at the result of,
-/// and the loop is then very fast.
+/// Checks that the release build still contains each measured loop with its work inside. An optimizer removes work whose result is unused, and
+/// the benchmark then measures an empty loop.
 public enum MeasuredLoops {
-    /// A function, by a part of its name, and the beginning of an instruction that stands in a loop of it.
+    /// Part of a function's name, and the prefix of an instruction that one of the function's loops must contain.
     public struct Declaration: Equatable {
         public let function: String
         public let work: String

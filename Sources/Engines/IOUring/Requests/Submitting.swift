@@ -136,9 +136,9 @@ extension IOUringEngine {
         note(result)
     }
 
-    /// Whether a refusal to take submissions is no matter of the moment: for a while nothing was taken, and nothing was finished.
+    /// Whether the kernel's refusal to consume submissions is persistent: for a time that depends on `errno`, neither head has moved.
     private mutating func lasts(_ errno: Errno) -> Bool {
-        // The kernel's own thread may take what stands in the ring at any time: nothing of it can be taken back.
+        // The kernel's submission thread may consume queued entries at any time, so that none of them can be withdrawn.
         guard submissionMethod.kind != .kernelThread else { return false }
         // SAFETY: the word is the ring's, which the state holds.
         let taken = unsafe cdma_load_acquire32(view.submissionHead)
