@@ -22,9 +22,11 @@ package struct ProcessMaps {
     ///
     /// The kernel produces the file in pieces of a page. If another thread changes mappings between two pieces, the ranges can overlap; the
     /// parser rejects that, and the file is read again.
-    static func current() -> ProcessMaps? {
+    static func current() -> ProcessMaps? { current { ProcessFile.read("/proc/self/maps", capacity: capacity) } }
+
+    static func current(_ read: () -> [UInt8]?) -> ProcessMaps? {
         for _ in 0..<64 {
-            guard let text = ProcessFile.read("/proc/self/maps", capacity: capacity), text.count < capacity else { return nil }
+            guard let text = read(), text.count < capacity else { return nil }
             if let maps = ProcessMaps(parsing: text) { return maps }
         }
         return nil

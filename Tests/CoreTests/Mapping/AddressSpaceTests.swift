@@ -124,6 +124,52 @@ struct AddressSpaceTests {
         #expect(space.rangesInUse == 0)
     }
 
+    @Test("a mapping that is being ended is not programmed for a device that is attached meanwhile")
+    func endedMeanwhile() throws {
+        let backend = TypeOneBackend(keepsMappings: false)
+        let space = try AddressSpace(name: "container", translation: translation(backend))
+        let domain = Domain(name: "device", space: space)
+        let mapped = try Buffer(count: 4096).mapped(for: domain, direction: .toDevice)
+        let place = mapped.iova
+        // The first half of `unmap`: there is no device, so that the backend is told nothing.
+        let refused = unsafe domain.withdraw(mapped.mapping.record)
+        #expect(refused == nil)
+        try space.attach { backend.attach() }
+        #expect(backend.live.isEmpty)
+        try space.detach { backend.detach() }
+        _ = try mapped.unmap()
+        try space.attach { backend.attach() }
+        // The address is given out again, and is free for the backend, too.
+        let next = try Buffer(count: 4096).mapped(for: domain, direction: .toDevice)
+        let reused = next.iova
+        #expect(reused == place && backend.live.count == 1)
+        _ = try next.unmap()
+        #expect(backend.live.isEmpty)
+    }
+
+    private func firstAddress(_ list: borrowing MappedScatterList) -> UInt64 { list.region(at: 0).start.rawValue }
+
+    @Test("a list reuses the addresses of the list before it; they are there for another device, too")
+    func listAddresses() throws {
+        let backend = TypeOneBackend()
+        let space = try AddressSpace(name: "small", translation: translation(backend, 0x10_0000...0x10_3fff))
+        let (one, two) = (Domain(name: "one", space: space), Domain(name: "two", space: space))
+        var places: [UInt64] = []
+        for _ in 0..<3 {
+            var list = ScatterList()
+            for _ in 0..<2 { list.append(try Buffer(count: 4096, backing: .sharedMemory(name: "list"))) }
+            let mapped = try list.mapped(for: one, direction: .toDevice)
+            places.append(firstAddress(mapped))
+            _ = try mapped.unmap()
+        }
+        #expect(Set(places).count == 1)
+        #expect(space.rangesInUse == 0)
+        let whole = try Buffer(count: 4 * 4096).mapped(for: two, direction: .toDevice)
+        #expect(space.rangesInUse == 1)
+        _ = try whole.unmap()
+        #expect(backend.live.isEmpty)
+    }
+
     @Test("a replay that fails leaves nothing mapped, and the device detached; another attempt succeeds")
     func replayFails() throws {
         let backend = TypeOneBackend(keepsMappings: false)

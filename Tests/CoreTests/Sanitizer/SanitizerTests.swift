@@ -389,6 +389,24 @@ struct SanitizerTests {
         #expect(ProcessMaps(parsing: Array(text.utf8)) == nil)
     }
 
+    @Test("maps that were torn by another thread are read again; a file that never parses ends the reading")
+    func tornMaps() {
+        let (torn, whole) = ("1000-4000 rw-p\n3000-5000 rw-p\n", "1000-4000 rw-p\n5000-6000 rw-p\n")
+        var reads = 0
+        let maps = ProcessMaps.current {
+            reads += 1
+            return Array((reads < 3 ? torn : whole).utf8)
+        }
+        #expect(maps?.ranges.count == 2 && reads == 3)
+        reads = 0
+        let never = ProcessMaps.current {
+            reads += 1
+            return Array(torn.utf8)
+        }
+        #expect(never == nil && (2...1000).contains(reads))
+        #expect(ProcessMaps.current { nil } == nil)
+    }
+
     @Test("gaps are found from the top, under the limit")
     func gaps() throws {
         let text = "10000-20000 rw-p 0\n30000-40000 r-xp 0\n50000-60000 rw-p 0\n"
