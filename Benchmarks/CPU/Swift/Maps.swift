@@ -8,27 +8,13 @@ import Synchronization
 
 /// Mappings made and ended in a second by one thread, and by two on one address space.
 enum Maps {
-    struct Line: Codable {
-        var what: String
-        /// Millions a second: median, lowest, highest.
-        var one: [Double]
-        var two: [Double]
-        var ratio: Double
-
-        var row: String {
-            String(
-                format: "| %@ | %.2f (%.2f…%.2f) | %.2f (%.2f…%.2f) | **%.2f** |", what, one[0], one[1], one[2], two[0], two[1],
-                two[2], ratio)
-        }
-    }
-
     /// An IOMMU that does nothing.
     private final class NothingBackend: MappingBackend {
         func map(at iova: IOVA, _ source: MappingSource, count: UInt64, access: DeviceAccess) throws(DMAError) {}
         func unmap(at iova: IOVA, count: UInt64) throws(DMAError) -> UInt64 { count }
     }
 
-    static func run() throws -> [Line] {
+    static func run() throws -> [Threads.Line] {
         let translation = Translation.translated(
             NothingBackend(), apertures: [0x10_0000...(1 << 48) - 1], pageSizes: [4096, 2 << 20])
         let identity = Domain(name: "identity")
@@ -41,17 +27,8 @@ enum Maps {
         ]
     }
 
-    private static func line(_ what: String, _ domains: [Domain]) -> Line {
-        var (one, two) = ([Double](), [Double]())
-        for _ in 0..<9 {
-            one.append(together(Array(domains.prefix(1))))
-            two.append(together(domains))
-        }
-        let line = Line(
-            what: what, one: [median(one), one.min() ?? 0, one.max() ?? 0], two: [median(two), two.min() ?? 0, two.max() ?? 0],
-            ratio: median(zip(two, one).map { $0 / $1 }))
-        say(line.row)
-        return line
+    private static func line(_ what: String, _ domains: [Domain]) -> Threads.Line {
+        Threads.line(what, "4 KiB", rounds: 9) { together(Array(domains.prefix($0))) }
     }
 
     /// A thread for each domain, on a CPU of its own; they begin together. The sum of what they did, in millions a second.
@@ -83,6 +60,7 @@ enum Maps {
     }
 
     /// By the time that passed: one that waits for a lock is on no processor. The sum of the addresses is returned by way of `used`.
+    @inline(never)
     private static func maps(_ domain: Domain) -> Double {
         guard var buffer = try? Buffer(count: 4096) else { return 0 }
         var (number, sum): (Int, UInt64) = (0, 0)

@@ -11,7 +11,7 @@ struct Report: Codable {
     var kernels = "\(Kernels.best)"
     var duels: [Duel] = []
     var threads: [Threads.Line] = []
-    var maps: [Maps.Line] = []
+    var maps: [Threads.Line] = []
     var modes: [Modes.Line] = []
 
     private static func describeMachine() -> String {
@@ -77,8 +77,8 @@ struct Report: Codable {
                 A buffer of 4 KiB is mapped and unmapped, by the time that passed; the backend of a translation does nothing. Millions a
                 second of one thread, and of two on one address space, on CPUs of their own; nine rounds in turn.
 
-                | what | one thread | two threads | ratio |
-                |---|---|---|---|
+                | what | size | one thread | two threads | ratio |
+                |---|---|---|---|---|
 
                 """
             text += maps.map(\.row).joined(separator: "\n") + "\n"

@@ -33,15 +33,21 @@ enum Threads {
         return lines
     }
 
-    private static func line(_ what: String, _ size: Int, _ run: (Int) throws -> Double) throws -> Line {
+    private static func line(_ what: String, _ size: Int, _ run: (Int) throws -> Double) rethrows -> Line {
+        try line(what, size >= 1 << 20 ? "\(size >> 20) MiB" : "\(size >> 10) KiB", rounds: 7, run)
+    }
+
+    /// Runs with one thread and with two in turn.
+    ///
+    /// - Parameter run: what so many threads do in a second.
+    static func line(_ what: String, _ size: String, rounds: Int, _ run: (Int) throws -> Double) rethrows -> Line {
         var (one, two) = ([Double](), [Double]())
-        for _ in 0..<7 {
+        for _ in 0..<rounds {
             one.append(try run(1))
             two.append(try run(2))
         }
-        let text = size >= 1 << 20 ? "\(size >> 20) MiB" : "\(size >> 10) KiB"
         let line = Line(
-            what: what, size: text, one: [median(one), one.min() ?? 0, one.max() ?? 0],
+            what: what, size: size, one: [median(one), one.min() ?? 0, one.max() ?? 0],
             two: [median(two), two.min() ?? 0, two.max() ?? 0], ratio: median(zip(two, one).map { $0 / $1 }))
         say(line.row)
         return line

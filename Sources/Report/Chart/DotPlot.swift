@@ -25,40 +25,25 @@ struct DotPlot {
 
     private func picture(_ canvas: LineChart.Canvas, id: String) -> String {
         // The label stands above its dot, so that it may be as long as the picture is wide.
-        let (left, top, pitch) = (12.0, 10.0, 36.0)
-        let width = canvas.width - left - 24
-        let height = top + Double(dots.count) * pitch
-        func across(_ value: Double) -> Double { left + scale.place(value) * width }
+        let pitch = 36.0
+        let frame = RowFrame(canvas, scale, margin: (12, 24), top: 10, rows: dots.count, pitch: pitch)
         func place(_ value: Double) -> String { Markup.number(value) }
-        var text = """
-            <svg class="chart \(canvas.name)" role="img" aria-labelledby="\(id)-t \(id)-d" viewBox="0 0 \(place(canvas.width)) \
-            \(place(height + 46))" xmlns="http://www.w3.org/2000/svg">\
-            <title id="\(id)-t">\(Markup.escape(title))</title><desc id="\(id)-d">\(Markup.escape(description))</desc><g class="grid">
-            """
-        let shown = scale.fitting(width, characterWidth: canvas.characterWidth)
-        for tick in shown { text += "<path d=\"M\(place(across(tick.value))) \(place(top))V\(place(height))\"/>" }
-        // The earlier run.
-        text += "</g><path class=\"ghost\" d=\"M\(place(across(1))) \(place(top))V\(place(height))\"/><g class=\"ticks x\">"
-        for tick in shown {
-            text += "<text x=\"\(place(across(tick.value)))\" y=\"\(place(height + 16))\">\(Markup.escape(tick.label))</text>"
-        }
-        text +=
-            "</g><text class=\"axis\" x=\"\(place(left + width / 2))\" y=\"\(place(height + 38))\">\(Markup.escape(xLabel))</text>"
-        let room = Int((canvas.width - 16) / canvas.characterWidth)
+        // The line is the earlier run.
+        var text = frame.opening(id: id, title: title, description: description, xLabel: xLabel, reference: 1)
         for (index, dot) in dots.enumerated() {
-            let y = top + Double(index) * pitch
-            let words = "\(dot.label): \(dot.verdict)"
-            let label = words.count > room ? String(words.prefix(room - 1)) + "…" : words
+            let y = frame.top + Double(index) * pitch
+            let label = frame.fitted("\(dot.label): \(dot.verdict)")
             text += "<g class=\"point \(dot.style)\"><title>\(Markup.escape(dot.title))</title>"
-            text += "<text class=\"label\" x=\"\(place(left))\" y=\"\(place(y + 13))\">\(Markup.escape(label))</text>"
+            text += "<text class=\"label\" x=\"\(place(frame.left))\" y=\"\(place(y + 13))\">\(Markup.escape(label))</text>"
             let middle = y + 24
             if let low = dot.low, let high = dot.high {
-                let (from, to) = (across(low), across(high))
+                let (from, to) = (frame.across(low), frame.across(high))
                 text +=
                     "<path class=\"whisker\" d=\"M\(place(from)) \(place(middle))H\(place(to))M\(place(from)) \(place(middle - 4))v8"
                     + "M\(place(to)) \(place(middle - 4))v8\"/>"
             }
-            text += "<g class=\"mark\"><circle cx=\"\(place(across(dot.value)))\" cy=\"\(place(middle))\" r=\"4\"/></g></g>"
+            text +=
+                "<g class=\"mark\"><circle cx=\"\(place(frame.across(dot.value)))\" cy=\"\(place(middle))\" r=\"4\"/></g></g>"
         }
         return text + "</svg>"
     }
