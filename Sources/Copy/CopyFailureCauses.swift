@@ -24,7 +24,8 @@ extension CopyFailure {
         case ENOSPC: return failure(.noSpace, "no space, or no inode, is left", "make room (df, df -i)")
         case EDQUOT: return failure(.quotaExceeded, "the quota is used up", "remove files, or ask for more (quota -s)")
         case EBUSY:
-            return failure(.held, "somebody else holds it exclusively", "unmount it, or end who holds it (lsblk, fuser -v)")
+            return failure(
+                .held, "another process holds it open exclusively", "unmount it, or end who holds it (lsblk, fuser -v)")
         case ENXIO, ENODEV:
             return failure(
                 .notSupported, "it is a socket's name, or a device that is not there",
@@ -99,7 +100,7 @@ extension CopyFailure {
             engine: error)
     }
 
-    /// Somebody asked for the end.
+    /// The copy was cancelled.
     static func cancelled(_ subject: String, after bytes: UInt64) -> CopyFailure {
         CopyFailure(
             .cancelled, subject, asked: "finish", possible: "stopped after \(ByteSize.text(bytes))",

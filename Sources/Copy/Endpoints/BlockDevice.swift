@@ -38,7 +38,7 @@ enum BlockDevice {
     /// The failure of the exclusive opening itself.
     static func held(_ path: CopyPath) -> CopyFailure {
         CopyFailure(
-            .held, path.text, asked: "write", possible: "somebody else holds the device",
+            .held, path.text, asked: "write", possible: "another process holds the device open exclusively",
             cure: "see who (lsblk, fuser -v), and end it", errno: EBUSY)
     }
 

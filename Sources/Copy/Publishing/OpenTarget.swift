@@ -217,10 +217,12 @@ final class OpenTarget {
         guard appended > 0, let file else { return nil }
         let rest = "\(ByteSize.text(appended)) of the copy behind its old end at byte \(base)"
         guard cdma_lease(file.descriptor, true) == 0 else {
-            return rest + ": somebody else has it open, and may have written, too"
+            return rest + ": another process has it open, and may have written to it"
         }
         defer { _ = cdma_lease(file.descriptor, false) }
-        guard let size = try? file.facts().size, size == base + appended else { return rest + ": others have written, too" }
+        guard let size = try? file.facts().size, size == base + appended else {
+            return rest + ": other processes have written to it"
+        }
         let result = cdma_truncate(file.descriptor, base)
         return result == 0 ? nil : rest + ": \(DMAError.sentence(-result))"
     }

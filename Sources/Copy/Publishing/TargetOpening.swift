@@ -92,7 +92,7 @@ extension OpenTarget {
         guard result >= 0 else { throw besideRefused(site, result) }
         let file = OpenFile(result, path: site.path.text)
         let facts = try file.facts()
-        // Somebody else may have laid it there: a link to a file of ours, or a file that others can write.
+        // Another user may have put it there: a link to a file of ours, or a file that others can write.
         guard facts.kind == .regular, facts.links == 1, facts.owner == cdma_effective_user() else {
             throw CopyFailure(
                 .badJournal, site.directory.joined(name).text, asked: "go on with",
@@ -129,19 +129,20 @@ extension OpenTarget {
     /// Copies append to a file one after the other: each waits for the lock, and then reads the size. The target is opened with O_APPEND, so
     /// that each write goes to the current end of the file, also while other programs append.
     private static func openToAppend(_ site: FileSite, _ control: CopyControl) throws(CopyFailure) -> OpenTarget {
-        while true {
-            let file = try openToWrite(site, O_APPEND)
-            while cdma_lock_file(file.descriptor) == -EWOULDBLOCK {
-                if control.isCancelled { throw .cancelled(site.path.text, after: 0) }
-                cdma_sleep_until(CopyClock.after(milliseconds: 20))
-            }
-            let facts = try file.facts()
-            // Moved away while it was waited for, as logs are: the file that has the name now is meant.
-            guard let named = try FileFacts.at(site.path), named.isSameFile(facts) else {
-                if control.isCancelled { throw .cancelled(site.path.text, after: 0) }
-                continue
-            }
-            return OpenTarget(file, name: site.path.text, .append, facts: facts, base: facts.size, site: site)
+        let file = try openToWrite(site, O_APPEND)
+        while cdma_lock_file(file.descriptor) == -EWOULDBLOCK {
+            if control.isCancelled { throw .cancelled(site.path.text, after: 0) }
+            cdma_sleep_until(CopyClock.after(milliseconds: 20))
         }
+        let facts = try file.facts()
+        // While this copy waited for the lock, another file may have taken the name, as a rotated log's does.
+        guard let named = try FileFacts.at(site.path) else {
+            throw CopyFailure(
+                .held, site.path.text, asked: "append to",
+                possible: "it was removed or renamed while another copy had it locked",
+                cure: "run it again")
+        }
+        try TargetSite.refuseExchanged(file, named)
+        return OpenTarget(file, name: site.path.text, .append, facts: facts, base: facts.size, site: site)
     }
 }

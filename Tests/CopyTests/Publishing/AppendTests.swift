@@ -75,6 +75,40 @@ struct AppendTests {
         #expect(changes == 3)
     }
 
+    @Test("a log that is rotated while a copy waits for its lock is not written, nor is the file that has its name now")
+    func rotated() throws {
+        let scratch = try Scratch()
+        try scratch.write("log", [1])
+        try scratch.write("a", [2])
+        let holder = try #require(FileHandle(forUpdatingAtPath: scratch.at("log")))
+        #expect(flock(holder.fileDescriptor, LOCK_EX) == 0)
+        let (appending, path) = (appending, scratch.path)
+        let code = Locked<CopyFailure.Code?>(nil)
+        let group = DispatchGroup()
+        group.enter()
+        Thread.detachNewThread {
+            do throws(CopyFailure) {
+                _ = try Copier().copy(from: .path(path + "/a"), to: .path(path + "/log"), appending)
+            } catch { code.withLock { $0 = error.code } }
+            group.leave()
+        }
+        // It waits once the file is open twice.
+        let file = scratch.at("log")
+        func isOpenTwice() -> Bool {
+            let numbers = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+            let paths = numbers.map { try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/" + $0) }
+            return paths.count { $0?.hasSuffix(file) ?? false } == 2
+        }
+        for _ in 0..<500 where !isOpenTwice() { usleep(20_000) }
+        #expect(isOpenTwice())
+        #expect(unsafe rename(file, file + ".1") == 0)
+        try scratch.write("log", [3])
+        try holder.close()
+        group.wait()
+        #expect(code.withLock { $0 } == .held)
+        #expect(try scratch.read("log") == [3] && scratch.read("log.1") == [1])
+    }
+
     @Test("what a failed copy has appended is cut off, but not where others have the file open or have written")
     func failed() throws {
         let copier = Copier(system: DMASystem(providers: [FaultyProvider(.write(at: 600_000, errno: 5))]))
