@@ -102,7 +102,12 @@ extension OneAtATime {
 
         @Test("the check finds its mutant", arguments: table)
         func finds(_ mutant: Mutant) async {
-            let report = await Self.run(mutant, only: [mutant.check])
+            var report = await Self.run(mutant, only: [mutant.check])
+            // On a busy machine a run may meet no case, and says so.
+            for _ in 0..<4 {
+                guard case .notProved = report.row(mutant.check)?.outcome else { break }
+                report = await Self.run(mutant, only: [mutant.check])
+            }
             guard case .failed = report.row(mutant.check)?.outcome else {
                 Issue.record("\(mutant.check) does not find \(mutant.fault): \(report.table)")
                 return

@@ -70,7 +70,7 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
         expectedSequence = 1
         freeIndex = -limits.slots
         generation = cdma_fork_generation()
-        identifier = Domain.nextIdentifier()
+        identifier = DomainCore.nextIdentifier()
         space = domain
         slowPaths = []
         state = .running

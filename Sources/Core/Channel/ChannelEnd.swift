@@ -64,7 +64,7 @@ final class ParkedChannel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ParkedOb
         super.init(domain: space.id, ranges: ranges)
     }
 
-    override var isDead: Bool { space.backend?.isDead ?? false }
+    override var isDead: Bool { space.space.backend?.isDead ?? false }
 
     deinit {
         // First the engine ends, which may know the memory; then the cargo.

@@ -67,9 +67,9 @@ public struct CyclicCursor: ~Copyable, Sendable {
         let (period, direction) = (period, direction)
         // SAFETY: the ring is the cargo of a transaction that is the channel's while this runs, it has `period * periodsInRing` bytes, and
         // `offset` is the start of one of its periods. The view cannot leave `body`.
-        let lent = try channel.withRing(of: cookie, bytes: period * periodsInRing) { entry, domain -> R? in
-            unsafe domain.maintainCaches(of: entry, offset, period)
-            defer { unsafe domain.maintainCaches(of: entry, offset, period) }
+        let lent = try channel.withRing(of: cookie, bytes: period * periodsInRing) { entry, core -> R? in
+            unsafe core.maintainCaches(of: entry, offset, period)
+            defer { unsafe core.maintainCaches(of: entry, offset, period) }
             guard let ring = unsafe UnsafeMutableRawPointer(bitPattern: UInt(entry.deviceAddress)) else { return nil }
             var view = unsafe PeriodView(
                 start: ring + offset, count: period, isWritable: direction == .toDevice, index: index)
@@ -154,12 +154,12 @@ extension Channel where E: ~Copyable, C == MappedBuffer {
 
     /// Calls `body` with the memory of a cyclic transaction that is the channel's.
     mutating func withRing<R>(
-        of cookie: Cookie, bytes: Int, _ body: (MappedEntry, Domain) -> R
+        of cookie: Cookie, bytes: Int, _ body: (MappedEntry, DomainCore) -> R
     ) throws(DMAError) -> R {
         let slot = try find(cookie)
         // SAFETY: `find` answers the slot of a transaction whose completion was not taken: its cargo is there.
         let entry = unsafe table.cargo(slot).pointee.mapping.firstEntry
         guard entry.count == bytes else { throw DMAError(.notCyclic) }
-        return body(entry, unsafe table.cargo(slot).pointee.mapping.domain)
+        return body(entry, unsafe table.cargo(slot).pointee.mapping.core)
     }
 }

@@ -117,7 +117,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     mutating func place(
         _ region: RegionWords, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess
     ) throws(DMAError) {
-        guard region.domain == limits.domain || space.serves(region) else {
+        guard region.domain == limits.domain || space.core.serves(region) else {
             throw DMAError(.foreignDomain, asked: UInt64(region.domain.rawValue), limit: UInt64(limits.domain.rawValue))
         }
         if !region.access.isSuperset(of: access) { throw DMAError(.noPermission) }

@@ -241,7 +241,7 @@ public final class AddressSpace: Sendable {
     }
 }
 
-extension Domain {
+extension DomainCore {
     /// Whether a region that was mapped for another device of this address space may be given to this one.
     func serves(_ region: RegionWords) -> Bool {
         guard let other = space.registry(of: region.domain), region.count > 0 else { return false }

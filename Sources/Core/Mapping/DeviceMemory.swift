@@ -48,7 +48,7 @@ public struct DeviceMemory: ~Copyable, Sendable {
         for domain: Domain, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) -> MappedDeviceMemory {
         // SAFETY: the record is handed over to the one value that owns it.
-        let record = unsafe try domain.establish(source, count, direction, Origin(file: file, line: line))
+        let record = unsafe try domain.core.establish(source, count, direction, Origin(file: file, line: line))
         return MappedDeviceMemory(unsafe Mapping(record), source, count, owner)
     }
 }
@@ -86,7 +86,7 @@ public struct MappedDeviceMemory: ~Copyable, Cargo {
     }
 }
 
-extension Domain {
+extension DomainCore {
     /// A mapping of another device's memory.
     fileprivate func establish(
         _ source: MappingSource, _ count: UInt64, _ direction: Direction, _ origin: Origin

@@ -4,7 +4,7 @@ internal import CDMA
 internal import DMAEngineKit
 
 /// Telling the backend of a mapping's beginning and end.
-extension Domain {
+extension DomainCore {
     /// The kernel's number for "something is there already" (errno-base.h).
     private static var exists: Int32 { 17 }
 
@@ -15,27 +15,22 @@ extension Domain {
     @unsafe
     func program(_ record: UnsafeMutablePointer<MappingRecord>) throws(DMAError) {
         // SAFETY: the caller owns the record.
-        guard let backend else { return }
         var failure: DMAError?
         var done = 0
         let parts = unsafe record.pointee.parts
         let access = unsafe record.pointee.direction.access
         do throws(DMAError) {
             if unsafe record.pointee.run.count > 0 {
-                try map(unsafe record.pointee.run, access, backend)
+                try backend.map(unsafe record.pointee.run, access)
             } else if let parts, let runs = unsafe parts.runs {
-                let count = parts.runCount
-                while done < count {
-                    try map(unsafe runs[done], access, backend)
-                    done &+= 1
-                }
+                unsafe try backend.map(runs, parts.runCount, access, done: &done)
             }
         } catch { failure = error }
         guard let failure else { return registry.leaveBackend(unsafe record.pointee.shard) }
         // What was mapped until then is ended again. What the backend will not take back is kept alive, because the device reaches it.
         if let parts {
             parts.runCount = done
-            _ = unmapAll(of: parts, backend)
+            _ = unmapAll(of: parts)
         }
         registry.leaveBackend(unsafe record.pointee.shard)
         guard (parts?.runCount ?? 0) == 0 else {
@@ -50,18 +45,12 @@ extension Domain {
         throw failure
     }
 
-    @inline(__always)
-    private func map(_ run: TranslatedRun, _ access: DeviceAccess, _ backend: any MappingBackend) throws(DMAError) {
-        try backend.map(at: IOVA(run.iova), run.source, count: run.count, access: access)
-    }
-
     /// Nil where the device reaches the bytes no more.
     @inline(__always)
-    private func unmap(_ run: TranslatedRun, _ backend: any MappingBackend) -> DMAError? {
+    private func unmap(_ run: TranslatedRun) -> DMAError? {
         do throws(DMAError) {
-            let count = try backend.unmap(at: IOVA(run.iova), count: run.count)
-            if count == run.count || backend.isDead { return nil }
-            return DMAError(.partialUnmap, asked: run.count, limit: count)
+            try backend.unmap(run)
+            return nil
         } catch {
             // Of a device or peer that is proved gone, no mapping reaches memory any more.
             return backend.isDead ? nil : error
@@ -81,7 +70,7 @@ extension Domain {
     @unsafe
     func withdraw(_ record: UnsafeMutablePointer<MappingRecord>) -> DMAError? {
         // SAFETY: the caller owns the record.
-        guard let backend else { return nil }
+        guard backend.isThere else { return nil }
         // In a child process the mapping is the parent's.
         if generation != cdma_fork_generation() { return DMAError(.usedAfterFork) }
         let number = unsafe record.pointee.shard
@@ -94,38 +83,29 @@ extension Domain {
             }
         }
         defer { registry.leaveBackend(number) }
-        if unsafe record.pointee.run.count > 0 { return unmap(unsafe record.pointee.run, backend) }
+        if unsafe record.pointee.run.count > 0 { return unmap(unsafe record.pointee.run) }
         guard let parts = unsafe record.pointee.parts else { return nil }
-        return unmapAll(of: parts, backend)
+        return unmapAll(of: parts)
     }
 
     /// Ends what the backend has of a mapping, the last first. Returns the first refusal; what was refused stays in the parts.
-    private func unmapAll(of parts: MappingParts, _ backend: any MappingBackend) -> DMAError? {
+    private func unmapAll(of parts: MappingParts) -> DMAError? {
         // SAFETY: as many runs are initialized as the parts say; those that stay move to places before their own.
         guard let runs = unsafe parts.runs else { return nil }
         var refusal: DMAError?
-        var run = unsafe runs + parts.runCount
-        var left: [TranslatedRun] = []
-        while unsafe run != runs {
-            // As a rule all of them end, one after the other.
-            do throws(DMAError) {
-                while unsafe run != runs {
-                    unsafe run -= 1
-                    let count = unsafe try backend.unmap(at: IOVA(run.pointee.iova), count: run.pointee.count)
-                    guard unsafe count == run.pointee.count else {
-                        throw unsafe DMAError(.partialUnmap, asked: run.pointee.count, limit: count)
-                    }
-                }
-            } catch {
+        var left = parts.runCount
+        var refused: [TranslatedRun] = []
+        while left > 0 {
+            do throws(DMAError) { unsafe try backend.unmap(runs, left: &left) } catch {
                 // Of a device or peer that is proved gone, no mapping reaches memory any more.
                 if backend.isDead { continue }
                 refusal = refusal ?? error
-                unsafe left.append(run.pointee)
+                unsafe refused.append(runs[left])
             }
         }
-        for (place, run) in left.enumerated() { unsafe runs[place] = run }
+        for (place, run) in refused.enumerated() { unsafe runs[place] = run }
         // Kept for who releases it later; all of them have ended otherwise, and the parts end with the mapping.
-        parts.runCount = left.count
+        parts.runCount = refused.count
         return refusal
     }
 
@@ -150,7 +130,7 @@ extension Domain {
 }
 
 /// Ending a mapping.
-extension Domain {
+extension DomainCore {
     /// Ends a mapping: the device can no longer reach it, and what it wrote to bounce memory is in the client's.
     ///
     /// - Parameter record: the caller's, which has it no more afterwards.
@@ -159,7 +139,7 @@ extension Domain {
     @unsafe
     func dissolve(_ record: UnsafeMutablePointer<MappingRecord>) throws(DMAError) -> Unmanaged<Memory>? {
         // SAFETY: the caller owns the record, which keeps the memory of its entries until it is recycled.
-        if backend != nil, let error = unsafe withdraw(record) {
+        if backend.isThere, let error = unsafe withdraw(record) {
             unsafe park(record)
             throw error
         }
@@ -200,7 +180,8 @@ extension Domain {
         Quarantine.park(unsafe ParkedMapping(record, in: self))
     }
 
-    /// Ends a record: its mapping is no more. What it owned goes, and the domain, if it had kept it.
+    /// Ends a record: its mapping is no more. What it owned goes, and the core, if the mapping was the last that kept it: nothing of the core
+    /// is used after the lock of the shard is released.
     ///
     /// - Parameters:
     ///   - record: of this domain, withdrawn; nobody uses it afterwards.
@@ -210,51 +191,62 @@ extension Domain {
     func recycle(_ record: UnsafeMutablePointer<MappingRecord>, copied: UInt64 = 0, keepsAddresses: Bool = false) {
         // SAFETY: the caller owns the record, and the shard is its. The registry looks at a record while the shard is locked.
         if unsafe record.pointee.parts != nil { return unsafe recycleParts(record, copied, keepsAddresses) }
-        let (memory, domain) = unsafe (record.pointee.memory, record.pointee.domain)
+        let memory = unsafe record.pointee.memory
         let (start, length) = unsafe (record.pointee.run.iova, record.pointee.run.count)
         let lock = unsafe registry.shards + record.pointee.shard
         let shard = unsafe lock.pointee.acquire()
-        unsafe shard.pointee.uncount(record.pointee.byteCount)
-        var isReturned = true
         if length > 0 {
             unsafe record.pointee.run.count = 0
-            if rules.isTranslated, !keepsAddresses {
-                isReturned = unsafe shard.pointee.addresses.keep(start, granules: length >> rules.pageShift)
+            if rules.isTranslated, !keepsAddresses,
+                unsafe !shard.pointee.addresses.keep(start, granules: length >> rules.pageShift)
+            {
+                // The address space locks shards itself: not while this one is locked. The record is no mapping any more meanwhile.
+                unsafe record.pointee.identifier = 0
+                unsafe lock.pointee.release()
+                space.free([BusRange(start: start, count: length)])
+                _ = unsafe lock.pointee.acquire()
             }
         }
+        unsafe shard.pointee.uncount(record.pointee.byteCount)
+        let tells = unsafe shard.pointee.isAbandoned && !record.pointee.isRaw
         unsafe shard.pointee.giveBack(record)
         unsafe lock.pointee.release()
-        if !isReturned { space.free([BusRange(start: start, count: length)]) }
+        if tells { mappingEnded() }
         if let memory = unsafe memory { unsafe memory.release() }
-        // Last: the domain may end with it.
-        if let domain = unsafe domain { unsafe domain.release() }
     }
 
     @unsafe @inline(never)
     private func recycleParts(_ record: UnsafeMutablePointer<MappingRecord>, _ copied: UInt64, _ keepsAddresses: Bool) {
         // SAFETY: as above.
         let parts = unsafe record.pointee.parts
-        let domain = unsafe record.pointee.domain
         if let parts, keepsAddresses {
             parts.addresses = BusRange(start: 0, count: 0)
             parts.moreAddresses = []
         }
         let addresses = parts?.addresses ?? BusRange(start: 0, count: 0)
-        registry.withShard(unsafe record.pointee.shard) { shard in
-            if addresses.count > 0, shard.addresses.keep(addresses.start, granules: addresses.count >> rules.pageShift) {
-                parts?.addresses = BusRange(start: 0, count: 0)
-            }
-            unsafe shard.uncount(record.pointee.byteCount)
-            shard.statistics.bouncedBytes &+= copied
-            unsafe record.pointee.parts = nil
-            unsafe record.pointee.pointAtOwnRegion(record)
-            unsafe shard.giveBack(record)
+        let lock = unsafe registry.shards + record.pointee.shard
+        let shard = unsafe lock.pointee.acquire()
+        if addresses.count > 0,
+            unsafe shard.pointee.addresses.keep(addresses.start, granules: addresses.count >> rules.pageShift)
+        {
+            parts?.addresses = BusRange(start: 0, count: 0)
         }
-        if let parts {
+        if let parts, parts.addresses.count > 0 || !parts.moreAddresses.isEmpty {
+            // As above.
+            unsafe record.pointee.identifier = 0
+            unsafe lock.pointee.release()
             giveBackAddresses(of: parts)
-            parts.clear()
+            _ = unsafe lock.pointee.acquire()
         }
-        if let domain = unsafe domain { unsafe domain.release() }
+        unsafe shard.pointee.uncount(record.pointee.byteCount)
+        unsafe shard.pointee.statistics.bouncedBytes &+= copied
+        let tells = unsafe shard.pointee.isAbandoned && !record.pointee.isRaw
+        unsafe record.pointee.parts = nil
+        unsafe record.pointee.pointAtOwnRegion(record)
+        unsafe shard.pointee.giveBack(record)
+        unsafe lock.pointee.release()
+        if tells { mappingEnded() }
+        parts?.clear()
     }
 
     /// Gives back to the address space what was taken for a mapping.
@@ -272,7 +264,7 @@ extension Domain {
 }
 
 /// Syncs of a mapping that stays.
-extension Domain {
+extension DomainCore {
     /// Writes back and drops the cache lines of a part of an entry, where the device does not see the CPU's caches; counted.
     @unsafe
     func maintainCaches(of entry: MappedEntry, _ offset: Int, _ count: Int) {

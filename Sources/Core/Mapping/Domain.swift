@@ -1,38 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 
-internal import CDMA
 public import DMAEngineKit
-internal import Synchronization
 
 /// A device, as memory is mapped for it (rule 3): what it asks of memory, over an ``AddressSpace`` that it may share with other devices. The
 /// kernel's `struct device *` in its DMA API.
 ///
-/// A mapping keeps its domain alive, and serves every device of the address space whose constraints it meets. ``close(file:line:)`` says
-/// whether anything is still mapped.
+/// A mapping keeps what it needs of its domain, and serves every device of the address space whose constraints it meets.
+/// ``close(file:line:)`` says whether anything is still mapped. Two objects with one ``id`` are one domain, and equal: asked for its domain,
+/// a mapping may answer with a new object.
 ///
 /// Thread rules: everything may be called from any thread.
 public final class Domain: Sendable {
+    let core: DomainCore
+
     /// Unique in this process, never used again.
-    public let id: DomainID
+    public var id: DomainID { core.id }
     /// For people.
-    public let name: String
+    public var name: String { core.name }
     /// What the device asks of memory. Values that no device can have (an alignment that is no power of two …) were brought to
     /// the nearest valid one.
-    public let constraints: DeviceConstraints
+    public var constraints: DeviceConstraints { core.constraints }
     /// Where its bus addresses have a meaning.
-    public let space: AddressSpace
-    let rules: MappingRules
-    let backend: (any MappingBackend)?
-    let registry: MappingRegistry
-    /// What was made from a raw address, by its first bus address. The same bytes may be mapped more than once.
-    let raw = Locked<[IOVA: [RawMapping]]>([:])
-
-    private static let nextID = Atomic<UInt32>(1)
-    private static let nextObject = Atomic<UInt64>(1)
-    /// Names a parked object or a channel: never 0, never twice.
-    static func nextIdentifier() -> UInt64 { nextObject.wrappingAdd(1, ordering: .relaxed).oldValue }
-    /// The fork generation of the process that made the domain.
-    let generation = cdma_fork_generation()
+    public var space: AddressSpace { core.space }
 
     /// A device over an address space.
     ///
@@ -41,17 +30,8 @@ public final class Domain: Sendable {
     ///   - constraints: what the device asks of memory.
     ///   - space: of the device, or of the group that it shares one with.
     public init(name: String, constraints: DeviceConstraints = DeviceConstraints(), space: AddressSpace) {
-        id = DomainID(rawValue: Self.nextID.wrappingAdd(1, ordering: .relaxed).oldValue)
-        self.name = name
-        self.constraints = constraints.normalized
-        self.space = space
-        backend = space.backend
-        rules = MappingRules(self.constraints, space)
-        registry = MappingRegistry(id, name, self.constraints, space)
-        space.enter(registry)
-        DomainNames.enter(id.rawValue, name)
-        _ = Sanitizer.environmentAsks
-        Sanitizer.register(registry)
+        core = DomainCore(name, constraints, space)
+        core.addClient()
     }
 
     /// A device that uses this process's addresses, in an address space of its own: an engine of threads, io_uring, a model.
@@ -68,33 +48,20 @@ public final class Domain: Sendable {
         self.init(name: name, constraints: constraints, space: try AddressSpace.of(translation, name: name))
     }
 
-    deinit {
-        // Typed mappings keep the domain alive, so that only what was mapped from a raw address can be left.
-        reportLeaks(registry.liveMappings, at: nil)
-        for entries in raw.withLock({ $0 }).values {
-            for entry in entries {
-                // The device loses its way to the memory. If the backend refuses there is nobody left to tell, and no memory of
-                // ours that could be kept: what was mapped from a raw address belongs to the client.
-                // SAFETY: the record is the registry's: nobody else ends it any more.
-                _ = unsafe withdraw(entry.record)
-                unsafe recycle(entry.record)
-            }
-        }
-        space.leave(id)
-        DomainNames.leave(id.rawValue)
-        space.free(registry.takeSpareAddresses())
-        Sanitizer.unregister(id)
+    /// One more object for a domain that exists.
+    init(_ core: DomainCore) {
+        self.core = core
+        core.addClient()
     }
 
-    /// Whether bus addresses are not those of the CPU.
-    var isTranslated: Bool { space.isTranslated }
+    deinit { core.removeClient() }
 
     /// - Throws: `foreignEngine` where an engine's addresses are not those of this domain's address space.
     @usableFromInline
     func checkAddressing(_ addressing: EngineAddressing) throws(DMAError) {
         switch addressing {
         case .cpu:
-            if isTranslated { throw DMAError(.foreignEngine, limit: UInt64(id.rawValue)) }
+            if core.isTranslated { throw DMAError(.foreignEngine, limit: UInt64(id.rawValue)) }
         case .bus(let domain):
             guard domain == id || space.registry(of: domain) != nil else {
                 throw DMAError(.foreignEngine, asked: UInt64(domain.rawValue), limit: UInt64(id.rawValue))
@@ -105,7 +72,7 @@ public final class Domain: Sendable {
     /// What has been done so far. Where several threads map, a peak is the sum of what each of them had at most.
     public var statistics: DomainStatistics {
         var sum = DomainStatistics()
-        registry.forEachShard { sum.add($0.statistics) }
+        core.registry.forEachShard { sum.add($0.statistics) }
         return sum
     }
 
@@ -114,23 +81,19 @@ public final class Domain: Sendable {
     /// - Throws: `mappingsLeft` where some exist, with their number and bytes; with the sanitizer on, each is reported with
     ///   the source line that made it. The domain is closed all the same.
     public func close(file: StaticString = #fileID, line: UInt = #line) throws(DMAError) {
-        registry.forEachShard { $0.isClosed = true }
-        let left = registry.liveMappings
+        core.registry.forEachShard { $0.isClosed = true }
+        let left = core.registry.liveMappings
         if left.isEmpty { return }
-        reportLeaks(left, at: Origin(file: file, line: line))
+        core.reportLeaks(left, at: Origin(file: file, line: line))
         throw DMAError(
             .mappingsLeft, asked: UInt64(left.count), limit: left.reduce(0) { $0 &+ $1.bytes })
     }
+}
 
-    private func reportLeaks(_ left: [LiveMapping], at call: Origin?) {
-        guard Sanitizer.isEnabled else { return }
-        for mapping in left {
-            Sanitizer.report(
-                .leak, id,
-                "domain \(name): a \(mapping.kind.name) mapping of \(mapping.bytes) bytes is left, one of \(left.count)",
-                at: call, mapping: mapping.origin)
-        }
-    }
+extension Domain: Hashable {
+    public static func == (one: Domain, other: Domain) -> Bool { one.core === other.core }
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(id) }
 }
 
 extension DeviceConstraints {

@@ -5,7 +5,7 @@ internal import DMAEngineKit
 
 /// Making a mapping of one piece of memory that the device reaches where it lies, as one segment: the usual one. It takes one lock, and
 /// allocates nothing where the thread has ended a mapping of that length before. Everything else goes by EstablishParts.swift.
-extension Domain {
+extension DomainCore {
     /// A mapping of all of a memory on CPU addresses, of which nobody has to be told; nil where it is not that simple, or refused.
     ///
     /// - Parameter memory: the caller's share, which is handed over where the mapping comes about.
@@ -26,7 +26,7 @@ extension Domain {
             unsafe lock.pointee.release()
             return nil
         }
-        let record = unsafe shard.pointee.take()
+        let record = unsafe shard.pointee.take(for: .passUnretained(self))
         unsafe fill(record, kind, memory, words, direction, origin, isRaw: false, at: words.base)
         unsafe shard.pointee.count(UInt64(words.count))
         unsafe lock.pointee.release()
@@ -92,7 +92,6 @@ extension Domain {
         unsafe record.pointee.isRaw = isRaw
         unsafe record.pointee.byteCount = UInt64(words.count)
         unsafe record.pointee.memory = unsafe memory
-        if !isRaw { unsafe record.pointee.domain = Unmanaged.passRetained(self) }
         unsafe record.pointee.entry.cpuAddress = words.base
         unsafe record.pointee.entry.count = words.count
         unsafe record.pointee.entry.deviceAddress = words.base
@@ -161,14 +160,14 @@ extension Domain {
                     throw refused(DMAError(.domainClosed))
                 }
             }
-            let record = unsafe shard.pointee.take()
+            let record = unsafe shard.pointee.take(for: .passUnretained(self))
             let start = isTranslated ? iova &+ (words.base &- first) : words.base
             unsafe fill(record, kind, memory, words, direction, origin, isRaw: isRaw, at: start)
             unsafe record.pointee.run = TranslatedRun(
                 iova: isTranslated ? iova : start, count: isTranslated ? length : count,
                 source: words.source(at: isTranslated ? first : words.base))
             unsafe shard.pointee.count(count)
-            let tells = unsafe backend != nil && shard.pointee.isProgrammed
+            let tells = unsafe backend.isThere && shard.pointee.isProgrammed
             if tells { registry.enterBackend(number) }
             unsafe lock.pointee.release()
             if tells { try countingRefusals { () throws(DMAError) in unsafe try program(record) } }

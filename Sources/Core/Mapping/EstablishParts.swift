@@ -4,7 +4,7 @@ internal import CDMA
 internal import DMAEngineKit
 
 /// Making a mapping of several entries, of several segments, or with stand-ins for what the device does not reach.
-extension Domain {
+extension DomainCore {
     /// - Parameter parts: with memory, words and entries; each entry inside its memory. They are the record's afterwards, or, where this
     ///   throws, the caller's again.
     /// - Throws: as ``Buffer/map(for:direction:file:line:)`` and ``ScatterList/map(for:direction:file:line:)``. Nothing is left
@@ -137,7 +137,7 @@ extension Domain {
     ) throws(DMAError) -> UInt64? {
         // SAFETY: there is room for as many regions, and as many runs, as there are entries.
         let regions = unsafe parts.makeRoom(for: entries.count)
-        let runs = unsafe rules.isTranslated || backend != nil ? parts.makeRunRoom(for: entries.count) : nil
+        let runs = unsafe rules.isTranslated || backend.isThere ? parts.makeRunRoom(for: entries.count) : nil
         let cut = unsafe RunCutter(rules: rules, kind: kind, regions: regions, runs: runs).cut(entries, words)
         guard cut.isReached, cut.bytes <= rules.largest else { return nil }
         parts.runCount = cut.runs
@@ -249,21 +249,20 @@ extension Domain {
             let attempt = registry.withShard(number) { shard -> Attempt in
                 if shard.isClosed { return .closed }
                 if shard.isHeld { return .held }
-                let taken = unsafe shard.take()
+                let taken = unsafe shard.take(for: .passUnretained(self))
                 unsafe record = unsafe taken
                 unsafe taken.pointee.kind = kind
                 unsafe taken.pointee.direction = direction
                 unsafe taken.pointee.origin = origin
                 unsafe taken.pointee.isRaw = isRaw
                 unsafe taken.pointee.byteCount = total
-                if !isRaw { unsafe taken.pointee.domain = Unmanaged.passRetained(self) }
                 unsafe taken.pointee.parts = parts
                 unsafe taken.pointee.entry.count = 0
                 if let regions = unsafe parts.regions { unsafe taken.pointee.regions = unsafe regions }
                 unsafe taken.pointee.regionCount = parts.regionCount
                 shard.count(total)
                 shard.statistics.bounces &+= bounced
-                guard backend != nil, shard.isProgrammed else { return .recorded }
+                guard backend.isThere, shard.isProgrammed else { return .recorded }
                 registry.enterBackend(number)
                 return .entered
             }

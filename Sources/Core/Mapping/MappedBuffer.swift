@@ -45,7 +45,7 @@ public struct MappedBuffer: ~Copyable, Cargo {
     /// Which way the data goes.
     public var direction: Direction { mapping.direction }
     /// The address space that it is mapped in.
-    public var domain: Domain { mapping.domain }
+    public var domain: Domain { Domain(mapping.core) }
     /// Whether the device works on a copy, because it cannot reach the buffer itself: each sync then costs a copy (rule 39).
     public var wasBounced: Bool { mapping.wasBounced }
 
@@ -168,11 +168,11 @@ extension Buffer {
         // SAFETY: memory and record are handed over to the one value that owns them: the mapping, or, where it fails, a buffer.
         let memory = unsafe take()
         let origin = Origin(file: file, line: line)
-        if let record = unsafe domain.establishPlain(.single, memory, direction, origin) {
+        if let record = unsafe domain.core.establishPlain(.single, memory, direction, origin) {
             return .mapped(MappedBuffer(unsafe Mapping(record)))
         }
         do throws(DMAError) {
-            let record = unsafe try domain.establish(.single, memory, direction, origin)
+            let record = unsafe try domain.core.establish(.single, memory, direction, origin)
             return .mapped(MappedBuffer(unsafe Mapping(record)))
         } catch {
             return .failed(error, unsafe Buffer(owning: memory))

@@ -54,7 +54,7 @@ public struct MappedScatterList: ~Copyable, Cargo {
     /// Which way the data goes.
     public var direction: Direction { mapping.direction }
     /// The address space that it is mapped in.
-    public var domain: Domain { mapping.domain }
+    public var domain: Domain { Domain(mapping.core) }
     /// Whether the device works on copies of some entries.
     public var wasBounced: Bool { mapping.wasBounced }
 

@@ -12,7 +12,7 @@ struct Mapping: ~Copyable {
     @usableFromInline let place: UnsafeMutableRawPointer
 
     /// The caller hands over the record.
-    // SAFETY: a record lives in its domain, which it keeps alive until it is recycled; this value alone has it.
+    // SAFETY: a record lives in its domain's core, which lives until it is recycled; this value alone has it.
     @unsafe
     init(_ record: UnsafeMutablePointer<MappingRecord>) { unsafe place = UnsafeMutableRawPointer(record) }
 
@@ -21,8 +21,8 @@ struct Mapping: ~Copyable {
         unsafe place.assumingMemoryBound(to: MappingRecord.self)
     }
 
-    // SAFETY: a typed mapping keeps its domain until it ends, which is what `init` was given one for.
-    var domain: Domain { unsafe record.pointee.domain.unsafelyUnwrapped.takeUnretainedValue() }
+    // SAFETY: the core lives until the mapping has ended.
+    var core: DomainCore { unsafe record.pointee.core.takeUnretainedValue() }
     // SAFETY: in all of these, this value owns the record.
     var isQuarantined: Bool { unsafe record.pointee.isQuarantined }
     var direction: Direction { unsafe record.pointee.direction }
@@ -68,14 +68,18 @@ struct Mapping: ~Copyable {
     /// Ends a mapping that nobody has any more.
     @unsafe
     private static func finish(_ record: UnsafeMutablePointer<MappingRecord>) {
-        // SAFETY: the caller alone has the record. Its share of the domain is taken over, so that the domain lives until the end.
+        // SAFETY: the caller alone has the record. The core lives until the record is recycled.
         if unsafe record.pointee.whole != nil { return unsafe WholeMapping.endPart(record) }
-        let domain = unsafe record.pointee.domain.unsafelyUnwrapped.takeRetainedValue()
-        unsafe record.pointee.domain = nil
         unsafe record.pointee.loans = 0
-        if unsafe record.pointee.isQuarantined { return unsafe domain.park(record) }
-        // A refusal has parked the memory and was counted and reported there; nobody is left to be told.
-        if let memory = unsafe try? domain.dissolve(record) { unsafe memory.release() }
+        let memory = unsafe record.pointee.core._withUnsafeGuaranteedRef { core -> Unmanaged<Memory>? in
+            if unsafe record.pointee.isQuarantined {
+                unsafe core.park(record)
+                return nil
+            }
+            // A refusal has parked the memory and was counted and reported there; nobody is left to be told.
+            return unsafe try? core.dissolve(record)
+        }
+        if let memory = unsafe memory { unsafe memory.release() }
     }
 
     /// Ends the mapping while its owner still wants the memory, of a mapping with one entry.
@@ -93,15 +97,16 @@ struct Mapping: ~Copyable {
         }
         discard self
         if unsafe record.pointee.whole != nil { return unsafe try WholeMapping.end(by: record) }
-        let domain = unsafe record.pointee.domain.unsafelyUnwrapped.takeRetainedValue()
-        unsafe record.pointee.domain = nil
-        if domain.rules.isPlain, unsafe record.pointee.parts == nil, let memory = unsafe record.pointee.memory {
-            unsafe record.pointee.memory = nil
-            if unsafe record.pointee.entry.buffer >= 0 { unsafe record.pointee.entry.bracketAccess(begins: true) }
-            unsafe domain.recycle(record)
-            return unsafe memory
+        let result = unsafe record.pointee.core._withUnsafeGuaranteedRef { core -> Result<Unmanaged<Memory>?, DMAError> in
+            if core.rules.isPlain, unsafe record.pointee.parts == nil, let memory = unsafe record.pointee.memory {
+                unsafe record.pointee.memory = nil
+                if unsafe record.pointee.entry.buffer >= 0 { unsafe record.pointee.entry.bracketAccess(begins: true) }
+                unsafe core.recycle(record)
+                return unsafe .success(memory)
+            }
+            do throws(DMAError) { return unsafe .success(try core.dissolve(record)) } catch { return unsafe .failure(error) }
         }
-        return unsafe try domain.dissolve(record)
+        return unsafe try result.get()
     }
 
     // SAFETY: this value owns the record.
@@ -208,7 +213,7 @@ struct Mapping: ~Copyable {
         // SAFETY: this value owns the record. While a call lends the memory to be read, others may read it too.
         let loans = unsafe cdma_load_acquire64(Self.loans(record))
         if isQuarantined || loans >= Self.writingLoan { throw quarantineError }
-        let entry = unsafe try domain.entry(index, range, of: record)
+        let entry = unsafe try core.entry(index, range, of: record)
         entry.bracketAccess(begins: true)
         return entry
     }
@@ -220,7 +225,7 @@ struct Mapping: ~Copyable {
         let address = direction == .toDevice ? entry.cpuAddress : entry.deviceAddress
         // SAFETY: the range was checked by the caller.
         let start = unsafe UnsafeRawPointer(bitPattern: UInt(address) &+ UInt(range.lowerBound))
-        unsafe domain.flush(start, range.count)
+        unsafe core.flush(start, range.count)
         return unsafe UnsafeRawBufferPointer(start: start, count: range.count)
     }
 
@@ -236,10 +241,10 @@ struct Mapping: ~Copyable {
         do throws(DMAError) {
             result = try unsafe body(bytes)
         } catch {
-            unsafe try domain.sync(record, entry: index, range, for: .device)
+            unsafe try core.sync(record, entry: index, range, for: .device)
             throw error
         }
-        unsafe try domain.sync(record, entry: index, range, for: .device)
+        unsafe try core.sync(record, entry: index, range, for: .device)
         return result
     }
 
@@ -253,10 +258,10 @@ struct Mapping: ~Copyable {
         do {
             result = try unsafe body(bytes)
         } catch {
-            unsafe try domain.sync(record, entry: index, range, for: .device)
+            unsafe try core.sync(record, entry: index, range, for: .device)
             throw error
         }
-        unsafe try domain.sync(record, entry: index, range, for: .device)
+        unsafe try core.sync(record, entry: index, range, for: .device)
         return result
     }
 
@@ -266,7 +271,7 @@ struct Mapping: ~Copyable {
         try checkExclusive()
         if direction == .fromDevice { throw DMAError(.wrongDirection) }
         // SAFETY: `sync` has checked index and range.
-        unsafe try domain.sync(record, entry: index, range, for: .cpu)
+        unsafe try core.sync(record, entry: index, range, for: .cpu)
         let entry = unsafe record.pointee.entry(at: index)
         let start = unsafe UnsafeMutableRawPointer(bitPattern: UInt(entry.cpuAddress) &+ UInt(range.lowerBound))
         return unsafe UnsafeMutableRawBufferPointer(start: start, count: range.count)
@@ -275,7 +280,7 @@ struct Mapping: ~Copyable {
     func sync(entry index: Int, _ range: Range<Int>, for turn: MappedEntry.Turn) throws(DMAError) {
         try checkExclusive()
         // SAFETY: this value owns the record.
-        unsafe try domain.sync(record, entry: index, range, for: turn)
+        unsafe try core.sync(record, entry: index, range, for: turn)
     }
 }
 

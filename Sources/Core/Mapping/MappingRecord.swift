@@ -15,11 +15,13 @@ struct MappingRecord {
     var next: UnsafeMutablePointer<MappingRecord>?
     /// The shard that it belongs to.
     let shard: Int
+    /// Lives until the mapping has ended, without being retained by it.
+    let core: Unmanaged<DomainCore>
     /// Unique in the domain, in the order in which mappings were made by one thread; 0 while the record is free.
     var identifier: UInt64 = 0
     var kind = MappingKind.single
     var direction = Direction.toDevice
-    /// Whether it was made from a raw address: it then keeps no domain alive.
+    /// Whether it was made from a raw address: it then keeps no domain alive, and the domain's end ends it.
     var isRaw = false
     var isQuarantined = false
     /// Its mapping is being ended: a device that is attached meanwhile does not get it any more. Changes while the shard is locked.
@@ -29,8 +31,6 @@ struct MappingRecord {
     /// Of a part: the mapping that it is a part of, which it keeps alive. A part's record lies in memory of its own, in no registry.
     var whole: Unmanaged<WholeMapping>?
     var origin = Origin(file: "", line: 0)
-    /// Kept alive by the mapping, unless it is raw.
-    var domain: Unmanaged<Domain>?
     /// Bytes as asked.
     var byteCount: UInt64 = 0
 
@@ -47,8 +47,9 @@ struct MappingRecord {
     /// Everything else, of a mapping that is not one piece of memory in one segment.
     var parts: MappingParts?
 
-    init(shard: Int, at place: UnsafeMutablePointer<MappingRecord>) {
+    init(shard: Int, of core: Unmanaged<DomainCore>, at place: UnsafeMutablePointer<MappingRecord>) {
         self.shard = shard
+        unsafe self.core = core
         // SAFETY: the record does not move: it is initialized where it lies, in a chunk that lives as long as the domain.
         unsafe regions = UnsafeMutableRawPointer(place).advanced(by: Self.onlyOffset).assumingMemoryBound(
             to: RegionWords.self)

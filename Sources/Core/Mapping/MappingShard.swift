@@ -12,6 +12,8 @@ struct MappingShard: ~Copyable {
     private let number: Int
     private var serial: UInt64 = 0
     var isClosed = false
+    /// The domain has no client any more: each mapping that ends says so to the core.
+    var isAbandoned = false
     /// A device is being attached: maps and unmaps wait.
     var isHeld = false
     /// Whether the backend has what is mapped.
@@ -38,10 +40,12 @@ struct MappingShard: ~Copyable {
     }
 
     /// A record that nobody has.
+    ///
+    /// - Parameter core: whose shard this is.
     @inline(__always)
-    mutating func take() -> UnsafeMutablePointer<MappingRecord> {
+    mutating func take(for core: Unmanaged<DomainCore>) -> UnsafeMutablePointer<MappingRecord> {
         // SAFETY: a free record lies in a chunk of this value, initialized.
-        if unsafe free == nil { grow() }
+        if unsafe free == nil { unsafe grow(core) }
         let record = unsafe free.unsafelyUnwrapped
         unsafe free = record.pointee.next
         serial &+= 1
@@ -55,7 +59,6 @@ struct MappingShard: ~Copyable {
         // SAFETY: the record was taken from this value, and nobody else has it.
         unsafe record.pointee.identifier = 0
         unsafe record.pointee.memory = nil
-        unsafe record.pointee.domain = nil
         unsafe record.pointee.regionCount = 0
         unsafe record.pointee.isQuarantined = false
         unsafe record.pointee.isWithdrawn = false
@@ -64,12 +67,12 @@ struct MappingShard: ~Copyable {
     }
 
     @inline(never)
-    private mutating func grow() {
+    private mutating func grow(_ core: Unmanaged<DomainCore>) {
         // SAFETY: a chunk is allocated and initialized as a whole; `deinit` alone frees it.
         let chunk = UnsafeMutablePointer<MappingRecord>.allocate(capacity: Self.chunkSize)
         for index in (0..<Self.chunkSize).reversed() {
             let record = unsafe chunk + index
-            unsafe record.initialize(to: MappingRecord(shard: number, at: record))
+            unsafe record.initialize(to: MappingRecord(shard: number, of: core, at: record))
             unsafe record.pointee.next = unsafe free
             unsafe free = unsafe record
         }

@@ -130,7 +130,7 @@ public struct ScatterList: ~Copyable, Sendable {
         (parts.memories, parts.words, parts.entries) = (memories, words, entries)
         // SAFETY: the record is handed over to the one value that owns it.
         do throws(DMAError) {
-            let record = unsafe try domain.establish(.list, parts, direction, Origin(file: file, line: line))
+            let record = unsafe try domain.core.establish(.list, parts, direction, Origin(file: file, line: line))
             return .mapped(MappedScatterList(unsafe Mapping(record), memories, words, entries, parts))
         } catch {
             // The quarantine may have the parts.

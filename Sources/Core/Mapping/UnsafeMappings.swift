@@ -74,7 +74,7 @@ public struct UnsafeMappings: Sendable {
     /// - Throws: `backendFailed` for `IOVA.mappingError`; `notMapped` for a word that is no mapping's first address.
     public func check(_ iova: IOVA) throws(DMAError) {
         if iova == .mappingError { throw DMAError(.backendFailed, asked: iova.rawValue) }
-        let isKnown = domain.raw.withLock { raw in
+        let isKnown = domain.core.raw.withLock { raw in
             guard let index = raw[iova]?.firstIndex(where: { !$0.isChecked }) else { return raw[iova] != nil }
             raw[iova]?[index].isChecked = true
             return true
@@ -99,7 +99,7 @@ public struct UnsafeMappings: Sendable {
         let call = Origin(file: file, line: line)
         // SAFETY: the record was taken out of the registry, and is this call's.
         let record = unsafe try takeRaw(.single, iova, UInt64(UInt(bitPattern: count)), direction, call).record
-        unsafe try domain.dissolve(record)?.release()
+        unsafe try domain.core.dissolve(record)?.release()
     }
 
     /// `dma_map_sg`. Entries are not cut: each must obey the device's longest segment and boundary by itself.
@@ -143,7 +143,7 @@ public struct UnsafeMappings: Sendable {
         let call = Origin(file: file, line: line)
         // SAFETY: as for `unmap`.
         let record = unsafe try takeRaw(.list, iova, UInt64(UInt(bitPattern: originalCount)), direction, call).record
-        unsafe try domain.dissolve(record)?.release()
+        unsafe try domain.core.dissolve(record)?.release()
     }
 
     /// `dma_sync_single_range_for_cpu`.
@@ -191,15 +191,15 @@ public struct UnsafeMappings: Sendable {
             parts.memories = memories
             parts.words = memories.map { MemoryWords($0) }
             parts.entries = memories.indices.map { ScatterList.Entry(buffer: $0, offset: 0, count: memories[$0].count) }
-            unsafe record = try domain.establish(kind, parts, direction, call, isRaw: true)
+            unsafe record = try domain.core.establish(kind, parts, direction, call, isRaw: true)
         } else {
-            unsafe record = try domain.establish(kind, retaining: memories[0], direction, call, isRaw: true)
+            unsafe record = try domain.core.establish(kind, retaining: memories[0], direction, call, isRaw: true)
         }
         let ranges = unsafe record.pointee.regionWords.map { MappedRange($0) }
         let size = kind == .list ? UInt64(memories.count) : UInt64(memories[0].count)
         let mapping = unsafe RawMapping(
             record: record, kind: kind, direction: direction, origin: call, size: size, isChecked: isChecked)
-        domain.raw.withLock { raw in raw[ranges[0].start, default: []].append(mapping) }
+        domain.core.raw.withLock { raw in raw[ranges[0].start, default: []].append(mapping) }
         return ranges
     }
 
@@ -212,7 +212,7 @@ public struct UnsafeMappings: Sendable {
         func matches(_ mapping: RawMapping) -> Bool {
             mapping.kind == kind && mapping.direction == direction && mapping.size == size
         }
-        let (taken, nearest) = domain.raw.withLock { raw -> (RawMapping?, RawMapping?) in
+        let (taken, nearest) = domain.core.raw.withLock { raw -> (RawMapping?, RawMapping?) in
             guard let entries = raw[iova] else { return (nil, nil) }
             guard let index = entries.firstIndex(where: matches) else { return (nil, entries.first) }
             let entry = raw[iova]?.remove(at: index)
@@ -258,7 +258,7 @@ public struct UnsafeMappings: Sendable {
         _ iova: IOVA, _ range: Range<Int>, _ direction: Direction, _ turn: MappedEntry.Turn, _ call: Origin
     ) throws(DMAError) {
         // SAFETY: the registry's records stay while its lock is held: a sync races with no unmap.
-        let (found, total) = try domain.raw.withLock { raw throws(DMAError) -> (RawMapping?, Int) in
+        let (found, total) = try domain.core.raw.withLock { raw throws(DMAError) -> (RawMapping?, Int) in
             let candidates = raw[iova] ?? []
             guard let found = candidates.first(where: { $0.direction == direction }) ?? candidates.first else {
                 return (nil, 0)
@@ -273,7 +273,7 @@ public struct UnsafeMappings: Sendable {
                 let count = unsafe record.pointee.entry(at: index).count
                 let part = range.clamped(to: start..<start + count)
                 if !part.isEmpty {
-                    unsafe try domain.sync(
+                    unsafe try domain.core.sync(
                         record, entry: index, part.lowerBound - start..<part.upperBound - start, for: turn)
                 }
                 start += count

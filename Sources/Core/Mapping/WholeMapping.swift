@@ -37,13 +37,11 @@ final class WholeMapping: @unchecked Sendable {
     func part(_ range: Range<Int>) -> Mapping {
         // SAFETY: the new record is initialized as a whole, and freed by `endPart`. The whole's record is read alone, which this object keeps.
         let memory = UnsafeMutablePointer<MappingRecord>.allocate(capacity: 1)
-        unsafe memory.initialize(to: MappingRecord(shard: 0, at: memory))
+        unsafe memory.initialize(to: MappingRecord(shard: 0, of: record.pointee.core, at: memory))
         unsafe memory.pointee.kind = record.pointee.kind
         unsafe memory.pointee.direction = record.pointee.direction
         unsafe memory.pointee.origin = record.pointee.origin
         unsafe memory.pointee.byteCount = UInt64(range.count)
-        unsafe memory.pointee.domain = Unmanaged.passRetained(
-            record.pointee.domain.unsafelyUnwrapped.takeUnretainedValue())
         unsafe memory.pointee.whole = Unmanaged.passRetained(self)
         var entry = unsafe record.pointee.entry(at: 0)
         entry.cpuAddress &+= UInt64(range.lowerBound)
@@ -85,7 +83,6 @@ final class WholeMapping: @unchecked Sendable {
         // SAFETY: the caller alone has the part's record, which `part` has made.
         let whole = unsafe record.pointee.whole
         if unsafe record.pointee.isQuarantined { unsafe whole?.takeUnretainedValue().lost.store(true, ordering: .releasing) }
-        unsafe record.pointee.domain?.release()
         unsafe record.deinitialize(count: 1)
         unsafe record.deallocate()
         unsafe whole?.release()

@@ -128,7 +128,7 @@ public struct Block: ~Copyable, Cargo {
     @usableFromInline
     func maintainCaches() {
         // SAFETY: the header lives as long as any block.
-        unsafe header.pointee.mapping.domain.flush(header.pointee.base + place.offset, count)
+        unsafe header.pointee.mapping.core.flush(header.pointee.base + place.offset, count)
     }
 }
 

@@ -64,9 +64,9 @@ public struct Buffer: ~Copyable, Sendable {
     public init(count: Int, for domain: Domain) throws(DMAError) {
         let constraints = domain.constraints
         var policy = AllocationPolicy()
-        if !domain.isTranslated { policy.below = constraints.streamingMask }
+        if !domain.core.isTranslated { policy.below = constraints.streamingMask }
         let alignment = Int(clamping: max(constraints.alignment, constraints.isCoherent ? 64 : constraints.cacheLineSize))
-        self.init(try Memory(count: count, alignment: max(alignment, 64), backing: domain.defaultBacking, policy: policy))
+        self.init(try Memory(count: count, alignment: max(alignment, 64), backing: domain.core.defaultBacking, policy: policy))
     }
 
     /// Obtains memory and copies `bytes` into it.

@@ -35,9 +35,11 @@ public struct CoherentBuffer: ~Copyable, Cargo {
     ) throws(DMAError) {
         // SAFETY: `mapping` keeps the memory, and this value owns `mapping` for as long as it has the pointer.
         var policy = AllocationPolicy()
-        if !domain.isTranslated { policy.below = domain.constraints.coherentMask }
-        let memory = try Memory(count: count, alignment: alignment, backing: backing ?? domain.defaultBacking, policy: policy)
-        let record = unsafe try domain.establish(.coherent, retaining: memory, .bidirectional, Origin(file: file, line: line))
+        if !domain.core.isTranslated { policy.below = domain.constraints.coherentMask }
+        let memory = try Memory(
+            count: count, alignment: alignment, backing: backing ?? domain.core.defaultBacking, policy: policy)
+        let record = unsafe try domain.core.establish(
+            .coherent, retaining: memory, .bidirectional, Origin(file: file, line: line))
         let mapping = unsafe Mapping(record)
         unsafe base = memory.base
         self.count = count

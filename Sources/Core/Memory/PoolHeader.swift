@@ -62,7 +62,7 @@ extension PoolHeader {
     ) throws(DMAError) -> UnsafeMutablePointer<PoolHeader> {
         guard !mapping.isQuarantined else { throw DMAError(.quarantined, asked: mapping.start) }
         guard blockSize > 0 else { throw DMAError(.zeroLength) }
-        let constraints = mapping.domain.constraints
+        let constraints = mapping.core.constraints
         let entry = mapping.firstEntry
         let layout = PoolLayout(
             start: mapping.start, cpuStart: entry.deviceAddress, count: entry.count,
@@ -73,7 +73,7 @@ extension PoolHeader {
         guard places.count == offsets.count else {
             throw DMAError(.sizeOverflow, asked: UInt64(entry.count), limit: 1 << 40)
         }
-        let key = RegionWords.key(mapping.domain.id, mapping.direction.access)
+        let key = RegionWords.key(mapping.core.id, mapping.direction.access)
         var lists: RegionLists?
         if segments > 1 {
             let start = mapping.start
@@ -148,7 +148,7 @@ extension PoolHeader {
         }
         let leased = unsafe header.pointee.capacity - back
         guard leased > 0 else { return unsafe free(header) }
-        let (domain, origin) = unsafe (header.pointee.mapping.domain.id, header.pointee.mapping.origin)
+        let (domain, origin) = unsafe (header.pointee.mapping.core.id, header.pointee.mapping.origin)
         Sanitizer.report(.poolInUse, domain, "a pool ended with \(leased) blocks leased", mapping: origin)
         if unsafe cdma_fetch_add64(shared + 8, UInt64(leased)) &+ UInt64(leased) == 0 { unsafe free(header) }
     }

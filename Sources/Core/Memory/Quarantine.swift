@@ -117,7 +117,7 @@ public enum Quarantine {
 // SAFETY: nothing of it changes; what a subclass changes, it changes in `release`, which the quarantine calls on one thread at a time.
 @usableFromInline
 class ParkedObject: @unchecked Sendable {
-    let identifier = Domain.nextIdentifier()
+    let identifier = DomainCore.nextIdentifier()
     let domain: DomainID
     let ranges: [MappedRange]
     var origin: Origin? { nil }
@@ -137,26 +137,27 @@ class ParkedObject: @unchecked Sendable {
 // SAFETY: the record is changed in `release` alone, which the quarantine calls on one thread at a time.
 @safe
 final class ParkedMapping: ParkedObject, @unchecked Sendable {
-    private let space: Domain
+    private let core: DomainCore
     private let record: UnsafeMutablePointer<MappingRecord>
     private let made: Origin
 
     /// The caller hands over the record, which is of that domain.
     @unsafe
-    init(_ record: UnsafeMutablePointer<MappingRecord>, in space: Domain) {
-        // SAFETY: this object alone has the record now, and keeps the domain in which it lies.
+    init(_ record: UnsafeMutablePointer<MappingRecord>, in core: DomainCore) {
+        // SAFETY: this object alone has the record now, and keeps the core in which it lies. A mapping that keeps its core counts as typed.
         unsafe self.record = unsafe record
-        self.space = space
+        self.core = core
+        unsafe record.pointee.isRaw = false
         made = unsafe record.pointee.origin
-        super.init(domain: space.id, ranges: unsafe record.pointee.regionWords.map { MappedRange($0) })
+        super.init(domain: core.id, ranges: unsafe record.pointee.regionWords.map { MappedRange($0) })
     }
 
     override var origin: Origin? { made }
-    override var isDead: Bool { space.backend?.isDead ?? false }
+    override var isDead: Bool { core.space.backend?.isDead ?? false }
 
     override func release() throws(DMAError) {
         // SAFETY: the quarantine calls this on one thread at a time, and not again once it has returned.
-        if let error = unsafe space.withdraw(record) { throw error }
-        unsafe space.recycle(record)
+        if let error = unsafe core.withdraw(record) { throw error }
+        unsafe core.recycle(record)
     }
 }

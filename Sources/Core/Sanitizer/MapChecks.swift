@@ -2,7 +2,7 @@
 import CDMA
 
 /// What the sanitizer looks at when something is mapped, and when a channel is about to give an address to a device.
-extension Domain {
+extension DomainCore {
     /// Called with the sanitizer on, when a mapping has been registered.
     ///
     /// - Parameter isImported: whether some of its memory was not allocated by this package.

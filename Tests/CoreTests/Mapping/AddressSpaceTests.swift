@@ -132,7 +132,7 @@ struct AddressSpaceTests {
         let mapped = try Buffer(count: 4096).mapped(for: domain, direction: .toDevice)
         let place = mapped.iova
         // The first half of `unmap`: there is no device, so that the backend is told nothing.
-        let refused = unsafe domain.withdraw(mapped.mapping.record)
+        let refused = unsafe domain.core.withdraw(mapped.mapping.record)
         #expect(refused == nil)
         try space.attach { backend.attach() }
         #expect(backend.live.isEmpty)

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import DMAEngineKit
+
+/// The calls of a backend. A noncopyable value, so that a call does not retain the backend: see ``DomainCore``.
+struct BackendCalls: ~Copyable, Sendable {
+    private let backend: any MappingBackend
+    /// Whether there is one. Without, of an address space that tells nobody, nothing is called.
+    let isThere: Bool
+
+    init(_ backend: (any MappingBackend)?) {
+        self.backend = backend ?? Nobody()
+        isThere = backend != nil
+    }
+
+    /// Whether the device or peer is proved gone: no mapping of it reaches memory any more.
+    var isDead: Bool { backend.isDead }
+
+    @inline(__always)
+    borrowing func map(_ run: TranslatedRun, _ access: DeviceAccess) throws(DMAError) {
+        try backend.map(at: IOVA(run.iova), run.source, count: run.count, access: access)
+    }
+
+    /// - Throws: what the backend says; `partialUnmap`.
+    @inline(__always)
+    borrowing func unmap(_ run: TranslatedRun) throws(DMAError) {
+        let count = try backend.unmap(at: IOVA(run.iova), count: run.count)
+        guard count == run.count else { throw DMAError(.partialUnmap, asked: run.count, limit: count) }
+    }
+
+    /// Maps runs in their order, until one is refused.
+    ///
+    /// - Parameter done: set to the number of those that are mapped.
+    @unsafe
+    borrowing func map(
+        _ runs: UnsafeMutablePointer<TranslatedRun>, _ count: Int, _ access: DeviceAccess, done: inout Int
+    ) throws(DMAError) {
+        // SAFETY: the caller has `count` initialized runs there.
+        var run = unsafe runs
+        let end = unsafe runs + count
+        do throws(DMAError) {
+            while unsafe run != end {
+                try unsafe map(run.pointee, access)
+                unsafe run += 1
+            }
+            done = count
+        } catch {
+            done = unsafe run - runs
+            throw error
+        }
+    }
+
+    /// Unmaps runs, the last first, until one is refused.
+    ///
+    /// - Parameter left: how many there are; then the index of the refused one, or 0.
+    @unsafe
+    borrowing func unmap(_ runs: UnsafeMutablePointer<TranslatedRun>, left: inout Int) throws(DMAError) {
+        // SAFETY: the caller has `left` initialized runs there.
+        var run = unsafe runs + left
+        do throws(DMAError) {
+            while unsafe run != runs {
+                unsafe run -= 1
+                try unsafe unmap(run.pointee)
+            }
+            left = 0
+        } catch {
+            left = unsafe run - runs
+            throw error
+        }
+    }
+
+    /// In place of a backend: a value that may be absent is retained when it is looked at.
+    private final class Nobody: MappingBackend {
+        func map(at iova: IOVA, _ source: MappingSource, count: UInt64, access: DeviceAccess) {}
+        func unmap(at iova: IOVA, count: UInt64) -> UInt64 { count }
+    }
+}
