@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The guide's chapter on copies, as a program. Its files lie in a folder that is gone afterwards.
 
+import DMA
+
 // snippet: copy
 import DMACopy
 
@@ -23,6 +25,16 @@ func compare(_ path: String) async throws(CopyFailure) {
     let compared = try await Copier().copy(from: .path(path), to: .pattern(seed: 7, size: nil))
     print("\(compared.bytes) bytes are what the stream with seed 7 has there")
     // end
+}
+
+func load(_ path: String) throws -> Int {
+    // snippet: buffer
+    let memory = CopyBuffer(try Buffer(count: 64 << 20))
+    let report = try Copier().copy(from: .path(path), to: .buffer(memory))
+    guard let buffer = memory.take() else { return 0 }
+    print("\(report.bytes) bytes in a buffer of \(buffer.count)")
+    // end
+    return buffer.count
 }
 
 func cancel(_ path: String) async {
@@ -63,4 +75,5 @@ let report = try await backUp(scratch.original, to: scratch.backup)
 try follow(report.plan, from: .path(scratch.original), to: .path(scratch.backup))
 await cancel(scratch.backup)
 try await compare(scratch.backup)
+_ = try load(scratch.backup)
 print("copies: \(report.bytes) bytes, verified: \(report.verified); there are \(try scratch.names())")

@@ -22,6 +22,8 @@ final class CopyJob {
     /// When the bytes began to move.
     var began = CopyClock.now
     var report: CopyReport
+    /// The same for all of the copy.
+    private var local: MoverTarget?
 
     init(
         _ source: CopySource, _ target: OpenTarget, _ endpoint: Endpoint, _ plans: CopyPlans, _ options: CopyOptions,
@@ -71,6 +73,19 @@ final class CopyJob {
         journal.length = place
         journal.crc = crc
         try target.keepJournal(journal)
+    }
+
+    /// What takes the bytes in this process; nil where the target is a file.
+    func localTarget() throws(CopyFailure) -> MoverTarget? {
+        if let local { return local }
+        switch endpoint {
+        case .pattern(let seed, _): local = .pattern(PatternStream(seed: seed))
+        case .buffer(let buffer): local = .memory(try MemoryEnd(buffer, name: target.name))
+        case .memory(let size): local = .memory(try MemoryEnd(size, name: target.name))
+        case .null, .zero: local = .null
+        case .path, .standard, .descriptor: break
+        }
+        return local
     }
 
     /// The source's file, where holes are looked for.

@@ -39,7 +39,7 @@ struct SourceEnd {
         do throws(DMAError) { buffer = try Buffer(count: 1 << 20, alignment: 4096) } catch {
             throw .engine(job.target.name, error, to: "get memory for")
         }
-        let sink = try EnginePath.localTarget(job.target, job.endpoint)
+        let sink = try job.localTarget()
         var limit = RateLimit(job.options.rate)
         while try copyPiece(from, &buffer, &limit, sink) > 0 {
             try job.checkCancelled(job.report.bytes)

@@ -257,6 +257,35 @@ struct CopyTests {
         expectCode(.targetTooSmall) { _ = try copier.copy(from: .zero(6), to: .memory(5)) }
     }
 
+    @Test("a client's buffer as source and as target: its bytes, no more of them, and only one copy at a time")
+    func clientsBuffer() throws {
+        let scratch = try Scratch()
+        let copier = Copier()
+        let bytes = (0..<100_001).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        let source = CopyBuffer(try Buffer(copying: bytes))
+        #expect(try copier.copy(from: .buffer(source), to: .path(scratch.at("file"))).bytes == 100_001)
+        #expect(try scratch.read("file") == bytes)
+        let target = CopyBuffer(try Buffer(count: 200_000))
+        #expect(try copier.copy(from: .path(scratch.at("file")), to: .buffer(target)).bytes == 100_001)
+        #expect(try copier.copy(from: .buffer(target), to: .path(scratch.at("both"))).bytes == 200_000)
+        #expect(try scratch.read("both") == bytes + [UInt8](repeating: 0, count: 99_999))
+        // A pipe, and a file of /proc that says it has no bytes: what comes behind its size goes to the same buffer.
+        _ = try copier.copy(from: .path("/proc/self/status"), to: .buffer(target))
+        #expect(try copier.copy(from: .buffer(source), to: .buffer(target)).bytes == 100_001)
+        expectCode(.held) { _ = try copier.copy(from: .buffer(source), to: .buffer(source)) }
+        expectCode(.targetTooSmall) { _ = try copier.copy(from: .buffer(target), to: .buffer(source)) }
+        var options = CopyOptions()
+        options.verifies = true
+        #expect(try copier.copy(from: .buffer(source), to: .path(scratch.at("verified")), options).verified)
+        // It is the client's again after copies that failed, too.
+        let back = target.take()
+        let isBack = back?.count == 200_000
+        #expect(isBack)
+        let isEmpty = target.take() == nil
+        #expect(isEmpty)
+        expectCode(.held) { _ = try copier.copy(from: .zero(1), to: .buffer(target)) }
+    }
+
     @Test("append begins behind the end")
     func append() throws {
         let scratch = try Scratch()

@@ -31,6 +31,7 @@ struct CopySource {
             let file = OpenFile(number, path: endpoint.description, isOwned: false)
             try file.checkIsOpen(toWrite: false)
             try self.init(endpoint, file)
+        case .buffer(let buffer): self.init(endpoint, makes: UInt64(buffer.count))
         case .memory(let size), .zero(let size): self.init(endpoint, makes: size)
         case .pattern(_, .some(let size)): self.init(endpoint, makes: size)
         case .pattern(_, nil):

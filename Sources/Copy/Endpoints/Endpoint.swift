@@ -6,9 +6,11 @@ public enum Endpoint: Hashable, Sendable {
     case path(CopyPath)
     /// `-`: standard input as a source, standard output as a target.
     case standard
-    /// What is open as this descriptor, which stays the caller's: a file from where it stands, a pipe, a socket, a memfd: of a `Buffer` with
-    /// `Backing.sharedMemory`, lend its own by `withFileDescriptor`. It has no name on a command line.
+    /// What is open as this descriptor, which stays the caller's: a file from where it stands, a pipe, a socket, a memfd. It has
+    /// no name on a command line.
     case descriptor(Int32)
+    /// A buffer of this process. It has no name on a command line.
+    case buffer(CopyBuffer)
     /// `memory:SIZE`: so many bytes of this process's memory, zero at first.
     case memory(UInt64)
     /// `pattern:SEED[:SIZE]`: a reproducible stream. As a target, what arrives is compared with it.
@@ -86,6 +88,7 @@ extension Endpoint: CustomStringConvertible {
         case .path(let path): path.text
         case .standard: "-"
         case .descriptor(let number): "descriptor \(number)"
+        case .buffer(let buffer): "a buffer of \(buffer.count) bytes"
         case .memory(let size): "memory:\(size)"
         case .pattern(let seed, let size): "pattern:\(seed)" + (size.map { ":\($0)" } ?? "")
         case .null: "null:"

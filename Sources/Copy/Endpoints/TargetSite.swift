@@ -16,7 +16,7 @@ enum TargetSite {
     /// - Parameter isExact: whether the name is the file's own, and never that of a directory for it.
     init(_ endpoint: Endpoint, source: CopySource, isExact: Bool = false) throws(CopyFailure) {
         switch endpoint {
-        case .memory, .null, .pattern: self = .local(endpoint)
+        case .buffer, .memory, .null, .pattern: self = .local(endpoint)
         case .zero:
             throw CopyFailure(
                 .badEndpoint, endpoint.description, asked: "write", possible: "it only gives zeroes",

@@ -52,6 +52,7 @@ struct EnginePath {
         switch job.source.endpoint {
         case .pattern(let seed, _): return .local(.pattern(PatternStream(seed: seed)))
         case .zero, .null: return .local(.zero)
+        case .buffer(let buffer): return .local(.memory(try MemoryEnd(buffer, name: job.source.name)))
         case .memory(let size): return .local(.memory(try MemoryEnd(size, name: job.source.name)))
         case .path, .standard, .descriptor:
             guard let file = job.source.file else { return .local(.zero) }
@@ -60,20 +61,10 @@ struct EnginePath {
     }
 
     private static func target(_ job: CopyJob) throws(CopyFailure) -> EngineEnd<MoverTarget> {
-        try localTarget(job.target, job.endpoint).map { .local($0) }
+        try job.localTarget().map { .local($0) }
             ?? .file(
                 job.target.file, isDirect: job.plan.target == .direct, isStream: job.plan.target == .stream,
                 inOrder: job.target.isAppended, base: job.target.base)
-    }
-
-    /// What a target that this process takes is; nil for a file.
-    static func localTarget(_ target: OpenTarget, _ endpoint: Endpoint) throws(CopyFailure) -> MoverTarget? {
-        switch endpoint {
-        case .pattern(let seed, _): .pattern(PatternStream(seed: seed))
-        case .memory(let size): .memory(try MemoryEnd(size, name: target.name))
-        case .null, .zero: .null
-        case .path, .standard, .descriptor: nil
-        }
     }
 }
 
