@@ -24,6 +24,8 @@ extension DMAError {
         case unmappedAddress, unstableFile, tooManyRegions, regionInUse, copiesOnly
         // Devices
         case deviceBusy, deviceNotTrusted, deviceNotIsolated
+        // A channel that was paused
+        case paused
     }
 
     /// What the code means, once for every reader: messages, the guide's table and the tests. In the texts `@` stands for
@@ -177,6 +179,8 @@ extension DMAError.Code {
             facts(19, "a pause", "the channel cannot pause", "request a channel with .pause")
         case .notPaused:
             facts(19, "a resume", "the channel is not paused", "resume only after pause")
+        case .paused:
+            facts(19, "a wait for work on a paused channel", "no end before resume", "call resume first")
         case .calledFromCallback:
             facts(
                 17, "a synchronous termination from a callback", "terminateAsync there",

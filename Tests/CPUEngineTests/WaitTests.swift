@@ -21,6 +21,25 @@ struct WaitTests {
 
     enum Way: CaseIterable { case drain, finished }
 
+    @Test("a wait on a paused channel is an error, not a wait without an end", arguments: Setup.allCases, Way.allCases)
+    func paused(setup: Setup, way: Way) async throws {
+        var channel = try channel(setup)
+        try channel.pause()
+        let cookie = try channel.submit(.fill(pattern: 7, flags: .interrupt), try buffer()).get()
+        channel.issuePending()
+        for _ in 0..<2 {
+            do throws(DMAError) {
+                switch way {
+                case .finished: _ = try await channel.finished(cookie)
+                case .drain: try await channel.drain { (_, _) throws(DMAError) in true }
+                }
+                Issue.record("the wait ended without an error")
+            } catch { #expect(error.code == .paused) }
+        }
+        try channel.resume()
+        #expect(try await channel.finished(cookie).status == .complete)
+    }
+
     @Test(
         "a wait of a second for what asked for no interrupt costs less than a twentieth of a processor",
         arguments: Way.allCases)

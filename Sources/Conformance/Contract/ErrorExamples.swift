@@ -73,6 +73,7 @@ extension Explanation {
         case .terminating: "submit between terminateAsync and synchronize."
         case .notPausable: "pause() on a channel whose canPause is false."
         case .notPaused: "A second resume()."
+        case .paused: "finished(_:) after pause() and before resume()."
         case .calledFromCallback: "terminateSync in a completion's callback."
         case .quiesceTimeout: "A device that hangs when it is told to stop."
         case .staleCookie: "status(of:) after next() has returned the transaction."

@@ -11,7 +11,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// the line is raised. On others, and for a transaction that did not ask, the task sleeps between polls that find nothing: an eighth of
     /// the time that nothing happened, 20 ms at most.
     ///
-    /// - Throws: `staleCookie`; `terminating` on a channel that was terminated and has yet to be synchronized; `cancelled` in a
+    /// - Throws: `staleCookie`; `paused` where it has not ended on a paused channel; `terminating` on a channel that was terminated and has yet to be synchronized; `cancelled` in a
     ///   cancelled task. Then the transaction goes on and its cargo stays the channel's:
     ///   cancelling a task frees no memory that a device can still write (rule 18).
     @inlinable @inline(__always)
@@ -86,7 +86,11 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     mutating func look(for cookie: Cookie) throws(DMAError) -> Finished<C>? {
         while slowPaths.isSteady {
             guard let finished = next() else {
-                if !engine.isGone { return nil }
+                if !engine.isGone {
+                    // Only this owner of the channel could resume it, and it waits.
+                    if state == .paused { throw DMAError(.paused) }
+                    return nil
+                }
                 markGone()
                 break
             }
@@ -97,6 +101,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         // Its end comes with synchronize, for which the channel is needed that this wait holds.
         if state == .terminating { throw DMAError(.terminating) }
         if state == .gone { throw DMAError(.deviceGone) }
+        if state == .paused { throw DMAError(.paused) }
         return nil
     }
 

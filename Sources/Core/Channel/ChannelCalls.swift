@@ -52,6 +52,8 @@ extension Channel where E: ~Copyable, C == Loan {
         var (value, moved): (UInt64, UInt64) = (value, 0)
         while let operation = steps.next(after: value) {
             if Task.isCancelled { throw DMAError(.cancelled) }
+            // Before anything is lent.
+            if state == .paused { throw DMAError(.paused) }
             let cookie = try submit(operation, steps.loan()).get()
             let finished = try await finished(cookie, by: deadline)
             if let error = finished.error { throw error }

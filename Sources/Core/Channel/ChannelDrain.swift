@@ -12,8 +12,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// ``finished(_:)`` does. Transactions that did not ask for an interrupt are seen at the next one that did, so the last one of a
     /// batch should ask. Where none in flight asks, the task sleeps between polls, as in ``finished(_:)``.
     ///
-    /// - Throws: `cancelled` in a cancelled task; `terminating` on a channel that was terminated and has yet to be synchronized;
-    ///   `deviceGone`; `usedAfterFork`; what `body` throws.
+    /// - Throws: `cancelled` in a cancelled task; `paused` where nothing more has ended on a paused channel; `terminating` on a channel that
+    ///   was terminated and has yet to be synchronized; `deviceGone`; `usedAfterFork`; what `body` throws.
     @inlinable
     public mutating func drain(
         isolation: isolated (any Actor)? = #isolation,
@@ -108,7 +108,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         // The steady case: everything is issued, and the last one submitted is under way and will raise an interrupt.
         let last = nextSequence &- 1
         let slot = Int(truncatingIfNeeded: last & limits.indexMask)
-        if table.isSteady, issuedEnd == nextSequence, !engine.isGone, table.sequence(slot) == last, table.asksInterrupt(slot) {
+        if table.isSteady, issuedEnd == nextSequence, state == .running, !engine.isGone, table.sequence(slot) == last,
+            table.asksInterrupt(slot)
+        {
             return .interrupt
         }
         return planWait()
@@ -129,6 +131,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         }
         if !isOpen { return .nothing }
         if state == .terminating { return .failed(DMAError(.terminating)) }
+        if state == .paused { return .failed(DMAError(.paused)) }
         if issuedEnd != nextSequence {
             issuePending()
             return .look

@@ -122,6 +122,48 @@ struct LaterRuleTests {
         #expect(refusal { () throws(DMAError) in try channel.pause() } == .terminating)
     }
 
+    @Test("rule 19: who waits on a paused channel, which nobody else can resume, gets an error", .timeLimit(.minutes(1)))
+    func rule19_waits() async throws {
+        var channel = try place.channel(try ChainEngine(domain: place.domain))
+        for _ in 0..<4 { _ = try channel.submit(.copy(), try place.two(16_384)).get() }
+        let last = try channel.submit(.copy(), try place.two(16_384)).get()
+        channel.issuePending()
+        for _ in 0..<5 { channel.poll() }
+        try channel.pause()
+        var ended = 0
+        do throws(DMAError) {
+            _ = try await channel.finished(last)
+            Issue.record("it ended on a paused channel")
+        } catch { #expect(error.code == .paused) }
+        do throws(DMAError) {
+            try await channel.drain { (_, _) throws(DMAError) in
+                ended += 1
+                return true
+            }
+            Issue.record("nothing was left on a paused channel")
+        } catch { #expect(error.code == .paused) }
+        try channel.resume()
+        try await channel.drain { (_, _) throws(DMAError) in
+            ended += 1
+            return true
+        }
+        #expect(ended == 5)
+        // With nothing in flight there is nothing to wait for.
+        try channel.pause()
+        try await channel.drain { (_, _) throws(DMAError) in true }
+        var lent = try Channel(try ChainEngine(domain: place.domain), domain: place.domain, of: Loan.self)
+        var target = try Buffer(count: 4096).mapped(for: place.domain, direction: .fromDevice)
+        try lent.pause()
+        do throws(DMAError) {
+            try await lent.fill(&target, pattern: 1)
+            Issue.record("a paused channel has filled")
+        } catch { #expect(error.code == .paused) }
+        #expect(lent.inFlight == 0)
+        try lent.resume()
+        try await lent.fill(&target, pattern: 1)
+        _ = try target.unmap()
+    }
+
     @Test("rules 20 and 21: a residue in its granularity, for its own cookie")
     func rule20_rule21_residue() throws {
         var channel = try place.channel(try ChainEngine(domain: place.domain))
