@@ -53,4 +53,10 @@ func governed() throws {
 }
 
 try governed()
-print("client 0.2: two cards")
+try addressSpace()
+try foreignMemory()
+try copies()
+try await oneLine()
+try await pooled()
+try ring()
+print("client 0.2: devices, address spaces, memory of a peer, copies, channels and a ring")
