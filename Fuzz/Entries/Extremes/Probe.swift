@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Dispatch
+
 /// Calls of the public interface with values at the ends of their ranges. None traps; a refusal is as good as an answer.
 ///
 /// Each is announced before it is made, so that one that ends the process has a name.
@@ -18,9 +20,12 @@ public struct Probe {
         var probe = Probe(first, announce)
         probe.values()
         probe.memory()
+        probe.places()
+        probe.foreign()
         probe.mappings()
         probe.channels()
         probe.waits()
+        probe.calls()
         probe.engines()
         probe.copies()
         probe.benches()
@@ -34,6 +39,16 @@ public struct Probe {
             try? body()
         }
         number += 1
+    }
+
+    /// Runs asynchronous calls to their end.
+    static func wait(_ body: @escaping @Sendable () async throws -> Void) {
+        let isOver = DispatchSemaphore(value: 0)
+        Task.detached {
+            try? await body()
+            isOver.signal()
+        }
+        isOver.wait()
     }
 
     static let integers = [Int.min, -1, 0, 1, 63, 1 << 32, .max - 1, .max]

@@ -20,11 +20,17 @@ extension SharedChannel where C == Loan {
     ///   - depth: chunks that are read ahead, 1 or more.
     ///   - patience: milliseconds that one read may take.
     /// - Returns: a sequence to go through once. It throws what ``read(_:into:by:)`` does; after that, or the end, it gives nothing more.
-    /// - Throws: as ``attach(_:)``; `zeroLength` for a size or a depth below 1.
+    /// - Throws: as ``attach(_:)``; `zeroLength` for a size or a depth below 1; `outOfMemory` where so many chunks are more than the memory that
+    ///   this process can have.
     public func chunks(
         of file: PeripheralFile, size: Int, depth: Int = 8, patience: Int = 60_000
     ) throws(DMAError) -> some AsyncSequence<FileChunk, any Error> & Sendable {
         guard size > 0, depth > 0 else { throw DMAError(.zeroLength) }
+        // Each takes a page at least, and one more than are read ahead is the client's.
+        let (bytes, overflow) = UInt64(max(size, 4096)).multipliedReportingOverflow(by: UInt64(depth) + 1)
+        guard !overflow, bytes <= MemoryBudget.current.available else {
+            throw DMAError(.outOfMemory, asked: overflow ? .max : bytes)
+        }
         let reader = ChunkReader(self, try attach(file), size: size, depth: depth, patience: Int64(patience))
         return AsyncThrowingStream { try await reader.next() }
     }
@@ -98,7 +104,8 @@ actor ChunkReader {
     private let store: ChunkStore
     /// Chunks that are being read, the next one first.
     private var window: [Task<FileChunk, any Error>] = []
-    private var place: UInt64 = 0
+    /// Where the next chunk begins; nil behind the last one that has a place.
+    private var place: UInt64? = 0
     private var isOver = false
 
     init(_ channel: SharedChannel<Loan>, _ file: UInt32, size: Int, depth: Int, patience: Int64) {
@@ -118,9 +125,10 @@ actor ChunkReader {
     }
 
     func next() async throws -> FileChunk? {
-        while !isOver, window.count < depth {
-            window.append(read(at: place))
-            place += UInt64(size)
+        while !isOver, window.count < depth, let begin = place {
+            window.append(read(at: begin))
+            let (end, overflow) = begin.addingReportingOverflow(UInt64(size))
+            place = overflow ? nil : end
         }
         guard !window.isEmpty else { return nil }
         let first = window.removeFirst()
