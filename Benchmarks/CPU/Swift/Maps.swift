@@ -6,7 +6,7 @@ import DMAEngineKit
 import Foundation
 import Synchronization
 
-/// Mappings made and ended in a second by one thread, and by two on one address space.
+/// Mappings made and ended in a second by one thread and by two on one address space, and beside many that are alive.
 enum Maps {
     /// An IOMMU that does nothing.
     private final class NothingBackend: MappingBackend {
@@ -25,6 +25,26 @@ enum Maps {
             line("one device, translated", [translated, translated]),
             line("two devices of one address space, translated", [translated, second]),
         ]
+    }
+
+    /// One thread, with 10 mappings alive and with a million, of one buffer of raw memory.
+    static func flat() throws -> [Threads.Line] {
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 4096)
+        // SAFETY: the mappings end with their domains, before the memory.
+        defer { unsafe memory.deallocate() }
+        return try [false, true].map { isTranslated in
+            let domains = try [10, 1_000_000].map { alive in
+                let translation = Translation.translated(
+                    NothingBackend(), apertures: [0x10_0000...(1 << 48) - 1], pageSizes: [4096, 2 << 20])
+                let domain = try isTranslated ? Domain(name: "flat", translation: translation) : Domain(name: "flat")
+                let raw = UnsafeMappings(domain)
+                for _ in 0..<alive { _ = try unsafe raw.map(address: memory, count: 4096, direction: .toDevice) }
+                return domain
+            }
+            return Threads.line(isTranslated ? "translated" : "CPU addresses", "4 KiB", rounds: 9) {
+                together([domains[$0 - 1]])
+            }
+        }
     }
 
     private static func line(_ what: String, _ domains: [Domain]) -> Threads.Line {

@@ -12,6 +12,7 @@ struct Report: Codable {
     var duels: [Duel] = []
     var threads: [Threads.Line] = []
     var maps: [Threads.Line] = []
+    var flatMaps: [Threads.Line] = []
     var modes: [Modes.Line] = []
 
     private static func describeMachine() -> String {
@@ -82,6 +83,15 @@ struct Report: Codable {
 
                 """
             text += maps.map(\.row).joined(separator: "\n") + "\n"
+            text += """
+
+                The same by one thread, beside mappings that are alive.
+
+                | what | size | 10 alive | 1,000,000 alive | ratio |
+                |---|---|---|---|---|
+
+                """
+            text += flatMaps.map(\.row).joined(separator: "\n") + "\n"
         }
         if !modes.isEmpty {
             text += """

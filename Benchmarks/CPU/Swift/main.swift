@@ -29,6 +29,6 @@ for what in ["xor", "pq"] where wanted(what) {
     for size in Parity.sizes { report.duels.append(try Parity.run(what, size)) }
 }
 if wanted("threads") { report.threads = try Threads.run() }
-if wanted("maps") { report.maps = try Maps.run() }
+if wanted("maps") { (report.maps, report.flatMaps) = (try Maps.run(), try Maps.flat()) }
 if wanted("modes") { report.modes = try Modes.run() }
 if !folder.isEmpty { try report.write(to: folder) }
