@@ -69,9 +69,9 @@ package struct HTMLReport: Sendable {
 
     /// What was compared, on what, and what came out, in a sentence.
     private func headline(_ compared: ComparisonFigure?, on machine: String) -> String {
-        if let compared { return "Beside the earlier run \(compared.sentence)" }
+        if let compared { return "Compared with the earlier run, \(compared.sentence)" }
         if let range = ratios {
-            let (low, high) = (Quantity.decimal(range.low.ratio, 2), Quantity.decimal(range.high.ratio, 2))
+            let (low, high) = (Quantity.ratio(range.low.ratio), Quantity.ratio(range.high.ratio))
             let how = low == high ? "\(low) times" : "\(low) to \(high) times"
             return
                 "\(range.engines.joined(separator: " and ")): copies at \(how) the speed of memcpy, over \(range.rows) rows, on \(machine)"
@@ -152,7 +152,7 @@ package struct HTMLReport: Sendable {
         }
         if let range = ratios {
             // All of them, not the kindest one.
-            let (low, high) = (Quantity.decimal(range.low.ratio, 2), Quantity.decimal(range.high.ratio, 2))
+            let (low, high) = (Quantity.ratio(range.low.ratio), Quantity.ratio(range.high.ratio))
             let what =
                 range.rows == 1
                 ? words(range.low.row.point)

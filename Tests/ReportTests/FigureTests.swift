@@ -46,7 +46,7 @@ struct FigureTests {
     }
 
     private func figure(_ heading: String, _ text: String) throws -> String {
-        let figures = text.components(separatedBy: "<figure class=\"card\"><figcaption><h3>").filter {
+        let figures = text.components(separatedBy: "<figure class=\"card\"><div class=\"keep\"><figcaption><h3>").filter {
             $0.hasPrefix(heading + "</h3>")
         }
         try #require(figures.count == 1, "\(heading): \(figures.count)")
@@ -87,7 +87,7 @@ struct FigureTests {
             let place = try #require(part.components(separatedBy: " \(axis)=\"").last?.components(separatedBy: "\"").first)
             let label = part.components(separatedBy: ">")[1].components(separatedBy: "<")[0]
             // Labels of the upright axis stand a little below their line.
-            marks[label] = try #require(Double(place)) - (axis == "y" ? 4 : 0)
+            marks[label] = try #require(Double(place.replacing("%", with: ""))) - (axis == "y" ? 4 : 0)
         }
         return marks
     }
@@ -255,30 +255,29 @@ struct FigureTests {
         let page = HTMLReport(after, comparison: Comparison(after, since: before)).text
         let text = try section("compared", page)
         #expect(page.components(separatedBy: "<section").dropFirst().first?.hasPrefix(" id=\"compared\"") == true)
-        #expect(page.contains("<h1>Beside the earlier run of 3 rows 1 is faster, 1 is slower, 1 is the same</h1>"))
-        let picture = picture(text)
-        let points = picture.components(separatedBy: "<g class=\"point ").dropFirst()
-        #expect(points.map { $0.components(separatedBy: "\"")[0] } == ["bad", "neutral", "good"])
+        #expect(page.contains("<h1>Compared with the earlier run, 1 of 3 rows is faster, 1 is slower, 1 is the same</h1>"))
+        let rows = text.components(separatedBy: "<tr><th scope=\"row\">").dropFirst()
         #expect(
-            points.map {
-                $0.components(separatedBy: "class=\"label\"")[1].components(separatedBy: ">")[1].components(separatedBy: "<")[0]
-            }
-                == [
-                    "e1 copy 1 KiB, 32 in flight: slower", "e2 copy 1 KiB, 32 in flight: same",
-                    "e0 copy 1 KiB, 32 in flight: faster",
-                ])
-        let across = try marks("x", picture)
-        let ghost = numbers(picture.components(separatedBy: "class=\"ghost\" d=\"M")[1].components(separatedBy: "\"")[0])[0]
-        #expect(abs(ghost - (try #require(across["1"]))) < 0.2)
-        for (point, mark) in zip(points, ["0.5", "1", "2"]) {
-            let circle = numbers(point.components(separatedBy: "<circle")[1].components(separatedBy: "/>")[0])
+            rows.map { $0.components(separatedBy: " <")[0].components(separatedBy: "<")[0] }
+                == (1...3).map { "e\($0 % 3) copy 1 KiB, 32 in flight" })
+        for (row, (style, verdict)) in zip(rows, [("bad", "slower"), ("neutral", "same"), ("good", "faster")]) {
+            #expect(
+                row.contains("<svg class=\"track point \(style)\"") && row.contains("<td class=\"\(style)\">\(verdict)</td>"))
+        }
+        // Places are percentages of one column.
+        let across = try marks("x", text.components(separatedBy: "</thead>")[0])
+        for (row, mark) in zip(rows, ["0.5", "1", "2"]) {
+            let ghost = numbers(row.components(separatedBy: "class=\"ghost\" x1=\"")[1].components(separatedBy: "\"")[0])[0]
+            #expect(abs(ghost - (try #require(across["1"]))) < 0.2)
+            let circle = numbers(row.components(separatedBy: "<circle")[1].components(separatedBy: "/>")[0])
             #expect(abs(circle[0] - (try #require(across[mark]))) < 0.2)
-            let whisker = numbers(point.components(separatedBy: "class=\"whisker\" d=\"M")[1].components(separatedBy: "\"")[0])
-            #expect(whisker[0] <= circle[0] && circle[0] <= whisker[2])
+            let whisker = row.components(separatedBy: "class=\"whisker\" x1=\"")[1].components(separatedBy: "\" y1")[0]
+            let ends = numbers(whisker.replacing("x2", with: ""))
+            #expect(ends.count == 2 && ends[0] <= circle[0] && circle[0] <= ends[1])
         }
         // Chance alone is said as such, with what would help.
         let noisy = run([1, 1, 1], noise: 0.3)
-        #expect(HTMLReport(noisy, comparison: Comparison(noisy, since: noisy)).text.contains(": unclear: "))
+        #expect(HTMLReport(noisy, comparison: Comparison(noisy, since: noisy)).text.contains(">unclear: "))
     }
 
     // MARK: The rest of the page

@@ -90,6 +90,12 @@ struct ScaleTests {
         ]
         for (value, text) in counts { #expect(Quantity.count(value) == text) }
         #expect(Quantity.bytes(77) == "77 B" && Quantity.bytes(1_500_000) == "1.50 MB")
+        let ratios: [(Double, String)] = [
+            (0, "0.00"), (1.534, "1.53"), (0.1, "0.10"), (0.0996, "0.10"), (0.0994, "0.099"), (0.05, "0.050"),
+            (0.00689, "0.0069"),
+            (1e-12, "0.000000000"), (.nan, "–"),
+        ]
+        for (value, text) in ratios { #expect(Quantity.ratio(value) == text) }
         #expect(Quantity.rate(2.5e9) == "2.50" && Quantity.rate(.infinity) == "–")
         #expect(
             Quantity.percent(0.25) == "25.0 %" && Quantity.percent(0.256, 0) == "26 %" && Quantity.percent(-0.5, 0) == "−50 %")

@@ -1,50 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Ratios one below the other, each a dot with its interval, beside the line of what they are compared with.
+/// Ratios one below the other, each a dot with its interval on a track of its own, beside the line of what they are compared with.
+///
+/// The tracks are as wide as their column: places are percentages. So text stays text of the table around them, and a page breaks between rows.
 struct DotPlot {
     struct Dot {
-        let label: String
         let value: Double
         let low: Double?
         let high: Double?
-        /// What is said of it, in words; and the class that colours it.
-        let verdict: String
+        /// The class that colours it.
         let style: String
         let title: String
     }
 
-    let title: String
-    let description: String
-    let xLabel: String
-    let dots: [Dot]
     let scale: Scale
+    /// A value that gets a line through all tracks.
+    let reference: Double
 
-    func svg(id: String) -> String {
-        [LineChart.Canvas.wide, .narrow].map { picture($0, id: "\(id)-\($0.name)") }.joined()
+    /// A little room, so that a dot at an end is whole.
+    private func across(_ value: Double) -> String { Markup.number(2 + 96 * scale.place(value)) + "%" }
+
+    /// The narrowest column of tracks, in pixels; and the width of a character of a label.
+    private static let (narrowest, characterWidth) = (240.0, 7.0)
+
+    private var shown: [Scale.Tick] { scale.fitting(Self.narrowest, characterWidth: Self.characterWidth) }
+
+    private var grid: String {
+        shown.map { tick in
+            "<line class=\"grid\" x1=\"\(across(tick.value))\" x2=\"\(across(tick.value))\" y1=\"0\" y2=\"100%\"/>"
+        }
+        .joined()
+            + "<line class=\"ghost\" x1=\"\(across(reference))\" x2=\"\(across(reference))\" y1=\"0\" y2=\"100%\"/>"
     }
 
-    private func picture(_ canvas: LineChart.Canvas, id: String) -> String {
-        // The label stands above its dot, so that it may be as long as the picture is wide.
-        let pitch = 36.0
-        let frame = RowFrame(canvas, scale, margin: (12, 24), top: 10, rows: dots.count, pitch: pitch)
-        func place(_ value: Double) -> String { Markup.number(value) }
-        // The line is the earlier run.
-        var text = frame.opening(id: id, title: title, description: description, xLabel: xLabel, reference: 1)
-        for (index, dot) in dots.enumerated() {
-            let y = frame.top + Double(index) * pitch
-            let label = frame.fitted("\(dot.label): \(dot.verdict)")
-            text += "<g class=\"point \(dot.style)\"><title>\(Markup.escape(dot.title))</title>"
-            text += "<text class=\"label\" x=\"\(place(frame.left))\" y=\"\(place(y + 13))\">\(Markup.escape(label))</text>"
-            let middle = y + 24
-            if let low = dot.low, let high = dot.high {
-                let (from, to) = (frame.across(low), frame.across(high))
-                text +=
-                    "<path class=\"whisker\" d=\"M\(place(from)) \(place(middle))H\(place(to))M\(place(from)) \(place(middle - 4))v8"
-                    + "M\(place(to)) \(place(middle - 4))v8\"/>"
-            }
+    /// The marks of the axis, for above the tracks.
+    func axis(title: String) -> String {
+        let labels = shown.map { "<text x=\"\(across($0.value))\" y=\"12\">\(Markup.escape($0.label))</text>" }.joined()
+        return "<svg class=\"track\" role=\"img\" height=\"16\" xmlns=\"http://www.w3.org/2000/svg\">"
+            + "<title>\(Markup.escape(title))</title><g class=\"ticks x\">\(labels)</g></svg>"
+    }
+
+    func track(_ dot: Dot) -> String {
+        var text =
+            "<svg class=\"track point \(dot.style)\" role=\"img\" height=\"24\" xmlns=\"http://www.w3.org/2000/svg\">"
+            + "<title>\(Markup.escape(dot.title))</title>\(grid)"
+        if let low = dot.low, let high = dot.high {
+            let (from, to) = (across(low), across(high))
             text +=
-                "<g class=\"mark\"><circle cx=\"\(place(frame.across(dot.value)))\" cy=\"\(place(middle))\" r=\"4\"/></g></g>"
+                "<line class=\"whisker\" x1=\"\(from)\" x2=\"\(to)\" y1=\"12\" y2=\"12\"/>"
+                + "<line class=\"whisker\" x1=\"\(from)\" x2=\"\(from)\" y1=\"8\" y2=\"16\"/>"
+                + "<line class=\"whisker\" x1=\"\(to)\" x2=\"\(to)\" y1=\"8\" y2=\"16\"/>"
         }
-        return text + "</svg>"
+        return text + "<g class=\"mark\"><circle cx=\"\(across(dot.value))\" cy=\"12\" r=\"4.5\"/></g></svg>"
     }
 }

@@ -30,9 +30,7 @@ struct RowFrame {
     }
 
     /// Everything before the rows.
-    ///
-    /// - Parameter reference: a value that gets a line through all rows.
-    func opening(id: String, title: String, description: String, xLabel: String, reference: Double? = nil) -> String {
+    func opening(id: String, title: String, description: String, xLabel: String) -> String {
         func place(_ value: Double) -> String { Markup.number(value) }
         var text = """
             <svg class="chart \(canvas.name)" role="img" aria-labelledby="\(id)-t \(id)-d" viewBox="0 0 \(place(canvas.width)) \
@@ -41,9 +39,7 @@ struct RowFrame {
             """
         let shown = scale.fitting(width, characterWidth: canvas.characterWidth)
         for tick in shown { text += "<path d=\"M\(place(across(tick.value))) \(place(top))V\(place(height))\"/>" }
-        text += "</g>"
-        if let reference { text += "<path class=\"ghost\" d=\"M\(place(across(reference))) \(place(top))V\(place(height))\"/>" }
-        text += "<g class=\"ticks x\">"
+        text += "</g><g class=\"ticks x\">"
         for tick in shown {
             let anchor = tick.value == scale.lowest ? " style=\"text-anchor:start\"" : ""
             text +=

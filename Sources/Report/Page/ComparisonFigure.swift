@@ -19,12 +19,14 @@ struct ComparisonFigure {
             (.faster, "faster"), (.slower, "slower"), (.same, "the same"), (.unclear, "unclear"),
             (.tooFewRepeats, "of too few repeats"), (.failed, "failed"), (.new, "new"),
         ]
-        let parts = counts.compactMap { verdict, word -> String? in
+        var parts: [String] = []
+        for (verdict, word) in counts {
             let number = comparison.rows.count { $0.verdict == verdict }
-            return number == 0 ? nil : "\(number) \(number == 1 ? "is" : "are") \(word)"
+            if number == 0 { continue }
+            let whole = parts.isEmpty ? " of \(all) \(all == 1 ? "row" : "rows")" : ""
+            parts.append("\(number)\(whole) \(number == 1 ? "is" : "are") \(word)")
         }
-        guard let first = parts.first else { return "no row was compared" }
-        return "of \(all) \(all == 1 ? "row" : "rows") " + ([first] + parts.dropFirst()).joined(separator: ", ")
+        return parts.isEmpty ? "no row was compared" : parts.joined(separator: ", ")
     }
 
     static func verdict(_ row: Comparison.Row) -> String {
@@ -46,51 +48,55 @@ struct ComparisonFigure {
         }
     }
 
+    private static func interval(_ row: Comparison.Row) -> String? {
+        guard let low = row.low, let high = row.high else { return nil }
+        return "\(Quantity.decimal(low, 3)) to \(Quantity.decimal(high, 3))"
+    }
+
+    private static func dot(_ row: Comparison.Row, named name: String) -> DotPlot.Dot? {
+        guard let ratio = row.ratio, ratio.isFinite, ratio > 0 else { return nil }
+        return DotPlot.Dot(
+            value: ratio, low: row.low, high: row.high, style: style(row),
+            title: "\(name): \(Quantity.decimal(ratio, 3))" + (interval(row).map { ", \($0)" } ?? ""))
+    }
+
     var html: String {
-        let dots = sorted.compactMap { row -> DotPlot.Dot? in
-            guard let ratio = row.ratio, ratio.isFinite, ratio > 0 else { return nil }
-            let interval =
-                row.low.flatMap { low in row.high.map { ", \(Quantity.decimal(low, 3)) to \(Quantity.decimal($0, 3))" } } ?? ""
-            return DotPlot.Dot(
-                label: words(row.point), value: ratio, low: row.low, high: row.high, verdict: Self.verdict(row),
-                style: Self.style(row),
-                title: "\(words(row.point)): \(Quantity.decimal(ratio, 3))\(interval)")
-        }
-        guard !dots.isEmpty else { return card }
+        let rows = sorted.map { row in (row: row, dot: Self.dot(row, named: words(row.point))) }
         var ends = [1.0]
-        for dot in dots { ends += [dot.value, dot.low ?? dot.value, dot.high ?? dot.value] }
-        let chart = DotPlot(
-            title: "Speed as a share of the earlier run's",
-            description: "A dot for each row, the slowest first, with its interval of 95 %. The line at 1 is the earlier run.",
-            xLabel: "speed now over speed then (logarithmic); line: the earlier run", dots: dots,
-            scale: Scale.logarithmic(ends) { Quantity.trimmed($0) })
-        let figure = Figure(
-            heading: "Ratio to the earlier run",
-            note: "To the right is faster. A whisker that crosses the line leaves it unclear.",
-            svg: chart.svg(id: "compared"), legend: [], table: table)
-        return figure.html + card
+        for case let dot? in rows.map(\.dot) { ends += [dot.value, dot.low ?? dot.value, dot.high ?? dot.value] }
+        let plot = DotPlot(scale: Scale.logarithmic(ends) { Quantity.trimmed($0) }, reference: 1)
+        var text = """
+            <figure class="card"><figcaption><h3>Speed now over speed then</h3><p>The slowest first. To the right is faster; the dashed line is the \
+            earlier run. An interval of 95 % that crosses the line leaves the row unclear.</p></figcaption>\
+            <div class="scroll" tabindex="0"><table class="dots"><thead><tr><th scope="col">point</th>\
+            <th scope="col">\(plot.axis(title: "speed now over speed then, logarithmic"))</th>
+            """
+        let heads = ["ratio", "95 %", "before GB/s", "now GB/s", "p", "verdict"]
+        for head in heads { text += "<th scope=\"col\"\(head == "verdict" ? "" : " class=\"n\"")>\(Markup.escape(head))</th>" }
+        text += "</tr></thead><tbody>"
+        for (row, dot) in rows {
+            let cells = [
+                row.ratio.map { Quantity.decimal($0, 3) }, Self.interval(row), row.before.map(Quantity.rate),
+                row.after.map(Quantity.rate),
+                row.probability.map { Quantity.decimal($0, 3) },
+            ]
+            text += "<tr><th scope=\"row\">\(Markup.escape(words(row.point)))"
+            if !row.name.isEmpty { text += " <small>\(Markup.escape(row.name))</small>" }
+            text += "</th><td class=\"plot\">\(dot.map(plot.track) ?? "")</td>"
+            for (head, cell) in zip(heads, cells) {
+                text += "<td class=\"n\" data-head=\"\(head)\">\(Markup.escape(cell ?? "–"))</td>"
+            }
+            text += "<td class=\"\(Self.style(row))\">\(Markup.escape(Self.verdict(row)))</td></tr>"
+        }
+        return text + "</tbody></table></div></figure>" + card
     }
 
     private var card: String {
         let cautions = comparison.cautions.map { "<li>\(Markup.escape($0))</li>" }.joined()
         return """
             <div class="card"><p>Faster or slower: the test of Mann and Whitney over the repeats, two-sided, gives p below 0.05, and the difference is \
-            2 % or more. The same: the interval lies within 2 %. Unclear: chance explains the difference.</p>\
-            \(cautions.isEmpty ? "" : "<ul>\(cautions)</ul>")\(comparison.rows.contains { $0.ratio != nil } ? "" : table.html)</div>
+            2 % or more. The same: the interval lies within 2 %. Unclear: chance explains the difference; the verdict says which difference so many \
+            repeats would have shown, and how many repeats this one needs.</p>\(cautions.isEmpty ? "" : "<ul>\(cautions)</ul>")</div>
             """
-    }
-
-    private var table: DataTable {
-        var table = DataTable(
-            header: ["case", "point", "verdict", "before GB/s", "now GB/s", "ratio", "from", "to", "p"], leading: 3)
-        for row in sorted {
-            table.rows.append([
-                row.name, words(row.point), Self.verdict(row), row.before.map(Quantity.rate) ?? "–",
-                row.after.map(Quantity.rate) ?? "–",
-                row.ratio.map { Quantity.decimal($0, 3) } ?? "–", row.low.map { Quantity.decimal($0, 3) } ?? "–",
-                row.high.map { Quantity.decimal($0, 3) } ?? "–", row.probability.map { Quantity.decimal($0, 3) } ?? "–",
-            ])
-        }
-        return table
     }
 }

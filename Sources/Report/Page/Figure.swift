@@ -9,7 +9,7 @@ struct Figure {
     let table: DataTable
 
     var html: String {
-        var text = "<figure class=\"card\"><figcaption><h3>\(Markup.escape(heading))</h3>"
+        var text = "<figure class=\"card\"><div class=\"keep\"><figcaption><h3>\(Markup.escape(heading))</h3>"
         if !note.isEmpty { text += "<p>\(Markup.escape(note))</p>" }
         text += "</figcaption>"
         if !legend.isEmpty {
@@ -17,7 +17,7 @@ struct Figure {
             for entry in legend { text += "<li>\(Series.swatch(entry.style))\(Markup.escape(entry.label))</li>" }
             text += "</ul>"
         }
-        return text + svg + "<details><summary>Data</summary>\(table.html)</details></figure>"
+        return text + "<div class=\"plot\">\(svg)</div></div><details><summary>Data</summary>\(table.html)</details></figure>"
     }
 }
 

@@ -60,8 +60,16 @@ enum Quantity {
         return text
     }
 
+    /// Two decimals; of what is smaller than a tenth, two digits that are not 0.
+    static func ratio(_ value: Double) -> String {
+        guard value > 0, value < 0.0995 else { return decimal(value, 2) }
+        var (places, rest) = (2, value)
+        while rest < 0.0995, places < 9 { (places, rest) = (places + 1, rest * 10) }
+        return decimal(value, places)
+    }
+
     /// Bytes in a second as GB/s.
-    static func rate(_ value: Double) -> String { decimal(value / 1e9, 2) }
+    static func rate(_ value: Double) -> String { ratio(value / 1e9) }
 
     /// Nanoseconds in the unit that leaves at least 1.
     static func time(_ nanoseconds: Double) -> String {

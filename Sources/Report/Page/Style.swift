@@ -64,7 +64,9 @@ enum Style {
             .card{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:16px 18px;margin:0;
             min-width:0}
             section>.card{margin-top:12px}
-            figure.card{container-type:inline-size;display:flex;flex-direction:column}
+            .grid2 figure.card{display:grid;grid-row:span 4;grid-template-rows:subgrid;row-gap:0}
+            .keep{display:contents}figcaption{grid-row:1}.legend{grid-row:2}.plot{grid-row:3;container-type:inline-size}
+            details{grid-row:4}
             figcaption p{margin:2px 0 0;color:var(--faint);font-size:13px}
             .legend{list-style:none;display:flex;flex-wrap:wrap;gap:2px 18px;margin:10px 0 4px;padding:0;font-size:13px}
             .legend li{display:flex;align-items:center;gap:7px}
@@ -79,11 +81,17 @@ enum Style {
             svg .mark>*{fill:var(--c);stroke:var(--card);stroke-width:1}
             svg .whisker{fill:none;stroke:var(--c);stroke-width:1;opacity:.75}
             svg .end{fill:var(--c);font-size:11px}
-            svg .good{--c:var(--good)}svg .bad{--c:var(--bad)}svg .neutral{--c:var(--faint)}
+            svg.track{display:block;width:100%;min-width:240px;overflow:visible}
+            svg.good{--c:var(--good)}svg.bad{--c:var(--bad)}svg.neutral{--c:var(--faint)}
+            svg .grid{stroke:var(--rule)}svg.track .whisker{stroke-width:1.5;opacity:1}
+            .dots td,.dots th{vertical-align:middle}.dots td.plot{padding-top:0;padding-bottom:0;width:34%}
+            .dots th[scope=row]{white-space:normal;min-width:17em}.dots td:last-child{white-space:normal;min-width:14em}
+            .dots td.good{color:var(--good);font-weight:600}.dots td.bad{color:var(--bad);font-weight:600}
+            .dots small{color:var(--faint);font-size:12px;display:block}
             svg .ghost{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:5 4;fill:none;opacity:.6}
             svg .bar{fill:var(--c)}svg .reference{stroke:var(--ink);stroke-width:2;fill:none}svg .value{font-weight:600}
             svg .point:hover .mark>*,svg .point:hover .bar{stroke:var(--ink);stroke-width:1.5}
-            details{margin-top:auto;padding-top:8px;font-size:14px}summary{cursor:pointer;color:var(--faint);
+            details{align-self:end;padding-top:8px;font-size:14px}summary{cursor:pointer;color:var(--faint);
             width:fit-content}
             .scroll{overflow-x:auto;margin-top:8px;background:
             linear-gradient(90deg,var(--card) 40%,transparent),linear-gradient(270deg,var(--card) 40%,transparent) 100% 0,
@@ -104,12 +112,19 @@ enum Style {
             code{font-family:ui-monospace,"DejaVu Sans Mono",monospace}
             footer{margin-top:40px;padding-top:14px;padding-bottom:32px;border-top:1px solid var(--rule);max-width:1192px}
             @media (max-width:640px){header,main,footer{padding-left:14px;padding-right:14px}h1{font-size:22px}
+            .dots,.dots tbody,.dots tr,.dots th[scope=row],.dots td{display:block;width:auto}.dots thead{display:none}
+            .dots tr{border-bottom:1px solid var(--rule);padding:6px 0}.dots td,.dots th{border:0;padding:1px 0}
+            .dots{white-space:normal}.dots td.plot{width:auto}.dots td.n{display:inline-block;text-align:left;margin-right:14px}
+            .dots td[data-head]::before{content:attr(data-head)" ";color:var(--faint)}
             .card{padding:12px}.tiles{grid-template-columns:1fr 1fr}.tile b{font-size:19px}.tile{padding:10px 12px}}
             @media print{@page{margin:12mm}@page wide{size:landscape;margin:12mm}
             :root{color-scheme:light;\(light.variables);--page:#fff}
             body{font-size:10pt}header,main,footer{max-width:none;padding:0}nav{display:none}h1{font-size:18pt}
             h2{break-after:avoid;margin:14pt 0 2pt;font-size:13pt}.lead{break-after:avoid;margin-bottom:6pt}
-            .tile,tr,figcaption,svg.chart{break-inside:avoid}.card{break-inside:auto}#rows{page:wide}#rows .card{
+            .tile,tr,.keep{break-inside:avoid}.grid2 figure.card,.keep{display:block}
+            svg.track{min-width:120pt}.dots th[scope=row],.dots td:last-child{min-width:0}
+            .dots td.plot{width:34%}.dots small{font-size:6pt}
+            thead{display:table-header-group}.card{break-inside:auto}#rows{page:wide}#rows .card{
             border:0;padding:0}
             .tiles{grid-template-columns:repeat(4,1fr);gap:6pt;margin:8pt 0}.tile{padding:6pt 8pt}.tile b{font-size:14pt}
             .grid2{grid-template-columns:1fr 1fr;gap:8pt}.card{padding:8pt}
