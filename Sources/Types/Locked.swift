@@ -15,8 +15,9 @@ package struct Locked<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
 
     package init(_ initial: consuming sending Value) {
         // SAFETY: one allocation that only this value knows, with room for the value and, behind it, the word; initialized here and freed
-        // in `deinit`. It takes whole cache lines, so that two locks do not slow each other down.
-        let offset = (MemoryLayout<Value>.size + 3) & ~3
+        // in `deinit`. It takes whole cache lines, so that two locks do not slow each other down. A value without a byte has a place of its own,
+        // too: the thread sanitizer takes an access to it for one to the word.
+        let offset = (max(MemoryLayout<Value>.size, 1) + 3) & ~3
         let memory = UnsafeMutableRawPointer.allocate(
             byteCount: (offset + 4 + 63) & ~63, alignment: max(64, MemoryLayout<Value>.alignment))
         unsafe value = memory.bindMemory(to: Value.self, capacity: 1)

@@ -21,19 +21,13 @@ struct HolderTests {
         try FileManager.default.createSymbolicLink(atPath: scratch.at("name"), withDestinationPath: path)
         let own = try #require(FileHandle(forReadingAtPath: path))
         if case .process(let number) = holder(path) { Issue.record("held by \(number)") }
-        // Opened by the shell, so that the descriptor is there before the line is printed.
-        let child = Process()
-        child.executableURL = URL(filePath: "/bin/sh")
-        child.arguments = ["-c", "exec 9<\"$1\"; echo ready; read -r line", "sh", scratch.at("name")]
-        let (words, hold) = (Pipe(), Pipe())
-        (child.standardOutput, child.standardInput) = (words, hold)
-        try child.run()
-        #expect(words.fileHandleForReading.availableData == Data("ready\n".utf8))
-        let number = child.processIdentifier
+        let child = try Command.start(["sh", "-c", "exec 9<\"$1\"; exec sleep 600", "sh", scratch.at("name")])
+        #expect(child.opens { $0.hasSuffix("/node") })
+        let number = child.identifier
         #expect(holder(path) == .process(number))
         #expect(DeviceHolder.busy(path) == DMAError(.deviceBusy, asked: UInt64(number)))
-        try hold.fileHandleForWriting.close()
-        child.waitUntilExit()
+        child.signal(SIGTERM)
+        #expect(child.wait().isKilled)
         #expect(holder(path) != .process(number))
         #expect(DeviceHolder.busy(path).code == .deviceBusy)
         try own.close()
