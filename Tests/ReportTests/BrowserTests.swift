@@ -121,6 +121,78 @@ struct BrowserTests {
         #expect(!second.errors.contains("\"in\""))
     }
 
+    /// What a script in the page finds wrong: text that leaves its card or its picture, texts of a picture that lie on each other, a page wider
+    /// than the window, text without contrast. One line each; the first says how much was looked at.
+    private static let measuring = """
+        const wrong = [], shown = e => e.getClientRects().length > 0, name = e => e.textContent.trim().slice(0, 60);
+        let texts = 0, pictures = 0;
+        const light = c => { const v = c.match(/[\\d.]+/g).slice(0, 3).map(x => { x /= 255; return x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4; });
+          return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; };
+        const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
+          if (!c.endsWith(', 0)') && c !== 'transparent') return c; } return 'rgb(255,255,255)'; };
+        if (document.documentElement.scrollWidth > innerWidth) wrong.push('the page is ' + document.documentElement.scrollWidth + ' wide');
+        for (const e of document.querySelectorAll('h1,h2,h3,p,li,b,span,small,a,th,td,dt,dd,summary,svg text')) {
+          if (!shown(e) || !e.textContent.trim() || e.querySelector('svg,table')) continue;
+          texts++;
+          const box = e.getBoundingClientRect(), card = (e.closest('svg') || e.closest('.scroll,.card,.tile,header,main,footer')).getBoundingClientRect();
+          const scrolls = e.closest('.scroll') && !e.closest('svg');
+          if (!scrolls && (box.left < card.left - 1 || box.right > card.right + 1)) wrong.push('leaves its place: ' + name(e));
+          if (getComputedStyle(e).overflow !== 'visible' && e.scrollWidth > e.clientWidth + 1) wrong.push('is cut: ' + name(e));
+          const style = getComputedStyle(e), ink = light(e.closest('svg') ? style.fill : style.color), paper = light(ground(e));
+          const contrast = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
+          if (contrast < 4.5) wrong.push('contrast ' + contrast.toFixed(2) + ': ' + name(e));
+        }
+        for (const svg of document.querySelectorAll('svg')) {
+          if (!shown(svg)) continue;
+          pictures++;
+          const boxes = [...svg.querySelectorAll('text')].map(e => [name(e), e.getBoundingClientRect()]);
+          boxes.forEach(([a, x], i) => boxes.slice(i + 1).forEach(([b, y]) => {
+            if (x.left < y.right - 1 && y.left < x.right - 1 && x.top < y.bottom - 2 && y.top < x.bottom - 2) wrong.push('lie on each other: ' + a + ' and ' + b);
+          }));
+        }
+        document.documentElement.innerHTML = '<body><pre>LOOKED ' + texts + ' ' + pictures + '\\n'
+          + wrong.map(w => 'WRONG ' + w.replace(/[<&]/g, ' ')).join('\\n') + '</pre></body>';
+        """
+
+    @Test(
+        "nothing lies on anything else, leaves its place or is cut, and text has contrast, in wide and narrow windows, light and dark",
+        arguments: [1280, 800, 390], [false, true])
+    func measured(width: Int, dark: Bool) throws {
+        let browser = try Browser()
+        defer { browser.end() }
+        let page = browser.folder.appending(path: "report.html")
+        let result = Sample.result()
+        var slower = result
+        for index in slower.rows.indices {
+            slower.rows[index].bytesPerSecond = slower.rows[index].bytesPerSecond.map { $0 * (index % 3 == 0 ? 0.4 : 1.1) }
+        }
+        let text = HTMLReport(slower, comparison: Comparison(slower, since: result)).text
+            .replacing("default-src 'none'; style-src 'unsafe-inline'", with: "")
+            .replacing("</body>", with: "<script>\(Self.measuring)</script></body>")
+        func findings(_ text: String) throws -> (looked: [Int], wrong: [Substring]) {
+            try text.write(to: page, atomically: true, encoding: .utf8)
+            let scheme = dark ? ["--blink-settings=preferredColorScheme=0"] : []
+            let answer = try browser.open(page, ["--dump-dom", "--hide-scrollbars", "--window-size=\(width),1600"] + scheme)
+            let lines = answer.output.split(separator: "\n")
+            let looked = lines.first { $0.contains("LOOKED") }?.split(separator: " ").compactMap { Int($0) } ?? []
+            return (looked, lines.filter { $0.contains("WRONG") })
+        }
+        let found = try findings(text)
+        try #require(found.looked.count == 2)
+        #expect(found.looked[0] > 300 && found.looked[1] > 30)
+        #expect(found.wrong.isEmpty, "\(found.wrong.prefix(20).joined(separator: "\n"))")
+        // What is wrong is noticed.
+        let bad = text.replacing(
+            "</style>",
+            with:
+                "h1{white-space:nowrap;width:5000px}svg .ticks text{font-size:60px}.lead{color:#99999944;background:#999}</style>"
+        )
+        let worse = try findings(bad).wrong.joined(separator: "\n")
+        for word in ["the page is", "leaves its place", "lie on each other", "contrast"] {
+            #expect(worse.contains(word), "\(word)")
+        }
+    }
+
     @Test(
         "it prints: a page or more, text that can be searched",
         .enabled(

@@ -17,8 +17,8 @@ struct DotPlot {
     /// A value that gets a line through all tracks.
     let reference: Double
 
-    /// A little room, so that a dot at an end is whole.
-    private func across(_ value: Double) -> String { Markup.number(2 + 96 * scale.place(value)) + "%" }
+    /// Room for half of the label under the first and the last mark.
+    private func across(_ value: Double) -> String { Markup.number(6 + 88 * scale.place(value)) + "%" }
 
     /// The narrowest column of tracks, in pixels; and the width of a character of a label.
     private static let (narrowest, characterWidth) = (240.0, 7.0)

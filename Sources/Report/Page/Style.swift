@@ -125,7 +125,7 @@ enum Style {
             svg.track{min-width:120pt}.dots th[scope=row],.dots td:last-child{min-width:0}
             .dots td.plot{width:34%}.dots small{font-size:6pt}
             thead{display:table-header-group}.card{break-inside:auto}#rows{page:wide}#rows .card{
-            border:0;padding:0}
+            border:0;padding:0}#rows .n{white-space:nowrap!important}
             .tiles{grid-template-columns:repeat(4,1fr);gap:6pt;margin:8pt 0}.tile{padding:6pt 8pt}.tile b{font-size:14pt}
             .grid2{grid-template-columns:1fr 1fr;gap:8pt}.card{padding:8pt}
             svg.chart.wide{display:none!important}svg.chart.narrow{display:block!important}
