@@ -71,7 +71,7 @@ package struct ModeRow: Hashable, Sendable, Codable {
             }
         } while Deadline.now < end && !test.stop.isStopped
         return ModeRow(
-            engine: engine, mode: share >= 1 ? "burst" : "cycle stealing", askedShare: share,
+            engine: engine, mode: share >= 1 ? "burst" : "cycle-stealing", askedShare: share,
             measuredShare: shares.sorted()[shares.count / 2], bytesPerSecond: Double(moved) / (Double(elapsed) / 1e9),
             bytesVerified: verified, bytesWrong: wrong)
     }

@@ -60,7 +60,7 @@ struct CSVTests {
         result.rows[0].failure = "late"
         let expected = [
             "case": "test", "engine": "a", "operation": "copy", "bytes": "4096", "depth": "32", "in_flight": "31",
-            "threads": "2", "mode": "steal:0.5", "wait": "wait", "repeats": "4", "bytes_per_second": "2000000000.0",
+            "threads": "2", "mode": "cycle-stealing:0.5", "wait": "wait", "repeats": "4", "bytes_per_second": "2000000000.0",
             "lowest": "1000000000.0", "highest": "3000000000.0", "spread": "0.125", "operations_per_second": "488281.25",
             "cpu_seconds_per_gb": "0.5", "submit_ns": "22.0", "issue_ns": "6.0", "latency_alone_p50_ns": "",
             "latency_alone_p99_ns": "", "latency_p50_ns": "50", "latency_p90_ns": "90",

@@ -27,7 +27,7 @@ struct ConfigurationTests {
             sizes: {from: 64, to: 8KiB, times: 2}
             depths: {from: 1, to: 7, plus: 3}
             threads: [1, 2]
-            modes: [burst, steal:0.25, demand]
+            modes: [burst, cycle-stealing:0.25, demand]
             waits: [poll, wait, await]
             repeats: 9
             batch: 32
@@ -108,7 +108,7 @@ struct ConfigurationTests {
 
     @Test("JSON is read as well")
     func json() throws {
-        let text = #"{"version": 1, "cases": [{"name": "one", "sizes": ["4KiB", 65536], "modes": ["steal:0.5"]}]}"#
+        let text = #"{"version": 1, "cases": [{"name": "one", "sizes": ["4KiB", 65536], "modes": ["cycle-stealing:0.5"]}]}"#
         let plan = try BenchConfiguration.plan(text, file: "sweep.json")
         #expect(plan.cases[0].sizes == [4096, 65_536])
         #expect(plan.cases[0].modes == [.cycleStealing(0.5)])
@@ -132,7 +132,9 @@ struct ConfigurationTests {
         Wrong(text: "version: 1\ncases:\n  - sizes: [64, 0]", place: "f:3:17", says: "sizes is \"0\""),
         Wrong(text: "version: 1\ncases:\n  - depths: 40000", place: "f:3:13", says: "allowed: 1 to 32768"),
         Wrong(text: "version: 1\ncases:\n  - operations: [copy, move]", place: "f:3:24", says: "allowed: copy, fill, crc32c"),
-        Wrong(text: "version: 1\ncases:\n  - modes: steal:2", place: "f:3:12", says: "is no mode; allowed: burst, demand"),
+        Wrong(
+            text: "version: 1\ncases:\n  - modes: cycle-stealing:2", place: "f:3:12", says: "is no mode; allowed: burst, demand"
+        ),
         Wrong(text: "version: 1\ncases:\n  - waits: spin", place: "f:3:12", says: "allowed: poll, wait, await"),
         Wrong(text: "version: 1\ncases:\n  - cache: hot", place: "f:3:12", says: "allowed: warm, cold"),
         Wrong(text: "version: 1\ncases:\n  - skip: maybe", place: "f:3:11", says: "allowed: true or false"),

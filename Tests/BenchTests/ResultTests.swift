@@ -125,7 +125,11 @@ struct ResultTests {
         for mode in [BenchMode.burst, .demand, .cycleStealing(1), .cycleStealing(0.125)] {
             #expect(BenchMode(text: mode.text) == mode)
         }
-        for text in ["", "Burst", "steal", "steal:", "steal:0", "steal:-1", "steal:1.01", "steal:nan", "steal:inf", "steal:x"] {
+        #expect(
+            BenchMode.cycleStealing(0.25).text == "cycle-stealing:0.25" && BenchMode(text: "steal:0.25") == .cycleStealing(0.25)
+        )
+        let shares = ["", ":", ":0", ":-1", ":1.01", ":nan", ":inf", ":x"]
+        for text in ["", "Burst"] + shares.flatMap({ ["cycle-stealing\($0)", "steal\($0)"] }) {
             #expect(BenchMode(text: text) == nil, "\(text)")
         }
     }

@@ -57,7 +57,7 @@ struct ModeRowTests {
             let seconds = Double(Deadline.now.nanoseconds - began) / 1e9
             // What was made ready and compared took time too.
             #expect(row.bytesPerSecond >= Double(row.bytesVerified) / seconds && row.bytesPerSecond < 1e12)
-            #expect(row.askedShare == share && row.mode == (share == 1 ? "burst" : "cycle stealing"))
+            #expect(row.askedShare == share && row.mode == (share == 1 ? "burst" : "cycle-stealing"))
             // The rest after each turn is as long as the turn.
             if share == 0.5 { #expect(row.measuredShare < 0.8) } else { #expect(row.measuredShare > 0.5) }
         }

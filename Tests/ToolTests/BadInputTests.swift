@@ -362,7 +362,9 @@ struct BadInputTests {
             let answer = try Command.run([Command.dmactl, "copy"] + words + planned)
             #expect(answer.status == 64 && answer.errors.contains("leave \(words[0]) out"), "\(answer)")
         }
-        #expect(try Command.copy("--share", "0.2", scratch.at("a"), scratch.at("b")).status == 64)
+        for mode in ["burst:0.2", "demand:1", "cycle-stealing:", "cycle-stealing:x", "steal:0.2"] {
+            #expect(try Command.copy("--mode", mode, scratch.at("a"), scratch.at("b")).status == 64)
+        }
         #expect(!scratch.exists("b"))
         #expect(try Command.run([Command.dmactl, "copy"] + planned).status == 0)
     }

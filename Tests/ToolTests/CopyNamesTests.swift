@@ -61,8 +61,7 @@ struct CopyNamesTests {
         try Command.run(["mkfifo", scratch.at("p")])
         let wrong = [
             ["--engine", "foo", "a", "b"], ["--engine", "cpu", "a", "b"], ["--mode", "demand", "a", "b"],
-            ["--share", "2", "a", "b"],
-            ["--mode", "cycle-stealing", "--share", "2", "a", "b"], ["--chunk", "1", "a", "b"], ["--depth", "0", "a", "b"],
+            ["--mode", "cycle-stealing:2", "a", "b"], ["--chunk", "1", "a", "b"], ["--depth", "0", "a", "b"],
             ["--rate", "0", "a", "b"], ["--yes", "a", "b"], ["--discard", "a", "b"], ["--append", "a", "p"],
             ["--resume", "a", "null:"],
             ["--verify", "a", "null:"], ["--preserve", "zero:1", "b"], ["null:", "b"], ["a", "zero:1"], ["a", "memory:x"],

@@ -53,7 +53,7 @@ struct CopyReportTests {
         let usual = try plan()
         #expect(usual.flushes && !usual.verifies && usual.reflink == .auto && usual.publishing == .rename)
         let asked = try plan(
-            "--no-sync", "--mode", "cycle-stealing", "--share", "0.25", "--chunk", "4KiB", "--depth", "3", "--engine",
+            "--no-sync", "--mode", "cycle-stealing:0.25", "--chunk", "4KiB", "--depth", "3", "--engine",
             "io_uring",
             "--reflink", "never", "--verify")
         #expect(!asked.flushes && asked.verifies && asked.mode == .cycleStealing && asked.share == 0.25)

@@ -115,7 +115,8 @@ struct LimitTests {
     private static let bench: [(option: String, least: String, most: String, below: String, above: String)] = [
         ("--size", "1", "16MiB", "0", "5GiB"), ("--depth", "1", "32768", "0", "32769"), ("--threads", "1", "3", "0", "1025"),
         ("--sources", "1", "32", "0", "33"), ("--repeats", "1", "5", "0", "1001"), ("--seconds", "0.001", "0.02", "0", "3601"),
-        ("--batch", "1", "32768", "0", "32769"), ("--mode", "steal:0.01", "steal:1", "steal:0", "steal:1.01"),
+        ("--batch", "1", "32768", "0", "32769"),
+        ("--mode", "cycle-stealing:0.01", "cycle-stealing:1", "cycle-stealing:0", "cycle-stealing:1.01"),
         ("--file-size", "64KiB", "2MiB", "4095", "1025GiB"),
     ]
 

@@ -147,7 +147,8 @@ struct SchemaTests {
         let sweep = [
             "--engine", "cpu", "--engine", "io_uring", "--operation", "copy", "--operation", "toPeripheral", "--size", "4KiB",
             "--mode",
-            "burst", "--mode", "steal:0.5", "--seconds", "0.01", "--repeats", "2", "--directory", "/tmp", "--file-size", "1MiB",
+            "burst", "--mode", "cycle-stealing:0.5", "--seconds", "0.01", "--repeats", "2", "--directory", "/tmp",
+            "--file-size", "1MiB",
             "--access", "random", "--direct",
         ]
         let first = try Program.run(["bench", "--json"] + sweep)
@@ -172,7 +173,7 @@ struct SchemaTests {
         let refused = [
             "version: 2\ncases: [{}]", "cases: [{}]", "version: 1", "version: 1\ncases: []", "version: 1\ncases: [{size: 64}]",
             "version: 1\ncases: [{sizes: 64KB5}]", "version: 1\ncases: [{sizes: [0]}]", "version: 1\ncases: [{depths: 40000}]",
-            "version: 1\ncases: [{operations: move}]", "version: 1\ncases: [{modes: 'steal:2'}]",
+            "version: 1\ncases: [{operations: move}]", "version: 1\ncases: [{modes: 'cycle-stealing:2'}]",
             "version: 1\ncases: [{waits: spin}]",
             "version: 1\ncases: [{cache: hot}]", "version: 1\ncases: [{skip: maybe}]", "version: 1\ncases: [{threads: [1, 1]}]",
             "version: 1\ncases: [{engines: []}]", "version: 1\ncases: [{nodes: {from: 1}}]",
@@ -190,7 +191,7 @@ struct SchemaTests {
         let taken = [
             "version: 1\ncases: [{}]",
             "version: 1\ndefaults: {repeats: 2, cache: cold}\ncases: [{sizes: 64}, {sizes: [1KiB, 2 MiB]}]",
-            "version: 1\ncases: [{sizes: {from: 64, to: 1MiB, times: 2}, depths: {from: 1, to: 9, plus: 4}, modes: [burst, 'steal:0.25', 'steal:1', demand]}]",
+            "version: 1\ncases: [{sizes: {from: 64, to: 1MiB, times: 2}, depths: {from: 1, to: 9, plus: 4}, modes: [burst, 'cycle-stealing:0.25', 'steal:1', demand]}]",
             "version: 1\ncases: [{nodes: {source: 0}, segments: {destination: 2}, processors: [0], engines: cpu, memory: 1GiB}]",
             "version: 1\ncases: [{operations: [fromPeripheral, toPeripheral], directory: /tmp, fileSize: 1GiB, access: random, direct: true}]",
             "version: 1\ndefaults: {batch: {from: 1, to: 32, times: 2}, fileSize: 8589934592}\ncases: [{memory: [10MiB, 8589934592]}]",

@@ -39,7 +39,7 @@ struct TestReportTests {
         report.speeds = [speed("good"), speed("bad", ["a wrong byte"])]
         report.modes = [UInt64(0), 7].map {
             ModeRow(
-                engine: $0 == 0 ? "good" : "bad", mode: "cycle stealing", askedShare: 0.5, measuredShare: 0.491,
+                engine: $0 == 0 ? "good" : "bad", mode: "cycle-stealing", askedShare: 0.5, measuredShare: 0.491,
                 bytesPerSecond: 1e9,
                 bytesVerified: 2 << 30, bytesWrong: $0)
         }
@@ -70,7 +70,7 @@ struct TestReportTests {
         let modes = Tables.with("asked", text)
         #expect(
             modes.first == [
-                "engine": "good", "mode": "cycle stealing", "asked": "50 %", "measured": "49.1 %", "GB/s": "1.00",
+                "engine": "good", "mode": "cycle-stealing", "asked": "50 %", "measured": "49.1 %", "GB/s": "1.00",
                 "verified": "2 GiB", "": "ok",
             ])
         let rings = Tables.with("ring", text)
@@ -98,7 +98,7 @@ struct TestReportTests {
         let unproved = ConformanceCheck.allCases[2].rawValue
         for line in [
             "bad \(unproved): not proved: never met: it",
-            "gone: not tested to the end: no file", "bad copy: a wrong byte", "bad cycle stealing: 7 bytes wrong",
+            "gone: not tested to the end: no file", "bad copy: a wrong byte", "bad cycle-stealing: 7 bytes wrong",
             "bad capture: 0 bytes wrong, 3 periods lost", "bad \(rule) #4: it's # bad {8 bytes}",
         ] { #expect(lines.contains(line), "\(line)") }
         #expect(!lines.contains { $0.hasPrefix("good ") && ($0.contains("wrong") || $0.contains("#")) })
@@ -136,8 +136,8 @@ struct TestReportTests {
               message: 'not tested to the end: no file'
               repeat: 'dmactl test --seed ''42'''
               ...
-            ok 9 - good mode: cycle stealing 50 %
-            not ok 10 - bad mode: cycle stealing 50 %
+            ok 9 - good mode: cycle-stealing 50 %
+            not ok 10 - bad mode: cycle-stealing 50 %
               ---
               message: '7 bytes wrong'
               repeat: 'dmactl test --seed ''42'''

@@ -95,11 +95,11 @@ package enum BenchMode: Hashable, Sendable {
     /// Whether only the effect on a foreground task shows what the mode is for.
     package var isPaced: Bool { self != .burst }
 
-    /// As the command line has it: "burst", "steal:0.25", "demand".
+    /// As the command line has it: "burst", "cycle-stealing:0.25", "demand".
     package var text: String {
         switch self {
         case .burst: "burst"
-        case .cycleStealing(let share): "steal:\(share)"
+        case .cycleStealing(let share): "cycle-stealing:\(share)"
         case .demand: "demand"
         }
     }
@@ -110,13 +110,17 @@ package enum BenchMode: Hashable, Sendable {
         case "burst": self = .burst
         case "demand": self = .demand
         default:
-            guard text.hasPrefix("steal:"), let share = Double(text.dropFirst(6)), share > 0, share <= 1 else { return nil }
+            // 0.1 wrote "steal:".
+            guard let prefix = ["cycle-stealing:", "steal:"].first(where: text.hasPrefix),
+                let share = Double(text.dropFirst(prefix.count)), share > 0, share <= 1
+            else { return nil }
             self = .cycleStealing(share)
         }
     }
 
     /// What a text must look like.
-    package static let allowed = "burst, demand, or steal:SHARE with a share above 0 and at most 1, as in steal:0.25"
+    package static let allowed =
+        "burst, demand, or cycle-stealing:SHARE with a share above 0 and at most 1, as in cycle-stealing:0.25"
 }
 
 extension BenchMode: Codable {

@@ -170,7 +170,7 @@ extension CopyPlan {
             ("path", path.rawValue), ("engine", engine.isEmpty ? "none" : engine), ("source", source.rawValue),
             ("target", target.rawValue), ("chunk", ByteSize.text(chunk)), ("depth", String(depth)),
             ("registered", yes(registered)), ("staging", staging),
-            ("mode", mode == .cycleStealing ? "\(mode.rawValue) \(share)" : mode.rawValue), ("holes", holes.rawValue),
+            ("mode", mode == .cycleStealing ? "\(mode.rawValue):\(share)" : mode.rawValue), ("holes", holes.rawValue),
             ("reflink", reflink.rawValue), ("preallocates", yes(preallocates)), ("checksums", yes(checksums)),
             ("verifies", yes(verifies)), ("flushes", yes(flushes)), ("publishing", publishing.rawValue),
         ]

@@ -100,7 +100,7 @@ extension BenchMode {
         switch self {
         case .burst: "burst"
         case .cycleStealing(let share):
-            "cycle stealing \(Quantity.percent(share, share * 100 == (share * 100).rounded() ? 0 : 1))"
+            "cycle-stealing \(Quantity.percent(share, share * 100 == (share * 100).rounded() ? 0 : 1))"
         case .demand: "demand"
         }
     }

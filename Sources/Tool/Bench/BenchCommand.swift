@@ -24,7 +24,7 @@ struct BenchCommand: AsyncParsableCommand {
               dmactl bench --engine cpu --size 4KiB --size 1MiB --depth 1 --depth 32
               dmactl bench --operation xor --operation pq --size 64KiB --threads 1 --threads 2
               dmactl bench --operation xor --sources 2 --size 4KiB --depth 32
-              dmactl bench --mode burst --mode steal:0.25 --size 1MiB --wait wait
+              dmactl bench --mode burst --mode cycle-stealing:0.25 --size 1MiB --wait wait
               dmactl bench --operation fromPeripheral --operation toPeripheral --size 64KiB --wait wait
               dmactl bench --operation fromPeripheral --size 4KiB --access random --direct --directory /mnt/nvme --file-size 1GiB
               dmactl bench --html report.html
@@ -54,8 +54,8 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(help: "Channels, each with a thread of its own.")
     var threads: [Int] = []
     @Option(
-        help: "burst, demand, or steal:SHARE: cycle stealing with a share of the time.",
-        completion: .list(["burst", "demand", "steal:0.5", "steal:0.25", "steal:0.1"]))
+        help: "burst, demand, or cycle-stealing:SHARE: at work for a share of the time.",
+        completion: .list(["burst", "demand", "cycle-stealing:0.5", "cycle-stealing:0.25", "cycle-stealing:0.1"]))
     var mode: [String] = []
     @Option(
         help: "How completions are waited for: poll, wait (an interrupt) or await (a suspended task).",

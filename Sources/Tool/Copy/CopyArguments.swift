@@ -10,5 +10,24 @@ struct PathArgument: ExpressibleByArgument {
     init?(argument: String) { path = CopyPath(escaped: argument) }
 }
 
-extension CopyMode: ExpressibleByArgument {}
+/// burst, demand, cycle-stealing or cycle-stealing:SHARE: spelled as for the benchmark.
+struct ModeArgument: ExpressibleByArgument {
+    let mode: CopyMode
+    /// Of the time at work; nil for the library's own.
+    let share: Double?
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let mode = CopyMode(rawValue: String(parts[0])) else { return nil }
+        self.mode = mode
+        guard parts.count > 1 else {
+            share = nil
+            return
+        }
+        guard mode == .cycleStealing, let share = Double(parts[1]) else { return nil }
+        self.share = share
+    }
+
+    static var allValueStrings: [String] { CopyMode.allCases.map(\.rawValue) }
+}
 extension ReflinkChoice: ExpressibleByArgument {}

@@ -30,7 +30,7 @@ struct CopyCommand: ParsableCommand {
               find . -type f -print0 | dmactl copy --files-from - /mnt/backup
               dmactl copy pattern:7:1GiB /dev/null             a reproducible stream
               dmactl copy test.bin pattern:7                   compare a file with it
-              dmactl copy --mode cycle-stealing --share 0.2 a b   leave the machine to others
+              dmactl copy --mode cycle-stealing:0.2 a b           leave the machine to others
 
             EXIT CODES
               0    copied
@@ -43,10 +43,10 @@ struct CopyCommand: ParsableCommand {
     @Argument(help: ArgumentHelp("Where bytes come from, and where they go.", valueName: "source> <target"))
     var endpoints: [PathArgument] = []
     @Option(
-        help: "How turns are taken: burst, cycle-stealing (a share of the time) or demand (what comes is passed on at once).")
-    var mode: CopyMode?
-    @Option(help: "Of the time at work, with --mode cycle-stealing: above 0, at most 1; 0.5 if not said.")
-    var share: Double?
+        help: ArgumentHelp(
+            "burst, demand (what comes is passed on at once), or cycle-stealing:SHARE: at work for a share of the time, 0.5 if not said.",
+            valueName: "mode"))
+    var mode: ModeArgument?
     @Option(help: "Bytes a second at most.")
     var rate: String?
     @Option(help: "Bytes of one transfer.")
@@ -98,9 +98,6 @@ struct CopyCommand: ParsableCommand {
         }
         guard [resume, append, inPlace].count(where: { $0 }) <= 1 else {
             throw ValidationError("--resume, --append and --in-place exclude each other")
-        }
-        guard share == nil || mode == .cycleStealing else {
-            throw ValidationError("--share is a share of the time, with --mode cycle-stealing")
         }
         guard filesFrom == nil || !(yes || discard) else {
             throw ValidationError("--yes and --discard are for one block device, and --files-from copies files")
@@ -187,8 +184,8 @@ struct CopyCommand: ParsableCommand {
 
     private func options() throws -> CopyOptions {
         var options = CopyOptions()
-        options.mode = mode
-        if let share { options.share = share }
+        options.mode = mode?.mode
+        if let share = mode?.share { options.share = share }
         options.rate = try rate.map { try ByteSize.parse($0, for: "--rate") }
         options.chunk = try chunk.map { try ByteSize.parse($0, for: "--chunk") }
         options.depth = depth

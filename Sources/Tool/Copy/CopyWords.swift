@@ -6,7 +6,7 @@ import DMACopy
 enum CopyWords {
     /// The option that sets a property of `CopyOptions`, or one of its cases.
     private static let options = [
-        "share": "--share", "chunk": "--chunk", "depth": "--depth", "rate": "--rate", "engine": "--engine", "mode": "--mode",
+        "share": "--mode", "chunk": "--chunk", "depth": "--depth", "rate": "--rate", "engine": "--engine", "mode": "--mode",
         "reflink": "--reflink", "resume": "--resume", "append": "--append", "in-place": "--in-place", "verifies": "--verify",
         "preserves": "--preserve", "discards": "--discard", "overwritesDevices": "--yes",
     ]
