@@ -6,8 +6,8 @@ public import DMAEngineKit
 /// kernel's `struct device *` in its DMA API.
 ///
 /// A mapping keeps what it needs of its domain, and serves every device of the address space whose constraints it meets.
-/// ``close(file:line:)`` says whether anything is still mapped. Two objects with one ``id`` are one domain, and equal: asked for its domain,
-/// a mapping may answer with a new object.
+/// ``close(file:line:)`` says whether anything is still mapped. Two objects with one ``id`` are one domain: asked for its domain, a mapping
+/// may answer with a new object.
 ///
 /// Thread rules: everything may be called from any thread.
 public final class Domain: Sendable {
@@ -88,12 +88,6 @@ public final class Domain: Sendable {
         throw DMAError(
             .mappingsLeft, asked: UInt64(left.count), limit: left.reduce(0) { $0 &+ $1.bytes })
     }
-}
-
-extension Domain: Hashable {
-    public static func == (one: Domain, other: Domain) -> Bool { one.core === other.core }
-
-    public func hash(into hasher: inout Hasher) { hasher.combine(id) }
 }
 
 extension DeviceConstraints {
