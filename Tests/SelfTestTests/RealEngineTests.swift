@@ -18,27 +18,41 @@ struct RealEngineTests {
     }()
 
     /// Patient, because other tests run beside this one and may keep every thread of the pool for a while.
-    static func suite(_ iterations: Int, _ maximumBytes: Int, _ name: String) -> ConformanceSuite {
+    static func suite(
+        _ iterations: Int, _ maximumBytes: Int, _ domain: Domain, only checks: Set<ConformanceCheck>?
+    ) -> ConformanceSuite {
         ConformanceSuite(
-            seed: seed, iterations: iterations, maximumBytes: maximumBytes, domain: Domain(name: name),
-            duration: 3_600_000_000_000,
-            patience: 600_000_000_000)
+            seed: seed, iterations: iterations, maximumBytes: maximumBytes, domain: domain, duration: 3_600_000_000_000,
+            patience: 600_000_000_000, only: checks)
     }
 
-    func expectConformance(_ report: ConformanceReport) {
+    /// Runs the suite. Checks that met no case, as on a busy machine, are run again, and have to meet one in the end.
+    ///
+    /// - Parameters:
+    ///   - least: how many checks have to pass: a suite in which nothing applies would pass too.
+    ///   - run: all checks, or only these.
+    static func expectConformance(
+        least: Int = 41, _ run: (Set<ConformanceCheck>?) async -> ConformanceReport
+    ) async {
+        var report = await run(nil)
         print(report.table)
-        let (passed, number) = (report.passed, report.counts.passed)
-        #expect(passed, "\(report.engine): see the table above; DMA_SEED=\(report.seed) repeats it")
-        // A suite in which nothing applies would pass too.
-        #expect(number > 40)
+        var number = report.counts.passed
+        for _ in 0..<5 where report.counts.notProved > 0 && report.failures.isEmpty {
+            report = await run(
+                Set(report.rows.filter { if case .notProved = $0.outcome { true } else { false } }.map(\.check)))
+            print(report.table)
+            number += report.counts.passed
+        }
+        #expect(report.passed, "\(report.engine): see the tables above; DMA_SEED=\(report.seed) repeats it")
+        #expect(number >= least)
     }
 
     @Test("the CPU engine, inline and with threads", arguments: [0, 2])
     func cpu(_ workers: Int) async throws {
         let peripherals = try CPUProvisions.peripherals()
-        let suite = Self.suite(8, 32_768, "cpu")
-        expectConformance(
-            await suite.run(
+        let domain = Domain(name: "cpu")
+        await Self.expectConformance {
+            await Self.suite(8, 32_768, domain, only: $0).run(
                 workers == 0 ? "cpu" : "cpu-threads",
                 makeEngine: { () throws(DMAError) in
                     var configuration = CPUConfiguration(depth: 32, workers: workers)
@@ -47,39 +61,43 @@ struct RealEngineTests {
                     configuration.inlineLimit = 1024
                     configuration.quantum = 4096
                     return try CPUEngine(configuration)
-                }, provisions: CPUProvisions.provisions(peripherals)))
+                }, provisions: CPUProvisions.provisions(peripherals))
+        }
     }
 
     @Test("cycle stealing: what is cut into quanta is whole")
     func cycleStealing() async throws {
-        let suite = Self.suite(6, 8192, "stealing")
-        expectConformance(
-            await suite.run(
+        let domain = Domain(name: "stealing")
+        await Self.expectConformance {
+            await Self.suite(6, 8192, domain, only: $0).run(
                 "cpu, cycle stealing",
                 makeEngine: { () throws(DMAError) in
                     try PacedEngine(try CPUEngine(CPUConfiguration(depth: 16)), mode: .cycleStealing(share: 0.9), quantum: 256)
-                }))
+                })
+        }
     }
 
     @Test("demand: with the other side always ready, everything runs")
     func demand() async throws {
-        let suite = Self.suite(6, 8192, "demand")
-        expectConformance(
-            await suite.run(
+        let domain = Domain(name: "demand")
+        await Self.expectConformance {
+            await Self.suite(6, 8192, domain, only: $0).run(
                 "cpu, demand",
                 makeEngine: { () throws(DMAError) in
                     let line = DemandLine()
                     line.request(.max)
                     return try PacedEngine(try CPUEngine(CPUConfiguration(depth: 16)), mode: .demand(line), quantum: 512)
-                }))
+                })
+        }
     }
 
     @Test("burst: a mode that changes nothing changes nothing")
     func burst() async throws {
-        let suite = Self.suite(6, 8192, "burst")
-        expectConformance(
-            await suite.run(
+        let domain = Domain(name: "burst")
+        await Self.expectConformance {
+            await Self.suite(6, 8192, domain, only: $0).run(
                 "cpu, burst",
-                makeEngine: { () throws(DMAError) in try PacedEngine(try CPUEngine(CPUConfiguration(depth: 16))) }))
+                makeEngine: { () throws(DMAError) in try PacedEngine(try CPUEngine(CPUConfiguration(depth: 16))) })
+        }
     }
 }
