@@ -70,6 +70,15 @@ func hotPath(
         let (listed, ran) = try look(variant, functions)
         findings += listed + ran
     }
+    for (variant, most) in declaration.atomics.sorted(by: { $0.key < $1.key }) {
+        let (few, many) = try runs(variant, folder)
+        let steady = Callgrind.steady(few, many, operations: operations)
+        let found = HotPath.atomics(variant, most, steady, program: program, code, declaredIn: path)
+        print(
+            "  \(variant): \(steady.count) instructions; \(found.isEmpty ? "allocates nothing, at most \(most) atomics" : "see below")"
+        )
+        findings += found
+    }
     for example in declaration.caught {
         let (listed, ran) = try look(example.variant, [example.function])
         for (name, found) in [("listing", listed), ("run", ran)]

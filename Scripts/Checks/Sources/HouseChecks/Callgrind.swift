@@ -9,6 +9,10 @@ public struct Callgrind {
         public let object: String
         public let function: String
         public let address: UInt64
+
+        public init(object: String, function: String, address: UInt64) {
+            (self.object, self.function, self.address) = (object, function, address)
+        }
     }
 
     /// Instructions in all.

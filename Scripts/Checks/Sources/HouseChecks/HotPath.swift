@@ -9,7 +9,7 @@ import Foundation
 /// nobody thought of. A hot function may hold a call to a helper off the steady path only if the helper is named in the list.
 public enum HotPath {
     /// What the house has declared, one a line: `hot VARIANT = FUNCTION`, `cold = FUNCTION`, `within FUNCTION = TARGET`,
-    /// `caught VARIANT = FUNCTION by FAULT`.
+    /// `atomics VARIANT = NUMBER`, `caught VARIANT = FUNCTION by FAULT`.
     public struct Declaration: Equatable {
         /// A variant that is wrong on purpose, and what must be said of it.
         public struct Counterexample: Equatable {
@@ -24,6 +24,8 @@ public enum HotPath {
         public var cold: [String] = []
         /// Such helpers of one function alone, the runtime's own among them.
         public var within: [String: [String]] = [:]
+        /// Variants that may lock, judged by what they run alone: nothing of the allocator, and so many atomic read-modify-writes at most.
+        public var atomics: [String: Int] = [:]
         /// Variants in which both looks must find something, or they are blind.
         public var caught: [Counterexample] = []
         public init() {}
@@ -41,6 +43,7 @@ public enum HotPath {
             case "hot" where isWhole: declaration.hot[head[1], default: []].append(String(sides[1]))
             case "cold" where isWhole: declaration.cold.append(String(sides[1]))
             case "within" where isWhole: declaration.within[head[1], default: []].append(String(sides[1]))
+            case "atomics" where isWhole && Int(sides[1]) != nil: declaration.atomics[head[1]] = Int(sides[1])
             case "caught" where isWhole && fault != nil:
                 guard let fault else { continue }
                 let function = String(line[sides[1].startIndex..<fault.lowerBound])
@@ -67,6 +70,44 @@ public enum HotPath {
         return forbidden.contains {
             bare == $0 || $0.hasPrefix("swift_") && bare.hasPrefix($0) || $0.hasSuffix("_") && bare.hasPrefix($0)
         }
+    }
+
+    /// Of those, what allocates and frees.
+    private static let allocators = [
+        "swift_alloc", "swift_dealloc", "swift_slowAlloc", "swift_slowDealloc", "malloc", "calloc", "realloc", "free",
+        "posix_memalign",
+        "_int_malloc", "_int_free",
+    ]
+
+    /// What a variant that may lock runs for each operation: nothing that allocates, and `most` atomic read-modify-writes at most.
+    public static func atomics(
+        _ variant: String, _ most: Int, _ steady: Set<Callgrind.Place>, program: String, _ code: Disassembly,
+        declaredIn path: String
+    ) -> [Finding] {
+        if steady.isEmpty {
+            return [Finding(path, 0, "\(variant) ran no instruction for each operation", cure: "count more operations")]
+        }
+        var findings: [Finding] = []
+        let names = Set(steady.map(\.function)).filter { name in
+            allocators.contains { name == $0 || $0.hasPrefix("swift_") && name.hasPrefix($0) }
+        }
+        for name in names.sorted() {
+            findings.append(
+                Finding(
+                    path, 0, "\(variant) runs \(name) for each operation",
+                    cure: "find what allocates there: Benchmarks/count --show \(variant)"))
+        }
+        let addresses = Set(steady.filter { $0.object == program }.map(\.address))
+        let locked = code.functions.flatMap(\.instructions).filter { $0.isLocked && addresses.contains($0.address) }
+        if locked.count > most {
+            findings.append(
+                Finding(
+                    path, 0,
+                    "\(variant) runs \(locked.count) atomic read-modify-writes for each operation, \(most) at most: "
+                        + locked.map(\.text).joined(separator: "; "),
+                    cure: "take the lock once, and count nothing that threads share"))
+        }
+        return findings
     }
 
     /// The first look: what the listing of each hot function holds.

@@ -90,6 +90,25 @@ let listing = """
     #expect(throws: CannotCheck.self) { try Callgrind("fn=x\n", path: "cut") }
 }
 
+@Test func atomicsByRun() throws {
+    let code = try Disassembly(listing, path: "x.s")
+    let declared = try HotPath.declaration("d", "atomics v = 2\n")
+    #expect(declared.atomics == ["v": 2])
+    #expect(throws: CannotCheck.self) { try HotPath.declaration("d", "atomics v = many\n") }
+    func places(_ addresses: [UInt64]) -> Set<Callgrind.Place> {
+        Set(addresses.map { Callgrind.Place(object: "/p", function: "worse(_:)", address: $0) })
+    }
+    func problems(_ most: Int, _ steady: Set<Callgrind.Place>) -> [String] {
+        HotPath.atomics("v", most, steady, program: "/p", code, declaredIn: "d").map(\.problem)
+    }
+    #expect(problems(2, places([0x1104, 0x1108, 0x110c])) == [])
+    #expect(problems(1, places([0x1104, 0x1108])).first?.contains("2 atomic read-modify-writes") == true)
+    let allocating = places([0x110c]).union([Callgrind.Place(object: "/lib", function: "malloc", address: 1)])
+    #expect(problems(2, allocating) == ["v runs malloc for each operation"])
+    // Nothing that ran is no proof.
+    #expect(problems(2, []).count == 1)
+}
+
 @Test func undocumentedAndUnknownNames() throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("house-checks-\(getpid())")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
