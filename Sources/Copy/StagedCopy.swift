@@ -191,7 +191,9 @@ struct StagedCopy {
     /// A device whose files may be written while it is read.
     private func noteMounts() {
         guard let facts = job.source.facts, facts.kind == .block else { return }
-        for (name, mount) in BlockDevice.mounts(CopyPath(job.source.name), facts) where mount.isWritable {
+        var path = CopyPath(job.source.name)
+        if case .path(let named) = job.source.endpoint { path = named }
+        for (name, mount) in BlockDevice.mounts(path, facts) where mount.isWritable {
             job.note(
                 "\(name) is mounted at \(mount.point) and may be written meanwhile: what is not on the device yet is not in the copy; "
                     + "unmount it first, or remount it read-only")

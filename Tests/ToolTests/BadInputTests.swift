@@ -256,7 +256,8 @@ struct BadInputTests {
 
     @Test(
         "a limit of processes that leaves no thread is said, and nothing hangs",
-        .enabled(if: Machine.hasOthers, Comment(rawValue: Machine.withoutOthers)))
+        .enabled(if: Machine.hasOthers, Comment(rawValue: Machine.withoutOthers)),
+        .enabled(if: !Machine.isSanitized, Comment(rawValue: Machine.sanitized)))
     func noThreads() throws {
         let other = try OtherUser()
         for words in [["test", "--engine", "cpu"], ["bench", "--engine", "cpu"]] {

@@ -144,13 +144,16 @@ struct SchemaTests {
     func bench() throws {
         let file = FileManager.default.temporaryDirectory.appending(path: "dma-bench-\(UUID().uuidString).json")
         defer { try? FileManager.default.removeItem(at: file) }
-        let sweep = [
-            "--engine", "cpu", "--engine", "io_uring", "--operation", "copy", "--operation", "toPeripheral", "--size", "4KiB",
-            "--mode",
-            "burst", "--mode", "cycle-stealing:0.5", "--seconds", "0.01", "--repeats", "2", "--directory", "/tmp",
-            "--file-size", "1MiB",
-            "--access", "random", "--direct",
-        ]
+        // Pieces of a foreground task that is as slow as under a sanitizer fail their rows.
+        let modes = Machine.isSanitized ? [] : ["--mode", "burst", "--mode", "cycle-stealing:0.5"]
+        let sweep =
+            modes + [
+                "--engine", "cpu", "--engine", "io_uring", "--operation", "copy", "--operation", "toPeripheral", "--size",
+                "4KiB",
+                "--seconds", "0.01", "--repeats", "2", "--directory", "/tmp",
+                "--file-size", "1MiB",
+                "--access", "random", "--direct",
+            ]
         let first = try Program.run(["bench", "--json"] + sweep)
         #expect(first.status == 0, "\(first.errors)")
         #expect(try findings("bench-result", first.output) == "")
@@ -163,8 +166,8 @@ struct SchemaTests {
         try second.output.write(to: file, atomically: true, encoding: .utf8)
         let shown = try Program.run(["bench", "--from", file.path])
         #expect(shown.status == 0 && shown.output.contains("4 KiB"), "\(shown.errors)")
-        #expect(
-            shown.output.contains("x call") && shown.output.contains("left out: io_uring, 2 points: the engine has no copy"))
+        let leftOut = modes.isEmpty ? "left out: io_uring" : "left out: io_uring, 2 points: the engine has no copy"
+        #expect(shown.output.contains("x call") && shown.output.contains(leftOut), "\(shown)")
     }
 
     @Test("bench --config: what the reader takes and refuses, the schema takes and refuses")

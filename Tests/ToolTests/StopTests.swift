@@ -121,7 +121,7 @@ struct StopTests {
         // Of an earlier sweep.
         for name in ["screen", "pid", "out"] { try? FileManager.default.removeItem(atPath: scratch.at(name)) }
         let running = try Command.start(["script", "-qefc", "sh line", "screen"], folder: scratch.path)
-        func screen() -> String { (try? String(contentsOfFile: scratch.at("screen"), encoding: .utf8)) ?? "" }
+        func screen() -> String { String(decoding: (try? FileBytes.read(scratch.at("screen"))) ?? [], as: UTF8.self) }
         let end = Date() + 60
         while !screen().contains("3/4000 "), Date() < end { usleep(2000) }
         let text = try String(contentsOfFile: scratch.at("pid"), encoding: .utf8)
