@@ -15,16 +15,17 @@ struct ComparisonFigure {
     /// "3 of 24 rows are faster, 1 is slower, 12 are the same, 8 are unclear".
     var sentence: String {
         let all = comparison.rows.count
-        let counts: [(Comparison.Verdict, String)] = [
-            (.faster, "faster"), (.slower, "slower"), (.same, "the same"), (.unclear, "unclear"),
-            (.tooFewRepeats, "of too few repeats"), (.failed, "failed"), (.new, "new"),
+        let counts: [(verdict: Comparison.Verdict, one: String, many: String)] = [
+            (.faster, "is faster", "are faster"), (.slower, "is slower", "are slower"), (.same, "is the same", "are the same"),
+            (.unclear, "is unclear", "are unclear"), (.tooFewRepeats, "has too few repeats", "have too few repeats"),
+            (.failed, "has failed", "have failed"), (.new, "is new", "are new"),
         ]
         var parts: [String] = []
-        for (verdict, word) in counts {
+        for (verdict, one, many) in counts {
             let number = comparison.rows.count { $0.verdict == verdict }
             if number == 0 { continue }
             let whole = parts.isEmpty ? " of \(all) \(all == 1 ? "row" : "rows")" : ""
-            parts.append("\(number)\(whole) \(number == 1 ? "is" : "are") \(word)")
+            parts.append("\(number)\(whole) \(number == 1 ? one : many)")
         }
         return parts.isEmpty ? "no row was compared" : parts.joined(separator: ", ")
     }
