@@ -25,13 +25,32 @@ struct BarChart {
     private func picture(_ canvas: LineChart.Canvas, id: String) -> String {
         // The label stands above its bar, so that it may be as long as the picture is wide.
         let pitch = 44.0
-        let frame = RowFrame(canvas, scale, margin: (8, 84), top: 8, rows: bars.count, pitch: pitch)
-        let left = frame.left
-        var text = frame.opening(id: id, title: title, description: description, xLabel: xLabel)
+        let (left, top) = (8.0, 8.0)
+        let width = canvas.width - left - 84
+        let height = top + Double(bars.count) * pitch
+        var text = """
+            <svg class="chart \(canvas.name)" role="img" aria-labelledby="\(id)-t \(id)-d" viewBox="0 0 \(Markup.number(canvas.width)) \
+            \(Markup.number(height + 46))" xmlns="http://www.w3.org/2000/svg">\
+            <title id="\(id)-t">\(Markup.escape(title))</title><desc id="\(id)-d">\(Markup.escape(description))</desc><g class="grid">
+            """
+        func across(_ value: Double) -> Double { left + scale.place(value) * width }
+        let shown = scale.fitting(width, characterWidth: canvas.characterWidth)
+        for tick in shown {
+            text += "<path d=\"M\(Markup.number(across(tick.value))) \(Markup.number(top))V\(Markup.number(height))\"/>"
+        }
+        text += "</g><g class=\"ticks x\">"
+        for tick in shown {
+            let anchor = tick.value == scale.lowest ? " style=\"text-anchor:start\"" : ""
+            text +=
+                "<text\(anchor) x=\"\(Markup.number(across(tick.value)))\" y=\"\(Markup.number(height + 16))\">\(Markup.escape(tick.label))</text>"
+        }
+        text +=
+            "</g><text class=\"axis\" x=\"\(Markup.number(left + width / 2))\" y=\"\(Markup.number(height + 38))\">\(Markup.escape(xLabel))</text>"
+        let room = Int((canvas.width - 16) / canvas.characterWidth)
         for (index, bar) in bars.enumerated() {
-            let y = frame.top + Double(index) * pitch
-            let end = max(frame.across(bar.value), left + 1)
-            let label = frame.fitted(bar.label)
+            let y = top + Double(index) * pitch
+            let end = max(across(bar.value), left + 1)
+            let label = bar.label.count > room ? String(bar.label.prefix(room - 1)) + "…" : bar.label
             text += "<g class=\"point s\(bar.style % Series.styles)\"><title>\(Markup.escape(bar.title))</title>"
             text +=
                 "<text class=\"label\" x=\"\(Markup.number(left))\" y=\"\(Markup.number(y + 14))\">\(Markup.escape(label))</text>"
@@ -39,9 +58,9 @@ struct BarChart {
                 "<rect class=\"bar\" x=\"\(Markup.number(left))\" y=\"\(Markup.number(y + 20))\" width=\"\(Markup.number(end - left))\" height=\"14\" rx=\"2\"/>"
             if let reference = bar.reference {
                 text +=
-                    "<path class=\"reference\" d=\"M\(Markup.number(frame.across(reference))) \(Markup.number(y + 17))v20\"/>"
+                    "<path class=\"reference\" d=\"M\(Markup.number(across(reference))) \(Markup.number(y + 17))v20\"/>"
             }
-            let textX = max(end, bar.reference.map(frame.across) ?? 0) + 6
+            let textX = max(end, bar.reference.map(across) ?? 0) + 6
             text +=
                 "<text class=\"value\" x=\"\(Markup.number(textX))\" y=\"\(Markup.number(y + 31))\">\(Markup.escape(bar.text))</text></g>"
         }
