@@ -41,7 +41,7 @@ public final class CopyBuffer: Sendable {
     }
 
     fileprivate func giveBack(_ lent: consuming sending Buffer) {
-        // The place is empty: it was emptied by `lend`, and nobody else fills it.
+        // `lend` took the buffer out, and no other function stores one.
         var back: Buffer? = consume lent
         buffer.withLock { swap(&$0, &back) }
     }

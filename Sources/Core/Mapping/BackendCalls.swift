@@ -5,11 +5,11 @@ internal import DMAEngineKit
 /// The calls of a backend. A noncopyable value, so that a call does not retain the backend: see ``DomainCore``.
 struct BackendCalls: ~Copyable, Sendable {
     private let backend: any MappingBackend
-    /// Whether there is one. Without, of an address space that tells nobody, nothing is called.
+    /// Whether the address space has a backend. Without one the calls do nothing.
     let isThere: Bool
 
     init(_ backend: (any MappingBackend)?) {
-        self.backend = backend ?? Nobody()
+        self.backend = backend ?? NoBackend()
         isThere = backend != nil
     }
 
@@ -69,8 +69,8 @@ struct BackendCalls: ~Copyable, Sendable {
         }
     }
 
-    /// In place of a backend: a value that may be absent is retained when it is looked at.
-    private final class Nobody: MappingBackend {
+    /// Stands in where there is no backend: unwrapping an optional existential would retain it at each call.
+    private final class NoBackend: MappingBackend {
         func map(at iova: IOVA, _ source: MappingSource, count: UInt64, access: DeviceAccess) {}
         func unmap(at iova: IOVA, count: UInt64) -> UInt64 { count }
     }

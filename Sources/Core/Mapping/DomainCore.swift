@@ -50,7 +50,7 @@ final class DomainCore: Sendable {
         DomainNames.enter(id.rawValue, name)
         _ = Sanitizer.environmentAsks
         Sanitizer.register(registry)
-        // SAFETY: the counterpart is in `end`, which runs once: when neither a client nor a mapping is left.
+        // SAFETY: `end` releases it, once: when neither a client nor a mapping is left.
         unsafe _ = Unmanaged.passRetained(self)
     }
 
@@ -59,9 +59,9 @@ final class DomainCore: Sendable {
         reportLeaks(registry.liveMappings, at: nil)
         for entries in raw.withLock({ $0 }).values {
             for entry in entries {
-                // The device loses its way to the memory. If the backend refuses there is nobody left to tell, and no memory of
-                // ours that could be kept: what was mapped from a raw address belongs to the client.
-                // SAFETY: the record is the registry's: nobody else ends it any more.
+                // Ends the device's access. A refusal of the backend cannot be thrown from here, and there is no memory to quarantine:
+                // what was mapped from a raw address belongs to the client.
+                // SAFETY: only a client could unmap it, and there is none any more.
                 _ = unsafe withdraw(entry.record)
                 unsafe recycle(entry.record)
             }
@@ -133,7 +133,8 @@ final class DomainCore: Sendable {
     }
 
     private func end() {
-        // SAFETY: the count that `init` took. `isAlive` became false in one call, which nobody can follow: who adds a client has a mapping.
+        // SAFETY: balances the retain in `init`, once: adding a client needs another client or a live mapping, so that `isAlive` does not become
+        // true again.
         unsafe Unmanaged.passUnretained(self).release()
     }
 }

@@ -76,7 +76,7 @@ struct Mapping: ~Copyable {
                 unsafe core.park(record)
                 return nil
             }
-            // A refusal has parked the memory and was counted and reported there; nobody is left to be told.
+            // If the backend refuses, `dissolve` has quarantined the memory and reported it; a deinit cannot throw.
             return unsafe try? core.dissolve(record)
         }
         if let memory = unsafe memory { unsafe memory.release() }

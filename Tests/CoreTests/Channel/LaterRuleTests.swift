@@ -122,7 +122,7 @@ struct LaterRuleTests {
         #expect(refusal { () throws(DMAError) in try channel.pause() } == .terminating)
     }
 
-    @Test("rule 19: who waits on a paused channel, which nobody else can resume, gets an error", .timeLimit(.minutes(1)))
+    @Test("rule 19: a wait on a paused channel throws: only its owner could resume it", .timeLimit(.minutes(1)))
     func rule19_waits() async throws {
         var channel = try place.channel(try ChainEngine(domain: place.domain))
         for _ in 0..<4 { _ = try channel.submit(.copy(), try place.two(16_384)).get() }
