@@ -25,12 +25,12 @@ struct CopyCommand: ParsableCommand {
             EXAMPLES
               dmactl copy disk.img backup.img                  as fast as the disk
               dmactl copy --explain disk.img backup.img        how, and why; copies nothing
-              dmactl copy --resume big.iso /mnt/usb/big.iso    and again after an interruption
-              dmactl copy --verify --yes image.raw /dev/sdX    write a stick, and read it back
+              dmactl copy --resume big.iso /mnt/usb/big.iso    continue after a stop
+              dmactl copy --verify --yes image.raw /dev/sdX    write, and read it back
               find . -type f -print0 | dmactl copy --files-from - /mnt/backup
               dmactl copy pattern:7:1GiB /dev/null             a reproducible stream
               dmactl copy test.bin pattern:7                   compare a file with it
-              dmactl copy --mode cycle-stealing:0.2 a b           leave the machine to others
+              dmactl copy --mode cycle-stealing:0.2 a b        work 20 % of the time
 
             EXIT CODES
               0    copied
