@@ -28,6 +28,9 @@ struct ModeArgument: ExpressibleByArgument {
         self.share = share
     }
 
+    /// Texts that a shell completes, beside those of the other modes.
+    static let shares = ["cycle-stealing:0.5", "cycle-stealing:0.25", "cycle-stealing:0.1"]
+
     static var allValueStrings: [String] { CopyMode.allCases.map(\.rawValue) }
 }
 extension ReflinkChoice: ExpressibleByArgument {}

@@ -44,6 +44,7 @@ private struct ToolDescription: Decodable {
         var text: String { (kind == "long" ? "--" : "-") + name }
     }
     struct Argument: Decodable {
+        /// "positional", "option" or "flag".
         let kind: String
         let abstract: String?
         let defaultValue: String?
@@ -67,7 +68,7 @@ private struct ToolDescription: Decodable {
 /// A page in the man macros (man(7)), which groff and mandoc both read.
 struct ManualPage {
     /// Of the texts' last large change: a page has a date, and two builds of one source make the same page.
-    private static let date = "2026-11-22"
+    private static let date = "2026-11-28"
 
     let name: String
     let text: String
@@ -89,13 +90,15 @@ struct ManualPage {
             ".\\\" SPDX-License-Identifier: Apache-2.0",
             ".TH \(escaped(name.uppercased())) 1 \"\(date)\" \"swift-dma \(RootCommand.configuration.version)\" \"User Commands\"",
             ".SH NAME", "\(escaped(name)) \\- \(escaped(lowered(command.abstract ?? "")))", ".SH SYNOPSIS",
-            "\\fB\(escaped(called))\\fR" + (subcommands.isEmpty ? " [\\fIoptions\\fR]" : " \\fIcommand\\fR [\\fIoptions\\fR]"),
-            ".SH DESCRIPTION", sentence(command.abstract ?? ""),
         ]
+        lines += synopsis(command, called, hasCommands: !subcommands.isEmpty)
+        lines += [".SH DESCRIPTION", sentence(command.abstract ?? "")]
         var sections = discussion(command.discussion ?? "")
         if let first = sections.first, first.heading.isEmpty {
             lines.append(".PP")
-            lines += first.lines.map(escaped)
+            lines += first.lines.map { $0.isEmpty ? ".PP" : escaped($0) }
+            // Empty lines at the end part nothing.
+            while lines.last == ".PP" { lines.removeLast() }
             sections.removeFirst()
         }
         if !subcommands.isEmpty {
@@ -120,15 +123,43 @@ struct ManualPage {
         return ManualPage(name: name, text: lines.filter { !$0.isEmpty }.joined(separator: "\n") + "\n")
     }
 
+    /// A line for each form of the command, with its operands in capitals.
+    private static func synopsis(_ command: ToolDescription.Command, _ called: String, hasCommands: Bool) -> [String] {
+        let own = RootCommand.configuration.subcommands.first { $0.configuration.commandName == command.commandName }
+        let forms: [String]
+        if let usage = own?.configuration.usage {
+            forms = usage.split(separator: "\n").map { String($0.drop { $0 == " " }) }
+        } else {
+            let operands = (command.arguments ?? []).filter { $0.kind == "positional" && $0.shouldDisplay }.map { argument in
+                let name = "<\(argument.valueName ?? "value")>" + (argument.isRepeating ? "..." : "")
+                return argument.isOptional ? "[\(name)]" : name
+            }
+            forms = [([called] + (hasCommands ? ["<command>"] : []) + ["[<options>]"] + operands).joined(separator: " ")]
+        }
+        return forms.enumerated().flatMap { number, form in
+            let operands = form.dropFirst(called.count).split(separator: " ").map { word in
+                guard let open = word.firstIndex(of: "<"), let close = word.lastIndex(of: ">") else {
+                    return "\\fB\(escaped(String(word)))\\fR"
+                }
+                let name = word[word.index(after: open)..<close].uppercased()
+                return word[..<open] + "\\fI\(escaped(name))\\fR" + word[word.index(after: close)...]
+            }
+            return (number == 0 ? [] : [".br"]) + [(["\\fB\(escaped(called))\\fR"] + operands).joined(separator: " ")]
+        }
+    }
+
     private static func option(_ argument: ToolDescription.Argument) -> [String] {
-        let value = argument.valueName ?? "value"
+        // Operands of one argument are told apart by their names alone.
+        let value = (argument.valueName ?? "value").replacing("> <", with: ", ").uppercased()
         let names = (argument.names ?? []).map {
             "\\fB\(escaped($0.text))\\fR" + (argument.kind == "option" ? " \\fI\(escaped(value))\\fR" : "")
         }
         let head = names.isEmpty ? "\\fI\(escaped(value))\\fR" : names.joined(separator: ", ")
         var text = sentence(argument.abstract ?? "")
         if let usual = argument.defaultValue, argument.kind == "option" { text += " Default: \(escaped(usual))." }
-        if argument.isRepeating, !text.contains("several times") { text += " May be given several times." }
+        if argument.isRepeating, argument.kind == "option", !text.contains("several times") {
+            text += " May be given several times."
+        }
         return [".TP", head, text]
     }
 
