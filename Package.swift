@@ -92,8 +92,12 @@ let package = Package(
         .target(
             name: "DMA", dependencies: ["DMATypes", "DMACore", "DMAEngineKit", "DMACPUEngine", "DMAIOUringEngine"],
             path: "Sources/System", swiftSettings: house),
+        // Numbers of bytes as text, for what reads or prints them.
+        .target(name: "DMAUnits", path: "Sources/Units", swiftSettings: house),
+        .testTarget(name: "DMAUnitsTests", dependencies: ["DMAUnits"], path: "Tests/UnitsTests", swiftSettings: house),
         .target(
-            name: "DMACopy", dependencies: ["CDMA", "DMA", "DMACore", "DMAEngineKit", "DMACPUEngine", "DMAThreads"],
+            name: "DMACopy",
+            dependencies: ["CDMA", "DMA", "DMACore", "DMAEngineKit", "DMACPUEngine", "DMAThreads", "DMAUnits"],
             path: "Sources/Copy",
             swiftSettings: house),
         .target(
@@ -103,12 +107,12 @@ let package = Package(
         .target(
             name: "DMABench",
             dependencies: [
-                "CDMA", "DMA", "DMACore", "DMAEngineKit", "DMAThreads",
+                "CDMA", "DMA", "DMACPUEngine", "DMACore", "DMAEngineKit", "DMAThreads", "DMAUnits",
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
                 .product(name: "Yams", package: "Yams"),
             ],
             path: "Sources/Bench", swiftSettings: house),
-        .target(name: "DMAReport", dependencies: ["DMABench"], path: "Sources/Report", swiftSettings: house),
+        .target(name: "DMAReport", dependencies: ["DMABench", "DMAUnits"], path: "Sources/Report", swiftSettings: house),
         .target(
             name: "DMALogging",
             dependencies: [
@@ -162,7 +166,7 @@ let package = Package(
             name: "DMATool",
             dependencies: [
                 "CDMA", "DMA", "DMABench", "DMAConformance", "DMACopy", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest",
-                "DMAThreads",
+                "DMAThreads", "DMAUnits",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Tool", swiftSettings: house),
@@ -180,7 +184,8 @@ let package = Package(
         .testTarget(
             name: "DMACopyTests",
             dependencies: [
-                "DMATestSupport", "DMA", "DMACopy", "DMACore", "DMAEngineKit", "DMAIOUringEngine", "ForbiddenSystemCalls",
+                "DMATestSupport", "DMA", "DMACopy", "DMACore", "DMAEngineKit", "DMAIOUringEngine", "DMAUnits",
+                "ForbiddenSystemCalls",
             ],
             path: "Tests/CopyTests", swiftSettings: house),
         // Programs, loop disks, folders and seeds for tests.
@@ -249,7 +254,7 @@ package.targets += [
         name: "DMAFuzz",
         dependencies: [
             "CDMA", "DMA", "DMABench", "DMACopy", "DMACPUEngine", "DMACore", "DMADriverKit", "DMAEngineKit", "DMAReport",
-            "DMASelfTest", "ScriptedEngines",
+            "DMASelfTest", "DMAUnits", "ScriptedEngines",
         ],
         path: "Fuzz/Entries", swiftSettings: house),
     .executableTarget(name: "dma-fuzz", dependencies: ["DMAFuzz"], path: "Fuzz/Driver", swiftSettings: house),

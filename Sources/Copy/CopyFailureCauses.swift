@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAUnits
 
 // What an error number means for a copy, and what to try.
 

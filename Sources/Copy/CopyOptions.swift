@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMAUnits
+
 /// How a copy takes its turns on the processor and the disk, before a channel is there.
 public enum CopyMode: String, Sendable, Codable, CaseIterable {
     /// As fast as it goes.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+internal import DMAUnits
 
 /// Decides where an interrupted copy goes on: behind what is in the part file, once that was read back and compared.
 struct Resume {

@@ -3,6 +3,7 @@
 internal import CDMA
 internal import DMA
 internal import DMACore
+internal import DMAUnits
 
 /// Reads back what was written, past the cache or after that was emptied, and compares its CRC32C with that of what was read.
 struct Verification {

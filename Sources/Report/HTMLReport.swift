@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import DMABench
+internal import DMAUnits
 
 /// A benchmark's result as one HTML file, to be opened offline: charts as SVG, a table behind each, light and dark, print; no
 /// script, and nothing that is fetched from anywhere, which its content security policy states.
@@ -39,7 +40,8 @@ package struct HTMLReport: Sendable {
             sections.append(
                 (
                     "g\(figures.number)", name.isEmpty ? group.heading : name,
-                    "<p class=\"lead\">\(Markup.escape(group.heading))</p>" + grid(figures.figures + figures.curves)
+                    "<p class=\"lead\">\(Markup.escape(group.heading))</p>"
+                        + grid(figures.figures + figures.courses + figures.curves)
                 ))
         }
         if !modes.isEmpty {
@@ -175,12 +177,13 @@ package struct HTMLReport: Sendable {
     }
 
     private func words(_ point: BenchPoint) -> String {
-        var words = ["\(point.engine) \(point.operation.rawValue) \(SizeText.text(point.bytes))"]
+        var words = ["\(point.engine) \(point.operation.rawValue) \(ByteSize.exact(point.bytes))"]
         // Those have one in flight; the depth says only beside what they stand.
         words.append(point.isBaseline ? "beside \(point.depth) in flight" : "\(point.depth) in flight")
         if point.threads > 1 { words.append("\(point.threads) threads") }
         if point.mode != .burst { words.append(point.mode.words) }
         if point.wait != .poll { words.append(point.wait.words) }
+        words += point.conditions
         return words.joined(separator: ", ")
     }
 
@@ -189,10 +192,11 @@ package struct HTMLReport: Sendable {
     private var allRows: String {
         var table = DataTable(
             header: [
-                "case", "engine", "operation", "size", "in flight", "threads", "mode", "wait", "GB/s", "±", "op/s",
+                "case", "engine", "operation", "size", "in flight", "threads", "mode", "wait", "conditions", "GB/s", "±",
+                "op/s",
                 "p50 of one", "p50",
                 "p99", "p99.9", "submit", "doorbell", "CPU s/GB", "disturbed", "verified", "notes",
-            ], leading: 3, words: ["mode", "wait", "notes"])
+            ], leading: 3, words: ["mode", "wait", "conditions", "notes"])
         for row in result.rows {
             let point = row.point
             let latency = [row.unloaded?.p50, row.latency?.p50, row.latency?.p99, row.latency?.p999].map {
@@ -200,10 +204,11 @@ package struct HTMLReport: Sendable {
             }
             table.rows.append(
                 [
-                    row.name, point.engine, point.operation.rawValue, SizeText.text(point.bytes),
+                    row.name, point.engine, point.operation.rawValue, ByteSize.exact(point.bytes),
                     row.inFlight > 0 ? "\(row.inFlight)" : "–",
                     "\(point.threads)",
-                    point.mode.words, point.isBaseline ? "–" : point.wait.words, Quantity.rate(row.speed),
+                    point.mode.words, point.isBaseline ? "–" : point.wait.words,
+                    point.conditions.isEmpty ? "–" : point.conditions.joined(separator: ", "), Quantity.rate(row.speed),
                     Quantity.percent(row.spread),
                     Quantity.count(row.operationsPerSecond),
                 ] + latency + [
@@ -261,7 +266,7 @@ package struct HTMLReport: Sendable {
         guard sweep.operations.contains(where: \.isPeripheral) else { return "" }
         let settings = sweep.settings
         return
-            "; a file of \(SizeText.text(settings.fileSize)) in \(settings.directory ?? "the folder for temporary files"), "
+            "; a file of \(ByteSize.exact(settings.fileSize)) in \(settings.directory ?? "the folder for temporary files"), "
             + "\(settings.access.rawValue), \(settings.direct ? "direct" : "buffered")"
     }
 

@@ -58,6 +58,9 @@ struct CSVTests {
         result.rows[0].implementation = "words, \"fast\"\nones"
         result.rows[0].notes = ["one", "two"]
         result.rows[0].failure = "late"
+        result.rows[0].point.rate = 1_000_000
+        result.rows[0].point.nodes = NodePair(source: 0, destination: 1)
+        result.rows[0].point.beside = "b"
         let expected = [
             "case": "test", "engine": "a", "operation": "copy", "bytes": "4096", "depth": "32", "in_flight": "31",
             "threads": "2", "mode": "cycle-stealing:0.5", "wait": "wait", "repeats": "4", "bytes_per_second": "2000000000.0",
@@ -67,7 +70,7 @@ struct CSVTests {
             "latency_p99_ns": "99", "latency_p999_ns": "999", "latency_maximum_ns": "10000", "share": "0.25",
             "foreground_alone_p99_ns": "2.0", "foreground_beside_p99_ns": "4.0", "disturbed_repeats": "1",
             "bytes_verified": "77", "bytes_wrong": "3", "implementation": "words, \"fast\"\nones", "notes": "one; two",
-            "failure": "late",
+            "failure": "late", "rate": "1000000", "source_node": "0", "destination_node": "1", "beside": "b",
         ]
         let found = try columns(result)
         for (name, value) in expected { #expect(found[name] == value, "\(name)") }

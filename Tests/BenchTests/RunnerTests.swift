@@ -45,6 +45,16 @@ struct IdleProvider: EngineProvider {
     }
 }
 
+/// An engine with one channel.
+struct LoneProvider: EngineProvider {
+    func probe() -> [EngineOffer] {
+        [EngineOffer(name: "idle", channels: 1, capabilities: IdleEngine(fails: false).capabilities)]
+    }
+    func open(_ offer: EngineOffer) throws(DMAError) -> EngineDevice {
+        EngineDevice(offer) { _ throws(DMAError) in AnyEngine(IdleEngine(fails: false)) }
+    }
+}
+
 @Suite("Running benchmarks", .serialized)
 struct RunnerTests {
     /// A case of short measurements.
@@ -117,6 +127,92 @@ struct RunnerTests {
             #expect(row.foreground.allSatisfy { $0.besideP50 >= 25_000 })
             #expect(row.share.count == 2)
         }
+    }
+
+    @Test("a rate is kept, latencies count from when a transaction was due, and what is slower says so")
+    func rates() async throws {
+        let plan = sweep {
+            $0.engines = ["cpu", "cpu-threads"]
+            $0.rates = [20_000_000, 1 << 40]
+            $0.waits = [.poll, .wait]
+            $0.settings.seconds = 0.05
+        }
+        let result = try await BenchRunner(plan, on: DMASystem()).run()
+        #expect(result.rows.count == 10 && result.skipped.isEmpty)
+        for row in result.rows {
+            #expect(!row.hasFailed && row.bytesVerified > 0, "\(row.point) \(row.failure ?? "")")
+            let rate = try #require(row.point.rate)
+            // 244 transactions in 50 ms; at the end up to those in flight are missing.
+            #expect(row.bytesPerSecond.allSatisfy { $0 <= Double(rate) * 1.05 }, "\(row.point) \(row.bytesPerSecond)")
+            let isSlower = row.notes.contains { $0.contains("that the rate allows") }
+            #expect(isSlower == (row.speed < 0.95 * Double(rate)), "\(row.point) \(row.notes)")
+            if rate == 1 << 40 {
+                // No engine of this machine has a terabyte a second: what is due waits longer and longer.
+                #expect(isSlower)
+                #expect(try #require(row.latency).maximum > 1_000_000, "\(row.point)")
+            }
+        }
+        let low = sweep {
+            $0.engines = ["cpu"]
+            $0.rates = [1000]
+            $0.waits = [.await]
+            $0.modes = [.burst, .cycleStealing(0.5)]
+        }
+        let none = try await BenchRunner(low, on: DMASystem()).run()
+        let reasons = none.skipped.map(\.reason)
+        #expect(reasons.count == 2 && reasons.contains("a paced mode sets its own rate"), "\(reasons)")
+        let slow = try await BenchRunner(sweep { ($0.engines, $0.rates) = (["cpu"], [1000]) }, on: DMASystem()).run()
+        #expect(slow.skipped.map(\.reason).contains { $0.hasPrefix("at 1 kB/s no transaction is due") }, "\(slow.skipped)")
+    }
+
+    @Test("a time series adds up to the speed of its repeat")
+    func series() async throws {
+        let plan = sweep {
+            $0.operations = [.copy]
+            $0.waits = [.poll, .await]
+            $0.threads = [1, 2]
+            ($0.settings.seconds, $0.settings.interval) = (0.04, 0.01)
+        }
+        let result = try await BenchRunner(plan, on: DMASystem()).run()
+        for row in result.rows {
+            let series = try #require(row.series)
+            #expect(series.interval == 0.01 && series.bytesPerSecond.count == 2)
+            for (speeds, whole) in zip(series.bytesPerSecond, row.bytesPerSecond) {
+                #expect(speeds.count >= 4 && speeds.contains { $0 > 0 })
+                // The last interval may be half as long again, or half as long.
+                let moved = speeds.reduce(0, +) * series.interval
+                let expected = whole * Double(speeds.count) * series.interval
+                #expect(abs(moved - expected) <= expected * 0.6, "\(row.point): \(speeds) and \(whole)")
+            }
+        }
+        #expect(result.seriesCSV.split(separator: "\r\n").count > 2 * 4 * result.rows.count)
+        let unlogged = try await BenchRunner(sweep { $0.engines = ["cpu"] }, on: DMASystem()).run()
+        #expect(unlogged.rows.allSatisfy { $0.series == nil })
+    }
+
+    @Test("a matrix of channels has each engine alone and beside each, one of nodes each pair of nodes")
+    func matrices() async throws {
+        let channels = sweep {
+            $0.engines = ["cpu", "cpu-threads"]
+            $0.matrix = .channels
+        }
+        let pairs = try await BenchRunner(channels, on: DMASystem()).run()
+        let found = pairs.rows.map { "\($0.point.engine) \($0.point.beside ?? "alone")" }
+        #expect(
+            found == [
+                "cpu alone", "cpu cpu", "cpu cpu-threads", "cpu-threads alone", "cpu-threads cpu", "cpu-threads cpu-threads",
+            ])
+        for row in pairs.rows { #expect(!row.hasFailed && row.speed > 0, "\(row.point) \(row.failure ?? "")") }
+        let lone = DMASystem(providers: [LoneProvider()])
+        let refused = try await BenchRunner(sweep { ($0.engines, $0.matrix) = (["idle"], .channels) }, on: lone).run()
+        #expect(refused.skipped.map(\.reason) == ["the engine has 1 channel"])
+        var nodes = BenchCase()
+        (nodes.engines, nodes.sizes, nodes.matrix) = (["cpu"], [4096], .nodes)
+        let points = nodes.points([], nodes: [0, 2])
+        #expect(points.count(where: { $0.engine == "cpu" }) == 4 && points.count == 8)
+        #expect(
+            points.compactMap(\.nodes).filter { $0 == NodePair(source: 2, destination: 0) }.count == 2,
+            "memcpy stands beside each pair")
     }
 
     @Test("an engine that moves nothing is found out")

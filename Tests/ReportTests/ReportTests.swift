@@ -26,6 +26,24 @@ struct ReportTests {
         #expect(text.utf8.count < 400_000)
     }
 
+    @Test("a time series has a chart for each size, and long ones are thinned")
+    func course() {
+        var result = Sample.result()
+        #expect(!HTMLReport(result).text.contains("Speed over time"))
+        for index in result.rows.indices where result.rows[index].name == "Copies by size" {
+            let speeds = (0..<1200).map { Double($0 % 7 + index) * 1e9 }
+            result.rows[index].series = SpeedSeries(interval: 0.01, bytesPerSecond: [speeds, Array(speeds.dropLast(3))])
+        }
+        let text = HTMLReport(result).text
+        let figures = text.components(separatedBy: "<figure").dropFirst().filter { $0.contains("<h3>Speed over time at ") }
+        #expect(figures.count == Sample.sizes.count)
+        for figure in figures {
+            #expect(figure.components(separatedBy: "class=\"series").count == 2 * Sample.engines.count + 1)
+            #expect(figure.contains("<td class=\"n\">0.01 s</td>") && figure.contains("seconds from the beginning"))
+            #expect(figure.utf8.count < 200_000)
+        }
+    }
+
     @Test("hostile names stay text")
     func hostile() {
         let evil = "</title><script>alert(1)</script>\"'&<img src=x onerror=alert(2)>\u{202e}\u{0}"

@@ -96,6 +96,82 @@ struct BenchReportTests {
         #expect(ran.output.contains("\ncaution: then: it was busy"))
     }
 
+    @Test("a matrix has a row for the one and a column for the other")
+    func matrices() throws {
+        func pair(_ source: Int, _ destination: Int, _ factor: Double) -> BenchRow {
+            var point = cpu
+            point.nodes = NodePair(source: source, destination: destination)
+            return row(point, factor: factor)
+        }
+        let nodes = try shown(result([pair(0, 0, 1), pair(0, 2, 2), pair(2, 0, 3), pair(2, 2, 4)]))
+        let heading = "case: cpu copy 64 KiB x 32: GB/s from memory of the node at the left to memory of the node above\n"
+        #expect(nodes.output.contains(heading), "\(nodes)")
+        #expect(
+            Tables.with("node", nodes.output) == [
+                ["node": "0", "to 0": "2.00", "to 2": "4.00"], ["node": "2", "to 0": "6.00", "to 2": "8.00"],
+            ])
+        func beside(_ engine: String, _ other: String?, _ factor: Double) -> BenchRow {
+            row(BenchPoint(engine: engine, bytes: 65_536, beside: other), factor: factor)
+        }
+        var broken = beside("b", "a", 1)
+        broken.failure = "it broke"
+        let channels = try shown(
+            result([beside("a", nil, 4), beside("a", "a", 2), beside("a", "b", 3), beside("b", nil, 1), broken]))
+        #expect(
+            Tables.with("alone", channels.output) == [
+                ["engine": "a", "alone": "8.00", "beside a": "4.00", "beside b": "6.00"],
+                ["engine": "b", "alone": "2.00", "beside a": "FAILED", "beside b": "-"],
+            ])
+        #expect(channels.status == 1 && channels.output.contains("FAILED: b copy 64 KiB x 32 beside a: it broke"))
+    }
+
+    @Test("several engines are summed up as the fastest and how many times faster it is")
+    func summary() throws {
+        let two = BenchPoint(engine: "cpu-threads", bytes: 65_536)
+        let ran = try shown(result([row(memcpy), row(cpu, factor: 4), row(two, factor: 10)]))
+        #expect(ran.output.contains("\n64 KiB: cpu-threads ran\n  2.50 +- "), "\(ran.output)")
+        #expect(
+            ran.output.contains(" times faster than cpu\n  10.00 +- ") && ran.output.contains(" times faster than memcpy\n"))
+        let even = try shown(result([row(memcpy), row(cpu), row(two)]))
+        #expect(even.output.contains("  as fast as "), "\(even.output)")
+    }
+
+    @Test("Markdown has every column, and nothing in a name means anything")
+    func markdown() throws {
+        let strange = BenchPoint(engine: "a|b_c*", bytes: 65_536)
+        let ran = try shown(result([row(memcpy), row(strange)]), since: result([row(strange)]), ["--markdown"])
+        #expect(ran.status == 0)
+        let lines = ran.output.split(separator: "\n").map(String.init)
+        let head = try #require(lines.first { $0.hasPrefix("| engine | each | ") })
+        #expect(
+            head == "| engine | each | GB/s | +- | x memcpy | op/s | alone | p50 | p99 | p99.9 | submit | issue | CPU s/GB |  |"
+        )
+        let place = try #require(lines.firstIndex(of: head))
+        #expect(lines[place + 1].hasPrefix("| --- | ---: | ---: |"))
+        #expect(lines[place + 3].hasPrefix("| a\\|b\\_c\\* | 64 KiB | 2.00 |"), "\(lines[place + 3])")
+        #expect(lines.contains { $0.hasPrefix("### case: copy, ") } && lines.contains("- warning: it was busy"))
+        #expect(lines.contains("### compared with the earlier run"))
+        let both = try Program.run(["bench", "--markdown", "--csv"])
+        #expect(both.status == 64 && both.errors.contains("one of them"))
+    }
+
+    @Test("a time series is written as CSV, and a run without one is not")
+    func log() throws {
+        var logged = row(cpu)
+        logged.series = SpeedSeries(interval: 0.5, bytesPerSecond: [[1e9, 2e9], [3e9]])
+        let scratch = try Scratch()
+        let file = scratch.at("speed.csv")
+        let ran = try shown(result([logged]), ["--log", file])
+        #expect(ran.status == 0, "\(ran.errors)")
+        let text = try String(contentsOfFile: file, encoding: .utf8)
+        let head =
+            "case,engine,operation,bytes,depth,threads,mode,wait,rate,source_node,destination_node,beside,repeat,seconds,bytes_per_second\r\n"
+        let point = "case,cpu,copy,65536,32,1,burst,poll,,,,,"
+        #expect(text == head + "\(point)1,0.0,1000000000.0\r\n\(point)1,0.5,2000000000.0\r\n\(point)2,0.0,3000000000.0\r\n")
+        let none = try shown(result([row(cpu)]), ["--log", file])
+        #expect(none.status == 64 && none.errors.contains("has no time series. Measure it with --log"))
+    }
+
     @Test("what failed, and what wrote wrong bytes, is said and ends with 1; --fail-on-slower too, where a row got slower")
     func ends() throws {
         var (failed, wrong) = (row(cpu), row(cpu))
@@ -121,7 +197,7 @@ struct BenchReportTests {
             "--engine", "cpu", "--operation", "copy", "--operation", "fill", "--size", "4KiB", "--depth", "3", "--threads", "1",
             "--threads", "2", "--mode", "burst", "--wait", "wait", "--repeats", "2", "--seconds", "0.002", "--batch", "2",
             "--cache", "cold", "--processor", "0", "--directory", "/tmp", "--file-size", "1MiB", "--access", "random",
-            "--direct",
+            "--direct", "--rate", "1GB", "--matrix", "nodes", "--log", "/dev/null", "--log-interval", "0.001",
         ]
         let ran = try Program.run(["bench", "--json"] + options)
         let result = try JSONDecoder().decode(BenchResult.self, from: Data(ran.output.utf8))
@@ -134,11 +210,14 @@ struct BenchReportTests {
         (sweep.settings.cache, sweep.settings.processors) = (.cold, [0])
         (sweep.settings.directory, sweep.settings.fileSize, sweep.settings.access) = ("/tmp", 1 << 20, .random)
         sweep.settings.direct = true
+        (sweep.rates, sweep.matrix, sweep.settings.interval) = ([1_000_000_000], .nodes, 0.001)
         #expect(result.plan.cases == [sweep])
         #expect(result.command == ["dmactl", "bench", "--json"] + options)
         #expect(result.rows.allSatisfy { $0.bytesPerSecond.count == 2 || $0.hasFailed })
         for wrong in [
-            ["--processor", "1024"], ["--depth", "0"], ["--threads", "1025"], ["--batch", "0"], ["--repeats", "0"],
+            ["--processor", "1023"], ["--rate", "0"], ["--rate", "1T"], ["--matrix", "engines"], ["--log-interval", "1"],
+            ["--log", "/dev/null", "--log-interval", "0"], ["--depth", "0"], ["--threads", "1025"], ["--batch", "0"],
+            ["--repeats", "0"],
             ["--seconds", "0"],
         ] {
             #expect(try Program.run(["bench"] + wrong).status == 64, "\(wrong)")

@@ -65,7 +65,9 @@ struct CompletionTests {
             """
         let asked = [
             (["test", "--engine", "cpu-"], "cpu-threads"), (["test", "--channel", "cpu/6"], "cpu/63"),
-            (["explain", "misal"], "misaligned"),
+            (["explain", "misal"], "misaligned"), (["copy", "--engine", "cpu-"], "cpu-threads"),
+            (["copy", "--mode", "dem"], "demand"), (["bench", "--matrix", "ch"], "channels"),
+            (["bench", "--mode", "cycle-stealing:0.1"], "cycle-stealing:0.1"),
         ]
         try completes("bash", asked) { file, line in ["-c", program, file, "dmactl"] + line }
     }

@@ -39,7 +39,10 @@ struct MannersTests {
         try "version: 1\ncases:\n  - sizes: none\n".write(to: bad, atomically: true, encoding: .utf8)
         let known: [([String], Int32, String)] = [
             (["nonsense"], 64, "nonsense"), (["test", "--seed", "x"], 64, "--seed"), (["bench", "--size", "1XB"], 64, "1XB"),
-            (["bench", "--engine", "nobody"], 64, "there are cpu"), (["bench", "--json", "--csv"], 64, "not both"),
+            (["bench", "--engine", "nobody"], 64, "there are cpu"), (["bench", "--json", "--csv"], 64, "one of them"),
+            (["copy", "--engine", "nobody", "/nonexistent", "/tmp/x"], 64, "there are cpu"),
+            (["copy", "--chunk", "1.1B", "/etc/passwd", "/tmp/x"], 64, "no whole number of bytes"),
+            (["test", "--transfer-size", "64K"], 64, "write 64KiB or 64kB"),
             (["test", "--engine", "nobody"], 64, "dmactl: no engine is called \"nobody\"; there are cpu"),
             (["test", "--channel", "cpu/0", "--engine", "cpu-threads"], 64, "which --engine leaves out"),
             (["test", "--engine", "io_uring", "--operation", "copy"], 64, "nothing to test"),
@@ -223,7 +226,12 @@ struct MannersTests {
                 #expect(plain.contains(word), "\(page.name) has no \(word)")
             }
         }
-        #expect(try ManualPage.all().map(\.name).contains("dmactl-bench"))
+        let pages = Dictionary(uniqueKeysWithValues: try ManualPage.all().map { ($0.name, $0.text) })
+        #expect(pages["dmactl-bench"]?.contains("\n\\fBdmactl bench\\fR [\\fIOPTIONS\\fR]\n") ?? false)
+        let copy = try #require(pages["dmactl-copy"])
+        #expect(copy.contains("\n\\fBdmactl copy\\fR [\\fIOPTIONS\\fR] \\fISOURCE\\fR \\fITARGET\\fR\n.br\n"), "\(copy)")
+        #expect(copy.contains("\n.PP\nA regular file") && copy.contains("\n.TP\n\\fISOURCE, TARGET\\fR\n"), "\(copy)")
+        #expect(!copy.contains(".PP\n.SH") && !copy.contains(".PP\n.PP"))
     }
 
     @Test(

@@ -3,6 +3,7 @@
 import DMABench
 import DMACopy
 import DMACore
+import DMAUnits
 
 extension Probe {
     mutating func copies() {
@@ -80,7 +81,7 @@ extension Probe {
 
     mutating func benches() {
         for integer in Self.integers {
-            self("SizeText.text(\(integer))") { _ = SizeText.text(integer) }
+            self("ByteSize.exact(\(integer))") { _ = ByteSize.exact(integer) }
             self("BenchCase of \(integer)") {
                 var one = BenchCase()
                 (one.sizes, one.depths, one.threads) = ([integer], [integer], [integer])

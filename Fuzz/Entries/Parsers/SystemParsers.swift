@@ -3,6 +3,7 @@
 import DMACPUEngine
 import DMACopy
 import DMACore
+import DMAUnits
 import FoundationEssentials
 
 // What is read of files and command lines that anybody may have written, and of the kernel's texts. None of it traps; what is understood

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMAUnits
 internal import Yams
 
 /// A plan from a file, in YAML or in JSON, which is YAML too. Its schema is Schemas/bench-config.schema.json.
@@ -41,6 +42,9 @@ package enum BenchConfiguration {
             sweep.name = "case \(number + 1)"
             let keys = try node.mapping(caseKeys + settingKeys)
             try read(&sweep, keys)
+            guard sweep.settings.hasFewIntervals else {
+                throw node.problem("seconds are too many for interval", "at most \(BenchSettings.mostIntervals) intervals")
+            }
             plan.cases += try varied(sweep, [root["defaults"], keys])
             guard plan.mostPoints <= BenchPlan.pointLimit else {
                 throw node.problem(
@@ -55,7 +59,8 @@ package enum BenchConfiguration {
     private static let settingKeys = [
         "operations", "sizes", "depths", "threads", "modes", "waits", "repeats", "seconds", "warmup", "batch", "memory",
         "cache",
-        "processors", "nodes", "sources", "segments", "foreground", "directory", "fileSize", "access", "direct",
+        "rates", "matrix", "interval", "processors", "nodes", "sources", "segments", "foreground", "directory", "fileSize",
+        "access", "direct",
     ]
 
     /// The limits of what may be asked for; the schema has the same.
@@ -63,6 +68,10 @@ package enum BenchConfiguration {
     static let depthRange = 1...32_768
     static let threadRange = 1...1024
     static let memoryRange = 4096...(1 << 40)
+    /// Bytes a second.
+    package static let rateRange = 1...(1 << 40)
+    /// Of a time series. Seconds.
+    package static let intervalRange = 0.001...3600.0
     /// Of a file. Bytes.
     package static let fileRange = 4096...(1 << 40)
 
@@ -88,6 +97,8 @@ package enum BenchConfiguration {
         if let node = keys["sizes"] { sweep.sizes = try node.sweep(byteRange, isBytes: true) }
         if let node = keys["depths"] { sweep.depths = try node.sweep(depthRange) }
         if let node = keys["threads"] { sweep.threads = try node.sweep(threadRange) }
+        if let node = keys["rates"] { sweep.rates = try node.sweep(rateRange, isBytes: true) }
+        if let node = keys["matrix"] { sweep.matrix = try node.choice(BenchMatrix.allCases) }
         try read(&sweep.settings, keys)
     }
 
@@ -95,6 +106,7 @@ package enum BenchConfiguration {
         if let node = keys["repeats"] { settings.repeats = try node.integer(1...1000) }
         if let node = keys["seconds"] { settings.seconds = try node.number(0.001...3600) }
         if let node = keys["warmup"] { settings.warmup = try node.number(0...60) }
+        if let node = keys["interval"] { settings.interval = try node.number(intervalRange) }
         if let node = keys["cache"] { settings.cache = try node.choice(BenchSettings.Cache.allCases) }
         if let node = keys["processors"] { settings.processors = try node.sweep(0...1023) }
         if let node = keys["sources"] { settings.sources = try node.integer(1...32) }
@@ -129,7 +141,7 @@ package enum BenchConfiguration {
                 var one = sweep
                 (one.settings.batch, one.settings.memory) = (batch, memory)
                 if batches.count > 1, let batch { one.name += ", batch \(batch)" }
-                if memories.count > 1 { one.name += ", \(SizeText.text(memory)) of memory" }
+                if memories.count > 1 { one.name += ", \(ByteSize.exact(memory)) of memory" }
                 return one
             }
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMAUnits
 internal import Yams
 
 /// A place in a configuration file, asked for what it must hold.
@@ -105,8 +106,8 @@ struct ConfigurationNode {
     }
 
     func bytes(_ range: ClosedRange<Int>) throws(ConfigurationError) -> Int {
-        guard let text = node.scalar?.string, let value = SizeText.bytes(text), range.contains(value) else {
-            throw wrong("\(SizeText.text(range.lowerBound)) to \(SizeText.text(range.upperBound)), as \(SizeText.allowed)")
+        guard let text = node.scalar?.string, let value = ByteSize.parse(text, in: range) else {
+            throw wrong("\(ByteSize.exact(range.lowerBound)) to \(ByteSize.exact(range.upperBound)), as \(ByteSize.allowed)")
         }
         return value
     }

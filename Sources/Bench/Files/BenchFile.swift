@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAUnits
 internal import Glibc
 
 /// Why there is no file to measure with: a sentence that says what was asked, what is possible, and the cure.
@@ -29,7 +30,7 @@ final class BenchFile: Sendable {
                 let there = budget.sentence { "\($0 >> 20) MiB" }
                 throw FileRefusal(
                     text:
-                        "\(directory) is in memory: a file of \(SizeText.text(bytes)) was asked for, \(there); choose a smaller file or a directory on a disk"
+                        "\(directory) is in memory: a file of \(ByteSize.exact(bytes)) was asked for, \(there); choose a smaller file or a directory on a disk"
                 )
             }
             let free = BenchFile.free(descriptor)
@@ -92,7 +93,7 @@ final class BenchFile: Sendable {
         let room = free.map { "\($0 >> 20) MiB are free" } ?? "there is no room"
         return FileRefusal(
             text:
-                "\(directory): a file of \(SizeText.text(bytes)) was asked for, \(room); choose a smaller file or another directory"
+                "\(directory): a file of \(ByteSize.exact(bytes)) was asked for, \(room); choose a smaller file or another directory"
         )
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMAUnits
 internal import Glibc
 
 /// What a result was measured on, and by what: as much as /proc, /sys and uname(2) say. What they do not say is nil.
@@ -42,7 +43,7 @@ package struct MachineFacts: Hashable, Sendable, Codable {
             text.split(separator: " ").first.flatMap { Int($0) }.map { $0 << 10 }
         }
         let levels = MachineFacts.cacheLevels
-        caches = levels.isEmpty ? nil : levels.map { "\($0.name) \(SizeText.text($0.bytes))" }.joined(separator: ", ")
+        caches = levels.isEmpty ? nil : levels.map { "\($0.name) \(ByteSize.exact($0.bytes))" }.joined(separator: ", ")
         lastLevelCache = levels.last?.bytes
         governor = SmallFile.line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
         isOptimized = MachineFacts.isOptimizedBuild

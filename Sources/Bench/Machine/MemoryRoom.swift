@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import DMACore
+internal import DMAUnits
 
 /// How much memory a measurement may take of what the machine and its control groups leave: a kernel that has none ends the process without a
 /// word.
@@ -30,17 +31,17 @@ struct MemoryRoom: Equatable {
         // Whole MiB, so that it can be read.
         let room = Int(clamping: free >= 1 << 20 ? (free >> 20) << 20 : (free >> 10) << 10)
         perChannel = room
-        let there = budget.sentence { SizeText.text(Int(clamping: ($0 >> 10) << 10)) }
+        let there = budget.sentence { ByteSize.exact(Int(clamping: ($0 >> 10) << 10)) }
         if each > room {
             note = nil
             refusal =
-                "one transaction of \(SizeText.text(point.bytes)) takes \(SizeText.text(each)) of memory, "
-                + "\(SizeText.text(room)) can be had: \(there). Cure: a smaller size, fewer threads, or a higher limit"
+                "one transaction of \(ByteSize.exact(point.bytes)) takes \(ByteSize.exact(each)) of memory, "
+                + "\(ByteSize.exact(room)) can be had: \(there). Cure: a smaller size, fewer threads, or a higher limit"
         } else {
             refusal = nil
             let wanted =
                 settings.cache == .cold ? settings.memory : each.multipliedReportingOverflow(by: point.depth).partialValue
-            note = wanted > room ? "at most \(SizeText.text(room)) of memory for each channel: \(there)" : nil
+            note = wanted > room ? "at most \(ByteSize.exact(room)) of memory for each channel: \(there)" : nil
         }
     }
 }

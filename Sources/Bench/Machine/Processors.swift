@@ -3,12 +3,12 @@
 internal import CDMA
 
 /// Where this process's threads may run.
-enum Processors {
+package enum Processors {
     /// 1,024 processors: the kernel's default mask.
     private static let words = 16
 
     /// Their numbers, from the lowest; empty where the kernel does not say.
-    static var allowed: [Int] {
+    package static var allowed: [Int] {
         var mask = [UInt64](repeating: 0, count: words)
         // SAFETY: the C function writes at most as many words as the array has.
         let failed = unsafe mask.withUnsafeMutableBufferPointer { unsafe cdma_get_affinity($0.baseAddress, $0.count) }

@@ -18,6 +18,10 @@ package struct BenchCase: Hashable, Sendable, Codable {
     package var modes: [BenchMode] = [.burst]
     /// How completions are waited for.
     package var waits: [CompletionWait] = [.poll]
+    /// Rates that the points are held to, in bytes a second; empty for as fast as completions allow.
+    package var rates: [Int]?
+    /// Pairs that each point is measured for.
+    package var matrix: BenchMatrix?
     /// Whether memcpy, and for files pread and pwrite, get their rows.
     package var memcpy = true
     /// What each measurement of the case goes by.
@@ -29,36 +33,78 @@ package struct BenchCase: Hashable, Sendable, Codable {
 
     /// Points in the order of the sweep; those of memcpy, pread and pwrite stand before those that are compared with them.
     ///
-    /// - Parameter available: the machine's engines, for cases that name none.
-    package func points(_ available: [String]) -> [BenchPoint] {
+    /// - Parameters:
+    ///   - available: the machine's engines, for cases that name none.
+    ///   - nodes: the machine's memory nodes, for a matrix of them.
+    package func points(_ available: [String], nodes: [Int] = []) -> [BenchPoint] {
         var points: [BenchPoint] = []
         var seen: Set<BenchPoint> = []
         func add(_ point: BenchPoint) {
             if seen.insert(point).inserted { points.append(point) }
         }
-        for operation in operations {
-            for bytes in sizes {
-                for depth in depths {
-                    for threads in threads {
-                        let base = BenchPoint(engine: "", operation: operation, bytes: bytes, depth: depth, threads: threads)
-                        if memcpy {
-                            add(base.besideMemcpy)
-                            if let call = base.besideSystemCall { add(call) }
-                        }
-                        for engine in engines.isEmpty ? available : engines {
-                            for mode in modes {
-                                for wait in waits {
-                                    var point = base
-                                    (point.engine, point.mode, point.wait) = (engine, mode, wait)
-                                    add(point)
-                                }
-                            }
+        let engines = engines.isEmpty ? available : engines
+        for base in bases(nodes) {
+            // What runs beside another channel is compared with itself alone.
+            if memcpy, matrix != .channels {
+                add(base.besideMemcpy)
+                if let call = base.besideSystemCall { add(call) }
+            }
+            for engine in engines {
+                for other in matrix == .channels ? [nil] + engines.map(Optional.some) : [nil] {
+                    for mode in modes {
+                        for wait in waits {
+                            var point = base
+                            (point.engine, point.mode, point.wait, point.beside) = (engine, mode, wait, other)
+                            add(point)
                         }
                     }
                 }
             }
         }
         return points
+    }
+
+    /// The points without what distinguishes engines.
+    private func bases(_ nodes: [Int]) -> [BenchPoint] {
+        let pairs: [NodePair?] =
+            matrix == .nodes ? nodes.flatMap { source in nodes.map { NodePair(source: source, destination: $0) } } : [nil]
+        let rates: [Int?] = (self.rates ?? []).isEmpty ? [nil] : (self.rates ?? []).map(Optional.some)
+        var bases = [BenchPoint(engine: "", bytes: 0)]
+        func vary<Value>(_ values: [Value], _ set: (inout BenchPoint, Value) -> Void) {
+            bases = bases.flatMap { base in
+                values.map { value in
+                    var point = base
+                    set(&point, value)
+                    return point
+                }
+            }
+        }
+        vary(operations) { $0.operation = $1 }
+        vary(sizes) { $0.bytes = $1 }
+        vary(depths) { $0.depth = $1 }
+        vary(threads) { $0.threads = $1 }
+        vary(rates) { $0.rate = $1 }
+        vary(pairs) { $0.nodes = $1 }
+        return bases
+    }
+}
+
+/// Pairs that make a matrix of a case: a row for the one, a column for the other.
+package enum BenchMatrix: String, Hashable, Sendable, Codable, CaseIterable {
+    /// From memory of each node (NUMA) to memory of each node.
+    case nodes
+    /// A channel of each engine while a channel of each engine runs the same transfers, and alone.
+    case channels
+}
+
+extension BenchCase {
+    /// Pairs of the matrix, before the machine's nodes and engines are known: a large machine has 16 nodes.
+    fileprivate var mostPairs: Int {
+        switch matrix {
+        case nil: 1
+        case .nodes: 256
+        case .channels: max(engines.count, 1) + 1
+        }
     }
 }
 
@@ -112,11 +158,32 @@ package struct BenchSettings: Hashable, Sendable, Codable {
     package var access = Access.sequential
     /// Whether file transfers go past the page cache, where the file system lets them.
     package var direct = false
+    /// Seconds of one step of a row's time series; nil for none.
+    package var interval: Double?
 
-    /// Bytes of a file if nobody says how large.
+    /// Intervals of a time series beyond which its file is more likely a slip than a wish.
+    package static let mostIntervals = 100_000
+
+    /// Whether a measurement has no more intervals than ``mostIntervals``.
+    package var hasFewIntervals: Bool { interval.map { seconds / $0 <= Double(BenchSettings.mostIntervals) } ?? true }
+
+    /// Bytes of a file if no size is given.
     package static let standardFileSize = 64 << 20
 
     package init() {}
+
+    /// Whether figures by both may be compared. A time series changes none.
+    func measuresLike(_ other: BenchSettings) -> Bool {
+        var one = self
+        one.interval = other.interval
+        return one == other
+    }
+
+    /// Takes memory from these nodes, if there are any.
+    mutating func take(_ nodes: NodePair?) {
+        guard let nodes else { return }
+        (sourceNode, destinationNode) = (nodes.source, nodes.destination)
+    }
 }
 
 extension BenchSettings {
@@ -141,6 +208,7 @@ extension BenchSettings {
         fileSize = try keys.decodeIfPresent(Int.self, forKey: .fileSize) ?? fileSize
         access = try keys.decodeIfPresent(Access.self, forKey: .access) ?? access
         direct = try keys.decodeIfPresent(Bool.self, forKey: .direct) ?? direct
+        interval = try keys.decodeIfPresent(Double.self, forKey: .interval)
     }
 }
 
@@ -160,7 +228,7 @@ package struct BenchPlan: Hashable, Sendable, Codable {
         cases.reduce(0) { sum, sweep in
             let counts = [
                 max(sweep.engines.count, 1), sweep.operations.count, sweep.sizes.count, sweep.depths.count, sweep.threads.count,
-                sweep.modes.count, sweep.waits.count,
+                sweep.modes.count, sweep.waits.count, max(sweep.rates?.count ?? 0, 1), sweep.mostPairs,
             ]
             let product = counts.reduce(1) { $0.multipliedReportingOverflow(by: $1).overflow ? Int.max / 2 : $0 * $1 }
             return sweep.skip ? sum : min(sum, .max / 2) + min(product, .max / 2)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import DMACore
+internal import DMAUnits
 
 /// One point of a sweep: what one row of a benchmark measures.
 package struct BenchPoint: Hashable, Sendable, Codable {
@@ -18,6 +19,12 @@ package struct BenchPoint: Hashable, Sendable, Codable {
     package var mode: BenchMode
     /// How the client learns of completions.
     package var wait: CompletionWait
+    /// Bytes a second that all channels together are held to, submitted by a schedule; nil for as fast as completions allow.
+    package var rate: Int?
+    /// Nodes that the memory is taken from; nil where the case says, or the kernel chooses.
+    package var nodes: NodePair?
+    /// The engine of which a channel runs the same transfers at the same time; nil for none.
+    package var beside: String?
 
     /// The C library's memcpy, which stands beside the engines in every run.
     package static let memcpy = "memcpy"
@@ -27,7 +34,8 @@ package struct BenchPoint: Hashable, Sendable, Codable {
 
     package init(
         engine: String, operation: BenchOperation = .copy, bytes: Int, depth: Int = 32, threads: Int = 1,
-        mode: BenchMode = .burst, wait: CompletionWait = .poll
+        mode: BenchMode = .burst, wait: CompletionWait = .poll, rate: Int? = nil, nodes: NodePair? = nil,
+        beside: String? = nil
     ) {
         self.engine = engine
         self.operation = operation
@@ -36,6 +44,9 @@ package struct BenchPoint: Hashable, Sendable, Codable {
         self.threads = threads
         self.mode = mode
         self.wait = wait
+        self.rate = rate
+        self.nodes = nodes
+        self.beside = beside
     }
 
     /// Whether the row is the C library's memcpy.
@@ -45,16 +56,39 @@ package struct BenchPoint: Hashable, Sendable, Codable {
     /// Whether the row is no engine's, but what engines are measured beside.
     package var isBaseline: Bool { isMemcpy || isSystemCall }
 
-    /// The memcpy that this point is measured beside: as much memory, as many threads.
+    /// The memcpy that this point is measured beside: as much memory of the same nodes, as many threads, the same rate.
     package var besideMemcpy: BenchPoint {
-        BenchPoint(engine: BenchPoint.memcpy, bytes: bytes, depth: depth, threads: threads)
+        BenchPoint(engine: BenchPoint.memcpy, bytes: bytes, depth: depth, threads: threads, rate: rate, nodes: nodes)
     }
 
-    /// The pread or pwrite that this point is measured beside: the same file, as many threads; nil where no file is moved.
+    /// The pread or pwrite that this point is measured beside: the same file, as many threads, the same rate; nil where no file is moved.
     package var besideSystemCall: BenchPoint? {
         guard operation.isPeripheral else { return nil }
         let call = operation == .fromPeripheral ? BenchPoint.pread : BenchPoint.pwrite
-        return BenchPoint(engine: call, operation: operation, bytes: bytes, depth: depth, threads: threads)
+        return BenchPoint(
+            engine: call, operation: operation, bytes: bytes, depth: depth, threads: threads, rate: rate, nodes: nodes)
+    }
+
+    /// What sets the point apart beside its size, depth, mode and wait, in words; empty for most.
+    package var conditions: [String] {
+        [
+            rate.map { "at \(ByteSize.exactRate($0))" }, nodes.map { "node \($0.source) to \($0.destination)" },
+            beside.map { "beside \($0)" },
+        ].compactMap(\.self)
+    }
+
+    /// Nanoseconds between two transactions of one channel at the point's ``rate``; nil where there is none.
+    var gap: Double? { rate.map { Double(bytes) * Double(threads) * 1e9 / Double($0) } }
+}
+
+/// The memory nodes (NUMA) of a transfer's two sides, by their numbers in /sys/devices/system/node.
+package struct NodePair: Hashable, Sendable, Codable {
+    package var source: Int
+    package var destination: Int
+
+    package init(source: Int, destination: Int) {
+        self.source = source
+        self.destination = destination
     }
 }
 

@@ -62,6 +62,19 @@ package struct EarlyStop: Hashable, Sendable, Codable {
     }
 }
 
+/// The speed in the course of a row's repeats.
+package struct SpeedSeries: Hashable, Sendable, Codable {
+    /// Of each step but a repeat's last, which may take half as long again or half as long. Seconds.
+    package var interval: Double
+    /// Bytes moved in a second, in each interval of each repeat.
+    package var bytesPerSecond: [[Double]]
+
+    package init(interval: Double, bytesPerSecond: [[Double]]) {
+        self.interval = interval
+        self.bytesPerSecond = bytesPerSecond
+    }
+}
+
 /// A point of the plan that was not measured: the machine has no way to, or the run was stopped before.
 package struct SkippedPoint: Hashable, Sendable, Codable {
     package var point: BenchPoint
@@ -106,6 +119,8 @@ package struct BenchRow: Hashable, Sendable, Codable {
     package var notes: [String]
     /// Why there are no figures, or fewer than there should be.
     package var failure: String?
+    /// The speed in the course of each repeat; nil where no time series was kept.
+    package var series: SpeedSeries?
 
     package init(
         name: String, point: BenchPoint, implementation: String, inFlight: Int, bytesPerSecond: [Double],

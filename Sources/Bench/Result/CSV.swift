@@ -9,7 +9,7 @@ extension BenchResult {
             "issue_ns", "latency_alone_p50_ns", "latency_alone_p99_ns", "latency_p50_ns", "latency_p90_ns", "latency_p99_ns",
             "latency_p999_ns", "latency_maximum_ns", "share",
             "foreground_alone_p99_ns", "foreground_beside_p99_ns", "disturbed_repeats", "bytes_verified", "bytes_wrong",
-            "implementation", "notes", "failure",
+            "implementation", "notes", "failure", "rate", "source_node", "destination_node", "beside",
         ]
         let lines = rows.map { row in
             let point = row.point
@@ -30,17 +30,53 @@ extension BenchResult {
                 Statistics.median(row.share), Statistics.median(row.foreground.map(\.aloneP99)),
                 Statistics.median(row.foreground.map(\.besideP99)),
             ].map(CSVField.number)
-            let rest = [
-                "\(row.disturbedRepeats)", "\(row.bytesVerified)", "\(row.bytesWrong)", row.implementation,
-                row.notes.joined(separator: "; "), row.failure ?? "",
-            ]
+            let rest =
+                [
+                    "\(row.disturbedRepeats)", "\(row.bytesVerified)", "\(row.bytesWrong)", row.implementation,
+                    row.notes.joined(separator: "; "), row.failure ?? "",
+                ] + BenchResult.conditions(point)
             return key + speed + latency + modes + rest
         }
-        return ([header] + lines).map { $0.map(CSVField.quoted).joined(separator: ",") + "\r\n" }.joined()
+        return CSVField.text(header, lines)
+    }
+
+    /// The time series as RFC 4180 has it: one line for each interval of each repeat.
+    package var seriesCSV: String {
+        let header = [
+            "case", "engine", "operation", "bytes", "depth", "threads", "mode", "wait", "rate", "source_node",
+            "destination_node", "beside", "repeat", "seconds", "bytes_per_second",
+        ]
+        let lines = rows.flatMap { row in
+            let point = row.point
+            let interval = row.series?.interval ?? 0
+            return (row.series?.bytesPerSecond ?? []).enumerated().flatMap { number, speeds in
+                speeds.enumerated().map { place, speed in
+                    [
+                        row.name, point.engine, point.operation.rawValue, "\(point.bytes)", "\(point.depth)",
+                        "\(point.threads)", point.mode.text, point.wait.rawValue,
+                    ] + BenchResult.conditions(point) + [
+                        "\(number + 1)", CSVField.number((Double(place) * interval * 1e6).rounded() / 1e6),
+                        CSVField.number(speed),
+                    ]
+                }
+            }
+        }
+        return CSVField.text(header, lines)
+    }
+
+    private static func conditions(_ point: BenchPoint) -> [String] {
+        [
+            point.rate.map(String.init) ?? "", point.nodes.map { "\($0.source)" } ?? "",
+            point.nodes.map { "\($0.destination)" } ?? "", point.beside ?? "",
+        ]
     }
 }
 
 enum CSVField {
+    static func text(_ header: [String], _ lines: [[String]]) -> String {
+        ([header] + lines).map { $0.map(quoted).joined(separator: ",") + "\r\n" }.joined()
+    }
+
     /// Empty where there is no number.
     static func number(_ value: Double) -> String { value.isFinite ? "\(value)" : "" }
 

@@ -73,7 +73,7 @@ package struct Comparison: Hashable, Sendable, Codable {
         compare("kernel", before.machine.kernel, after.machine.kernel)
         compare("compiler", before.machine.compiler, after.machine.compiler)
         let settings = Dictionary(before.plan.cases.map { ($0.name, $0.settings) }, uniquingKeysWith: { first, _ in first })
-        for sweep in after.plan.cases where settings[sweep.name].map({ $0 != sweep.settings }) ?? false {
+        for sweep in after.plan.cases where settings[sweep.name].map({ !$0.measuresLike(sweep.settings) }) ?? false {
             cautions.append("\"\(sweep.name)\" was measured with other settings")
         }
         var others: [String] = []

@@ -36,6 +36,9 @@ extension BenchPoint {
         if engine.hasControls { return "engine" }
         if !(1...(1 << 40)).contains(bytes) { return "bytes" }
         if !BenchConfiguration.depthRange.contains(depth) { return "depth" }
+        if let rate, !BenchConfiguration.rateRange.contains(rate) { return "rate" }
+        if let nodes, ![nodes.source, nodes.destination].allSatisfy((0...1023).contains) { return "nodes" }
+        if beside?.hasControls ?? false { return "beside" }
         return BenchConfiguration.threadRange.contains(threads) ? nil : "threads"
     }
 }
@@ -55,6 +58,12 @@ extension BenchRow {
             guard Plausible.repeats.contains(values.count / (name == "foreground" ? 5 : 1)),
                 values.allSatisfy({ name == "bytesPerSecond" ? (0...1e15).contains($0) : Plausible.time.contains($0) })
             else { return name }
+        }
+        if let course = self.series {
+            guard BenchConfiguration.intervalRange.contains(course.interval),
+                Plausible.repeats.contains(course.bytesPerSecond.count),
+                course.bytesPerSecond.allSatisfy({ $0.count <= BenchPlan.pointLimit && $0.allSatisfy((0...1e15).contains) })
+            else { return "series" }
         }
         if latencyAlone?.isPlausible == false { return "latencyAlone" }
         return latency?.isPlausible == false ? "latency" : nil

@@ -4,6 +4,7 @@ internal import CDMA
 package import DMA
 package import DMACore
 internal import DMAEngineKit
+internal import DMAUnits
 internal import Glibc
 
 /// Runs a plan on this machine's engines. Prints nothing.
@@ -37,6 +38,7 @@ package struct BenchRunner: Sendable {
         let sweep: BenchCase
         let point: BenchPoint
         let listing: EngineListing?
+        let beside: EngineListing?
         var file: BenchFile?
         var row: BenchRow
         var latencies: Latencies?
@@ -74,8 +76,10 @@ package struct BenchRunner: Sendable {
                 if let note = room.note { entries[place].note(note) }
                 var bounded = settings
                 bounded.memory = room.perChannel
+                bounded.take(entries[place].point.nodes)
                 let turn = Turn(
                     point: entries[place].point, settings: bounded, system: system, listing: entries[place].listing,
+                    besideListing: entries[place].beside,
                     lastLevelCache: machine.lastLevelCache ?? 64 << 20, file: entries[place].file,
                     salt: UInt64(done) &* 0xd1b5_4a32_d192_ed03,
                     needsForeground: entries[place].sweep.modes.contains(where: \.isPaced))
@@ -122,21 +126,27 @@ package struct BenchRunner: Sendable {
         let names = present.filter { !$0.offer.capabilities.operations.isDisjoint(with: .ofBenchmarks) }.map(\.offer.name)
         var refusals: [String: String?] = [:]
         for sweep in plan.cases where !sweep.skip {
-            let refusal = NodeMemory.refusal(sweep.settings)
-            for point in sweep.points(names) {
+            for point in sweep.points(names, nodes: NodeMemory.nodes) {
                 let listing = listings.first { $0.offer.name == point.engine }
-                guard listing != nil || point.isBaseline else { throw DMAError(.noSuchChannel) }
-                if let reason = listing.flatMap({ unfit($0, for: point) }) {
+                let beside = listings.first { $0.offer.name == point.beside }
+                guard listing != nil || point.isBaseline, (beside == nil) == (point.beside == nil) else {
+                    throw DMAError(.noSuchChannel)
+                }
+                if let reason = listing.flatMap({ unfit($0, for: point, in: sweep.settings) })
+                    ?? beside.flatMap({ unfit($0, for: point, in: sweep.settings) })
+                {
                     skipped.append(SkippedPoint(point: point, reason: reason))
                     continue
                 }
-                var entry = PlannedPoint(sweep, point, listing)
-                entry.row.failure = refusal
+                var entry = PlannedPoint(sweep, point, listing, beside)
+                var settings = sweep.settings
+                settings.take(point.nodes)
+                entry.row.failure = NodeMemory.refusal(settings)
                 if point.operation.isPeripheral {
                     let part = FileRegion.part(sweep.settings, threads: point.threads)
                     guard part >= point.bytes else {
                         let room =
-                            "a thread's part of the file of \(SizeText.text(sweep.settings.fileSize)) is \(SizeText.text(part))"
+                            "a thread's part of the file of \(ByteSize.exact(sweep.settings.fileSize)) is \(ByteSize.exact(part))"
                         skipped.append(SkippedPoint(point: point, reason: room))
                         continue
                     }
@@ -161,7 +171,7 @@ package struct BenchRunner: Sendable {
     }
 
     /// Why an engine cannot do a point; nil where it can.
-    private func unfit(_ listing: EngineListing, for point: BenchPoint) -> String? {
+    private func unfit(_ listing: EngineListing, for point: BenchPoint, in settings: BenchSettings) -> String? {
         let capabilities = listing.offer.capabilities
         if let absence = listing.offer.absence { return "the engine is absent: \(absence.reason)" }
         guard capabilities.operations.contains(OperationSet(point.operation.kind)) else {
@@ -171,7 +181,23 @@ package struct BenchRunner: Sendable {
         if point.wait == .await, point.mode.isPaced, capabilities.hasInterrupts {
             return "a task asleep until an interrupt starts no quantum"
         }
-        return point.threads > listing.offer.channels ? "the engine has \(listing.offer.channels) channels" : nil
+        if let reason = point.rate.flatMap({ unfit(rate: $0, point, settings) }) { return reason }
+        // Each thread has one, and so has what runs beside them.
+        let channels = point.threads + (point.beside == listing.offer.name && point.engine == point.beside ? 1 : 0)
+        let most = listing.offer.channels
+        return channels > most ? "the engine has \(most) channel\(most == 1 ? "" : "s")" : nil
+    }
+
+    /// Why a point cannot be held to a rate; nil where it can.
+    private func unfit(rate: Int, _ point: BenchPoint, _ settings: BenchSettings) -> String? {
+        if point.mode.isPaced { return "a paced mode sets its own rate" }
+        if point.wait == .await { return "a suspended task submits when a transfer ends, not at a rate: wait by poll or wait" }
+        // The latency part takes a third of the time.
+        guard let gap = point.gap, gap <= settings.seconds / 3 * 1e9 else {
+            return
+                "at \(ByteSize.exactRate(rate)) no transaction is due in a third of \(settings.seconds) s: a longer measurement, or a higher rate"
+        }
+        return nil
     }
 
     /// Why an engine that has peripherals takes no file as one; nil where it takes it.
@@ -198,10 +224,11 @@ package struct BenchRunner: Sendable {
 }
 
 extension BenchRunner.PlannedPoint {
-    fileprivate init(_ sweep: BenchCase, _ point: BenchPoint, _ listing: EngineListing?) {
+    fileprivate init(_ sweep: BenchCase, _ point: BenchPoint, _ listing: EngineListing?, _ beside: EngineListing?) {
         self.sweep = sweep
         self.point = point
         self.listing = listing
+        self.beside = beside
         row = BenchRow(
             name: sweep.name, point: point,
             implementation: listing?.offer.capabilities.implementation ?? (point.isMemcpy ? "the C library" : "the kernel"),
@@ -226,6 +253,10 @@ extension BenchRunner.PlannedPoint {
             return
         }
         row.bytesPerSecond.append(outcome.bytesPerSecond)
+        if let series = outcome.series, let interval = sweep.settings.interval {
+            let before = row.series?.bytesPerSecond ?? []
+            row.series = SpeedSeries(interval: interval, bytesPerSecond: before + [series])
+        }
         row.cpuSecondsPerGB.append(outcome.cpuSecondsPerGB)
         if let cost = outcome.submitNanoseconds { row.submitNanoseconds.append(cost) }
         if let cost = outcome.issueNanoseconds { row.issueNanoseconds.append(cost) }
@@ -251,6 +282,10 @@ extension BenchRunner.PlannedPoint {
         var row = row
         row.latency = latencies?.summary
         row.latencyAlone = alone?.summary
+        if let rate = point.rate, !row.bytesPerSecond.isEmpty, row.speed < 0.95 * Double(rate) {
+            row.notes.append(
+                "\(ByteSize.text(rate: row.speed)) of the \(ByteSize.exactRate(rate)) that the rate allows")
+        }
         return row
     }
 }

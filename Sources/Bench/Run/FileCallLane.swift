@@ -34,10 +34,24 @@ struct FileCallLane: Sendable {
             try unsafe loop.run(until: Deadline.after(nanoseconds: Int64(settings.warmup * 1e9)).nanoseconds)
             stage.arrive(for: .throughput)
             let before = unsafe loop.walk.steps
-            try tally.measure { () throws(DMAError) in try unsafe loop.run(until: stage.end) }
+            unsafe loop.log = stage.log(settings)
+            let gap = point.gap
+            try tally.measure { () throws(DMAError) in
+                var unused = Latencies()
+                if let gap {
+                    try unsafe loop.runLimited(until: stage.end, gap, &unused)
+                } else {
+                    try unsafe loop.run(until: stage.end)
+                }
+            }
             unsafe tally.operations = loop.walk.steps - before
+            unsafe (tally.log, loop.log) = (loop.log, nil)
             stage.arrive(for: .latency)
-            try unsafe loop.runStamped(until: stage.end, &tally.latencies)
+            if let gap {
+                try unsafe loop.runLimited(until: stage.end, gap, &tally.latencies)
+            } else {
+                try unsafe loop.runStamped(until: stage.end, &tally.latencies)
+            }
             guard !stage.isCalledOff else { return }
             let found = try unsafe loop.check()
             tally.bytesVerified += UInt64(found.verified)
@@ -77,6 +91,8 @@ private struct FileCallLoop {
     private var places: [Int]
     private var block = 0
     private let between: Int
+    /// What was finished by interval; nil where no time series is kept.
+    var log: SpeedLog?
 
     init(
         _ stage: Stage, _ region: FileRegion, _ memory: UnsafeMutableRawBufferPointer, stride: Int, blocks: Int, file: Int32
@@ -123,11 +139,31 @@ private struct FileCallLoop {
     }
 
     mutating func run(until end: Int64) throws(DMAError) {
+        let first = unsafe walk.steps
+        var now: Int64
         repeat {
             // One call alone may take long on a slow disk.
             // SAFETY: `one` stays inside the loop's memory, which its owner keeps.
             for _ in 0..<(unsafe between) where unsafe !stage.isCalledOff { try unsafe one() }
-        } while unsafe cdma_monotonic_nanoseconds() < end && !stage.isCalledOff
+            now = cdma_monotonic_nanoseconds()
+            unsafe log?.note(now, walk.steps - first)
+        } while unsafe now < end && !stage.isCalledOff
+    }
+
+    /// At a rate: latencies count from when each call was due.
+    mutating func runLimited(until end: Int64, _ gap: Double, _ latencies: inout Latencies) throws(DMAError) {
+        let first = unsafe walk.steps
+        var schedule = Schedule(began: cdma_monotonic_nanoseconds(), gap: gap)
+        var over = schedule.began
+        repeat {
+            Schedule.wait(until: schedule.due)
+            // SAFETY: as in `run(until:)`.
+            try unsafe one()
+            over = cdma_monotonic_nanoseconds()
+            latencies.record(over - schedule.due)
+            unsafe log?.note(over, walk.steps - first)
+            schedule.step()
+        } while unsafe max(schedule.due, over) < end && !stage.isCalledOff
     }
 
     mutating func runStamped(until end: Int64, _ latencies: inout Latencies) throws(DMAError) {

@@ -155,32 +155,49 @@ struct Lane: Sendable {
             try client.run(&channel, sleeps: sleeps, stamped: true)
             tally.alone = client.endAlone(batch)
         }
-        for _ in 1..<max(shape.inFlight, 1) { try client.begin(&channel, try cargo()) }
-        // Nobody asks for anything yet in demand mode, and a share is not to be used up before it counts.
+        var idle = IdleCargo<C>()
+        for _ in 1..<max(shape.inFlight, 1) {
+            if point.rate == nil { try client.begin(&channel, try cargo()) } else { idle.put(try cargo(), at: nil) }
+        }
+        // Nothing is requested yet in demand mode, and a share is not to be used up before it counts.
         if !point.mode.isPaced {
             client.issue(&channel)
             client.end = Deadline.after(nanoseconds: Int64(settings.warmup * 1e9)).nanoseconds
             client.operations = 0
-            try client.run(&channel, sleeps: sleeps, stamped: false)
+            try run(&client, &channel, &idle, sleeps: sleeps, stamped: false)
             client.issue(&channel)
         }
         stage.arrive(for: .throughput)
         begin(&client, &tally)
         let dutyBefore = channel.withEngine { duty($0) }
         client.issue(&channel)
-        try client.run(&channel, sleeps: sleeps, stamped: false)
-        end(client, &tally)
+        try run(&client, &channel, &idle, sleeps: sleeps, stamped: false)
+        end(&client, &tally)
         if let after = channel.withEngine({ duty($0) }), let before = dutyBefore {
             tally.duty = (after.busy - before.busy, after.elapsed - before.elapsed)
         }
         client.issue(&channel)
         stage.arrive(for: .latency)
         client.end = stage.end
-        try client.run(&channel, sleeps: sleeps, stamped: true)
+        try run(&client, &channel, &idle, sleeps: sleeps, stamped: true)
         finish(client, &tally)
         client.issue(&channel)
         let dropped = try settle(&channel, client, &tally, check)
+        // At a rate most of the cargo waits outside of the channel.
+        if tally.bytesVerified == 0, let found = try idle.checkOne(check) {
+            tally.bytesVerified += UInt64(found.verified)
+            tally.bytesWrong += UInt64(found.wrong)
+        }
         if let file { try end(&channel, file, written: (client.walk?.steps ?? 0) - dropped, &tally) }
+    }
+
+    /// One part of the measurement, as fast as completions allow or at the point's rate.
+    @inline(__always)
+    private func run<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(
+        _ client: inout LaneClient, _ channel: inout Channel<E, C>, _ idle: inout IdleCargo<C>, sleeps: Bool, stamped: Bool
+    ) throws(DMAError) {
+        guard let gap = point.gap else { return try client.run(&channel, sleeps: sleeps, stamped: stamped) }
+        try client.runLimited(&channel, &idle, gap: gap, sleeps: sleeps, stamped: stamped)
     }
 
     private func driveAwaiting<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(
@@ -204,7 +221,7 @@ struct Lane: Sendable {
         await stage.arrive(for: .throughput)
         begin(&client, &tally)
         try await client.runAwaiting(&channel, stamped: false)
-        end(client, &tally)
+        end(&client, &tally)
         client.issue(&channel)
         await stage.arrive(for: .latency)
         client.end = stage.end
@@ -218,12 +235,15 @@ struct Lane: Sendable {
     private func begin(_ client: inout LaneClient, _ tally: inout LaneTally) {
         client.end = stage.end
         client.operations = 0
+        client.log = stage.log(settings)
         tally.processorNanoseconds = -cdma_thread_nanoseconds()
         tally.runQueueWait = DisturbanceCounters.runQueueWaitOfThread.map { -$0 }
     }
 
-    private func end(_ client: LaneClient, _ tally: inout LaneTally) {
+    private func end(_ client: inout LaneClient, _ tally: inout LaneTally) {
         tally.end = cdma_monotonic_nanoseconds()
+        client.log?.note(tally.end, client.operations)
+        (tally.log, client.log) = (client.log, nil)
         tally.processorNanoseconds += cdma_thread_nanoseconds()
         // A task may end on another thread than it began on: then the difference says nothing.
         tally.runQueueWait = DisturbanceCounters.runQueueWaitOfThread.flatMap { now in tally.runQueueWait.map { now + $0 } }

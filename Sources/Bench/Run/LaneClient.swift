@@ -6,7 +6,7 @@ internal import DMAEngineKit
 
 /// The client of one channel in a measurement: keeps what is in flight going round, and notes what that costs.
 ///
-/// A closed loop: each completion's cargo is submitted again at once.
+/// A closed loop: each completion's cargo is submitted again at once. At a rate, an open one: see ``runLimited(_:_:gap:sleeps:stamped:)``.
 struct LaneClient {
     let request: DMACore.Operation
     let step: UInt64
@@ -18,31 +18,33 @@ struct LaneClient {
 
     /// Whether a part may end without a transaction: in a paced mode nobody may have asked for one.
     private let mayIdle: Bool
-    private let stage: Stage
+    let stage: Stage
     private let shape: LaneShape
     private let flags: DescriptorFlags
     /// Where the transfers go in a file, and the number of the file; nil for operations that need nothing but memory.
     private(set) var walk: PlaceWalk?
     private let peripheral: UInt32
-    private let marks: Bool
+    let marks: Bool
     /// The place of the next request, and of each one in flight, by the low bits of its cookie.
-    private var place = 0
+    private(set) var place = 0
     private var places: [Int]
     private var offset: UInt64 = 0
-    private var unissued = 0
+    var unissued = 0
     private var untilLook = 1
     /// When the present phase ends.
     var end: Int64 = 0
     var operations = 0
     /// When each transaction in flight was submitted, by the low bits of its cookie.
-    private var stamps: [Int64]
-    private var stampMask: UInt64
+    var stamps: [Int64]
+    private(set) var stampMask: UInt64
     var latencies = Latencies()
     var submitNanoseconds: Int64 = 0
     var submits = 0
     var issueNanoseconds: Int64 = 0
     var issues = 0
     private var failure: DMAError?
+    /// What was finished by interval; nil where no time series is kept.
+    var log: SpeedLog?
     /// What noting a latency costs, which lies between the two readings of the clock around a submission.
     private let latencyCost: Int64
 
@@ -87,7 +89,7 @@ struct LaneClient {
     }()
 
     @inline(__always)
-    private mutating func nextRequest() -> DMACore.Operation {
+    mutating func nextRequest() -> DMACore.Operation {
         if walk != nil { return nextPlace() }
         guard span != step else { return request }
         var operation = request
@@ -104,7 +106,7 @@ struct LaneClient {
 
     /// Submits a request; of a file transfer, notes where it goes.
     @inline(__always)
-    private mutating func submit<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(
+    mutating func submit<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(
         _ channel: inout Channel<E, C>, _ request: DMACore.Operation, _ cargo: consuming C
     ) throws(DMAError) -> Cookie {
         let cookie = try channel.submit(request, cargo).get()
@@ -192,11 +194,13 @@ struct LaneClient {
         untilLook -= 1
         guard untilLook == 0 else { return true }
         untilLook = lookEvery
-        return !isOver(cdma_monotonic_nanoseconds(), stamped)
+        let now = cdma_monotonic_nanoseconds()
+        log?.note(now, operations)
+        return !isOver(now, stamped)
     }
 
     /// Whether the present part ends now.
-    private func isOver(_ now: Int64, _ stamped: Bool) -> Bool { now >= end && hasEnough(stamped) || stage.isCalledOff }
+    func isOver(_ now: Int64, _ stamped: Bool) -> Bool { now >= end && hasEnough(stamped) || stage.isCalledOff }
 
     /// Whether the present part has anything to show. On a busy machine its time can be over before an engine's thread has had a turn; then
     /// the part is longer, not empty.
@@ -226,6 +230,7 @@ struct LaneClient {
             looks += 1
             guard sleeps || looks & 1023 == 0 else { continue }
             let now = cdma_monotonic_nanoseconds()
+            log?.note(now, operations)
             if isOver(now, stamped) { break }
             if limit == .max { limit = now + LaneClient.patience } else if now > limit { failure = DMAError(.deadlinePassed) }
             if failure != nil { break }

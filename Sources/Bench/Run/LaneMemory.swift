@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+internal import DMACPUEngine
 internal import DMACore
+internal import DMAUnits
 internal import Glibc
 
 /// The memory that one channel of a benchmark works on: blocks of two pools, one read and one written, and what each operation
@@ -64,7 +66,7 @@ struct LaneShape: Sendable {
         let allowed = min(point.depth, capabilities.depth)
         if allowed < point.depth { notes.append("\(allowed) in flight: the engine takes no more") }
         inFlight = min(allowed, room)
-        if inFlight < allowed { notes.append("\(inFlight) in flight: \(SizeText.text(settings.memory)) of memory") }
+        if inFlight < allowed { notes.append("\(inFlight) in flight: \(ByteSize.exact(settings.memory)) of memory") }
         var span = point.bytes
         if settings.cache == .cold, point.operation != .scatterGather, !point.operation.isPeripheral {
             // Twice the last-level cache, shared out to the transactions in flight.
@@ -72,7 +74,7 @@ struct LaneShape: Sendable {
             span = places * point.bytes
             if 2 * cache > settings.memory {
                 notes.append(
-                    "\(SizeText.text(settings.memory)) of memory, less than twice the last-level cache: not quite cold")
+                    "\(ByteSize.exact(settings.memory)) of memory, less than twice the last-level cache: not quite cold")
             }
         } else if settings.cache == .cold {
             notes.append("warm caches: each transfer has a place of its own in memory")
@@ -168,6 +170,11 @@ struct LaneMemory: ~Copyable {
 
 /// Which node new pages come from: set_mempolicy(2).
 enum NodeMemory {
+    /// The nodes that have memory; empty where the kernel does not list them.
+    static var nodes: [Int] {
+        SmallFile.line("/sys/devices/system/node/has_memory").map(Placement.parse) ?? []
+    }
+
     /// Why the memory that settings ask for cannot be had; nil where it can.
     static func refusal(_ settings: BenchSettings) -> String? {
         for node in [settings.sourceNode, settings.destinationNode].compactMap(\.self) {

@@ -15,6 +15,8 @@ struct LaneTally: Sendable {
     /// How long a paced engine was at work, of how long. Nanoseconds.
     var duty: (busy: Int64, elapsed: Int64)?
     var latencies = Latencies()
+    /// What was finished by interval; nil where no time series is kept.
+    var log: SpeedLog?
     /// Of one in flight; nil where that was not measured.
     var alone: Latencies?
     /// Nanoseconds in `submit` and in `issuePending`, and how many calls that were.

@@ -33,10 +33,21 @@ struct MemcpyLane: Sendable {
                 unsafe loop.run(until: Deadline.after(nanoseconds: Int64(settings.warmup * 1e9)).nanoseconds)
                 stage.arrive(for: .throughput)
                 unsafe loop.operations = 0
-                try tally.measure { unsafe loop.run(until: stage.end) }
+                unsafe loop.log = stage.log(settings)
+                if let gap = point.gap {
+                    var unused = Latencies()
+                    try tally.measure { unsafe loop.runLimited(until: stage.end, gap, &unused) }
+                } else {
+                    try tally.measure { unsafe loop.run(until: stage.end) }
+                }
                 unsafe tally.operations = loop.operations
+                unsafe (tally.log, loop.log) = (loop.log, nil)
                 stage.arrive(for: .latency)
-                unsafe loop.runStamped(until: stage.end, &tally.latencies)
+                if let gap = point.gap {
+                    unsafe loop.runLimited(until: stage.end, gap, &tally.latencies)
+                } else {
+                    unsafe loop.runStamped(until: stage.end, &tally.latencies)
+                }
                 guard !stage.isCalledOff else { return }
                 tally.bytesVerified = UInt64(point.bytes)
                 tally.bytesWrong = UInt64(unsafe loop.differing)
@@ -56,6 +67,8 @@ private struct MemcpyLoop {
     var offset = 0
     var last = 0
     var operations = 0
+    /// What was finished by interval; nil where no time series is kept.
+    var log: SpeedLog?
 
     init(_ stage: Stage, from: UnsafeMutableRawPointer, to: UnsafeMutableRawPointer, bytes: Int, size: Int) {
         // SAFETY: no memory is touched here: whoever makes a loop keeps both memories for as long as it.
@@ -88,9 +101,27 @@ private struct MemcpyLoop {
     mutating func run(until end: Int64) {
         // SAFETY: `one` stays inside the loop's memories, which their owner keeps.
         let between = unsafe max(1, min(1024, (256 << 10) / bytes))
+        var now: Int64
         repeat {
             for _ in 0..<between { unsafe one() }
-        } while unsafe cdma_monotonic_nanoseconds() < end && !stage.isCalledOff
+            now = cdma_monotonic_nanoseconds()
+            unsafe log?.note(now, operations)
+        } while unsafe now < end && !stage.isCalledOff
+    }
+
+    /// At a rate: latencies count from when each copy was due.
+    mutating func runLimited(until end: Int64, _ gap: Double, _ latencies: inout Latencies) {
+        var schedule = Schedule(began: cdma_monotonic_nanoseconds(), gap: gap)
+        var over = schedule.began
+        repeat {
+            Schedule.wait(until: schedule.due)
+            // SAFETY: as in `run(until:)`.
+            unsafe one()
+            over = cdma_monotonic_nanoseconds()
+            latencies.record(over - schedule.due)
+            unsafe log?.note(over, operations)
+            schedule.step()
+        } while unsafe max(schedule.due, over) < end && !stage.isCalledOff
     }
 
     mutating func runStamped(until end: Int64, _ latencies: inout Latencies) {

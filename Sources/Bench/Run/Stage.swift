@@ -34,6 +34,12 @@ final class Stage: Sendable {
 
     /// When the present phase ends.
     var end: Int64 { ends.load(ordering: .acquiring) }
+    /// A time series of the throughput part, which has just begun; nil where none is kept.
+    func log(_ settings: BenchSettings) -> SpeedLog? {
+        let nanoseconds = Int64(settings.seconds * 1e9)
+        return settings.interval.map { SpeedLog(seconds: $0, began: end - nanoseconds, nanoseconds: nanoseconds) }
+    }
+
     /// Whether a lane failed, or somebody asked for a stop: nobody need go on, and what was measured does not count.
     var isCalledOff: Bool { wasCalledOff.load(ordering: .acquiring) }
 

@@ -13,6 +13,8 @@ struct Turn {
     let settings: BenchSettings
     let system: DMASystem
     let listing: EngineListing?
+    /// The engine of which a channel runs the same transfers meanwhile, unmeasured.
+    var besideListing: EngineListing?
     let lastLevelCache: Int
     /// What file transfers read or write.
     let file: BenchFile?
@@ -37,6 +39,8 @@ struct Turn {
         var failure: DMAError?
         /// Why there are no figures, where it was no engine that failed.
         var refusal: String?
+        /// Bytes a second by interval; nil where no time series is kept.
+        var series: [Double]?
     }
 
     private var hasForeground: Bool {
@@ -52,7 +56,8 @@ struct Turn {
         let demand = point.mode == .demand ? DemandLine() : nil
         // Beside a foreground task, and in modes that wait for their turn, one in flight waits for something else.
         let measuresAlone = listing != nil && !hasForeground && !point.mode.isPaced && point.depth > 1
-        let stage = Stage(lanes: point.threads + (hasForeground ? 1 : 0), measuresAlone: measuresAlone)
+        let others = (hasForeground ? 1 : 0) + (besideListing == nil ? 0 : 1)
+        let stage = Stage(lanes: point.threads + others, measuresAlone: measuresAlone)
         // The foreground task is to share a processor with the transfer: the last one, where interrupts are rarest.
         let shared = hasForeground ? settings.processors.first ?? Processors.allowed.last : nil
         let hands = Hands()
@@ -95,6 +100,7 @@ struct Turn {
                     hands.start(stage) { hands.add(lane.run()) }
                 }
             }
+            if let besideListing { start(besideListing, stage, hands) }
             if hasForeground {
                 let task = Foreground(
                     stage: stage, processor: shared ?? 0, aloneNanoseconds: throughput / 2, demand: demand)
@@ -125,8 +131,26 @@ struct Turn {
         }
         if stop.isStopped, stage.isCalledOff { return nil }
         let task = hands.foreground
-        return outcome(
-            hands.tallies, task, began: began, processorTime: processorTime - (task?.processorNanoseconds ?? 0))
+        let beside = hands.beside
+        var result = outcome(
+            hands.tallies, task, began: began,
+            processorTime: processorTime - (task?.processorNanoseconds ?? 0) - (beside?.processorNanoseconds ?? 0))
+        result.failure = result.failure ?? beside?.failure
+        return result
+    }
+
+    /// Runs the same transfers on a channel of `other` that no lane of the measurement has.
+    private func start(_ other: EngineListing, _ stage: Stage, _ hands: Hands) {
+        var point = point
+        point.engine = other.offer.name
+        let lane = Lane(
+            point: point, settings: settings, system: system, listing: other,
+            number: other.offer.name == listing?.offer.name ? point.threads : 0, stage: stage, lastLevelCache: lastLevelCache,
+            demand: nil, processor: nil, region: nil)
+        hands.start(stage) {
+            let tally = lane.run()
+            hands.addBeside(tally)
+        }
     }
 
     /// What all lanes brought back, together.
@@ -148,6 +172,10 @@ struct Turn {
             outcome.bytesVerified += tally.bytesVerified
             outcome.bytesWrong += tally.bytesWrong
             for note in tally.notes where !outcome.notes.contains(note) { outcome.notes.append(note) }
+        }
+        let logs = tallies.compactMap(\.log)
+        if !logs.isEmpty {
+            outcome.series = SpeedLog.speeds(logs, bytes: point.bytes, end: tallies.map(\.end).max() ?? began)
         }
         outcome.inFlight = tallies.map(\.inFlight).min() ?? 0
         outcome.implementation = tallies.compactMap(\.implementation).first
@@ -181,7 +209,14 @@ struct Turn {
 
 /// The threads of one measurement, and what they brought back.
 private final class Hands: Sendable {
-    private let state = Locked<(tallies: [LaneTally], foreground: Foreground.Tally?, started: UInt64)>(([], nil, 0))
+    private struct State {
+        var tallies: [LaneTally] = []
+        var beside: LaneTally?
+        var foreground: Foreground.Tally?
+        var started: UInt64 = 0
+    }
+
+    private let state = Locked(State())
     private let over = InterruptLine()
 
     /// Runs `body` on a thread of its own.
@@ -202,8 +237,10 @@ private final class Hands: Sendable {
     }
 
     func add(_ tally: LaneTally) { state.withLock { $0.tallies.append(tally) } }
+    func addBeside(_ tally: LaneTally) { state.withLock { $0.beside = tally } }
     func set(_ tally: Foreground.Tally) { state.withLock { $0.foreground = tally } }
     var tallies: [LaneTally] { state.withLock { $0.tallies } }
+    var beside: LaneTally? { state.withLock { $0.beside } }
     var foreground: Foreground.Tally? { state.withLock { $0.foreground } }
 
     /// Waits for all that were started.

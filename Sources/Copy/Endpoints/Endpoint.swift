@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMAUnits
+
 /// One end of a copy, as it is named: a path, a stream of this process, or something that makes or takes bytes by itself.
 public enum Endpoint: Hashable, Sendable {
     /// A file, a block device, a pipe with a name, a character device.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+internal import DMAUnits
 
 /// A list of files, as find(1) writes it: separated by zero bytes, or by newlines where there is none.
 package enum CopyList {

@@ -4,6 +4,7 @@ internal import CDMA
 internal import DMA
 internal import DMACore
 internal import DMAEngineKit
+internal import DMAUnits
 
 /// A channel of an engine, with transfers in flight.
 struct EnginePath {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMAUnits
+
 /// How a copy is to be done: every choice, and why. A value that can be printed, kept in a file and given back.
 ///
 /// What comes from a file was written by somebody: the copier refuses what is out of range, and what does not fit the endpoints.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import DMAUnits
+
 /// Makes a plan from facts and wishes: rules, each with its reason, and no system call.
 package struct CopyPlanner: Sendable {
     /// Below this a file is copied before a disk's queue is full, and stays useful in the cache. Bytes.

@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAUnits
 
 /// A target that is being written: under which name it is, and how it becomes what its own name stands for, or goes.
 ///

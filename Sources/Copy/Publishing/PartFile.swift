@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+internal import DMAUnits
 
 /// The file that is written in the target's place until it is whole.
 ///

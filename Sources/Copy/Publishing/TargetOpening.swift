@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+internal import DMAUnits
 
 extension OpenTarget {
     /// Opens what is written, after it was looked at whether that can become the target.

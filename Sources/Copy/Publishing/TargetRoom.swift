@@ -2,6 +2,7 @@
 
 internal import CDMA
 internal import DMACore
+internal import DMAUnits
 
 /// The length of the new file, and room for its bytes, before these come: a full disk, or a limit, is noticed at once.
 ///

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import DMABench
+internal import DMAUnits
 
 /// What the transfer modes leave to a task on the same processor.
 struct ModeFigures {
@@ -17,7 +18,7 @@ struct ModeFigures {
     private func label(_ row: BenchRow) -> String {
         let others = Set(rows.map { "\($0.point.engine) \($0.point.bytes) \($0.point.operation)" }).count > 1
         return others
-            ? "\(row.point.engine), \(row.point.operation.rawValue) \(SizeText.text(row.point.bytes)), \(row.point.mode.words)"
+            ? "\(row.point.engine), \(row.point.operation.rawValue) \(ByteSize.exact(row.point.bytes)), \(row.point.mode.words)"
             : row.point.mode.words
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import DMABench
+internal import DMAUnits
 
 /// Rows that belong into one chart: of one case and one operation, at most as many lines as there are styles; with them memcpy's,
 /// or, where files are moved, those of pread or pwrite.
@@ -63,13 +64,14 @@ struct RowGroup {
         let seen = engines.isEmpty ? rows : engines
         func differs<Value: Hashable>(_ value: (BenchPoint) -> Value) -> Bool { Set(seen.map { value($0.point) }).count > 1 }
         let (depth, threads) = (differs(\.depth), differs(\.threads))
-        let (mode, wait) = (differs(\.mode), differs(\.wait))
+        let (mode, wait, conditions) = (differs(\.mode), differs(\.wait), differs(\.conditions))
         func label(_ point: BenchPoint) -> String {
             var words = [point.engine]
             if depth { words.append("\(point.depth) in flight") }
             if threads { words.append(point.threads == 1 ? "1 thread" : "\(point.threads) threads") }
             if mode && !point.isBaseline { words.append(point.mode.words) }
             if wait && !point.isBaseline { words.append(point.wait.words) }
+            if conditions { words += point.conditions }
             return words.joined(separator: ", ")
         }
         var order: [String] = []
@@ -87,7 +89,8 @@ struct RowGroup {
             if !threads { words.append(point.threads == 1 ? "1 thread" : "\(point.threads) threads") }
             if !mode && point.mode != .burst { words.append(point.mode.words) }
             if !wait { words.append(point.wait.words) }
-            if sizesOf(rows).count == 1 { words.append(SizeText.text(point.bytes)) }
+            if !conditions { words += point.conditions }
+            if sizesOf(rows).count == 1 { words.append(ByteSize.exact(point.bytes)) }
         }
         heading = words.joined(separator: ", ")
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import DMABench
+internal import DMAUnits
 
 /// The charts of one group: speed, latency and processor time by size, or as bars where there is one size; and percentile
 /// curves.
@@ -12,7 +13,7 @@ struct GroupFigures {
 
     /// What engines are measured beside is always the last style, engines begin with the first. Where a line is an engine, it keeps its
     /// colour through the report.
-    private func style(_ index: Int) -> Int {
+    func style(_ index: Int) -> Int {
         let isBaseline = group.lines[index].rows.first?.point.isBaseline ?? false
         if isBaseline { return Series.styles - 1 }
         let own = group.lines.compactMap { $0.rows.first?.point }.filter { !$0.isBaseline }.map(\.engine)
@@ -53,7 +54,7 @@ struct GroupFigures {
             var one = Series(label: line.label, style: style(index), points: [])
             for row in line.rows {
                 guard let found = value(row), found.y.isFinite else { continue }
-                let size = SizeText.text(row.point.bytes)
+                let size = ByteSize.exact(row.point.bytes)
                 one.points.append(
                     Series.Point(
                         x: Double(row.point.bytes), y: found.y, low: found.low, high: found.high,
@@ -63,7 +64,7 @@ struct GroupFigures {
             }
             if !one.points.isEmpty { series.append(one) }
         }
-        let x = Scale.sizes(group.sizes) { SizeText.text($0) }
+        let x = Scale.sizes(group.sizes) { ByteSize.exact($0) }
         let chart = LineChart(
             title: "\(heading) by transfer size: \(group.heading)",
             description:
@@ -203,7 +204,7 @@ struct GroupFigures {
                 table.rows.append([line.label, Quantity.count(Double(latency.count))] + all.map { Quantity.time(Double($0)) })
             }
             guard !series.isEmpty else { return nil }
-            let text = SizeText.text(size)
+            let text = ByteSize.exact(size)
             let chart = LineChart(
                 title: "Latency by percentile, \(text): \(group.heading)",
                 description:

@@ -6,6 +6,7 @@ import DMABench
 import DMACore
 import DMAEngineKit
 import DMAReport
+import DMAUnits
 import FoundationEssentials
 import Glibc
 
@@ -24,6 +25,9 @@ struct BenchCommand: AsyncParsableCommand {
               dmactl bench --engine cpu --size 4KiB --size 1MiB --depth 1 --depth 32
               dmactl bench --operation xor --operation pq --size 64KiB --threads 1 --threads 2
               dmactl bench --operation xor --sources 2 --size 4KiB --depth 32
+              dmactl bench --size 4KiB --wait wait --rate 100MB --rate 1GB    latency by load
+              dmactl bench --matrix nodes --size 1MiB --cache cold
+              dmactl bench --size 1MiB --seconds 10 --log speed.csv
               dmactl bench --mode burst --mode cycle-stealing:0.25 --size 1MiB --wait wait
               dmactl bench --operation fromPeripheral --operation toPeripheral --size 64KiB --wait wait
               dmactl bench --operation fromPeripheral --size 4KiB --access random --direct --directory /mnt/nvme --file-size 1GiB
@@ -55,12 +59,20 @@ struct BenchCommand: AsyncParsableCommand {
     var threads: [Int] = []
     @Option(
         help: "burst, demand, or cycle-stealing:SHARE: at work for a share of the time.",
-        completion: .list(["burst", "demand", "cycle-stealing:0.5", "cycle-stealing:0.25", "cycle-stealing:0.1"]))
+        completion: .list(["burst", "demand"] + ModeArgument.shares))
     var mode: [String] = []
     @Option(
         help: "How completions are waited for: poll, wait (an interrupt) or await (a suspended task).",
         completion: .list(CompletionWait.allCases.map(\.rawValue)))
     var wait: [String] = []
+    @Option(
+        help:
+            "Bytes a second at most, over all threads: transactions are due by a schedule, and their latency counts from then.")
+    var rate: [String] = []
+    @Option(
+        help: "nodes: from memory of each node to memory of each node; channels: of each engine while each other one runs.",
+        completion: .list(BenchMatrix.allCases.map(\.rawValue)))
+    var matrix: String?
     @Option(help: "Sources of XOR and PQ, 1 to 32; 4 by default.")
     var sources: Int?
     @Option(help: "Measurements of each point.")
@@ -95,19 +107,32 @@ struct BenchCommand: AsyncParsableCommand {
     var json = false
     @Flag(help: "Print CSV, one line a row.")
     var csv = false
+    @Flag(help: "Print tables in Markdown.")
+    var markdown = false
+    @Option(
+        help: "Write the speed in each interval of each measurement into a CSV file.", completion: .file(extensions: ["csv"]))
+    var log: String?
+    @Option(help: "Seconds of an interval; a tenth of a measurement by default.")
+    var logInterval: Double?
     @Option(help: "Write an HTML report: one file, to be opened offline.", completion: .file(extensions: ["html"]))
     var html: String?
 
     private var hasSweep: Bool {
         !(engine.isEmpty && operation.isEmpty && size.isEmpty && depth.isEmpty && threads.isEmpty && mode.isEmpty
             && wait.isEmpty
-            && processor.isEmpty) || batch != nil || cache != nil || sources != nil || hasFiles
+            && processor.isEmpty && rate.isEmpty) || matrix != nil || batch != nil || cache != nil || sources != nil || hasFiles
     }
 
     private var hasFiles: Bool { directory != nil || fileSize != nil || access != nil || direct }
 
     func validate() throws {
-        if json && csv { throw ValidationError("--json or --csv, not both") }
+        if [json, csv, markdown].filter(\.self).count > 1 {
+            throw ValidationError("--json, --csv or --markdown, one of them")
+        }
+        if logInterval != nil && log == nil { throw ValidationError("--log-interval wants --log FILE") }
+        if let logInterval, !BenchConfiguration.intervalRange.contains(logInterval) {
+            throw ValidationError("--log-interval is 0.001 to 3600")
+        }
         if config != nil && (hasSweep || repeats != nil || seconds != nil) {
             throw ValidationError("--config has the whole plan: no other option of the plan beside it")
         }
@@ -121,7 +146,10 @@ struct BenchCommand: AsyncParsableCommand {
         if let sources, !(1...32).contains(sources) { throw ValidationError("--sources is 1 to 32") }
         for number in depth where !(1...32_768).contains(number) { throw ValidationError("--depth is 1 to 32768") }
         for number in threads where !(1...1024).contains(number) { throw ValidationError("--threads is 1 to 1024") }
-        for number in processor where !(0...1023).contains(number) { throw ValidationError("--processor is 0 to 1023") }
+        for number in processor where !Processors.allowed.contains(number) {
+            let allowed = Processors.allowed.map(String.init).joined(separator: ", ")
+            throw ValidationError("--processor \(number): this process may run on \(allowed)")
+        }
         if config == nil { _ = try asked() }
         try Names.checkEngines(engine)
     }
@@ -143,6 +171,8 @@ struct BenchCommand: AsyncParsableCommand {
             if !wait.isEmpty { sweep.waits = try wait.map { try choice($0, "way to wait", CompletionWait.allCases) } }
             if !depth.isEmpty { sweep.depths = depth }
             if !threads.isEmpty { sweep.threads = threads }
+            if !rate.isEmpty { sweep.rates = try rate.map { try bytes($0, "--rate", BenchConfiguration.rateRange) } }
+            if let matrix { sweep.matrix = try choice(matrix, "matrix", BenchMatrix.allCases) }
             if !size.isEmpty {
                 sweep.sizes = try size.map { try bytes($0, "--size", 1...(1 << 32)) }
             }
@@ -175,14 +205,20 @@ struct BenchCommand: AsyncParsableCommand {
         for index in plan.cases.indices {
             if let repeats { plan.cases[index].settings.repeats = repeats }
             if let seconds { plan.cases[index].settings.seconds = seconds }
+            if log != nil {
+                plan.cases[index].settings.interval = logInterval ?? max(plan.cases[index].settings.seconds / 10, 0.001)
+                guard plan.cases[index].settings.hasFewIntervals else {
+                    throw ValidationError("--log-interval: a measurement has at most \(BenchSettings.mostIntervals) intervals")
+                }
+            }
         }
         return plan
     }
 
     private func bytes(_ text: String, _ option: String, _ range: ClosedRange<Int>) throws -> Int {
-        guard let bytes = SizeText.bytes(text), range.contains(bytes) else {
+        guard let bytes = ByteSize.parse(text, in: range) else {
             throw ValidationError(
-                "\(option) \(text): \(SizeText.text(range.lowerBound)) to \(SizeText.text(range.upperBound)), as \(SizeText.allowed)"
+                "\(option) \(text): \(ByteSize.exact(range.lowerBound)) to \(ByteSize.exact(range.upperBound)), as \(ByteSize.allowed)"
             )
         }
         return bytes
@@ -200,7 +236,7 @@ struct BenchCommand: AsyncParsableCommand {
     func run() async throws {
         let earlier = try compare.map { try File.result($0) }
         // A report that cannot be written is worth knowing before the measurement.
-        if let html { try File.checkWritable(html) }
+        for path in [html, log].compactMap(\.self) { try File.checkWritable(path) }
         let signals = Signals()
         let result = if let from { try File.result(from) } else { try await measured(signals) }
         let comparison = earlier.map { Comparison(result, since: $0) }
@@ -209,15 +245,24 @@ struct BenchCommand: AsyncParsableCommand {
         } else if csv {
             print(result.csv, terminator: "")
         } else {
-            print(BenchTables.text(result, comparison))
+            print(BenchTables(isMarkdown: markdown).text(result, comparison))
+        }
+        if let log {
+            guard result.rows.contains(where: { $0.series != nil }) else {
+                throw CommandFailure("cannot write \(log): the run has no time series. Measure it with --log", code: 64)
+            }
+            try File.write(result.seriesCSV, to: log)
         }
         if let html {
             try File.write(HTMLReport(result, comparison: comparison).text, to: html)
-            if !json && !csv { print("\nreport: \(html)") }
+            if !json && !csv && !markdown { print("\nreport: \(html)") }
         }
         if let code = signals.exitCode { throw ExitCode(code) }
         if result.isEmpty {
-            let why = result.skipped.first.map { ": \(BenchTables.name($0.point)): \($0.reason)" } ?? ""
+            // Why one failed says more than why another was left out.
+            let failed = result.rows.first { !$0.point.isBaseline && $0.failure != nil }
+            let reason = failed.map { ($0.point, $0.failure ?? "") } ?? result.skipped.first.map { ($0.point, $0.reason) }
+            let why = reason.map { ": \(BenchTables.name($0.0)): \($0.1)" } ?? ""
             throw CommandFailure("no engine was measured\(why). Cure: see dmactl list for what each engine can do", code: 1)
         }
         if result.rows.contains(where: \.hasFailed) || (failOnSlower && comparison?.hasRegressed ?? false) { throw ExitCode(1) }

@@ -2,12 +2,17 @@
 
 import ArgumentParser
 import DMACopy
+import DMAUnits
 import Glibc
 
 struct CopyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "copy",
         abstract: "Copy a file, a disk or a stream by the fastest way that this machine offers.",
+        usage: """
+            dmactl copy [<options>] <source> <target>
+                   dmactl copy [<options>] --files-from <list> <directory>
+            """,
         discussion: """
             An endpoint is a path (file, block device, pipe), - for standard input or output, memory:SIZE, pattern:SEED[:SIZE], null:
             or zero:SIZE. Sizes: 4096, 64KiB, 1GiB, 10GB. A file whose name looks like another kind is written ./NAME.
@@ -45,7 +50,8 @@ struct CopyCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "burst, demand (what comes is passed on at once), or cycle-stealing:SHARE: at work for a share of the time, 0.5 if not said.",
-            valueName: "mode"))
+            valueName: "mode"),
+        completion: .list(["burst", "demand"] + ModeArgument.shares))
     var mode: ModeArgument?
     @Option(help: "Bytes a second at most.")
     var rate: String?
@@ -53,7 +59,8 @@ struct CopyCommand: ParsableCommand {
     var chunk: String?
     @Option(help: "Transfers in flight.")
     var depth: Int?
-    @Option(help: "The engine that moves the bytes, by its name in dmactl list.")
+    @Option(
+        help: "The engine that moves the bytes, by its name in dmactl list.", completion: .custom { _, _, _ in Names.engines })
     var engine: String?
     @Flag(help: "Read the target back from the medium and compare its CRC32C, before it gets its name.")
     var verify = false
@@ -96,6 +103,7 @@ struct CopyCommand: ParsableCommand {
                     ? "a source and a target are needed, and \(endpoints.count) given; many files: --files-from"
                     : "with --files-from, the target directory alone is named")
         }
+        try Names.checkEngines([engine].compactMap(\.self))
         guard [resume, append, inPlace].count(where: { $0 }) <= 1 else {
             throw ValidationError("--resume, --append and --in-place exclude each other")
         }

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
-import DMABench
+import DMAUnits
 
-/// A number of bytes on the command line, as every command takes it: 4096, 64KiB, 1MiB.
-struct ByteCount: ExpressibleByArgument, Hashable {
+/// A number of bytes on the command line, as every command takes it: 4096, 64KiB, 1.5MiB.
+struct ByteCount: Hashable, CustomStringConvertible {
     let bytes: Int
 
     init(_ bytes: Int) { self.bytes = bytes }
 
-    init?(argument: String) {
-        guard let bytes = SizeText.bytes(argument) else { return nil }
-        self.bytes = bytes
+    /// - Throws: what is wrong with `argument`, and what to write instead.
+    init(argument: String) throws {
+        do throws(ByteSize.Refusal) {
+            bytes = Int(clamping: try ByteSize.parse(argument))
+        } catch {
+            throw ValidationError("\(error.reason); \(error.cure)")
+        }
     }
 
-    var defaultValueDescription: String { SizeText.text(bytes) }
+    var description: String { ByteSize.exact(bytes) }
 }

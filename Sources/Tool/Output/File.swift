@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import DMABench
+import DMAUnits
 import FoundationEssentials
 import Glibc
 
@@ -20,7 +21,7 @@ enum File {
             guard count >= 0 else { throw CommandFailure("\(path): \(reason)", code: 66) }
             if count == 0 { return String(decoding: bytes, as: UTF8.self) }
             bytes += piece.prefix(count)
-            guard bytes.count <= limit else { throw CommandFailure("\(path): larger than \(SizeText.text(limit))", code: 66) }
+            guard bytes.count <= limit else { throw CommandFailure("\(path): larger than \(ByteSize.exact(limit))", code: 66) }
         }
     }
 

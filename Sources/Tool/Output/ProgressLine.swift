@@ -3,6 +3,7 @@
 import DMACopy
 import DMACore
 import DMAThreads
+import DMAUnits
 import Glibc
 
 /// One line on the terminal, redrawn: what, how far, how fast, how long still.

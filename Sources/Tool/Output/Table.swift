@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import DMACopy
+import DMAUnits
 
 /// Rows of text in columns: the first `leading` to the left, the others to the right, as numbers are read.
 ///
@@ -59,6 +60,24 @@ struct Table {
             text += "\n" + Terminal.wrapped("left out for want of room: " + left.joined(separator: ", "), width: width)
         }
         return text
+    }
+
+    /// In GitHub's Markdown, with every column: <https://github.github.com/gfm/#tables-extension->.
+    var markdown: String {
+        func line(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |" }
+        let rule = header.indices.map { $0 < leading ? "---" : "---:" }
+        let body = rows.map { row in
+            header.indices.map { $0 < row.count ? Table.escaped(row[$0].text) : "" }
+        }
+        return ([header.map(Table.escaped), rule] + body).map(line).joined(separator: "\n")
+    }
+
+    /// A text of which nothing means anything in Markdown.
+    static func escaped(_ text: String) -> String {
+        text.reduce(into: "") { result, character in
+            if "\\|*_`<>[]#~".contains(character) { result.append("\\") }
+            result.append(character)
+        }
     }
 
     private func width(of column: Int) -> Int {

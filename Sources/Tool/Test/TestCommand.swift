@@ -48,9 +48,13 @@ struct TestCommand: AsyncParsableCommand {
         help: "Operation to test, by its name in dmactl list; may be given several times. All by default.",
         completion: .list(Names.operations))
     var operation: [String] = []
-    @Option(name: [.customLong("test-buf-size"), .customLong("buffer-size")], help: "Bytes of the largest transfer.")
+    @Option(
+        name: [.customLong("test-buf-size"), .customLong("buffer-size")], help: "Bytes of the largest transfer.",
+        transform: ByteCount.init(argument:))
     var testBufSize = ByteCount(65_536)
-    @Option(help: "Bytes of every transfer; random, up to --test-buf-size, where it is not given.")
+    @Option(
+        help: "Bytes of every transfer; random, up to --test-buf-size, where it is not given.",
+        transform: ByteCount.init(argument:))
     var transferSize: ByteCount?
     @Option(help: "Offsets and lengths are multiples of 2 to this power.")
     var alignment: Int?

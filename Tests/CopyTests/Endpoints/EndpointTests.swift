@@ -1,54 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DMAUnits
 import Testing
 
 @testable import DMACopy
 
 @Suite("Endpoints and sizes, as they are written")
 struct EndpointTests {
-    @Test("sizes with and without units")
-    func sizes() throws {
-        let cases: [(String, UInt64)] = [
-            ("0", 0), ("4096", 4096), ("1B", 1), ("64KiB", 65_536), ("64 KiB", 65_536), ("1MiB", 1 << 20),
-            ("10GB", 10_000_000_000),
-            ("3kB", 3000), ("5MB", 5_000_000), ("6TB", 6_000_000_000_000), ("4GiB", 4 << 30), ("2TiB", 2 << 40),
-            ("7PiB", 7 << 50),
-        ]
-        for (text, bytes) in cases { #expect(try ByteSize.parse(text, for: "x") == bytes, "\(text)") }
-    }
-
-    @Test(
-        "what is no size is refused, and says what is understood",
-        arguments: [
-            "", "KiB", "-1", "1.5GiB", "1K", "1m", "1Gi", "12XB", "99999999999999999999", "8EiB", "9000PiB", "0x10", "1 KiB ",
-            "１",
-        ])
+    @Test("what is no size is refused with its subject and a cure", arguments: ["", "-1", "1K", "1.0001KiB", "8EiB", "1 KiB "])
     func badSizes(text: String) {
         #expect { try ByteSize.parse(text, for: "--chunk") } throws: { error in
             guard let failure = error as? CopyFailure else { return false }
             return failure.code == .badSize && !failure.cure.isEmpty && failure.subject == "--chunk"
-        }
-    }
-
-    @Test("a bare letter is answered with both readings")
-    func bareLetter() {
-        #expect { try ByteSize.parse("4K", for: "x") } throws: { "\($0)".contains("write 4KiB or 4kB") }
-    }
-
-    @Test("sizes as text")
-    func texts() {
-        #expect(ByteSize.text(0) == "0 B" && ByteSize.text(1023) == "1023 B" && ByteSize.text(1024) == "1 KiB")
-        #expect(ByteSize.text(1536) == "1.5 KiB" && ByteSize.text(20 << 40) == "20 TiB")
-        #expect(ByteSize.text((1 << 20) - 1) == "1.0 MiB" && ByteSize.text((1 << 20) - 60) == "1023.9 KiB")
-        #expect(ByteSize.text(.max) == "16384.0 PiB")
-        for rate in [Double.infinity, .nan, -1, 1e30, 0, 5] { #expect(ByteSize.text(rate: rate).hasSuffix("/s")) }
-    }
-
-    @Test("a size of 8 EiB or more is none, with a unit or without", arguments: ["", "B", " B"])
-    func largest(_ unit: String) throws {
-        #expect(try ByteSize.parse("9223372036854775807" + unit, for: "x") == UInt64(Int64.max))
-        for number in ["9223372036854775808", "18446744073709551615"] {
-            #expect(throws: CopyFailure.self) { try ByteSize.parse(number + unit, for: "x") }
         }
     }
 
