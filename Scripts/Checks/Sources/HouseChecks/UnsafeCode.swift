@@ -148,10 +148,10 @@ public enum UnsafeCode {
     public static func document(_ all: [Unchecked]) -> String {
         var text = """
             <!-- SPDX-License-Identifier: Apache-2.0 -->
-            # Types that are Sendable against the compiler's judgement
+            # Types that are declared @unchecked Sendable
 
-            Each `@unchecked Sendable` of the package with its argument, which stands above the declaration. `Scripts/test unsafe` writes what
-            this list must be, and fails where it is another.
+            Each `@unchecked Sendable` of the package with its justification, which is in the comment above the declaration. `Scripts/test unsafe`
+            prints the expected list, and fails if this one differs.
 
             | Type | Declared in | Why it may be shared |
             |---|---|---|
