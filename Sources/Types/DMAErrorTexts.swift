@@ -165,7 +165,8 @@ extension DMAError {
             Texts("map memory", "the domain is closed", cure: "map before close(), or make another domain")
         case .mappingsLeft:
             Texts(
-                "close the domain cleanly", "\(count(asked, "mapping")) (\(bytes(limit))) still \(asked == 1 ? "exists" : "exist")",
+                "close the domain cleanly",
+                "\(count(asked, "mapping")) (\(bytes(limit))) still \(asked == 1 ? "exists" : "exist")",
                 cure: "end the mappings first; the sanitizer reports the source line of each")
         case .unmapMismatch:
             Texts(
