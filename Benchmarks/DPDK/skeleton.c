@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // DPDK's dma_skeleton device, driven through rte_dma_copy with 32 copies in flight: the peer of the CPU engine's small copies.
-// Asked on standard input ("BYTES BATCHES"), answers on standard output with the nanoseconds for all batches of 32. Linked with
-// Debian's libdpdk-dev, by Benchmarks/run, where it is installed.
+// Reads requests ("BYTES BATCHES") from standard input, and writes the nanoseconds for all batches of 32 to standard output.
+// Linked with Debian's libdpdk-dev, by Benchmarks/run, where it is installed.
 #include <rte_dmadev.h>
 #include <rte_eal.h>
 #include <stdint.h>

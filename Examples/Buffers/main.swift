@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The guide's chapter on buffers and ownership, as a program: each marked region stands in the chapter word for word.
+// The guide's chapter on buffers and ownership, as a program: the chapter contains each marked region verbatim.
 
 import DMACore
 
-/// What the chapter's regions have in common.
+/// The variables that the chapter's regions share.
 let domain = Domain(name: "example")
 
 func allocate() throws(DMAError) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A ring of four periods that a device fills; the client falls behind once, and is told what it lost.
+// A ring of four periods that a device fills; the client falls behind once, and gets the number of lost periods.
 // lines: 25
 // prints: 31 periods came, and each was seen or counted as lost: true
 
@@ -18,7 +18,7 @@ do {
     let sound = try Buffer(copying: [UInt8](repeating: 7, count: 1024))
     var (intact, lost) = (0, 0)
     rounds: for round in 0..<20 {
-        // In the fifth round the wire brings three rings full before the client looks.
+        // In the fifth pass the wire delivers three full rings before the client reads.
         for _ in 0..<(round == 4 ? 12 : 1) { sound.withBytes { _ = wire.deliver($0) } }
         while round != 4, try ring.wait(until: .after(.milliseconds(20))) {
             switch try ring.withNextPeriod({ period in period[1023] }) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The guide's chapter on channels and transactions, as a program: each marked region stands in the chapter word for word.
+// The guide's chapter on channels and transactions, as a program: the chapter contains each marked region verbatim.
 
 import DMA
 import DMACPUEngine

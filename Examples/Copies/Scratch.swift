@@ -2,7 +2,7 @@
 
 import FoundationEssentials
 
-/// A folder for the program's files.
+/// A directory for the program's files.
 struct Scratch {
     private let folder: URL
     var original: String { folder.appending(path: "original").path }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The guide's chapter on copies, as a program. Its files lie in a folder that is gone afterwards.
+// The guide's chapter on copies, as a program. Its files lie in a directory that is deleted afterwards.
 
 import DMA
 

@@ -3,7 +3,7 @@
 
 import PackageDescription
 
-// A package of its own, as the author of an engine outside of swift-dma has one: it sees public declarations alone.
+// A separate package, like that of an engine's author outside swift-dma: it uses only public declarations.
 let settings: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .strictMemorySafety(),
@@ -16,13 +16,13 @@ let package = Package(
     products: [.library(name: "ProcessMemoryEngine", targets: ["ProcessMemoryEngine"])],
     dependencies: [.package(name: "swift-dma", path: "../..")],
     targets: [
-        // process_vm_readv(2) and process_vm_writev(2), which Swift's Glibc module does not show.
+        // process_vm_readv(2) and process_vm_writev(2), which Swift's Glibc module does not export.
         .target(name: "CProcessMemory"),
         .target(
             name: "ProcessMemoryEngine",
             dependencies: ["CProcessMemory", .product(name: "DMADriverKit", package: "swift-dma")],
             swiftSettings: settings),
-        // How the suite is run, for the tests and for the command line.
+        // The suite's settings, for the tests and for the command line.
         .target(
             name: "ProcessMemoryContract",
             dependencies: [

@@ -14,16 +14,15 @@ func refused() throws(DMAError) {
     case .mapped: print("within reach after all")
     case .failed(let error, let buffer):
         guard error.code == .unreachableAddress else { throw error }
-        print("asked: \(error.request)")
-        print("possible: \(error.ability)")
-        print("cure: \(error.cure)")
-        // The buffer came back with the reason, and goes to a device that reaches it.
+        print(error.message)
+        print("Try: \(error.cure)")
+        // The outcome returns the buffer, which is mapped here for a device that reaches it.
         _ = try buffer.mapped(for: domain, direction: .toDevice)
     }
     // end
 }
 
-/// Every code's own texts. Numbers that no text contains stand for those of a real error, and become N and M.
+/// The texts of every code. Placeholder numbers that no text contains become N and M.
 func table() {
     let asked: UInt64 = 0x1357_9bdf_0246_8ace
     let limit: UInt64 = 0x2468_ace1_3579_bdf0
@@ -32,11 +31,11 @@ func table() {
             .replacing("0x" + String(limit, radix: 16), with: "M").replacing(String(limit), with: "M").replacing(
                 "|", with: "or")
     }
-    print("| code | rule | asked | possible | cure |")
-    print("|---|---|---|---|---|")
+    print("| code | rule | message | cure |")
+    print("|---|---|---|---|")
     for code in DMAError.Code.allCases {
         let error = DMAError(code, asked: asked, limit: limit)
-        let texts = [error.request, error.ability, error.cure].map(readable)
+        let texts = [error.message, error.cure].map(readable)
         print("| `\(code)` | \(error.rule.map(String.init) ?? "") | \(texts.joined(separator: " | ")) |")
     }
 }

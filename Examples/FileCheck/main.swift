@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A file, this program's own, read ahead by io_uring; its CRC by the CPU's channel; and a copy by the way that the planner chose.
+// Reads this program's own file ahead through io_uring, computes its CRC on the CPU's channel, and copies it as planned.
 // lines: 15
 // prints: the copy has the CRC of the original: true
 

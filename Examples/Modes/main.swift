@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The guide's chapter on modes, as a program: each marked region stands in the chapter word for word.
+// The guide's chapter on modes, as a program: the chapter contains each marked region verbatim.
 
 import DMACPUEngine
 import DMACore
@@ -24,7 +24,7 @@ func steal(_ domain: Domain) throws(DMAError) {
     let cookie = try channel.submit(.fill(pattern: 0), memory).get()
     channel.issuePending()
     while try channel.status(of: cookie) != .complete {
-        // Between the quanta this thread has the processor for itself, and may as well sleep.
+        // Between quanta the processor is free for other threads, so this one sleeps.
         _ = try channel.wait(until: .after(milliseconds: 100))
     }
     print("cycle stealing: \((Deadline.now.nanoseconds - began.nanoseconds) / 1000) µs at a quarter of the time")
@@ -41,7 +41,7 @@ func demand(_ domain: Domain) throws(DMAError) {
     channel.issuePending()
     var requests = 0
     while try channel.status(of: cookie) != .complete {
-        // The other side is ready for so much more, and only that is moved.
+        // The other side requests that many bytes, and only those are moved.
         if line.requested == 0 {
             line.request(8192)
             requests += 1

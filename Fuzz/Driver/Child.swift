@@ -2,17 +2,17 @@
 
 import Foundation
 
-/// This program once more, as another process that may trap.
+/// Runs this program again, as another process that may trap.
 struct Child {
-    /// As a shell has it: 128 and the number for a signal.
+    /// The exit code as in a shell: 128 plus the number for a signal.
     let code: Int32
-    /// What it printed.
+    /// Its output.
     let lines: [Substring]
 
     /// - Parameter arguments: words without a quote.
     init(_ arguments: [String]) {
         let program = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().path
-        // A crash ends at once; the input is what is wanted. Not by Foundation's Process, which the leak checks report.
+        // A crash ends at once; only the input is needed. Not with Foundation's Process, which the leak checks report.
         let words = (["exec", "env", "SWIFT_BACKTRACE=enable=no", program] + arguments).map { "'\($0)'" }
         let command = words.joined(separator: " ").replacingOccurrences(of: "'exec'", with: "exec")
         // SAFETY: the stream is closed once, below, and not used after that.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fuzz entries by a seeded generator. Built for libFuzzer (Scripts/fuzz), which has a
-// main function of its own, the program is LibFuzzer.swift alone.
+// The fuzz entries with a seeded generator. Built for libFuzzer (Scripts/fuzz), which has its own main function, the program
+// consists of LibFuzzer.swift only.
 
 import DMAFuzz
 import Foundation

@@ -3,7 +3,7 @@
 import DMAFuzz
 import Foundation
 
-/// The calls of ``Probe``, in a child: each that ends it is named, and the next child goes on behind it.
+/// Runs the calls of ``Probe`` in a child: each call that ends it is reported, and another child continues after it.
 enum Extremes {
     static func run(from first: UInt64) -> Int32 {
         let count = Probe.run(from: Int(clamping: first)) { number, name in

@@ -3,13 +3,14 @@
 import DMAFuzz
 import Foundation
 
-/// Inputs of one entry as a seed has them. Another process runs them, so that a trap has an input that it can be had again with.
+/// Inputs of one entry, derived from a seed. Another process runs them, so that the input of a trap is known and can be
+/// repeated.
 struct Generator {
     private let entry: FuzzEntry
     private let seed: UInt64
     private let corpus: [[UInt8]]
 
-    /// - Parameter corpus: whether inputs are also made by changing those of the committed corpus.
+    /// - Parameter corpus: whether inputs are also made by mutating those of the committed corpus.
     init(_ entry: FuzzEntry, corpus: Bool, seed: UInt64) {
         self.entry = entry
         self.seed = seed
@@ -21,7 +22,7 @@ struct Generator {
             ? files.sorted { $0.path < $1.path }.compactMap { try? Data(contentsOf: $0) }.map { [UInt8]($0) } : []
     }
 
-    /// Input `number`: random bytes, or one of the corpus with some of its bytes changed.
+    /// Input `number`: random bytes, or one of the corpus with some bytes changed.
     func input(_ number: UInt64) -> [UInt8] {
         if number < UInt64(corpus.count) { return corpus[Int(number)] }
         var random = ProgramRandom(seed: seed ^ number &* 0x2545_f491_4f6c_dd1d)
@@ -60,7 +61,8 @@ struct Generator {
 
     // MARK: The process that runs them
 
-    /// Runs inputs from number `first` on until so many steps are done; says before each which it is, for whoever sees this process trap.
+    /// Runs inputs from number `first` on until that many steps are done; announces each before it runs, for the process that
+    /// watches for traps.
     func run(from first: UInt64, steps: UInt64, only length: Int?) -> Int32 {
         var done: UInt64 = 0
         var number = first
@@ -72,7 +74,7 @@ struct Generator {
             let outcome = entry.run(bytes)
             done += UInt64(max(outcome.steps, 1))
             if let failure = outcome.failure {
-                // On one line, whatever of the input is in it.
+                // On one line, whatever the input contains.
                 print("failure \(outcome.length) \(failure.debugDescription)")
                 fflush(nil)
                 return 1
@@ -86,7 +88,7 @@ struct Generator {
 
     // MARK: The process that watches
 
-    /// Runs so many steps in a child. 0 where nothing was found.
+    /// Runs that many steps in a child. 0 where nothing was found.
     func supervise(steps: UInt64) -> Int32 {
         let began = Date()
         let found = child(["--steps", String(steps)])
@@ -117,7 +119,7 @@ struct Generator {
         return 1
     }
 
-    /// The shortest prefix of an input that still ends the child: whatever is read later changes nothing of what went before.
+    /// The shortest prefix of an input that still ends the child: bytes read later have no effect on what went before.
     private func shortest(_ number: UInt64, _ length: Int) -> Int {
         var (low, high) = (0, length)
         while low < high {

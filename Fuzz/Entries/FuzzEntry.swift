@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// One thing that is fuzzed: a function of bytes that must neither trap nor find anything wrong, whatever the bytes are.
+/// A fuzz target: a function of bytes that must neither trap nor report a failure, whatever the bytes are.
 public struct FuzzEntry: Sendable {
-    /// What became of one input.
+    /// The outcome of one input.
     public struct Outcome: Sendable {
-        /// What is wrong; nil where nothing is.
+        /// The failure; nil for none.
         public var failure: String?
         /// Bytes of the input that were read until then.
         public var length: Int
-        /// Steps of a program, or 1 for an input that is one thing.
+        /// Steps of a program, or 1 for any other input.
         public var steps: Int
     }
 
-    /// What it is called on a command line, and its corpus's folder.
+    /// Its name on a command line, and its corpus directory.
     public let name: String
-    /// Bytes of an input that are worth while, at most.
+    /// The maximum useful length of an input, in bytes.
     public let length: Int
-    /// Whether any bytes are a program: random ones are then as good as changed ones of the corpus.
+    /// Whether any bytes are a valid program: random ones are then as useful as mutations of the corpus.
     public let isProgram: Bool
-    /// Does what the bytes say.
+    /// Runs one input.
     public let run: @Sendable ([UInt8]) -> Outcome
 
     /// The entry of that name.
@@ -33,7 +33,7 @@ public struct FuzzEntry: Sendable {
     /// Random programs over a table of foreign memory.
     static let foreign = FuzzEntry(name: "foreign", length: 1500, isProgram: true) { bytes in ForeignProgram.run(bytes) }
 
-    /// An entry that has nothing to find but a trap.
+    /// An entry that can only find traps.
     init(parser name: String, length: Int = 4096, _ parse: @escaping @Sendable ([UInt8]) -> String?) {
         self.init(name: name, length: length, isProgram: false) { bytes in
             Outcome(failure: parse(bytes), length: bytes.count, steps: 1)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Random bytes that can be had again: S. Vigna's splitmix64.
+/// Reproducible random bytes: S. Vigna's splitmix64.
 public struct ProgramRandom: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
-    /// A stream of its own for each seed.
+    /// A separate stream for each seed.
     public init(seed: UInt64) { state = seed }
 
     /// The next number.

@@ -4,13 +4,13 @@ import DMAFuzz
 import Foundation
 import Testing
 
-/// The committed inputs, of which those that once failed are a part.
+/// The committed inputs, some of which once failed.
 @Suite("Corpus")
 struct CorpusTests {
     private static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .appending(path: "Corpus")
 
-    @Test("nothing of the corpus fails, and every entry has one", arguments: FuzzEntry.all.map(\.name))
+    @Test("no input of the corpus fails, and every entry has some", arguments: FuzzEntry.all.map(\.name))
     func replay(_ name: String) throws {
         let entry = try #require(FuzzEntry.named(name))
         let files = try FileManager.default.contentsOfDirectory(
@@ -22,7 +22,7 @@ struct CorpusTests {
         }
     }
 
-    @Test("every corpus is an entry's")
+    @Test("every corpus belongs to an entry")
     func folders() throws {
         let names = try FileManager.default.contentsOfDirectory(atPath: Self.folder.path)
         #expect(Set(names) == Set(FuzzEntry.all.map(\.name)))

@@ -4,7 +4,7 @@ import DMAFuzz
 import Foundation
 import Testing
 
-/// The entry `foreign`: programs of the corpus, and random ones, of which as many steps are done as there are bytes for.
+/// The entry `foreign`: programs of the corpus, and random ones, each of which runs until its bytes are used up.
 @Suite("Programs over foreign memory", .serialized)
 struct ForeignTests {
     @Test("the corpus, and forty random programs")

@@ -5,8 +5,8 @@ import DMAFuzz
 import ScriptedEngines
 import Testing
 
-/// Every wrapper, and some within each other, over every engine that lies: no byte outside of what is in flight is written, each cargo
-/// comes back once, and nothing traps.
+/// Every wrapper, and some nested ones, over every hostile engine: no byte outside the transactions in flight is written, each
+/// cargo is returned once, and nothing traps.
 @Suite("Wrappers over hostile engines", .serialized)
 struct WrapperTests {
     @Test("every wrapper under every hostile engine", arguments: Wrapping.allCases)
@@ -25,7 +25,7 @@ struct WrapperTests {
                 moved[engine, default: 0] += outcome.moved
             }
         }
-        // A program in which nothing came back, or nothing was moved, would have shown nothing.
+        // A program in which no transaction was returned, or nothing was moved, would prove nothing.
         for engine in BottomEngine.all {
             #expect(finished[engine, default: 0] > 10, "\(engine.name) in \(wrapping.rawValue)")
             if case .lying(let lie) = engine, lie != .neverCompletes {

@@ -3,7 +3,7 @@
 
 import PackageDescription
 
-// A package of its own, so that no dependent of swift-dma ever sees or builds it.
+// A separate package, so that no dependent of swift-dma ever sees or builds it.
 let package = Package(
     name: "house-checks",
     targets: [

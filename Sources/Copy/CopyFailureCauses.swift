@@ -97,7 +97,7 @@ extension CopyFailure {
     static func engine(_ subject: String, _ error: DMAError, to verb: String) -> CopyFailure {
         CopyFailure(
             error.code == .outOfMemory ? .outOfMemory : .engineFailed, subject, asked: verb,
-            possible: error.kernelText ?? "\(error.request); it can: \(error.ability)", cure: error.cure, errno: error.errno,
+            possible: error.kernelText ?? error.message, cure: error.cure, errno: error.errno,
             engine: error)
     }
 

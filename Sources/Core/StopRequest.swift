@@ -2,27 +2,27 @@
 
 internal import DMAEngineKit
 
-/// How work that takes long is told to end early, with what it has: a measurement, a conformance suite, a self-test.
+/// Tells long-running work to end early with partial results: a measurement, a conformance suite, a self-test.
 ///
-/// It is no cancellation of a task: that reaches every `await`, also one on a transfer, which would then seem to have failed. Work that was
-/// given a request says when it looks at it, and what its answer lacks after a stop.
+/// It is not a task cancellation, which would affect every `await`, also one on a transfer, and make that appear to have
+/// failed. Functions that accept a request document when they check it, and what their result lacks after a stop.
 ///
-/// Any thread may use it. It is not for a signal's handler, which must take no lock.
+/// Any thread may use it, but no signal handler: it takes a lock.
 package final class StopRequest: Sendable {
     private let line = InterruptLine()
 
-    /// Nobody has asked yet.
+    /// A request that was not made yet.
     package init() {}
 
-    /// Asks for the stop. Once asked, for ever: a second call changes nothing.
+    /// Requests the stop. Permanent: a second call changes nothing.
     package func stop() { line.raise() }
 
-    /// Whether ``stop()`` was called. Costs a load.
+    /// Whether ``stop()`` was called. Costs one load.
     package var isStopped: Bool { line.count > 0 }
 
-    /// Suspends until the stop, or until the task is cancelled; whether it was the stop.
+    /// Suspends until the stop, or until the task is cancelled; returns whether it was the stop.
     ///
-    /// Nothing runs meanwhile: what is measured beside it is not disturbed.
+    /// Nothing runs meanwhile, so that a measurement in progress is not disturbed.
     package func wait() async -> Bool {
         await line.wait(after: 0)
         return isStopped

@@ -3,32 +3,33 @@
 internal import CDMA
 internal import Glibc
 
-/// Who has a device's node open, as far as /proc tells: what a provider says when its device is busy.
+/// Which process has a device's node open, according to /proc: for a provider's error when its device is busy.
 ///
 /// ```swift
 /// guard errno != EBUSY else { throw DeviceHolder.busy("/dev/vfio/12") }
 /// ```
 ///
-/// Source: proc_pid_fd(5); a process's descriptors are shown to those who may trace it (ptrace(2), "Ptrace access mode checking").
+/// Source: proc_pid_fd(5); a process's descriptors are visible to processes that may trace it (ptrace(2), "Ptrace access mode
+/// checking").
 public enum DeviceHolder: Equatable, Sendable {
-    /// This process has it open, and it is another one than the caller.
+    /// This process, which is not the caller, has it open.
     case process(Int32)
     /// No other process has it open.
     case nobody
-    /// None of the processes that show their descriptors has it open, and others do not show them or themselves, or there is no /proc.
+    /// No visible process has it open, and some processes or their descriptors are not visible, or there is no /proc.
     case unknown
 
-    /// Looks for another process that has the file, or the device behind the node, at `path` open.
+    /// Searches for another process that has the file, or the device behind the node, at `path` open.
     ///
-    /// Found are descriptors, not memory that was mapped by one that is closed. Blocks on nothing: what a descriptor leads to is asked for as
-    /// the kernel remembers it. Takes about 2 µs for each open file of the machine, and 200 ms at most; what was not looked at by then is
-    /// unknown.
+    /// It finds descriptors, not memory that was mapped from a descriptor closed since. It does not block: descriptors are
+    /// resolved from the kernel's cached information. Takes about 2 µs for each open file of the machine, and 200 ms at most;
+    /// processes not examined by then count as invisible.
     public static func of(_ path: String) -> DeviceHolder {
         let found = of(path, processes: "/proc", until: .after(milliseconds: 200))
         return found == .nobody && !seesAll ? .unknown : found
     }
 
-    /// Whether /proc has every process of the machine: it is of the first PID namespace, and mounted without hidepid.
+    /// Whether /proc shows every process of the machine: it belongs to the first PID namespace, and is mounted without hidepid.
     ///
     /// Source: include/linux/proc_ns.h (PROC_PID_INIT_INO); the kernel's Documentation/filesystems/proc.rst, "Mount options".
     private static var seesAll: Bool {
@@ -41,7 +42,7 @@ public enum DeviceHolder: Equatable, Sendable {
         return unsafe cdma_statx_file(AT_FDCWD, "/proc/1", 0, &facts) == 0
     }
 
-    /// `deviceBusy` with the process that holds the node at `path`, or 0 where /proc does not tell.
+    /// `deviceBusy` with the process that holds the node at `path`, or 0 where /proc does not show it.
     public static func busy(_ path: String) -> DMAError {
         guard case .process(let number) = of(path) else { return DMAError(.deviceBusy) }
         return DMAError(.deviceBusy, asked: UInt64(clamping: number))
@@ -56,7 +57,7 @@ public enum DeviceHolder: Equatable, Sendable {
             guard Deadline.now < limit else { return .unknown }
             let folder = "\(processes)/\(name)/fd"
             guard let open = entries(of: folder) else {
-                // One that has ended meanwhile holds nothing.
+                // A process that has ended meanwhile holds nothing.
                 if errno != ENOENT, errno != ESRCH { isWhole = false }
                 continue
             }
@@ -68,13 +69,13 @@ public enum DeviceHolder: Equatable, Sendable {
         return isWhole ? .nobody : .unknown
     }
 
-    /// The names in a folder; nil, and `errno`, where it cannot be read.
+    /// The names in a directory; nil, and `errno`, where it cannot be read.
     private static func entries(of folder: String) -> [String]? {
         // SAFETY: the path is read to its zero; the stream is closed once, at the end, and its entries' names are copied before the next call.
         guard let stream = unsafe opendir(folder) else { return nil }
         defer { unsafe _ = closedir(stream) }
         var names: [String] = []
-        // More processes or descriptors than that no machine shows (pid_max, fs.nr_open).
+        // A bound beyond the processes and descriptors of any machine (pid_max, fs.nr_open).
         while names.count < 1 << 22, let entry = unsafe readdir(stream) {
             names.append(
                 unsafe withUnsafePointer(to: &entry.pointee.d_name) { name in
@@ -84,14 +85,14 @@ public enum DeviceHolder: Equatable, Sendable {
         return names
     }
 
-    /// What a path leads to: a device by its number, whichever node names it, and any other file by its place.
+    /// The identity of a path: for a device its number, whichever node names it; for any other file its device and inode.
     private struct File: Equatable {
         private let kind: UInt16
         private let words: [UInt64]
 
         init?(_ path: String) {
             var facts = cdma_statx()
-            // What is known without asking a file system that may not answer: AT_STATX_DONT_SYNC, AT_NO_AUTOMOUNT.
+            // Only cached attributes, without asking a file system that may not respond: AT_STATX_DONT_SYNC, AT_NO_AUTOMOUNT.
             // SAFETY: the path is read to its zero; the C function fills `facts`.
             guard !path.isEmpty, unsafe cdma_statx_file(AT_FDCWD, path, 0x4000 | 0x800, &facts) == 0 else { return nil }
             kind = facts.mode & UInt16(truncatingIfNeeded: Glibc.S_IFMT)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What the author of an engine names: the whole engine's protocol with its words, and of the core what an engine is opened with, keeps of
-// its own, and is offered by. A client's side (channels, buffers, operations) is reached by `import DMA` or `import DMACore`. Scripts/test
-// counts what is shown.
+// The names that the author of an engine uses: the engine protocol with its types, and the types of the core for opening an
+// engine, for its own memory, and for offering it. Clients' types (channels, buffers, operations) come with `import DMA` or
+// `import DMACore`. Scripts/test counts the re-exports.
 
 @_exported public import DMAEngineKit
 

@@ -5,28 +5,28 @@ public import DMACore
 
 /// Coherent memory as a ring of equal entries, for drivers: descriptors, completions.
 ///
-/// The number of entries is a power of two and every index is taken modulo it, so that no index can lead outside, and none is
-/// refused. The order in which a ring is written (rule 37) is: the entry by ``write(_:at:)``, then
-/// `CoherentBuffer.writeBarrier()`, then the word that makes it valid: the doorbell, or the entry's own first word by
+/// The number of entries is a power of two and every index is taken modulo it, so that no index is out of bounds, and none is
+/// refused. A driver writes a ring in this order (rule 37): the entry with ``write(_:at:)``, then
+/// `CoherentBuffer.writeBarrier()`, then the word that makes it valid: the doorbell, or the entry's own first word with
 /// ``publish(_:at:word:)``.
 ///
-/// What is read is whatever a device wrote, so an entry is a type of which every bit pattern is a valid value: ``SharedPattern``.
+/// The device may write anything, so an entry must be a type for which every bit pattern is valid: ``SharedPattern``.
 ///
 /// Thread rules: a value, owned by one thread at a time; it may be sent to another.
 @safe @frozen
 public struct RingMemory<Element: SharedPattern>: ~Copyable {
-    // The pointer leads into `memory`, which cannot be exchanged while this value lives.
+    // The pointer leads into `memory`, which cannot be replaced while this value lives.
     @usableFromInline let base: UnsafeMutableRawPointer
     @usableFromInline let mask: Int
     @usableFromInline var coherent: CoherentBuffer
 
-    /// Takes over coherent memory.
+    /// Takes ownership of coherent memory.
     ///
     /// - Parameters:
     ///   - memory: at least `count` entries long.
     ///   - count: number of entries, a power of two.
     /// - Throws: `badAlignment` for a count that is no power of two, `zeroLength` for an element of no size, `outOfRange` where
-    ///   the memory is too short, `misaligned` where it is aligned less than `Element`. The memory is given back then.
+    ///   the memory is too short, `misaligned` where it is aligned less than `Element`. The memory is freed then.
     public init(_ memory: consuming CoherentBuffer, count: Int) throws(DMAError) {
         _ = Element.bitValidity
         let stride = MemoryLayout<Element>.stride
@@ -48,14 +48,14 @@ public struct RingMemory<Element: SharedPattern>: ~Copyable {
         coherent = memory
     }
 
-    /// Ends the ring and gives its memory back.
+    /// Ends the ring and returns its memory.
     @inlinable
     public consuming func takeMemory() -> CoherentBuffer { coherent }
 
-    /// The device could not be stopped: when the ring ends, its memory is parked in the `Quarantine` (rule 18).
+    /// States that the device could not be stopped: when the ring ends, its memory goes to the `Quarantine` (rule 18).
     public mutating func quarantine() { coherent.quarantine() }
 
-    /// Where the ring begins, as the device sees it.
+    /// The bus address of the ring.
     @inlinable
     public var iova: IOVA { coherent.iova }
 
@@ -63,7 +63,7 @@ public struct RingMemory<Element: SharedPattern>: ~Copyable {
     @inlinable
     public var count: Int { mask &+ 1 }
 
-    /// Where entry `index` (modulo ``count``) begins, as the device sees it.
+    /// The bus address of entry `index` (modulo ``count``).
     @inlinable
     public func address(of index: Int) -> IOVA {
         IOVA(coherent.iova.rawValue &+ UInt64((index & mask) &* MemoryLayout<Element>.stride))
@@ -77,29 +77,30 @@ public struct RingMemory<Element: SharedPattern>: ~Copyable {
     }
 
     /// Reads entry `index` (modulo ``count``) as a whole: after its valid word was read by ``word(_:at:as:)`` and a read
-    /// barrier. The device may write meanwhile: what is read here once is to be checked, and not read again.
+    /// barrier. The device may write meanwhile: check the value that was read once, and do not read it again.
     @inlinable
     public borrowing func read(at index: Int) -> Element {
         // SAFETY: as for `write`; every bit pattern is a valid element.
         unsafe (base + (index & mask) &* MemoryLayout<Element>.stride).load(as: Element.self)
     }
 
-    /// Reads one word of entry `index` (modulo ``count``) by one access, before everything that follows.
+    /// Reads one word of entry `index` (modulo ``count``) with one access, before all later accesses.
     ///
     /// - Parameters:
-    ///   - word: its number in the entry, in units of its width; nil is answered where the entry has no such word.
+    ///   - word: its number in the entry, in units of its width; nil is returned where the entry has no such word.
     ///   - index: number of the entry.
-    ///   - type: its width.
+    ///   - type: the word's type, which sets its width.
     @inlinable
     public borrowing func word<T: SharedWord>(_ word: Int, at index: Int, as type: T.Type) -> T? {
-        // SAFETY: `place` answers addresses inside the ring, aligned to the width.
+        // SAFETY: `place` returns addresses inside the ring, aligned to the width.
         guard let place = unsafe place(word, index, MemoryLayout<T>.size) else { return nil }
         let value = unsafe T.volatileLoad(place)
         cdma_read_barrier()
         return value
     }
 
-    /// Writes one word of entry `index` (modulo ``count``) by one access, after everything that precedes: what makes it valid.
+    /// Writes one word of entry `index` (modulo ``count``) with one access, after all earlier accesses: the word that makes it
+    /// valid.
     ///
     /// - Returns: false, and nothing is written, where the entry has no such word.
     @inlinable @discardableResult
@@ -120,5 +121,5 @@ public struct RingMemory<Element: SharedPattern>: ~Copyable {
     }
 }
 
-// SAFETY: the pointer leads into the coherent memory, which this value alone owns.
+// SAFETY: the pointer leads into the coherent memory, which only this value owns.
 extension RingMemory: @unchecked Sendable {}

@@ -2,16 +2,17 @@
 
 /// A claim that every bit pattern of `T`'s size is a valid `T`. Only an unsafe initializer makes one.
 public struct EveryPattern<T: ~Copyable>: Sendable {
-    /// The caller vouches that every bit pattern is a valid value, padding included: true of integers, floating point and of C structures of
-    /// them; false of `Bool`, of enums and of anything with a reference or a pointer.
+    /// The caller guarantees that every bit pattern is a valid value, padding included: true of integers, floating point and C
+    /// structures of them; false of `Bool`, of enums and of anything with a reference or a pointer.
     @unsafe @inlinable
     public init() {}
 }
 
-/// What may be read from memory that a device, a peer process or a file also writes: a type of which every bit pattern is a valid value.
+/// A type that may be read from memory that a device, a peer process or a file also writes, because every bit pattern is a
+/// valid value.
 ///
-/// A device writes what it likes. An enum or a `Bool` that was read from such memory would be undefined behaviour, so `BitwiseCopyable`
-/// is not enough. A conformance states the claim once, where it is declared:
+/// A device may write anything. Reading an enum or a `Bool` from such memory would be undefined behaviour, so `BitwiseCopyable`
+/// is not enough. A conformance makes the claim once, at its declaration:
 ///
 /// ```swift
 /// extension Completion: SharedPattern {

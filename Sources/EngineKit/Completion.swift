@@ -2,20 +2,20 @@
 
 public import DMATypes
 
-/// What an engine reports of one transaction. Untrusted: the channel checks every field.
+/// What an engine reports about one transaction. Untrusted: the channel checks every field.
 @frozen
 public struct Completion: Equatable, Sendable {
-    /// The tag that `enqueue` was given.
+    /// The tag that was passed to `enqueue`.
     public var tag: UInt32
-    /// The status in the lowest byte, whether it is a period in the next, the device's status word above: 0 where the transaction is simply
-    /// complete, which is one comparison.
+    /// Status in the lowest byte, the period mark in the next, the device's status word above: 0 for a transaction that
+    /// completed in full, so that one comparison recognizes it.
     @usableFromInline var outcome: UInt64
     /// Bytes not moved.
     public var residue: UInt64
     /// The CRC, the validation bits, or the number of periods since the start, as the operation defines.
     public var value: UInt64
 
-    /// The report of the transaction that was enqueued with `tag`.
+    /// The report for the transaction that was enqueued with `tag`.
     @inlinable
     public init(
         tag: UInt32, status: TransactionStatus = .complete, deviceStatus: UInt32 = 0, isPeriod: Bool = false,
@@ -33,7 +33,7 @@ public struct Completion: Equatable, Sendable {
         get { UInt8(truncatingIfNeeded: outcome) }
         set { outcome = outcome & ~0xff | UInt64(newValue) }
     }
-    /// Whether this is one period of a cyclic transaction that goes on, not its end.
+    /// Whether this reports one period of a running cyclic transaction, and not its end.
     @inlinable
     public var isPeriod: Bool {
         get { outcome & 0x100 != 0 }
@@ -45,39 +45,39 @@ public struct Completion: Equatable, Sendable {
         get { UInt32(truncatingIfNeeded: outcome >> 32) }
         set { outcome = outcome & 0xffff_ffff | UInt64(newValue) << 32 }
     }
-    /// Whether the transaction is complete, whole and without a device status: what nearly every completion is.
+    /// Whether the transaction completed in full and without a device status, as nearly every completion does.
     @inlinable
     public var isPlain: Bool { outcome | residue == 0 }
 }
 
-/// What became of a descriptor that an engine was given.
+/// The outcome of `enqueue`.
 @frozen
 public enum EnqueueResult: Equatable, Sendable {
-    /// It is queued behind those before it.
+    /// The descriptor is queued behind earlier ones.
     case accepted
-    /// There is no room now; there will be once a transaction has completed.
+    /// The engine has no room now; it will have once a transaction has completed.
     case full
-    /// The engine cannot do it, now or later, for this reason.
+    /// The engine cannot run the descriptor, now or later, for this reason.
     case refused(DMAError)
-    /// The device has been removed or no longer answers; it accepts nothing any more.
+    /// The device was removed or no longer responds, and accepts nothing.
     case deviceGone
 }
 
-/// Which addresses an engine's descriptors hold.
+/// Which address space an engine's descriptors refer to.
 @frozen
 public enum EngineAddressing: Hashable, Sendable {
-    /// This process's own virtual addresses: CPU threads, the kernel. Any domain that does not translate fits.
+    /// Virtual addresses of this process, for CPU threads and the kernel. Any domain without translation fits.
     case cpu
     /// Bus addresses of this domain, which translates or belongs to one device.
     case bus(DomainID)
 }
 
-/// In which order an engine reports completions (rule 9).
+/// The order in which an engine reports completions (rule 9).
 @frozen
 public enum CompletionOrder: UInt8, Hashable, Sendable {
-    /// The order of submission. A channel finds the slot of the next completion by counting.
+    /// The order of submission. The channel finds the slot of the next completion by counting.
     case inOrder
-    /// Any order. A channel keeps a list of free slots.
+    /// Any order. The channel keeps a list of free slots.
     case outOfOrder
     /// Known only at run time, from ``Capabilities/completesInOrder``.
     case dynamic

@@ -5,7 +5,7 @@ public import DMATypes
 /// A range of bus addresses in an engine's operand list.
 @frozen
 public struct Segment: Equatable, Sendable {
-    /// Of the first byte, on the bus.
+    /// Bus address of the first byte.
     public var address: UInt64
     /// Bytes.
     public var count: UInt64
@@ -17,9 +17,11 @@ public struct Segment: Equatable, Sendable {
     }
 }
 
-/// One transaction as an engine sees it: words only, checked by the channel against the cargo and the engine's capabilities.
+/// One transaction as an engine receives it: plain words, which the channel has checked against the cargo and the engine's
+/// capabilities.
 ///
-/// Only the channel makes descriptors. Its initializer is unsafe: an engine reads and writes at whatever addresses a descriptor holds.
+/// Only the channel makes descriptors. The initializer is unsafe, because an engine reads and writes the addresses that a
+/// descriptor holds.
 ///
 /// Operations with one source and one destination use `source`, `destination` and `count` alone. XOR and PQ, scatter lists and
 /// peripheral lists have their operands in `operands`: `sourceCount` segments, then `destinationCount`. The list stays valid until
@@ -28,9 +30,9 @@ public struct Segment: Equatable, Sendable {
 // transaction ends, and by the bounds-checked accessors below.
 @frozen @safe
 public struct Descriptor: @unchecked Sendable {
-    /// What is to be done.
+    /// The operation.
     public var kind: OperationKind
-    /// How.
+    /// The flags.
     public var flags: DescriptorFlags
     /// Segments of ``operands`` that are read; 0 where there are no operands.
     public var sourceCount: UInt16
@@ -40,26 +42,27 @@ public struct Descriptor: @unchecked Sendable {
     public var source: UInt64
     /// Bus address of the (first) destination; 0 where there is none.
     public var destination: UInt64
-    /// Bytes: of each source for XOR and PQ, in all for everything else.
+    /// Bytes: the length of each source for XOR and PQ, the total for every other operation.
     public var count: UInt64
     /// Fill pattern, CRC seed, period, or position in a peripheral (see ``place``).
     public var value: UInt64
     /// Coefficients, template, or peripherals (see ``place``, ``command``, ``secondPlace``).
     public var detail: SIMD4<UInt64>
-    /// Segments of operations that have several; nil for the others.
+    /// The segments of operations with several operands; nil for the others.
     public var operands: UnsafePointer<Segment>?
     /// This descriptor's metadata area (rule 28), or nil on channels that have none.
     public var metadata: UnsafeMutableRawPointer?
 
-    /// A descriptor of words.
+    /// Assembles a descriptor from its words.
     ///
-    /// The caller vouches that the device may access these addresses until the transaction has ended or the engine has quiesced.
+    /// The caller guarantees that the device may access these addresses until the transaction has ended or the engine has
+    /// quiesced.
     @unsafe @inlinable
     public init(
         kind: OperationKind, flags: DescriptorFlags = [], source: UInt64 = 0, destination: UInt64 = 0, count: UInt64 = 0,
         value: UInt64 = 0
     ) {
-        // SAFETY: no pointer is stored; that the words may be accessed is what the caller vouches for.
+        // SAFETY: no pointer is stored; the caller guarantees that the addresses may be accessed.
         self.kind = kind
         self.flags = flags
         self.source = source
@@ -84,7 +87,7 @@ public struct Descriptor: @unchecked Sendable {
     @inlinable
     public var template: InterleavedTemplate { InterleavedTemplate(words: detail) }
 
-    /// Source segment `index`; a segment of no bytes where there is none of that number.
+    /// Source segment `index`; an empty segment where that number does not exist.
     @inlinable
     public func sourceSegment(_ index: Int) -> Segment {
         guard let list = unsafe operands, index >= 0, index < Int(sourceCount) else { return Segment(address: 0, count: 0) }
@@ -92,7 +95,7 @@ public struct Descriptor: @unchecked Sendable {
         return unsafe list[index]
     }
 
-    /// Destination segment `index`; a segment of no bytes where there is none of that number.
+    /// Destination segment `index`; an empty segment where that number does not exist.
     @inlinable
     public func destinationSegment(_ index: Int) -> Segment {
         guard let list = unsafe operands, index >= 0, index < Int(destinationCount) else {

@@ -3,9 +3,9 @@
 internal import CDMA
 public import DMATypes
 
-/// Where an engine's interrupts arrive: counted, and waking whoever waits, by blocking or by `await`.
+/// Counts an engine's interrupts and wakes the threads and tasks that wait for them.
 ///
-/// Any thread may raise, wait and read. Raising with nobody waiting makes no system call and takes no lock.
+/// Any thread may raise, wait and read. Raising a line without waiters makes no system call and takes no lock.
 @safe
 public final class InterruptLine: Sendable {
     @safe
@@ -15,7 +15,7 @@ public final class InterruptLine: Sendable {
     }
 
     private struct State {
-        /// Most lines have one waiter at most: it needs no array.
+        /// Most lines have at most one waiter, which needs no array.
         var first: Waiter?
         var others: [Waiter] = []
     }
@@ -32,27 +32,26 @@ public final class InterruptLine: Sendable {
     private var sleepers: UnsafeMutableRawPointer { unsafe words + 8 }
     private var tasks: UnsafeMutableRawPointer { unsafe words + 16 }
 
-    /// A line that was never raised.
+    /// A line that has not been raised.
     public init() {
         // SAFETY: 64 bytes are allocated and cleared, and `deinit` alone frees them.
         unsafe words = .allocate(byteCount: 64, alignment: 64)
         unsafe words.initializeMemory(as: UInt8.self, repeating: 0, count: 64)
     }
 
-    // SAFETY: nobody holds the line any more, so that no thread is in one of its functions.
+    // SAFETY: no reference to the line is left, so that no thread is in one of its functions.
     deinit { unsafe words.deallocate() }
 
-    /// Interrupts so far.
-    // SAFETY: the word lives as long as `self`, and is accessed by atomics alone. So for all of the three words, in each function
-    // below.
+    /// The number of interrupts so far.
+    // SAFETY: the word lives as long as `self`, and is accessed only by atomics. The same holds for all three words, in each
+    // function below.
     public var count: UInt64 { unsafe cdma_load_ordered64(counter) }
 
-    /// One more interrupt.
+    /// Counts one interrupt and wakes the waiters.
     public func raise() {
-        // SAFETY: the words live as long as `self` and are accessed by atomics alone. `raise` is the only one to resume the waiter
-        // that it took out of the state under the lock.
-        // The count first, then a look for waiters; a waiter enters itself first, then looks at the count. Both are sequentially
-        // consistent, so that one of the two sees the other.
+        // SAFETY: the words live as long as `self` and are accessed only by atomics. A waiter is removed from the state under
+        // the lock, and only the caller that removed it resumes it. `raise` increments the count, then looks for waiters; a
+        // waiter registers, then reads the count. Both are sequentially consistent, so that at least one sees the other.
         unsafe cdma_fetch_add64(counter, 1)
         if unsafe cdma_load_ordered32(sleepers) > 0 { unsafe cdma_futex_wake(futex, .max) }
         guard unsafe cdma_load_ordered32(tasks) > 0 else { return }
@@ -68,10 +67,11 @@ public final class InterruptLine: Sendable {
         if hasOthers { resumeOthers() }
     }
 
-    /// Resumes the tasks that are suspended, though there was no interrupt: for an engine that learns that it has something to look at
-    /// before it knows what. Whether there were any. Any thread may call it.
+    /// Resumes the suspended tasks without an interrupt: for an engine that learns that there is something to look at before it
+    /// knows what. Returns whether any were suspended. Any thread may call it.
     package func nudge() -> Bool {
-        // SAFETY: as in `raise`: what was taken out of the state under the lock is resumed by whoever took it, and by nobody else.
+        // SAFETY: as in `raise`: the caller that removed the waiter from the state under the lock is the only one that resumes
+        // it.
         guard unsafe cdma_load_ordered32(tasks) > 0 else { return false }
         let first = state.withLock { state in
             let first = state.first
@@ -97,7 +97,7 @@ public final class InterruptLine: Sendable {
         for waiter in others { unsafe waiter.continuation.resume() }
     }
 
-    /// Blocks until there were more interrupts than `seen`, or `deadline`. True where there were.
+    /// Blocks until the count exceeds `seen`, or until `deadline`. Returns whether it does.
     public func wait(after seen: UInt64, until deadline: Deadline) -> Bool {
         // SAFETY: the words live as long as `self`; the kernel reads the futex, and compares it before it sleeps.
         unsafe cdma_fetch_add32(sleepers, 1)
@@ -107,17 +107,17 @@ public final class InterruptLine: Sendable {
             if now > seen { return true }
             let time = cdma_monotonic_nanoseconds()
             if time >= deadline.nanoseconds { return false }
-            // A bounded sleep: a wake-up lost to anything at all costs a second, not a hang.
+            // A bounded sleep: a lost wake-up costs one second, not a hang.
             unsafe cdma_futex_wait(
                 futex, UInt32(truncatingIfNeeded: now), min(deadline.nanoseconds - time, 1_000_000_000))
         }
     }
 
-    /// Suspends until there were more interrupts than `seen`, or the task is cancelled.
+    /// Suspends until the count exceeds `seen`, or the task is cancelled.
     public func wait(after seen: UInt64, isolation: isolated (any Actor)? = #isolation) async {
         let id = newWaiter()
         await withTaskCancellationHandler {
-            // Captured, so that the wait is where the caller runs and not on the global executor.
+            // Captured, so that the wait runs on the caller's executor and not on the global one.
             _ = isolation
             await wait(after: seen, as: id)
         } onCancel: {
@@ -125,28 +125,30 @@ public final class InterruptLine: Sendable {
         }
     }
 
-    /// A number for a task that will wait, perhaps many times.
+    /// A number that identifies a waiting task, for any number of waits.
     public func newWaiter() -> UInt64 {
         // SAFETY: the word lives as long as `self`, and is accessed by atomics alone.
         unsafe cdma_fetch_add64(words + 24, 1) &+ 1
     }
 
-    /// Suspends waiter `id` until there were more interrupts than `seen`. A cancellation wakes it only where somebody calls `wake`.
+    /// Suspends waiter `id` until the count exceeds `seen`. Cancellation wakes it only where a cancellation handler calls
+    /// `wake`.
     private func wait(after seen: UInt64, as id: UInt64) async {
         // SAFETY: the continuation goes to `suspend` alone, which resumes it exactly once.
         unsafe await withUnsafeContinuation { continuation in unsafe suspend(id, continuation, after: seen) }
     }
 
-    /// Wakes waiter `id`, where it is suspended: for a cancellation handler.
-    // SAFETY: `remove` gives the waiter to one caller alone, who so resumes it exactly once.
+    /// Wakes waiter `id` if it is suspended: for a cancellation handler.
+    // SAFETY: `remove` returns the waiter to one caller only, which resumes it exactly once.
     public func wake(_ id: UInt64) { unsafe remove(id)?.continuation.resume() }
 
-    /// Enters a suspended task, or resumes it where there is no more to wait for. Resumes it exactly once, now or later.
+    /// Registers a suspended task, or resumes it where the count has moved already. The task is resumed exactly once, now or
+    /// later.
     ///
-    /// Unsafe: the caller vouches that nobody else resumes `continuation`.
+    /// Unsafe: the caller guarantees that no other code resumes `continuation`.
     @unsafe
     public func suspend(_ id: UInt64, _ continuation: UnsafeContinuation<Void, Never>, after seen: UInt64) {
-        // SAFETY: the waiter is entered once, and resumed by whoever takes it out of the state, under the lock: once.
+        // SAFETY: the waiter is registered once, and resumed once, by the caller that removes it from the state under the lock.
         let waiter = unsafe Waiter(id: id, continuation: continuation)
         state.withLock { state in
             if state.first == nil { state.first = waiter } else { state.others.append(waiter) }
@@ -155,7 +157,7 @@ public final class InterruptLine: Sendable {
         if count > seen || Task.isCancelled { wake(id) }
     }
 
-    /// Takes one waiter out: nil where somebody else has, who then resumes it.
+    /// Removes one waiter; nil where another caller has removed it, and resumes it.
     private func remove(_ id: UInt64) -> Waiter? {
         // SAFETY: the word lives as long as `self`, and is accessed by atomics alone.
         let waiter = state.withLock { state -> Waiter? in

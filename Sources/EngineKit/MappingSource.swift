@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The memory behind a mapping, as a backend is told of it: where the bytes are, and which file they belong to.
+/// The memory behind a mapping, as a backend receives it: where the bytes are, and which file they belong to.
 ///
-/// What is mapped by one call has one source: ranges of different files, or of a file and of anonymous memory, are never merged.
+/// The memory of one `map` call has one source: ranges of different files, or of a file and of anonymous memory, are never
+/// merged.
 @frozen
 public struct MappingSource: Hashable, Sendable {
-    /// What the bytes are.
+    /// The kind of memory.
     @frozen
     public enum Kind: UInt8, Sendable {
         /// Memory of this process without a file behind it.
@@ -14,7 +15,8 @@ public struct MappingSource: Hashable, Sendable {
         case file
         /// A dma-buf.
         case dmaBuffer
-        /// A range of another device's bus addresses: a controller memory buffer, a BAR. The CPU does not reach it through this mapping.
+        /// A range of another device's bus addresses, such as a controller memory buffer or a BAR. The CPU does not reach it
+        /// through this mapping.
         case device
     }
 
@@ -22,7 +24,7 @@ public struct MappingSource: Hashable, Sendable {
     @usableFromInline
     let word: UInt64
 
-    /// What the bytes are.
+    /// The kind of memory.
     @inlinable
     public var kind: Kind { Kind(rawValue: UInt8(truncatingIfNeeded: word)) ?? .memory }
 
@@ -30,12 +32,12 @@ public struct MappingSource: Hashable, Sendable {
     @inlinable
     public var descriptor: Int32 { Int32(truncatingIfNeeded: word >> 32) }
 
-    /// The first byte as this process sees it; 0 where it does not see it.
+    /// The first byte's address in this process; 0 where the memory is not mapped here.
     public let address: UInt64
-    /// The first byte in the file or dma-buf, or as the other device's bus address. Bytes.
+    /// The first byte's offset in the file or dma-buf, or its bus address on the other device. Bytes.
     public let offset: UInt64
 
-    /// Only this package makes sources: a backend trusts what they say.
+    /// Only this package makes sources, because backends trust their content.
     @inlinable @inline(__always)
     package init(kind: Kind, descriptor: Int32 = -1, address: UInt64 = 0, offset: UInt64 = 0) {
         self.init(word: Self.word(kind, descriptor), address: address, offset: offset)
@@ -55,7 +57,7 @@ public struct MappingSource: Hashable, Sendable {
         UInt64(kind.rawValue) | UInt64(UInt32(bitPattern: descriptor)) << 32
     }
 
-    /// The source of the bytes from `count` bytes on.
+    /// The source of the bytes from offset `count` on.
     package func advanced(by count: UInt64) -> MappingSource {
         MappingSource(
             kind: kind, descriptor: descriptor, address: address == 0 ? 0 : address &+ count,
@@ -63,11 +65,12 @@ public struct MappingSource: Hashable, Sendable {
     }
 }
 
-/// What a backend asks of the memory that it maps.
+/// What a backend requires of the memory that it maps.
 public struct SourceNeeds: OptionSet, Hashable, Sendable {
     public let rawValue: UInt8
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-    /// A file or dma-buf stands behind the memory, to be sent to a peer. Coherent and bounce memory of the address space is made so.
+    /// The memory has a file or dma-buf, which can be sent to a peer. Coherent and bounce memory of the address space is
+    /// allocated that way.
     public static let descriptor = SourceNeeds(rawValue: 1)
 }

@@ -6,10 +6,10 @@ internal import DMACore
 internal import DMAEngineKit
 internal import Synchronization
 
-// What holds for every engine, whoever provides it.
+// The part of the test that applies to every engine, whatever its provider.
 
 extension SelfTest {
-    /// The suite as this test asks for it; with operations, those alone.
+    /// The suite with this test's settings; with operations, only those.
     func suite(_ domain: Domain) -> ConformanceSuite {
         var only: Set<ConformanceCheck>?
         if let operations {
@@ -34,9 +34,9 @@ extension SelfTest {
         return survey
     }
 
-    /// The contract and the speeds of an engine of which nothing is known but what it offers.
+    /// The contract and the measurements of an engine about which only its offer is known.
     ///
-    /// - Throws: what opening its device says.
+    /// - Throws: errors of opening its device.
     func run(
         _ listing: EngineListing, _ system: DMASystem, _ report: inout Report, _ progress: ((Step) -> Void)?
     ) async throws(DMAError) {
@@ -80,7 +80,7 @@ extension SelfTest {
     }
 }
 
-/// Gives out an engine's channels one after the other, none to two at a time. On whatever thread.
+/// Opens an engine's channels one after the other, each for one user at a time. On any thread.
 private final class ChannelsInTurn: Sendable {
     private let numbers: Range<Int>
     private let state: Locked<(next: Int, taken: Set<Int>)>
@@ -91,7 +91,7 @@ private final class ChannelsInTurn: Sendable {
         state = Locked((numbers.lowerBound, []))
     }
 
-    /// The next channel that nobody has, and what gives it back.
+    /// The next free channel, and the function that returns it.
     ///
     /// - Throws: `channelBusy`.
     func next() throws(DMAError) -> (number: Int, lease: ChannelLease) {

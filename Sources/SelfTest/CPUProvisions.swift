@@ -4,15 +4,15 @@ package import DMACPUEngine
 package import DMAConformance
 package import DMACore
 
-/// What the conformance suite needs beside the CPU engine: software peripherals, and somebody who plays the wire.
+/// The conformance suite's provisions for the CPU engine: software peripherals, and the code that simulates their wire.
 package enum CPUProvisions {
     /// Two peripherals on request lines 0 and 1, large enough that the suite's transfers never find them full.
     package static func peripherals() throws(DMAError) -> [FIFOPeripheral] {
         [try FIFOPeripheral(depth: 1 << 20, width: 4), try FIFOPeripheral(depth: 1 << 20, width: 4)]
     }
 
-    /// For engines that were made with these peripherals. There is no stream: the suite's clock is exact to the byte, and a FIFO lets an
-    /// engine run ahead of it; ``StreamRow`` tests the rings.
+    /// For engines that were made with these peripherals. There is no stream: the suite's clock is exact to the byte, and with
+    /// a FIFO an engine runs ahead of it; ``StreamRow`` tests the rings.
     package static func provisions(_ peripherals: [FIFOPeripheral]) -> ConformanceProvisions<CPUEngine> {
         var provisions = ConformanceProvisions<CPUEngine>()
         provisions.peripheral = { _ in Wire(peripherals) }
@@ -27,7 +27,7 @@ final class Wire: ConformancePeripheral {
 
     init(_ peripherals: [FIFOPeripheral]) {
         self.peripherals = peripherals
-        // What an earlier check left behind is not this one's.
+        // Bytes left by an earlier check do not belong to this one.
         for peripheral in peripherals { empty(peripheral) }
     }
 

@@ -11,11 +11,10 @@ package import DMAIOUringEngine
     internal import Musl
 #endif
 
-/// What the conformance suite needs beside the io_uring engine: a file as storage, sockets as FIFOs, and somebody on their far
+/// The conformance suite's provisions for the io_uring engine: a file as storage, sockets as FIFOs, and the code on their far
 /// side.
 package enum IOUringProvisions {
-    /// An engine that has `storage` as its configured peripheral, and the descriptors that make reads and writes fail behind
-    /// it.
+    /// An engine that has `storage` as its configured peripheral, followed by descriptors that make reads and writes fail.
     package static func engine(
         _ configuration: IOUringConfiguration, _ storage: FileStorage, _ cache: PeripheralFile.Cache = .asOpened
     ) throws(DMAError) -> IOUringEngine {
@@ -31,7 +30,7 @@ package enum IOUringProvisions {
     package static func provisions(_ storage: FileStorage) -> ConformanceProvisions<IOUringEngine> {
         var provisions = ConformanceProvisions<IOUringEngine>()
         provisions.storage = storage
-        // A socket lets an engine run ahead of any clock; the rings have tests of their own.
+        // With a socket an engine runs ahead of any clock; the rings have tests of their own.
         provisions.ringsRunFreely = false
         provisions.failures = [.readFailed, .writeFailed]
         provisions.failNext = { engine, status in
@@ -44,7 +43,7 @@ package enum IOUringProvisions {
     }
 }
 
-/// A file that is storage for the suite: gone with this value, or with the process.
+/// A file as storage for the suite: deleted with this value, or with the process.
 package final class FileStorage: ConformanceStorage {
     /// Open for reading and writing.
     package let descriptor: Int32
@@ -54,13 +53,15 @@ package final class FileStorage: ConformanceStorage {
     /// The first of the test's own reads and writes that failed.
     private let trouble = Locked<String?>(nil)
 
-    /// A file of `count` bytes in `directory`, with room for each of them: a full disk is to be found out here, not by a transfer.
+    /// A file of `count` bytes in `directory`, with space reserved for all of them: a full disk must be detected here, not by a
+    /// transfer.
     ///
-    /// - Throws: `kernelRefused`, with ENOSPC or EDQUOT where there is no room.
+    /// - Throws: `kernelRefused`, with ENOSPC or EDQUOT where there is no space.
     package init(in directory: String, count: Int = 64 << 20) throws(DMAError) {
         self.count = count
         var template = Array("\(directory)/dma-storage-XXXXXX".utf8CString)
-        // SAFETY: `template` ends with a zero and is the C functions' alone during each call; it is not empty, so that it has an address.
+        // SAFETY: `template` ends with a zero and is used only by the C functions during each call; it is not empty, so that it
+        // has an address.
         let descriptor = unsafe template.withUnsafeMutableBufferPointer { unsafe mkstemp($0.baseAddress.unsafelyUnwrapped) }
         guard descriptor >= 0 else { throw DMAError(.kernelRefused, errno: errno) }
         let opened = unsafe template.withUnsafeBufferPointer { path -> (Int32, Int32) in
@@ -76,7 +77,7 @@ package final class FileStorage: ConformanceStorage {
             throw DMAError(.kernelRefused, errno: errno)
         }
         try reserve()
-        // No reading ahead: pages that nobody asked for would join those of other transfers in one folio.
+        // No read-ahead: pages read in advance would join those of other transfers in one folio.
         posix_fadvise(descriptor, 0, 0, POSIX_FADV_RANDOM)
     }
 
@@ -89,7 +90,7 @@ package final class FileStorage: ConformanceStorage {
         return isMore ? .max : bytes
     }
 
-    /// Whether the file's bytes are this machine's memory, which a control group limits: tmpfs or ramfs (linux/magic.h).
+    /// Whether the file's bytes are in memory, which a control group limits: tmpfs or ramfs (linux/magic.h).
     private var isInMemory: Bool {
         var facts = statfs()
         // SAFETY: the C function fills `facts`, which is as large as it writes.
@@ -97,14 +98,14 @@ package final class FileStorage: ConformanceStorage {
         return [0x0102_1994, 0x8584_58f6].contains(UInt32(truncatingIfNeeded: facts.f_type))
     }
 
-    /// Takes room for the whole file.
+    /// Reserves space for the whole file.
     private func reserve() throws(DMAError) {
         if isInMemory, MemoryBudget.current.available / 2 < UInt64(count) { throw DMAError(.outOfMemory, asked: UInt64(count)) }
         let refused = cdma_fallocate(descriptor, 0, 0, UInt64(count))
         guard refused != 0 else { return }
         switch -refused {
         case ENOSPC, EDQUOT, EFBIG: throw DMAError(.kernelRefused, errno: -refused)
-        // A file system without such a call, or a sandbox that forbids it: what is written has its room.
+        // A file system without such a call, or a sandbox that forbids it: written data has its space.
         default: break
         }
         let zeroes = [UInt8](repeating: 0, count: 1 << 20)
@@ -122,7 +123,7 @@ package final class FileStorage: ConformanceStorage {
 
     package var failure: String? { trouble.withLock { $0 } }
 
-    /// Keeps the first of the test's own calls that failed.
+    /// Stores the first failure of the test's own calls.
     private func note(_ what: String, _ moved: Int64) {
         let reason = moved < 0 ? DMAError.sentence(Int32(clamping: -moved)) : "fewer bytes than asked"
         trouble.withLock { if $0 == nil { $0 = "the test's own \(what) of its file failed: \(reason)" } }
@@ -142,8 +143,8 @@ package final class FileStorage: ConformanceStorage {
         guard count > 0 else { return [] }
         // SAFETY: every byte is initialized first, and the call writes what is left of the buffer at most.
         return unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-            // What cannot be read is zero, which is not what anybody wrote.
-            // SAFETY: the whole capacity. Not by a loop, which takes longer than the transfer where nothing is optimised.
+            // Data that cannot be read is zero, which differs from everything written. SAFETY: the whole capacity. Not by a
+            // loop, which takes longer than the transfer in an unoptimised build.
             unsafe memset(buffer.baseAddress.unsafelyUnwrapped, 0, buffer.count)
             filled = count
             let found = unsafe cdma_read_all(descriptor, buffer.baseAddress, count, Int64(position))
@@ -179,8 +180,8 @@ final class SocketWire: ConformancePeripheral {
 
     func feed(_ bytes: [UInt8], line: UInt32) {
         guard let end = ends[line] else { return }
-        // The socket has room for more than the suite's transfers.
-        // SAFETY: the call reads the array's own bytes, which live through it.
+        // The socket has room for more than the suite's transfers. SAFETY: the call reads the array's own bytes, which live
+        // through it.
         unsafe _ = bytes.withUnsafeBytes { unsafe send(end, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT)) }
     }
 
@@ -189,7 +190,7 @@ final class SocketWire: ConformancePeripheral {
         var result: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 65_536)
         while true {
-            // SAFETY: the call writes at most the array's own length, and says how much of it.
+            // SAFETY: the call writes at most the array's own length, and returns how much of it.
             let moved = unsafe piece.withUnsafeMutableBytes { unsafe recv(end, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT)) }
             if moved <= 0 { return result }
             result += piece.prefix(moved)

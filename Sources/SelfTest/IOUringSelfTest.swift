@@ -7,14 +7,14 @@ internal import DMAIOUringEngine
 internal import Glibc
 
 extension IOUringProvider: SelfTestedProvider {
-    /// The contract and the speeds, on a file in the directory for temporary ones. What is measured goes through the page
-    /// cache: it says what the engine costs, not what the disk does.
+    /// The contract and the measurements, on a file in the directory for temporary files. Transfers go through the page cache:
+    /// they measure the engine, not the disk.
     func run(
         _ test: SelfTest, _ name: String, _ report: inout SelfTest.Report, _ progress: ((SelfTest.Step) -> Void)?
     ) async throws(DMAError) {
-        // SAFETY: the string of getenv is copied at once; nobody in this process changes the environment.
+        // SAFETY: the string of getenv is copied at once; no code in this process changes the environment.
         let directory = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? "/tmp"
-        // Room for all that is under way at once, several times.
+        // Space for all transfers in flight, several times.
         let needed = max(64 << 20, (test.bytes + 65_536) * test.depth * 4)
         let storage: FileStorage
         do throws(DMAError) {
@@ -46,7 +46,7 @@ extension IOUringProvider: SelfTestedProvider {
             report.speeds += speeds
             return
         }
-        // What was compared is not what the test put there: of the engine nothing was found.
+        // The compared data is not what the test wrote: no finding about the engine.
         let reason = "\(failure). Cure: set TMPDIR to a directory on a sound disk"
         report.stops.append(SelfTest.Report.Stop(engine: name, reason: reason, isUntried: true))
     }
@@ -59,7 +59,7 @@ extension IOUringProvider: SelfTestedProvider {
             return "no room in \(directory), which is in memory: \(room), \(budget). Cure: set TMPDIR to a directory on a disk"
         }
         guard [ENOSPC, EDQUOT, EFBIG].contains(error.errno) else {
-            let why = error.kernelText ?? error.ability
+            let why = error.kernelText ?? error.reason
             return "no file in \(directory): \(why). Cure: set TMPDIR to a directory that can be written"
         }
         let free = FileStorage.free(in: directory).map { ", \($0 >> 20) MiB are free" } ?? ""

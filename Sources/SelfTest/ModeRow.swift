@@ -4,14 +4,14 @@ internal import DMAConformance
 internal import DMACore
 internal import DMAEngineKit
 
-/// How well an engine keeps to the share of the time that cycle stealing gives it.
+/// How well an engine keeps its share of the time in cycle-stealing mode.
 package struct ModeRow: Hashable, Sendable, Codable {
     package let engine: String
     /// "burst", or "cycle stealing".
     package let mode: String
-    /// What was asked: the share of the time at work; 1 in burst mode.
+    /// The requested share of the time at work; 1 in burst mode.
     package let askedShare: Double
-    /// What came of it: the median of the rounds, which another process's turn in the middle of one does not change.
+    /// The measured share: the median of the rounds, which another process running during one round does not change.
     package let measuredShare: Double
     package let bytesPerSecond: Double
     package let bytesVerified: UInt64
@@ -19,14 +19,14 @@ package struct ModeRow: Hashable, Sendable, Codable {
 
     package var passed: Bool { bytesWrong == 0 }
 
-    /// Of one copy, and how many follow each other before they are compared: enough of them that the rest after the last turn, which
-    /// falls out of the measurement, is a small part of it.
+    /// The size of one copy, and how many follow each other before they are compared: so many that the pause after the last
+    /// turn, which is not measured, is a small part.
     private static var count: Int { 1 << 20 }
     private static var copies: Int { 16 }
 
-    /// Copies for the test's duration in the mode of `share`, in rounds. After each, outside the measured time, every byte of every
-    /// copy is compared, unless the test compares nothing, and its target is wiped for the next round. A stop ends it after a round: the row
-    /// is then one of a shorter duration.
+    /// Copies for the test's duration in the mode of `share`, in rounds. After each, outside the measured time, every byte of
+    /// every copy is compared, unless the test compares nothing, and its target is wiped for the next round. A stop ends it
+    /// after a round: the row is then one of a shorter duration.
     static func measure<E: Engine & ~Copyable>(
         _ engine: String, share: Double, _ test: SelfTest, _ domain: Domain, _ make: () throws(DMAError) -> E
     ) throws(DMAError) -> ModeRow {
@@ -41,7 +41,7 @@ package struct ModeRow: Hashable, Sendable, Codable {
         var elapsed: Int64 = 0
         var shares: [Double] = []
         repeat {
-            // The clock of the share begins again, so that no round is charged for the comparison before it.
+            // The share's clock restarts, so that no round is charged for the preceding comparison.
             try channel.setMode(mode)
             let began = Deadline.now.nanoseconds
             var busy: Int64 = 0
@@ -55,7 +55,7 @@ package struct ModeRow: Hashable, Sendable, Codable {
             elapsed += spent
             if share < 1 { busy = channel.withEngine { $0.totalDuty.busy } }
             shares.append(Double(busy) / Double(spent))
-            // Last in, first out, twice: they come back in the order in which they were made.
+            // Last in, first out, twice: they are returned in the order in which they were made.
             for number in 0..<copies {
                 guard var cargo = finished.popLast() else { break }
                 if test.choice.verifies {
@@ -76,7 +76,7 @@ package struct ModeRow: Hashable, Sendable, Codable {
             bytesVerified: verified, bytesWrong: wrong)
     }
 
-    /// A source with contents of its own, and an empty target.
+    /// A source with unique contents, and an empty target.
     private static func cargo(
         _ number: Int, _ seed: UInt64, _ domain: Domain
     ) throws(DMAError) -> Pair<MappedBuffer, MappedBuffer> {
@@ -91,7 +91,7 @@ package struct ModeRow: Hashable, Sendable, Codable {
             try Buffer(count: count).mapped(for: domain, direction: .bidirectional))
     }
 
-    /// One copy, to its end.
+    /// One copy, until it ends.
     private static func copy<E: Engine & ~Copyable>(
         _ cargo: consuming Pair<MappedBuffer, MappedBuffer>,
         _ channel: inout Channel<PacedEngine<E>, Pair<MappedBuffer, MappedBuffer>>, _ patience: Int64
@@ -104,13 +104,13 @@ package struct ModeRow: Hashable, Sendable, Codable {
                 guard finished.status == .complete else { throw DMAError(.engineFailed) }
                 return finished.takeCargo()
             }
-            // Where the mode says that it is not the engine's turn, the processor belongs to somebody else.
+            // While the mode pauses the engine, other threads can use the processor.
             _ = try channel.wait(until: limit)
         }
         throw late(limit)
     }
 
-    /// How many bytes of a copy are not its source's.
+    /// The number of bytes of a copy that differ from its source.
     private static func judge(
         _ cargo: borrowing Pair<MappedBuffer, MappedBuffer>, _ number: Int, _ seed: UInt64
     ) throws(DMAError) -> UInt64 {

@@ -5,14 +5,14 @@ internal import DMACPUEngine
 package import DMAConformance
 package import DMACore
 
-/// The main job: every engine of this machine, every operation it has, every byte verified, with speed, latency and processor
-/// time.
+/// The self-test: every engine of this machine, every operation it has, every byte verified, with throughput, latency and
+/// processor time.
 package struct SelfTest: Sendable {
-    /// Of all random numbers; a run with the same one does the same.
+    /// The seed of all random numbers, which reproduces a run.
     package var seed: UInt64
     /// Iterations of each check of the contract.
     package var iterations = 20
-    /// The largest transfer of the contract's checks, and the size of each in the tables. Bytes.
+    /// The maximum size of a transfer in the contract's checks, and the size of each in the tables. Bytes.
     package var bytes = 65_536
     /// Transactions in flight while throughput is measured.
     package var depth = 32
@@ -22,25 +22,26 @@ package struct SelfTest: Sendable {
     package var engines: Set<String>?
     /// Operations; nil for all. With some, the contract's other rules are left out.
     package var operations: Set<OperationKind>?
-    /// What of the data is chosen and not left to chance.
+    /// The data parameters that are fixed instead of random.
     package var choice = DataChoice()
-    /// Channels of an engine at work at the same time, while throughput is measured; an engine that has fewer uses those.
+    /// The number of an engine's channels that work at the same time while throughput is measured; an engine with fewer uses
+    /// all of them.
     package var channels = 1
     /// Which of an engine's channels is opened, from 0; nil for all in turn.
     package var channel: Int?
-    /// Nanoseconds to wait for a completion, before that counts as a failure. All that waits in a test waits no longer.
+    /// The time limit for a completion, in nanoseconds; exceeding it is a failure. It bounds every wait of a test.
     package var patience: Int64 = 10_000_000_000
     /// Nanoseconds for the contract's checks of one engine.
     package var contractDuration: Int64 = 60_000_000_000
     /// Whether faults are injected between the engines and their channels.
     package var injectsFaults = false
-    /// Ends the test early: between two checks, iterations, rows or rounds, never in a transfer. The report has what was done until then, and
-    /// ``Report/stopped`` says which engines were not tested to the end.
+    /// Ends the test early: between two checks, iterations, rows or rounds, never in a transfer. The report has the results so
+    /// far, and ``Report/stopped`` lists the engines that were not completely tested.
     package var stop: StopRequest?
 
     package init(seed: UInt64) { self.seed = seed }
 
-    /// What came of it.
+    /// The result.
     package struct Report: Sendable, Codable {
         package var seed: UInt64
         package var speeds: [Survey.Row] = []
@@ -48,20 +49,21 @@ package struct SelfTest: Sendable {
         package var streams: [StreamRow] = []
         package var contracts: [ConformanceReport] = []
         package var faults: [FaultRow] = []
-        /// Engines that could not be tested, or not to the end. A test with one has failed.
+        /// Engines that could not be tested, or not completely. A test with one has failed.
         package var stops: [Stop] = []
-        /// What ran, for each engine that was to be tested; nil in reports of earlier versions.
+        /// The implementation of each tested engine; nil in reports of earlier versions.
         package var engines: [Ran]?
-        /// Devices that were tested although no IOMMU holds them back; nil where there is none.
+        /// Devices that were tested although no IOMMU isolates them; nil where there is none.
         package var waivers: [Waiver]?
-        /// What a requested stop kept from being tested; nil for a whole test. A test with it has not failed, nor passed.
+        /// The parts that a requested stop left untested; nil for a complete test. A test with it has neither failed nor
+        /// passed.
         package var stopped: EarlyStop?
 
         /// Why the test of an engine ended early.
         package struct Stop: Hashable, Sendable, Codable {
             package let engine: String
             package let reason: String
-            /// Whether the test itself could not be made: nothing was found out about the engine. Nil for false.
+            /// Whether the test itself could not be run: nothing was found out about the engine. Nil for false.
             package var isUntried: Bool?
 
             package init(engine: String, reason: String, isUntried: Bool? = nil) {
@@ -70,17 +72,17 @@ package struct SelfTest: Sendable {
                 self.isUntried = isUntried
             }
 
-            /// What came of the engine's test, and why.
+            /// The outcome of the engine's test, with the reason.
             package var sentence: String {
                 (isUntried ?? false ? "could not be tried: " : "not tested to the end: ") + reason
             }
         }
 
-        /// What an engine ran on.
+        /// The implementation that an engine used.
         package struct Ran: Hashable, Sendable, Codable {
             package let engine: String
             package let implementation: String
-            /// Why it is not what the engine runs on at its best, and what to change; nil where it is.
+            /// Why the engine does not use its best implementation, and the cure; nil where it does.
             package var fallback: EngineAbsence?
 
             package init(engine: String, implementation: String, fallback: EngineAbsence? = nil) {
@@ -96,27 +98,27 @@ package struct SelfTest: Sendable {
             package let sentence: String
         }
 
-        /// How far a test was when it was stopped.
+        /// The progress of a test when it was stopped.
         package struct EarlyStop: Hashable, Sendable, Codable {
-            /// The engines that were not tested, or not to the end, in the order of the test.
+            /// The engines that were not tested, or not completely, in the order of the test.
             package let engines: [String]
         }
 
-        /// Whether nothing was asked of any engine: none has an operation that was to be tested.
+        /// Whether nothing was tested: no engine has a requested operation.
         package var isEmpty: Bool {
             stopped == nil && speeds.isEmpty && modes.isEmpty && streams.isEmpty && faults.isEmpty && stops.isEmpty
                 && contracts.allSatisfy { $0.counts.notApplicable == $0.rows.count }
         }
 
-        /// Whether all that was to be tested was, and nothing was wrong.
+        /// Whether everything requested was tested, and nothing was wrong.
         package var passed: Bool { stopped == nil && !hasFailed }
 
-        /// Whether something was wrong, in as much as was tested.
+        /// Whether something was wrong, in the part that was tested.
         package var hasFailed: Bool {
             !(stops.isEmpty && speeds.allSatisfy(\.passed) && modes.allSatisfy(\.passed) && streams.allSatisfy(\.passed)
                 && contracts.allSatisfy(\.passed) && faults.allSatisfy(\.passed))
         }
-        /// Bytes that were compared with what they must be.
+        /// Bytes that were compared with their expected values.
         package var bytesVerified: UInt64 {
             speeds.reduce(0) { $0 + $1.bytesVerified } + modes.reduce(0) { $0 + $1.bytesVerified }
                 + streams.reduce(0) { $0 + $1.bytesVerified }
@@ -125,9 +127,9 @@ package struct SelfTest: Sendable {
         }
     }
 
-    /// Something that has just been done, or, for a check of the contract, that begins now.
+    /// A step that has just ended or, for a check of the contract, that begins now.
     package enum Step: Sendable {
-        /// Told before the check runs: whoever writes it down knows which one a crash was in.
+        /// Reported before the check runs, so that a crash can be attributed to it.
         case starting(engine: String, ConformanceCheck)
         case contract(engine: String, ConformanceReport.Row)
         case speed(Survey.Row)
@@ -136,17 +138,17 @@ package struct SelfTest: Sendable {
         case fault(FaultRow)
     }
 
-    /// Runs everything, one engine after the other. An engine that does not start, or gives up, is in the report's ``Report/stops``, and
-    /// the others are tested all the same.
+    /// Runs everything, one engine after the other. An engine that does not start, or gives up, is listed in ``Report/stops``,
+    /// and the others are still tested.
     ///
-    /// - Throws: `noSuchChannel` where no engine has the asked name.
+    /// - Throws: `noSuchChannel` where no engine has a requested name.
     package func run(on system: DMASystem, progress: ((Step) -> Void)? = nil) async throws(DMAError) -> Report {
         var report = Report(seed: seed)
         var isKnown = false
         var unfinished: [String] = []
         for listing in system.engines where listing.offer.absence == nil && engines?.contains(listing.offer.name) ?? true {
             isKnown = true
-            // One that a stop finds at its last step counts as not tested to the end.
+            // An engine that is stopped in its last step counts as not completely tested.
             defer { if stop.isStopped { unfinished.append(listing.offer.name) } }
             guard !stop.isStopped else { continue }
             let offer = listing.offer
@@ -174,8 +176,7 @@ package struct SelfTest: Sendable {
     }
 }
 
-/// A provider whose engines the self-test knows how to test: what is on the far side of their peripherals, and which rows they
-/// have.
+/// A provider with its own self-test: the far side of its peripherals, and its rows.
 protocol SelfTestedProvider: EngineProvider {
     /// Tests the engine `name`, and adds to the report.
     func run(
@@ -204,7 +205,7 @@ extension CPUProvider: SelfTestedProvider {
         }
         report.speeds += await test.survey(domain).run(name, kinds: operations, makeEngine: make) { progress?(.speed($0)) }
         guard !test.stop.isStopped else { return }
-        // A ring has no speed to show: its bytes are what it is about.
+        // A ring has no throughput of its own: only its bytes are tested.
         if test.choice.verifies, operations?.contains(.cyclic) ?? true {
             let small = try FIFOPeripheral(depth: 512, width: 4)
             let ringConfiguration = {

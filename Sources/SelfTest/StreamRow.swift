@@ -3,8 +3,8 @@
 internal import DMACPUEngine
 internal import DMACore
 
-/// A ring of periods run by an engine against a peripheral: capture, where the wire brings numbered bytes and the client reads each
-/// period, and playback, where the client writes each period and the wire collects it.
+/// A ring of periods that an engine runs against a peripheral: capture, where the wire delivers numbered bytes and the client
+/// reads each period, and playback, where the client writes each period and the wire collects it.
 package struct StreamRow: Hashable, Sendable, Codable {
     package let engine: String
     /// "capture" or "playback".
@@ -13,7 +13,7 @@ package struct StreamRow: Hashable, Sendable, Codable {
     package let periodBytes: Int
     package let bytesVerified: UInt64
     package let bytesWrong: UInt64
-    /// Periods that the client came too late for.
+    /// Periods that the client missed.
     package let lost: UInt64
 
     package var passed: Bool { bytesWrong == 0 && lost == 0 && bytesVerified > 0 }
@@ -22,12 +22,12 @@ package struct StreamRow: Hashable, Sendable, Codable {
     private static var periodsInRing: Int { 8 }
     private static var rounds: Int { 64 }
 
-    /// What the stream carries at a place, counted in bytes since its start.
+    /// The stream's contents at a position, in bytes since its start.
     private static func byte(_ offset: Int) -> UInt8 { UInt8(truncatingIfNeeded: offset &* 31 &+ offset >> 8) }
 
     private static func image(_ start: Int) -> [UInt8] { (0..<period).map { byte(start + $0) } }
 
-    /// Captures through the ring eight times over, no faster than the wire brings bytes.
+    /// Captures through the ring eight times over, no faster than the wire delivers bytes.
     static func capture(
         _ engine: String, _ peripheral: FIFOPeripheral, _ domain: Domain, _ patience: Int64,
         _ make: () throws(DMAError) -> CPUEngine
@@ -47,7 +47,7 @@ package struct StreamRow: Hashable, Sendable, Codable {
                 delivered += unsafe sent[delivered...].withUnsafeBytes {
                     unsafe peripheral.deliver(RawSpan(_unsafeBytes: $0), keepsRest: true)
                 }
-                // An engine whose hands are the caller's moves when it is looked at.
+                // An engine that works inside polls advances when it is polled.
                 _ = try ring.completed()
                 guard Deadline.now < limit else { throw late(limit) }
             }
@@ -86,7 +86,7 @@ package struct StreamRow: Hashable, Sendable, Codable {
         var played: [UInt8] = []
         var written = periodsInRing
         while played.count < rounds * period {
-            // The FIFO holds half a period, so that the engine is never more than that ahead of the wire.
+            // The FIFO holds half a period, so that the engine is never further ahead of the wire than that.
             let limit = Deadline.after(nanoseconds: patience)
             let target = min(played.count + period, rounds * period)
             while played.count < target {
@@ -116,7 +116,7 @@ package struct StreamRow: Hashable, Sendable, Codable {
     }
 }
 
-/// Something did not happen by `limit`: with both moments, by the monotonic clock.
+/// Something did not happen by `limit`: with both times, on the monotonic clock.
 func late(_ limit: Deadline) -> DMAError {
     DMAError(
         .deadlinePassed, asked: UInt64(clamping: limit.nanoseconds), limit: UInt64(clamping: Deadline.now.nanoseconds))

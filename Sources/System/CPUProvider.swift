@@ -5,12 +5,12 @@ public import DMACore
 internal import DMAEngineKit
 internal import Glibc
 
-/// The CPU engine, which every machine has: `cpu` does its work in the caller's polls, `cpu-threads` on threads of its own.
+/// The CPU engine, which every machine has: `cpu` works inside the caller's polls, `cpu-threads` on its own threads.
 public struct CPUProvider: EngineProvider {
     /// Channels of each of the two.
     package static let channels = 64
 
-    /// The address spaces of the two, which are the same whenever a channel is requested: there is no device to be closed.
+    /// The address spaces of the two, which are the same for every request: there is no device to close.
     private let domains = [inline, threads].reduce(into: [:]) { $0[$1] = Domain(name: $1) }
 
     /// Offers the CPU's two engines.
@@ -18,7 +18,7 @@ public struct CPUProvider: EngineProvider {
 
     public func probe() -> [EngineOffer] {
         [Self.inline, Self.threads].map { name in
-            // Capabilities come from the configuration alone; no engine is started to be asked.
+            // Capabilities are derived from the configuration; no engine is started for them.
             EngineOffer(name: name, channels: Self.channels, capabilities: configuration(name).offeredCapabilities(name))
         }
     }
@@ -29,7 +29,7 @@ public struct CPUProvider: EngineProvider {
         return EngineDevice(offer, domain: domain) { _ throws(DMAError) in AnyEngine(try CPUEngine(configuration)) }
     }
 
-    /// How an engine of this name is set up: with threads, one for each processor this process may use, eight at most.
+    /// The configuration of an engine by name: with threads, one for each processor this process may use, at most eight.
     package func configuration(_ name: String) -> CPUConfiguration {
         guard name == Self.threads else { return CPUConfiguration(depth: 64) }
         let processors = sysconf(Int32(_SC_NPROCESSORS_ONLN))

@@ -4,10 +4,10 @@ public import DMACore
 internal import DMAEngineKit
 internal import Synchronization
 
-/// Every engine that this process can use, and who has which of their channels: the kernel's list of `struct dma_device`, and
+/// All engines that this process can use, and the owners of their channels: the kernel's list of `struct dma_device`, and
 /// `dma_request_chan`.
 ///
-/// Any thread may ask. A channel that was granted belongs to one client until it ends (rule 1).
+/// Any thread may call it. A granted channel belongs to one client until it ends (rule 1).
 public final class DMASystem: Sendable {
     private struct State {
         var providers: [any EngineProvider]
@@ -18,26 +18,27 @@ public final class DMASystem: Sendable {
     }
 
     private let state: Locked<State>
-    /// Which devices may be opened.
+    /// The devices that may be opened.
     package let policy: DevicePolicy
 
     /// The engines of this package: the CPU's, and io_uring.
     public convenience init() { self.init(providers: [CPUProvider(), IOUringProvider()]) }
 
-    /// The engines of these providers alone.
+    /// Only the engines of these providers.
     ///
     /// - Parameters:
     ///   - providers: in the order of preference.
-    ///   - policy: which of their devices may be opened; without one, those that an IOMMU holds back.
+    ///   - policy: which of their devices may be opened; by default, those that an IOMMU isolates.
     public init(providers: [any EngineProvider], policy: DevicePolicy = DevicePolicy()) {
         state = Locked(State(providers: providers))
         self.policy = policy
     }
 
-    /// Adds engines from outside this package; behind the others in every list.
+    /// Adds engines from outside this package, after all others.
     public func register(_ provider: any EngineProvider) { state.withLock { $0.providers.append(provider) } }
 
-    /// What there is, and what is missing and why. Looks anew at each call; what the policy refuses is missing.
+    /// The available engines, and the absent ones with the reason. Probed anew at each call; engines that the policy refuses
+    /// are absent.
     public var engines: [EngineListing] {
         let (providers, taken) = state.withLock { ($0.providers, $0.taken) }
         var names: Set<String> = []
@@ -50,15 +51,15 @@ public final class DMASystem: Sendable {
 
     /// The first free channel that fits, in the order of the listing: `dma_request_chan`, `dma_request_channel`.
     ///
-    /// A device is opened with its first channel and closed with its last. Memory that was mapped for it is mapped for the address space of that
-    /// time; whether a device that is opened later has the same one is for its provider to say.
+    /// A device is opened with its first channel and closed with its last. Memory mapped for it belongs to that address space;
+    /// the provider decides whether a device opened again has the same one.
     ///
     /// - Parameters:
-    ///   - request: what it must be able to do.
-    ///   - cargo: what its transactions own.
-    /// - Throws: `noSuchChannel` where none fits, `channelBusy` where one fits and is taken, `deviceBusy` where another process has it,
-    ///   `deviceGone` where it disappeared meanwhile, `deviceNotTrusted` and `deviceNotIsolated` where the policy refuses it; what the engine
-    ///   says if it does not start. Of several devices, the first that can be had is taken.
+    ///   - request: the required capabilities.
+    ///   - cargo: the type that its transactions own.
+    /// - Throws: `noSuchChannel` where none fits, `channelBusy` where one fits and is in use, `deviceBusy` where another
+    ///   process has it, `deviceGone` where it disappeared meanwhile, `deviceNotTrusted` and `deviceNotIsolated` where the
+    ///   policy refuses it; errors of the engine's start. Of several devices, the first one that can be opened is used.
     public func requestChannel<C: Cargo & ~Copyable>(
         _ request: ChannelRequest = ChannelRequest(), of cargo: C.Type = C.self
     ) throws(DMAError) -> GrantedChannel<C> {
@@ -69,10 +70,10 @@ public final class DMASystem: Sendable {
             channel: try Channel(granted.takeEngine(), domain: domain, of: C.self), domain: domain, info: info)
     }
 
-    /// The first free channel that fits, as one that tasks share, for calls such as `copy(_:to:by:)`.
+    /// The first free channel that fits, shared between tasks, for calls such as `copy(_:to:by:)`.
     ///
     /// - Parameters:
-    ///   - request: what it must be able to do.
+    ///   - request: the required capabilities.
     ///   - domain: for which its cargo is mapped: that of another channel, to use the same buffers on both; nil for the engine's own. Both
     ///     engines work on this process's addresses then.
     /// - Throws: as ``requestChannel(_:of:)``; `foreignEngine` where the engine's addresses are not those of `domain`.
@@ -82,10 +83,10 @@ public final class DMASystem: Sendable {
         return SharedChannel(try Channel(granted.takeEngine(), domain: domain, of: Loan.self))
     }
 
-    /// The engine of the first free channel that fits, for who builds the channel.
+    /// The engine of the first free channel that fits, for code that makes the channel itself.
     package func grantEngine(_ request: ChannelRequest) throws(DMAError) -> GrantedEngine {
         var isBusy = false
-        // What was said of the first device that fits and cannot be had.
+        // The refusal of the first device that fits and cannot be opened.
         var refusal: DMAError?
         for listing in engines {
             let offer = listing.offer
@@ -106,7 +107,7 @@ public final class DMASystem: Sendable {
                     isBusy = true
                     continue
                 }
-                // From here on the lease gives the name back, however this ends.
+                // From here on the lease releases the name, whatever happens.
                 let lease = ChannelLease { [weak self] in self?.release(name) }
                 do throws(DMAError) {
                     let device = try use(listing)
@@ -114,7 +115,7 @@ public final class DMASystem: Sendable {
                         name: name, engine: offer.name, capabilities: device.capabilities, peripherals: device.peripherals)
                     // It may be less than was offered.
                     guard number < device.channels, request.accepts(opened) else { break }
-                    // Both end after the engine: the device's use, and then that of the name.
+                    // Both end after the engine: first the device's use, then that of the name.
                     let engine = try device.open(channel: number).owned(by: lease)
                     return GrantedEngine(engine: engine, domain: device.domain, info: opened, waiver: device.waiver)
                 } catch {
@@ -127,7 +128,7 @@ public final class DMASystem: Sendable {
         throw refusal ?? DMAError(isBusy ? .channelBusy : .noSuchChannel)
     }
 
-    /// Whether another device may still do: what the listing says of this one at the next look as well.
+    /// Whether another device may still fit: the errors that the listing would also show for this one.
     private static func leadsOn(_ error: DMAError) -> Bool {
         switch error.code {
         case .deviceGone, .deviceBusy, .deviceNotTrusted, .deviceNotIsolated: true
@@ -135,9 +136,9 @@ public final class DMASystem: Sendable {
         }
     }
 
-    /// Opens the device of a listing, or uses it with those who have it open.
+    /// Opens the device of a listing, or shares it with its present users.
     ///
-    /// - Throws: `deviceGone` where the listing says that it is absent, the policy's refusal, and what the provider says.
+    /// - Throws: `deviceGone` where the listing says that it is absent, the policy's refusal, and the provider's errors.
     package func use(_ listing: EngineListing) throws(DMAError) -> DeviceUse {
         if let refusal = listing.refusal { throw refusal }
         guard listing.offer.absence == nil else { throw DMAError(.deviceGone) }
@@ -153,25 +154,25 @@ public final class DMASystem: Sendable {
     private func release(_ name: String) { state.withLock { _ = $0.taken.remove(name) } }
 }
 
-/// A channel, and what it takes to map memory for it.
+/// A channel, with the domain to map its memory for.
 public struct GrantedChannel<C: Cargo & ~Copyable>: ~Copyable {
-    /// Exclusive until this value, or whoever it is moved to, ends.
+    /// Exclusive until this value, or the variable that it is moved to, ends.
     public var channel: SystemChannel<C>
-    /// Map cargo for this.
+    /// The domain to map cargo for.
     public let domain: Domain
-    /// What was granted, as it is listed.
+    /// The granted channel, as listed.
     public let info: ChannelInfo
 
     /// The channel alone.
     public consuming func takeChannel() -> SystemChannel<C> { channel }
 }
 
-/// An engine that holds its channel's name, before there is a channel over it.
+/// An engine that reserves its channel's name, before there is a channel over it.
 package struct GrantedEngine: ~Copyable {
     private var engine: AnyEngine
-    /// Map cargo for this.
+    /// The domain to map cargo for.
     package let domain: Domain
-    /// What was granted, as it is listed.
+    /// The granted channel, as listed.
     package let info: ChannelInfo
 
     /// Why its device may be used without an IOMMU; nil where it needs no waiver.
@@ -188,21 +189,21 @@ package struct GrantedEngine: ~Copyable {
     package consuming func takeEngine() -> AnyEngine { engine }
 }
 
-/// What a client asks of a channel.
+/// A client's requirements on a channel.
 public struct ChannelRequest: Sendable {
-    /// All of these.
+    /// All of these operations.
     public var operations: OperationSet
-    /// All of these; a fence and an interrupt every channel takes.
+    /// All of these flags; every channel accepts a fence and an interrupt.
     public var flags: DescriptorFlags
-    /// Whether it must raise interrupts, so that a waiter sleeps.
+    /// Whether it must raise interrupts, so that waiting sleeps.
     public var needsInterrupts: Bool
-    /// Whether it must pause and resume.
+    /// Whether it must support pause and resume.
     public var needsPause: Bool
     /// Whether it must complete in the order of submission.
     public var needsOrder: Bool
     /// The channel's name, or its engine's; nil for any.
     public var name: String?
-    /// The client's own question: `dma_filter_fn`.
+    /// The client's own filter: `dma_filter_fn`.
     public var filter: (@Sendable (ChannelInfo) -> Bool)?
 
     /// Any channel with these operations.
@@ -232,9 +233,9 @@ public struct ChannelInfo: Equatable, Sendable {
     public let name: String
     /// The engine's name.
     public let engine: String
-    /// What the channel can do; of one that was granted, what its open device says.
+    /// The channel's capabilities; for a granted one, those of its open device.
     public let capabilities: Capabilities
-    /// What is known of its device's peripherals; of a channel that was granted, what its open device says.
+    /// Its device's peripherals; for a granted channel, those of its open device.
     public let peripherals: [PeripheralFacts]
 
     init(name: String, engine: String, capabilities: Capabilities, peripherals: [PeripheralFacts] = []) {

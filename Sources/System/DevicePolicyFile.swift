@@ -4,28 +4,28 @@ public import DMACore
 internal import Glibc
 
 extension DevicePolicy {
-    /// Reads a policy from a file, whose form is that of `init(parsing:)`.
+    /// Reads a policy from a file, in the format of `init(parsing:)`.
     ///
-    /// A file that others may write decides nothing: it belongs to root or to the user of this process, and neither its group nor others may
-    /// write it.
+    /// A file that others may write is refused: it must belong to root or to the user of this process, and be writable by
+    /// neither its group nor others.
     ///
-    /// - Throws: with line 0 where the file cannot be read or may be written by others; with the line where that is none of a policy.
+    /// - Throws: with line 0 where the file cannot be read or may be written by others; with the line of a syntax error.
     public init(contentsOf path: String) throws(Failure) {
         try self.init(parsing: DevicePolicyFile.bytes(path))
     }
 }
 
 private enum DevicePolicyFile {
-    /// The file's bytes, one more than a policy has at most.
+    /// The file's bytes, up to one more than the maximum of a policy.
     static func bytes(_ path: String) throws(DevicePolicy.Failure) -> [UInt8] {
-        // A pipe, which would be waited for, opens at once and is then refused.
-        // SAFETY: the path is read to its zero, and not kept.
+        // Opening a pipe would block; with O_NONBLOCK it opens at once and is then refused. SAFETY: the path is read to its
+        // zero, and not kept.
         let file = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
         guard file >= 0 else { throw refused("cannot be opened", errno) }
         defer { close(file) }
         var facts = stat()
         // SAFETY: the C function fills `facts`.
-        guard unsafe fstat(file, &facts) == 0 else { throw refused("cannot be looked at", errno) }
+        guard unsafe fstat(file, &facts) == 0 else { throw refused("cannot be examined", errno) }
         guard facts.st_mode & S_IFMT == S_IFREG else {
             throw DevicePolicy.Failure(line: 0, "no regular file", cure: "name a file")
         }
@@ -37,7 +37,7 @@ private enum DevicePolicyFile {
         var bytes: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 4096)
         while bytes.count <= DevicePolicy.mostBytes {
-            // SAFETY: the call writes at most the buffer's length, and says how much of it.
+            // SAFETY: the call writes at most the buffer's length, and returns how much of it.
             let count = unsafe piece.withUnsafeMutableBytes { unsafe read(file, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw refused("cannot be read", errno) }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What a client of a channel names, so that `import DMA` is enough for it: calls, and submit, issue, next. Everything else of the core (pools
-// and blocks of the inlined channel, callbacks, regions, device constraints, paced engines, the sanitizer, the quarantine) is reached by
-// `import DMACore`, and an engine's side by `import DMADriverKit`. Values of types that are not listed can be used all the same. Scripts/test
-// counts what is shown.
+// The names that clients of a channel use, so that `import DMA` is enough for them: calls, and submit, issue, next. The rest of
+// the core (pools and blocks of the inlined channel, callbacks, regions, device constraints, paced engines, the sanitizer, the
+// quarantine) comes with `import DMACore`, and an engine's side with `import DMADriverKit`. Values of types that are not listed
+// can still be used. Scripts/test counts the re-exports.
 
 @_exported public import struct DMACore.AllocationPolicy
 @_exported public import struct DMACore.AnySettings

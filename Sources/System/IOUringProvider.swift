@@ -4,15 +4,15 @@ public import DMACore
 internal import DMAEngineKit
 public import DMAIOUringEngine
 
-/// The kernel's storage, pipes and sockets as peripherals: `io_uring`, on the ring or, where there is none, on threads.
+/// The kernel's storage, pipes and sockets as peripherals: `io_uring`, with the ring or, where there is none, with threads.
 public struct IOUringProvider: EngineProvider {
     /// Channels of the engine.
     package static let channels = 64
     static let name = "io_uring"
 
-    /// How each engine is set up.
+    /// The configuration of each engine.
     package let configuration: IOUringConfiguration
-    /// What the machine said when it was asked first: an engine was made, and let go. Answers for the whole life of this value.
+    /// The result of the first probe, which makes an engine and ends it. Valid for the life of this value.
     private let answer: Answer
 
     private struct Answer: Sendable {
@@ -22,10 +22,10 @@ public struct IOUringProvider: EngineProvider {
         var features: [EngineFeature]
     }
 
-    /// Of every channel, and the same whenever one is requested: there is no device to be closed.
+    /// The domain of every channel, the same for all requests: there is no device to close.
     private let domain: Result<Domain, DMAError>
 
-    /// Offers the engine, after one was made to see whether it can be.
+    /// Offers the engine, after making one to see whether it is available.
     public init(_ configuration: IOUringConfiguration = IOUringConfiguration()) {
         let registrar = configuration.registrar ?? IOUringRegistrar()
         var configuration = configuration
@@ -42,7 +42,7 @@ public struct IOUringProvider: EngineProvider {
             answer = Answer(
                 capabilities: configuration.capabilities,
                 absence: EngineAbsence(
-                    reason: "neither a ring nor threads: \(error.kernelText ?? error.ability)",
+                    reason: "neither a ring nor threads: \(error.kernelText ?? error.reason)",
                     cure: "write 0 to /proc/sys/kernel/io_uring_disabled, or raise the limits of threads and open files"),
                 features: features)
         }

@@ -3,10 +3,10 @@
 internal import DMACore
 internal import DMAEngineKit
 
-/// A device of the system, open while somebody uses it.
+/// A device of the system, open while it is in use.
 ///
-/// The lock is held while the provider opens and while the last reference is given up, so that a device is opened once for all that ask at the
-/// same time, and is not opened again before it has been closed. A provider must not ask the system meanwhile.
+/// The lock is held while the provider opens the device and while the last reference is released, so that a device is opened
+/// once for concurrent requests, and is not opened again before it was closed. A provider must not call the system meanwhile.
 final class OpenDevice: Sendable {
     private struct State {
         var device: EngineDevice?
@@ -15,7 +15,7 @@ final class OpenDevice: Sendable {
 
     private let state = Locked(State())
 
-    /// What an open device says of itself, without holding it open.
+    /// The facts about an open device, without keeping it open.
     struct Facts {
         let domain: Domain
         let capabilities: Capabilities
@@ -24,7 +24,7 @@ final class OpenDevice: Sendable {
         let peripherals: [PeripheralFacts]
     }
 
-    /// Opens the device where nobody has it open; it stays open until as many `release` have been called.
+    /// Opens the device if it is not open; it stays open until as many `release` were called.
     func use(_ open: () throws(DMAError) -> EngineDevice) throws(DMAError) -> Facts {
         try state.withLock { (state) throws(DMAError) in
             let device: EngineDevice
@@ -51,22 +51,22 @@ final class OpenDevice: Sendable {
     }
 }
 
-/// One use of an open device: it stays open as long as this, and as long as every engine that was opened by this.
+/// One use of an open device: it stays open as long as this, and as long as every engine opened through this.
 package final class DeviceUse: Sendable {
     /// The address space of its channels.
     package let domain: Domain
-    /// What each of its channels can do, as it says itself.
+    /// The capabilities of each of its channels, as the open device reports them.
     package let capabilities: Capabilities
-    /// Channels that it has.
+    /// The number of its channels.
     package let channels: Int
-    /// What is known of its peripherals.
+    /// The facts about its peripherals.
     package let peripherals: [PeripheralFacts]
     /// Why it may be used without an IOMMU; nil where it needs no waiver.
     package let waiver: String?
     private let opened: OpenDevice
 
-    /// - Throws: what the provider says; `deviceNotTrusted` or `deviceNotIsolated` where what was opened is not what was offered, and the
-    ///   policy refuses it.
+    /// - Throws: the provider's errors; `deviceNotTrusted` or `deviceNotIsolated` where the opened device differs from the
+    ///   offered one, and the policy refuses it.
     init(_ opened: OpenDevice, _ policy: DevicePolicy, _ open: () throws(DMAError) -> EngineDevice) throws(DMAError) {
         let facts = try opened.use(open)
         switch policy.judge(facts.identity) {
@@ -80,7 +80,7 @@ package final class DeviceUse: Sendable {
         self.opened = opened
     }
 
-    /// The engine of a channel. Whoever calls sees to it that no channel is open twice.
+    /// The engine of a channel. The caller makes sure that no channel is opened twice.
     package func open(channel: Int) throws(DMAError) -> AnyEngine { try opened.open(channel: channel).owned(by: self) }
 
     deinit { opened.release() }

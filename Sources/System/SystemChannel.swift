@@ -2,10 +2,10 @@
 
 public import DMACore
 
-/// The channel of a ``GrantedChannel``, whatever engine is below it: the type to keep one by, or to hand one on.
+/// The channel of a ``GrantedChannel``, with any engine: the type for storing one or passing it on.
 public typealias SystemChannel<C: Cargo & ~Copyable> = Channel<AnyEngine, C>
 
-/// A ``SystemChannel`` that calls back.
+/// A ``SystemChannel`` with callbacks.
 public typealias SystemCallbackChannel<C: Cargo & ~Copyable> = CallbackChannel<AnyEngine, C>
 
 /// A ring of periods on a ``SystemChannel``.

@@ -9,9 +9,9 @@ package import DMATypes
     internal import Musl
 #endif
 
-/// A thread of an engine's or a tool's own: what blocks or polls must not occupy the pool that runs tasks.
+/// A thread owned by an engine or a tool: code that blocks or polls must not occupy the pool that runs tasks.
 ///
-/// It takes none of the process's signals: those are the program's business.
+/// It blocks all signals: the program's own threads handle them.
 @safe
 package final class NativeThread: Sendable {
     private final class Body: Sendable {
@@ -21,16 +21,17 @@ package final class NativeThread: Sendable {
 
     private let thread: pthread_t
     private let isJoined = Locked(false)
-    /// The fork generation of the process that it runs in. In a child of fork(2) it is not there, and its handle names nothing.
+    /// The fork generation of the process that the thread runs in. In a child of fork(2) the thread does not exist, and its
+    /// handle is meaningless.
     private let generation = cdma_fork_generation()
 
-    /// Starts it.
+    /// Starts the thread.
     ///
-    /// - Throws: `engineFailed` with the error number, where the system has no thread to give.
-    // SAFETY: the C functions write the local sets that they are given. One reference to the body is passed to the thread, which
-    // takes it back as it starts; where no thread starts, it is released here.
+    /// - Throws: `engineFailed` with the error number where the system cannot create a thread.
+    // SAFETY: the C functions write the local sets that they are given. One reference to the body is passed to the thread,
+    // which takes it over when it starts; where no thread starts, it is released here.
     package init(_ run: @escaping @Sendable () -> Void) throws(DMAError) {
-        // A thread inherits the mask that it is made under.
+        // A thread inherits the signal mask of its creator.
         var all = sigset_t()
         var before = sigset_t()
         guard unsafe sigfillset(&all) == 0 else { throw DMAError(.engineFailed, errno: errno) }
@@ -41,7 +42,7 @@ package final class NativeThread: Sendable {
         let failure = unsafe pthread_create(
             &thread, nil,
             { argument in
-                // Exactly one reference was passed on, and only here is it taken.
+                // Exactly one reference was passed, and it is taken over only here.
                 if let argument = unsafe argument { unsafe Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
                 return nil
             }, unsafe body.toOpaque())
@@ -51,14 +52,16 @@ package final class NativeThread: Sendable {
             throw DMAError(.engineFailed, errno: failure)
         }
         self.thread = thread
-        // The caller's thread would be deaf to signals from here on; the new one ends by itself, and `deinit` lets it go.
+        // Without its mask the caller's thread would receive no signals from here on. The new thread ends by itself, and
+        // `deinit` detaches it.
         guard unmasked == 0 else { throw DMAError(.engineFailed, errno: unmasked) }
     }
 
-    /// Whether the caller runs on it.
+    /// Whether the caller runs on this thread.
     package var isCurrent: Bool { pthread_equal(pthread_self(), thread) != 0 }
 
-    /// Waits for its end; once, however often it is called, and not in a child of fork(2). Returns false where it has not ended: a thread cannot wait for itself.
+    /// Joins the thread, once, however often it is called, and not in a child of fork(2). Returns false where it has not ended,
+    /// because a thread cannot join itself.
     @discardableResult
     package func join() -> Bool {
         let isFirst = isJoined.withLock { isJoined in
@@ -67,15 +70,15 @@ package final class NativeThread: Sendable {
         }
         guard isFirst, generation == cdma_fork_generation() else { return true }
         if pthread_join(thread, nil) == 0 { return true }
-        // Nobody waits for it any more, and there is nothing to do where the system has forgotten it already.
+        // The thread is joined or detached from here on; where the system no longer knows it, there is nothing to do.
         _ = pthread_detach(thread)
         return false
     }
 
-    // Nobody will wait for it: the system forgets it when it ends.
+    // Nothing will join it: the system frees it when it ends.
     deinit {
         guard generation == cdma_fork_generation(), isJoined.withLock({ !$0 }) else { return }
-        // It fails for a thread that is not there any more, and then there is nothing to let go of.
+        // It fails for a thread that no longer exists, and then there is nothing to detach.
         _ = pthread_detach(thread)
     }
 }

@@ -2,9 +2,10 @@
 
 internal import CDMA
 
-/// How wide a terminal is.
+/// The width of a terminal.
 package enum TerminalColumns {
-    /// Of the terminal that a descriptor leads to, at this moment; nil where it leads to none, or none that knows.
+    /// The columns of the terminal behind a descriptor at this moment; nil where it is no terminal, or the terminal does not
+    /// report them.
     package static func of(_ descriptor: Int32) -> Int? {
         let columns = cdma_terminal_columns(descriptor)
         return columns > 0 ? Int(columns) : nil

@@ -2,8 +2,8 @@
 
 /// An address as a device sees it: the kernel's `dma_addr_t`.
 ///
-/// A type of its own, so that a CPU address and a bus address cannot be mixed (contract rule 29). It is what the device is
-/// programmed with; it cannot be dereferenced.
+/// A type of its own, so that a CPU address and a bus address cannot be mixed (contract rule 29). The device is programmed with
+/// it; it cannot be dereferenced.
 ///
 /// Source: Documentation/core-api/dma-api-howto.rst, "CPU and DMA addresses".
 @frozen
@@ -11,14 +11,14 @@ public struct IOVA: Hashable, Comparable, Sendable {
     /// The address in bytes.
     public let rawValue: UInt64
 
-    /// The bus address `rawValue`. What it leads to is for a mapping to say.
+    /// The bus address `rawValue`. Whether it leads to memory depends on a mapping.
     @inlinable
     public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
     @inlinable
     public static func < (left: IOVA, right: IOVA) -> Bool { left.rawValue < right.rawValue }
 
-    /// This address moved by `offset` bytes, or nil where that leaves the 64-bit space.
+    /// This address plus `offset` bytes; nil where that leaves the 64-bit space.
     @inlinable
     public func advanced(by offset: UInt64) -> IOVA? {
         let (sum, overflow) = rawValue.addingReportingOverflow(offset)
@@ -36,7 +36,7 @@ public struct DMAMask: Hashable, Sendable {
     /// All addressable bits set; the highest address that can be reached.
     public let rawValue: UInt64
 
-    /// A mask of `bits` address lines; values outside 0…64 are brought to the nearest bound.
+    /// A mask of `bits` address lines; values outside 0…64 are clamped.
     @inlinable
     public init(bits: Int) {
         rawValue = bits >= 64 ? .max : bits <= 0 ? 0 : (1 << UInt64(bits)) - 1
@@ -46,7 +46,7 @@ public struct DMAMask: Hashable, Sendable {
     @inlinable
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
-    /// What a PCI device has until it says otherwise (rule 30; Documentation/core-api/dma-api-howto.rst).
+    /// The mask that a PCI device has until its driver sets another (rule 30; Documentation/core-api/dma-api-howto.rst).
     @inlinable
     public static var pciDefault: DMAMask { DMAMask(bits: 32) }
 

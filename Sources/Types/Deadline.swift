@@ -2,23 +2,23 @@
 
 internal import CDMA
 
-/// A point of the monotonic clock, in nanoseconds: by when something should have happened.
+/// A point in time on the monotonic clock, in nanoseconds: the latest moment for something to happen.
 @frozen
 public struct Deadline: Hashable, Comparable, Sendable {
     /// CLOCK_MONOTONIC, nanoseconds.
     public let nanoseconds: Int64
-    /// The point `nanoseconds` of CLOCK_MONOTONIC.
+    /// The time `nanoseconds` on CLOCK_MONOTONIC.
     @inlinable public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
-    /// The present moment.
+    /// The current time.
     public static var now: Deadline { Deadline(nanoseconds: cdma_monotonic_nanoseconds()) }
-    /// Never: later than every moment.
+    /// Later than every other time.
     @inlinable public static var never: Deadline { Deadline(nanoseconds: .max) }
 
-    /// `nanoseconds` from now; negative numbers are in the past, sums that leave the range are ``never``.
+    /// `nanoseconds` from now; a negative number lies in the past, a sum beyond the range is ``never``.
     public static func after(nanoseconds: Int64) -> Deadline {
         let (sum, overflow) = cdma_monotonic_nanoseconds().addingReportingOverflow(nanoseconds)
-        // The clock is not negative, so that only a positive number can overflow.
+        // The clock is never negative, so that only a positive number can overflow.
         return overflow ? .never : Deadline(nanoseconds: sum)
     }
     /// `milliseconds` from now.
@@ -26,14 +26,14 @@ public struct Deadline: Hashable, Comparable, Sendable {
         let (product, overflow) = milliseconds.multipliedReportingOverflow(by: 1_000_000)
         return after(nanoseconds: overflow ? (milliseconds < 0 ? .min : .max) : product)
     }
-    /// `duration` from now; what lies before the clock's beginning has passed, and what lies beyond its end is ``never``.
+    /// `duration` from now; a time before the clock's zero has passed, and one beyond its range is ``never``.
     public static func after(_ duration: Duration) -> Deadline {
         let (seconds, attoseconds) = duration.components
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
         let (sum, carry) = product.addingReportingOverflow(attoseconds / 1_000_000_000)
         return after(nanoseconds: overflow || carry ? (seconds < 0 ? .min : .max) : sum)
     }
-    /// Nanoseconds from here to `later`: 0 where `later` is not later, and exact over the whole range.
+    /// Nanoseconds until `later`: 0 where `later` is not later, and exact over the whole range.
     package func nanoseconds(until later: Deadline) -> UInt64 {
         later > self ? UInt64(bitPattern: later.nanoseconds &- nanoseconds) : 0
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Sets that print as the names of what is in them.
+// Option sets print the names of their members.
 
 extension OperationSet: CustomStringConvertible {
     public var description: String {

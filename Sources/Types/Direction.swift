@@ -11,7 +11,7 @@ public struct DeviceAccess: OptionSet, Hashable, Sendable {
     @inlinable public static var write: DeviceAccess { DeviceAccess(rawValue: 2) }
 }
 
-/// Which way the data of a mapping goes: the kernel's `enum dma_data_direction`.
+/// The direction of a mapping's data: the kernel's `enum dma_data_direction`.
 @frozen
 public enum Direction: UInt8, Hashable, Sendable, CaseIterable {
     /// The device only reads: `DMA_TO_DEVICE`.
@@ -21,7 +21,7 @@ public enum Direction: UInt8, Hashable, Sendable, CaseIterable {
     /// Both: `DMA_BIDIRECTIONAL`.
     case bidirectional
 
-    /// The least permission that serves this direction.
+    /// The least permission that this direction needs.
     @inlinable
     public var access: DeviceAccess {
         switch self {
@@ -32,11 +32,11 @@ public enum Direction: UInt8, Hashable, Sendable, CaseIterable {
     }
 }
 
-/// Names the address space of one device (or group of devices); what a mapping was made against (rule 3).
+/// Identifies the address space of one device (or group of devices) that a mapping belongs to (rule 3).
 @frozen
 public struct DomainID: Hashable, Sendable {
     /// Unique in this process.
     public let rawValue: UInt32
-    /// Names a domain by its number; makes none.
+    /// The identifier with a domain's number; makes no domain.
     @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// One thing that an engine counts.
+/// One counter of an engine.
 public struct EngineFigure: Hashable, Sendable, Codable {
-    /// What is counted, as a stable identifier: "directBytes".
+    /// The counter's name, a stable identifier: "directBytes".
     public let name: String
-    /// How many, or how many bytes, as the name says.
+    /// A number of events, or of bytes where the name says so.
     public let value: UInt64
 
-    /// So many of `name`.
+    /// A counter with its value.
     public init(_ name: String, _ value: UInt64) {
         self.name = name
         self.value = value

@@ -2,11 +2,12 @@
 
 internal import CDMA
 
-/// A value that one thread at a time may use: for the cold paths, where mappings are made and tasks wait.
+/// A value behind a lock: for the cold paths, where mappings are made and tasks wait.
 ///
-/// The one kind of lock of the package. Not Synchronization's Mutex, because the thread sanitizer takes whatever that guards for a race:
-/// it sees these atomics, so its reports mean something. Not the C library's, which costs a suspension ninety instructions.
-/// Source: U. Drepper, "Futexes Are Tricky", the second mutex: 0 free, 1 taken, 2 taken and a thread may sleep.
+/// The only kind of lock of the package. Synchronization's Mutex is not used, because the thread sanitizer reports races on
+/// everything that it guards; it understands these atomics. The C library's mutex is not used, because it costs a suspension
+/// ninety instructions. Source: U. Drepper, "Futexes Are Tricky", the second mutex: 0 free, 1 taken, 2 taken and a thread may
+/// sleep.
 // SAFETY: `value` is accessed only between taking and releasing the lock, so that sending or sharing this value shares nothing unguarded.
 @safe
 package struct Locked<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
@@ -14,9 +15,9 @@ package struct Locked<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
     @usableFromInline package let value: UnsafeMutablePointer<Value>
 
     package init(_ initial: consuming sending Value) {
-        // SAFETY: one allocation that only this value knows, with room for the value and, behind it, the word; initialized here and freed
-        // in `deinit`. It takes whole cache lines, so that two locks do not slow each other down. A value without a byte has a place of its own,
-        // too: the thread sanitizer takes an access to it for one to the word.
+        // SAFETY: one allocation that only this value knows, with room for the value and, behind it, the word; initialized here
+        // and freed in `deinit`. It occupies whole cache lines, so that two locks do not share one. A zero-sized value has an
+        // address of its own as well: otherwise the thread sanitizer would take an access to it for one to the word.
         let offset = (max(MemoryLayout<Value>.size, 1) + 3) & ~3
         let memory = UnsafeMutableRawPointer.allocate(
             byteCount: (offset + 4 + 63) & ~63, alignment: max(64, MemoryLayout<Value>.alignment))
@@ -32,7 +33,7 @@ package struct Locked<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
         unsafe UnsafeMutableRawPointer(value).deallocate()
     }
 
-    /// Runs `body` with the value. Not reentrant: `body` must not call this lock again.
+    /// Runs `body` with the value while the lock is held. Not reentrant: `body` must not use this lock.
     @inlinable @inline(__always)
     package func withLock<R: ~Copyable, Failure: Error>(
         _ body: (inout Value) throws(Failure) -> sending R

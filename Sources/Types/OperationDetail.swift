@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What some operations have beside places and a count.
+// The parameters of some operations beyond places and a count.
 
 /// Frames of one chunk each, with gaps between: the kernel's `struct dma_interleaved_template` with one chunk a frame.
 ///
@@ -12,20 +12,20 @@ public struct InterleavedTemplate: Equatable, Sendable {
     public var frames: UInt32
     /// Bytes in each chunk; 1 or more.
     public var chunk: UInt32
-    /// Bytes left out after each chunk at the source: `src_icg`, which counts only where `sourceScatters`.
+    /// Bytes to skip after each chunk at the source: `src_icg`, used only where `sourceScatters`.
     public var sourceGap: UInt32
-    /// Bytes left out after each chunk at the destination: `dst_icg`, which counts only where `destinationScatters`.
+    /// Bytes to skip after each chunk at the destination: `dst_icg`, used only where `destinationScatters`.
     public var destinationGap: UInt32
-    /// `src_inc`, `dst_inc`: whether the address moves on from chunk to chunk.
+    /// `src_inc`: whether the source address advances from chunk to chunk.
     public var sourceIncrements: Bool
-    /// The same of the destination.
+    /// `dst_inc`: whether the destination address advances from chunk to chunk.
     public var destinationIncrements: Bool
-    /// `src_sgl`, `dst_sgl`: whether the gap is applied.
+    /// `src_sgl`: whether the gap applies at the source.
     public var sourceScatters: Bool
-    /// The same of the destination.
+    /// `dst_sgl`: whether the gap applies at the destination.
     public var destinationScatters: Bool
 
-    /// Both sides advance; a side with a gap scatters.
+    /// A template in which both sides advance; a side with a gap scatters.
     @inlinable
     public init(frames: UInt32, chunk: UInt32, sourceGap: UInt32 = 0, destinationGap: UInt32 = 0) {
         self.frames = frames
@@ -38,7 +38,7 @@ public struct InterleavedTemplate: Equatable, Sendable {
         destinationScatters = destinationGap != 0
     }
 
-    /// Bytes moved. Cannot overflow: the product of two 32-bit numbers.
+    /// Bytes moved in total. Cannot overflow: the product of two 32-bit numbers.
     @inlinable
     public var count: UInt64 { UInt64(frames) * UInt64(chunk) }
 }
@@ -46,17 +46,18 @@ public struct InterleavedTemplate: Equatable, Sendable {
 /// The weights of a PQ operation's sources over GF(2⁸) with the polynomial 0x11d: the kernel's `scf`.
 @frozen
 public struct Coefficients: Equatable, Sendable {
-    /// One weight a source; at most 32.
+    /// One weight for each source; at most 32.
     public var values: SIMD32<UInt8>
 
     /// The weights of sources 0 to 31.
     @inlinable
     public init(values: SIMD32<UInt8>) { self.values = values }
 
-    /// RAID-6's: source i weighs gⁱ, with g = 2.
+    /// The weights of RAID-6: gⁱ for source i, with g = 2.
     @inlinable
     public static var raid6: Coefficients {
-        // Constants, so that no operation waits for a static to be made. The polynomial is x⁸ + x⁴ + x³ + x² + 1.
+        // Constants, so that no operation waits for the lazy initialization of a static. The polynomial is x⁸ + x⁴ + x³ + x² +
+        // 1.
         Coefficients(
             values: SIMD32(
                 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0x1d, 0x3a, 0x74, 0xe8, 0xcd, 0x87, 0x13, 0x26,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What an engine can be asked to do: the kernel's `enum dma_transaction_type`, named by what moves.
+/// The operations of an engine: the kernel's `enum dma_transaction_type`, named by what moves.
 @frozen
 public enum OperationKind: UInt8, Hashable, Sendable, CaseIterable {
     /// `DMA_MEMCPY`
@@ -9,7 +9,7 @@ public enum OperationKind: UInt8, Hashable, Sendable, CaseIterable {
     case fill = 1
     /// CRC32C of a range; the kernel leaves it to each driver.
     case crc32c = 2
-    /// A copy and the CRC32C of what was copied, in one pass.
+    /// A copy and the CRC32C of the copied bytes, in one pass.
     case copyCRC32C = 3
     /// `DMA_XOR`
     case xor = 4
@@ -29,12 +29,13 @@ public enum OperationKind: UInt8, Hashable, Sendable, CaseIterable {
     case cyclic = 11
     /// A descriptor that moves nothing and raises an interrupt: `DMA_INTERRUPT`.
     case null = 12
-    /// A command to a peripheral that moves none of the client's memory: flush, allocate, discard, or from one peripheral to another.
+    /// A command to a peripheral that moves none of the client's memory: flush, allocate, discard, or a transfer to another
+    /// peripheral.
     case command = 13
 }
 
 extension OperationKind {
-    /// The kind of that name, as the cases above are called; nil where there is none.
+    /// The kind with the name of one of the cases above; nil for any other text.
     package init?(name: String) {
         guard let kind = OperationKind.allCases.first(where: { "\($0)" == name }) else { return nil }
         self = kind
@@ -46,7 +47,7 @@ extension OperationKind {
 public struct OperationSet: OptionSet, Hashable, Sendable {
     public let rawValue: UInt32
     @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
-    /// One kind alone.
+    /// The set with one kind.
     @inlinable public init(_ kind: OperationKind) { rawValue = 1 << UInt32(kind.rawValue) }
     /// ``OperationKind/copy``.
     @inlinable public static var copy: Self { Self(.copy) }
@@ -81,21 +82,21 @@ public struct OperationSet: OptionSet, Hashable, Sendable {
     public var kinds: [OperationKind] { OperationKind.allCases.filter { contains(OperationSet($0)) } }
 }
 
-/// What is asked of one descriptor beside its operation: the kernel's `enum dma_ctrl_flags`.
+/// Modifiers of one descriptor: the kernel's `enum dma_ctrl_flags`.
 @frozen
 public struct DescriptorFlags: OptionSet, Hashable, Sendable {
     public let rawValue: UInt16
     @inlinable public init(rawValue: UInt16) { self.rawValue = rawValue }
-    /// Later transactions start only after this one completed: `DMA_PREP_FENCE` (rule 26).
+    /// Later transactions start only after this one has completed: `DMA_PREP_FENCE` (rule 26).
     @inlinable public static var fence: Self { Self(rawValue: 1) }
-    /// Completion raises an interrupt, so that a waiter wakes: `DMA_PREP_INTERRUPT` (rule 14).
+    /// Completion raises an interrupt, which wakes waiters: `DMA_PREP_INTERRUPT` (rule 14).
     @inlinable public static var interrupt: Self { Self(rawValue: 2) }
-    /// The transaction comes back whole and can be submitted again: `DMA_CTRL_REUSE` (rule 25).
+    /// The transaction can be submitted again after it has completed: `DMA_CTRL_REUSE` (rule 25).
     @inlinable public static var reuse: Self { Self(rawValue: 4) }
-    /// The destinations' present contents count as one more source: `DMA_PREP_CONTINUE` (rule 27).
+    /// The destinations' present contents are one more source: `DMA_PREP_CONTINUE` (rule 27).
     @inlinable public static var `continue`: Self { Self(rawValue: 8) }
-    /// No P: `DMA_PREP_PQ_DISABLE_P`.
+    /// P is not computed: `DMA_PREP_PQ_DISABLE_P`.
     @inlinable public static var disableP: Self { Self(rawValue: 16) }
-    /// No Q: `DMA_PREP_PQ_DISABLE_Q`.
+    /// Q is not computed: `DMA_PREP_PQ_DISABLE_Q`.
     @inlinable public static var disableQ: Self { Self(rawValue: 32) }
 }

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Where a transaction stands, or how it ended (rules 10 and 13).
+/// The state of a transaction, or how it ended (rules 10 and 13).
 @frozen
 public enum TransactionStatus: UInt8, Hashable, Sendable, CaseIterable {
-    /// Done. With a residue, the peripheral had no more: the end of a file or of a stream.
+    /// Complete. A residue means that the peripheral had no more data: the end of a file or of a stream.
     case complete = 0
-    /// Submitted, not issued.
+    /// Submitted, not yet issued.
     case queued = 1
     /// Issued.
     case inProgress = 2
     /// Issued, on a channel that is paused.
     case paused = 3
-    /// Terminated before it was done: `DMA_TRANS_ABORTED`.
+    /// Terminated before completion: `DMA_TRANS_ABORTED`.
     case aborted = 4
     /// The source could not be read: `DMA_TRANS_READ_FAILED`.
     case readFailed = 5
     /// The destination could not be written: `DMA_TRANS_WRITE_FAILED`.
     case writeFailed = 6
-    /// The engine failed otherwise, or reported something impossible.
+    /// The engine failed in another way, or reported an impossible state.
     case failed = 7
-    /// The device was removed, or answers no more, before it was done.
+    /// The device was removed, or stopped responding, before completion.
     case deviceGone = 8
 
-    /// Whether nothing more will happen to the transaction.
+    /// Whether the state is final.
     @inlinable
     public var isFinal: Bool {
         switch self {
@@ -32,7 +32,7 @@ public enum TransactionStatus: UInt8, Hashable, Sendable, CaseIterable {
     }
 }
 
-/// What a validating operation found: the kernel's `enum sum_check_flags` (rule 27).
+/// The result of a validating operation: the kernel's `enum sum_check_flags` (rule 27).
 @frozen
 public struct ValidationResult: OptionSet, Hashable, Sendable {
     public let rawValue: UInt64

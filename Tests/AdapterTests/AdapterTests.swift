@@ -14,7 +14,7 @@
     import Synchronization
     import Testing
 
-    /// Keeps what is logged.
+    /// Records log messages.
     final class LogBook: Sendable {
         struct Entry: Sendable {
             let level: Logger.Level
@@ -64,15 +64,15 @@
 
         // MARK: swift-log
 
-        @Test("a sanitizer's report is logged with its identifier, its rule and the places in the source")
+        @Test("a sanitizer's report is logged with its identifier, its rule and the source locations")
         func sanitizer() async throws {
-            // The sanitizer belongs to the process.
+            // The sanitizer is a global of the process.
             await #expect(processExitsWith: .success) {
                 let book = LogBook()
                 Sanitizer.enable(logger: book.logger)
                 let domain = Domain(name: "log")
                 do {
-                    // Nothing of this mapping ends before its domain is closed.
+                    // No part of this mapping ends before its domain is closed.
                     let kept = try Buffer(count: 64).mapped(for: domain, direction: .toDevice)
                     _ = try? domain.close()
                     _ = try kept.unmap()
@@ -85,7 +85,7 @@
             }
         }
 
-        @Test("an engine's faults are logged once, with how many they were")
+        @Test("an engine's faults are logged once, with their number")
         func faults() throws {
             let book = LogBook()
             let domain = Domain(name: "faults")
@@ -115,7 +115,7 @@
 
         // MARK: swift-metrics
 
-        @Test("completions are counted by status and bytes, latencies timed, the rest read from the channel")
+        @Test("completions are counted by status and bytes, latencies are timed, the rest is read from the channel")
         func metrics() throws {
             let test = TestMetrics()
             let domain = Domain(name: "metrics")
@@ -139,7 +139,7 @@
             let aborted = try test.expectCounter("dma_transactions", [("channel", "cpu/0"), ("status", "aborted")])
             #expect(aborted.totalValue == 1)
             #expect(try test.expectCounter("dma_bytes", [("channel", "cpu/0")]).totalValue == 3000)
-            // Nothing ends as queued.
+            // No transaction ends as queued.
             #expect(throws: (any Error).self) {
                 _ = try test.expectCounter("dma_transactions", [("channel", "cpu/0"), ("status", "queued")])
             }
@@ -151,7 +151,7 @@
 
         // MARK: swift-service-lifecycle
 
-        @Test("a graceful shutdown finishes what is in flight, and the service ends")
+        @Test("a graceful shutdown finishes the transactions in flight, and the service ends")
         func gracefulShutdown() async throws {
             let domain = Domain(name: "service")
             let box = Counts()
@@ -177,7 +177,7 @@
             #expect(box.restAborted.load(ordering: .relaxed) == 0)
         }
 
-        @Test("what does not end in time is aborted, and its memory comes back")
+        @Test("transactions that do not end in time are aborted, and their memory is returned")
         func impatient() async throws {
             let domain = Domain(name: "impatient")
             let box = Counts()
@@ -198,7 +198,7 @@
             #expect(box.restComplete.load(ordering: .relaxed) == 0)
         }
 
-        @Test("a cancellation does not wait for what would never end", .timeLimit(.minutes(1)))
+        @Test("a cancellation does not wait for a transfer that would never end", .timeLimit(.minutes(1)))
         func cancelledWhileEnding() async throws {
             let domain = Domain(name: "cancelled")
             let box = Counts()
@@ -217,7 +217,7 @@
             let running = Task { try await service.run() }
             let limit = Deadline.after(milliseconds: 30_000)
             while box.turns.load(ordering: .relaxed) == 0, Deadline.now < limit { try await Task.sleep(for: .milliseconds(1)) }
-            // It waits for the transfer now, an hour if need be.
+            // It now waits for the transfer, up to an hour.
             try await Task.sleep(for: .milliseconds(50))
             running.cancel()
             try await running.value
@@ -239,7 +239,7 @@
             while try channel.residue(of: cookie) == 4096, Deadline.now < limit { channel.poll() }
             try channel.terminateSync()
             guard let finished = channel.next() else {
-                Issue.record("nothing came back")
+                Issue.record("nothing was returned")
                 return
             }
             metrics.note(finished, count: 4096)
@@ -248,7 +248,7 @@
             #expect(try test.expectCounter("dma_bytes", [("channel", "paced/0")]).totalValue == 1024)
         }
 
-        @Test("what a turn throws comes out, after everything has come back")
+        @Test("an error thrown by a turn is rethrown after everything was returned")
         func failing() async throws {
             let domain = Domain(name: "failing")
             let box = Counts()

@@ -5,16 +5,16 @@ import DMACore
 import DMATestSupport
 import Testing
 
-/// Memory with regions cut out of it, and a copy of what should be in it.
+/// Memory with regions in it, and a model of its expected contents.
 ///
-/// A test changes the model byte by byte as the operation is documented to do; comparing all of it afterwards finds bytes that
-/// were not written, bytes written outside, and sources that were changed.
+/// A test changes the model byte by byte according to the operation's documentation; comparing all of it afterwards detects
+/// missing writes, writes outside, and changed sources.
 @safe
 struct Arena: ~Copyable, Cargo, @unchecked Sendable {
     private static let home = Domain(name: "arena")
     static var domain: Domain { home }
 
-    /// The memory, and where the CPU sees it: the domain translates nothing, and the mapping lives as long as the arena.
+    /// The memory, and its CPU address: the domain does not translate, and the mapping lives as long as the arena.
     private var mapping: MappedBuffer
     private let base: UnsafeMutableRawPointer
     let cuts: [Range<Int>]
@@ -56,7 +56,7 @@ struct Arena: ~Copyable, Cargo, @unchecked Sendable {
     var bytes: [UInt8] { unsafe [UInt8](UnsafeRawBufferPointer(start: base, count: model.count)) }
     func bytes(of region: Int) -> ArraySlice<UInt8> { bytes[cuts[region]] }
 
-    /// Nil where memory is as the model says; else what differs first.
+    /// Nil where memory equals the model; otherwise the first difference.
     var difference: String? {
         let now = bytes
         guard now != model else { return nil }
@@ -72,7 +72,7 @@ extension Channel where E == CPUEngine, C: ~Copyable {
         try Channel(CPUEngine(configuration), domain: Arena.domain)
     }
 
-    /// Submits one operation and polls until it is over, at most ten seconds.
+    /// Submits one operation and polls until it has ended, at most ten seconds.
     mutating func run(_ operation: Operation, _ cargo: consuming C) throws -> Finished<C> {
         let cookie = try submit(operation, cargo).get()
         issuePending()
@@ -88,7 +88,7 @@ extension Channel where E == CPUEngine, C: ~Copyable {
     }
 }
 
-/// A look at somebody else's region, for transactions that share memory. The owner outlives them.
+/// Lends another cargo's region, for transactions that share memory. The owner outlives them.
 struct Window: ~Copyable, Cargo {
     private let range: MappedRange
     init(_ range: MappedRange) { self.range = range }
@@ -101,7 +101,7 @@ struct Window: ~Copyable, Cargo {
     }
 }
 
-/// How an engine is set up for a test: with small quanta, so that small operations take many.
+/// The configurations of an engine under test: with small quanta, so that small operations take many.
 enum Setup: String, CaseIterable, CustomTestStringConvertible {
     case inline, workers, mixed
     var testDescription: String { rawValue }

@@ -31,12 +31,12 @@ extension MappedBuffer {
     }
 }
 
-/// The calls of a channel of one's own: one line for one operation.
+/// The calls of a channel of one's own: one call per operation.
 @Suite("Calls on a channel", .timeLimit(.minutes(15)))
 struct CallTests {
     let domain = Domain(name: "calls")
 
-    @Test("copy, CRC32C and fill, each in one call, on every way that the engine works", arguments: Setup.allCases)
+    @Test("copy, CRC32C and fill, each in one call, with every configuration of the engine", arguments: Setup.allCases)
     func calls(setup: Setup) async throws {
         var channel = try Channel(CPUEngine(setup.configuration), domain: domain, of: Loan.self)
         let text = Array("123456789".utf8)
@@ -61,7 +61,7 @@ struct CallTests {
         #expect(domain.statistics.mappings == 1)
     }
 
-    @Test("buffers that the device's limits cut into regions: every byte moves, the pattern goes on, the CRC too")
+    @Test("buffers that the device's limits split into regions: every byte moves, and pattern and CRC continue across them")
     func regions() async throws {
         var constraints = DeviceConstraints()
         constraints.maximumSegmentSize = 4096 + 4
@@ -95,7 +95,7 @@ struct CallTests {
         #expect(crc == expected)
     }
 
-    @Test("a refused call says why, and the buffers are the caller's")
+    @Test("a refused call throws the reason, and the caller keeps the buffers")
     func refused() async throws {
         var channel = try Channel(CPUEngine(), domain: domain, of: Loan.self)
         let source = try domain.buffer(4096, .toDevice, filledWith: 1)
@@ -116,7 +116,7 @@ struct CallTests {
         }
     }
 
-    @Test("a cancelled call terminates its channel, and gives the buffers back")
+    @Test("a cancelled call terminates its channel and returns the buffers")
     func cancelled() async throws {
         let device = HeldEngine.Device()
         let task = Task { [domain] () async throws -> (DMAError.Code?, DMAError.Code?, Int) in
@@ -154,7 +154,7 @@ struct CallTests {
         try await channel.fill(&target, pattern: 1)
     }
 
-    @Test("a device that is gone ends a call within a second, though no interrupt says so")
+    @Test("a device that is gone ends a call within one second, without an interrupt")
     func gone() async throws {
         let device = HeldEngine.Device()
         let task = Task { [domain] () async throws -> DMAError.Code? in
@@ -170,7 +170,7 @@ struct CallTests {
         #expect(began.nanoseconds(until: .now) < 30_000_000_000)
     }
 
-    @Test("a device that does not stop keeps the memory: no access, no unmap, and parked at the end, until it has stopped")
+    @Test("a device that does not stop keeps the memory: no access, no unmap, quarantined at the end, until it has stopped")
     func doesNotStop() async throws {
         let device = HeldEngine.Device()
         device.with { $0.stops = false }
@@ -188,7 +188,7 @@ struct CallTests {
                 _ = try source.unmap()
                 Issue.record("unmapped under a device that reads")
             } catch { #expect(error.code == .quarantined) }
-            // Once the device has stopped, the loans come back by the channel.
+            // Once the device has stopped, the channel returns the loans.
             device.with { $0.stops = true }
             try channel.synchronize()
             while let finished = channel.next() { #expect(finished.status == .aborted) }

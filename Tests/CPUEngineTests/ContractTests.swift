@@ -11,7 +11,7 @@ import Testing
     import Musl
 #endif
 
-/// The contract's rules on the CPU engine; its operations and peripherals have suites of their own.
+/// The contract's rules on the CPU engine; its operations and peripherals have separate suites.
 @Suite("Contract of the CPU engine", .serialized)
 struct ContractTests {
     /// An arena for a copy of `count` bytes whose model is already that of the copy.
@@ -42,7 +42,7 @@ struct ContractTests {
         check(finished.status == .complete && finished.cargo.difference == nil)
     }
 
-    @Test("rule 9: the engine says whether it keeps the order, and inline it does")
+    @Test("rule 9: the engine declares whether it completes in order, and inline it does")
     func rule09_order() throws {
         var random = Seeded("rule09")
         try check(CPUEngine(Setup.workers.configuration).capabilities.completesInOrder == false)
@@ -61,7 +61,7 @@ struct ContractTests {
         check(channel.faults.total == 0)
     }
 
-    @Test("rule 14: a waiter wakes only for what asked for an interrupt; polling sees the rest")
+    @Test("rule 14: only a transaction with the interrupt flag wakes a waiter; polling finds the others")
     func rule14_interrupts() throws {
         var random = Seeded("rule14")
         var channel = try Channel<CPUEngine, Arena>.make(Setup.workers.configuration)
@@ -76,11 +76,11 @@ struct ContractTests {
         check(try channel.wait(until: .after(milliseconds: 5000)))
         check(channel.interruptCount == 1)
         try check(channel.finish(loud).cargo.difference == nil)
-        // What was taken wakes nobody again.
+        // A completion that was taken wakes no waiter.
         check(try channel.wait(until: .after(milliseconds: 5)) == false)
     }
 
-    @Test("rule 14, inline: wait does the work and stops at what asked for an interrupt")
+    @Test("rule 14, inline: wait does the work and stops at a transaction with the interrupt flag")
     func rule14_inline() throws {
         var random = Seeded("rule14 inline")
         var channel = try Channel<CPUEngine, Arena>.make(Setup.inline.configuration)
@@ -96,7 +96,7 @@ struct ContractTests {
         check(channel.faults.total == 0)
     }
 
-    @Test("await: a task is resumed by the worker's interrupt")
+    @Test("await: the worker's interrupt resumes a task")
     func await_interrupt() async throws {
         var random = Seeded("await")
         var channel = try Channel<CPUEngine, Arena>.make(Setup.workers.configuration)
@@ -118,14 +118,14 @@ struct ContractTests {
         var left = UInt64(count)
         while left == UInt64(count) { left = try channel.residue(of: large) }
         channel.terminateAsync()
-        // Throws where it is not over by then.
+        // Throws where it has not ended by then.
         try channel.synchronize(by: .after(milliseconds: 2000))
         var aborted = 0
         while let finished = channel.next() {
             if finished.cookie == large, finished.status == .aborted {
                 aborted += 1
                 check(finished.residue < UInt64(count))
-                // Nothing moves any more: what was copied is copied whole, and the rest is not touched.
+                // Nothing moves any more: copied parts are complete, and the rest is unchanged.
                 let before = finished.cargo.bytes(of: 1)
                 var pause = timespec(tv_sec: 0, tv_nsec: 2_000_000)
                 unsafe nanosleep(&pause, nil)
@@ -178,7 +178,7 @@ struct ContractTests {
         try check(channel.run(.copy(), Self.copyArena(50_000, &random)).cargo.difference == nil)
     }
 
-    @Test("rule 20: the residue falls by quanta, to zero", arguments: Setup.allCases)
+    @Test("rule 20: the residue decreases by quanta, to zero", arguments: Setup.allCases)
     func rule20_residue(setup: Setup) throws {
         var random = Seeded("rule20")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
@@ -199,7 +199,7 @@ struct ContractTests {
         try check(channel.finish(cookie).residue == 0)
     }
 
-    @Test("rule 24: a chain that is extended while it runs, and after it has run dry", arguments: Setup.allCases)
+    @Test("rule 24: a chain is extended while it runs, and after it has gone idle", arguments: Setup.allCases)
     func rule24_extension(setup: Setup) throws {
         var random = Seeded("rule24")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
@@ -208,7 +208,7 @@ struct ContractTests {
         for link in 0..<300 {
             _ = try channel.submit(.copy(), Self.copyArena(Int.random(in: 1..<9000, using: &random), &random)).get()
             channel.issuePending()
-            // Every so often the chain runs dry, and the workers go to sleep.
+            // Now and then the chain goes idle, and the workers sleep.
             if link % 100 == 99 {
                 while channel.inFlight > 0 {
                     guard let finished = channel.next() else { continue }
@@ -227,7 +227,7 @@ struct ContractTests {
         check(seen.count == 300)
     }
 
-    @Test("a worker that sleeps through finished jobs neither stops the others nor runs a job twice")
+    @Test("a worker that is delayed past finished jobs neither stops the others nor runs a job twice")
     func lateWorkers() throws {
         var random = Seeded("late workers")
         // More workers than processors: some are always late. Each job is shared, and the depth is small.
@@ -251,7 +251,7 @@ struct ContractTests {
         check(channel.faults.total == 0, "\(channel.faults)")
     }
 
-    @Test("rule 26: what comes after a fence starts after it, and nobody need poll for that", arguments: Setup.allCases)
+    @Test("rule 26: work after a fence starts after it, without a poll", arguments: Setup.allCases)
     func rule26_fence(setup: Setup) throws {
         var random = Seeded("rule26")
         var channel = try Channel<CPUEngine, Window>.make(setup.configuration)
@@ -281,9 +281,9 @@ struct ContractTests {
         }
     }
 
-    @Test("K1: threads with nothing to do sleep, and use no processor time")
+    @Test("idle threads sleep, and use no processor time")
     func idleThreadsSleep() async {
-        // In a process of its own: here, other tests use processor time too.
+        // In a separate process: here, other tests use processor time too.
         await #expect(processExitsWith: .success) {
             var random = Seeded("idle")
             var channel = try Channel<CPUEngine, Arena>.make(Setup.workers.configuration)
@@ -293,7 +293,7 @@ struct ContractTests {
                 unsafe clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
                 return time.tv_sec * 1_000_000 + time.tv_nsec / 1000
             }
-            // The quietest of several spells: the test runner's own threads settle first.
+            // The minimum of several intervals: the test runner's own threads settle first.
             var least = Int.max
             for _ in 0..<20 where least > 2000 {
                 let before = spent()
@@ -306,7 +306,7 @@ struct ContractTests {
         }
     }
 
-    @Test("workers stay on the CPUs they were given; what cannot be had is refused")
+    @Test("workers stay on the CPUs they were given; unavailable CPUs are refused")
     func placement() throws {
         var random = Seeded("placement")
         var configuration = Setup.workers.configuration

@@ -6,7 +6,7 @@ import DMATestSupport
 import Testing
 
 /// One user at a time for each direction of a FIFO: transfers of one engine, of two engines, and the wire.
-@Suite("Owners of a FIFO's directions", .serialized)
+@Suite("Ownership of a FIFO's directions", .serialized)
 struct FIFOOwnerTests {
     static let bytes = 32_768
 
@@ -21,7 +21,7 @@ struct FIFOOwnerTests {
         return configuration
     }
 
-    /// Delivers all of `wire`, as fast as the FIFO takes it, and calls `meanwhile` again and again until it is true.
+    /// Delivers all of `wire`, as fast as the FIFO takes it, and calls `meanwhile` repeatedly until it returns true.
     static func play(_ wire: [UInt8], to fifo: FIFOPeripheral, until meanwhile: () throws -> Bool) throws -> Bool {
         let deadline = Deadline.after(milliseconds: 10_000)
         var sent = 0
@@ -95,7 +95,7 @@ struct FIFOOwnerTests {
             late.issuePending()
             var (heardEarly, heardLate): ([UInt8]?, [UInt8]?)
             let isOver = try Self.play(Array(wire[4...]), to: fifo) {
-                // The later engine is asked first: its turn comes all the same only when the other is done.
+                // The later engine is polled first: it still gets its turn only when the other has finished.
                 if heardLate == nil, let finished = try late.take(two) { heardLate = Array(finished.cargo.bytes(of: 0)) }
                 if heardEarly == nil, let finished = try early.take(one) { heardEarly = Array(finished.cargo.bytes(of: 0)) }
                 return heardEarly != nil && heardLate != nil
@@ -106,7 +106,7 @@ struct FIFOOwnerTests {
         }
     }
 
-    @Test("a transfer that waits for its turn can be terminated, and so can the one it waits for", arguments: [0, 1])
+    @Test("a transfer that waits for its turn can be terminated, and so can the one before it", arguments: [0, 1])
     func terminated(workers: Int) throws {
         var random = Seeded("terminated")
         let fifo = try FIFOPeripheral(depth: 1024, width: 4)
@@ -138,7 +138,7 @@ struct FIFOOwnerTests {
         check(finished.status == .complete && Array(finished.cargo.bytes(of: 0)) == wire)
     }
 
-    @Test("an engine that ends gives the FIFO to the next")
+    @Test("an engine that ends passes the FIFO to the next")
     func ended() throws {
         var random = Seeded("ended")
         let fifo = try FIFOPeripheral(depth: 1024, width: 4)
@@ -178,7 +178,7 @@ struct FIFOOwnerTests {
         }
     }
 
-    @Test("looped back, the wire moves nothing while a transfer uses its side")
+    @Test("on a loopback the wire moves nothing while a transfer uses its side")
     func loopbackWire() throws {
         var random = Seeded("loopback wire")
         let fifo = try FIFOPeripheral(depth: 1024, width: 4, loopback: true)
@@ -196,7 +196,7 @@ struct FIFOOwnerTests {
         check(fifo.deliver([1, 2, 3, 4][...]) == 4)
     }
 
-    @Test("threads that play one wire lose and double nothing")
+    @Test("threads that share one wire lose and duplicate nothing")
     func wires() async throws {
         // Looped back, and no transfer: what is delivered is collected.
         let fifo = try FIFOPeripheral(depth: 256, width: 4, loopback: true)

@@ -4,7 +4,7 @@ import DMACore
 import DMAEngineKit
 import Foundation
 
-/// An engine that moves nothing, and completes what a test lets go: a device that can be slow, stuck or gone.
+/// An engine that moves nothing, and completes transactions on the test's command: a device that can be slow, stuck or gone.
 struct HeldEngine: ~Copyable, Engine {
     /// The device's side. Any thread may use it.
     final class Device: @unchecked Sendable {
@@ -16,7 +16,7 @@ struct HeldEngine: ~Copyable, Engine {
             var queued: [UInt32] = []
             var issued: [UInt32] = []
             var complete: [UInt32] = []
-            /// Tags in the order in which they came, and the offset into the destination of each.
+            /// Tags in the order of arrival, and the offset into the destination of each.
             var log: [UInt64] = []
             var most = 0
             var terminations = 0
@@ -37,7 +37,7 @@ struct HeldEngine: ~Copyable, Engine {
             line.raise()
         }
 
-        /// Waits until so many are with the device.
+        /// Waits until the device has that many.
         func waitUntilIssued(_ number: Int) async -> Bool {
             for _ in 0..<100_000 {
                 if with({ $0.issued.count }) >= number { return true }

@@ -4,7 +4,7 @@ import DMACPUEngine
 import DMATestSupport
 import Testing
 
-/// Each kernel on each path that this processor and build have, against a model that goes byte by byte.
+/// Each kernel on each path that this processor and build support, against a byte-by-byte model.
 @Suite("Kernels")
 struct KernelTests {
     /// Kernels that take one path for one kind of work.
@@ -62,7 +62,7 @@ struct KernelTests {
         #expect(absent == portable)
     }
 
-    @Test("copies, through and past the cache", arguments: KernelWork.stream.paths)
+    @Test("copies, through the cache and with streaming stores", arguments: KernelWork.stream.paths)
     func copy(path: KernelPath) {
         var random = Seeded("copy")
         for round in 0..<120 {
@@ -82,7 +82,7 @@ struct KernelTests {
         }
     }
 
-    @Test("every length about the ends of the 512-bit copies, at every distance from a line")
+    @Test("every length around the limits of the 512-bit copies, at every offset from a line")
     func cachedCopy() {
         var random = Seeded("cached copy")
         let from = Self.bytes(17 << 10, &random)
@@ -204,7 +204,7 @@ struct KernelTests {
         }
     }
 
-    @Test("PQ with any coefficients; continue; P or Q alone; each failure told apart", arguments: KernelWork.pq.paths)
+    @Test("PQ with any coefficients; continue; P or Q alone; each failure distinguished", arguments: KernelWork.pq.paths)
     func pq(path: KernelPath) {
         var random = Seeded("pq")
         var kernels = Self.kernels(.pq, path)
@@ -228,7 +228,7 @@ struct KernelTests {
                     if options.contains(.q) { q[k] ^= products[Int(source[k])] }
                 }
             }
-            // Every other round as if past the cache, which takes P and Q on multiples of 64.
+            // Every other round with streaming stores, which require P and Q on multiples of 64.
             kernels.streamThreshold = round % 2 == 0 ? 1 << 40 : 0
             let shift = Int.random(in: 0..<64, using: &random)
             unsafe Self.withSources(sources, shift: shift) { list in
@@ -270,7 +270,7 @@ struct KernelTests {
         }
     }
 
-    @Test("CRC32C: the published value, any length, in pieces, and while copying", arguments: KernelWork.crc32c.paths)
+    @Test("CRC32C: the check value, any length, in pieces, and while copying", arguments: KernelWork.crc32c.paths)
     func crc32c(path: KernelPath) {
         var random = Seeded("crc")
         let kernels = Self.kernels(.crc32c, path)

@@ -5,7 +5,7 @@ import DMACore
 import DMATestSupport
 import Testing
 
-/// XOR and PQ through the channel by each code that this machine has for them: aligned and not, whole and with a rest.
+/// XOR and PQ through the channel with each implementation on this machine: aligned and not, whole and with a remainder.
 @Suite("Lists by every kernel")
 struct ListPathTests {
     /// `members` places of one arena, `count` bytes each; on multiples of 64, or at odd addresses.

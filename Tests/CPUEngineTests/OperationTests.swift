@@ -32,7 +32,7 @@ struct OperationTests {
         #expect(channel.faults.total == 0)
     }
 
-    @Test("fill with a pattern, lowest byte first", arguments: Setup.allCases)
+    @Test("fill with a pattern, least significant byte first", arguments: Setup.allCases)
     func fill(setup: Setup) throws {
         var random = Seeded("op fill")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
@@ -69,7 +69,7 @@ struct OperationTests {
         }
     }
 
-    @Test("rule 27: XOR, in place, continued; and whether sources cancel out", arguments: Setup.allCases)
+    @Test("rule 27: XOR, in place, continued; and whether sources XOR to zero", arguments: Setup.allCases)
     func rule27_xor(setup: Setup) throws {
         var random = Seeded("op xor")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
@@ -97,7 +97,7 @@ struct OperationTests {
         }
     }
 
-    @Test("rule 27: PQ with continue and without P or Q; the validation tells P from Q", arguments: Setup.allCases)
+    @Test("rule 27: PQ with continue and without P or Q; the validation distinguishes P from Q", arguments: Setup.allCases)
     func rule27_pq(setup: Setup) throws {
         var random = Seeded("op pq")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)
@@ -128,7 +128,7 @@ struct OperationTests {
             let check = Operation.pqValidate(sources: 0..<UInt16(n), p: UInt16(n), coefficients: weights)
             let right = try channel.run(check, made.takeCargo())
             #expect(right.validation == [])
-            // Only Q is spoilt, then both.
+            // Only Q is corrupted, then both.
             let spoilQ = Operation.fill(UInt16(n + 1), count: 1, pattern: ~UInt64(right.cargo.model[q]))
             var broken = try channel.run(spoilQ, right.takeCargo())
             broken = try channel.run(check, broken.takeCargo())
@@ -143,7 +143,7 @@ struct OperationTests {
         }
     }
 
-    @Test("memory scatter-gather between lists that do not match", arguments: Setup.allCases)
+    @Test("memory scatter-gather between lists with different segments", arguments: Setup.allCases)
     func scatterGather(setup: Setup) throws {
         var random = Seeded("op sg")
         var channel = try Channel<CPUEngine, Arena>.make(setup.configuration)

@@ -53,7 +53,7 @@ struct PeripheralTests {
         check(finished.status == .complete && finished.residue == 0 && finished.cargo.difference == nil)
     }
 
-    @Test("demand: from the wire into memory, only what has arrived, burst by burst", arguments: Setup.allCases)
+    @Test("demand: from the wire into memory, only the bytes that have arrived, burst by burst", arguments: Setup.allCases)
     func fromPeripheral(setup: Setup) throws {
         var random = Seeded("from peripheral")
         let fifo = try FIFOPeripheral(depth: 1024, width: 2)
@@ -88,7 +88,7 @@ struct PeripheralTests {
         check(fifo.overrun == 0)
     }
 
-    @Test("a FIFO that nobody empties overruns, and says how many bytes were lost")
+    @Test("a FIFO that is not emptied overruns, and counts the lost bytes")
     func overrun() throws {
         let fifo = try FIFOPeripheral(depth: 64)
         check(fifo.deliver([UInt8](repeating: 1, count: 100)[...]) == 64)
@@ -97,7 +97,7 @@ struct PeripheralTests {
         check(fifo.overrun == 36)
     }
 
-    @Test("rule 18: a transfer that waits for ever is terminated at once, by workers that sleep", arguments: Setup.allCases)
+    @Test("rule 18: a transfer that waits for ever is terminated at once, by sleeping workers", arguments: Setup.allCases)
     func rule18_terminateWaiting(setup: Setup) throws {
         var random = Seeded("terminate waiting")
         let fifo = try FIFOPeripheral()
@@ -107,14 +107,14 @@ struct PeripheralTests {
         fifo.deliver(ArraySlice(repeating: 9, count: 100))
         while try channel.residue(of: cookie) == 4000 {}
         Self.nap(milliseconds: 10)
-        // Throws where it is not over by then.
+        // Throws where it has not ended by then.
         try channel.terminateSync(by: .after(milliseconds: 2000))
         let finished = try channel.finish(cookie)
         check(finished.status == .aborted && finished.residue == 3900)
         check(channel.faults.total == 0)
     }
 
-    @Test("rule 2: configuration is for later transactions; what the peripheral is not is refused")
+    @Test("rule 2: configuration applies to later transactions; values that the peripheral does not have are refused")
     func rule02_configuration() throws {
         var random = Seeded("rule02")
         let (first, second) = (try FIFOPeripheral(width: 4), try FIFOPeripheral(width: 8))
@@ -141,7 +141,7 @@ struct PeripheralTests {
         }
     }
 
-    @Test("a peripheral looped back gives memory what memory gave it")
+    @Test("a looped-back peripheral returns the transmitted bytes to memory")
     func loopback() throws {
         var random = Seeded("loopback")
         let fifo = try FIFOPeripheral(depth: 512, width: 8, loopback: true)
@@ -216,7 +216,9 @@ struct PeripheralTests {
         _ = try ring.stop()
     }
 
-    @Test("rules 14 and 22: playback, an interrupt a period, and the wire hears the ring", arguments: [Setup.workers, .mixed])
+    @Test(
+        "rules 14 and 22: playback, one interrupt per period, and the wire receives the ring",
+        arguments: [Setup.workers, .mixed])
     func rule22_playback(setup: Setup) throws {
         let fifo = try FIFOPeripheral(depth: 256, width: 4)
         var buffer = try Self.ring(1024, .toDevice)

@@ -22,7 +22,7 @@ struct SharedChannelTests {
         SharedChannel(try Channel(AnyEngine(HeldEngine(device, depth: depth)), domain: domain, of: Loan.self))
     }
 
-    @Test("40 of 40 concurrent copies on a channel four deep, each with its own bytes", arguments: Setup.allCases)
+    @Test("40 of 40 concurrent copies on a channel of depth 4, each with its own bytes", arguments: Setup.allCases)
     func concurrent(setup: Setup) async throws {
         let shared = try channel(setup)
         let right = await withTaskGroup(of: Bool.self) { group in
@@ -45,7 +45,7 @@ struct SharedChannelTests {
         #expect(domain.statistics.mappings == 0)
     }
 
-    @Test("40 of 40 transactions that own their cargo: it comes back with the result", arguments: Setup.allCases)
+    @Test("40 of 40 transactions that own their cargo: it is returned with the result", arguments: Setup.allCases)
     func owned(setup: Setup) async throws {
         var configuration = setup.configuration
         configuration.depth = 4
@@ -70,7 +70,7 @@ struct SharedChannelTests {
         #expect(right == 40)
     }
 
-    @Test("order and backpressure: calls are submitted as they came, never more than the channel is deep")
+    @Test("order and backpressure: calls are submitted in their order, never more than the channel's depth")
     func order() async throws {
         let device = HeldEngine.Device()
         let shared = try held(device, depth: 4)
@@ -79,7 +79,7 @@ struct SharedChannelTests {
             tasks.append(
                 Task { [domain] in
                     do throws(DMAError) {
-                        // The length tells one call from another.
+                        // The length distinguishes the calls.
                         var target = try domain.buffer(1000 + number, .fromDevice)
                         try await shared.fill(&target, pattern: 0, by: .never)
                         return true
@@ -103,7 +103,7 @@ struct SharedChannelTests {
         #expect(await shared.waitingCalls == 0)
     }
 
-    @Test("cancelling drops a call that waits for its turn, and waits for one that runs; the channel is not terminated")
+    @Test("cancelling drops a call that waits for a place, and waits for one that runs; the channel is not terminated")
     func cancel() async throws {
         let device = HeldEngine.Device()
         let shared = try held(device, depth: 1)
@@ -113,7 +113,7 @@ struct SharedChannelTests {
                 do throws(DMAError) {
                     var target = try domain.buffer(4096, .fromDevice)
                     do throws(DMAError) { try await shared.fill(&target, pattern: 0, by: .never) } catch {
-                        // The buffer is back whatever happened.
+                        // The buffer is returned in any case.
                         _ = try target.unmap()
                         return error.code
                     }
@@ -144,7 +144,7 @@ struct SharedChannelTests {
         #expect(domain.statistics.mappings == 0)
     }
 
-    @Test("a device that is done long after its call gave up is seen, and the buffer is the client's, without another call")
+    @Test("a completion long after its call gave up is seen, and the client gets the buffer, without another call")
     func abandoned() async throws {
         let device = HeldEngine.Device()
         let shared = try held(device, depth: 1)
@@ -162,7 +162,7 @@ struct SharedChannelTests {
         _ = shared.capabilities
     }
 
-    @Test("a call that is over its deadline ends; its buffer is refused until the device is done with it")
+    @Test("a call past its deadline ends; its buffer is refused until the device has finished with it")
     func late() async throws {
         let device = HeldEngine.Device()
         let shared = try held(device, depth: 1)
@@ -172,7 +172,7 @@ struct SharedChannelTests {
             Issue.record("filled")
         } catch { #expect(error.code == .deadlinePassed) }
         #expect(target.refusal() == .quarantined)
-        // One that waits for its turn behind it ends at its deadline too.
+        // One that waits for a place behind it ends at its deadline too.
         var other = try domain.buffer(4096, .fromDevice)
         do throws(DMAError) {
             try await shared.fill(&other, pattern: 0, by: .after(milliseconds: 30))
@@ -187,7 +187,7 @@ struct SharedChannelTests {
         #expect(device.with { $0.terminations } == 0)
     }
 
-    @Test("a device that is gone ends every call, also those that wait for their turn")
+    @Test("a device that is gone ends every call, also those that wait for a place")
     func gone() async throws {
         let device = HeldEngine.Device()
         let shared = try held(device, depth: 1)
@@ -205,7 +205,7 @@ struct SharedChannelTests {
         for task in tasks { #expect(await task.value == .deviceGone) }
     }
 
-    @Test("terminating ends every call that was submitted as aborted, and the channel goes on")
+    @Test("terminating ends every submitted call as aborted, and the channel continues")
     func terminate() async throws {
         let device = HeldEngine.Device()
         let shared = try held(device, depth: 2)
@@ -226,7 +226,7 @@ struct SharedChannelTests {
         try await shared.fill(&target, pattern: 0, by: .never)
     }
 
-    @Test("the channel ends with its last user: its engine ends, also after a call that gave up")
+    @Test("the channel ends with its last user, and with it its engine, also after a call that gave up")
     func end() async throws {
         let device = HeldEngine.Device()
         weak var left: SharedChannel<Loan>?
@@ -241,7 +241,7 @@ struct SharedChannelTests {
         #expect(left == nil)
     }
 
-    @Test("one copy over four channels, whatever its length", arguments: [1, 4096, 4097, 1_000_003])
+    @Test("one copy over four channels, of any length", arguments: [1, 4096, 4097, 1_000_003])
     func spread(count: Int) async throws {
         let channels = try (0..<4).map { _ in try channel(.workers) }
         let source = try domain.buffer(count, .toDevice, filledWith: 0x33)
@@ -252,7 +252,7 @@ struct SharedChannelTests {
         await #expect(throws: DMAError(.noSuchChannel)) { try await SharedChannel.copy(source, to: &target, over: []) }
     }
 
-    @Test("an operation without an end, and one to be run again, are refused")
+    @Test("a cyclic operation and a reusable one are refused")
     func refused() async throws {
         let shared = SharedChannel(
             try Channel(AnyEngine(try CPUEngine(CPUConfiguration(depth: 4))), domain: domain, of: MappedBuffer.self))

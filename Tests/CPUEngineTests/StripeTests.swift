@@ -5,7 +5,7 @@ import DMACore
 import DMATestSupport
 import Testing
 
-/// Operations over the segments of one leased block, whose list the channel passes to the engine as it stands.
+/// Operations over the segments of one leased block, whose list the channel passes to the engine unchanged.
 @Suite("Operations over a block's segments")
 struct StripeTests {
     static let segment = 256
@@ -22,7 +22,7 @@ struct StripeTests {
         }
     }
 
-    /// Runs an operation on a stripe and compares every byte of the block with what `model` makes of it.
+    /// Runs an operation on a stripe and compares every byte of the block with the result of `model`.
     private static func run(
         _ operation: Operation, segments: Int, _ configuration: CPUConfiguration, times: Int = 40, before: () -> Void = {},
         _ model: (inout [UInt8]) -> Void
@@ -98,9 +98,9 @@ struct StripeTests {
         }
     }
 
-    @Test("from the wire and to it, round the end of the FIFO", arguments: [Setup.inline, .workers])
+    @Test("from the wire and to it, across the end of the FIFO", arguments: [Setup.inline, .workers])
     func peripheral(setup: Setup) throws {
-        // Not a multiple of what is moved, so that transfers cross the FIFO's end at different places.
+        // Not a multiple of the transfer's length, so that transfers cross the FIFO's end at different positions.
         let fifo = try FIFOPeripheral(depth: 2048, width: 4)
         var configuration = setup.configuration
         configuration.peripherals = [fifo]

@@ -3,7 +3,7 @@
 import DMACPUEngine
 import Testing
 
-/// `#expect` for values that are not copyable, which the macro cannot take apart.
+/// `#expect` for noncopyable values, which the macro cannot take apart.
 func check(_ isSo: Bool, _ comment: String = "", at location: SourceLocation = #_sourceLocation) {
     if !isSo { Issue.record("expected otherwise: \(comment)", sourceLocation: location) }
 }

@@ -6,7 +6,7 @@ import DMAEngineKit
 import Foundation
 import Testing
 
-/// Waits that somebody forgot something for: they end, and sleep until then.
+/// Waits for events that a client forgot to request: they end, and sleep until then.
 @Suite("Waiting", .timeLimit(.minutes(15)))
 struct WaitTests {
     let domain = Domain(name: "waiting")
@@ -21,7 +21,7 @@ struct WaitTests {
 
     enum Way: CaseIterable { case drain, finished }
 
-    @Test("a wait on a paused channel is an error, not a wait without an end", arguments: Setup.allCases, Way.allCases)
+    @Test("a wait on a paused channel is an error and does not block for ever", arguments: Setup.allCases, Way.allCases)
     func paused(setup: Setup, way: Way) async throws {
         var channel = try channel(setup)
         try channel.pause()
@@ -41,7 +41,7 @@ struct WaitTests {
     }
 
     @Test(
-        "a wait of a second for what asked for no interrupt costs less than a twentieth of a processor",
+        "a wait of one second without the interrupt flag costs less than a twentieth of a processor",
         arguments: Way.allCases)
     func quietWait(way: Way) async throws {
         let wire = try FIFOPeripheral()
@@ -75,11 +75,11 @@ struct WaitTests {
         await late.value
         #expect(used.complete == 1)
         #expect(used.time > 0.9, "the wait was not what this is about")
-        // A share: where the machine is busy, the wait is longer.
+        // A ratio: on a busy machine the wait is longer.
         #expect(used.cpu < used.time / 20, "\(used.cpu) s of a processor in \(used.time) s")
     }
 
-    @Test("a wait issues what is queued", arguments: Setup.allCases, Way.allCases)
+    @Test("a wait issues queued work", arguments: Setup.allCases, Way.allCases)
     func forgottenIssue(setup: Setup, way: Way) async throws {
         for flags in [DescriptorFlags(), .interrupt] {
             var channel = try channel(setup)
@@ -110,7 +110,7 @@ struct WaitTests {
         #expect(channel.inFlight == 0)
     }
 
-    @Test("a drain's body submits more without an issue or an interrupt, and all of it comes", arguments: Setup.allCases)
+    @Test("a drain's body submits more without an issue or an interrupt, and all of it completes", arguments: Setup.allCases)
     func refill(setup: Setup) async throws {
         var channel = try channel(setup)
         var left = 200
@@ -126,7 +126,7 @@ struct WaitTests {
         #expect(seen == 201)
     }
 
-    @Test("a drain of a terminated channel is an error, not for ever")
+    @Test("a drain of a terminated channel is an error and does not block for ever")
     func terminated() async throws {
         var channel = try channel(.workers)
         _ = try channel.submit(.fill(pattern: 1), try buffer()).get()
@@ -146,7 +146,7 @@ struct WaitTests {
 
     private struct Own: Error, Equatable { let number: Int }
 
-    @Test("a drain's body throws its own error, and the channel goes on", arguments: Setup.allCases)
+    @Test("a drain's body throws its own error, and the channel continues", arguments: Setup.allCases)
     func ownError(setup: Setup) async throws {
         var channel = try channel(setup)
         for _ in 0..<2 { _ = try channel.submit(.fill(pattern: 1), try buffer()).get() }
@@ -176,7 +176,7 @@ private enum Clock {
     static var monotonic: Double { seconds(CLOCK_MONOTONIC) }
 }
 
-/// Runs tasks on one thread of its own, whose processor time can so be read.
+/// Runs tasks on one thread of its own, whose processor time can be read.
 private final class OneThread: TaskExecutor, @unchecked Sendable {
     private let line = InterruptLine()
     private let lock = NSLock()
@@ -212,7 +212,7 @@ private final class OneThread: TaskExecutor, @unchecked Sendable {
     }
 }
 
-/// Hands one value that cannot be copied to a task.
+/// Passes one noncopyable value to a task.
 private final class Handed<Value: ~Copyable>: @unchecked Sendable {
     private var value: Value?
     init(_ value: consuming Value) { self.value = consume value }

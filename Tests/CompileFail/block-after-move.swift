@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A block that was given away is out of reach (rule 6).
+// A block cannot be used after it was moved (rule 6).
 // expect: 'block' used after consume
 import DMACore
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One type's claim of valid patterns is no claim for another.
+// The claim that every bit pattern is valid applies to one type only.
 // expect: cannot convert return expression of type
 import DMADriverKit
 

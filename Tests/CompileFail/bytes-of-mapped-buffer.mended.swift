@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// While it is mapped, a buffer is read between two syncs only (rule 35).
+// A mapped buffer can only be read between two syncs (rule 35).
 import DMACore
 
 func misuse(mapped: borrowing MappedBuffer) throws(DMAError) -> Int {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client sees finished transactions: what an engine reports is for authors of engines.
+// A client uses finished transactions: completions are for authors of engines.
 // expect: cannot find type 'Completion' in scope
 import DMA
 

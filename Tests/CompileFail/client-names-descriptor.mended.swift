@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client sees operations: the words that an engine handles are for authors of engines.
+// A client uses operations: descriptors are for authors of engines.
 import DMA
 import DMADriverKit
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client sees operations: the words that an engine handles are for authors of engines.
+// A client uses operations: descriptors are for authors of engines.
 // expect: cannot find type 'Descriptor' in scope
 import DMA
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client sees channels: the engine's protocol is for authors of engines.
+// A client uses channels: the engine protocol is for authors of engines.
 // expect: cannot find type 'Engine' in scope
 import DMA
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pacing an engine is no part of asking for a channel: it is reached in the core.
+// Pacing an engine is not part of requesting a channel: it needs `import DMACore`.
 import DMA
 import DMACore
 

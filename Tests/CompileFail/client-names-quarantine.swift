@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a device may still write is the core's business: it is reached there.
+// Memory that a device may still write is managed by the core: it needs `import DMACore`.
 // expect: cannot find type 'Quarantine' in scope
 import DMA
 

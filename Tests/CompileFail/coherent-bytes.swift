@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shared memory is read and written by whole words only (rule 37).
+// Shared memory is read and written in whole words only (rule 37).
 // expect: has no member 'withMutableBytes'
 import DMACore
 

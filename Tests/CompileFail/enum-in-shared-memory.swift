@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a device writes is read as a type of which every bit pattern is valid.
+// Memory that a device writes is read as a type for which every bit pattern is valid.
 // expect: does not conform to protocol 'SharedPattern'
 import DMADriverKit
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A completion gives its cargo once.
+// A completion returns its cargo once.
 import DMACore
 
 typealias Two = Pair<MappedBuffer, MappedBuffer>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A completion gives its cargo once.
+// A completion returns its cargo once.
 // expect: 'finished' used after consume
 import DMACore
 

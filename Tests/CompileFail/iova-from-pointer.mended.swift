@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A CPU address is no bus address (rule 29).
+// A CPU address is not a bus address (rule 29).
 import DMACore
 
 func misuse(address: UInt64) -> IOVA {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A list's bytes are out of reach once it is mapped (rule 34).
+// A list's bytes cannot be accessed after it was mapped (rule 34).
 import DMACore
 
 func misuse(list: consuming ScatterList, domain: Domain) throws(DMAError) -> Int {

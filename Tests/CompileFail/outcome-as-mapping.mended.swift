@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A mapping that may have failed is no mapping (rule 31).
+// The outcome of a map cannot be used as a mapping (rule 31).
 import DMACore
 
 func misuse(buffer: consuming Buffer, domain: Domain) throws(DMAError) -> UInt64 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every map can fail, and the buffer that comes back is looked at (rule 31).
+// Every map can fail, and the returned buffer must be handled (rule 31).
 // expect: switch must be exhaustive
 import DMACore
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The memory of a pool is the pool's (rule 38).
+// A pool owns its memory (rule 38).
 // expect: 'mapped' consumed more than once
 import DMACore
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is in flight is read when its completion was taken (rules 6 and 34).
+// Memory in flight can be read only after its completion was taken (rules 6 and 34).
 // expect: 'target' used after consume
 import DMACore
 import DMAEngineKit

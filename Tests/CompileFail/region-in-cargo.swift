@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A cargo cannot remember a region of something that it does not own.
+// A cargo cannot store a region of memory that it does not own.
 // expect: has non-Escapable type 'Region'
 import DMACore
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A ring that was stopped is over (rule 22).
+// A ring cannot be used after it was stopped (rule 22).
 // expect: 'ring' used after consume
 import DMACore
 import DMAEngineKit

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The memory below a ring cannot be exchanged.
+// The memory of a ring cannot be replaced.
 import DMADriverKit
 
 func misuse(ring: consuming RingMemory<UInt64>) -> Int {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cargo of a refusal is taken out of it once (rule 4).
+// The cargo of a refusal can be taken once (rule 4).
 import DMACore
 
 typealias Two = Pair<MappedBuffer, MappedBuffer>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A submission is looked at: a refused one holds the cargo (rule 4).
+// The result of a submission must be handled: a refusal contains the cargo (rule 4).
 // expect: result of call to 'submit' is unused
 import DMACore
 import DMAEngineKit

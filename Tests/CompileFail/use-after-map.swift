@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A buffer's bytes are out of reach once it is mapped (rule 34).
+// A buffer's bytes cannot be accessed after it was mapped (rule 34).
 // expect: 'buffer' used after consume
 import DMACore
 

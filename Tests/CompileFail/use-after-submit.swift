@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// After submit the cargo is the channel's (rule 6).
+// After submit the channel owns the cargo (rule 6).
 // expect: 'cargo' used after consume
 import DMACore
 import DMAEngineKit

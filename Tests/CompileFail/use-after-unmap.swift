@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A mapping that was ended has no regions (rule 33).
+// A mapping cannot be used after it has ended (rule 33).
 // expect: 'mapped' used after consume
 import DMACore
 

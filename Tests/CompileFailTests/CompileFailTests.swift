@@ -4,11 +4,11 @@ import DMATestSupport
 import Foundation
 import Testing
 
-/// What the types forbid: each file of Tests/CompileFail is one misuse that must not compile, for the reason that it states,
-/// and beside it stands the same code mended, which must. What clients write is in Tests/CompileFail/Clients, and must compile too.
+/// Misuse that the types prevent: each file of Tests/CompileFail is one misuse that must not compile, for the reason that it
+/// states; next to it is the corrected code, which must. Client code is in Tests/CompileFail/Clients, and must compile too.
 ///
-/// Compiled down to SIL: ownership is checked there, and a mere type check would pass every one of them.
-@Suite("What must not compile")
+/// Compiled down to SIL: ownership is checked there, and a type check alone would accept all of them.
+@Suite("Misuse that must not compile")
 struct CompileFailTests {
     struct Answer {
         let status: Int32
@@ -28,7 +28,7 @@ struct CompileFailTests {
     /// Where this build's modules lie: beside the test program.
     static let modules = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "Modules")
 
-    /// The module maps of the C libraries below `DMA`: the compiler reads them with each module that stands above them.
+    /// The module maps of the C libraries below `DMA`: the compiler reads them with each module above them.
     static let moduleMaps: [String] = {
         var folder = modules.resolvingSymlinksInPath()
         while folder.path != "/", !FileManager.default.fileExists(atPath: folder.appending(path: "checkouts").path) {
@@ -49,7 +49,7 @@ struct CompileFailTests {
                 "InternalImportsByDefault", "-enable-upcoming-feature", "MemberImportVisibility", "-enable-upcoming-feature",
                 "NonisolatedNonsendingByDefault", "-enable-experimental-feature", "Lifetimes", "-I", modules.path,
             ] + moduleMaps + [folder.appending(path: file).path], limit: 300)
-        // The compiler's own lines begin with the file; those drawn beside the code do not.
+        // The compiler's own lines begin with the file; annotations beside the code do not.
         let lines = ran.errors.split(separator: "\n").map(String.init).filter { $0.hasPrefix("/") && $0.contains(".swift:") }
         return Answer(
             status: ran.status, errors: lines.filter { $0.contains(": error: ") },
@@ -64,7 +64,7 @@ struct CompileFailTests {
         return String(line.dropFirst(mark.count))
     }
 
-    @Test("the folder is found, each misuse states its reason and has its mended form, and the modules are there")
+    @Test("the folder is found, each misuse states its reason and has a corrected form, and the modules exist")
     func complete() throws {
         #expect(CompileFailTests.names.count >= 30)
         for name in CompileFailTests.names {
@@ -76,7 +76,7 @@ struct CompileFailTests {
         #expect(FileManager.default.fileExists(atPath: module), "no modules in \(module)")
     }
 
-    @Test("the misuse fails for its reason alone", arguments: names)
+    @Test("the misuse fails for exactly its reason", arguments: names)
     func misuse(name: String) throws {
         let answer = try CompileFailTests.compile(name + ".swift")
         let reason = try CompileFailTests.expectation(name)
@@ -87,7 +87,7 @@ struct CompileFailTests {
     }
 
     @Test(
-        "a client names what it needs by `import DMA` alone; pools and callbacks by the core's beside it",
+        "`import DMA` is enough for a client; pools and callbacks need the core as well",
         arguments: [("client", ["import DMA"]), ("client-of-core", ["import DMA", "import DMACore"])])
     func client(name: String, imports: [Substring]) throws {
         let text = try String(contentsOf: CompileFailTests.folder.appending(path: "Clients/\(name).swift"), encoding: .utf8)
@@ -96,9 +96,10 @@ struct CompileFailTests {
         #expect(answer.status == 0 && answer.errors.isEmpty && answer.warnings.isEmpty, "\(answer.text)")
     }
 
-    /// The build compiles them; here stands what they may import. An engine that is named in the program comes from its own module.
+    /// The build compiles them; this list restricts their imports. An engine that is named in the program comes from its own
+    /// module.
     @Test(
-        "the programs that clients are shown import nothing else of the core",
+        "the example programs import nothing else of the core",
         arguments: ["FirstCopy", "FourChannels", "FileCheck", "Capture", "Parity"])
     func shown(example: String) throws {
         let path = Program.root.appending(path: "Examples/\(example)/main.swift")
@@ -109,7 +110,7 @@ struct CompileFailTests {
             "\(imports)")
     }
 
-    @Test("the mended form compiles without a warning", arguments: names)
+    @Test("the corrected form compiles without a warning", arguments: names)
     func mended(name: String) throws {
         let answer = try CompileFailTests.compile(name + ".mended.swift")
         #expect(answer.status == 0 && answer.errors.isEmpty && answer.warnings.isEmpty, "\(name): \(answer.text)")

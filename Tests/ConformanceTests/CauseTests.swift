@@ -8,7 +8,7 @@ import ScriptedEngines
 import Testing
 
 extension OneAtATime {
-    /// What a suite says first, what it leaves out for a cause that it has found, and what it does not call passed.
+    /// What a suite reports first, what it skips because of a cause that it has found, and what it does not count as passed.
     @Suite("Causes of failures", .serialized)
     struct CauseTests {
         private func suite(patience: Int64 = 100_000_000, only: Set<ConformanceCheck>? = nil) -> ConformanceSuite {
@@ -17,7 +17,7 @@ extension OneAtATime {
                 duration: 600_000_000_000, patience: patience, only: only)
         }
 
-        @Test("where a plain copy is wrong, that comes first, and nothing else is run")
+        @Test("a wrong plain copy is reported first, and nothing else is run")
         func copies() async {
             let report = await suite().run(
                 "flawed", makeEngine: { () throws(DMAError) in FlawedEngine(QueuePairEngine(), .byteChanged) })
@@ -27,18 +27,18 @@ extension OneAtATime {
             #expect(report.rules == (held: 0, applying: 39))
         }
 
-        @Test("an engine that answers nothing costs the patience of one check")
+        @Test("an engine that completes nothing costs the patience of one check")
         func dead() async {
             let began = Deadline.now.nanoseconds
             let report = await suite(patience: 300_000_000).run(
                 "dead", makeEngine: { () throws(DMAError) in HostileEngine(.neverCompletes) })
-            // Half of what it would be with a patience for each check: the machine may be busy.
+            // Half of the time with a patience for each check: the machine may be busy.
             #expect(Deadline.now.nanoseconds - began < 150_000_000 * Int64(ConformanceCheck.allCases.count))
             #expect(report.rows.count { $0.nanoseconds >= 300_000_000 } == 1, "\(report.table)")
             #expect(report.counts.failed == 1 && report.counts.notRun == ConformanceCheck.allCases.count - 1)
         }
 
-        @Test("a lost wake-up costs one check its patience; those that wait for interrupts are not run")
+        @Test("a lost wake-up costs one check its patience; the others with interrupts are not run")
         func wakeUps() async {
             let began = Deadline.now.nanoseconds
             let report = await suite(patience: 1_000_000_000).run(
@@ -50,12 +50,12 @@ extension OneAtATime {
                 #expect(report.row(check)?.outcome == .notRun("wake-ups are lost"))
             }
             #expect(report.counts.failed == 1)
-            // One second for the check; the rest is what an engine costs whose wake-ups come, on a busy machine.
+            // One second for the check; the rest is the time of an engine whose wake-ups arrive, on a busy machine.
             let spent = report.row(.rule14)?.nanoseconds ?? 0
             #expect(spent > 1_000_000_000 && spent < 3_000_000_000 && Deadline.now.nanoseconds - began < 60_000_000_000)
         }
 
-        @Test("a check whose case was never met has not passed, and neither has the suite")
+        @Test("a check whose case was not reached has not passed, and neither has the suite")
         func notProved() async {
             let report = await suite(only: [.copy, .rule01, .rule18]).run(
                 "quick", makeEngine: { () throws(DMAError) in HiddenEngine() })
@@ -72,7 +72,7 @@ extension OneAtATime {
             #expect(report.table.contains("0 of 2 rules that apply held"))
         }
 
-        @Test("what an engine cannot show does not apply, by the name of what is absent")
+        @Test("a missing feature makes a check not applicable, with the feature's name")
         func absent() async {
             let report = await suite().run("line", makeEngine: { () throws(DMAError) in HiddenEngine() })
             for (check, word) in [
@@ -90,8 +90,8 @@ extension OneAtATime {
     }
 }
 
-/// Copies on another thread, and waits for it in the call that starts the work: whenever somebody looks, everything is over, and the
-/// thread that looks has not spent its time on it.
+/// Copies on another thread, and waits for it in the call that starts the work: whenever the suite polls, everything has ended,
+/// and the polling thread has not used its time for it.
 private struct HiddenEngine: ~Copyable, Engine {
     private var queued: [(Descriptor, UInt32)] = []
     private var ready: [Completion] = []
@@ -99,7 +99,7 @@ private struct HiddenEngine: ~Copyable, Engine {
     var addressing: EngineAddressing { .cpu }
     var capabilities: Capabilities {
         var capabilities = Capabilities(name: "hidden", implementation: "scripted", operations: .copy, depth: 8)
-        // However much is asked for, it is over in microseconds.
+        // Any amount of work ends in microseconds.
         capabilities.maximumCount = 65_536
         return capabilities
     }

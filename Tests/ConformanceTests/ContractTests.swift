@@ -6,8 +6,8 @@ import Testing
 
 @testable import DMAConformance
 
-/// What can be looked up: everything that a program prints, from one source.
-@Suite("The contract in words")
+/// The explanations: of all names that a program prints, from one source.
+@Suite("Explanations of the contract")
 struct ContractTests {
     let glossary = Glossary()
 
@@ -38,23 +38,23 @@ struct ContractTests {
             #expect(glossary.find(identifier.rawValue).map(\.kind) == [.sanitizer])
             #expect(glossary.find("\(identifier)").contains { $0.name == identifier.rawValue })
         }
-        // The counters by the names that the value has, so that a new one cannot be forgotten.
+        // The counters by the names of the value's properties, so that a new one cannot be forgotten.
         for counter in Mirror(reflecting: EngineFaults()).children.compactMap(\.label) {
             #expect(glossary.find(counter).contains { $0.kind == .engineFault }, "\(counter)")
         }
         for status in TransactionStatus.allCases { #expect(glossary.find("\(status)").contains { $0.kind == .status }) }
         for check in ConformanceCheck.allCases { #expect(!glossary.find(check.rawValue).isEmpty) }
-        // Within one kind a name is one entry's.
+        // Within one kind a name belongs to one entry.
         for kind in Explanation.Kind.allCases {
             let names = glossary.all.filter { $0.kind == kind }.flatMap { [$0.name] + $0.aliases }.map { $0.lowercased() }
             #expect(names.count == Set(names).count, "\(kind)")
         }
     }
 
-    @Test("the numbers of an error are letters in its explanation")
+    @Test("the explanation of an error has letters in place of numbers")
     func numbers() throws {
         let entry = try #require(glossary.find("sharedCacheLine").first)
-        #expect(entry.meaning.hasPrefix("Asked: a mapping at N that shares a cache line of M bytes"))
+        #expect(entry.meaning.hasPrefix("Cannot map memory at N: the range shares a cache line of M bytes"))
         for entry in Explanation.errors {
             #expect(
                 !entry.meaning.contains("1357") && !entry.meaning.contains("2468") && !entry.cure.contains("1357"), "\(entry)")
@@ -62,19 +62,19 @@ struct ContractTests {
     }
 
     @Test(
-        "what nothing is called has neighbours",
+        "an unknown name has suggestions",
         arguments: [("misalined", "misaligned"), ("rule40", "rule04"), ("DMA-S2", "DMA-S02"), ("quefull", "queueFull")])
     func nearest(_ typed: String, _ meant: String) {
         #expect(glossary.find(typed).isEmpty)
         #expect(glossary.nearest(typed, 12).contains(meant), "\(glossary.nearest(typed, 12))")
     }
 
-    @Test("the guide's article is what the texts make")
+    @Test("the guide's article equals the generated one")
     func article() throws {
         let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         let file = root.appending(path: "Sources/Core/Documentation.docc/Contract.md")
         let found = try String(contentsOf: file, encoding: .utf8)
-        // To mend: swift run dmactl explain --article > Sources/Core/Documentation.docc/Contract.md
+        // To update it: swift run dmactl explain --article > Sources/Core/Documentation.docc/Contract.md
         #expect(found == ContractArticle.text)
         for number in 1...39 { #expect(found.contains("\n### Rule \(number): ")) }
     }

@@ -11,17 +11,17 @@ import Testing
 extension MutantPeripheral: ConformancePeripheral {}
 
 extension OneAtATime {
-    /// The table of mutants and checks: for each check an engine that does one thing wrong, and the check finds it.
+    /// The table of mutants and checks: for each check an engine with one fault, which the check finds.
     ///
-    /// A mutant whose fault is of the engine's own making has it all the time, and the other checks that notice it are printed. Most rules of
-    /// mapping and some of submission are kept by the channel and the domain, whatever an engine does: no engine can break them. There the
-    /// mutant has its fault while that check runs and at no other time, and what is shown is that the check looks at what the engine did.
+    /// A mutant whose fault is its own has it all the time, and the other checks that find it are printed. Most rules of
+    /// mapping and some of submission are enforced by the channel and the domain: no engine can break them. For those the
+    /// mutant has its fault only while that check runs, and the test shows that the check examines the engine's results.
     @Suite("Mutants", .serialized)
     struct MutantTests {
         struct Mutant: Sendable, CustomTestStringConvertible {
             let check: ConformanceCheck
             let fault: Fault
-            /// Whether it has its fault during its own check alone.
+            /// Whether it has its fault only during its own check.
             let isScoped: Bool
             var testDescription: String { "\(check): \(fault)" }
         }
@@ -36,12 +36,12 @@ extension OneAtATime {
         static let table: [Mutant] = [
             always(.rule01, .outlivesChannel), always(.rule02, .configuresEarlier), always(.rule03, .changesCapabilities),
             always(.rule04, .reportsFirstAgain), always(.rule05, .startsAtSubmit),
-            // The channel alone owns the cargo; what is looked at is the memory that comes back.
+            // Only the channel owns the cargo; the check examines the returned memory.
             during(.rule06, .wrongByte),
             always(.rule07, .startsWhileBusy), always(.rule08, .forgetsRound), always(.rule09, .swapsCompletions),
-            // States are the channel's; what an engine can do is to end with one that is none.
+            // The channel manages the states; an engine can only end with an undefined one.
             during(.rule10, .badStatus),
-            // Callbacks are called by the layer above, from completions that an engine can repeat or spoil.
+            // The layer above calls callbacks, for completions that an engine can repeat or corrupt.
             during(.rule11, .reportsTwice), during(.rule12, .wrongByte),
             always(.rule13, .hidesFailure), always(.rule14, .interruptsAlways),
             // An engine does not see when the client takes a completion; it can fail to report one.
@@ -51,7 +51,7 @@ extension OneAtATime {
             always(.rule22, .endsRing), always(.rule23, .ignoresTargetGap), always(.rule24, .losesExtension),
             always(.rule25, .shallow), always(.rule26, .ignoresFence), always(.rule27, .ignoresContinue),
             always(.rule28, .ignoresMetadata),
-            // From here to rule 39 the domain and the channel keep the rule; the engine moves the bytes that show it.
+            // From here to rule 39 the domain and the channel enforce the rule; the engine moves the bytes that show it.
             during(.rule29, .wrongByte), during(.rule30, .wrongByte), during(.rule31, .wrongByte), during(.rule32, .wrongByte),
             during(.rule33, .wrongByte), during(.rule34, .wrongByte), during(.rule35, .wrongByte), during(.rule36, .wrongByte),
             during(.rule37, .wrongByte), during(.rule38, .wrongByte), during(.rule39, .wrongByte),
@@ -71,7 +71,7 @@ extension OneAtATime {
             _ mutant: Mutant?, only: Set<ConformanceCheck>? = nil, patience: Int64 = 400_000_000
         ) async -> ConformanceReport {
             let domain = Domain(name: "mutants")
-            // SAFETY: a mutant that did not stop in time, on a busy machine, ends its thread before its memory is given back.
+            // SAFETY: a mutant that did not stop in time, on a busy machine, ends its thread before its memory is freed.
             defer { _ = try? unsafe Quarantine.unsafeReleaseAll(of: domain.id) }
             let suite = ConformanceSuite(
                 seed: 11, iterations: 4, maximumBytes: 4096, domain: domain, isScripted: true, duration: 600_000_000_000,
@@ -94,7 +94,7 @@ extension OneAtATime {
                     MutantEngine(
                         isFirst: made.add(1, ordering: .relaxed).oldValue == 0, lateWriters: lateWriters, faults: faults)
                 }, provisions: provisions, announce: { check in current.withLock { $0 = check } },
-                // The suite has the memory that they write to until its end.
+                // The suite keeps the memory that they write to until its end.
                 progress: { _ in lateWriters.stop() })
         }
 
@@ -107,7 +107,7 @@ extension OneAtATime {
         @Test("the check finds its mutant", arguments: table)
         func finds(_ mutant: Mutant) async {
             var report = await Self.run(mutant, only: [mutant.check])
-            // On a busy machine a run may meet no case, and says so.
+            // On a busy machine a run may not reach the case, and reports that.
             for _ in 0..<4 {
                 guard case .notProved = report.row(mutant.check)?.outcome else { break }
                 report = await Self.run(mutant, only: [mutant.check])
@@ -119,17 +119,17 @@ extension OneAtATime {
             #expect(!report.passed)
         }
 
-        /// The rules that the guide for engine authors names, in its order.
+        /// The rules in the guide for engine authors, in its order.
         static let inGuide: [ConformanceCheck] = [.rule05, .rule07, .rule13, .rule16, .rule18, .rule19, .rule20, .rule26]
 
-        @Test("the guide shows what the suite says of engines that break rules", arguments: inGuide)
+        @Test("the guide shows the suite's output for engines that break rules", arguments: inGuide)
         func guide(_ check: ConformanceCheck) async throws {
             let mutant = try #require(Self.table.first { $0.check == check })
             let report = await Self.run(mutant, only: [check])
             let file = URL(filePath: #filePath).deletingLastPathComponent()
                 .appending(path: "../../Sources/DriverKit/Documentation.docc/WritingAnEngine.md")
             let shown = Self.withoutNumbers(try String(contentsOf: file, encoding: .utf8))
-            // Without the bytes that are wrong. What is found first depends on when the suite looks.
+            // Without the wrong bytes. The first finding depends on when the suite polls.
             let lines = report.failures.map { failure in
                 let message = failure.message.replacing(/\ \[@.*\]/, with: "")
                 return "\(check.rawValue) #\(failure.iteration): \(message) {\(failure.parameters)}"
@@ -145,7 +145,7 @@ extension OneAtATime {
 
         /// Minutes: for Scripts/test --long, which sets the variable.
         @Test(
-            "the other checks that notice a mutant",
+            "which other checks find a mutant",
             .enabled(
                 if: ProcessInfo.processInfo.environment["DMA_TEST_LONG"] != nil,
                 "takes minutes; set DMA_TEST_LONG=1, or run Scripts/test --long long_conformance"),
@@ -162,7 +162,7 @@ extension OneAtATime {
             }.map(\.check)
             print("mutant \(mutant.fault.rawValue): \(noticed.map(\.rawValue).joined(separator: " "))")
             #expect(noticed.contains(mutant.check), "\(report.table)")
-            // A fault that exists during its own check alone cannot fail another.
+            // With a fault only during its own check, no other check can find it.
             if mutant.isScoped { #expect(noticed == [mutant.check], "\(report.table)") }
         }
 

@@ -7,10 +7,8 @@ import ScriptedEngines
 import Testing
 
 extension OneAtATime {
-    /// The suite judged: an engine with one flaw must fail in the checks that are about it, and no check is without a flaw that
-    /// it
-    /// finds.
-    @Suite("What the suite finds", .serialized)
+    /// A test of the suite: an engine with one flaw must fail in the checks about it, and every check finds some flaw.
+    @Suite("Findings of the suite", .serialized)
     struct MutationTests {
         enum Base: String, Sendable {
             case queuePair, chain, cyclic
@@ -77,7 +75,7 @@ extension OneAtATime {
 
         @Test("an engine with a flaw fails", arguments: all)
         func fails(mutation: Mutation) async throws {
-            // Each check alone: with the copies wrong, none of the others would be run.
+            // Each check alone: with wrong copies, none of the others would be run.
             for check in mutation.checks {
                 let report = await run(mutation, check)
                 guard case .failed = report.row(check)?.outcome else {
@@ -92,7 +90,7 @@ extension OneAtATime {
 
         private func run(_ mutation: Mutation, _ check: ConformanceCheck) async -> ConformanceReport {
             let domain = Domain(name: "\(mutation.flaw)")
-            // SAFETY: these engines have stopped, also where they say that they have not.
+            // SAFETY: these engines have stopped, even where they report that they have not.
             defer { _ = try? unsafe Quarantine.unsafeReleaseAll(of: domain.id) }
             let suite = ConformanceSuite(
                 seed: 0xbad, iterations: 10, maximumBytes: 16_384, domain: domain, isScripted: true, patience: 60_000_000,

@@ -2,8 +2,7 @@
 
 import Testing
 
-/// The suites that run whole engines, one after the other: each keeps a thread busy, and what they measure includes waits of
-/// tasks that
-/// need one.
+/// The suites that run whole engines, one after the other: each keeps a thread busy, and their measurements include waits of
+/// tasks that need one.
 @Suite("Conformance", .serialized)
 enum OneAtATime {}

@@ -2,7 +2,7 @@
 import DMAConformance
 import Testing
 
-/// The oracle alone: a right image passes, and each of the four corruptions is named.
+/// The oracle alone: a correct image passes, and each of the four corruptions is identified.
 @Suite("Oracle")
 struct OracleTests {
     let source = 40..<140
@@ -24,7 +24,7 @@ struct OracleTests {
         unsafe Oracle.judgeSource(image.span.bytes, before: before)
     }
 
-    @Test("the pattern is dmatest's where there is no salt")
+    @Test("the pattern equals dmatest's without a salt")
     func pattern() {
         let oracle = Oracle()
         let from = oracle.sourceImage(count: 256, marked: source)
@@ -40,7 +40,7 @@ struct OracleTests {
     @Test("a right copy passes", arguments: [0, 1, 0xdead_beef] as [UInt64])
     func right(salt: UInt64) { #expect(judge(Oracle(salt: salt), copied(Oracle(salt: salt))) == nil) }
 
-    @Test("every single corrupted byte is found and named", arguments: 0..<256)
+    @Test("every single corrupted byte is found and classified", arguments: 0..<256)
     func eachByte(offset: Int) {
         let oracle = Oracle(salt: 7)
         var image = copied(oracle)
@@ -51,7 +51,7 @@ struct OracleTests {
         #expect(finding?.first.first?.fault == (target.contains(offset) ? .mismatch : .copiedOutside))
     }
 
-    @Test("bytes left out are not copied, with the count of all and the first eight")
+    @Test("missing bytes are not copied, with the total and the first eight")
     func notCopied() {
         let oracle = Oracle(salt: 7)
         var image = copied(oracle)
@@ -84,7 +84,7 @@ struct OracleTests {
         #expect(finding?.first.first?.fault == .sourceOverwritten)
     }
 
-    @Test("data moved by whole lines is seen with a salt, which dmatest's counter cannot")
+    @Test("a salt detects data moved by whole lines, which dmatest's counter does not")
     func lineShift() {
         for (salt, seen) in [(0, false), (0x1234, true)] as [(UInt64, Bool)] {
             let oracle = Oracle(salt: salt)
@@ -96,7 +96,7 @@ struct OracleTests {
         }
     }
 
-    @Test("a destination that came back shorter is not taken for right")
+    @Test("a truncated destination is not taken for correct")
     func shorter() {
         let image = [UInt8](repeating: 0xaa, count: 10)
         let expected = [UInt8](repeating: 0xaa, count: 12)
@@ -149,7 +149,7 @@ struct ByteModelTests {
         }
     }
 
-    @Test("fill begins anew at the first byte, lowest byte first")
+    @Test("fill starts with the pattern's first byte, least significant byte first")
     func fill() {
         #expect(ByteModels.fill(count: 10, pattern: 0x0807_0605_0403_0201) == [1, 2, 3, 4, 5, 6, 7, 8, 1, 2])
     }

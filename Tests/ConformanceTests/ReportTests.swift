@@ -6,7 +6,7 @@ import Foundation
 import ScriptedEngines
 import Testing
 
-/// What a report says, and what it must not say.
+/// The contents of a report.
 @Suite("Conformance reports")
 struct ReportTests {
     private func run(
@@ -26,7 +26,7 @@ struct ReportTests {
         #expect(ConformanceCheck.allCases.compactMap(\.operation).count == OperationKind.allCases.count)
     }
 
-    @Test("when time is over nothing passes and nothing fails")
+    @Test("when the time is over nothing passes and nothing fails")
     func duration() async {
         let report = await run(nil, duration: 0)
         #expect(report.counts.notRun == ConformanceCheck.allCases.count)
@@ -40,7 +40,7 @@ struct ReportTests {
         #expect(report.failures.first?.message.contains("noSuchChannel") == true)
     }
 
-    @Test("a report survives JSON, and its table marks what only a script has shown")
+    @Test("a report survives JSON, and its table marks rows that only scripted engines passed")
     func json() async throws {
         let scripted = await run([.copy, .cyclic])
         let real = await run([.copy, .cyclic], isScripted: false)
@@ -56,7 +56,7 @@ struct ReportTests {
         #expect(both.rows.first { $0.check == .cyclic }?.isScriptedOnly == false)
     }
 
-    @Test("a check is announced before it runs and told when it is over, the plainest transfer first")
+    @Test("a check is announced before it runs and reported when it has ended, the simplest transfer first")
     func progress() async {
         var seen: [String] = []
         let suite = ConformanceSuite(

@@ -5,7 +5,8 @@ import DMACore
 import ScriptedEngines
 import Testing
 
-/// Devices whose words change at their own times, also between two accesses of a driver; and drivers that read them without care.
+/// Devices whose words change at any time, also between two accesses of a driver; and drivers that read them without
+/// synchronization.
 @Suite("Races of rings", .serialized)
 struct RingRaceTests {
     private func run(_ reading: CyclicEngine.Reading, _ seed: UInt64) async -> ConformanceReport {
@@ -17,14 +18,14 @@ struct RingRaceTests {
             provisions: Provisions.cyclic { engine, body in body(&engine) })
     }
 
-    @Test("a driver that guards its reads passes", arguments: Seeds.all)
+    @Test("a driver that checks its reads passes", arguments: Seeds.all)
     func guarded(_ seed: UInt64) async {
         let report = await run(.guarded, seed)
         #expect(report.passed && report.counts.passed == 2, "\(report.table)")
     }
 
     @Test(
-        "a driver that reads lap and position without care is found out",
+        "a driver that reads lap and position without checks is detected",
         arguments: [CyclicEngine.Reading.lapFirst, .positionFirst])
     func careless(_ reading: CyclicEngine.Reading) async {
         for seed in Seeds.all {
@@ -40,7 +41,7 @@ struct RingRaceTests {
     func entries(_ seed: UInt64) async {
         for (reading, isRight) in [(QueuePairEngine.Reading.phaseFirst, true), (.fieldsFirst, false)] {
             let suite = ConformanceSuite(
-                // The careless driver meets a half-written entry by chance: it gets as long as that takes, and ends with the first.
+                // The careless driver finds a half-written entry by chance: it runs until that happens, and stops at the first.
                 seed: seed, iterations: isRight ? 20 : 2000, maximumBytes: 2048, domain: Domain(name: "entries"),
                 isScripted: true,
                 duration: 600_000_000_000, patience: isRight ? 60_000_000_000 : 100_000_000, only: [.batches])

@@ -6,7 +6,7 @@ import DMAEngineKit
 import Foundation
 public import ScriptedEngines
 
-/// Seeds of the runs: fixed ones, and one that changes, which `DMA_SEED` repeats.
+/// Seeds of the runs: fixed ones, and one that changes, which `DMA_SEED` sets.
 enum Seeds {
     static let changing: UInt64 = {
         if let text = ProcessInfo.processInfo.environment["DMA_SEED"], let seed = UInt64(text) { return seed }
@@ -17,7 +17,7 @@ enum Seeds {
 
 extension ChainPeripheral: ConformancePeripheral {}
 
-/// The clock of a cyclic engine as the suite moves it.
+/// A cyclic engine's clock, advanced by the suite.
 final class CyclicStream: ConformanceStream {
     let device: CyclicDevice
     init(_ device: CyclicDevice) { self.device = device }
@@ -27,8 +27,7 @@ final class CyclicStream: ConformanceStream {
     var played: [UInt8] { device.played }
 }
 
-/// What the suite is told of each scripted engine; `base` leads from the engine in the channel to it, for engines that wrap
-/// one.
+/// The provisions of each scripted engine; `base` leads from the engine in the channel to it, for wrappers.
 enum Provisions {
     static func queuePair<E: Engine & ~Copyable>(
         _ base: @escaping (inout E, (inout QueuePairEngine) -> Void) -> Void

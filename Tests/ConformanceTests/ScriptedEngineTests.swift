@@ -6,8 +6,8 @@ import ScriptedEngines
 import Testing
 
 extension OneAtATime {
-    /// The suite on each honest scripted engine: everything that applies passes, and what applies is what the engine is there
-    /// for.
+    /// The suite on each correct scripted engine: everything that applies passes, including the features that the engine was
+    /// written for.
     @Suite("Conformance of the scripted engines", .serialized)
     struct ScriptedEngineTests {
         private func expectPassed(
@@ -31,7 +31,7 @@ extension OneAtATime {
             let domain = Domain(name: "queue pair")
             let suite = ConformanceSuite(
                 seed: seed, iterations: 8, maximumBytes: 16_384, domain: domain, isScripted: true,
-                // Other tests run beside this one and may keep every thread of the pool for a while.
+                // Other tests run in parallel and may keep every thread of the pool for a while.
                 duration: 600_000_000_000, patience: 60_000_000_000)
             let report = await suite.run(
                 "queue-pair", makeEngine: { () throws(DMAError) in QueuePairEngine(entries: 16, seed: seed) },
@@ -48,7 +48,7 @@ extension OneAtATime {
             let domain = Domain(name: "chain")
             let suite = ConformanceSuite(
                 seed: seed, iterations: 8, maximumBytes: 16_384, domain: domain, isScripted: true,
-                // Other tests run beside this one and may keep every thread of the pool for a while.
+                // Other tests run in parallel and may keep every thread of the pool for a while.
                 duration: 600_000_000_000, patience: 60_000_000_000)
             let report = await suite.run(
                 "chain", makeEngine: { () throws(DMAError) in try ChainEngine(entries: 8, seed: seed, domain: domain) },
@@ -64,7 +64,7 @@ extension OneAtATime {
             let domain = Domain(name: "cyclic")
             let suite = ConformanceSuite(
                 seed: seed, iterations: 8, maximumBytes: 16_384, domain: domain, isScripted: true,
-                // Other tests run beside this one and may keep every thread of the pool for a while.
+                // Other tests run in parallel and may keep every thread of the pool for a while.
                 duration: 600_000_000_000, patience: 60_000_000_000)
             let report = await suite.run(
                 "cyclic", makeEngine: { () throws(DMAError) in CyclicEngine() },

@@ -7,13 +7,13 @@ import Synchronization
 import Testing
 
 extension OneAtATime {
-    /// A suite and a survey that somebody stops: what was not run is said, and nothing has failed for it.
+    /// A suite and a survey that are stopped: unfinished checks are reported as not run, and none fails because of the stop.
     @Suite("Suites that are stopped", .serialized)
     struct StopTests {
         private func suite(_ stop: StopRequest, only: Set<ConformanceCheck>? = nil) -> ConformanceSuite {
             var suite = ConformanceSuite(
                 seed: Seeds.changing, iterations: 6, maximumBytes: 8192, domain: Domain(name: "stopped"), isScripted: true,
-                // Other tests run beside this one and may keep every thread of the pool for a while.
+                // Other tests run in parallel and may keep every thread of the pool for a while.
                 duration: 600_000_000_000, patience: 60_000_000_000, only: only)
             suite.stop = stop
             return suite
@@ -31,12 +31,12 @@ extension OneAtATime {
                 }, provisions: Provisions.queuePair { engine, body in body(&engine) }, progress: progress)
         }
 
-        /// Whether a row says that the stop kept it from its beginning or its end.
+        /// Whether a row reports that the stop kept it from starting or finishing.
         private func isStopped(_ row: ConformanceReport.Row) -> Bool {
             if case .notRun(let reason) = row.outcome { reason.contains("stopped") } else { false }
         }
 
-        @Test("between two checks: those before are as they were, those behind are not run", arguments: [0, 1, 20, 58])
+        @Test("between two checks: the earlier ones are unchanged, the later ones are not run", arguments: [0, 1, 20, 58])
         func between(_ number: Int) async {
             let stop = StopRequest()
             if number == 0 { stop.stop() }
@@ -52,7 +52,7 @@ extension OneAtATime {
             #expect(report.failures.isEmpty && report.counts.failed == 0)
         }
 
-        @Test("at any moment: no check fails for it")
+        @Test("at any moment: no check fails because of it")
         func anywhere() async {
             print("DMA_SEED=\(Seeds.changing)")
             var random = SplitMix(state: Seeds.changing)
@@ -71,13 +71,13 @@ extension OneAtATime {
                         }
                     })
                 #expect(report.failures.isEmpty, "engine \(number), \(delay) ms: \(report.table)")
-                // Nothing that came later was run.
+                // Nothing later was run.
                 let first = report.rows.firstIndex(where: isStopped) ?? report.rows.count
                 #expect(report.rows.dropFirst(first).allSatisfy(isStopped))
             }
         }
 
-        @Test("a check with iterations without end is left between two, and not taken for passed")
+        @Test("a check with endless iterations is stopped between two, and not taken for passed")
         func inside() async {
             for check in [ConformanceCheck.copy, .rule26, .batches] {
                 let stop = StopRequest()
@@ -99,7 +99,7 @@ extension OneAtATime {
             }
         }
 
-        @Test("what was wrong before the stop is a failure all the same")
+        @Test("a failure before the stop is still a failure")
         func flawed() async {
             let stop = StopRequest()
             let report = await suite(stop, only: [.copy, .fill, .xor]).run(
@@ -119,7 +119,7 @@ extension OneAtATime {
             return survey
         }
 
-        @Test("a survey has the rows that were begun before the stop, each of whole rounds", arguments: [1, 3])
+        @Test("a survey has the rows that were begun before the stop, each with complete rounds", arguments: [1, 3])
         func rows(_ channels: Int) async {
             let stop = StopRequest()
             let rows = await survey(stop, duration: 0, channels: channels).run(
@@ -129,7 +129,7 @@ extension OneAtATime {
             #expect(rows.allSatisfy { $0.passed && $0.transactions == channels * 4 + 4 })
         }
 
-        @Test("a row ends after a round however long it is; without a whole round there is none", arguments: [1, 3])
+        @Test("a row ends after a round of any length; without a complete round there is none", arguments: [1, 3])
         func long(_ channels: Int) async {
             for delay in [0, 1, 30, 300] {
                 let stop = StopRequest()
@@ -150,7 +150,7 @@ extension OneAtATime {
     }
 }
 
-/// Random numbers that the run's seed repeats.
+/// Random numbers that the run's seed reproduces.
 private struct SplitMix: RandomNumberGenerator {
     var state: UInt64
     mutating func next() -> UInt64 {

@@ -7,7 +7,7 @@ import Foundation
 import ScriptedEngines
 import Testing
 
-/// What a survey measures, on engines whose speed or order is known.
+/// The measurements of a survey, on engines with a known speed or order.
 @Suite("Surveys", .serialized)
 struct SurveyTests {
     private func rows<E: Engine & ~Copyable & SendableMetatype>(
@@ -27,11 +27,11 @@ struct SurveyTests {
             await rows([.copy], channels: processors * perProcessor) { () throws(DMAError) in SlowEngine() }.first)
         #expect(row.faults.isEmpty)
         #expect(row.transactions == processors * perProcessor * 4 + 4)
-        // Each transaction keeps its processor for two milliseconds. A busy machine makes it slower, none faster.
+        // Each transaction keeps its processor for two milliseconds. A busy machine only makes it slower.
         #expect(row.operationsPerSecond <= Double(processors) * 500)
     }
 
-    @Test("channels whose engines work by themselves are all in flight at once")
+    @Test("channels with asynchronous engines are all in flight at once")
     func together() async throws {
         let meeting = Gathering(ProcessInfo.processInfo.activeProcessorCount * 4)
         let row = try #require(
@@ -40,7 +40,7 @@ struct SurveyTests {
         #expect(meeting.most == meeting.wanted)
     }
 
-    @Test("a row has the depth and the length that were")
+    @Test("a row has the actual depth and length")
     func figures() async throws {
         let found = await rows([.copy, .interleaved], depth: 4096) { () throws(DMAError) in QueuePairEngine(entries: 16) }
         #expect(found.map(\.operation) == ["copy", "interleaved"])
@@ -53,7 +53,7 @@ struct SurveyTests {
     }
 }
 
-/// Keeps the processor for two milliseconds each time that something has finished.
+/// Keeps the processor for two milliseconds whenever a transaction has finished.
 private struct SlowEngine: ~Copyable, Engine {
     var addressing: EngineAddressing { base.addressing }
     var isGone: Bool { base.isGone }
@@ -74,7 +74,8 @@ private struct SlowEngine: ~Copyable, Engine {
     mutating func quiesce(by deadline: Deadline) -> Bool { base.quiesce(by: deadline) }
 }
 
-/// How many channels had something in flight at once; once that was as many as were wanted, or after two minutes, they go on.
+/// The number of channels with transactions in flight at once; when that reaches the wanted number, or after two minutes, they
+/// continue.
 private final class Gathering: Sendable {
     let wanted: Int
     private let state = Locked((all: 0, now: 0, most: 0))
@@ -82,13 +83,13 @@ private final class Gathering: Sendable {
 
     init(_ wanted: Int) { self.wanted = wanted }
     var most: Int { state.withLock { $0.most } }
-    /// The first transaction of all is the one whose latency is measured, alone.
+    /// The first transaction is the one for the latency, alone.
     var isOpen: Bool { state.withLock { $0.all <= 1 || $0.most >= wanted } || Deadline.now >= limit }
     func issued() { state.withLock { $0 = ($0.all + 1, $0.now + 1, max($0.most, $0.now + 1)) } }
     func finished() { state.withLock { $0.now -= 1 } }
 }
 
-/// Finishes nothing before all channels have something in flight.
+/// Finishes nothing before all channels have transactions in flight.
 private struct GatheringEngine: ~Copyable, Engine {
     var addressing: EngineAddressing { base.addressing }
     var isGone: Bool { base.isGone }
@@ -114,7 +115,7 @@ private struct GatheringEngine: ~Copyable, Engine {
     mutating func quiesce(by deadline: Deadline) -> Bool { base.quiesce(by: deadline) }
 }
 
-/// What is waited for is looked for: the lines of the engines below are not handed on.
+/// Waiting polls: the interrupt lines of the engines below are not passed on.
 private func withoutInterrupts(_ capabilities: Capabilities) -> Capabilities {
     var capabilities = capabilities
     capabilities.hasInterrupts = false

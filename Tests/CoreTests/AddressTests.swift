@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Addresses")
 struct AddressTests {
-    @Test("rule 30: a mask refuses what it does not reach, and never wraps")
+    @Test("rule 30: a mask refuses addresses beyond it, and never wraps")
     func rule30_masks() {
         #expect(DMAMask(bits: 32).reaches(IOVA(0xffff_f000), count: 0x1000))
         #expect(!DMAMask(bits: 32).reaches(IOVA(0xffff_f000), count: 0x1001))

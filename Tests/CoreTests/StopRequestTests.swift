@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Requests to stop")
 struct StopRequestTests {
-    @Test("whoever waits hears of the stop, before and after it, each of them")
+    @Test("every waiter is resumed by the stop, before and after it")
     func waits() async {
         let request = StopRequest()
         #expect(!request.isStopped)
@@ -19,7 +19,7 @@ struct StopRequestTests {
         #expect(await request.wait())
     }
 
-    @Test("a cancelled wait ends, and is no stop")
+    @Test("a cancelled wait ends, and is not a stop")
     func cancelled() async {
         let request = StopRequest()
         let waiter = Task { await request.wait() }

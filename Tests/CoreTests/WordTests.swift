@@ -4,10 +4,10 @@ import DMACore
 import DMATypes
 import Testing
 
-/// Integers in bytes, durations, and values as words.
+/// Integers in bytes, durations, and values as text.
 @Suite("Words")
 struct WordTests {
-    @Test("integers are loaded and stored at any place inside, and nowhere else")
+    @Test("integers are loaded and stored at any offset inside, and nowhere else")
     func integers() throws {
         var buffer = try Buffer(count: 16)
         try buffer.store(0x0102_0304_0506_0708 as UInt64, at: 3)
@@ -24,7 +24,7 @@ struct WordTests {
         #expect(throws: DMAError(.outOfRange, asked: 17, limit: 16)) { try buffer.load(at: 9, as: UInt64.self) }
     }
 
-    @Test("a buffer is made from bytes, contiguous or not; from none it is not")
+    @Test("a buffer is made from bytes, contiguous or not; an empty collection is refused")
     func copying() throws {
         let buffer = try Buffer(copying: "123456789".utf8)
         #expect(buffer.count == 9)
@@ -36,7 +36,7 @@ struct WordTests {
         #expect(throws: DMAError.self) { _ = try Buffer(copying: []) }
     }
 
-    /// A collection that says it has more, or fewer, elements than it gives.
+    /// A collection that reports more, or fewer, elements than it has.
     private struct Liar: Collection {
         let count: Int
         var startIndex: Int { 0 }
@@ -45,14 +45,14 @@ struct WordTests {
         subscript(position: Int) -> UInt8 { UInt8(position + 1) }
     }
 
-    @Test("a collection that lies about its count writes nothing outside", arguments: [2, 4, 9])
+    @Test("a collection with a wrong count writes nothing outside", arguments: [2, 4, 9])
     func liar(count: Int) throws {
         let buffer = try Buffer(copying: Liar(count: count))
         #expect(buffer.count == count)
         for offset in 0..<count { #expect(try buffer.load(at: offset, as: UInt8.self) == (offset < 4 ? UInt8(offset + 1) : 0)) }
     }
 
-    @Test("a deadline after a duration is that after as many nanoseconds, and never beyond the clock")
+    @Test("a deadline after a duration equals that after as many nanoseconds, and never exceeds the clock's range")
     func durations() {
         let now = Deadline.now
         let later = Deadline.after(.milliseconds(1500))
@@ -63,7 +63,7 @@ struct WordTests {
         #expect(Deadline.after(.nanoseconds(-1)) < .now)
     }
 
-    @Test("values print as words")
+    @Test("values print as text")
     func words() {
         #expect("\(OperationSet([.copy, .crc32c]))" == "copy, crc32c" && "\(OperationSet())" == "none")
         #expect("\(DescriptorFlags([.fence, .interrupt]))" == "fence, interrupt")
@@ -77,22 +77,22 @@ struct WordTests {
         #expect("\(TransactionStatus.writeFailed)" == "writeFailed" && "\(IOVA(0x1000))" == "0x1000")
     }
 
-    @Test("a negative count is said as such, not as the bits that it has")
+    @Test("a negative count appears with its sign, not as its bit pattern")
     func negative() throws {
         do throws(DMAError) {
             _ = try Buffer(count: -1)
             Issue.record("a buffer of -1 bytes")
-        } catch { #expect(error.request == "-1 bytes") }
+        } catch { #expect(error.message == "cannot use a size of -1 bytes: a size is positive") }
         let mapped = try Buffer(count: 64).mapped(for: Domain(name: "words"), direction: .bidirectional)
         do throws(DMAError) {
             _ = try mapped.withCPUAccess(-5..<3) { _ in 0 }
             Issue.record("bytes before a buffer")
-        } catch { #expect(error.request == "bytes up to -5") }
+        } catch { #expect(error.request == "access bytes up to -5") }
     }
 
     private struct Own: Error {}
 
-    @Test("bodies of several statements throw errors of their own; what was written before is the device's")
+    @Test("closures of several statements throw their own errors; bytes written before are synced for the device")
     func ownErrors() throws {
         var mapped = try Buffer(count: 64).mapped(for: Domain(name: "words"), direction: .bidirectional)
         #expect(throws: Own.self) {

@@ -4,11 +4,11 @@ import DMADriverKit
 import DMAThreads
 import Testing
 
-/// One test after the other: some count what the process has open and mapped.
+/// One test after the other: some count the process's open descriptors and mappings.
 @Suite("DriverKit", .serialized)
 enum DriverKitTests {}
 
-/// A thread of a test's, which may fail.
+/// A thread of a test, which may fail.
 final class Worker: Sendable {
     private final class Outcome: Sendable {
         let failure = Locked<String?>(nil)
@@ -23,7 +23,7 @@ final class Worker: Sendable {
         }
     }
 
-    /// Waits for its end: what it failed by, if anything.
+    /// Waits for its end: returns its error, if any.
     func end() -> String? {
         thread.join()
         return outcome.failure.withLock { $0 }

@@ -16,7 +16,7 @@
 #define SYS_io_uring_enter 426
 #endif
 
-// One number, one answer.
+// One system call, one error.
 static int forbid(unsigned number, int error) {
     struct sock_filter program[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 int forked_child_run(int (*body)(void)) {
-    // A child of a process with threads may find a lock taken that nobody gives back, in the language's runtime too. The alarm ends such a
-    // child, which says nothing about the body: another one is made.
+    // A child of a process with threads may inherit a lock that is never released, in the language's runtime too. The alarm
+    // ends such a child, without a verdict on the body: another one is made.
     for (int tries = 0;; tries++) {
         pid_t child = fork();
         if (child < 0) return -errno;

@@ -54,7 +54,7 @@ struct BufferTests {
         #expect(statistics.fixedRequests == 15)
     }
 
-    @Test("memory that is mapped where other memory was is never mistaken for it", arguments: [true, false])
+    @Test("memory mapped at a reused address is never mistaken for the earlier one", arguments: [true, false])
     func sameAddress(_ always: Bool) throws {
         let registrar = IOUringRegistrar()
         let domain = try Domain(name: "registered", translation: .announced(registrar))
@@ -68,7 +68,7 @@ struct BufferTests {
         var addresses: Set<UInt64> = []
         var repeats = 0
         for round in 0..<40 {
-            // The kernel gives the same address again and again, with other pages behind it.
+            // The kernel returns the same address again and again, with other pages behind it.
             let mapped = try Buffer(count: 8192, alignment: 4096).mapped(for: domain, direction: .fromDevice)
             if !addresses.insert(mapped.ranges[0].start.rawValue).inserted { repeats += 1 }
             var cargo: MappedBuffer? = mapped
@@ -90,15 +90,15 @@ struct BufferTests {
             }
             #expect(got == image)
         }
-        #expect(repeats > 0, "no address came again: the race was not met")
+        #expect(repeats > 0, "no address was reused: the race did not occur")
         let statistics = channel.withEngine { $0.statistics }
         #expect(statistics.fixedRequests == (always ? 120 : 80))
     }
 
-    @Test("where no memory may be locked, transfers go without registration, and are counted")
+    @Test("where no memory may be locked, transfers run without registration, and are counted")
     func locked() async {
-        // The limit is the process's: in one of its own. Root is not held to it, so that it becomes somebody else.
-        // The process ends at once: the system does not let a leak check look into one that has changed its user.
+        // The limit belongs to the process, so it is set in a separate one. Root is exempt, so that it becomes another user.
+        // The process ends at once: the system does not permit a leak check of one that has changed its user.
         await #expect(processExitsWith: .exitCode(0)) {
             // RLIMIT_MEMLOCK, include/uapi/asm-generic/resource.h.
             var limit = rlimit(rlim_cur: 64 << 10, rlim_max: 64 << 10)
@@ -139,7 +139,7 @@ struct AwaitTests {
             let end = ends[1]
             let writer = Task.detached {
                 try await Task.sleep(nanoseconds: round % 2 == 0 ? 1_000_000 : 1)
-                // One byte, then the other: the first completion is no end.
+                // One byte, then the other: the first completion does not end it.
                 let one = unsafe write(end, [UInt8(round)], 1)
                 try await Task.sleep(nanoseconds: round % 3 == 0 ? 1_000_000 : 1)
                 let two = unsafe write(end, [UInt8(round + 1)], 1)

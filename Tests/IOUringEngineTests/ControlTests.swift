@@ -17,9 +17,9 @@ import Testing
     import Musl
 #endif
 
-@Suite("Cancelling, pausing, falling back", .serialized)
+@Suite("Cancellation, pause and fallback", .serialized)
 struct ControlTests {
-    @Test("one transaction is given up; the others of its file and of other files go on", arguments: Carrying.allCases)
+    @Test("one transaction is cancelled; the others of its file and of other files continue", arguments: Carrying.allCases)
     func one(_ carrying: Carrying) throws {
         let ends = StreamTests.ends(socket: false)
         defer { for end in ends { close(end) } }
@@ -29,7 +29,7 @@ struct ControlTests {
         var cookies: [Cookie] = []
         for _ in 0..<3 { cookies.append(try channel.submit(read, try freight([[9, 9]], .fromDevice)).get()) }
         channel.issuePending()
-        // The second waits for its turn; the first is with the kernel.
+        // The second waits for its turn; the kernel has the first.
         for index in [1, 0] {
             let tag = UInt32(truncatingIfNeeded: cookies[index].rawValue)
             let isKnown = unsafe channel.withUnsafeEngine { $0.cancel(tag: tag) }
@@ -46,14 +46,14 @@ struct ControlTests {
         #expect(!unknown)
     }
 
-    @Test("cancellations that nobody takes leave what is queued as it is", arguments: Carrying.allCases)
+    @Test("cancellations that are not consumed leave the queue unchanged", arguments: Carrying.allCases)
     func flood(_ carrying: Carrying) throws {
         let scratch = try Scratch(Scratch.memory)
         scratch.fill((0..<64).map { UInt8($0) })
         var channel = try Channel<IOUringEngine, Freight>.make(carrying.configuration(depth: 4))
         let number = try channel.attach(PeripheralFile(scratch.descriptor))
         try channel.pause()
-        // Two plain reads stand in the ring of 16 entries, and are not issued. In the pause nothing is submitted.
+        // Two plain reads are in the ring of 16 entries, and are not issued. During the pause nothing is submitted.
         var cookies: [Cookie] = []
         for position in [0, 32] as [UInt64] {
             let read = DMACore.Operation.fromPeripheral(0..<1, at: PeripheralPlace(number: number, position: position))
@@ -83,7 +83,7 @@ struct ControlTests {
         #expect(statistics.unknownCompletions == 0)
     }
 
-    @Test("all of a file is given up, and the file can go", arguments: Carrying.allCases)
+    @Test("all transactions of a file are cancelled, and the file can be detached", arguments: Carrying.allCases)
     func file(_ carrying: Carrying) throws {
         let ends = StreamTests.ends(socket: true)
         let others = StreamTests.ends(socket: true)
@@ -108,7 +108,7 @@ struct ControlTests {
         #expect(got == [3, 4])
     }
 
-    @Test("a pause takes back what waits for a stream, and loses nothing", arguments: Carrying.allCases)
+    @Test("a pause takes back transactions that wait for a stream, and loses nothing", arguments: Carrying.allCases)
     func pause(_ carrying: Carrying) throws {
         let ends = StreamTests.ends(socket: true)
         defer { for end in ends { close(end) } }
@@ -130,7 +130,7 @@ struct ControlTests {
         #expect(got == [1, 2, 3, 4])
     }
 
-    @Test("a resume starts what was issued during the pause, and nothing else", arguments: Carrying.allCases)
+    @Test("a resume starts the transactions issued during the pause, and no others", arguments: Carrying.allCases)
     func resume(_ carrying: Carrying) throws {
         let scratch = try Scratch(Scratch.memory)
         scratch.fill([1, 2, 3, 4])
@@ -159,7 +159,7 @@ struct ControlTests {
         #expect(over == Set((issued + queued).map(\.rawValue)))
     }
 
-    @Test("bytes go from file to file through a pipe, and are doubled on the way", arguments: Carrying.allCases)
+    @Test("bytes move from file to file through a pipe, and are duplicated on the way", arguments: Carrying.allCases)
     func between(_ carrying: Carrying) throws {
         var random = Seeded("between")
         let image = random.bytes(40_000)
@@ -190,7 +190,7 @@ struct ControlTests {
             .fromPeripheral(0..<1, at: place(4)), try freight([[UInt8](repeating: 0, count: 40_000)], .fromDevice))
         let got = try bytes(double.cargo)
         #expect(got == image)
-        // Without a pipe there is no such call; the refusal names both sides, and the way round.
+        // Without a pipe there is no such call; the refusal names both sides, and the cure.
         for (operation, sides) in [
             (DMACore.Operation.betweenPeripherals(from: place(0, 0), to: place(1, 0), count: 10), (0, 1)),
             (.betweenPeripherals(from: place(0, 0), to: place(3), count: 10, duplicates: true), (0, 3)),
@@ -199,7 +199,7 @@ struct ControlTests {
             let error = refusal(&channel, operation)
             #expect(error?.code == .needsPipe)
             #expect(error?.asked == UInt64(numbers[sides.0]) && error?.limit == UInt64(numbers[sides.1]))
-            #expect(error?.ability.contains("splice(2)") == true && error?.cure.contains("pipe(2)") == true)
+            #expect(error?.reason.contains("splice(2)") == true && error?.cure.contains("pipe(2)") == true)
         }
         let nobody = PeripheralPlace(number: 999)
         #expect(refusal(&channel, .betweenPeripherals(from: place(2), to: nobody, count: 1))?.code == .noSuchPeripheral)
@@ -209,7 +209,7 @@ struct ControlTests {
         try channel.detach(numbers[0])
     }
 
-    /// What a submission is refused with; nil where it is not.
+    /// The refusal of a submission; nil where there is none.
     private func refusal(_ channel: inout Channel<IOUringEngine, Freight>, _ operation: DMACore.Operation) -> DMAError? {
         switch channel.submit(operation, Freight(capacity: 1)) {
         case .queued: nil
@@ -217,7 +217,7 @@ struct ControlTests {
         }
     }
 
-    @Test("on a ring of one thread another one is refused, and told so")
+    @Test("on a ring of one thread another thread is refused, with the reason")
     func otherThread() throws {
         let scratch = try Scratch(Scratch.memory)
         scratch.fill([1, 2, 3])
@@ -236,7 +236,7 @@ struct ControlTests {
             _ = engine!.wait(until: .after(milliseconds: 60_000))
             let first = engine!.next()
             #expect(first == Completion(tag: 1))
-            // Moved there and back; the thread is joined before anything else touches it.
+            // Moved there and back; the thread is joined before other code accesses it.
             nonisolated(unsafe) var moved = engine.take()
             nonisolated(unsafe) var answer: Completion?
             let thread = try NativeThread {
@@ -260,7 +260,7 @@ struct ControlTests {
         #expect(memory == [1, 2, 3])
     }
 
-    @Test("where io_uring is forbidden the same engine runs on threads, and says so")
+    @Test("where io_uring is forbidden the same engine runs on threads, and reports it")
     func forbidden() async {
         await #expect(processExitsWith: .exitCode(0)) {
             guard forbid_io_uring() == 0 else { exit(1) }
@@ -279,7 +279,7 @@ struct ControlTests {
     }
 
     @Test(
-        "where rings may be made and not be used, the same engine runs on threads, and says which call is refused with what",
+        "where rings may be created but not used, the same engine runs on threads, and names the refused call and its error",
         arguments: [EPERM, ENOSYS, EACCES, ENOMEM, EAGAIN, EBUSY])
     func refusedEntry(_ error: Int32) async {
         await #expect(processExitsWith: .exitCode(0)) { [error] in
@@ -294,7 +294,7 @@ struct ControlTests {
                 configuration.threading = threading
                 do throws(DMAError) {
                     _ = try IOUringEngine(configuration)
-                    // A ring that is disabled until its thread comes cannot be asked before.
+                    // A ring that is disabled until its thread arrives cannot be probed before.
                     guard threading == .pinnedToThread else { exit(4) }
                 } catch {
                     guard error.code == .kernelRefused else { exit(5) }
@@ -307,7 +307,7 @@ struct ControlTests {
     }
 
     @Test(
-        "a ring whose call is refused from some moment on fails what it has not taken, and ends; what passes is waited for",
+        "a ring whose call starts being refused fails the entries that were not consumed, and ends; temporary errors are retried",
         arguments: [EPERM, ENOSYS, ENOMEM], [Carrying.ring, .pinned])
     func refusedLater(_ error: Int32, _ carrying: Carrying) async {
         await #expect(processExitsWith: .exitCode(0)) { [error, carrying] in
@@ -327,14 +327,14 @@ struct ControlTests {
                 let finished = try channel.await()
                 guard finished.status == .readFailed, finished.errno == error else { exit(3) }
             }
-            // At once, but for what may pass.
+            // At once, except for temporary errors.
             guard Deadline.now.nanoseconds - began < 10_000_000_000 else { exit(4) }
             try channel.terminateSync(by: .after(milliseconds: 5000))
             exit(0)
         }
     }
 
-    @Test("completions that lie name no memory: ignored, and counted")
+    @Test("completions with invalid names refer to no memory: ignored, and counted")
     func hostile() throws {
         var random = Seeded("hostile")
         var engine = try IOUringEngine(Carrying.threads.configuration(depth: 8))
@@ -352,7 +352,7 @@ struct ControlTests {
             engine.issuePending()
             let rounds = 20_000
             for _ in 0..<rounds {
-                // What a kernel that lies would write: any name, any result.
+                // The output of a faulty kernel: any name, any result.
                 let view = engine.view
                 let tail = unsafe cdma_load_acquire32(view.completionTail)
                 let name =
@@ -391,7 +391,7 @@ struct ControlTests {
         let channel = try Channel(engine, domain: home, of: MappedBuffer.self)
         let memory = try Buffer(count: 4096).mapped(for: home, direction: .fromDevice)
         var ring = try CyclicRing(channel, ring: memory, period: 64)
-        // One byte at a time makes a completion each; the ring has room for 32.
+        // One byte at a time yields one completion each; the ring has room for 32.
         for step in 0..<3000 {
             #expect(unsafe write(ends[1], [CyclicTests.byte(step)], 1) == 1)
             if step % 1000 == 999 { try CyclicTests.reach((step + 1) / 64, &ring) }
@@ -405,7 +405,7 @@ struct ControlTests {
         #expect(ring.lost == 0)
     }
 
-    @Test("values out of range are refused before anything is made")
+    @Test("values out of range are refused before anything is created")
     func ranges() {
         func refusal(_ change: (inout IOUringConfiguration) -> Void) -> DMAError.Code? {
             var configuration = IOUringConfiguration()

@@ -14,7 +14,7 @@ import Testing
 
 @Suite("Direct transfers", .serialized)
 struct DirectTests {
-    /// Cuts a file at random places, writes all the pieces at once in random order, reads them back at once, again and again:
+    /// Splits a file at random positions, writes all the pieces at once in random order, reads them back at once, repeatedly:
     /// pieces share pages, and some are whole pages.
     func pieces(_ carrying: Carrying, _ directory: String, rounds: Int) throws -> IOUringStatistics {
         var random = Seeded("pieces \(carrying)")
@@ -55,7 +55,7 @@ struct DirectTests {
                 left -= 1
             }
             let isRight = scratch.contents == model
-            try #require(isRight, "what was written is not what is there")
+            try #require(isRight, "the contents differ from what was written")
             var expected: [UInt64: Range<Int>] = [:]
             for range in ranges.shuffled(using: &random) {
                 let place = PeripheralPlace(number: number, position: UInt64(range.lowerBound))
@@ -75,7 +75,7 @@ struct DirectTests {
         }
         let flushed = try channel.perform(.command(.flush, at: PeripheralPlace(number: number)))
         let status = flushed.status
-        // The kernel reports here where a direct write met dirty pages.
+        // The kernel reports here if a direct write met dirty pages.
         #expect(status == .complete)
         return channel.withEngine { $0.statistics }
     }
@@ -95,7 +95,7 @@ struct DirectTests {
         )
     }
 
-    @Test("heads, tails and middles at random places agree with a model of bytes", arguments: Carrying.allCases)
+    @Test("heads, tails and middles at random positions agree with a model of bytes", arguments: Carrying.allCases)
     func onDisk(_ carrying: Carrying) throws {
         let statistics = try pieces(carrying, Scratch.disk, rounds: 12)
         #expect(statistics.directBytes > 0 && statistics.bufferedBytes > 0)
@@ -103,14 +103,14 @@ struct DirectTests {
         print("\(carrying): \(statistics)")
     }
 
-    @Test("where nothing can be direct, everything is buffered, and counted", arguments: Carrying.allCases)
+    @Test("where direct transfers are impossible, everything is buffered, and counted", arguments: Carrying.allCases)
     func inMemory(_ carrying: Carrying) throws {
         let statistics = try pieces(carrying, Scratch.memory, rounds: 4)
         #expect(statistics.unknownCompletions == 0)
         print("\(carrying): \(statistics)")
     }
 
-    @Test("polled completions: on a device that has them, or refused with the kernel's number")
+    @Test("polled completions: on a device that supports them, or refused with the kernel's error")
     func polled() throws {
         var configuration = Carrying.ring.configuration()
         configuration.polledCompletions = true
@@ -157,7 +157,7 @@ struct DirectTests {
         let finished = try channel.perform(.fromPeripheral(0..<1, at: place), target)
         let got = try bytes(finished.cargo)
         #expect(got == image)
-        // The kernel counts what of a file is cached: mincore(2).
+        // The kernel reports which pages of a file are cached: mincore(2).
         let map = unsafe mmap(nil, 1 << 20, PROT_READ, MAP_SHARED, scratch.descriptor, 0)
         defer { unsafe munmap(map, 1 << 20) }
         var pages = [UInt8](repeating: 0, count: 256)

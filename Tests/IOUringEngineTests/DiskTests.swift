@@ -57,7 +57,7 @@ struct DiskTests {
         let finished = try channel.perform(.fromPeripheral(0..<1, at: place(0)), target)
         let isRight = try bytes(finished.cargo) == model
         #expect(isRight)
-        // The end of a device is the end of a file; beyond it there is nothing to write to.
+        // The end of a device behaves like the end of a file; nothing can be written beyond it.
         let beyond = try channel.perform(
             .fromPeripheral(0..<1, at: place((16 << 20) - 10)), try freight([[UInt8](repeating: 0, count: 100)], .fromDevice))
         let (readStatus, residue) = (beyond.status, beyond.residue)
@@ -68,7 +68,7 @@ struct DiskTests {
         #expect(writeStatus == .writeFailed && value == UInt64(ENOSPC))
     }
 
-    @Test("a full disk: how much was written is said", arguments: [Carrying.ring, .threads])
+    @Test("a full disk: the completion tells how much was written", arguments: [Carrying.ring, .threads])
     func full(_ carrying: Carrying) throws {
         let disk = try LoopDisk(count: 16 << 20, fileSystem: "ext4")
         defer { disk.end() }

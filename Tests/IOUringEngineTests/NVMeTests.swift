@@ -36,7 +36,7 @@ struct NVMeTests {
         #expect(cdma_nvme_uring_operation() == 0xc048_4e80)
     }
 
-    @Test("what is not whole blocks inside the namespace, in memory of whole words, is no command")
+    @Test("transfers other than whole blocks inside the namespace, in whole words of memory, make no command")
     func bounds() {
         let end = UInt64(1 << 33) << 12
         let bad: [(UInt64, UInt64, UInt64)] = [
@@ -49,7 +49,7 @@ struct NVMeTests {
         #expect(namespace.transfer(writes: false, at: end - 4096, address: 0, count: 4096) != nil)
     }
 
-    @Test("a ring with room for commands does everything else too")
+    @Test("a ring with room for commands supports everything else too")
     func wide() throws {
         var configuration = Carrying.ring.configuration()
         configuration.passthrough = true
@@ -62,7 +62,7 @@ struct NVMeTests {
     }()
 
     @Test(
-        "reads a real namespace by commands as through its block device",
+        "reads a real namespace by commands and through its block device, with the same result",
         .enabled(
             if: NVMeTests.node != nil,
             "no generic NVMe node (/dev/ng0n1), or no right to it; run as root on a machine with an NVMe disk and Linux 5.13 or later"

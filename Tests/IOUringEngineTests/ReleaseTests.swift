@@ -14,7 +14,7 @@ import Testing
     import Musl
 #endif
 
-/// What system calls answer where something is let go of. In processes of their own: descriptors are taken away behind the engine's back.
+/// Errors of system calls during releases. In separate processes: descriptors are closed behind the engine's back.
 @Suite("Letting go", .serialized)
 struct ReleaseTests {
     /// The descriptors of a file that this process has open.
@@ -24,7 +24,7 @@ struct ReleaseTests {
         }
     }
 
-    /// Takes away all descriptors of a file but the test's own, and sees to it that no other thread is given their numbers.
+    /// Closes all descriptors of a file except the test's own, and makes sure that no other thread gets their numbers.
     private static func takeAway(_ scratch: Scratch) -> Bool {
         let taken = descriptors(of: scratch).filter { $0 != scratch.descriptor }
         guard let lowest = taken.min() else { return false }
@@ -35,7 +35,7 @@ struct ReleaseTests {
         return taken.allSatisfy { close($0) == 0 }
     }
 
-    @Test("an engine's whole life has no call that fails while something is let go of", arguments: Carrying.allCases)
+    @Test("in an engine's whole life no call of a release fails", arguments: Carrying.allCases)
     func clean(_ carrying: Carrying) async {
         await #expect(processExitsWith: .exitCode(0)) { [carrying] in
             let scratch = try Scratch(Scratch.memory)
@@ -57,7 +57,7 @@ struct ReleaseTests {
         }
     }
 
-    @Test("a file whose descriptor is gone is detached, and the error told", arguments: Carrying.allCases)
+    @Test("a file whose descriptor is closed is detached, and the error reported", arguments: Carrying.allCases)
     func detach(_ carrying: Carrying) async {
         await #expect(processExitsWith: .exitCode(0)) { [carrying] in
             let scratch = try Scratch(Scratch.memory)
@@ -80,7 +80,7 @@ struct ReleaseTests {
         }
     }
 
-    @Test("an engine that ends with a file whose descriptor is gone counts it", arguments: Carrying.allCases)
+    @Test("an engine that ends with a file whose descriptor is closed counts it", arguments: Carrying.allCases)
     func end(_ carrying: Carrying) async {
         await #expect(processExitsWith: .exitCode(0)) { [carrying] in
             let scratch = try Scratch(Scratch.memory)
@@ -94,7 +94,7 @@ struct ReleaseTests {
         }
     }
 
-    @Test("a result is a number or an error, whatever the kernel gives")
+    @Test("a result is a number or an error, whatever the kernel returns")
     func results() {
         #expect(KernelResult(7).errno == nil && KernelResult(7).rawValue == 7)
         #expect(KernelResult(-11).errno == .resourceTemporarilyUnavailable)

@@ -34,7 +34,7 @@ struct SocketTests {
         return [incoming, outgoing]
     }
 
-    @Test("large sends without a copy: whole, in order, and over only when the memory is free", arguments: Carrying.allCases)
+    @Test("large zero-copy sends: whole, in order, and complete only when the memory is free", arguments: Carrying.allCases)
     func zeroCopy(_ carrying: Carrying) throws {
         var random = Seeded("zero copy")
         let ends = try Self.connection()
@@ -69,7 +69,7 @@ struct SocketTests {
         #expect(statistics.unknownCompletions == 0)
     }
 
-    @Test("a socket that has no send without a copy gets one with, and it is counted")
+    @Test("a socket without zero-copy sends makes a copy, and it is counted")
     func fallback() throws {
         let ends = StreamTests.ends(socket: true)
         defer { for end in ends { close(end) } }
@@ -84,7 +84,7 @@ struct SocketTests {
         #expect(statistics.zeroCopyRefusals == 1)
     }
 
-    @Test("a broken connection is a failure with a number, not a signal", arguments: Carrying.allCases, [false, true])
+    @Test("a broken connection is a failure with an error number, not a signal", arguments: Carrying.allCases, [false, true])
     func broken(_ carrying: Carrying, _ isSocket: Bool) throws {
         let ends = StreamTests.ends(socket: isSocket)
         var channel = try Channel<IOUringEngine, Freight>.make(carrying.configuration())
@@ -104,14 +104,15 @@ struct SocketTests {
 struct CyclicTests {
     static func byte(_ offset: Int) -> UInt8 { UInt8(truncatingIfNeeded: offset &* 31 &+ offset >> 8) }
 
-    /// Waits until the ring has come so far; a minute at most.
+    /// Waits for the ring's progress; at most a minute.
     static func reach(_ periods: Int, _ ring: inout CyclicRing<IOUringEngine>) throws {
         let limit = Deadline.after(milliseconds: 60_000)
         while try ring.completed() < UInt64(periods) { if Deadline.now >= limit { throw Late() } }
     }
 
     @Test(
-        "capture: every period is what was sent, in order; a client that falls behind is told", arguments: Carrying.allCases,
+        "capture: every period equals what was sent, in order; a client that falls behind gets an overrun",
+        arguments: Carrying.allCases,
         [true, false])
     func capture(_ carrying: Carrying, _ isSocket: Bool) throws {
         var random = Seeded("capture \(isSocket)")
@@ -141,7 +142,7 @@ struct CyclicTests {
                 #expect(outcome == .intact(true))
             }
         }
-        // A whole ring and more that nobody takes.
+        // A whole ring and more that the client does not read.
         let behind = UInt64(sent / period) - ring.taken
         send(3 * periods * period)
         try Self.reach(sent / period, &ring)
@@ -166,7 +167,7 @@ struct CyclicTests {
         #expect(before == after)
     }
 
-    @Test("playback: the ring comes out as it was filled, round after round", arguments: Carrying.allCases, [true, false])
+    @Test("playback: the ring is sent as it was filled, pass after pass", arguments: Carrying.allCases, [true, false])
     func playback(_ carrying: Carrying, _ isSocket: Bool) throws {
         let ends = StreamTests.ends(socket: isSocket)
         defer { for end in ends { close(end) } }
@@ -200,7 +201,7 @@ struct CyclicTests {
         _ = try ring.stop(by: .after(milliseconds: 10_000))
     }
 
-    @Test("where the kernel can, one request receives for as long as the ring runs")
+    @Test("where the kernel supports it, one request receives for as long as the ring runs")
     func multishot() throws {
         let ends = StreamTests.ends(socket: true)
         defer { for end in ends { close(end) } }

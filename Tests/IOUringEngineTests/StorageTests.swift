@@ -14,7 +14,7 @@ import Testing
 
 @Suite("Files as peripherals", .serialized)
 struct StorageTests {
-    /// Reads and writes at random places against a model, many in flight on ranges that do not meet.
+    /// Reads and writes at random positions against a model, many in flight on disjoint ranges.
     func model(_ configuration: IOUringConfiguration, _ directory: String, _ cache: PeripheralFile.Cache, _ name: String) throws
     {
         var random = Seeded("model \(name)")
@@ -33,7 +33,7 @@ struct StorageTests {
                 let start = stripe * width + Int.random(in: 0..<width / 2, using: &random)
                 var parts = (0..<Int.random(in: 1...4, using: &random)).map { _ in Int.random(in: 1...width / 8, using: &random)
                 }
-                // Some as a device would like them.
+                // Some aligned for the device.
                 let isAligned = Int.random(in: 0..<3, using: &random) == 0
                 if isAligned { parts = [4096, 8192] }
                 let place = isAligned ? (start + 4095) & ~4095 : start
@@ -80,7 +80,7 @@ struct StorageTests {
         #expect(unknownCompletions == 0)
     }
 
-    @Test("random places, lists, in memory and on the disk", arguments: Carrying.allCases)
+    @Test("random positions, lists, in memory and on the disk", arguments: Carrying.allCases)
     func buffered(_ carrying: Carrying) throws {
         try model(carrying.configuration(), Scratch.memory, .asOpened, "memory")
         try model(carrying.configuration(), Scratch.disk, .asOpened, "disk")
@@ -101,7 +101,7 @@ struct StorageTests {
         }
     }
 
-    @Test("refusals carry the kernel's number", arguments: Carrying.allCases)
+    @Test("refusals have the kernel's error number", arguments: Carrying.allCases)
     func refusals(_ carrying: Carrying) throws {
         let scratch = try Scratch(Scratch.memory)
         scratch.fill([1, 2, 3, 4, 5])
@@ -155,7 +155,7 @@ struct StorageTests {
         }
     }
 
-    @Test("files come and go; one that is named by a transaction stays")
+    @Test("files are attached and detached; one that a transaction names stays")
     func attaching() throws {
         var configuration = Carrying.ring.configuration()
         configuration.files = 2

@@ -14,7 +14,7 @@ import Testing
 
 @Suite("Pipes and sockets as peripherals", .serialized)
 struct StreamTests {
-    /// A pair of descriptors: what is written to the second comes out of the first.
+    /// A pair of descriptors: bytes written to the second are read from the first.
     static func ends(socket isSocket: Bool) -> [Int32] {
         var ends: [Int32] = [0, 0]
         let result = unsafe isSocket ? socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) : pipe(&ends)
@@ -30,7 +30,7 @@ struct StreamTests {
         var channel = try Channel<IOUringEngine, Freight>.make(carrying.configuration())
         let from = try channel.attach(PeripheralFile(ends[0]))
         let to = try channel.attach(PeripheralFile(ends[1]))
-        // More than a pipe holds.
+        // More than a pipe's capacity.
         let images = (0..<8).map { _ in random.bytes(Int.random(in: 1...60_000, using: &random)) }
         let stream = images.flatMap { $0 }
         var left = stream.count
@@ -79,7 +79,9 @@ struct StreamTests {
         close(ends[0])
     }
 
-    @Test("termination gives back what waits on a stream, and nothing writes to it afterwards", arguments: Carrying.allCases)
+    @Test(
+        "termination returns transactions that wait for a stream, and nothing writes to their memory afterwards",
+        arguments: Carrying.allCases)
     func termination(_ carrying: Carrying) throws {
         let ends = Self.ends(socket: false)
         defer { for end in ends { close(end) } }
@@ -105,13 +107,13 @@ struct StreamTests {
             let got = try bytes(finished.cargo)
             #expect(got == (index == 0 ? [1, 2, 5, 5] : [5, 5, 5, 5]))
         }
-        // The channel goes on.
+        // The channel continues.
         let again = try channel.perform(read, try freight([[0, 0, 0, 0]], .fromDevice))
         let got = try bytes(again.cargo)
         #expect(got == [3, 4, 5, 6])
     }
 
-    @Test("transactions that follow each other on a stream go on where the client only polls", arguments: Carrying.allCases)
+    @Test("consecutive transactions on a stream proceed while the client only polls", arguments: Carrying.allCases)
     func polled(_ carrying: Carrying) throws {
         let ends = Self.ends(socket: false)
         defer { for end in ends { close(end) } }
@@ -124,7 +126,7 @@ struct StreamTests {
         var heard: [UInt8] = []
         let limit = Deadline.after(milliseconds: 10_000)
         while heard.count < 8, Deadline.now < limit {
-            // No wait, which would start on its way what was issued.
+            // No wait, which would also submit issued requests.
             if let finished = channel.next() { heard += try bytes(finished.cargo) }
         }
         #expect(heard == [1, 2, 3, 4, 5, 6, 7, 8])

@@ -12,13 +12,13 @@ import Testing
     import Musl
 #endif
 
-/// What carries the requests of an engine under test.
+/// The carrier of an engine under test.
 enum Carrying: String, CaseIterable, Codable, CustomTestStringConvertible, Sendable {
     case ring, pinned, submissionThread, threads
 
     var testDescription: String { rawValue }
 
-    /// An engine's configuration for this way.
+    /// An engine's configuration for this carrier.
     func configuration(depth: Int = 32) -> IOUringConfiguration {
         var configuration = IOUringConfiguration(depth: depth, path: self == .threads ? .threads : .ring)
         if self == .pinned { configuration.threading = .pinnedToThread }
@@ -27,7 +27,7 @@ enum Carrying: String, CaseIterable, Codable, CustomTestStringConvertible, Senda
     }
 }
 
-/// A file that goes with the value: on the disk below the temporary directory, in memory, or wherever a path says.
+/// A file that is deleted with the value: on the disk below the temporary directory, in memory, or at a given path.
 final class Scratch {
     let path: String
     let descriptor: Int32
@@ -43,7 +43,7 @@ final class Scratch {
         unsafe unlink(path)
     }
 
-    /// Everything that is in the file, by read(2).
+    /// The whole contents of the file, by read(2).
     var contents: [UInt8] {
         (try? FileBytes.read(path)) ?? []
     }
@@ -53,7 +53,7 @@ final class Scratch {
         #expect(count == bytes.count)
     }
 
-    /// Where the tests' files lie: in memory, and on the disk.
+    /// The places of the tests' files: in memory, and on the disk.
     static let memory = "/dev/shm"
     static let disk = FileManager.default.temporaryDirectory.path
 }
@@ -67,7 +67,7 @@ extension Channel where E == IOUringEngine, C == Freight {
         try Channel(try IOUringEngine(configuration), domain: home)
     }
 
-    /// The next transaction that is over; a minute at most.
+    /// The next transaction that has ended; waits at most a minute.
     mutating func await() throws -> Finished<Freight> {
         let limit = Deadline.after(milliseconds: 60_000)
         while true {
@@ -90,7 +90,7 @@ extension Channel where E == IOUringEngine, C == Freight {
 /// Nothing happened for a minute.
 struct Late: Error {}
 
-/// Cargo of these contents, one region each.
+/// Cargo with these contents, one region each.
 func freight(_ parts: [[UInt8]], _ direction: Direction, alignment: Int = 64, skip: Int = 0) throws -> Freight {
     var freight = Freight(capacity: max(parts.count, 1))
     for part in parts {

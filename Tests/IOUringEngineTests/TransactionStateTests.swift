@@ -27,7 +27,7 @@ struct TransactionStateTests {
         #expect(after(.ended) == [nil] + none.map { _ in TransactionState.none })
     }
 
-    @Test("what was issued waits for any obstacle; what runs, for a pause alone")
+    @Test("an issued transaction waits for any obstacle; a running one only for a pause")
     func obstacles() {
         for obstacle in [TransactionState.Obstacle.turn, .gate, .pause] {
             let waiting = TransactionState?.some(.waiting(for: obstacle))
@@ -38,13 +38,13 @@ struct TransactionStateTests {
         }
     }
 
-    @Test("any transaction may have a request made")
+    @Test("every transaction may have a request made")
     func requests() {
         let next = TransactionState?.some(.running(.poll))
         #expect(after(.requested(.poll)) == [nil] + [TransactionState?](repeating: next, count: Self.states.count - 1))
     }
 
-    @Test("what a request in flight may come to depends on the request")
+    @Test("the possible results of a request in flight depend on the request")
     func requestEvents() {
         func only(_ index: Int, _ state: TransactionState) -> [TransactionState?] {
             Self.states.indices.map { $0 == index ? state : nil }
@@ -57,14 +57,14 @@ struct TransactionStateTests {
         #expect(after(.part(-1, result: 0)) == Self.states.map { _ in nil })
     }
 
-    @Test("an event that cannot happen changes nothing")
+    @Test("an impossible event changes nothing")
     func refused() {
         var transaction = SlowPathTransaction()
         let (sent, enqueued, again) = (transaction.apply(.sent(1)), transaction.apply(.enqueued), transaction.apply(.enqueued))
         #expect(!sent && enqueued && !again && transaction.state == .queued)
     }
 
-    @Test("a chain came to the bytes before the first that is missing, or to why there are none")
+    @Test("the result of a chain is the bytes before the first missing one, or the error where there are none")
     func chains() throws {
         func result(_ results: [Int32]) throws -> Int32 {
             var chain = Self.chain
@@ -76,7 +76,7 @@ struct TransactionStateTests {
         try #expect(result([100, -5, -125]) == 100)
         try #expect(result([-5, -125, -125]) == -5)
         try #expect(result([0, 4096, 7]) == 0)
-        // More than was asked for counts as what was asked for.
+        // More than requested counts as the requested amount.
         try #expect(result([200, 4096, 7]) == 4203)
         #expect(Self.chain.directBytes(of: 4203) == 4096 && Self.chain.directBytes(of: 612) == 512)
         #expect(Self.chain.directBytes(of: 100) == 0 && Self.chain.directBytes(of: .max) == 4096)

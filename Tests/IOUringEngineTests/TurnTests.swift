@@ -7,20 +7,20 @@ import Testing
 
 @Suite("Turns and gates")
 struct TurnTests {
-    @Test("a write that waited for its turn stands in line at the file's gate too")
+    @Test("a write that waited for its turn also waits at the file's gate")
     func turnThenGate() throws {
         var random = Seeded("turn then gate")
         let scratch = try Scratch(Scratch.disk)
         scratch.fill(random.bytes(64 << 10))
-        // One worker does what it is given in order, so that what was started first is over first.
+        // One worker runs its requests in order, so that the first one started ends first.
         var configuration = Carrying.threads.configuration()
         configuration.workers = 1
         var channel = try Channel<IOUringEngine, Freight>.make(configuration)
         let number = try channel.attach(PeripheralFile(scratch.descriptor, cache: .direct))
         let isDirect = channel.withEngine { $0.directAlignment(of: number) != nil }
         try #require(isDirect, "\(Scratch.disk) takes no direct transfers")
-        // Two where the file stands, which take turns and go through the page cache; and one past it, which the interrupt keeps from being
-        // one plain request that nothing holds.
+        // Two without position, which take turns and are buffered; and one direct, whose interrupt flag keeps it from being a
+        // plain request that nothing delays.
         let standing = DMACore.Operation.toPeripheral(0..<1, at: PeripheralPlace(number: number))
         let direct = DMACore.Operation.toPeripheral(
             0..<1, at: PeripheralPlace(number: number, position: 16 << 10), flags: .interrupt)
@@ -37,7 +37,7 @@ struct TurnTests {
             #expect(status == .complete)
             order.append(cookies.firstIndex(of: cookie) ?? -1)
         }
-        // The second of the standing ones begins when the direct one, which was at the gate before it, is over.
+        // The second of those without position begins when the direct one, which was at the gate before it, has ended.
         #expect(order == [0, 2, 1])
         let statistics = channel.withEngine { $0.statistics }
         #expect(statistics.unexpectedEvents == 0 && statistics.directBytes == 8192 && statistics.directRefusals == 0)

@@ -5,8 +5,8 @@ import Testing
 
 @testable import DMACore
 
-/// What an engine below a wrapper says, and what of it is believed.
-@Suite("What is in flight below a wrapper")
+/// Reports of an engine below a wrapper, and which of them are accepted.
+@Suite("Descriptors in flight below a wrapper")
 struct InFlightTableTests {
     private func table(depth: Int = 4, tagBits: Int = 16) throws -> InFlightTable {
         var capabilities = Capabilities(name: "e", depth: depth)
@@ -18,7 +18,7 @@ struct InFlightTableTests {
         InFlightTable.Item(tag: tag, count: count, isCyclic: isCyclic, isPiece: isPiece)
     }
 
-    /// Enters one and issues it; its tag below.
+    /// Enters one and issues it; returns its tag below.
     private func start(_ table: inout InFlightTable, _ entry: InFlightTable.Item) throws -> UInt32 {
         let next = table.nextTag()
         let tag = try #require(next)
@@ -27,7 +27,7 @@ struct InFlightTableTests {
         return tag
     }
 
-    @Test("each completion counts once, under the tag that it was given out for")
+    @Test("each completion counts once, under its own tag")
     func once() throws {
         var table = try table()
         let tag = try start(&table, entry(7))
@@ -36,7 +36,7 @@ struct InFlightTableTests {
         #expect(table.faults.notInFlight == 1 && table.count == 0)
         let next = try start(&table, entry(7))
         #expect(next != tag)
-        // The same slot's tag of an earlier generation, and of one that was never given out.
+        // The same slot's tag of an earlier generation, and one that was never assigned.
         #expect(table.settle(Completion(tag: tag)) == .refused)
         #expect(table.settle(Completion(tag: next ^ 0x8000)) == .refused)
         #expect(table.settle(Completion(tag: next ^ 1)) == .refused)
@@ -46,7 +46,7 @@ struct InFlightTableTests {
         #expect(table.settle(Completion(tag: next)) == .over(entry(7), status: .complete, residue: 0))
     }
 
-    @Test("no tag comes again before its generation wraps")
+    @Test("no tag is reused before its generation wraps")
     func generations() throws {
         var table = try table(depth: 3)
         var seen: Set<UInt32> = []
@@ -58,7 +58,7 @@ struct InFlightTableTests {
         #expect(table.count == 0 && table.faults.total == 0)
     }
 
-    @Test("an engine is given no more bits than it returns, however many pieces there were")
+    @Test("an engine gets no more bits than it returns, however many pieces there were")
     func bits() throws {
         var table = try table(depth: 3)
         for round in 0..<70_000 as Range<UInt32> {
@@ -70,7 +70,7 @@ struct InFlightTableTests {
         }
     }
 
-    @Test("before it was issued, nothing is over")
+    @Test("nothing ends before it was issued")
     func beforeIssue() throws {
         var table = try table()
         let next = table.nextTag()
@@ -81,7 +81,7 @@ struct InFlightTableTests {
         #expect(table.settle(Completion(tag: tag)) != .refused)
     }
 
-    @Test("status and residue are made such as can be", arguments: [UInt8(1), 2, 3, 99, 200, 255])
+    @Test("invalid status and residue are corrected", arguments: [UInt8(1), 2, 3, 99, 200, 255])
     func statuses(_ status: UInt8) throws {
         var table = try table()
         let tag = try start(&table, entry(1))
@@ -91,7 +91,7 @@ struct InFlightTableTests {
         #expect(table.faults.badStatus == 1 && table.faults.badResidue == 1)
     }
 
-    @Test("only what is cyclic has periods")
+    @Test("only cyclic descriptors have periods")
     func periods() throws {
         var table = try table()
         let plain = try start(&table, entry(1))
@@ -101,7 +101,7 @@ struct InFlightTableTests {
         #expect(table.count == 2)
     }
 
-    @Test("no more than the depth, and each in a slot of its own")
+    @Test("at most the depth, and each in a slot of its own")
     func full() throws {
         var table = try table(depth: 3)
         var low: Set<UInt32> = []
@@ -111,7 +111,7 @@ struct InFlightTableTests {
         #expect(table.nextTag() != nil && table.count == 0 && table.wholes == 0)
     }
 
-    @Test("what stood in flight when the engine quiesced is refused later")
+    @Test("tags in flight when the engine quiesced are refused later")
     func cleared() throws {
         var table = try table()
         let tag = try start(&table, entry(1))
@@ -122,7 +122,7 @@ struct InFlightTableTests {
         #expect(table.whole(9)?.tag == whole && table.whole(1) == nil)
     }
 
-    @Test("capabilities that contradict themselves are refused, as a channel does (r8)")
+    @Test("inconsistent capabilities are refused, as in a channel")
     func contradictions() throws {
         func code(_ change: (inout Capabilities) -> Void) -> DMAError.Code? {
             var capabilities = Capabilities(name: "e", depth: 4)

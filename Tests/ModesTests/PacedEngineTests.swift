@@ -6,7 +6,7 @@ import Testing
 
 @testable import DMACore
 
-/// What a paced engine does over one that lies: it believes nothing that cannot be, and frees nothing that may still be read.
+/// A paced engine over a hostile one: it accepts nothing impossible, and frees nothing that may still be read.
 @Suite("Paced engines", .serialized)
 struct PacedEngineTests {
     typealias Two = Pair<MappedBuffer, MappedBuffer>
@@ -24,7 +24,7 @@ struct PacedEngineTests {
         try Channel(try PacedEngine(engine, mode: mode, quantum: 4096), domain: domain)
     }
 
-    @Test("what is reported twice counts once: nothing is complete before every piece is, and none starts afterwards (r5)")
+    @Test("a duplicate report counts once: nothing completes before every piece has, and none starts afterwards")
     func twice() throws {
         let log = PieceLog()
         var channel = try channel(TellingEngine(log, reports: 2))
@@ -43,11 +43,11 @@ struct PacedEngineTests {
             _ = try channel.wait(until: .after(nanoseconds: 20_000))
         }
         #expect(log.pieces == 16)
-        // The second report of the last piece comes after it too.
+        // The second report of the last piece follows it too.
         #expect(channel.withEngine { $0.faults.notInFlight } == 16)
     }
 
-    @Test("pieces' tags differ, and the client's own is none of the engine's business")
+    @Test("the tags of pieces differ from each other, and from the client's")
     func tags() throws {
         let log = PieceLog()
         var engine = try PacedEngine(TellingEngine(log, reports: 1), mode: .cycleStealing(share: 1), quantum: 64)
@@ -60,7 +60,7 @@ struct PacedEngineTests {
         #expect(log.pieces == 10 && Set(log.tags).count == 10)
     }
 
-    @Test("a piece that was over before the engine stopped is not taken for the whole")
+    @Test("a piece that ended before the engine stopped is not taken for the whole")
     func afterQuiesce() throws {
         let log = PieceLog()
         var channel = try channel(TellingEngine(log, reports: 1, isLate: true))
@@ -74,14 +74,14 @@ struct PacedEngineTests {
             if let finished = channel.next() { ending = (finished.status, finished.residue) }
         }
         #expect(ending?.status == .aborted && ending?.residue == 61_440)
-        // Its late report is for nobody, though the next transaction has begun.
+        // Its late report is dropped, although the next transaction has begun.
         _ = try channel.submit(.copy(), try two(65_536)).get()
         channel.issuePending()
         #expect(channel.inFlight == 1)
         try channel.terminateSync()
     }
 
-    @Test("a list that an engine may still read is parked, and one that was quiesced is not")
+    @Test("a list that an engine may still read is leaked, and one of a quiesced engine is not")
     func parked() throws {
         let before = PieceList.parkedCount
         for stops in [true, false] {
@@ -98,7 +98,7 @@ struct PacedEngineTests {
         }
     }
 
-    @Test("an engine that a channel parks keeps its list until the device was proved stopped, and then frees it")
+    @Test("an engine that a channel quarantines keeps its list until the device is known to have stopped, and then frees it")
     func parkedWithChannel() throws {
         let before = PieceList.parkedCount
         let log = PieceLog()
@@ -115,7 +115,7 @@ struct PacedEngineTests {
         #expect(released > 0 && PieceList.parkedCount == before)
     }
 
-    @Test("a transaction of which a piece is refused fails, with what is left as its residue; the next one runs")
+    @Test("a transaction with a refused piece fails, with the rest as its residue; the next one runs")
     func refusedPiece() throws {
         let log = PieceLog()
         var channel = try channel(TellingEngine(log, reports: 1, refusesFrom: 3))
@@ -132,7 +132,7 @@ struct PacedEngineTests {
         #expect(endings.last?.status == .complete && endings.last?.residue == 0)
     }
 
-    @Test("demand: a transaction that cannot be cut leaves the line as it is")
+    @Test("demand: a transaction that cannot be split leaves the line unchanged")
     func demandNull() throws {
         let line = DemandLine()
         var engine = try PacedEngine(TellingEngine(PieceLog(), reports: 1), mode: .demand(line), quantum: 64)
@@ -143,7 +143,7 @@ struct PacedEngineTests {
         #expect(completion?.tag == 1 && line.requested == 0)
     }
 
-    @Test("capabilities and shares out of every range are refused or bounded, and nothing traps (r6, r8)")
+    @Test("capabilities and shares out of range are refused or bounded, and nothing traps")
     func extremes() throws {
         for segments in [Int.min, -1, 0, 1, .max] {
             for sources in [Int.min, -1, 0, .max - 1, .max] {
@@ -172,7 +172,7 @@ struct PacedEngineTests {
         }
     }
 
-    @Test("a descriptor that says more operands than fit is refused")
+    @Test("a descriptor with more operands than fit is refused")
     func operands() throws {
         let operations: OperationSet = [.copy, .scatterGather, .xor]
         let engine = TellingEngine(PieceLog(), reports: 1) { $0.operations = operations }
@@ -188,7 +188,7 @@ struct PacedEngineTests {
     }
 }
 
-/// What was asked of a ``TellingEngine``.
+/// The calls of a ``TellingEngine``.
 final class PieceLog: Sendable {
     private struct State {
         var tags: [UInt32] = []
@@ -214,7 +214,7 @@ final class PieceLog: Sendable {
     func terminated() { state.withLock { $0.terminations += 1 } }
 }
 
-/// Moves nothing, and reports each descriptor complete, so many times.
+/// Moves nothing, and reports each descriptor complete, that many times.
 struct TellingEngine: ~Copyable, Engine {
     let capabilities: Capabilities
     private let log: PieceLog
@@ -227,7 +227,7 @@ struct TellingEngine: ~Copyable, Engine {
     private var hasRefused = false
 
     /// - Parameters:
-    ///   - isLate: whether the reports come only when the engine was told to stop.
+    ///   - isLate: whether the reports come only after the engine was told to stop.
     ///   - refusesFrom: the piece, counted from 0, that is refused, once.
     init(
         _ log: PieceLog, reports: Int, isLate: Bool = false, stops: Bool = true, refusesFrom: Int? = nil,

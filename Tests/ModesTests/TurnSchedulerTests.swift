@@ -4,7 +4,7 @@ import Testing
 
 @testable import DMACore
 
-/// The transfer modes as a policy: no engine, and a clock that the test moves.
+/// The transfer modes as a policy: without an engine, and with a clock that the test advances.
 @Suite("Turns")
 struct TurnSchedulerTests {
     private func scheduler(
@@ -31,7 +31,7 @@ struct TurnSchedulerTests {
         }
     }
 
-    @Test("cycle stealing: after a turn, a rest that makes the share what was asked")
+    @Test("cycle stealing: after a turn, a pause that yields the requested share")
     func rests() throws {
         var turns = try scheduler(.cycleStealing(share: 0.25), now: 1000)
         #expect(turns.grant(grain: 1, now: 1000) == 4096)
@@ -44,29 +44,29 @@ struct TurnSchedulerTests {
         #expect(total.busy == 300 && total.elapsed == 1200)
     }
 
-    @Test("a rest that was slept to its end brings a turn, four times as long as the sleep cost")
+    @Test("a pause slept to its end yields a turn, four times as long as the sleep cost")
     func turns() throws {
         var turns = try scheduler(.cycleStealing(share: 0.5))
         _ = turns.grant(grain: 1, now: 0)
         turns.begin(work: 0)
         turns.charge(work: 1000)
-        // Woken, at a cost of 100, before the clock says that the share has come down again.
+        // Woken, at a cost of 100, before the share has come down again.
         turns.charge(work: 1100)
         turns.rested(cost: 100)
         #expect(turns.grant(grain: 1, now: 2000) == 4096)
-        // The turn lasts for 400: no rest is due within it.
+        // The turn lasts for 400: no pause is due within it.
         turns.charge(work: 1400)
         #expect(turns.restEnd == nil && turns.grant(grain: 1, now: 2000) == 4096)
         turns.charge(work: 1500)
         #expect(turns.restEnd == 3000 && turns.grant(grain: 1, now: 2999) == nil)
-        // However much a sleep cost, a turn has an end.
+        // However much a sleep cost, a turn is bounded.
         turns.rested(cost: .max)
         #expect(turns.grant(grain: 1, now: 2000) == 4096)
         turns.charge(work: 1500 + TurnScheduler.longestTurn)
         #expect(turns.restEnd != nil)
     }
 
-    @Test("time in which nothing was done earns no credit")
+    @Test("time without work earns no credit")
     func stale() throws {
         var turns = try scheduler(.cycleStealing(share: 0.5))
         _ = turns.grant(grain: 1, now: 0)
@@ -76,14 +76,14 @@ struct TurnSchedulerTests {
         #expect(turns.total(now: late).elapsed == 2000)
         #expect(turns.grant(grain: 1, now: late) == 4096)
         turns.charge(work: 2000)
-        // The new run's clock begins with it.
+        // The new run's clock starts with it.
         let end = turns.restEnd
         #expect(end == late + 2000)
         let total = turns.total(now: late + 2000)
         #expect(total.busy == 2000 && total.elapsed == 4000)
     }
 
-    @Test("demand: as much as was asked for, in whole grains, and what was not moved is asked for again")
+    @Test("demand: as much as was requested, in whole grains; bytes that were not moved are returned to the line")
     func demand() throws {
         let line = DemandLine()
         var turns = try scheduler(.demand(line))
@@ -95,7 +95,7 @@ struct TurnSchedulerTests {
         #expect(turns.grant(grain: 4096, now: 0) == 4096)
         #expect(turns.grant(grain: 4096, now: 0) == nil)
         #expect(line.requested == 1904)
-        // What cannot be cut is not asked for by the byte.
+        // A transaction that cannot be split is not requested by bytes.
         #expect(turns.grant(grain: nil, now: 0) == .max)
         #expect(line.requested == 1904)
         // A grain that is larger than a quantum is one piece.
@@ -104,7 +104,7 @@ struct TurnSchedulerTests {
         #expect(turns.grant(grain: 0, now: 0) == 4096)
     }
 
-    @Test("another mode begins with nothing on its account")
+    @Test("another mode starts with empty counters")
     func change() throws {
         var turns = try scheduler(.cycleStealing(share: 0.01))
         _ = turns.grant(grain: 1, now: 0)
@@ -117,7 +117,7 @@ struct TurnSchedulerTests {
     }
 
     @Test(
-        "no share, no time and no cost makes it trap (r6)",
+        "no share, no time and no cost makes it trap",
         arguments: [1e-300, .leastNonzeroMagnitude, .leastNormalMagnitude, 1, 0.999_999], [Int64.min, -1, 0, 1, .max])
     func extremes(_ share: Double, _ time: Int64) throws {
         for other in [Int64.min, -1, 0, 1, .max] {
@@ -134,14 +134,14 @@ struct TurnSchedulerTests {
         }
     }
 
-    @Test("shares that are none are refused", arguments: [0, -1, 1.5, .nan, .infinity, -.infinity, -0.0, 1.000_000_1])
+    @Test("invalid shares are refused", arguments: [0, -1, 1.5, .nan, .infinity, -.infinity, -0.0, 1.000_000_1])
     func badShares(_ share: Double) throws {
         #expect { try scheduler(.cycleStealing(share: share)) } throws: { ($0 as? DMAError)?.code == .badShare }
         var turns = try scheduler(.burst)
         #expect { try turns.setMode(.cycleStealing(share: share), now: 0) } throws: { ($0 as? DMAError)?.code == .badShare }
     }
 
-    @Test("durations that are no numbers")
+    @Test("durations that are not numbers")
     func durations() {
         #expect(DutyClock.nanoseconds(.nan) == .max && DutyClock.nanoseconds(.infinity) == .max)
         #expect(DutyClock.nanoseconds(-.infinity) == 0 && DutyClock.nanoseconds(-1) == 0 && DutyClock.nanoseconds(1.9) == 1)

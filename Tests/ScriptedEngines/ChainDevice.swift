@@ -3,11 +3,11 @@
 import DMACore
 import DMAEngineKit
 
-/// What stands where in a ``ChainEngine``'s descriptor. 64 bytes, as IOAT's (drivers/dma/ioat/hw.h); the fields are this
-/// engine's own.
+/// The layout of a ``ChainEngine``'s descriptor. 64 bytes, like IOAT's (drivers/dma/ioat/hw.h); the fields are this engine's
+/// own.
 enum ChainField {
     static let stride = 64
-    /// Which operation, and its flags above.
+    /// The operation, with its flags above.
     static let control = 0
     static let tag = 4
     static let source = 8
@@ -23,8 +23,7 @@ enum ChainField {
 }
 
 /// The device behind a ``ChainEngine``: follows next pointers, one descriptor at a time, and writes the address of the last
-/// completed one
-/// to a word in memory.
+/// completed one to a word in memory.
 final class ChainDevice: Sendable {
     /// The low bits of the write-back word: IOAT's CHANSTS.
     static var active: UInt64 { 0 }
@@ -39,7 +38,7 @@ final class ChainDevice: Sendable {
     struct State {
         var job: Job?
         var current: UInt64 = 0
-        /// The current descriptor's next pointer, read when the descriptor was: an extension written later is missed.
+        /// The current descriptor's next pointer, read with the descriptor: a later extension is missed.
         var latchedNext: UInt64 = 0
         var line: UInt32 = 0
         var random: DeviceRandom
@@ -59,7 +58,7 @@ final class ChainDevice: Sendable {
         try memory.store(ChainDevice.idle, at: entries * ChainField.stride)
     }
 
-    /// Where in the memory a bus address lies.
+    /// The offset in the memory of a bus address.
     private func offset(_ address: UInt64) -> Int { Int(clamping: address &- memory.iova.rawValue) }
 
     /// Starts a chain: the address register and the start command.
@@ -73,7 +72,7 @@ final class ChainDevice: Sendable {
         }
     }
 
-    /// A little work.
+    /// Does one step of the work.
     func step() {
         state.withLock { state in
             guard state.isRunning, !state.isPaused else { return }
@@ -81,7 +80,7 @@ final class ChainDevice: Sendable {
                 if state.job == nil { try fetch(&state) }
                 try advance(&state)
             } catch {
-                // A pointer that leads outside the ring: the channel halts, as a real one does on a bad descriptor address.
+                // A pointer outside the ring: the channel halts, as a real one does on a bad descriptor address.
                 state.isRunning = false
                 state.failure = .failed
                 _ = try? memory.storeRelease(ChainDevice.halted, at: writeBack)
@@ -137,7 +136,7 @@ final class ChainDevice: Sendable {
         let at = offset(state.current)
         try memory.store(job.value, at: at + ChainField.value)
         state.job = nil
-        // The word comes last: whoever reads it finds the data and the value.
+        // The word is written last: its reader then finds the data and the value.
         let isLast = state.latchedNext == 0
         try memory.storeRelease(state.current | (isLast ? ChainDevice.idle : ChainDevice.active), at: writeBack)
         if isLast { state.isRunning = false } else { state.current = state.latchedNext }
@@ -157,11 +156,11 @@ final class ChainDevice: Sendable {
         }
     }
 
-    /// Forgets the descriptor at which the device halted.
+    /// Clears the descriptor at which the device halted.
     func clearFailure() { state.withLock { $0.failure = nil } }
     func setPaused(_ paused: Bool) { state.withLock { $0.isPaused = paused } }
     func fail(_ status: TransactionStatus) { state.withLock { $0.failures.append(status) } }
-    /// What went wrong with the descriptor at which the device halted, and where.
+    /// The error of the descriptor at which the device halted, and its address.
     var failure: (TransactionStatus, UInt64)? {
         state.withLock { state in state.failure.map { ($0, state.current) } }
     }

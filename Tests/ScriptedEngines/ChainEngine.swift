@@ -4,13 +4,12 @@ import CDMA
 public import DMACore
 public import DMAEngineKit
 
-/// A chain of linked descriptors that may be extended while it runs, as IOAT has: in order, with pause, and with a peripheral
-/// on each of
-/// four request lines.
+/// A chain of linked descriptors that may be extended while it runs, as in IOAT: in order, with pause, and with a peripheral on
+/// each of four request lines.
 ///
-/// The driver writes descriptors into a ring and links each to the one before. Where the device had read the old end's pointer
-/// already,
-/// the extension came too late: the device goes idle, and is started again at the first descriptor it has not seen (rule 24).
+/// The driver writes descriptors into a ring and links each to the previous one. If the device had already read the old end's
+/// pointer, the extension came too late: the device goes idle, and is restarted at the first descriptor it has not seen (rule
+/// 24).
 @safe
 public struct ChainEngine: ~Copyable, Engine {
     public var addressing: EngineAddressing { .cpu }
@@ -30,7 +29,7 @@ public struct ChainEngine: ~Copyable, Engine {
 
     /// - Parameters:
     ///   - entries: descriptors in the ring; one fewer can be in flight.
-    ///   - seed: of the device's pace.
+    ///   - seed: of the device's speed.
     ///   - domain: of the descriptors' memory, which is coherent.
     public init(entries: Int = 8, seed: UInt64 = 1, domain: Domain) throws(DMAError) {
         device = try ChainDevice(entries: entries, seed: seed, domain: domain)
@@ -44,7 +43,7 @@ public struct ChainEngine: ~Copyable, Engine {
             name: "chain", implementation: "scripted",
             operations: [.copy, .fill, .crc32c, .copyCRC32C, .xor, .xorValidate, .scatterGather, .peripheral, .null, .command],
             depth: entries - 1)
-        // The device takes a step for each look.
+        // The device advances with each poll.
         capabilities.worksInPoll = true
         capabilities.commands = PeripheralCommandSet([.flush])
         capabilities.flags = [.fence, .reuse, .continue]
@@ -62,7 +61,7 @@ public struct ChainEngine: ~Copyable, Engine {
     private func address(_ index: Int) -> UInt64 { device.memory.iova.rawValue + UInt64(place(index)) }
 
     @unsafe public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
-        // One place stays empty, or the address of the last of a full round would be that of the one before the first.
+        // One entry stays empty; otherwise the last address of a full round would equal that of the one before the first.
         guard written - reported < entries - 1 else { return .full }
         let at = place(written)
         let memory = device
@@ -77,7 +76,7 @@ public struct ChainEngine: ~Copyable, Engine {
             try memory.memory.store(descriptor.value, at: at + ChainField.value)
             let list = unsafe UInt64(UInt(bitPattern: descriptor.operands))
             try memory.memory.store(list, at: at + ChainField.operands)
-            // The request line stands in the descriptor, so that a later configuration does not reach it (rule 2).
+            // The request line is stored in the descriptor, so that a later configuration does not affect it (rule 2).
             let counts =
                 UInt64(descriptor.sourceCount) | UInt64(descriptor.destinationCount) << 16
                 | UInt64(configuration.peripheral) << 32
@@ -101,15 +100,15 @@ public struct ChainEngine: ~Copyable, Engine {
             if wasIdle {
                 device.start(at: address(first))
             } else {
-                // The link to the chain that runs comes last, behind everything that it leads to.
+                // The link to the running chain is written last, after everything that it leads to.
                 try device.memory.storeRelease(address(first), at: place(first - 1) + ChainField.next)
             }
         } catch {
-            // Places are inside the ring by construction.
+            // Indices are inside the ring by construction.
         }
     }
 
-    /// Reads the write-back word; starts the device again where it went idle before the end.
+    /// Reads the write-back word; restarts the device where it went idle before the end.
     private mutating func look() {
         guard let word = try? device.memory.loadAcquire(at: device.writeBack, as: UInt64.self), completed < linked else {
             return
@@ -148,7 +147,7 @@ public struct ChainEngine: ~Copyable, Engine {
     public mutating func quiesce(by deadline: Deadline) -> Bool {
         look()
         device.reset()
-        // What completed stays to be reported; what did not never will be.
+        // Completed descriptors can still be reported; the others never will be.
         if reported == completed {
             written = 0
             linked = 0
@@ -171,7 +170,7 @@ public struct ChainEngine: ~Copyable, Engine {
         return true
     }
 
-    /// All of it until it is done: the device says which descriptor it finished last, and nothing finer.
+    /// The whole length until it is done: the device reports its last finished descriptor, and nothing finer.
     public mutating func residue(of tag: UInt32) -> UInt64? {
         for index in reported..<written where tags[index % entries] == tag {
             return index < completed ? 0 : counts[index % entries]
@@ -188,7 +187,7 @@ public struct ChainEngine: ~Copyable, Engine {
 
     /// The next descriptor that the device looks at fails with `status`; the device halts there and is started behind it.
     public mutating func failNext(_ status: TransactionStatus) { device.fail(status) }
-    /// What stands on the far side of the request lines.
+    /// The far side of the request lines.
     public var peripheral: ChainPeripheral { ChainPeripheral(device) }
 }
 
@@ -197,10 +196,10 @@ public final class ChainPeripheral: Sendable {
     private let device: ChainDevice
     init(_ device: ChainDevice) { self.device = device }
     public var lines: [UInt32] { [0, 1, 2, 3] }
-    /// Bytes that a transfer's length is a multiple of.
+    /// The unit of a transfer's length, in bytes.
     public var unit: Int { 4 }
-    /// The peripheral on `line` will offer these bytes, behind those that it was fed before.
+    /// Makes the peripheral on `line` deliver these bytes, after those that it was fed before.
     public func feed(_ bytes: [UInt8], line: UInt32) { device.feed(bytes, line: Int(line & 3)) }
-    /// What the peripheral on `line` has received since it was asked last.
+    /// The bytes that the peripheral on `line` has received since the last call.
     public func drain(line: UInt32) -> [UInt8] { device.drain(line: Int(line & 3)) }
 }

@@ -3,20 +3,20 @@
 public import DMACore
 public import DMAEngineKit
 
-/// The device of a ``CyclicEngine``: a clock that a test moves by hand, and the stream on its other side.
+/// The device of a ``CyclicEngine``: a clock that a test advances, and the stream on its far side.
 ///
-/// Its driver sees two registers, as real ones do: the position in the ring, and the laps since the start. Each changes at its own time: at
-/// the end of the ring the position first stands at the ring's length, then the lap is counted, and only then the position returns to 0.
-/// What was released with ``release(_:)`` moves on between any two reads of the driver.
+/// Its driver reads two registers, as with real devices: the position in the ring, and the laps since the start. Each changes
+/// on its own: at the end of the ring the position first equals the ring's length, then the lap is counted, and only then the
+/// position returns to 0. Bytes released by ``release(_:)`` move between any two reads of the driver.
 public final class CyclicDevice: Sendable {
     struct State {
         var ring: (address: UInt64, count: UInt64, period: UInt64, captures: Bool, interrupts: Bool, tag: UInt32)?
         /// The two registers.
         var position: UInt64 = 0
         var laps: UInt64 = 0
-        /// Whether the lap was counted for the position that stands at the end of the ring.
+        /// Whether the lap was counted for a position at the end of the ring.
         var hasCountedLap = false
-        /// Bytes that the device may move by itself.
+        /// Bytes that the device may move on its own.
         var released = 0
         var random = DeviceRandom(seed: 9)
         var isPaused = false
@@ -28,12 +28,12 @@ public final class CyclicDevice: Sendable {
     let state = Locked(State())
     let line = InterruptLine()
 
-    /// What capture brings at a place of the stream: no two neighbouring periods alike.
+    /// The captured data at a position of the stream: no two adjacent periods are alike.
     public static func captured(at offset: UInt64) -> UInt8 {
         UInt8(truncatingIfNeeded: (offset &* 0x9e37_79b9_7f4a_7c15) >> 40)
     }
 
-    /// Moves the hardware on by `count` bytes. Nothing while it is paused or stopped.
+    /// Advances the hardware by `count` bytes. Does nothing while it is paused or stopped.
     public func advance(_ count: Int) {
         let periods = state.withLock { state -> UInt64 in
             guard let ring = state.ring, !state.isPaused else { return 0 }
@@ -46,7 +46,7 @@ public final class CyclicDevice: Sendable {
         for _ in 0..<periods { line.raise() }
     }
 
-    /// Lets the hardware move by up to `count` bytes more, whenever the driver reads a register.
+    /// Lets the hardware move up to `count` more bytes, whenever the driver reads a register.
     public func release(_ count: Int) { state.withLock { $0.released += max(count, 0) } }
 
     /// Everything played so far.
@@ -54,16 +54,16 @@ public final class CyclicDevice: Sendable {
 
     // MARK: Registers
 
-    /// Where in the ring the device is. 0 up to the ring's length, which it has while a lap is being counted.
+    /// The position in the ring. 0 up to the ring's length, which it has while a lap is being counted.
     func readPosition() -> UInt64 { read { $0.position } }
     /// Rounds since the start.
     func readLaps() -> UInt64 { read { $0.laps } }
 
-    /// One access of the driver. The device may have moved on since the last one: by a few steps, a few periods, or a whole ring.
+    /// One access of the driver. The device may have moved since the last one: by a few steps, a few periods, or a whole ring.
     private func read(_ register: (State) -> UInt64) -> UInt64 {
         state.withLock { state in
             guard let ring = state.ring, !state.isPaused else { return register(state) }
-            // A change of the registers that has begun goes on, whether or not there is more to move.
+            // A change of the registers that has begun completes, whether or not there is more to move.
             if state.position == ring.count, state.random.below(2) == 0 { CyclicDevice.move(&state, ring.count) }
             if state.released > 0 {
                 let most = [1, 2, 8, Int(ring.period), Int(ring.count + ring.period)][state.random.below(5)]
@@ -98,18 +98,18 @@ public final class CyclicDevice: Sendable {
         return true
     }
 
-    /// Ends a change of the registers that is under way.
+    /// Completes a change of the registers.
     private static func settle(_ state: inout State, _ count: UInt64) { while state.position == count { move(&state, count) } }
 }
 
-/// A ring with periods and a hardware position: sound's capture and playback. It moves by its device's clock, or by `speed`
+/// A ring with periods and a hardware position: capture and playback of sound. It moves with its device's clock, or by `speed`
 /// bytes for each poll.
 public struct CyclicEngine: ~Copyable, Engine {
     /// How the driver reads the two registers.
     public enum Reading: String, CaseIterable, Sendable {
-        /// The lap on both sides of the position, and again where it has changed or the position stands at the end.
+        /// The lap before and after the position, repeated if it has changed or the position is at the end.
         case guarded
-        /// The lap, then the position: the device may go round between the two.
+        /// The lap, then the position: the device may wrap between the two.
         case lapFirst
         /// The position, then the lap.
         case positionFirst
@@ -117,7 +117,7 @@ public struct CyclicEngine: ~Copyable, Engine {
 
     public var addressing: EngineAddressing { .cpu }
     public let device = CyclicDevice()
-    /// Bytes for each poll; 0 leaves the pace to ``CyclicDevice/advance(_:)``.
+    /// Bytes for each poll; 0 leaves the speed to ``CyclicDevice/advance(_:)``.
     public var speed: Int
     private let reading: Reading
     private var waiting: (Descriptor, UInt32)?
@@ -139,7 +139,7 @@ public struct CyclicEngine: ~Copyable, Engine {
             return device.readLaps() * count + position
         case .guarded:
             var (laps, position) = (UInt64(0), UInt64(0))
-            // While the lap is the same on both sides, a position before the end belongs to it. Bounded: a device cannot hold the driver.
+            // While the lap is unchanged, a position before the end belongs to it. Bounded: a device cannot hold the driver.
             for _ in 0..<64 {
                 laps = device.readLaps()
                 position = device.readPosition()

@@ -4,14 +4,14 @@ import CDMA
 import DMAEngineKit
 import DMAThreads
 
-/// A thread that drives a scripted device while somebody waits for its interrupt; without one a device moves with its polls
-/// alone, and is as reproducible as its seed.
+/// A thread that drives a scripted device during waits for its interrupt; without it a device advances only with polls, and is
+/// reproducible from its seed.
 @safe
 final class DeviceClock: Sendable {
-    /// What the thread needs; it outlives the clock until the thread has ended.
+    /// The thread's state; it outlives the clock until the thread has ended.
     @safe
     private final class Gear: Sendable {
-        /// Kicks so far, and whether to stop: words that a futex and two threads share.
+        /// The number of kicks, and the stop flag: words that a futex and two threads share.
         nonisolated(unsafe) let words: UnsafeMutablePointer<UInt32>
         let tick: @Sendable () -> Bool
 
@@ -27,7 +27,7 @@ final class DeviceClock: Sendable {
             while true {
                 let kicks = unsafe cdma_load_acquire32(words)
                 if unsafe cdma_load_acquire32(words + 1) != 0 { return }
-                // With work left, a nap between ticks; without, a sleep until the next kick.
+                // With work left, a short sleep between ticks; without, a sleep until the next kick.
                 let nap: Int64 = tick() ? 20_000 : 1_000_000_000
                 unsafe cdma_futex_wait(words, kicks, nap)
             }
@@ -37,7 +37,7 @@ final class DeviceClock: Sendable {
     private let gear: Gear
     private let thread = Locked<NativeThread?>(nil)
 
-    /// - Parameter tick: does a little; true while there is more that somebody may wait for.
+    /// - Parameter tick: does one step; true while there is more work that a waiter may need.
     init(tick: @escaping @Sendable () -> Bool) { gear = Gear(tick) }
 
     /// There is work: wakes the thread, or starts it.

@@ -3,12 +3,12 @@
 public import DMACore
 public import DMAEngineKit
 
-/// One thing wrong with an otherwise honest engine: what a conformance suite must find.
+/// One flaw in an otherwise correct engine, which a conformance suite must find.
 public enum Flaw: String, CaseIterable, Sendable {
-    // What is moved
+    // Moved bytes
     /// The last byte of every transfer is left out.
     case lastByteLost
-    /// One byte in the middle of the destination is another.
+    /// One byte in the middle of the destination is wrong.
     case byteChanged
     /// One byte too many is written.
     case oneTooMany
@@ -18,9 +18,9 @@ public enum Flaw: String, CaseIterable, Sendable {
     case shifted
     /// Fills begin with the pattern's second byte.
     case patternTurned
-    /// CRC values have a bit wrong.
+    /// CRC values have a wrong bit.
     case wrongValue
-    /// What is validated is always right.
+    /// Validation always succeeds.
     case validatesAll
     /// P and Q failures are confused.
     case confusesPAndQ
@@ -30,7 +30,7 @@ public enum Flaw: String, CaseIterable, Sendable {
     case ignoresGaps
     /// The last segment of a list is left out.
     case lastSegmentLost
-    // What is said
+    // Reports
     /// Residues of running transactions are one byte short of the truth.
     case residueOffByOne
     /// Residues of running transactions are always 0.
@@ -39,15 +39,15 @@ public enum Flaw: String, CaseIterable, Sendable {
     case completeWithResidue
     /// Failures are reported as success.
     case hidesFailure
-    /// Says that completions come in order; they do not.
+    /// Declares in-order completion, and completes out of order.
     case claimsOrder
     /// Loses a completion now and then.
     case losesCompletion
     /// Completes twice.
     case completesTwice
-    /// What is terminated is reported complete.
+    /// Terminated transactions are reported complete.
     case completesTerminated
-    // When it acts
+    // Timing
     /// Starts at submit.
     case startsAtSubmit
     /// Raises no interrupt.
@@ -56,27 +56,27 @@ public enum Flaw: String, CaseIterable, Sendable {
     case interruptsAlways
     /// Fences are ignored.
     case ignoresFence
-    /// Writes to memory after it has said that it has stopped.
+    /// Writes to memory after it has reported that it has stopped.
     case writesAfterStop
-    /// Writes what it has reported complete once more, some polls later.
+    /// Writes a completed transaction again, some polls later.
     case runsTwice
-    /// Goes on while paused.
+    /// Continues while paused.
     case pauseRunsOn
-    /// What completes first after a pause is lost.
+    /// The first completion after a pause is lost.
     case pauseLoses
     /// Never stops within a deadline.
     case neverQuiesces
-    /// Configuration reaches what was submitted before.
+    /// Configuration affects transactions submitted before.
     case configuresEarlier
-    /// Metadata comes back unchanged.
+    /// Metadata is returned unchanged.
     case ignoresMetadata
-    /// Takes fewer than its depth.
+    /// Accepts fewer than its depth.
     case shallow
     /// Periods are reported one too early.
     case earlyPeriods
 }
 
-/// An honest engine with one flaw between it and its channel.
+/// A correct engine with one flaw between it and its channel.
 public struct FlawedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     public var addressing: EngineAddressing { base.addressing }
     public var isGone: Bool { base.isGone }
@@ -157,7 +157,7 @@ public struct FlawedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
             return nil
         }
         switch flaw {
-        // Of a list only the first byte is sure to be there.
+        // Of a list only the first byte is certain to exist.
         case .byteChanged: poke(descriptor.destination, unsafe descriptor.operands == nil ? descriptor.count / 2 : 0)
         case .sourceChanged: poke(descriptor.source, 0)
         case .wrongValue: completion.value ^= 0x100
@@ -178,19 +178,19 @@ public struct FlawedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         return completion
     }
 
-    /// Turns one byte over, in memory that the transaction just reported still owns.
+    /// Inverts one byte, in memory that the transaction just reported still owns.
     private func poke(_ address: UInt64, _ offset: UInt64) {
         guard address != 0 else { return }
         guard let byte = unsafe UnsafeMutablePointer<UInt8>(bitPattern: UInt(address + offset)) else { return }
         unsafe byte.pointee ^= 0x01
     }
 
-    /// Writes, some polls after it said that it had stopped, where it was told to write before.
+    /// Writes, some polls after it has reported that it stopped, to its earlier destination.
     private mutating func scribble() {
         guard flaw == .writesAfterStop || flaw == .runsTwice, !stopped.isEmpty else { return }
         pollsSinceStop += 1
         guard pollsSinceStop == 40 else { return }
-        // Tests of these flaws keep the memory of what was terminated, or is over.
+        // Tests of these flaws keep the memory of terminated and ended transactions.
         for descriptor in stopped { poke(descriptor.destination, 0) }
         stopped.removeAll()
     }
@@ -208,7 +208,7 @@ public struct FlawedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         case .writesAfterStop:
             stopped = open.values.filter { $0.kind == .copy || $0.kind == .fill }
             pollsSinceStop = 0
-        // The memory of what is over is kept for as long as the channel is, at the most.
+        // The memory of ended transactions is kept for the channel's lifetime at most.
         case .runsTwice: stopped = []
         case .completesTerminated:
             let answer = base.quiesce(by: deadline)

@@ -3,45 +3,45 @@
 public import DMACore
 public import DMAEngineKit
 
-/// What a ``HostileEngine`` does that no honest one does.
+/// The violations of a ``HostileEngine``.
 public enum Misdeed: String, CaseIterable, Sendable {
     /// Reports each transaction twice.
     case completesTwice
     /// Reports nothing.
     case neverCompletes
-    /// Reports the last first, though it says it keeps the order.
+    /// Reports the last first, though it declares in-order completion.
     case reversesOrder
-    /// Reports tags beyond the bits that it says it returns.
+    /// Reports tags with more bits than it declares.
     case unknownTags
     /// Reports tags of other generations of the same slot.
     case staleTags
     /// Reports tags of slots that have nothing in flight.
     case foreignSlots
-    /// Says that more is left than there ever was.
+    /// Reports a residue beyond the length.
     case hugeResidue
-    /// Reports a status that is none.
+    /// Reports an undefined status.
     case badStatus
     /// Reports that a transaction is in progress, as its end.
     case unfinishedStatus
-    /// Completes what was not issued.
+    /// Completes transactions that were not issued.
     case completesBeforeIssue
-    /// Completes what was terminated, after it said that it had stopped.
+    /// Completes terminated transactions, after it reported that it had stopped.
     case completesAfterTermination
     /// Always has one more completion to report.
     case floods
-    /// Says that it cannot stop.
+    /// Reports that it cannot stop.
     case refusesToQuiesce
-    /// Has no room although its depth says so.
+    /// Has no room although its declared depth promises it.
     case refusesToEnqueue
-    /// Reports periods, in numbers without bound, of transactions that have none.
+    /// Reports periods, in unbounded numbers, of transactions without periods.
     case reportsPeriods
-    /// Reports everything at once as an end and a period, failed and with values at their bounds.
+    /// Reports everything at once as an end and a period, failed and with extreme values.
     case contradicts
-    /// Says that it neither pauses nor resumes, though its capabilities name it.
+    /// Refuses to pause and resume, though its capabilities include it.
     case refusesToPause
 }
 
-/// An engine that lies. It moves no byte: what is tested on it is the channel alone.
+/// A hostile engine. It moves no byte: it only tests the channel.
 public struct HostileEngine: ~Copyable, Engine {
     public var addressing: EngineAddressing { .cpu }
     public let misdeed: Misdeed
@@ -49,7 +49,7 @@ public struct HostileEngine: ~Copyable, Engine {
     private var ready: [Completion] = []
     private var terminated: [UInt32] = []
     private var number: UInt64 = 0
-    /// Calls of ``next()`` so far, so that a test sees that its channel asks a bounded number of times.
+    /// Calls of ``next()`` so far, so that a test sees that its channel polls a bounded number of times.
     public private(set) var polls = 0
 
     public init(_ misdeed: Misdeed) { self.misdeed = misdeed }
@@ -112,7 +112,7 @@ public struct HostileEngine: ~Copyable, Engine {
     public mutating func quiesce(by deadline: Deadline) -> Bool {
         queued.removeAll()
         if misdeed == .completesAfterTermination {
-            // Reported later, after it said that everything has ended.
+            // Reported later, after it reported that everything has ended.
             late = terminated.map { Completion(tag: $0) }
         }
         terminated.removeAll()
@@ -120,7 +120,7 @@ public struct HostileEngine: ~Copyable, Engine {
     }
 
     private var late: [Completion] = []
-    /// Lets the late completions of ``Misdeed/completesAfterTermination`` come.
+    /// Releases the late completions of ``Misdeed/completesAfterTermination``.
     public mutating func releaseLate() {
         ready += late
         late.removeAll()

@@ -3,9 +3,9 @@
 import DMACore
 import DMAEngineKit
 
-/// One descriptor under execution by a scripted device, some bytes at a time. Addresses are the CPU's: identity domains only.
+/// One descriptor that a scripted device executes, some bytes at a time. Addresses are the CPU's: identity domains only.
 ///
-/// Plain loops, so that what these engines do is obvious; they share no code with the suite that judges them.
+/// Plain loops, so that these engines are obviously correct; they share no code with the suite that checks them.
 @safe
 struct Job: Sendable {
     let descriptor: Descriptor
@@ -24,7 +24,7 @@ struct Job: Sendable {
     var residue: UInt64 { descriptor.count - done }
     var isOver: Bool { done >= descriptor.count }
 
-    /// What a completion carries beside status and residue.
+    /// The parts of a completion beside status and residue.
     var value: UInt64 {
         switch descriptor.kind {
         case .crc32c, .copyCRC32C: UInt64(~crc)
@@ -33,7 +33,7 @@ struct Job: Sendable {
         }
     }
 
-    /// Does up to `quantum` bytes more.
+    /// Executes up to `quantum` more bytes.
     mutating func step(_ quantum: UInt64) {
         let end = done + min(residue, max(quantum, 1))
         while done < end {
@@ -47,7 +47,7 @@ struct Job: Sendable {
 
     // MARK: Moves
 
-    /// From here to the end of whichever side's piece ends first.
+    /// From here to the end of the shorter of both sides' pieces.
     private mutating func moveRun(_ end: UInt64) {
         let (source, sourceLeft) = place(isSource: true)
         let (target, targetLeft) = place(isSource: false)
@@ -62,7 +62,7 @@ struct Job: Sendable {
         done += count
     }
 
-    /// Address of the byte at `done`, and how many follow it in one piece.
+    /// Address of the byte at `done`, and the number of contiguous bytes from there.
     private func place(isSource: Bool) -> (UInt64, UInt64) {
         switch descriptor.kind {
         case .interleaved:
@@ -198,7 +198,7 @@ struct Job: Sendable {
     }
 }
 
-/// A small generator of the engines' own: xorshift64*.
+/// A small random generator for these engines: xorshift64*.
 struct DeviceRandom: Sendable {
     private var state: UInt64
     init(seed: UInt64) { state = seed == 0 ? 0x2545_f491_4f6c_dd1d : seed }

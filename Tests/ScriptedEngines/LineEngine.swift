@@ -3,8 +3,8 @@
 public import DMACore
 public import DMAEngineKit
 
-/// A ring that completes one transaction for each interrupt that somebody else raises on its line. It moves nothing. What is counted
-/// on it is the cost of a wait that really suspends.
+/// A ring that completes one transaction for each interrupt that other code raises on its line. It moves nothing. It serves to
+/// count the cost of a wait that really suspends.
 public struct LineEngine: ~Copyable, Engine {
     public var addressing: EngineAddressing { ring.addressing }
     public var isGone: Bool { ring.isGone }
@@ -13,7 +13,7 @@ public struct LineEngine: ~Copyable, Engine {
     private let line: InterruptLine
     private var seen: UInt64 = 0
 
-    /// A ring of `entries` entries, a power of two, whose device is whoever raises `line`.
+    /// A ring of `entries` entries, a power of two, whose device is the code that raises `line`.
     public init(entries: Int, line: InterruptLine) {
         ring = RingEngine(entries: entries)
         self.line = line

@@ -3,49 +3,49 @@
 public import DMACore
 public import DMAEngineKit
 
-/// What a ``LyingEngine`` says that is not so.
+/// The false reports of a ``LyingEngine``.
 public enum Lie: String, CaseIterable, Sendable {
-    /// Nothing: it is honest.
+    /// None: it is correct.
     case none
-    /// Each report comes twice.
+    /// Each report is duplicated.
     case repeats
-    /// Tags that were over long ago are reported again.
+    /// Tags of long-ended transactions are reported again.
     case echoes
-    /// Tags that nobody gave out, some a bit away from those in flight.
+    /// Unassigned tags, some one bit away from those in flight.
     case guesses
-    /// Tags with more bits than it says it returns.
+    /// Tags with more bits than it declares.
     case longTags
-    /// Periods of what is not cyclic.
+    /// Periods of transactions that are not cyclic.
     case periods
-    /// More left than there was.
+    /// A residue beyond the length.
     case hugeResidue
-    /// A status that does not exist.
+    /// An undefined status.
     case badStatus
-    /// An end that is none: in progress.
+    /// An end that is not final: in progress.
     case unfinished
-    /// Reported over before it is done, and then left undone.
+    /// Reported as ended before it is done, and then left undone.
     case early
-    /// Reported over before it was issued.
+    /// Reported as ended before it was issued.
     case beforeIssue
-    /// Reported over after it said that it had stopped.
+    /// Reported as ended after it reported that it had stopped.
     case afterTermination
-    /// No room, although its depth says so.
+    /// No room, although its declared depth promises it.
     case refuses
     /// Does not stop.
     case neverStops
     /// Reports nothing.
     case neverCompletes
-    /// The last first, though it says it keeps the order.
+    /// The last first, though it declares in-order completion.
     case reverses
-    /// Other capabilities each time it is asked.
+    /// Other capabilities at each call.
     case changesCapabilities
-    /// Any of these that lets it go on, as the seed has it.
+    /// A seeded mixture of those after which it can continue.
     case mixture
 }
 
-/// An engine that moves the bytes that it is asked to move, as far as the ``MemoryOracle`` lets it, and lies about it.
+/// An engine that moves the requested bytes, as far as the ``MemoryOracle`` permits, and reports falsely.
 ///
-/// It lies in its reports alone: whatever it reports over with a tag that is in flight, it does not touch afterwards.
+/// Only its reports are false: it does not access the memory of a transaction that it has reported with a tag in flight.
 public struct LyingEngine: ~Copyable, Engine {
     private let lie: Lie
     private let oracle: MemoryOracle
@@ -103,7 +103,7 @@ public struct LyingEngine: ~Copyable, Engine {
         if let lie = nextLie() { return tell(lie) }
         guard lie != .neverCompletes, !running.isEmpty else { return nil }
         let index = tells(.reverses) ? running.count - 1 : 0
-        // A part of the work for each look, so that there is a middle to be stopped, paused or asked in.
+        // Part of the work for each poll, so that it can be stopped, paused or queried in the middle.
         if running[index].residue > 0 {
             work(index, 1 << UInt64(random.below(13)))
             if running[index].residue > 0 { return nil }
@@ -111,7 +111,7 @@ public struct LyingEngine: ~Copyable, Engine {
         return tell(honest(running[index]))
     }
 
-    /// A report of something that is over, honest but for what the lie changes in it.
+    /// A report of an ended transaction, correct except for this lie.
     private mutating func honest(_ job: Job) -> Completion {
         var completion = Completion(tag: Self.reported(job.tag), value: job.value)
         if tells(.hugeResidue) { completion.residue = .max }
@@ -125,7 +125,7 @@ public struct LyingEngine: ~Copyable, Engine {
         return completion
     }
 
-    /// A report of what did not happen, now and then.
+    /// A false report, now and then.
     private mutating func nextLie() -> Completion? {
         guard random.below(3) == 0 else { return nil }
         if tells(.echoes), !history.isEmpty { return Completion(tag: history[random.below(history.count)]) }
@@ -143,15 +143,15 @@ public struct LyingEngine: ~Copyable, Engine {
     /// Whether the engine tells this lie now.
     private mutating func tells(_ other: Lie) -> Bool { lie == other || lie == .mixture && random.below(4) == 0 }
 
-    /// Says it, and touches no more what it says is over.
+    /// Reports it, and no longer accesses what it reports as ended.
     private mutating func tell(_ completion: Completion) -> Completion {
         guard !completion.isPeriod else { return completion }
         if let index = running.firstIndex(where: { Self.reported($0.tag) == completion.tag }) {
             if running[index].residue > 0 { skip(running[index].descriptor) }
             running.remove(at: index)
         }
-        // Told before it was issued. Whoever delays the report may show it after the issue, where the channel believes it: the job is kept,
-        // to be reported again, and moves nothing.
+        // Reported before it was issued. A wrapper that delays the report may pass it on after the issue, where the channel
+        // accepts it: the job is kept, to be reported again, and moves nothing.
         for index in queued.indices where Self.reported(queued[index].tag) == completion.tag {
             skip(queued[index].descriptor)
             queued[index] = Job(unsafe Descriptor(kind: .null), tag: queued[index].tag)
@@ -169,13 +169,13 @@ public struct LyingEngine: ~Copyable, Engine {
 
     private static func reported(_ tag: UInt32) -> UInt32 { tag & ((1 << UInt32(tagBits)) &- 1) }
 
-    /// Moves some bytes, where all that the descriptor names is in flight.
+    /// Moves some bytes, if all memory of the descriptor is in flight.
     private mutating func work(_ index: Int, _ bytes: UInt64) {
         let before = running[index].done
         let isPermitted = Self.accesses(running[index].descriptor).reduce(true) { permitted, access in
             oracle.permits(access.segment.address, access.segment.count, writes: access.writes) && permitted
         }
-        // What it may not touch it leaves alone, and is done with it.
+        // It skips memory that it may not access, and counts it as done.
         guard isPermitted else {
             running[index] = Job(unsafe Descriptor(kind: .null), tag: running[index].tag)
             return
@@ -217,6 +217,6 @@ public struct LyingEngine: ~Copyable, Engine {
         if tells(.hugeResidue) { return .max }
         return (running + queued).first { $0.tag == tag }?.residue
     }
-    // Nothing moves but by a poll: no sleep would end.
+    // Only polls move bytes: no sleep would end.
     public mutating func wait(until deadline: Deadline) -> Bool { true }
 }

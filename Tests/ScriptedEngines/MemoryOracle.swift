@@ -2,10 +2,10 @@
 
 import DMAEngineKit
 
-/// Which memory engines may touch just now, as the test knows it, and what they would have touched beside it.
+/// Tracks the memory that engines may access at present, and records accesses outside it.
 ///
-/// The test opens the ranges of a cargo when a channel takes it and closes them when it has it back. An engine asks before each access;
-/// what it is refused it leaves alone, so that a fault in a wrapper is found without harm to the process.
+/// The test opens the ranges of a cargo when a channel accepts it and closes them when it is returned. An engine asks before
+/// each access, and skips what is refused, so that a wrapper's bug is found without corrupting the process.
 public final class MemoryOracle: Sendable {
     private struct Window {
         let range: Range<UInt64>
@@ -14,7 +14,7 @@ public final class MemoryOracle: Sendable {
 
     private struct State {
         var windows: [UInt64: [Window]] = [:]
-        /// Windows of which an engine said that it was done with them, and was not.
+        /// Ranges that an engine reported as done, although it was not.
         var skipped: Set<UInt64> = []
         var violations: [String] = []
         var moved: UInt64 = 0
@@ -25,7 +25,7 @@ public final class MemoryOracle: Sendable {
     /// Nothing may be touched.
     public init() {}
 
-    /// The ranges of `name` are an engine's until ``close(_:)``.
+    /// The ranges of `name` belong to an engine until ``close(_:)``.
     public func open(_ name: UInt64, read: Range<UInt64>?, written: Range<UInt64>?) {
         state.withLock { state in
             state.windows[name] =
@@ -34,7 +34,7 @@ public final class MemoryOracle: Sendable {
         }
     }
 
-    /// They are the client's again. True where an engine said that it was done with them, and was not.
+    /// They belong to the client again. True where an engine falsely reported that it was done with them.
     @discardableResult
     public func close(_ name: UInt64) -> Bool {
         state.withLock { state in
@@ -43,7 +43,7 @@ public final class MemoryOracle: Sendable {
         }
     }
 
-    /// Whether an engine may touch so many bytes at `address`.
+    /// Whether an engine may access that many bytes at `address`.
     func permits(_ address: UInt64, _ count: UInt64, writes: Bool) -> Bool {
         if count == 0 { return true }
         let (end, overflow) = address.addingReportingOverflow(count)
@@ -60,7 +60,7 @@ public final class MemoryOracle: Sendable {
         }
     }
 
-    /// A report says that something is over which writes to `address`, and the engine does not do it.
+    /// A report ends a transaction that writes to `address`, and the engine does not execute it.
     func skip(_ address: UInt64) {
         state.withLock { state in
             for (name, windows) in state.windows where windows.contains(where: { $0.isWritable && $0.range.contains(address) })
@@ -71,7 +71,7 @@ public final class MemoryOracle: Sendable {
     }
     func move(_ bytes: UInt64) { state.withLock { $0.moved += bytes } }
 
-    /// What engines would have touched that was not theirs.
+    /// Accesses of engines outside their memory.
     public var violations: [String] { state.withLock { $0.violations } }
     /// Bytes that engines wrote.
     public var moved: UInt64 { state.withLock { $0.moved } }

@@ -4,9 +4,8 @@ import CDMA
 import DMACore
 import DMAEngineKit
 
-/// The device behind a ``QueuePairEngine``: takes commands from a ring, works on several at once, finishes them in whatever
-/// order its
-/// generator likes, and posts entries with a phase bit.
+/// The device behind a ``QueuePairEngine``: takes commands from a ring, works on several at once, finishes them in an order
+/// from its random generator, and posts entries with a phase bit.
 @safe
 final class QueuePairDevice: Sendable {
     /// Bytes of a command: tag, then the descriptor, aligned as its vector wants it.
@@ -17,19 +16,19 @@ final class QueuePairDevice: Sendable {
 
     let entries: Int
     let line = InterruptLine()
-    // Rings shared with the host. A command is the device's from the doorbell on, a completion the host's once its phase has
-    // turned; the two words order that. A host without care looks into a completion before: its words are accessed by atomics alone.
+    // Rings shared with the host. A command belongs to the device from the doorbell on, a completion to the host once its phase
+    // has toggled; the two words order that. A careless host reads a completion before: its words are accessed by atomics only.
     nonisolated(unsafe) let commands: UnsafeMutableRawPointer
     nonisolated(unsafe) let completions: UnsafeMutableRawPointer
     nonisolated(unsafe) let doorbell: UnsafeMutableRawPointer
 
-    /// A completion on its way into its entry.
+    /// A completion that is being written to its entry.
     struct Posting {
         var job: Job
         var status: TransactionStatus
         var residue: UInt64
         var entry: UInt32
-        /// Words that are written; the phase is the last.
+        /// The words written so far; the phase is the last.
         var written = 0
     }
 
@@ -62,14 +61,14 @@ final class QueuePairDevice: Sendable {
         unsafe doorbell.deallocate()
     }
 
-    /// A little work. True while a command that asked for an interrupt is unfinished.
+    /// Does part of the work. True while a command with the interrupt flag is unfinished.
     func step() -> Bool {
         state.withLock { state in
             writeWord(&state)
             fetch(&state)
             guard !state.running.isEmpty else { return !state.posting.isEmpty }
             if state.isDropping {
-                // The odd one still gets through: a termination races with completions.
+                // Some still complete: a termination races with completions.
                 if state.random.below(4) != 0 { state.running.removeLast() } else { advance(&state, quantum: .max) }
             } else {
                 advance(&state, quantum: UInt64(1 + state.random.below(4096)))
@@ -118,7 +117,7 @@ final class QueuePairDevice: Sendable {
         state.posted &+= 1
     }
 
-    /// What falls between two accesses of the driver: nothing, some words of an entry, or all of them.
+    /// The progress between two accesses of the driver: nothing, some words of an entry, or all of them.
     func tick() {
         state.withLock { state in
             for _ in 0..<state.random.below(7) { writeWord(&state) }
@@ -149,7 +148,7 @@ final class QueuePairDevice: Sendable {
 
     func terminate() { state.withLock { $0.isDropping = true } }
 
-    /// Works off or drops everything. The host has stopped ringing.
+    /// Finishes or drops everything. The host no longer rings the doorbell.
     func settle() {
         while true {
             _ = step()

@@ -4,9 +4,8 @@ import CDMA
 public import DMACore
 public import DMAEngineKit
 
-/// A submission and a completion queue with phase bits, as NVMe has: many slots, 16-bit tags, completions in any order,
-/// interrupts.
-/// Does every operation between memories.
+/// A submission and a completion queue with phase bits, as in NVMe: many slots, 16-bit tags, completions in any order,
+/// interrupts. Supports every operation between memories.
 @safe
 public struct QueuePairEngine: ~Copyable, Engine {
     public var addressing: EngineAddressing { .cpu }
@@ -15,7 +14,7 @@ public struct QueuePairEngine: ~Copyable, Engine {
 
     /// How the driver reads an entry.
     public enum Reading: Sendable {
-        /// The phase, then what it vouches for.
+        /// The phase, then the fields that it validates.
         case phaseFirst
         /// The fields, and then the phase: the device may write the entry between.
         case fieldsFirst
@@ -33,7 +32,7 @@ public struct QueuePairEngine: ~Copyable, Engine {
 
     /// - Parameters:
     ///   - entries: of both queues, a power of two.
-    ///   - seed: of the device's order and pace.
+    ///   - seed: of the device's order and speed.
     ///   - reading: of the completions.
     public init(entries: Int = 16, seed: UInt64 = 1, reading: Reading = .phaseFirst) {
         self.reading = reading
@@ -51,7 +50,7 @@ public struct QueuePairEngine: ~Copyable, Engine {
             operations: [
                 .copy, .fill, .crc32c, .copyCRC32C, .xor, .xorValidate, .pq, .pqValidate, .scatterGather, .interleaved, .null,
             ], depth: Int(entries))
-        // The device takes a step for each look.
+        // The device advances with each poll.
         capabilities.worksInPoll = true
         capabilities.flags = [.interrupt, .reuse, .continue, .disableP, .disableQ]
         capabilities.maximumSources = 8
@@ -72,7 +71,8 @@ public struct QueuePairEngine: ~Copyable, Engine {
         guard open.count < Int(entries) else { return .full }
         // A command's identifier has 16 bits.
         let tag = tag & 0xffff
-        // The slot is the host's: fewer commands are open than there are entries, and the device has read those before.
+        // The slot belongs to the host: fewer commands are open than there are entries, and the device has read the earlier
+        // ones.
         let command = unsafe device.commands + Int(tail % entries) * QueuePairDevice.commandStride
         unsafe command.storeBytes(of: tag, as: UInt32.self)
         unsafe (command + QueuePairDevice.descriptorOffset).bindMemory(to: Descriptor.self, capacity: 1).initialize(
@@ -94,8 +94,8 @@ public struct QueuePairEngine: ~Copyable, Engine {
         var isPosted = reading == .fieldsFirst ? true : isReady(taken)
         guard isPosted else { return nil }
         let entry = unsafe device.completions + Int(taken % entries) * QueuePairDevice.completionStride
-        // SAFETY: inside the ring. Where the phase was read first, the fields are those of this round, whatever the device does between.
-        // Where it is read last, the device may write them meanwhile: each word is one atomic access.
+        // SAFETY: inside the ring. Where the phase was read first, the fields are those of this round, whatever the device does
+        // in between. Where it is read last, the device may write them meanwhile: each word is one atomic access.
         device.tick()
         let tag = unsafe cdma_load_acquire32(entry)
         device.tick()
@@ -114,7 +114,7 @@ public struct QueuePairEngine: ~Copyable, Engine {
         return completion
     }
 
-    /// Whether the completion of number `index` was posted. Phases are 1 on the first round, which finds zeros, and turn with
+    /// Whether completion number `index` was posted. Phases are 1 in the first round, which starts with zeros, and toggle with
     /// each.
     private func isReady(_ index: UInt32) -> Bool {
         let entry = unsafe device.completions + Int(index % entries) * QueuePairDevice.completionStride
@@ -124,11 +124,11 @@ public struct QueuePairEngine: ~Copyable, Engine {
     public mutating func terminate() { device.terminate() }
 
     public mutating func quiesce(by deadline: Deadline) -> Bool {
-        // What was written and never rung is dropped by ringing while the device drops everything.
+        // Commands written and never rung are dropped by ringing while the device drops everything.
         rung = tail
         unsafe cdma_store_release32(device.doorbell, tail)
         device.settle()
-        // Completions that were posted stay to be taken, and their commands open for that long.
+        // Posted completions can still be taken, and their commands stay open until then.
         var posted = Set<UInt32>()
         var index = taken
         while index &- taken < entries, isReady(index) {
@@ -150,6 +150,6 @@ public struct QueuePairEngine: ~Copyable, Engine {
         return device.line.wait(after: seen, until: deadline)
     }
 
-    /// The next command that the device looks at fails with `status`.
+    /// The next command of the device fails with `status`.
     public mutating func failNext(_ status: TransactionStatus) { device.fail(status) }
 }

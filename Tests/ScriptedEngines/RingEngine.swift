@@ -4,8 +4,8 @@ public import CDMA
 public import DMACore
 public import DMAEngineKit
 
-/// The plainest engine there can be: 64-byte entries in one ring, completed in order by a device that takes one step for each poll.
-/// It moves nothing. What is counted on it is the cost of the contract alone, beside the same ring in C.
+/// The simplest possible engine: 64-byte entries in one ring, completed in order by a device that takes one step for each poll.
+/// It moves nothing. It serves to count the cost of the contract alone, compared with the same ring in C.
 @safe @frozen
 public struct RingEngine: ~Copyable, Engine {
     public var addressing: EngineAddressing { .cpu }
@@ -17,7 +17,7 @@ public struct RingEngine: ~Copyable, Engine {
     @usableFromInline var device: UInt32 = 0
     @usableFromInline let doorbell: UnsafeMutableRawPointer
 
-    /// Bytes in an entry, and where its fields lie.
+    /// The size of an entry, and the offsets of its fields.
     @usableFromInline static var stride: Int { 64 }
 
     /// A ring of `entries` entries, a power of two.
@@ -47,7 +47,7 @@ public struct RingEngine: ~Copyable, Engine {
 
     @inlinable @inline(__always)
     @unsafe public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
-        // Whoever enqueues knows that there is room: a channel never has more in flight than the ring has entries.
+        // The caller knows that there is room: a channel never has more in flight than the ring has entries.
         let entry = unsafe entries + Int(tail & mask) &* RingEngine.stride
         unsafe entry.storeBytes(of: descriptor.kind.rawValue, as: UInt8.self)
         unsafe entry.storeBytes(of: UInt8(truncatingIfNeeded: descriptor.flags.rawValue), toByteOffset: 1, as: UInt8.self)
@@ -76,7 +76,7 @@ public struct RingEngine: ~Copyable, Engine {
     public mutating func next() -> Completion? {
         step()
         let entry = unsafe entries + Int(head & mask) &* RingEngine.stride
-        // The device's running number stands for a phase bit: an entry of the last round has another one.
+        // The device's sequence number replaces a phase bit: an entry of the previous round has another one.
         let number = head &+ 1
         guard unsafe cdma_load_acquire32(entry + 56) == number else { return nil }
         let tag = unsafe entry.load(fromByteOffset: 60, as: UInt32.self)

@@ -3,7 +3,7 @@
 public import DMACore
 public import DMAEngineKit
 
-/// The same ring, for a channel that is compiled for completions in any order: what the list of free slots costs.
+/// The same ring, for a channel specialized for out-of-order completion: it measures the cost of the list of free slots.
 @safe @frozen
 public struct UnorderedEngine: ~Copyable, Engine {
     @usableFromInline var ring: RingEngine

@@ -6,10 +6,10 @@ import DMACore
 import DMASelfTest
 import Testing
 
-/// Lengths and offsets that an option may ask for are ones that every check can do with.
+/// Lengths and offsets that an option may request are supported by every check.
 @Suite("The contract at each alignment", .serialized)
 struct AlignmentTests {
-    /// Those that choose lengths and offsets, and none that measures its work first.
+    /// The checks that choose lengths and offsets, and do not measure their work first.
     private static let checks = Set(
         ConformanceCheck.allCases.filter { $0.operation != nil && $0 != .cyclic } + [
             .rule01, .rule02, .rule03, .rule04, .rule08, .rule13, .rule25, .rule27, .rule29, .rule30, .rule31, .rule32, .rule33,
@@ -17,7 +17,7 @@ struct AlignmentTests {
             .rule35, .rule36, .rule37, .rule38, .rule39, .cargoes, .erased,
         ])
 
-    /// The contract on the CPU's engine, which is sound.
+    /// The contract on the CPU engine, which is correct.
     private func run(_ power: Int, seed: UInt64, bytes: Int) async throws -> ConformanceReport {
         let peripherals = try CPUProvisions.peripherals()
         var suite = ConformanceSuite(
@@ -33,7 +33,7 @@ struct AlignmentTests {
             }, provisions: CPUProvisions.provisions(peripherals))
     }
 
-    @Test("from 2^0 to 2^12, the ends of the range, nothing is found on a sound engine", arguments: [0, 8, 9, 10, 12])
+    @Test("from 2^0 to 2^12, the ends of the range, nothing is found on a correct engine", arguments: [0, 8, 9, 10, 12])
     func range(_ power: Int) async throws {
         for seed in [1, 2] as [UInt64] {
             let report = try await run(power, seed: seed, bytes: 65_536)
@@ -43,7 +43,7 @@ struct AlignmentTests {
         }
     }
 
-    @Test("where the largest transfer is no longer than the alignment, too")
+    @Test("with a maximum transfer no longer than the alignment, too")
     func narrow() async throws {
         let report = try await run(12, seed: 4, bytes: 4096)
         let passed = report.passed

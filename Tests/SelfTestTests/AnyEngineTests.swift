@@ -8,15 +8,15 @@ import DMAEngineKit
 import DMASelfTest
 import Testing
 
-/// The self-test on engines of which it knows nothing but the offer.
-@Suite("Engines of whoever's", .serialized)
+/// The self-test on engines of which only the offer is known.
+@Suite("Engines of any provider", .serialized)
 struct AnyEngineTests {
     @Test("a channel is open once at a time, and each of them is opened", arguments: [1, 3])
     func exclusive(_ channels: Int) async throws {
         let provider = ExclusiveProvider()
         var test = SelfTest(seed: 5)
         (test.channels, test.iterations, test.duration) = (channels, 1, 50_000_000)
-        // As long as a busy machine takes: what is looked at is which channels are opened.
+        // Long enough for a busy machine: the test checks which channels are opened.
         (test.patience, test.contractDuration) = (600_000_000_000, 3_600_000_000_000)
         let report = try await test.run(on: DMASystem(providers: [provider]))
         #expect(report.passed, "\(report.contracts.flatMap(\.failures)) \(report.speeds.flatMap(\.faults)) \(report.stops)")
@@ -24,7 +24,7 @@ struct AnyEngineTests {
         #expect(opened == [0, 1, 2] && refused == 0 && isOpen.isEmpty)
     }
 
-    @Test("a channel that was named is the only one")
+    @Test("only a named channel is opened")
     func named() async throws {
         let provider = ExclusiveProvider()
         var test = SelfTest(seed: 5)
@@ -36,7 +36,7 @@ struct AnyEngineTests {
     }
 }
 
-/// Copies as the CPU does, on channels that are refused to a second client, as hardware's are.
+/// Copies as the CPU does, on exclusive channels, like those of hardware.
 private struct ExclusiveProvider: EngineProvider {
     struct Log {
         var isOpen: Set<Int> = []
@@ -49,7 +49,7 @@ private struct ExclusiveProvider: EngineProvider {
     }
 
     private let record = Record()
-    /// What was asked of it so far.
+    /// The calls so far.
     var log: Log { record.log.withLock { $0 } }
 
     func probe() -> [EngineOffer] {

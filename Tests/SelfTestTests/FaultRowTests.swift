@@ -8,7 +8,7 @@ import Testing
 
 @testable import DMASelfTest
 
-/// A machine may stop for as long as it likes: no row of faults may take slowness for a fault, nor miss one for it.
+/// A machine may stop for any time: no row of faults may take slowness for a fault, or miss one because of it.
 @Suite("Injected faults", .serialized)
 struct FaultRowTests {
     private func row(
@@ -19,14 +19,14 @@ struct FaultRowTests {
         }
     }
 
-    @Test("each fault is noticed as often as it was injected on an engine that is slow", arguments: InjectedFault.allCases)
+    @Test("each fault is detected as often as it was injected in a slow engine", arguments: InjectedFault.allCases)
     func slow(_ fault: InjectedFault) throws {
         let row = try row(fault, stop: 80_000_000)
         #expect(row.passed, "\(row.findings)")
         #expect(row.injected > 8 && row.noticed == row.injected && row.cargoBack == row.transactions)
     }
 
-    /// Among so many, each fault strikes the first transaction, and the last.
+    /// With so many, each fault affects the first transaction, and the last.
     @Test("wherever it strikes", arguments: InjectedFault.allCases)
     func everywhere(_ fault: InjectedFault) throws {
         for seed in 0..<UInt64(40) {
@@ -35,7 +35,7 @@ struct FaultRowTests {
         }
     }
 
-    @Test("an engine that stops for ever is given up after the time that it was given, and said so")
+    @Test("an engine that stops for ever is given up after its time limit, and reported")
     func stuck() throws {
         let row = try row(.failure, patience: 100_000_000, stop: .max / 8)
         #expect(!row.passed)
@@ -43,7 +43,7 @@ struct FaultRowTests {
     }
 }
 
-/// Reports one completion at every third look, and after every sixteenth of them nothing for a while.
+/// Reports one completion at every third poll, and after every sixteenth of them nothing for a while.
 private struct SluggishEngine: ~Copyable, Engine {
     var addressing: EngineAddressing { base.addressing }
     var isGone: Bool { base.isGone }

@@ -8,7 +8,7 @@ import DMATestSupport
 import Foundation
 import Testing
 
-/// The conformance suite on the io_uring engine: each way it is carried, each kind of file system.
+/// The conformance suite on the io_uring engine: with each carrier, on each kind of file system.
 @Suite("The contract on io_uring", .serialized)
 struct IOUringConformanceTests {
     func run(
@@ -35,7 +35,7 @@ struct IOUringConformanceTests {
         try await run(configuration, in: FileManager.default.temporaryDirectory.path, .direct, "\(path), disk, direct")
     }
 
-    @Test("with a thread of the kernel's that submits")
+    @Test("with a submission thread of the kernel")
     func submissionThread() async throws {
         var configuration = IOUringConfiguration(depth: 32, path: .ring)
         configuration.submissionThread = true

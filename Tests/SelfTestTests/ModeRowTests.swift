@@ -8,7 +8,7 @@ import Testing
 
 @testable import DMASelfTest
 
-/// What the rows of `dmactl test` find, on engines that do wrong only now and then.
+/// The findings of the rows of `dmactl test`, on engines that fail only now and then.
 @Suite("Rows of the self-test", .serialized)
 struct ModeRowTests {
     private func measure(
@@ -26,14 +26,14 @@ struct ModeRowTests {
     func lost(_ share: Double, _ copy: Int) throws {
         let row = try measure(share: share, lost: copy)
         #expect(!row.passed)
-        // In burst mode all of it is lost; otherwise a quantum.
+        // In burst mode all of it is missing; otherwise a quantum.
         #expect(row.bytesWrong == (share == 1 ? 1 << 20 : 65_536))
         #expect(row.bytesVerified >= 4 << 20 && row.bytesVerified.isMultiple(of: 4 << 20))
     }
 
-    @Test("one that was not made in a later round is found too: what an earlier one brought there is wiped")
+    @Test("a missing copy in a later round is found too: the earlier round's data is wiped")
     func lostLater() throws {
-        // As long as it takes to come to the second round.
+        // As long as it takes to reach the second round.
         for duration: Int64 in [100_000_000, 1_000_000_000, 10_000_000_000, 100_000_000_000] {
             let row = try measure(share: 1, lost: 20, duration: duration)
             guard row.bytesVerified > 16 << 20 else { continue }
@@ -49,21 +49,21 @@ struct ModeRowTests {
         #expect(!row.passed && row.bytesWrong > 1 << 19 && row.bytesWrong <= 1 << 20)
     }
 
-    @Test("the speed is that of the moving, and the share that of the engine")
+    @Test("the speed is that of the transfers, and the share that of the engine")
     func figures() throws {
         for share in [1.0, 0.5] {
             let began = Deadline.now.nanoseconds
             let row = try measure(share: share, lost: nil)
             let seconds = Double(Deadline.now.nanoseconds - began) / 1e9
-            // What was made ready and compared took time too.
+            // Preparing and comparing took time too.
             #expect(row.bytesPerSecond >= Double(row.bytesVerified) / seconds && row.bytesPerSecond < 1e12)
             #expect(row.askedShare == share && row.mode == (share == 1 ? "burst" : "cycle-stealing"))
-            // The rest after each turn is as long as the turn.
+            // The pause after each turn is as long as the turn.
             if share == 0.5 { #expect(row.measuredShare < 0.8) } else { #expect(row.measuredShare > 0.5) }
         }
     }
 
-    @Test("a row that is stopped ends after a round, of which every copy was compared")
+    @Test("a row that is stopped ends after a round, with every copy compared")
     func stopped() throws {
         var test = SelfTest(seed: 9)
         let stop = StopRequest()
@@ -75,7 +75,7 @@ struct ModeRowTests {
         #expect(row.passed && row.bytesVerified == 16 << 20 && row.bytesPerSecond > 0)
     }
 
-    @Test("where all are made, nothing is wrong, and every copy was compared", arguments: [1.0, 0.5])
+    @Test("if all copies are made, nothing is wrong, and every copy was compared", arguments: [1.0, 0.5])
     func whole(_ share: Double) throws {
         let row = try measure(share: share, lost: nil)
         #expect(row.passed && row.bytesVerified >= 4 << 20)
@@ -85,7 +85,7 @@ struct ModeRowTests {
     }
 }
 
-/// Reports one copy complete that it has not made, or that it made of the source before.
+/// Reports one copy complete that it has not made, or that it made of the previous source.
 private struct ForgetfulEngine: ~Copyable, Engine {
     var addressing: EngineAddressing { base.addressing }
     var isGone: Bool { base.isGone }
@@ -106,9 +106,9 @@ private struct ForgetfulEngine: ~Copyable, Engine {
     @unsafe mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         defer { (count, before) = (count + 1, descriptor.source) }
         var descriptor = descriptor
-        // The memory of the copy before is kept to the end of the round.
+        // The memory of the previous copy is kept to the end of the round.
         if count == mixed { descriptor.source = before }
-        // The source onto itself: the target stays as it was.
+        // The source onto itself: the target stays unchanged.
         if count == lost { descriptor.destination = descriptor.source }
         return unsafe base.enqueue(descriptor, tag: tag)
     }

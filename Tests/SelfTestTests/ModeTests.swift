@@ -23,7 +23,7 @@ struct ModeTests {
             try Buffer(count: count).mapped(for: domain, direction: .fromDevice))
     }
 
-    /// Polls for at most half a minute. True where something finished.
+    /// Polls for at most half a minute. True where a transaction finished.
     func finishes(_ channel: inout Copies) -> Bool {
         let limit = Deadline.after(milliseconds: 30_000)
         while Deadline.now < limit {
@@ -32,7 +32,7 @@ struct ModeTests {
         return false
     }
 
-    @Test("demand moves what the other side asks for, and no byte more")
+    @Test("demand moves the requested bytes, and no byte more")
     func demandCounts() throws {
         let line = DemandLine()
         var channel = try channel(.demand(line))
@@ -55,7 +55,7 @@ struct ModeTests {
         line.request(5000)
         let finished1 = finishes(&channel)
         #expect(finished1)
-        // What was asked beyond the transfer is still asked.
+        // The request beyond the transfer is still pending.
         #expect(line.requested == 4999)
         line.withdraw()
         #expect(line.requested == 0)
@@ -63,7 +63,7 @@ struct ModeTests {
 
     @Test("cycle stealing keeps its share")
     func share() throws {
-        // The clock is the machine's, which others use too: wide bounds here, and the figures in Benchmarks.
+        // The clock is the machine's, which others use too: wide bounds here; Benchmarks has the figures.
         for share in [0.5, 0.2] {
             var channel = try channel(.cycleStealing(share: share), quantum: 65_536)
             _ = try channel.submit(.copy(flags: .interrupt), try cargo(64 << 20)).get()
@@ -81,26 +81,26 @@ struct ModeTests {
         }
     }
 
-    @Test("a look in a rest costs the transfer nothing")
+    @Test("a poll during a pause costs the transfer nothing")
     func looksAreFree() throws {
-        // Whoever is kept from the processor until the rest is over has seen nothing of it.
+        // A thread that is preempted until the pause ends has polled nothing during it.
         for _ in 0..<5 {
             let (looks, charged) = try looksInRest()
             #expect(charged == 0, "of \(looks) looks")
             if looks > 0 { return }
         }
-        Issue.record("no look fell into a rest")
+        Issue.record("no poll fell into a pause")
     }
 
-    /// Looks that were made in a rest, and how many of them the transfer was charged for.
+    /// Polls during a pause, and how many of them were charged to the transfer.
     private func looksInRest() throws -> (looks: Int, charged: Int) {
         var channel = try channel(.cycleStealing(share: 0.01), quantum: 8 << 20)
         let cookie = try channel.submit(.copy(), try cargo(16 << 20)).get()
         channel.issuePending()
-        // The first quantum, after which the rest is 99 times as long.
+        // The first quantum, after which the pause is 99 times as long.
         let end = Deadline.after(milliseconds: 60_000)
         while try channel.residue(of: cookie) > 8 << 20, Deadline.now < end { channel.poll() }
-        // Read before the duty: whoever is kept from the processor between the two expects the rest to end too early, not too late.
+        // Read before the duty: after a preemption between the two the test expects the pause to end too early, not too late.
         let now = Deadline.now.nanoseconds
         let duty = channel.withEngine { $0.totalDuty }
         #expect(duty.busy > 0)
@@ -115,7 +115,7 @@ struct ModeTests {
         return (looks, charged)
     }
 
-    @Test("time in which nobody looks is not saved up")
+    @Test("time without polls is not saved up")
     func noCredit() throws {
         var channel = try channel(.cycleStealing(share: 0.1), quantum: 65_536)
         _ = try channel.submit(.copy(), try cargo(256 << 20)).get()
@@ -132,7 +132,7 @@ struct ModeTests {
         let elapsed = Double(Deadline.now.nanoseconds - began)
         let busy = Double(channel.withEngine { $0.totalDuty.busy } - before.busy)
         #expect(busy > 0)
-        // A tenth of the time in which it was looked at, and what a late look may make up for; all saved up, it were 20 ms more.
+        // A tenth of the polled time, and what a late poll may compensate; all of it saved up would be 20 ms more.
         #expect(busy < 0.1 * elapsed + 5e6)
     }
 
@@ -151,7 +151,7 @@ struct ModeTests {
         #expect(finished2)
     }
 
-    @Test("a transfer that waits for demand is late, terminated, and given back")
+    @Test("a transfer that waits for demand is late, terminated, and returned")
     func lateAndTerminated() throws {
         let line = DemandLine()
         var channel = try channel(.demand(line))
@@ -169,7 +169,7 @@ struct ModeTests {
         #expect(again == nil)
         try channel.terminateSync()
         guard let finished = channel.next() else {
-            Issue.record("nothing came back")
+            Issue.record("nothing was returned")
             return
         }
         let (status, residue) = (finished.status, finished.residue)
@@ -177,7 +177,7 @@ struct ModeTests {
         #expect(residue == 4096)
     }
 
-    @Test("shares that are none are refused", arguments: [0, -1, 1.5, .nan, .infinity])
+    @Test("invalid shares are refused", arguments: [0, -1, 1.5, .nan, .infinity])
     func badShares(_ share: Double) {
         #expect {
             _ = try channel(.cycleStealing(share: share))

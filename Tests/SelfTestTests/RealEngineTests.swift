@@ -7,7 +7,7 @@ import DMASelfTest
 import Foundation
 import Testing
 
-/// The conformance suite on everything real that this machine has: the CPU engine as it is, with threads, and under each mode.
+/// The conformance suite on every real engine of this machine: the CPU engine inline, with threads, and in each mode.
 @Suite("The contract on real engines", .serialized)
 struct RealEngineTests {
     static let seed: UInt64 = {
@@ -17,7 +17,7 @@ struct RealEngineTests {
         return seed
     }()
 
-    /// Patient, because other tests run beside this one and may keep every thread of the pool for a while.
+    /// Patient, because other tests run in parallel and may keep every thread of the pool for a while.
     static func suite(
         _ iterations: Int, _ maximumBytes: Int, _ domain: Domain, only checks: Set<ConformanceCheck>?
     ) -> ConformanceSuite {
@@ -26,10 +26,10 @@ struct RealEngineTests {
             patience: 600_000_000_000, only: checks)
     }
 
-    /// Runs the suite. Checks that met no case, as on a busy machine, are run again, and have to meet one in the end.
+    /// Runs the suite. Checks that did not reach their case, as on a busy machine, are run again, and must reach it in the end.
     ///
     /// - Parameters:
-    ///   - least: how many checks have to pass: a suite in which nothing applies would pass too.
+    ///   - least: the number of checks that must pass: a suite in which nothing applies would pass too.
     ///   - run: all checks, or only these.
     static func expectConformance(
         least: Int = 41, _ run: (Set<ConformanceCheck>?) async -> ConformanceReport
@@ -57,7 +57,7 @@ struct RealEngineTests {
                 makeEngine: { () throws(DMAError) in
                     var configuration = CPUConfiguration(depth: 32, workers: workers)
                     configuration.peripherals = peripherals
-                    // Small, so that the suite's transfers go to the threads and are cut.
+                    // Small, so that the suite's transfers run on the threads and are split.
                     configuration.inlineLimit = 1024
                     configuration.quantum = 4096
                     return try CPUEngine(configuration)
@@ -65,7 +65,7 @@ struct RealEngineTests {
         }
     }
 
-    @Test("cycle stealing: what is cut into quanta is whole")
+    @Test("cycle stealing: transfers split into quanta are complete")
     func cycleStealing() async throws {
         let domain = Domain(name: "stealing")
         await Self.expectConformance {
@@ -77,7 +77,7 @@ struct RealEngineTests {
         }
     }
 
-    @Test("demand: with the other side always ready, everything runs")
+    @Test("demand: with requests always pending, everything runs")
     func demand() async throws {
         let domain = Domain(name: "demand")
         await Self.expectConformance {

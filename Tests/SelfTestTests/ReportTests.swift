@@ -9,7 +9,7 @@ import Testing
 @testable import DMAConformance
 @testable import DMASelfTest
 
-@Suite("What a self-test concludes", .serialized)
+@Suite("Conclusions of a self-test", .serialized)
 struct ReportTests {
     private typealias Change = (inout SelfTest.Report) -> Void
 
@@ -43,7 +43,7 @@ struct ReportTests {
         return report
     }
 
-    @Test("a test has failed where any of its parts has, and is empty where nothing was asked of any engine")
+    @Test("a test has failed if any of its parts has, and is empty if no engine has a requested operation")
     func passed() {
         let good: [Change] = [
             { $0.speeds = [Self.speed([])] }, { $0.modes = [Self.mode(wrong: 0)] }, { $0.streams = [Self.stream(lost: 0)] },
@@ -58,13 +58,13 @@ struct ReportTests {
         ]
         for change in bad {
             #expect(!Self.report(change).passed && !Self.report(change).isEmpty)
-            // What else went well does not make up for it.
+            // Success elsewhere does not compensate it.
             #expect(!Self.report { for change in good + [change] { change(&$0) } }.passed)
         }
         #expect(Self.report { _ in }.isEmpty && Self.report { $0.contracts = [Self.contract(.notApplicable("no"))] }.isEmpty)
     }
 
-    @Test("what was verified is the sum of all parts")
+    @Test("the verified bytes are the sum of all parts")
     func verified() {
         let report = Self.report {
             $0.speeds = [Self.speed([]), Self.speed([])]
@@ -75,7 +75,7 @@ struct ReportTests {
         #expect(report.bytesVerified == 3222)
     }
 
-    @Test("faults that an engine does not survive are a failure, and what was compared meanwhile counts")
+    @Test("faults that an engine does not survive are a failure, and the bytes compared meanwhile count")
     func faults() async throws {
         var test = SelfTest(seed: 5)
         (test.iterations, test.bytes, test.duration, test.operations) = (1, 256, 0, [.copy])
@@ -91,7 +91,7 @@ struct ReportTests {
         }
     }
 
-    @Test("sources of XOR and of PQ are chosen each for itself, and a chosen operation leaves the other rules out")
+    @Test("sources of XOR and of PQ are set independently, and a selected operation leaves the other rules out")
     func choices() {
         var test = SelfTest(seed: 5)
         test.choice.xorSources = 7
@@ -110,7 +110,7 @@ struct ReportTests {
     }
 }
 
-/// Copies as the CPU does, or never answers.
+/// Copies as the CPU does, or never completes.
 private struct MuteProvider: EngineProvider {
     let isMute: Bool
     func probe() -> [EngineOffer] {

@@ -8,7 +8,7 @@ import DMATestSupport
 import Foundation
 import Testing
 
-/// A self-test that somebody stops: it has what was done, has not passed, and nothing has failed for it.
+/// A stopped self-test has the results so far, has not passed, and no part has failed because of the stop.
 @Suite("Self-tests that are stopped", .serialized)
 struct StopTests {
     private func test(_ stop: StopRequest, engines: Set<String>) -> SelfTest {
@@ -48,7 +48,7 @@ struct StopTests {
         }
     }
 
-    @Test("a report that knows nothing of stops is read; a stopped one comes back as it was")
+    @Test("a report without stops can be read; a stopped one survives JSON unchanged")
     func documents() async throws {
         let stop = StopRequest()
         stop.stop()

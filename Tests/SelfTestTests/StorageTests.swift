@@ -8,7 +8,7 @@ import DMATestSupport
 import Foundation
 import Testing
 
-/// A storage on a sound file whose owner's reads fail from the third on.
+/// A correct storage whose own reads fail from the third on.
 private final class FailingStorage: ConformanceStorage {
     let base: FileStorage
     private let reads = Locked(0)
@@ -27,7 +27,7 @@ private final class FailingStorage: ConformanceStorage {
     var failure: String? { reads.withLock { $0 < 3 ? nil : "the disk is gone" } }
 }
 
-/// What the test itself could not have is no finding about an engine.
+/// A failure of the test's own resources is no finding about an engine.
 @Suite("The test's own file", .serialized)
 struct StorageTests {
     @Test(
@@ -47,7 +47,7 @@ struct StorageTests {
         #expect(storage.get(3, at: 64 << 20 - 3) == [1, 2, 3] && storage.failure == nil)
     }
 
-    @Test("reads and writes of its own that fail are kept, the first of them")
+    @Test("the test's own failed reads and writes are recorded, the first of them")
     func own() throws {
         let storage = try FileStorage(in: "/dev/shm", count: 1 << 20)
         #expect(storage.get(8, at: 1 << 20).allSatisfy { $0 == 0 })
@@ -56,7 +56,7 @@ struct StorageTests {
         #expect(storage.failure?.contains("read") == true)
     }
 
-    @Test("a check whose own reads fail is not run, with the reason, and finds nothing wrong with the engine")
+    @Test("a check whose own reads fail is not run, with the reason, and reports nothing about the engine")
     func failing() async throws {
         let file = try FileStorage(in: "/dev/shm", count: 8 << 20)
         let storage = FailingStorage(file)

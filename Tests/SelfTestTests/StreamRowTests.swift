@@ -12,9 +12,9 @@ struct StreamRowTests {
         @Sendable (String, FIFOPeripheral, Domain, Int64, () throws(DMAError) -> CPUEngine)
         throws(DMAError) -> StreamRow
 
-    /// - Parameter before: bytes that are on the wire before the stream begins.
+    /// - Parameter before: bytes on the wire before the stream begins.
     private func row(_ way: Way, depth: Int = 512, before: Int = 0) throws -> StreamRow {
-        // What is delivered to a loopback is what the wire collects: so the wire of both directions can be spoilt.
+        // Bytes delivered to a loopback are what the wire collects: so the wire of both directions can be corrupted.
         let peripheral = try FIFOPeripheral(depth: depth, width: 4, loopback: before > 0 && depth == 512)
         return try way("engine", peripheral, Domain(name: "rings"), 30_000_000_000) { () throws(DMAError) in
             let extra = [UInt8](repeating: 0xee, count: before)
@@ -34,7 +34,7 @@ struct StreamRowTests {
         }
     }
 
-    @Test("a stream with four bytes too many is wrong from there on")
+    @Test("a stream with four extra bytes is wrong from there on")
     func shifted() throws {
         let played = try row(StreamRow.playback, before: 4)
         #expect(!played.passed && played.bytesWrong > 60_000, "\(played)")
@@ -42,13 +42,13 @@ struct StreamRowTests {
         #expect(!captured.passed && captured.bytesWrong > 60_000, "\(captured)")
     }
 
-    @Test("periods that the client came too late for are counted")
+    @Test("periods that the client missed are counted")
     func late() throws {
         let row = try row(StreamRow.capture, depth: 65_536, before: 32_768)
         #expect(!row.passed && row.lost > 0, "\(row)")
     }
 
-    @Test("a row passes where bytes were compared, none was wrong, and no period lost")
+    @Test("a row passes if bytes were compared, none was wrong, and no period lost")
     func verdict() {
         func row(verified: UInt64 = 1, wrong: UInt64 = 0, lost: UInt64 = 0) -> StreamRow {
             StreamRow(

@@ -4,17 +4,17 @@ import Foundation
 
 /// A program in a process group of its own.
 ///
-/// Not Foundation's Process, which loses the memory of a weak reference now and then: the leak checks report it.
+/// Not Foundation's Process, which leaks the memory of a weak reference now and then: the leak checks report it.
 final class ChildProcess {
     let identifier: pid_t
-    /// As waitpid(2) gave it; nil while the program runs.
+    /// The status from waitpid(2); nil while the program runs.
     private var status: Int32?
 
     /// - Parameters:
     ///   - words: the program, by its path, and its arguments.
-    ///   - environment: the whole of it.
-    ///   - input: a file to be read as standard input.
-    ///   - output: a file for standard output, which is emptied first.
+    ///   - environment: the complete environment.
+    ///   - input: a file for standard input.
+    ///   - output: a file for standard output, which is truncated first.
     ///   - errors: a file for standard error, likewise.
     init(_ words: [String], environment: [String: String], input: String, output: String, errors: String) throws {
         var actions = unsafe posix_spawn_file_actions_t()
@@ -35,7 +35,7 @@ final class ChildProcess {
         _ = unsafe posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0)
         _ = unsafe posix_spawn_file_actions_addopen(&actions, 1, output, writes, 0o600)
         _ = unsafe posix_spawn_file_actions_addopen(&actions, 2, errors, writes, 0o600)
-        // What this process has open is no business of the program's.
+        // The program must not inherit this process's open descriptors.
         for name in try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd") {
             if let file = Int32(name), file > 2 { _ = unsafe posix_spawn_file_actions_addclose(&actions, file) }
         }
@@ -57,7 +57,8 @@ final class ChildProcess {
         return status == nil
     }
 
-    /// Waits for the program's end. Its exit status and nil, or nil and the signal that ended it; neither where somebody else has waited for it.
+    /// Waits for the program's end. Its exit status and nil, or nil and the signal that ended it; neither where other code has
+    /// waited for it.
     func wait() -> (status: Int32?, signal: Int32?) {
         look(0)
         guard let status else { return (nil, nil) }

@@ -2,12 +2,12 @@
 
 import Foundation
 
-/// Runs programs for tests, each with a limit of time.
+/// Runs programs for tests, each with a time limit.
 public struct Command: Sendable {
     public struct Answer: Sendable {
-        /// The exit status, or 128 and the signal, as shells count.
+        /// The exit status, or 128 plus the signal, as in shells.
         public var status: Int32
-        /// Whether it was a signal that ended the program, and not the program itself.
+        /// Whether a signal ended the program, and not the program itself.
         public var isKilled: Bool
         public var bytes: [UInt8]
         public var errors: String
@@ -15,7 +15,7 @@ public struct Command: Sendable {
         public var output: String { String(decoding: bytes, as: UTF8.self) }
     }
 
-    /// A program that was started and not waited for. It ends with this value, and so does whatever it has started.
+    /// A program that was started and not waited for. It ends with this value, and so do the programs that it has started.
     public final class Running {
         private let process: ChildProcess
         private let folder: URL
@@ -33,13 +33,14 @@ public struct Command: Sendable {
             try? FileManager.default.removeItem(at: folder)
         }
 
-        /// Waits until the program handles the signal: before, it would kill it, or where it was started with the signal ignored, be lost.
+        /// Waits until the program handles the signal: before that, it would end the program or, if it was started with the
+        /// signal ignored, be lost.
         public func listens(to number: Int32, limit: Double = 60) -> Bool { waits(limit) { $0 >> UInt64(number - 1) & 1 == 1 } }
 
-        /// Waits until the program handles the signal no more.
+        /// Waits until the program no longer handles the signal.
         public func isDeaf(to number: Int32, limit: Double = 60) -> Bool { waits(limit) { $0 >> UInt64(number - 1) & 1 == 0 } }
 
-        /// Waits for something to be true of the signals that the program handles, a bit for each.
+        /// Waits for a condition on the set of signals that the program handles, a bit for each.
         private func waits(_ limit: Double, until holds: (UInt64) -> Bool) -> Bool {
             let end = Date() + limit
             while Date() < end {
@@ -54,7 +55,7 @@ public struct Command: Sendable {
             return false
         }
 
-        /// Waits until the program has a file open whose path is as wanted.
+        /// Waits until the program has a file open whose path matches.
         public func opens(limit: Double = 60, _ wanted: (String) -> Bool) -> Bool {
             let (end, folder) = (Date() + limit, "/proc/\(identifier)/fd")
             while Date() < end {
@@ -69,7 +70,7 @@ public struct Command: Sendable {
 
         public func signal(_ number: Int32) { kill(process.identifier, number) }
 
-        /// Waits for the end; a program that takes longer than `limit` seconds is killed, and answers 137.
+        /// Waits for the end; a program that takes longer than `limit` seconds is killed, and returns 137.
         public func wait(limit: Double = 600) -> Answer {
             let end = Date() + limit
             while process.isRunning, Date() < end { usleep(2000) }
@@ -88,18 +89,18 @@ public struct Command: Sendable {
         }
     }
 
-    /// Starts a program that is found by PATH or by its path. Both outputs go to files, so that neither can fill up and stop it.
+    /// Starts a program found by PATH or by its path. Both outputs go to files, so that neither can fill up and block it.
     ///
     /// - Parameters:
-    ///   - input: what it reads from standard input; nil for nothing.
-    ///   - environment: beside that of the test.
+    ///   - input: the text of standard input; nil for nothing.
+    ///   - environment: in addition to that of the test.
     ///   - folder: the working directory; nil for that of the test.
     public static func start(
         _ words: [String], input: String? = nil, environment: [String: String] = [:], folder: String? = nil
     ) throws -> Running {
         let own = FileManager.default.temporaryDirectory.appending(path: "dma-command-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: own, withIntermediateDirectories: false)
-        // mkfs and losetup are root's.
+        // mkfs and losetup require root.
         let path = (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin") + ":/usr/sbin:/sbin"
         let all = ProcessInfo.processInfo.environment.merging(["PATH": path]) { $1 }.merging(environment) { $1 }
         let place = folder.map { ["--chdir=\($0)"] } ?? []

@@ -2,8 +2,8 @@
 
 import Foundation
 
-/// Whole files. Not by Foundation's own way from a file to its bytes, which loses a page for each file that is empty: the checks for leaks
-/// are to find nothing.
+/// Whole files. Not with Foundation's own functions, which leak a page for each empty file: the leak checks must report
+/// nothing.
 public enum FileBytes {
     public static func read(_ path: String) throws -> [UInt8] {
         let handle = try FileHandle(forReadingFrom: URL(filePath: path))

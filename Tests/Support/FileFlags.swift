@@ -2,9 +2,9 @@
 
 import Foundation
 
-/// Files that may not be changed, or only grow: chattr(1).
+/// Immutable and append-only files: chattr(1).
 public enum FileFlags {
-    /// Whether they can be had in folders of tests.
+    /// Whether directories of tests support them.
     public static let areThere: Bool = {
         guard Machine.isRoot, let scratch = try? scratch(), (try? scratch.write("a", [])) != nil else { return false }
         return (try? Command.run(["chattr", "+i", scratch.at("a")]).status) == 0
@@ -12,7 +12,7 @@ public enum FileFlags {
     public static let without =
         "no file can be made immutable; run as root, with chattr (Debian: e2fsprogs) and TMPDIR on ext4, xfs or btrfs"
 
-    /// A folder whose files lose their flags before it goes.
+    /// A directory whose files lose their flags before it is deleted.
     public static func scratch() throws -> Scratch {
         let scratch = try Scratch()
         let path = scratch.path

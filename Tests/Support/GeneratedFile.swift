@@ -2,12 +2,12 @@
 
 import Foundation
 
-/// A file that is made as it is read, past the page cache: stat says one size, and reads give another. A FUSE file system of that one file,
-/// which a thread of this process serves. Needs root.
+/// A file that is generated as it is read, bypassing the page cache: stat reports one size, and reads return another. A FUSE
+/// file system of that one file, served by a thread of this process. Needs root.
 ///
 /// Source: include/uapi/linux/fuse.h, version 7.31.
 public final class GeneratedFile: Sendable {
-    /// Whether there can be one.
+    /// Whether one can be made.
     public static let isPossible: Bool = {
         guard Machine.isRoot, let scratch = try? Scratch(), let file = try? GeneratedFile([1], says: 1, in: scratch) else {
             return false
@@ -22,8 +22,8 @@ public final class GeneratedFile: Sendable {
     private let folder: String
 
     /// - Parameters:
-    ///   - bytes: what a read gives.
-    ///   - says: the size that stat says.
+    ///   - bytes: the contents returned by reads.
+    ///   - says: the size reported by stat.
     public init(_ bytes: [UInt8], says: Int, in scratch: Scratch) throws {
         folder = scratch.at("generated-\(UUID().uuidString)")
         path = folder + "/file"
@@ -46,7 +46,7 @@ public final class GeneratedFile: Sendable {
 
     // MARK: The protocol
 
-    /// Answers until the file system is unmounted.
+    /// Serves requests until the file system is unmounted.
     private static func serve(_ device: Int32, _ bytes: [UInt8], _ says: UInt64) {
         defer { close(device) }
         var request = [UInt8](repeating: 0, count: 1 << 18)
@@ -63,7 +63,7 @@ public final class GeneratedFile: Sendable {
         }
     }
 
-    /// nil for what wants none.
+    /// nil for requests without a reply.
     private static func answer(_ request: [UInt8], _ file: [UInt8], _ says: UInt64) -> (error: Int32, bytes: [UInt8])? {
         let node: UInt64 = Words.number(request, at: 16)
         var out = Words()

@@ -3,11 +3,11 @@
 import Foundation
 import Synchronization
 
-/// A disk made of a file, with a file system on it where one is wished. Needs root; see ``Machine/hasLoops``.
+/// A disk backed by a file, with a file system on request. Needs root; see ``Machine/hasLoops``.
 public final class LoopDisk: Sendable {
     /// The block device.
     public let device: String
-    /// Where its file system is mounted, or "".
+    /// The mount point, or "".
     public let directory: String
     private let image: String
     private let isUp = Atomic(true)
@@ -15,7 +15,7 @@ public final class LoopDisk: Sendable {
     /// - Parameters:
     ///   - count: bytes.
     ///   - fileSystem: such as "ext4", made and mounted; nil for none.
-    ///   - path: the mount point, which is made; its image lies beside it, as `.disk`. nil: somewhere of its own.
+    ///   - path: the mount point, which is created; its image lies beside it, as `.disk`. nil: a directory of its own.
     ///   - make: options of mkfs.
     ///   - options: of the mount.
     public init(
@@ -33,7 +33,7 @@ public final class LoopDisk: Sendable {
             _ = unsafe unlink(image)
             throw error
         }
-        // From here on what is thrown ends the disk.
+        // Any error from here on ends the disk.
         guard let fileSystem else { return }
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         try Self.must(["mkfs.\(fileSystem)"] + make + [device])
@@ -42,8 +42,8 @@ public final class LoopDisk: Sendable {
 
     deinit { end() }
 
-    /// Takes the disk down, as soon as nobody has a file of it open any more. To be deferred right after the disk was made:
-    /// that is what keeps it up until then.
+    /// Takes the disk down, once none of its files is open any more. Defer it right after the disk was made: that keeps it up
+    /// until then.
     public func end() {
         guard isUp.exchange(false, ordering: .acquiringAndReleasing) else { return }
         if !directory.isEmpty {

@@ -2,13 +2,13 @@
 
 import Foundation
 
-/// What the machine lets a test do.
+/// Features of the machine that tests need.
 public enum Machine {
     public static let isRoot = geteuid() == 0
-    /// Whether the programs that tests start were built with a sanitizer: they take several times the time and the memory.
+    /// Whether the programs that tests start were built with a sanitizer: they need several times the time and the memory.
     public static let isSanitized = ProcessInfo.processInfo.environment["DMA_TEST_SANITIZER"] != nil
 
-    // Why a test is left out, and what makes it run.
+    // Why a test is skipped, and how to run it.
     public static let sanitized =
         "a sanitizer needs memory, threads or files of /proc that the test takes away; run it by swift test without --sanitize"
     public static let withoutOthers =
@@ -23,19 +23,20 @@ public enum Machine {
     public static let withoutUnshare =
         "unshare(1) may make no user and mount namespace; run outside a chroot, as root, or with kernel.unprivileged_userns_clone=1"
 
-    /// Whether a program is there, by its name or its path.
+    /// Whether a program exists, by its name or its path.
     public static func has(_ program: String) -> Bool {
         (try? Command.run(["which", program]).status) == 0
     }
 
-    /// Whether loop devices can be had: root in a container may not have them.
+    /// Whether loop devices are available: root in a container may not have them.
     public static let hasLoops: Bool = {
         guard isRoot, let disk = try? LoopDisk(count: 1 << 20) else { return false }
         disk.end()
         return true
     }()
 
-    /// Whether dmactl can be run as another user: root alone can become one, who then must be able to read the toolchain's libraries.
+    /// Whether dmactl can be run as another user: only root can become one, who must then be able to read the toolchain's
+    /// libraries.
     public static let hasOthers: Bool = {
         guard isRoot, let other = try? OtherUser() else { return false }
         return (try? other.run(["--version"]).status) == 0
@@ -46,14 +47,14 @@ public enum Machine {
         return (try? scratch.tmpfs("try", "size=1m")) != nil
     }()
 
-    /// Whether a process may have a name space of users and one of mounts.
+    /// Whether a process may create a user and a mount namespace.
     public static let canUnshare =
         (try? Command.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/sys"]).status) == 0
 
-    /// Whether something took less than `limit` seconds in one of three attempts: on a machine that others use, one may be held up. Ten times as
-    /// long under a sanitizer.
+    /// Whether one of three attempts took less than `limit` seconds: on a shared machine, one may be delayed. Ten times as long
+    /// under a sanitizer.
     ///
-    /// - Parameter attempt: answers how many seconds it took.
+    /// - Parameter attempt: returns the number of seconds it took.
     public static func isTimely<Failure: Error>(
         _ limit: Double, _ attempt: () throws(Failure) -> Double
     ) throws(Failure) -> Bool {
@@ -61,7 +62,7 @@ public enum Machine {
         return false
     }
 
-    /// The same of an attempt that suspends.
+    /// The same for an attempt that suspends.
     public static func isTimely(_ limit: Double, _ attempt: () async throws -> Double) async throws -> Bool {
         for _ in 0..<3 where try await attempt() < (isSanitized ? 10 * limit : limit) { return true }
         return false
@@ -73,7 +74,7 @@ public enum Machine {
     }
 }
 
-/// A user without rights, with a dmactl of their own: a checkout may lie where nobody else can read.
+/// A user without privileges, with a copy of dmactl: other users may not be able to read the checkout.
 public final class OtherUser {
     private let place: Scratch
 
@@ -83,7 +84,7 @@ public final class OtherUser {
         try Command.run(["chmod", "755", place.path, place.at("dmactl")])
     }
 
-    /// - Parameter limits: what prlimit(1) is told, if anything.
+    /// - Parameter limits: the arguments of prlimit(1), if any.
     public func run(_ words: [String], limits: [String] = []) throws -> Command.Answer {
         let become = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
         return try Command.run(become + (limits.isEmpty ? [] : ["prlimit"] + limits) + [place.at("dmactl")] + words)

@@ -12,7 +12,7 @@ public enum Program {
         try String(contentsOf: root.appending(path: path), encoding: .utf8)
     }
 
-    /// dmactl, which lies where the tests were built.
+    /// dmactl, in the directory of the built tests.
     public static let dmactl: String = {
         let own = URL(
             filePath: (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
@@ -27,7 +27,8 @@ public enum Program {
         URL(filePath: $0).deletingLastPathComponent().appending(path: "dmactl").path
     }
 
-    /// Runs dmactl, ten minutes at most, which is for one that hangs: without colour and with no terminal's width, whatever this test was started from.
+    /// Runs dmactl, ten minutes at most, in case it hangs: without colour and without a terminal's width, whatever the
+    /// environment of this test.
     public static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Command.Answer {
         try Command.run(
             [dmactl] + arguments, environment: ["NO_COLOR": "1", "COLUMNS": ""].merging(environment) { $1 })
@@ -37,7 +38,7 @@ public enum Program {
 extension Command {
     public static let dmactl = Program.dmactl
 
-    /// A line for the shell, with the build's dmactl as `$D`.
+    /// A shell command line, with the build's dmactl as `$D`.
     @discardableResult
     public static func shell(_ line: String, folder: String? = nil, limit: Double = 600) throws -> Answer {
         try run(["bash", "-c", line], environment: ["D": dmactl], folder: folder, limit: limit)

@@ -2,10 +2,10 @@
 
 import Foundation
 
-/// A folder of a test's own, gone with it.
+/// A directory for one test, deleted with this value.
 public final class Scratch {
     public let path: String
-    /// What was mounted and attached, and is to be undone, the last first.
+    /// Mounts and devices to be released, the last first.
     private var ends: [() -> Void] = []
 
     public init() throws {
@@ -18,7 +18,7 @@ public final class Scratch {
         try? FileManager.default.removeItem(atPath: path)
     }
 
-    /// To be done before the folder goes.
+    /// Runs before the directory is deleted.
     public func `defer`(_ end: @escaping () -> Void) { ends.append(end) }
 
     public func at(_ name: String) -> String { path + "/" + name }
@@ -33,7 +33,7 @@ public final class Scratch {
 
     public func exists(_ name: String) -> Bool { FileManager.default.fileExists(atPath: at(name)) }
 
-    /// Waits until a file has so many bytes; false after half a minute without.
+    /// Waits until a file has that many bytes; false after half a minute without progress.
     public func waits(until name: String, has bytes: Int) -> Bool {
         let end = Date() + 60
         while Date() < end {
@@ -44,7 +44,7 @@ public final class Scratch {
         return false
     }
 
-    /// Names in the folder, or one below it.
+    /// Names in the directory, or in one below it.
     public func names(_ folder: String = "") throws -> [String] {
         try FileManager.default.contentsOfDirectory(atPath: folder.isEmpty ? path : at(folder)).sorted()
     }
@@ -59,7 +59,7 @@ public final class Scratch {
         return at(name)
     }
 
-    /// A loop device of so many bytes, whose file is `name` and `.disk`.
+    /// A loop device of that many bytes, whose file is `name` and `.disk`.
     public func loop(_ bytes: Int, name: String = "loop") throws -> String {
         try keep(LoopDisk(count: bytes, at: at(name))).device
     }

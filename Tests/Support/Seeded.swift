@@ -2,11 +2,11 @@
 
 import Foundation
 
-/// Random numbers that can be had again: SplitMix64 from a seed that is printed, and taken from `DMA_SEED` where it is set.
+/// Reproducible random numbers: SplitMix64 from a seed that is printed, and taken from `DMA_SEED` where it is set.
 public struct Seeded: RandomNumberGenerator {
     private var state: UInt64
 
-    /// A stream of its own for each test, so that they do not depend on each other's order.
+    /// A separate stream for each test, so that they do not depend on each other's order.
     public init(_ name: String) { state = name.utf8.reduce(Self.seed) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 } }
 
     public mutating func next() -> UInt64 {

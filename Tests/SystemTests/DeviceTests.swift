@@ -31,7 +31,7 @@ struct DeviceTests {
         #expect(provider.script.withLock { ($0.opened["card"], $0.isOpen.isEmpty, $0.faults) } == (2, true, []))
     }
 
-    @Test("several devices of one kind: each has its own channels, and the next one is taken where one is full, busy or gone")
+    @Test("several devices of one kind: each has its own channels, and the next one is used where one is full, busy or gone")
     func several() throws {
         let provider = ScriptedProvider(["a", "b", "c", "d"].map { ScriptedProvider.offer($0, channels: 1) })
         provider.set("b", .fails(DMAError(.deviceBusy, asked: 4711)))
@@ -41,7 +41,7 @@ struct DeviceTests {
         let second = try system.requestChannel(ChannelRequest(.copy), of: MappedBuffer.self)
         #expect(first.info.name == "a/0" && second.info.name == "d/0")
         #expect(first.domain.id != second.domain.id)
-        // Nobody is left: what the first one said, which has a cure.
+        // No device is left: the error is the first one's, which has a cure.
         #expect(refusal(system, ChannelRequest(.copy)) == DMAError(.deviceBusy, asked: 4711))
         #expect(refusal(system, ChannelRequest(name: "c")) == DMAError(.deviceGone))
         #expect(refusal(system, ChannelRequest(name: "a")) == DMAError(.channelBusy))
@@ -49,7 +49,7 @@ struct DeviceTests {
         #expect(system.engines.map(\.channelsInUse) == [1, 0, 0, 1])
     }
 
-    @Test("any other error ends the request, and gives the name back")
+    @Test("any other error ends the request, and releases the name")
     func otherErrors() throws {
         let provider = ScriptedProvider(["a", "b"].map { ScriptedProvider.offer($0) })
         provider.set("a", .fails(DMAError(.kernelRefused, errno: 13)))
@@ -59,7 +59,7 @@ struct DeviceTests {
         #expect(try request(system, "a/0").info.name == "a/0")
     }
 
-    @Test("a device that disappears between the listing and the opening is deviceGone; one that comes is found")
+    @Test("a device that disappears between the listing and the opening is deviceGone; a new one is found")
     func comesAndGoes() throws {
         let provider = ScriptedProvider([ScriptedProvider.offer("a")])
         let system = DMASystem(providers: [provider])
@@ -72,7 +72,7 @@ struct DeviceTests {
         #expect(try request(system, "b").info.name == "b/0")
     }
 
-    @Test("what the open device can really do is what is granted; where that does not fit, the next device is taken")
+    @Test("the open device's actual capabilities are granted; if they do not fit, the next device is used")
     func realCapabilities() throws {
         let provider = ScriptedProvider(["a", "b"].map { ScriptedProvider.offer($0, operations: [.copy, .fill]) })
         provider.set("a", .differs(channels: 1, operations: [.copy]))
@@ -86,7 +86,7 @@ struct DeviceTests {
         #expect(provider.script.withLock { $0.isOpen.isEmpty && $0.channels.isEmpty })
     }
 
-    @Test("a peripheral's facts are asked before opening and after it")
+    @Test("a peripheral's facts are available before opening and after it")
     func peripherals() throws {
         let facts = PeripheralFacts(number: 1, blockSize: 4096, capacity: 1 << 40, maximumTransfer: 1 << 20)
         let provider = ScriptedProvider([ScriptedProvider.offer("disk", peripherals: [facts])])
@@ -100,7 +100,7 @@ struct DeviceTests {
         #expect(PeripheralFacts(number: 0, blockSize: 0).blockSize == 1)
     }
 
-    @Test("offers that no device can make are listed as absent, and trap nothing")
+    @Test("impossible offers are listed as absent, and nothing traps")
     func badOffers() {
         let names = ["", "a/b", "a b", "a\u{1b}[2J", "\u{202e}a", String(repeating: "x", count: 65), "good", "good"]
         var offers = names.map { ScriptedProvider.offer($0) }
@@ -116,7 +116,7 @@ struct DeviceTests {
         #expect(refusal(system, ChannelRequest(name: "good/1")) == nil)
     }
 
-    @Test("many threads ask for channels of a device that opens slowly: it is opened once, and closed once all have ended")
+    @Test("many threads request channels of a device that opens slowly: it is opened once, and closed once all have ended")
     func contention() async throws {
         let provider = ScriptedProvider([ScriptedProvider.offer("card", channels: 8)])
         provider.script.withLock { $0.beforeOpening = { usleepAMoment() } }
@@ -136,7 +136,7 @@ struct DeviceTests {
         #expect(provider.script.withLock { $0.faults } == [])
     }
 
-    @Test("a system's engine of the CPU has the same address space at each request")
+    @Test("a system's CPU engine has the same address space at each request")
     func sameDomain() throws {
         let system = DMASystem()
         for name in ["cpu", "cpu-threads"] {
@@ -146,7 +146,7 @@ struct DeviceTests {
     }
 }
 
-/// A millisecond.
+/// One millisecond.
 private func usleepAMoment() {
     let end = Deadline.after(milliseconds: 1)
     while Deadline.now < end {}

@@ -5,7 +5,7 @@ import DMATestSupport
 import Foundation
 import Testing
 
-@Suite("Who holds a device")
+@Suite("The holder of a device")
 struct HolderTests {
     private func holder(_ path: String, _ processes: String = "/proc", limit: Deadline = .after(milliseconds: 10_000))
         -> DeviceHolder
@@ -13,7 +13,7 @@ struct HolderTests {
         DeviceHolder.of(path, processes: processes, until: limit)
     }
 
-    @Test("another process that has the file open is named, by whichever name it opened it, and this one is not")
+    @Test("another process that has the file open is found, by any of its names, and this one is not")
     func process() throws {
         let scratch = try Scratch()
         let path = scratch.at("node")
@@ -33,7 +33,7 @@ struct HolderTests {
         try own.close()
     }
 
-    @Test("a device is known by its number, whichever node names it")
+    @Test("a device is identified by its number, whatever its node's name")
     func nodes() throws {
         let scratch = try Scratch()
         try FileManager.default.createDirectory(atPath: scratch.at("4711/fd"), withIntermediateDirectories: true)
@@ -42,7 +42,7 @@ struct HolderTests {
         #expect(holder("/dev/zero", scratch.path) == .nobody)
     }
 
-    @Test("no, and not known, are two answers")
+    @Test("no and not-known are distinguished")
     func unknown() throws {
         let scratch = try Scratch()
         let path = scratch.at("node")
@@ -52,10 +52,10 @@ struct HolderTests {
         }
         try FileManager.default.createSymbolicLink(atPath: scratch.at("processes/nonsense/fd/3"), withDestinationPath: path)
         try FileManager.default.createSymbolicLink(atPath: scratch.at("processes/10/fd/0"), withDestinationPath: "pipe:[1]")
-        // Ended between the listing and the look: no such folder.
+        // Ended between the listing and the check: no such directory.
         try FileManager.default.createDirectory(atPath: scratch.at("processes/11"), withIntermediateDirectories: true)
         #expect(holder(path, scratch.at("processes")) == .nobody)
-        // One that does not show what it has open: what answers is an error other than "not there".
+        // A process that hides its descriptors: the error is another than "no such file".
         try FileManager.default.createDirectory(atPath: scratch.at("processes/12"), withIntermediateDirectories: true)
         try Data().write(to: URL(filePath: scratch.at("processes/12/fd")))
         #expect(holder(path, scratch.at("processes")) == .unknown)

@@ -7,7 +7,7 @@ import DMATestSupport
 import Foundation
 import Testing
 
-@Suite("The policy of devices")
+@Suite("The device policy")
 struct PolicyTests {
     private static func device(_ isolation: DeviceIdentity.Isolation, slot: String = "0000:03:00.0") -> DeviceIdentity {
         DeviceIdentity(vendor: 0x8086, device: 0x1521, slot: DeviceSlot(slot)!, isolation: isolation)
@@ -35,7 +35,7 @@ struct PolicyTests {
         #expect(provider.script.withLock { $0.opened.isEmpty })
     }
 
-    @Test("behind an IOMMU it is granted, and an engine without a device is not judged")
+    @Test("behind an IOMMU it is granted, and an engine without a device is not checked")
     func isolated() throws {
         for device in [Self.device(.iommu), nil] {
             let (system, _) = system(device, DevicePolicy())
@@ -45,13 +45,13 @@ struct PolicyTests {
         #expect(refusal(DMASystem(providers: [CPUProvider()], policy: DevicePolicy(trusted: [])), ChannelRequest(.copy)) == nil)
     }
 
-    @Test("a waiver names one slot, and is said in the listing and to who opens")
+    @Test("a waiver names one slot, and is shown in the listing and to the client that opens it")
     func waived() throws {
         let policy = try policy("waive 0000:03:00.0 a laboratory machine\n")
         let (system, _) = system(Self.device(.none), policy)
         #expect(refusal(system, ChannelRequest(.copy)) == nil)
         let listing = try #require(system.engines.first)
-        let sentence = "no IOMMU holds device 8086:1521 in slot 0000:03:00.0 back; waived by name: a laboratory machine"
+        let sentence = "no IOMMU isolates device 8086:1521 in slot 0000:03:00.0; waived by the policy: a laboratory machine"
         #expect(listing.waiver == sentence && listing.offer.absence == nil)
         #expect(try system.use(listing).waiver == sentence)
         #expect(try system.grantEngine(ChannelRequest(.copy)).waiver == sentence)
@@ -59,7 +59,7 @@ struct PolicyTests {
         #expect(refusal(other, ChannelRequest(.copy))?.code == .deviceNotIsolated)
     }
 
-    @Test("trusted by ID, by slot or by both; a waiver trusts nobody")
+    @Test("trusted by ID, by slot or by both; a waiver does not imply trust")
     func trusted() throws {
         for (text, isTrusted) in [
             ("trust 8086:1521", true), ("trust 8086:1522", false), ("trust 0000:03:00.0", true), ("trust 03:00.0", true),
@@ -74,7 +74,7 @@ struct PolicyTests {
         #expect(refusal(system, ChannelRequest(.copy))?.code == .deviceNotTrusted)
     }
 
-    @Test("another card in the slot than was offered is judged anew, and closed")
+    @Test("another card in the slot than the offered one is checked again, and closed")
     func exchanged() throws {
         let policy = try policy("trust 8086:1521\n")
         let (system, provider) = system(Self.device(.iommu), policy)
@@ -89,7 +89,7 @@ struct PolicyTests {
         #expect(provider.script.withLock { $0.isOpen.isEmpty })
     }
 
-    @Test("the next device is taken where the policy refuses one")
+    @Test("the next device is used where the policy refuses one")
     func next() throws {
         let provider = ScriptedProvider([
             ScriptedProvider.offer("bad", device: Self.device(.none)),
@@ -99,14 +99,14 @@ struct PolicyTests {
         #expect(try system.requestChannel(ChannelRequest(.copy), of: MappedBuffer.self).info.engine == "good")
     }
 
-    @Test("a text that is no policy is refused with its line")
+    @Test("an invalid policy is refused with its line")
     func badTexts() throws {
         let waiver = "waive 0000:03:00.0 "
         for (text, line, word) in [
-            ("trust", 1, "trust with 0"), ("\n# x\ntrust 8086", 3, "8086"), ("trust 8086:15210", 1, "8086:15210"),
+            ("trust", 1, "followed by 0 words"), ("\n# x\ntrust 8086", 3, "8086"), ("trust 8086:15210", 1, "8086:15210"),
             ("trust 8086:1521 03:00", 1, "03:00"), ("trust 03:20.0", 1, "03:20.0"), ("trust 03:00.8", 1, "03:00.8"),
             ("trust +086:1521", 1, "+086:1521"), ("trust a b c", 1, "3 words"), ("distrust 8086:1521", 1, "distrust"),
-            ("waive 8086:1521 x", 1, "no name of one device"), ("waive 0000:03:00.0", 1, "without a reason"),
+            ("waive 8086:1521 x", 1, "must name a slot"), ("waive 0000:03:00.0", 1, "without a reason"),
             ("trust 8086:1521\ntrust 8086:1521", 2, "line 1"), ("trust none\n\ntrust 8086:1521", 3, "line 1"),
             ("trust 8086:1521\ntrust none", 2, "line 2"), ("# \u{1b}[2J", 1, "control"), ("# a\u{202e}b", 1, "control"),
             (waiver + "a\n" + waiver + "b", 2, "line 1"), (waiver + String(repeating: "x", count: 401), 1, "401 bytes"),
@@ -128,7 +128,7 @@ struct PolicyTests {
         #expect(whole.text == "trust none\nwaive 10000:e1:1f.7 two words\n")
     }
 
-    @Test("a reason that a program gave is shown on one line")
+    @Test("a reason from a program is shown on one line")
     func hostileReason() {
         let policy = DevicePolicy(waivers: [.init(DeviceSlot("03:00.0")!, reason: "a\u{1b}[2J\nb\u{202e}c")])
         guard case .waived(let sentence) = policy.judge(Self.device(.none)) else {
@@ -138,7 +138,7 @@ struct PolicyTests {
         #expect(sentence.hasSuffix("a [2J b c"))
     }
 
-    @Test("from a file: which others may not write, and which is one")
+    @Test("from a regular file, which others may not write")
     func files() throws {
         let scratch = try Scratch()
         let path = scratch.at("policy")

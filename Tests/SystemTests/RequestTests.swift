@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Requesting channels")
 struct RequestTests {
-    /// What `requestChannel` refuses with, or nil.
+    /// The refusal of `requestChannel`, or nil.
     func refusal(_ system: DMASystem, _ request: ChannelRequest) -> DMAError.Code? {
         do throws(DMAError) {
             _ = try system.requestChannel(request, of: MappedBuffer.self)
@@ -75,7 +75,7 @@ struct RequestTests {
         Issue.record("no completion")
     }
 
-    @Test("many threads ask for the same channel: one has it")
+    @Test("many threads request the same channel: one gets it")
     func contention() async throws {
         let system = DMASystem()
         let granted = await withTaskGroup(of: Bool.self) { group in
@@ -84,7 +84,7 @@ struct RequestTests {
                     guard let granted = try? system.requestChannel(ChannelRequest(name: "cpu/0"), of: MappedBuffer.self) else {
                         return false
                     }
-                    // Held until every other task has asked.
+                    // Held until every other task has made its request.
                     try? await Task.sleep(for: .milliseconds(200))
                     return granted.info.name == "cpu/0"
                 }

@@ -5,24 +5,24 @@ import DMACPUEngine
 import DMACore
 import DMAEngineKit
 
-/// Offers what a test says, and opens it as the test says. The devices copy, by the CPU's engine.
+/// A provider whose offers and openings the test configures. The devices copy with the CPU engine.
 final class ScriptedProvider: EngineProvider {
-    /// What opening a device comes to.
+    /// The result of opening a device.
     enum Opening: Sendable {
         case works
         case fails(DMAError)
-        /// With another number of channels, other operations, or another card in the slot than were offered.
+        /// With another number of channels, other operations, or another card in the slot than offered.
         case differs(channels: Int? = nil, operations: OperationSet? = nil, identity: DeviceIdentity? = nil)
     }
 
     struct Script: Sendable {
         var offers: [EngineOffer] = []
-        /// By the offer's name; what is not named works.
+        /// By the offer's name; others work.
         var openings: [String: Opening] = [:]
         /// Devices that are open now, and how often each was opened.
         var isOpen: Set<String> = []
         var opened: [String: Int] = [:]
-        /// What must not happen: a device opened twice, a channel open twice.
+        /// Violations: a device opened twice, a channel open twice.
         var faults: [String] = []
         var channels: Set<String> = []
         /// Runs before a device is opened.
@@ -104,7 +104,7 @@ final class ScriptedProvider: EngineProvider {
     }
 }
 
-/// What a request is refused with, or nil.
+/// The refusal of a request, or nil.
 func refusal(_ system: DMASystem, _ request: ChannelRequest) -> DMAError? {
     do throws(DMAError) {
         _ = try system.requestChannel(request, of: MappedBuffer.self)

@@ -17,7 +17,7 @@ import Testing
 /// A device that a waiver lets go without an IOMMU says so wherever it shows.
 @Suite("Waivers", .serialized)
 struct PolicyTests {
-    private static let sentence = "no IOMMU holds device 8086:1521 in slot 0000:03:00.0 back; waived by name: a test"
+    private static let sentence = "no IOMMU isolates device 8086:1521 in slot 0000:03:00.0; waived by the policy: a test"
 
     private func system(_ text: String = "waive 0000:03:00.0 a test\n") throws -> DMASystem {
         DMASystem(providers: [CardProvider()], policy: try DevicePolicy(parsing: Array(text.utf8)))
@@ -37,7 +37,7 @@ struct PolicyTests {
         let facts = try #require((entries.first?["peripherals"] as? [[String: Int]])?.first)
         #expect(facts == ["number": 3, "blockBytes": 4096, "capacityBytes": 1 << 30, "maximumTransferBytes": 1 << 17])
         let refused = try ListCommand.parse([]).text(system("").engines)
-        #expect(refused.contains("card: absent: no IOMMU holds device 8086:1521 in slot 0000:03:00.0 back"))
+        #expect(refused.contains("card: absent: no IOMMU isolates device 8086:1521 in slot 0000:03:00.0"))
         #expect(refused.contains("add \"waive 0000:03:00.0 REASON\" to the policy"))
     }
 

@@ -16,7 +16,7 @@ int64_t peer_processor_time(void) {
 
 static int64_t now(void) { return peer_processor_time(); }
 
-// Makes the compiler believe that the memory is looked at.
+// Makes the compiler assume that the memory is read.
 static inline void look(void *p) { __asm__ volatile("" : : "r"(p) : "memory"); }
 
 int64_t peer_memcpy(uint8_t *base, size_t stride, size_t place, size_t pieces, size_t count, long operations) {
@@ -85,7 +85,7 @@ int64_t peer_isal_encode(uint8_t *base, size_t stride, size_t place, size_t piec
         matrix[sources + k] = weight;
         weight = (uint8_t)(weight << 1 ^ (weight & 0x80 ? 0x1d : 0));
     }
-    // Once, outside the clock: as favourable to the peer as can be.
+    // Once, outside the measured time, which favours the peer.
     prepare(sources, 2, matrix, tables);
     int64_t begin = now();
     size_t piece = 0;

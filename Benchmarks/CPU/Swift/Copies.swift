@@ -5,9 +5,10 @@ import DMACPUEngine
 import DMACore
 import Foundation
 
-/// Keeps what is in flight on a channel going round: takes a completion, submits its cargo again, and rings once a batch.
+/// Keeps a channel's transactions circulating: takes a completion, submits its cargo again, and rings the doorbell once per
+/// batch.
 ///
-/// - Parameter clock: processor time does not count what other programs take from this thread; time that passed does.
+/// - Parameter clock: processor time excludes the time that other programs take from this thread; elapsed time includes it.
 /// - Returns: nanoseconds, or -1 where something was refused or failed.
 @inline(never)
 func churn<C: Cargo & ~Copyable>(
@@ -34,18 +35,18 @@ func churn<C: Cargo & ~Copyable>(
     return clock() - begin
 }
 
-/// Copies, fills and CRCs of the engine through a channel, one thread, inline, 32 in flight, beside C loops on memory of the
+/// Copies, fills and CRCs of the engine through a channel, one thread, inline, 32 in flight, against C loops on memory of the
 /// same kind and layout.
 enum Copies {
     static let sizes = [64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20]
 
-    /// So many pieces as keep 32 in flight within 512 MiB.
+    /// As many pieces as allow 32 in flight within 512 MiB.
     static func pieces(_ bytes: Int) -> Int { max(2, min(32, (512 << 20) / bytes)) }
 
     static func buffer(_ count: Int) throws -> Buffer {
         var buffer = try Buffer(count: count, alignment: 4096)
         unsafe buffer.withUnsafeMutableBytes { bytes in
-            // Every page is there before the clock runs, and holds something.
+            // Every page is allocated and written before the clock starts.
             for index in stride(from: 0, to: bytes.count, by: 64) {
                 unsafe bytes[index] = UInt8(truncatingIfNeeded: index >> 6)
             }
@@ -58,7 +59,7 @@ enum Copies {
         unsafe buffer.withUnsafeMutableBytes { unsafe $0.baseAddress!.assumingMemoryBound(to: UInt8.self) }
     }
 
-    /// Beside memcpy, by processor time; or beside dma_skeleton, which has a thread of its own, by the time that passed.
+    /// Against memcpy, by processor time; or against dma_skeleton, which has its own thread, by elapsed time.
     static func copy(_ size: Int, skeleton: Skeleton? = nil) throws -> Duel {
         let pieces = pieces(2 * size)
         let domain = Domain(name: "cpu")
@@ -126,13 +127,13 @@ enum Copies {
     }
 }
 
-/// DPDK's dma_skeleton in a process of its own, asked over pipes.
+/// DPDK's dma_skeleton in its own process, controlled over pipes.
 final class Skeleton {
     private let process = Process()
     private let questions = Pipe()
     private let answers = Pipe()
 
-    /// Nil where there is no such program, or it does not come up.
+    /// Nil where the program does not exist, or does not start.
     init?(_ path: String?) {
         guard let path, FileManager.default.isExecutableFile(atPath: path) else { return nil }
         process.executableURL = URL(fileURLWithPath: path)
@@ -160,7 +161,7 @@ final class Skeleton {
         guard (try? questions.fileHandleForWriting.write(contentsOf: Data("\(bytes) \(batches)\n".utf8))) != nil,
             let time = Int64(line())
         else { return -1 }
-        // For as many operations as were asked for, which need not be whole batches.
+        // For the requested number of operations, which need not be whole batches.
         return time * Int64(operations) / Int64(batches * 32)
     }
 }

@@ -2,7 +2,7 @@
 
 import Foundation
 
-/// What came of one measurement: medians and spread over rounds in which the contestants took turns.
+/// The result of one measurement: medians and spread over rounds in which the contestants alternated.
 struct Duel: Codable {
     var what: String
     var bytes: Int
@@ -12,12 +12,12 @@ struct Duel: Codable {
     var median: [Double]
     var lowest: [Double]
     var highest: [Double]
-    /// Median of the first contestant's result over each contestant's, round by round: above 1 the first is ahead.
+    /// Median, over the rounds, of the first contestant's result divided by each contestant's: above 1 the first is faster.
     var ratio: [Double]
     var note: String
 }
 
-/// Prints at once, so that a reader at the end of a pipe sees how far a long run has come.
+/// Prints unbuffered, so that a reader of a pipe sees the progress of a long run.
 func say(_ text: String) { try? FileHandle.standardOutput.write(contentsOf: Data((text + "\n").utf8)) }
 
 func median(_ values: [Double]) -> Double {
@@ -26,16 +26,16 @@ func median(_ values: [Double]) -> Double {
     return sorted.count % 2 == 1 ? sorted[sorted.count / 2] : (sorted[sorted.count / 2 - 1] + sorted[sorted.count / 2]) / 2
 }
 
-/// Runs the contestants in turn, A B A B, and compares their speeds.
+/// Runs the contestants alternately, A B A B, and compares their speeds.
 ///
 /// - Parameters:
 ///   - bytes: that one operation counts for.
-///   - run: runs so many operations with contestant `index`, and says how many nanoseconds they took; negative where it cannot.
+///   - run: runs that many operations with contestant `index`, and returns their time in nanoseconds; negative where it cannot.
 func duel(
     _ what: String, bytes: Int, _ names: [String], rounds: Int = 15, note: String = "",
     run: (_ index: Int, _ operations: Int) -> Int64
 ) -> Duel {
-    // So many operations that each turn takes about 12 ms.
+    // As many operations as take about 12 ms.
     let counts = names.indices.map { index in
         var operations = 32
         while operations < 1 << 24 {

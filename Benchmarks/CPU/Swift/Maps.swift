@@ -6,7 +6,7 @@ import DMAEngineKit
 import Foundation
 import Synchronization
 
-/// Mappings made and ended in a second by one thread and by two on one address space, and beside many that are alive.
+/// Mappings made and ended per second by one thread and by two on one address space, and with many live mappings.
 enum Maps {
     /// An IOMMU that does nothing.
     private final class NothingBackend: MappingBackend {
@@ -27,7 +27,7 @@ enum Maps {
         ]
     }
 
-    /// One thread, with 10 mappings alive and with a million, of one buffer of raw memory.
+    /// One thread, with 10 live mappings and with a million, of one buffer of raw memory.
     static func flat() throws -> [Threads.Line] {
         let memory = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 4096)
         // SAFETY: the mappings end with their domains, before the memory.
@@ -51,7 +51,8 @@ enum Maps {
         Threads.line(what, "4 KiB", rounds: 9) { together(Array(domains.prefix($0))) }
     }
 
-    /// A thread for each domain, on a CPU of its own; they begin together. The sum of what they did, in millions a second.
+    /// A thread for each domain, on its own CPU; they start together. Returns the sum of their mappings, in millions per
+    /// second.
     private static func together(_ domains: [Domain]) -> Double {
         let ready = Ready()
         let sum = Locked(0.0)
@@ -79,7 +80,7 @@ enum Maps {
         }
     }
 
-    /// By the time that passed: one that waits for a lock is on no processor. The sum of the addresses is returned by way of `used`.
+    /// By elapsed time: a thread that waits for a lock uses no processor time. The sum of the addresses is returned in `used`.
     @inline(never)
     private static func maps(_ domain: Domain) -> Double {
         guard var buffer = try? Buffer(count: 4096) else { return 0 }

@@ -6,16 +6,16 @@ import DMACore
 import Foundation
 import Synchronization
 
-/// The three transfer modes beside a foreground task on the same CPU: what share the transfer takes, and what the task feels.
+/// The three transfer modes with a foreground task on the same CPU: the transfer's share, and its effect on the task.
 enum Modes {
     struct Line: Codable {
         var mode: String
         var asked: Double?
-        /// Of the processor, and of the time with a quantum under way as the pacing counts it.
+        /// The share of the processor, and of the time with a quantum in progress as the pacing counts it.
         var share: Double
         var duty: Double
         var speed: Double
-        /// Microseconds: p50 and p99 beside the transfer, p50 and p99 alone.
+        /// Microseconds: p50 and p99 with the transfer, p50 and p99 alone.
         var foreground: [Double]
 
         var row: String {
@@ -109,7 +109,7 @@ enum Modes {
         return [times[times.count / 2], times[min(times.count * 99 / 100, times.count - 1)]]
     }
 
-    /// Copies a megabyte over and over, in the given mode, until told to stop.
+    /// Copies a megabyte again and again, in the given mode, until told to stop.
     private static func transfer(_ mode: TransferMode, _ shared: Shared) {
         do {
             let domain = Domain(name: "cpu")

@@ -4,7 +4,7 @@ import BenchmarkPeers
 import DMACPUEngine
 import DMACore
 
-/// XOR and PQ of eight sources, beside ISA-L in a C loop. A stripe is one leased block: sources, then P, then Q.
+/// XOR and PQ of eight sources, against ISA-L in a C loop. A stripe is one leased block: sources, then P, then Q.
 enum Parity {
     static let sizes = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20]
     static let sources = 8
@@ -18,7 +18,7 @@ enum Parity {
             what == "xor"
             ? Operation.xor(sources: 0..<UInt16(sources), to: UInt16(sources))
             : Operation.pq(sources: 0..<UInt16(sources), p: UInt16(sources))
-        // One buffer for all, as for the peer: the kernel gives large ones large pages.
+        // One buffer for all, as for the peer: the kernel uses huge pages for large ones.
         var pool = try Pool(
             Copies.buffer(pieces * members * size).map(for: domain, direction: .bidirectional).get(),
             blockSize: members * size, segments: members)

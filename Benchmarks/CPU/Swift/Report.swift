@@ -3,7 +3,7 @@
 import DMACPUEngine
 import Foundation
 
-/// Everything that one run found, as it is written to the results.
+/// The findings of one run, in the format of the results.
 struct Report: Codable {
     var command = "Benchmarks/run"
     var machine = Report.describeMachine()

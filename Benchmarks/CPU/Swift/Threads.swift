@@ -5,7 +5,7 @@ import DMACPUEngine
 import DMACore
 import Foundation
 
-/// What two threads bring: two channels side by side, and one engine that shares a large copy between two workers.
+/// The gain from two threads: two channels side by side, and one engine that shares a large copy between two workers.
 enum Threads {
     struct Line: Codable {
         var what: String
@@ -37,9 +37,9 @@ enum Threads {
         try line(what, size >= 1 << 20 ? "\(size >> 20) MiB" : "\(size >> 10) KiB", rounds: 7, run)
     }
 
-    /// Runs with one thread and with two in turn.
+    /// Runs alternately with one thread and with two.
     ///
-    /// - Parameter run: what so many threads do in a second.
+    /// - Parameter run: returns the work of that many threads per second.
     static func line(_ what: String, _ size: String, rounds: Int, _ run: (Int) throws -> Double) rethrows -> Line {
         var (one, two) = ([Double](), [Double]())
         for _ in 0..<rounds {
@@ -53,7 +53,7 @@ enum Threads {
         return line
     }
 
-    /// Starts `threads` threads on CPUs of their own, all at once; the sum of what each reports in GB/s.
+    /// Starts `threads` threads on their own CPUs, all at once; returns the sum of their results in GB/s.
     private static func together(_ threads: Int, _ body: @escaping @Sendable (Int) -> Double) -> Double {
         let results = Results()
         let group = DispatchGroup()
@@ -76,7 +76,7 @@ enum Threads {
         var sum: Double { lock.withLock { total } }
     }
 
-    /// So many pairs of buffers as fit in 64 MiB, at most 32, at least 1.
+    /// As many pairs of buffers as fit in 64 MiB, at most 32, at least 1.
     private static func pieces(_ size: Int) -> Int { max(1, min(32, (32 << 20) / size)) }
 
     private static func operations(_ size: Int) -> Int { max(4, (128 << 20) / size) }
@@ -116,7 +116,7 @@ enum Threads {
         }
         let number = operations(size)
         if configuration.workers > 0 {
-            // The client sleeps: with as many workers as processors, polling would take one of theirs.
+            // The client sleeps: with as many workers as processors, polling would take time from one of them.
             _ = sleeping(&channel, pieces, number / 4)
             let time = sleeping(&channel, pieces, number)
             return time > 0 ? Double(number) * Double(size) / Double(time) : 0

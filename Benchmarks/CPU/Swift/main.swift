@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Measures the CPU engine beside its peers. Benchmarks/run builds it and calls it with: the parts wanted (or all), the
-// folder of the results, and the program that drives dma_skeleton.
+// Measures the CPU engine against its peers. Benchmarks/run builds it and calls it with: the parts (or all), the directory of
+// the results, and the program that drives dma_skeleton.
 
 import DMACPUEngine
 import Foundation

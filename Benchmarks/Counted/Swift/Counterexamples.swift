@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What no hot path may do, done on purpose: the check of the hot path must find fault with each, or it sees nothing.
+// Operations that are forbidden on a hot path, made on purpose: the hot-path check must report each of them, or it detects
+// nothing.
 
 import Synchronization
 
@@ -8,7 +9,7 @@ final class Counter: Sendable {
     init(_ value: UInt64) { self.value = Mutex(value) }
 }
 
-/// Where `counterRetain` puts its references, so that the optimizer must keep each of them.
+/// Where `counterRetain` stores its references, so that the optimizer must keep each of them.
 struct Shelf {
     var counter: Counter
 }

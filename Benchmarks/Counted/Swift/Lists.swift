@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operations with lists through the CPU engine in the caller's hands, and what their bytes cost alone: the difference is the channel's and
-// the engine's.
+// Operations with lists through the inline CPU engine, and the cost of their bytes alone: the difference is the cost of the
+// channel and the engine.
 
 import DMACPUEngine
 import DMACore
 
-/// Bytes of each segment: few, so that what they cost is a small part.
+/// Bytes of each segment: few, so that their cost is small.
 let segmentBytes = 64
 
 /// XOR of two segments of one leased block into a third, submitted and taken.
@@ -65,7 +65,7 @@ func hotScatter(_ channel: inout Channel<CPUEngine, Block>, _ pool: consuming Po
     return sum
 }
 
-/// The same for what the wire delivers.
+/// The same for bytes from the wire.
 @inline(never)
 func hotPeripheral(
     _ channel: inout Channel<CPUEngine, Block>, _ pool: consuming Pool, _ fifo: FIFOPeripheral, _ operations: UInt64
@@ -87,7 +87,7 @@ func hotPeripheral(
     return sum
 }
 
-/// What a FIFO costs without a channel: the same bytes, delivered and collected segment by segment.
+/// The cost of a FIFO without a channel: the same bytes, delivered and collected segment by segment.
 @inline(never)
 func hotFIFO(_ fifo: FIFOPeripheral, _ operations: UInt64) -> UInt64 {
     let bytes = [UInt8](repeating: 7, count: 4 * segmentBytes)
@@ -144,7 +144,8 @@ func hotCopyKernel(
     return operations
 }
 
-/// A kernel alone. The portable ones: the best are found by measuring time, and have instructions that valgrind does not know.
+/// A kernel alone. The portable ones: selecting the best ones measures time, and they use instructions that valgrind does not
+/// support.
 func runKernel(_ variant: String, _ operations: UInt64) -> UInt64? {
     // SAFETY: eight segments, initialized, and freed when the kernels have run.
     let memory = UnsafeMutableRawPointer.allocate(byteCount: 8 * segmentBytes, alignment: 64)
@@ -157,7 +158,7 @@ func runKernel(_ variant: String, _ operations: UInt64) -> UInt64? {
         case "xor2-kernel": return unsafe hotXORKernel(.portable, list, operations)
         case "pq4-kernel": return unsafe hotPQKernel(.portable, list, operations)
         case "sg4x4-kernel":
-            // Lengths from memory, as those of a list are: a constant one would become a copy by four instructions.
+            // Lengths from memory, like those of a list: the compiler would inline a copy of constant length.
             return unsafe hotCopyKernel(.portable, list, Array(repeating: segmentBytes, count: 4), operations)
         default: return nil
         }

@@ -3,7 +3,7 @@
 import DMACore
 import DMAEngineKit
 
-// What it costs to map and unmap: a buffer of 4 KiB, and a list of 256 entries that no two of which touch.
+// The cost of map and unmap: a buffer of 4 KiB, and a list of 256 entries none of which are adjacent.
 
 /// An IOMMU that does nothing.
 private final class NothingBackend: MappingBackend {
@@ -18,7 +18,7 @@ private func mappingDomain(isTranslated: Bool) throws(DMAError) -> Domain {
     return try Domain(name: "mapping", translation: translation)
 }
 
-/// Maps and unmaps one buffer, again and again.
+/// Maps and unmaps one buffer repeatedly.
 @inline(never)
 func hotMap(_ domain: Domain, _ buffer: consuming Buffer, _ operations: UInt64) throws(DMAError) -> UInt64 {
     var buffer = buffer
@@ -44,7 +44,7 @@ func hotMapList(_ domain: Domain, _ list: consuming ScatterList, _ operations: U
     return sum
 }
 
-/// Runs a variant; nil for a name that is none of these. A list is one entry in 256: its operations are those of the list divided.
+/// Runs a variant; nil for an unknown name. A list is one entry in 256: its operations are those of the list divided.
 func runMappings(_ variant: String, _ operations: UInt64) throws(DMAError) -> UInt64? {
     let isTranslated = variant.hasSuffix("-translated")
     let domain = try mappingDomain(isTranslated: isTranslated)
@@ -52,7 +52,7 @@ func runMappings(_ variant: String, _ operations: UInt64) throws(DMAError) -> UI
     case "map", "map-translated":
         return try hotMap(domain, try Buffer(count: 4096), operations)
     case "map-many", "map-many-translated":
-        // As many live mappings as there is time for under a tool that counts: of one buffer of raw memory, so that they need none.
+        // As many live mappings as a counting tool has time for: of one buffer of raw memory, so that they need none.
         let memory = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 4096)
         defer { unsafe memory.deallocate() }
         let raw = UnsafeMappings(domain)

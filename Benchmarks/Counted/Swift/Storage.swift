@@ -10,7 +10,7 @@ import DMAIOUringEngine
     import Musl
 #endif
 
-/// A file of 4 MiB in memory, which is gone with the process.
+/// A file of 4 MiB in memory, deleted with the process.
 func memoryFile() -> Int32 {
     var path = Array("/dev/shm/dma-counted-XXXXXX".utf8CString)
     let file = unsafe path.withUnsafeMutableBufferPointer { path in
@@ -19,13 +19,13 @@ func memoryFile() -> Int32 {
         unsafe _ = unlink(start)
         return file
     }
-    // Written, so that no read has to wait for a page to be made.
+    // Written, so that no read allocates a page.
     let bytes = [UInt8](repeating: 1, count: 4 << 20)
     _ = unsafe write(file, bytes, bytes.count)
     return file
 }
 
-/// Random reads of 4 KiB at the depth, by the engine alone: what fio's `io_uring` engine does.
+/// Random reads of 4 KiB at the depth, by the engine alone: the work of fio's `io_uring` engine.
 @inline(never)
 func hotIOUring(_ engine: inout IOUringEngine, _ memory: UInt64, _ operations: UInt64) -> UInt64 {
     var random: UInt64 = 88_172_645_463_325_252
@@ -50,7 +50,7 @@ func hotIOUring(_ engine: inout IOUringEngine, _ memory: UInt64, _ operations: U
 
 @inline(__always)
 private func read(_ engine: inout IOUringEngine, _ memory: UInt64, _ tag: UInt32, _ random: inout UInt64) -> Bool {
-    // Xorshift, as cheap as what fio has.
+    // Xorshift, as cheap as fio's.
     random ^= random << 13
     random ^= random >> 7
     random ^= random << 17

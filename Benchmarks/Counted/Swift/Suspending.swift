@@ -6,7 +6,7 @@ import DMAEngineKit
 import ScriptedEngines
 import Synchronization
 
-/// Serves `operations` transactions, each of which is waited for until the loop, finding nothing else to do, raises the interrupt.
+/// Serves `operations` transactions; each waits until the loop, without other work, raises the interrupt.
 func serve(_ line: InterruptLine, _ operations: UInt64) async throws(DMAError) -> UInt64 {
     let domain = Domain(name: "counted")
     let memory = try Buffer(count: 4 * 4096).mapped(for: domain, direction: .bidirectional)

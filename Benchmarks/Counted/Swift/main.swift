@@ -12,7 +12,7 @@ import ScriptedEngines
 /// Transactions in flight at once, as in the ring of the C version.
 let depth: UInt64 = 32
 
-// Each variant's loop is a function of its own, not inlined, so that its disassembly can be looked at.
+// Each variant's loop is a separate function that is not inlined, so that its disassembly can be checked.
 
 @inline(never)
 func bareRing(_ operations: UInt64) -> UInt64 {
@@ -30,7 +30,7 @@ func bareRing(_ operations: UInt64) -> UInt64 {
     return sum
 }
 
-/// One operation on one leased block, which is given back to the pool.
+/// One operation on one leased block, which is returned to the pool.
 @inline(never)
 func hotChannel(_ channel: inout Channel<RingEngine, Block>, _ pool: consuming Pool, _ operations: UInt64) -> UInt64 {
     var sum: UInt64 = 0
@@ -49,7 +49,7 @@ func hotChannel(_ channel: inout Channel<RingEngine, Block>, _ pool: consuming P
     return sum
 }
 
-/// The same where the block merely ends, and returns by an atomic operation.
+/// The same where the block ends on its own, and returns with an atomic operation.
 @inline(never)
 func hotChannelDrop(_ channel: inout Channel<RingEngine, Block>, _ pool: consuming Pool, _ operations: UInt64) -> UInt64 {
     var sum: UInt64 = 0
@@ -86,7 +86,7 @@ func hotUnordered(
     return done
 }
 
-/// A submission to a full channel, which gives the block back.
+/// A submission to a full channel, which returns the block.
 @inline(never)
 func hotRefused(_ channel: inout Channel<RingEngine, Block>, _ pool: consuming Pool, _ operations: UInt64) -> UInt64 {
     var refused: UInt64 = 0
@@ -120,7 +120,7 @@ func hotChannelCopy(_ channel: inout Channel<RingEngine, Pair<Block, Block>>, _ 
     return sum
 }
 
-/// A copy of 64 bytes that is really done: the CPU engine, in the caller's hands.
+/// A real copy of 64 bytes: the inline CPU engine.
 @inline(never)
 func hotCPUCopy(
     _ channel: inout Channel<CPUEngine, Pair<Block, Block>>, _ pool: consuming Pool, _ operations: UInt64
@@ -144,7 +144,7 @@ private func giveBack(_ pair: consuming Pair<Block, Block>, to pool: inout Pool)
     pool.giveBack(pair.second)
 }
 
-/// The same operation through an engine whose type is known only at run time.
+/// The same operation through an engine whose type is erased.
 @inline(never)
 func hotAnyEngine(_ channel: inout Channel<AnyEngine, Block>, _ pool: consuming Pool, _ operations: UInt64) -> UInt64 {
     var sum: UInt64 = 0
@@ -163,7 +163,7 @@ func hotAnyEngine(_ channel: inout Channel<AnyEngine, Block>, _ pool: consuming 
     return sum
 }
 
-/// An `await` on an operation that is finished when it is asked for.
+/// An `await` on an operation that has already finished.
 @inline(never)
 func hotAwait(
     _ channel: inout Channel<RingEngine, Block>, _ pool: consuming Pool, _ operations: UInt64
@@ -209,7 +209,7 @@ func run(_ variant: String, _ operations: UInt64) async throws(DMAError) -> UInt
         var channel = try Channel(RingEngine(entries: Int(depth)), domain: domain, of: Pair<Block, Block>.self)
         return hotChannelCopy(&channel, pool, operations)
     case "cpu-copy":
-        // The best ones are found by measuring time, which is another number of instructions in each run.
+        // Selecting the best ones measures time, which takes another number of instructions in each run.
         let configuration = CPUConfiguration(kernels: .portable)
         var channel = try Channel(CPUEngine(configuration), domain: domain, of: Pair<Block, Block>.self)
         return hotCPUCopy(&channel, pool, operations)
@@ -220,7 +220,7 @@ func run(_ variant: String, _ operations: UInt64) async throws(DMAError) -> UInt
         var channel = try Channel(RingEngine(entries: Int(depth)), domain: domain, of: Block.self)
         return try await hotAwait(&channel, pool, operations)
     case "uring", "uring-fixed":
-        // Pinned, as fio's ring is; with the memory registered, or not.
+        // Pinned, as fio's ring is; with registered memory, or without.
         let registrar = IOUringRegistrar()
         let home = try Domain(name: "counted", translation: .announced(registrar))
         let memory = try Buffer(count: Int(depth) * 4096, alignment: 4096).mapped(for: home, direction: .fromDevice)

@@ -2,7 +2,7 @@
 
 import Foundation
 
-/// fio, told to do the same: https://fio.readthedocs.io.
+/// fio with the same workload: https://fio.readthedocs.io.
 struct Peer {
     let program: String
     let version: String

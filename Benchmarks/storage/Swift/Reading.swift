@@ -9,7 +9,7 @@ import DMAIOUringEngine
     import Musl
 #endif
 
-/// One way to read the file.
+/// A read workload.
 struct Workload {
     let name: String
     let block: Int
@@ -22,15 +22,16 @@ struct Workload {
     ]
 }
 
-/// What a run came to.
+/// The result of a run.
 struct Rates: Codable {
     var bytesPerSecond: Double
     var readsPerSecond: Double
-    /// Processor time, user and system, for each second of the run.
+    /// Processor time, user and system, per second of the run.
     var processor: Double
 }
 
-/// Reads for so long through a channel, direct, with registered memory, a registered file and one thread, as fio is told to.
+/// Reads for that long through a channel, direct, with registered memory, a registered file and one thread, with fio's
+/// settings.
 func read(_ path: String, _ bytes: UInt64, _ workload: Workload, seconds: Int) throws(DMAError) -> Rates {
     let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { throw DMAError(.kernelRefused, errno: errno) }
@@ -61,7 +62,7 @@ func read(_ path: String, _ bytes: UInt64, _ workload: Workload, seconds: Int) t
             let number = workload.isRandom ? random % blocks : next % blocks
             next += 1
             _ = try channel.submit(.fromPeripheral(0..<1, at: .at(number * UInt64(workload.block))), block).get()
-            // At once, as fio does where nobody tells it to batch: a virtual disk does what comes in bunches more slowly.
+            // At once, as fio does without batching options: a virtual disk handles bursts more slowly.
             channel.issuePending()
         }
         var took = false

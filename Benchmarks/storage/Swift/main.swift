@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The io_uring engine beside fio on one file: run in turn, medians and spread.
+// The io_uring engine against fio on one file: run alternately, medians and spread.
 
 import DMACore
 import Foundation
@@ -28,7 +28,7 @@ else {
 }
 let path = CommandLine.arguments[1]
 let bytes = mebibytes << 20
-// Written, not only reserved: a disk answers for holes from no medium.
+// Written, not only reserved: a disk returns holes without reading the medium.
 _ = FileManager.default.createFile(atPath: path, contents: nil)
 guard let file = FileHandle(forWritingAtPath: path) else { throw DMAError(.kernelRefused) }
 var piece = Data(count: 4 << 20)

@@ -5,7 +5,7 @@ import DMACore
 import DMAEngineKit
 import ScriptedEngines
 
-/// An engine whose capabilities are whatever it was given, and that does nothing.
+/// An engine with arbitrary capabilities that does nothing.
 private struct BoastingEngine: ~Copyable, Engine {
     let capabilities: Capabilities
     init(_ change: (inout Capabilities) -> Void) {
@@ -138,7 +138,7 @@ extension Probe {
                 _ = consume channel
                 _ = try unsafe Quarantine.unsafeReleaseAll(of: domain.id)
             }
-            // What would sleep for ever is not a value to be tried.
+            // A value that would sleep for ever is not tried.
             if isLong { continue }
             self("waits until \(time)") {
                 _ = InterruptLine().wait(after: .max, until: deadline)

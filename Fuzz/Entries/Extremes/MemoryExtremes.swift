@@ -7,7 +7,7 @@ import DMADriverKit
 import DMAEngineKit
 
 extension Probe {
-    /// Words and parts of buffers, of lists and of what a peer maps.
+    /// Words and parts of buffers, of lists and of a peer's mappings.
     mutating func places() {
         for place in Self.integers {
             self("load and store at \(place)") {
@@ -102,7 +102,7 @@ extension Probe {
         }
     }
 
-    /// Memory of a peer, whose ranges and files are the peer's word.
+    /// Memory of a peer, which controls the ranges and files.
     mutating func foreign() {
         for start in Self.words {
             for count in Self.words {
@@ -143,14 +143,14 @@ extension Probe {
         try? memory.store(1 as UInt16, at: place)
         _ = try? memory.fetchAdd(1 as UInt32, at: place)
         _ = try? memory.compareExchange(at: place, expected: 1 as UInt64, desired: 2)
-        // SAFETY: bytes have no pattern that is none.
+        // SAFETY: every bit pattern of a byte is valid.
         try? unsafe memory.write(bytes.span.bytes, at: place)
         var words = bytes.mutableSpan
         var span = unsafe words.mutableBytes
         try? memory.read(place, into: &span)
     }
 
-    /// Calls that end by a deadline, or when they have come to an end.
+    /// Calls that end at a deadline, or when they are done.
     mutating func calls() {
         for time in Self.times where time <= Deadline.now.nanoseconds {
             let deadline = Deadline(nanoseconds: time)

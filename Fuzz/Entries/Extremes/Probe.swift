@@ -2,9 +2,9 @@
 
 import Dispatch
 
-/// Calls of the public interface with values at the ends of their ranges. None traps; a refusal is as good as an answer.
+/// Calls of the public interface with values at the ends of their ranges. None traps; a refusal is acceptable.
 ///
-/// Each is announced before it is made, so that one that ends the process has a name.
+/// Each is announced before it is made, so that one that ends the process can be identified.
 public struct Probe {
     private let first: Int
     private let announce: (Int, String) -> Void
@@ -15,7 +15,7 @@ public struct Probe {
         self.announce = announce
     }
 
-    /// Makes every call from number `first` on. Returns how many there are.
+    /// Makes every call from number `first` on. Returns their number.
     public static func run(from first: Int, _ announce: @escaping (Int, String) -> Void) -> Int {
         var probe = Probe(first, announce)
         probe.values()

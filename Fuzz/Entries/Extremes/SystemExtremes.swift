@@ -15,7 +15,7 @@ extension Probe {
                     _ = stream.byte(at: offset)
                     var bytes = [UInt8](repeating: 0, count: 100)
                     var span = bytes.mutableSpan
-                    // SAFETY: bytes have no pattern that is none.
+                    // SAFETY: every bit pattern of a byte is valid.
                     var raw = unsafe span.mutableBytes
                     stream.fill(&raw, at: offset)
                     _ = stream.firstMismatch(in: raw.bytes, at: offset)
@@ -72,7 +72,7 @@ extension Probe {
             self("CopyTask of 64 KiB at \(integer) bytes a second") {
                 var options = CopyOptions()
                 options.rate = UInt64(truncatingIfNeeded: integer)
-                // Slower than that is no value to be waited for.
+                // Slower rates would take too long.
                 guard options.rate ?? 0 > 1 << 20 else { return }
                 _ = try Copier().copy(from: .pattern(seed: 1, size: 65_536), to: .null, options)
             }

@@ -2,12 +2,12 @@
 
 import DMACore
 
-/// What a table of foreign memory must do, without any table: a list that is searched from its beginning, and arrays for the peer's bytes.
+/// A reference model of a table of foreign memory: a list with linear search, and arrays for the peer's bytes.
 struct ForeignModel {
     struct Region {
         let start, last: UInt64
         let access: DeviceAccess
-        /// Which of ``stores`` it leads to, and where.
+        /// The one of ``stores`` that it leads to, and the offset in it.
         let store: Int
         let offset: Int
     }
@@ -22,7 +22,7 @@ struct ForeignModel {
 
     // MARK: Regions
 
-    /// What an insertion is refused by; nil where it takes place.
+    /// The error of an insertion; nil where it succeeds.
     mutating func insert(
         _ start: UInt64, _ count: UInt64, _ access: DeviceAccess, store: Int, offset: UInt64, isFile: Bool
     ) -> DMAError.Code? {
@@ -52,7 +52,7 @@ struct ForeignModel {
 
     // MARK: Accesses
 
-    /// What an access to each of `count` bytes is refused by.
+    /// The error of an access to each of `count` bytes.
     private func refusal(_ start: UInt64, _ count: Int, _ access: DeviceAccess) -> DMAError.Code? {
         guard count > 0 else { return nil }
         if start.addingReportingOverflow(UInt64(count - 1)).overflow { return .sizeOverflow }
@@ -90,7 +90,7 @@ struct ForeignModel {
         return isAtomic && width < 4 ? .unsupportedOperation : nil
     }
 
-    /// 0 where the word is not all in the store: then it is refused.
+    /// 0 where the word is not completely inside the store: then it is refused.
     func word(_ start: UInt64, _ width: Int) -> UInt64 {
         guard let place = place(start), place.offset + width <= stores[place.store].count else { return 0 }
         return (0..<width).reduce(0) { $0 | UInt64(stores[place.store][place.offset + $1]) << UInt64(8 * $1) }

@@ -4,7 +4,8 @@ import CDMA
 import DMACore
 import DMADriverKit
 
-/// Random programs over a table of foreign memory, beside ``ForeignModel``: each call must answer as the model does, each byte be the model's.
+/// Random programs over a table of foreign memory, compared with ``ForeignModel``: each call must have the model's result, and
+/// each byte the model's value.
 // SAFETY: the memory outlives the value, which only `run` makes.
 @safe
 struct ForeignProgram {
@@ -23,7 +24,7 @@ struct ForeignProgram {
 
     static func run(_ bytes: [UInt8]) -> FuzzEntry.Outcome {
         let count = 4 * ForeignModel.page
-        // SAFETY: the memory is freed below, when the table with the regions that lead there has ended.
+        // SAFETY: the memory is freed below, when the table with the regions that refer to it has ended.
         let own = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: ForeignModel.page)
         unsafe own.initializeMemory(as: UInt8.self, repeating: 0)
         let file = unsafe cdma_shared_memory("fuzz", count, 0)
@@ -41,7 +42,7 @@ struct ForeignProgram {
 
     @unsafe
     private init(_ bytes: [UInt8], _ file: Int32, _ own: UnsafeMutableRawBufferPointer) {
-        // SAFETY: the caller's memory outlives the program: its part.
+        // SAFETY: the caller's memory outlives the program, as the caller guarantees.
         self.bytes = bytes
         self.file = file
         unsafe self.own = unsafe own
@@ -49,7 +50,7 @@ struct ForeignProgram {
         model = ForeignModel(stores: [empty, empty])
     }
 
-    // MARK: What the bytes say
+    // MARK: Decoding
 
     private mutating func byte() -> Int {
         guard position < bytes.count else { return 0 }
@@ -93,13 +94,13 @@ struct ForeignProgram {
             steps += 1
         }
         try check("the number of regions", UInt64(memory.regionCount), UInt64(model.regions.count))
-        // All that is left, byte by byte, then the end of all.
+        // Compares all remaining bytes, then removes everything.
         for region in model.regions where region.access.contains(.read) {
             try read(region.start, min(Int(region.last - region.start) + 1, 1 << 14))
         }
         try expect("removeAll", nil) { () throws(DMAError) in try memory.removeAll(until: .after(milliseconds: 1000)) }
         try check("bytes mapped at the end", memory.mappedCount, 0)
-        // What the peer sees.
+        // The peer's view.
         var seen = [UInt8](repeating: 0, count: model.stores[0].count)
         // SAFETY: reads into the array, which has as many bytes as the segment says.
         let got = unsafe seen.withUnsafeMutableBytes { bytes in

@@ -23,7 +23,7 @@ extension FuzzEntry {
         }
     }
 
-    /// Whatever is taken for a result can be shown in every form and compared.
+    /// Every accepted result can be shown in every form and compared.
     private static func benchResult(_ bytes: [UInt8]) -> String? {
         guard let result = try? JSONDecoder().decode(BenchResult.self, from: Data(bytes)), result.implausibility == nil else {
             return nil

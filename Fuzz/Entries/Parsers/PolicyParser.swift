@@ -11,7 +11,7 @@ extension FuzzEntry {
             }
             return error.description.unicodeScalars.contains { $0.value < 0x20 } ? "an error with control characters" : nil
         }
-        // What is understood and written again is understood the same.
+        // An accepted policy that is written and read again stays the same.
         guard let again = try? DevicePolicy(parsing: Array(policy.text.utf8)), again == policy else {
             return "a policy is another when it is written and read again"
         }

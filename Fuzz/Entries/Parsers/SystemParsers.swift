@@ -6,8 +6,8 @@ import DMACore
 import DMAUnits
 import FoundationEssentials
 
-// What is read of files and command lines that anybody may have written, and of the kernel's texts. None of it traps; what is understood
-// and written again is understood the same.
+// Parsers for files and command lines that anybody may have written, and for the kernel's texts. None traps; an accepted value
+// that is written and read again stays the same.
 
 extension FuzzEntry {
     static let systemParsers = [
@@ -16,7 +16,7 @@ extension FuzzEntry {
         FuzzEntry(parser: "kernel-texts", kernelText), FuzzEntry(parser: "copy-lists", length: 512, copyList),
     ]
 
-    /// What `--plan` reads.
+    /// The input of `--plan`.
     private struct PlanDocument: Codable {
         let version: Int
         let plan: CopyPlan
@@ -81,7 +81,7 @@ extension FuzzEntry {
         let paths = CopyList.paths(bytes)
         for path in paths {
             guard let planned = try? CopyList.planned(path, below: "/") else { continue }
-            // As the kernel parts it.
+            // Split as the kernel does.
             let names = planned.path.bytes.split(separator: UInt8(ascii: "/"))
             if names.contains(where: { $0.elementsEqual("..".utf8) }) { return "\(path) leads out of the folder" }
         }

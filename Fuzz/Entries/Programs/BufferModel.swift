@@ -2,38 +2,38 @@
 
 import DMACore
 
-/// What a mapped buffer must be, kept beside it: where it is mapped, and every byte that is known.
+/// The model of a mapped buffer: its address, and every known byte.
 struct BufferModel {
     let space: Int
     let direction: Direction
     let count: Int
-    /// As the device sees it.
+    /// Bus address.
     let start: UInt64
-    /// Nil where an engine may have written, and nobody knows how much of it.
+    /// Nil where an engine may have written an unknown part of it.
     var bytes: [UInt8?]
 
-    /// Whether an engine may be given the range, as the contract has it.
+    /// Whether the contract permits an engine to access the range.
     func permits(_ access: DeviceAccess, _ offset: UInt64, _ count: UInt64) -> Bool {
         direction.access.isSuperset(of: access) && offset <= UInt64(self.count) && count <= UInt64(self.count) - offset
             && count > 0
     }
 
-    /// The first byte that is not as it must be.
+    /// The first wrong byte.
     func mismatch(_ span: RawSpan) -> Int? {
         (0..<min(span.byteCount, bytes.count)).first { offset in
             guard let known = bytes[offset] else { return false }
-            // SAFETY: a byte has no pattern that is none, and `offset` is below the span's length.
+            // SAFETY: every bit pattern of a byte is valid, and `offset` is below the span's length.
             return unsafe span.unsafeLoad(fromByteOffset: offset, as: UInt8.self) != known
         }
     }
 }
 
 extension MappedBuffer {
-    /// As the device sees it.
+    /// Bus address.
     var firstAddress: UInt64 { region(at: 0).start.rawValue }
 }
 
-/// A transaction that a channel has taken.
+/// A transaction that a channel has accepted.
 struct TransactionModel {
     enum Work {
         case copy
@@ -49,7 +49,7 @@ struct TransactionModel {
     let name: UInt64
     var isIssued = false
 
-    /// What the engine is to read, and to write: addresses.
+    /// The addresses that the engine reads, and those that it writes.
     var readRange: Range<UInt64>? {
         guard case .copy = work else { return nil }
         return (source.start + offsets.source)..<(source.start + offsets.source + count)
@@ -59,8 +59,8 @@ struct TransactionModel {
         return (target.start + offsets.target)..<(target.start + offsets.target + count)
     }
 
-    /// What the buffers hold afterwards: what was asked for, where it is certain that it was done; else nobody knows what, in the range
-    /// that the engine was given.
+    /// The contents of the buffers afterwards: the expected result, where it is certain; otherwise unknown, in the range that
+    /// the engine was given.
     mutating func finish(isDone: Bool) {
         if case .nothing = work { return }
         for step in 0..<Int(count) {

@@ -3,21 +3,21 @@
 import DMACore
 import ScriptedEngines
 
-/// A random program over the public interface, beside a plain model of what must come of it.
+/// A random program over the public interface, compared with a simple model.
 ///
-/// Two channels in two address spaces, over engines that lie; a third address space is translated. Buffers are mapped, submitted,
-/// looked at, unmapped and dropped. Every byte that no engine was given stays what it was; every cargo comes back once; what the contract
-/// refuses is refused.
+/// Two channels in two address spaces, over hostile engines; a third address space is translated. Buffers are mapped,
+/// submitted, accessed, unmapped and dropped. Bytes that no engine was given do not change; every cargo is returned once; the
+/// contract's refusals occur.
 public struct ChannelProgram: ~Copyable {
-    /// What became of a program.
+    /// The outcome of a program.
     public struct Outcome: Sendable {
-        /// What must not be; nil where nothing is wrong.
+        /// The violation; nil for none.
         public var failure: ProgramFailure?
-        /// Bytes that were read until then: of a program that fails, the shortest that does.
+        /// Bytes that were read until then: for a program that fails, its shortest failing prefix.
         public var length = 0
         /// Steps done.
         public var steps = 0
-        /// Transactions that came back, and bytes that engines wrote.
+        /// Returned transactions, and bytes that engines wrote.
         public var finished = 0
         public var moved: UInt64 = 0
     }
@@ -29,7 +29,7 @@ public struct ChannelProgram: ~Copyable {
     private var clients = FixedArray<Client>(capacity: 2)
     private var nextName: UInt64 = 1
     private var opened: [(Wrapping, BottomEngine)] = []
-    /// What a channel is opened with again; nil where the program says.
+    /// The engine for reopening a channel; nil where the program decides.
     private var fixed: [(Wrapping, BottomEngine)]?
     private var outcome = Outcome()
 
@@ -37,7 +37,7 @@ public struct ChannelProgram: ~Copyable {
     /// Most buffers are mapped where a channel can use them.
     private static let spaceShares = [0, 0, 0, 0, 1, 1, 1, 2]
 
-    /// Runs a program that says itself which engines it runs on.
+    /// Runs a program that selects its own engines.
     public static func run(_ bytes: [UInt8]) -> Outcome {
         var reader = StepReader(bytes)
         let choices = (0..<4).map { _ in reader.byte() }
@@ -45,7 +45,7 @@ public struct ChannelProgram: ~Copyable {
         return run(reader, engines, isFixed: false)
     }
 
-    /// Runs a program whose first channel has this engine; its second has an honest one.
+    /// Runs a program whose first channel has this engine; its second has a correct one.
     public static func run(_ bytes: [UInt8], _ wrapping: Wrapping, _ engine: BottomEngine) -> Outcome {
         run(StepReader(bytes), [(wrapping, engine), (.any, .lying(.none))], isFixed: true)
     }
@@ -130,7 +130,7 @@ public struct ChannelProgram: ~Copyable {
 
     private typealias Back = (consuming Client.Two, TransactionModel) throws(ProgramFailure) -> Void
 
-    /// A step of one channel; what comes back is the program's again.
+    /// A step on one channel; the program owns what it returns.
     private mutating func on(
         _ number: Int, _ body: (inout Client, Back) throws(ProgramFailure) -> Void
     ) throws(ProgramFailure) {
@@ -153,7 +153,7 @@ public struct ChannelProgram: ~Copyable {
         models.append(model)
     }
 
-    /// Takes a mapping out; nil where there is none.
+    /// Removes a mapping; nil where there is none.
     private mutating func take(_ index: Int) -> MappedBuffer? {
         guard !models.isEmpty else { return nil }
         return mapped.remove(at: index % models.count)
@@ -237,7 +237,7 @@ public struct ChannelProgram: ~Copyable {
         }
     }
 
-    /// Two buffers for a transaction: any, or such as fit the channel. Nil where there are no two.
+    /// Two buffers for a transaction: any, or such as fit the channel. Nil where there are not two.
     private func choose(_ number: Int, _ source: Int, _ target: Int, _ fits: Bool) -> (source: Int, target: Int)? {
         guard models.count >= 2 else { return nil }
         func pick(_ wanted: Int, _ access: DeviceAccess, but other: Int?) -> Int {
@@ -255,7 +255,7 @@ public struct ChannelProgram: ~Copyable {
         _ deadline: Deadline
     ) throws(ProgramFailure) {
         let (from, to) = (models[pair.source], models[pair.target])
-        // The later first, so that the other's place stays what it was.
+        // The later one first, so that the other's index does not change.
         let isSourceLater = pair.source > pair.target
         guard let later = mapped.remove(at: max(pair.source, pair.target)),
             let earlier = mapped.remove(at: min(pair.source, pair.target))
@@ -298,7 +298,7 @@ public struct ChannelProgram: ~Copyable {
 
     // MARK: What always holds
 
-    /// The engines that the channels had, the last first opened last.
+    /// The engines of the channels, the last opened first.
     private var names: [String] { opened.map { "\($0.1.name) in \($0.0.rawValue)" } }
 
     private var inFlight: Int {
@@ -326,12 +326,13 @@ public struct ChannelProgram: ~Copyable {
         clients.removeAll()
         backend.refuse(0)
         while !models.isEmpty { try unmap(models.count - 1) }
-        // A channel parks what it has under its own address space, be it mapped for another: an operation that moves nothing takes any.
+        // A channel quarantines its cargo under its own address space, even if it is mapped for another: an operation without
+        // memory accepts any cargo.
         let left = spaces.reduce(0) { $0 + $1.statistics.mappings }
         let parked = Quarantine.entries.count { entry in spaces.contains { $0.id == entry.domain } }
         guard left == 0 || parked > 0 else { throw ProgramFailure("\(left) mappings are left, and none is parked") }
         for domain in spaces {
-            // SAFETY: every engine of the program has ended, and none does anything but when it is called.
+            // SAFETY: every engine of the program has ended, and none acts unless it is called.
             do throws(DMAError) { _ = try unsafe Quarantine.unsafeReleaseAll(of: domain.id) } catch {
                 throw ProgramFailure("what was parked is not released: \(error)")
             }

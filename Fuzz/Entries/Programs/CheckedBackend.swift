@@ -3,7 +3,7 @@
 import DMACore
 import DMAEngineKit
 
-/// A translation that keeps account: each mapping ends once, as it was made, and none overlaps another. Refuses when it is told to.
+/// A backend that checks its calls: each mapping ends once, as it was made, and none overlaps another. Refuses on demand.
 final class CheckedBackend: MappingBackend {
     private struct State {
         var ranges: [UInt64: UInt64] = [:]

@@ -3,14 +3,14 @@
 import DMACore
 import ScriptedEngines
 
-/// What a program found that must not be.
+/// A violation found by a program.
 public struct ProgramFailure: Error, Sendable, CustomStringConvertible {
-    /// What it is.
+    /// A description.
     public let description: String
     init(_ description: String) { self.description = description }
 }
 
-/// One channel of a program, and what is known of it.
+/// One channel of a program, with its model.
 struct Client: ~Copyable {
     typealias Two = Pair<MappedBuffer, MappedBuffer>
 
@@ -24,7 +24,7 @@ struct Client: ~Copyable {
     let space: Int
     private var isPaused = false
     private var isTerminating = false
-    /// Transactions that came back.
+    /// The number of returned transactions.
     private(set) var finished = 0
 
     init(_ wrapping: Wrapping, _ engine: BottomEngine, _ domain: Domain, space: Int, seed: UInt64) throws(DMAError) {
@@ -35,7 +35,7 @@ struct Client: ~Copyable {
         channel = try Channel(wrapped, domain: domain)
     }
 
-    /// Whether a transaction may be refused although the contract has room for it: only an engine that lies does that.
+    /// Whether a transaction may be refused although the contract permits it: only a hostile engine does that.
     private var isHonest: Bool { engine == .lying(.none) && [.any, .anyTwice, .leased].contains(wrapping) }
 
     var name: String { "\(engine.name) in \(wrapping.rawValue)" }
@@ -50,12 +50,12 @@ struct Client: ~Copyable {
 
     // MARK: Submission
 
-    /// Hands a pair to the channel, or gives it back.
+    /// Submits a pair to the channel, or returns it.
     mutating func submit(
         _ operation: Operation, _ cargo: consuming Two, _ model: TransactionModel, isLegal: Bool, deadline: Deadline
     ) throws(ProgramFailure) -> Two? {
         let spare = channel.capabilities.depth > inFlight.count
-        // Before, because an engine may begin within the submission.
+        // Before, because an engine may begin during the submission.
         oracle.open(model.name, read: model.readRange, written: model.writtenRange)
         switch channel.submit(Transaction(operation, cargo, deadline: deadline)) {
         case .queued(let cookie):
@@ -88,18 +88,18 @@ struct Client: ~Copyable {
 
     // MARK: Completion
 
-    /// Up to `times` completions; `body` gets each pair and what its buffers hold.
+    /// Takes up to `times` completions; `body` receives each pair and the expected contents of its buffers.
     mutating func take(
         _ times: Int, _ body: (consuming Two, TransactionModel) throws(ProgramFailure) -> Void
     ) throws(ProgramFailure) {
         for _ in 0..<times {
-            // Not the end: an engine does a part of its work at each look.
+            // Not the end: an engine does part of its work in each poll.
             guard let finished = channel.next() else { continue }
             try settle(finished, body)
         }
     }
 
-    /// The completion of one transaction, if it is over.
+    /// The completion of one transaction, if it has ended.
     mutating func takeOne(
         _ number: Int, _ body: (consuming Two, TransactionModel) throws(ProgramFailure) -> Void
     ) throws(ProgramFailure) {
@@ -110,7 +110,7 @@ struct Client: ~Copyable {
         } catch { throw ProgramFailure("take(\(cookie.rawValue)): \(error)") }
     }
 
-    // A failure of the program inside a catch of the channel's errors is carried out as itself.
+    // A failure of the program inside a catch of the channel's errors is rethrown unchanged.
     private mutating func ask(
         _ finished: consuming Finished<Two>, _ body: (consuming Two, TransactionModel) throws(ProgramFailure) -> Void
     ) throws(DMAError) {
@@ -165,7 +165,7 @@ struct Client: ~Copyable {
         isTerminating = true
     }
 
-    /// Asks the device to have stopped. Then everything comes back, once.
+    /// Terminates the channel. Then everything is returned, once.
     mutating func synchronize(
         _ body: (consuming Two, TransactionModel) throws(ProgramFailure) -> Void
     ) throws(ProgramFailure) {

@@ -5,11 +5,11 @@ import DMACore
 import DMASelfTest
 public import ScriptedEngines
 
-/// The engine at the bottom of a program's channel.
+/// The engine below a program's channel.
 public enum BottomEngine: Sendable, Hashable {
-    /// Moves bytes, and lies about it.
+    /// Moves bytes, and reports wrongly.
     case lying(Lie)
-    /// Moves nothing, and lies.
+    /// Moves nothing, and reports wrongly.
     case hostile(Misdeed)
 
     /// All of them.
@@ -23,7 +23,7 @@ public enum BottomEngine: Sendable, Hashable {
         }
     }
 
-    /// Whether what it reports complete is done, unless it counts the report as skipped.
+    /// Whether transactions that it reports complete are done, unless it counts the report as skipped.
     var isTruthfulOfBytes: Bool {
         if case .lying = self { return true }
         return false
@@ -37,7 +37,7 @@ public enum BottomEngine: Sendable, Hashable {
     }
 }
 
-/// What stands between a program's channel and its engine: each wrapper of the package, and some within each other.
+/// The wrapper between a program's channel and its engine: each wrapper of the package, and some nested ones.
 public enum Wrapping: String, CaseIterable, Sendable {
     case any
     case anyTwice
@@ -57,7 +57,7 @@ public enum Wrapping: String, CaseIterable, Sendable {
 
     /// `engine` in this wrapping.
     ///
-    /// - Throws: what a wrapper refuses.
+    /// - Throws: errors of a wrapper.
     func wrap(_ engine: consuming AnyEngine, _ line: DemandLine, seed: UInt64) throws(DMAError) -> AnyEngine {
         switch self {
         case .any: return engine
@@ -84,7 +84,7 @@ public enum Wrapping: String, CaseIterable, Sendable {
         engine.owned(by: ChannelLease {})
     }
 
-    /// A share of all the time: pieces, but no rests, which would only cost the test time.
+    /// A share of all the time: pieces, but no pauses, which would only prolong the test.
     private static func stealing(_ engine: consuming AnyEngine) throws(DMAError) -> AnyEngine {
         AnyEngine(try PacedEngine(engine, mode: .cycleStealing(share: 1), quantum: 256))
     }

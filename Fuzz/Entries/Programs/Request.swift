@@ -2,14 +2,14 @@
 
 import DMACore
 
-/// One operation of a program on a pair of buffers, and what the contract says of it.
+/// One operation of a program on a pair of buffers, and the contract's verdict on it.
 struct Request {
     let operation: Operation
     let model: TransactionModel
-    /// Whether the contract lets it through, as far as the two buffers go.
+    /// Whether the contract permits it, as far as the two buffers are concerned.
     let isLegal: Bool
     let movesNothing: Bool
-    /// Whether the first buffer has a part in it.
+    /// Whether the first buffer takes part in it.
     let readsFirst: Bool
 
     init(
@@ -22,7 +22,7 @@ struct Request {
         var count = asked == .max ? rest : asked
         var (legal, isNull) = (source.permits(.read, from, count) && target.permits(.write, to, count), false)
         var places = (source: from, target: to)
-        // As a client writes it: what has no room in an Int is below 0 there, and refused all the same.
+        // As a client writes it: a value too large for an Int becomes negative there, and is refused as well.
         let length = asked == .max ? Int.max : Int(truncatingIfNeeded: asked)
         let (read, written) = (Int(truncatingIfNeeded: from), Int(truncatingIfNeeded: to))
         switch kind % 8 {
@@ -50,7 +50,7 @@ struct Request {
         movesNothing = isNull
         readsFirst = operation.kind != .fill && !isNull
         isLegal = legal || isNull
-        // What is refused never runs; what it would have touched is of no account.
+        // A refused operation never runs; the bytes that it would have accessed do not matter.
         if !isLegal { (count, places) = (0, (0, 0)) }
         model = TransactionModel(source: source, target: target, work: work, offsets: places, count: count, name: name)
     }

@@ -8,7 +8,7 @@ enum Step {
     case read(Int)
     case write(Int, value: UInt8)
     case sync(Int, from: Int, to: Int, forCPU: Bool)
-    /// - `fits`: of the buffers that the channel may be given, where there are any.
+    /// - `fits`: one of the buffers that the channel accepts, where there are any.
     case submit(
         Int, kind: Int, source: Int, target: Int, offsets: (UInt64, UInt64), count: UInt64, fits: Bool, isLate: Bool)
     case issue(Int)
@@ -21,13 +21,13 @@ enum Step {
     case resume(Int)
     case wait(Int)
     case demand(Int, bytes: UInt64)
-    /// Ends the channel with all that it has, and opens another.
+    /// Ends the channel with everything in it, and opens another.
     case reopen(Int, wrapping: Int, engine: Int)
-    /// The backend of the translated space refuses so many calls.
+    /// The backend of the translated space refuses that many calls.
     case refuse(Int)
 }
 
-/// A string of bytes as steps: any string is some program. What is missing at the end is 0.
+/// Decodes bytes as steps: any bytes are a valid program. Missing bytes at the end are 0.
 struct StepReader {
     private let bytes: [UInt8]
     private(set) var position = 0
@@ -42,7 +42,7 @@ struct StepReader {
         return Int(bytes[position - 1])
     }
 
-    /// A number that is near a bound of something more often than not.
+    /// A number that is near some bound more often than not.
     private mutating func number() -> UInt64 {
         let (shape, low, high) = (byte(), UInt64(byte()), UInt64(byte()))
         switch shape % 8 {
@@ -86,7 +86,7 @@ struct StepReader {
 
     private mutating func submission(_ channel: Int) -> Step {
         let (shape, source, target) = (byte(), byte(), byte())
-        // Most ask for what there is, of buffers that fit.
+        // Most steps use existing buffers that fit.
         let isWhole = shape & 24 != 0
         return .submit(
             channel, kind: shape & 7, source: source, target: target, offsets: isWhole ? (0, 0) : (number(), number()),

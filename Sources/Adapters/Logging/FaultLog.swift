@@ -5,10 +5,10 @@
     public import DMAEngineKit
     public import Logging
 
-    /// Writes what an engine did that no honest one does into a log, each kind once for each look at which its count has grown.
+    /// Logs an engine's protocol violations: each kind once per check in which its count has increased.
     ///
-    /// Keep one beside each channel, and ask it from time to time, as after a batch or once in a second. Looking costs eight comparisons where
-    /// nothing is wrong. One thread at a time uses it, as the channel.
+    /// Keep one for each channel, and call it from time to time, for instance after a batch or once per second. Without faults
+    /// a check costs eight comparisons. One thread at a time uses it, together with the channel.
     public struct FaultLog: Sendable {
         private let logger: Logger
         private let level: Logger.Level
@@ -17,17 +17,17 @@
 
         /// - Parameters:
         ///   - name: of the channel, for the metadata `dma.channel`.
-        ///   - logger: where faults go.
-        ///   - level: of a fault. The channel has coped with it; the device is to be distrusted.
+        ///   - logger: receives the faults.
+        ///   - level: of a fault. The channel has handled it; the device should not be trusted.
         public init(_ name: String, logger: Logger, level: Logger.Level = .warning) {
             self.name = name
             self.logger = logger
             self.level = level
         }
 
-        /// Logs what has been counted since the last look.
+        /// Logs the faults counted since the last check.
         ///
-        /// - Returns: how many faults that were.
+        /// - Returns: the number of faults.
         @discardableResult
         public mutating func look<E: Engine & ~Copyable, C: Cargo & ~Copyable>(at channel: borrowing Channel<E, C>) -> UInt64 {
             let faults = channel.faults
@@ -36,9 +36,9 @@
                 ("unknownTag", "completed something that was never submitted", \.unknownTag),
                 ("notInFlight", "completed something that was not in flight", \.notInFlight),
                 ("outOfOrder", "completed out of order", \.outOfOrder),
-                ("badResidue", "reported more left to move than there was", \.badResidue),
-                ("badStatus", "reported a status that does not exist", \.badStatus),
-                ("refusedEnqueue", "refused work that it has room for", \.refusedEnqueue),
+                ("badResidue", "reported a residue beyond the length", \.badResidue),
+                ("badStatus", "reported an undefined status", \.badStatus),
+                ("refusedEnqueue", "refused work within its declared depth", \.refusedEnqueue),
                 ("didNotQuiesce", "did not stop in time: memory is quarantined", \.didNotQuiesce),
                 ("beforeIssue", "completed work before it was issued", \.beforeIssue),
             ]

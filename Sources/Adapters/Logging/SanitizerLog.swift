@@ -5,14 +5,14 @@
     public import Logging
 
     extension Sanitizer {
-        /// Turns the sanitizer on for the whole process, and writes each of its reports into a log.
+        /// Turns the sanitizer on for the whole process, and logs each of its reports.
         ///
-        /// A report's identifier, its rule of the contract and the places in the source are metadata, so that a log can be searched for
-        /// them: `dma.sanitizer`, `dma.rule`, `dma.mapping`.
+        /// A report's identifier, its rule of the contract and the source locations are metadata, so that a log can be searched
+        /// for them: `dma.sanitizer`, `dma.rule`, `dma.mapping`.
         ///
         /// - Parameters:
-        ///   - logger: where reports go. It is called on the thread that made the mistake.
-        ///   - level: of a report. A mistake in the use of DMA is an error, unless a program is known to make it.
+        ///   - logger: receives the reports. It is called on the thread that made the mistake.
+        ///   - level: of a report. Misuse of DMA is an error, unless a program is known to do it.
         public static func enable(logger: Logger, level: Logger.Level = .error) {
             enable { report in
                 var metadata: Logger.Metadata = [

@@ -5,20 +5,20 @@
     public import DMACore
     public import DMAEngineKit
 
-    /// What a channel does, for whatever backend the program has given swift-metrics.
+    /// A channel's activity, for the backend that the program has set in swift-metrics.
     ///
-    /// | label | kind | what |
+    /// | label | kind | meaning |
     /// |---|---|---|
-    /// | `dma_transactions` | counter | transactions over, by the dimension `status`: complete, failed, aborted … |
-    /// | `dma_bytes` | counter | bytes moved, also of those that failed half way |
-    /// | `dma_latency` | timer | from submission to completion, where the client says when it submitted |
+    /// | `dma_transactions` | counter | transactions ended, by the dimension `status`: complete, failed, aborted … |
+    /// | `dma_bytes` | counter | bytes moved, including those of failed transactions |
+    /// | `dma_latency` | timer | from submission to completion, where the client passes the submission time |
     /// | `dma_in_flight` | gauge | transactions submitted and not yet taken |
-    /// | `dma_engine_faults` | counter | what no honest engine does |
+    /// | `dma_engine_faults` | counter | protocol violations of the engine |
     ///
-    /// Every label has the dimension `channel`. Keep one value beside each channel; one thread at a time uses it. The hot path of a channel
-    /// is not touched: nothing is recorded but what the client notes.
+    /// Every label has the dimension `channel`. Keep one value for each channel; one thread at a time uses it. The channel's
+    /// fast path is not affected: only what the client passes in is recorded.
     public struct ChannelMetrics: Sendable {
-        /// What a transaction can end as; each has a counter.
+        /// The final statuses of a transaction; each has a counter.
         private static let endings = TransactionStatus.allCases.filter(\.isFinal)
 
         private let statuses: [Counter]
@@ -45,12 +45,12 @@
             faultCounter = Counter(label: "dma_engine_faults", dimensions: dimensions, factory: factory)
         }
 
-        /// Notes a transaction that is over.
+        /// Records a transaction that has ended.
         ///
         /// - Parameters:
-        ///   - finished: as the channel handed it out.
-        ///   - count: bytes that it was to move; its residue is taken off.
-        ///   - submitted: when the client submitted it; nil leaves the timer out.
+        ///   - finished: as returned by the channel.
+        ///   - count: its length in bytes; its residue is subtracted.
+        ///   - submitted: the submission time; nil leaves the timer out.
         public func note<C: Cargo & ~Copyable>(_ finished: borrowing Finished<C>, count: UInt64, submitted: Deadline? = nil) {
             if let place = Self.endings.firstIndex(of: finished.status) { statuses[place].increment() }
             bytes.increment(by: Int64(clamping: count - min(finished.residue, count)))
@@ -59,7 +59,7 @@
             }
         }
 
-        /// Notes how the channel stands: what is in flight, and what its engine did wrong since the last look.
+        /// Records the number in flight, and the engine's faults since the last call.
         public mutating func look<E: Engine & ~Copyable, C: Cargo & ~Copyable>(at channel: borrowing Channel<E, C>) {
             inFlight.record(channel.inFlight)
             let faults = channel.faults.total

@@ -5,16 +5,17 @@
     public import DMAEngineKit
     public import ServiceLifecycle
 
-    /// A channel as a service of swift-service-lifecycle: it works until the process is asked to stop, finishes what is in flight, and ends the
-    /// channel in order, so that no device writes into memory of a process that is going.
+    /// A channel as a service of swift-service-lifecycle: it works until the process is asked to stop, finishes the
+    /// transactions in flight, and ends the channel in order, so that no device writes to memory of a process that is exiting.
     ///
-    /// The channel lives in the service's task, as it must: it is made there, and used there alone.
+    /// The channel lives in the service's task: it is made there, and used only there.
     public struct ChannelService<E: Engine & ~Copyable & SendableMetatype, C: Cargo & ~Copyable & SendableMetatype>: Service {
         /// Makes the channel.
         public typealias Open = @Sendable () throws(DMAError) -> Channel<E, C>
-        /// Does one turn of the client's work: submits, issues, takes what is finished. False ends the service.
+        /// Does one round of the client's work: submits, issues, takes finished transactions. False ends the service.
         public typealias Turn = @Sendable (_ channel: inout Channel<E, C>) async throws -> Bool
-        /// Takes what was still in flight when the service stopped: complete, or aborted where it did not end in time.
+        /// Receives transactions that were in flight when the service stopped: complete, or aborted where they did not end in
+        /// time.
         public typealias Rest = @Sendable (_ finished: consuming Finished<C>) -> Void
 
         private let open: Open
@@ -23,7 +24,7 @@
         private let patience: Int64
 
         /// - Parameters:
-        ///   - patience: nanoseconds that what is in flight has to end by itself, and then again that the engine has to stop.
+        ///   - patience: nanoseconds that transactions in flight have to complete, and then again that the engine has to stop.
         ///   - open: called once, when the service starts.
         ///   - turn: called again and again until a graceful shutdown or a cancellation. It should not wait long: between turns the service sees
         ///     that it is to stop.
@@ -37,10 +38,10 @@
             self.rest = rest
         }
 
-        /// Serves until it is to stop.
+        /// Runs until it is told to stop.
         ///
-        /// - Throws: what `open` and `turn` throw, after what was in flight has come back; `quiesceTimeout` where the engine did not stop: the memory
-        ///   is quarantined then.
+        /// - Throws: errors of `open` and `turn`, after the transactions in flight were returned; `quiesceTimeout` where the
+        ///   engine did not stop: the memory is quarantined then.
         public func run() async throws {
             var channel = try open()
             var failure: (any Error)?
@@ -52,7 +53,7 @@
             } catch {
                 failure = error
             }
-            // Submitted work is issued, so that it can end; a cancelled task gives it no time.
+            // Submitted work is issued, so that it can end; a cancelled task does not wait for it.
             channel.issuePending()
             let limit = Task.isCancelled || failure != nil ? Deadline.now : Deadline.after(nanoseconds: patience)
             while channel.inFlight > 0, Deadline.now < limit, !Task.isCancelled {

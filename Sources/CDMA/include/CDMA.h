@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The only C of the package: what Swift cannot express, as static inline functions. One header a topic.
+// The only C of the package: operations that Swift cannot express, as static inline functions. One header per topic.
 #ifndef CDMA_H
 #define CDMA_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shared-memory atomics, device (volatile) access and fences. Static inline, so that each becomes the one
-// instruction it stands for; Swift's own Atomic cannot live in memory that a device or another process shares.
+// Shared-memory atomics, volatile (device) access and fences. Static inline, so that each compiles to one instruction; Swift's
+// own Atomic cannot live in memory that a device or another process shares.
 #ifndef CDMA_ATOMIC_H
 #define CDMA_ATOMIC_H
 
@@ -17,7 +17,7 @@
 
 #define CDMA_INLINE static inline __attribute__((always_inline))
 
-// Volatile access: exactly one load or store of exactly this width, never merged, split or dropped.
+// Volatile access: exactly one load or store of exactly this width, never merged, split or omitted.
 CDMA_INLINE uint8_t cdma_volatile_load8(const volatile void *p) { return *(const volatile uint8_t *)p; }
 CDMA_INLINE uint16_t cdma_volatile_load16(const volatile void *p) { return *(const volatile uint16_t *)p; }
 CDMA_INLINE uint32_t cdma_volatile_load32(const volatile void *p) { return *(const volatile uint32_t *)p; }
@@ -40,7 +40,7 @@ CDMA_INLINE void cdma_store_release32(volatile void *p, uint32_t v) {
 CDMA_INLINE void cdma_store_release64(volatile void *p, uint64_t v) {
     __atomic_store_n((volatile uint64_t *)p, v, __ATOMIC_RELEASE);
 }
-// Ordered against everything: for a flag that is looked at after another word was written (Dekker's pattern).
+// Sequentially consistent: for a flag that is read after another word was written (Dekker's pattern).
 CDMA_INLINE uint32_t cdma_load_ordered32(const volatile void *p) {
     return __atomic_load_n((const volatile uint32_t *)p, __ATOMIC_SEQ_CST);
 }
@@ -74,9 +74,9 @@ CDMA_INLINE bool cdma_compare_exchange64(volatile void *p, uint64_t expected, ui
                                        __ATOMIC_ACQUIRE);
 }
 
-// The kernel's dma_wmb(), dma_rmb() and mb(): order accesses to memory that a coherent device also sees
-// (Documentation/memory-barriers.txt). On x86 stores are not reordered with stores, so the first two only hold
-// the compiler; on arm64 they are dmb oshst, dmb oshld and dmb osh.
+// The kernel's dma_wmb(), dma_rmb() and mb(): order accesses to memory that a coherent device also accesses
+// (Documentation/memory-barriers.txt). On x86 stores are not reordered with stores, so the first two are only compiler
+// barriers; on arm64 they are dmb oshst, dmb oshld and dmb osh.
 CDMA_INLINE void cdma_write_barrier(void) {
 #if defined(__aarch64__)
     __asm__ volatile("dmb oshst" ::: "memory");
@@ -95,19 +95,19 @@ CDMA_INLINE void cdma_read_barrier(void) {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 #endif
 }
-// What was computed is wanted, and memory is as it is: an optimizer leaves out neither what `value` comes of nor what was written before.
+// Makes the optimizer keep the computation of `value` and all earlier writes to memory.
 CDMA_INLINE void cdma_keep(uint64_t value) { __asm__ volatile("" : : "r"(value) : "memory"); }
 CDMA_INLINE void cdma_full_barrier(void) {
 #if defined(__aarch64__)
-    // The language's own fence orders for the processors alone (dmb ish).
+    // The language's own fence orders accesses among processors only (dmb ish).
     __asm__ volatile("dmb osh" ::: "memory");
 #else
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 #endif
 }
 
-// Copies memory that a device may be writing, or reading, meanwhile: by volatile bytes, and words where both sides allow it. No order
-// among the bytes is promised; what came of a race is for the caller to find out and drop.
+// Copies memory that a device may be writing or reading at the same time: with volatile bytes, and words where both sides allow
+// it. The order of the bytes is not defined; the caller detects and drops the result of a race.
 static inline void cdma_copy_volatile(volatile void *to, const volatile void *from, size_t count) {
     volatile uint8_t *target = (volatile uint8_t *)to;
     const volatile uint8_t *source = (const volatile uint8_t *)from;
@@ -118,7 +118,7 @@ static inline void cdma_copy_volatile(volatile void *to, const volatile void *fr
     for (; index < count; index++) target[index] = source[index];
 }
 
-// What a spinning processor says to its sibling: the kernel's cpu_relax().
+// A spin-wait hint to the processor: the kernel's cpu_relax().
 CDMA_INLINE void cdma_relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
@@ -129,7 +129,7 @@ CDMA_INLINE void cdma_relax(void) {
 #endif
 }
 
-// Sleeps while *word == expected, at most `nanoseconds`; returns early for any reason. Process-private.
+// Sleeps while *word == expected, at most `nanoseconds`; may return early. Process-private.
 static inline void cdma_futex_wait(void *word, uint32_t expected, int64_t nanoseconds) {
     struct timespec limit = {nanoseconds / 1000000000, nanoseconds % 1000000000};
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &limit, (void *)0, 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The words that a CPU engine and its workers share. Each stands in a cache line of its own side; padded by hand, because Swift imports
-// no structure with aligned members.
+// The words that a CPU engine and its workers share. Each lies in a cache line of its own side; padded by hand, because Swift
+// does not import structures with aligned members.
 #ifndef CDMA_BOARD_H
 #define CDMA_BOARD_H
 
@@ -11,7 +11,7 @@
 
 #define CDMA_BOARD_LINE 64
 
-// Of all workers.
+// For all workers.
 struct cdma_board {
     uint32_t command;
     uint32_t pad0[15];
@@ -24,7 +24,7 @@ struct cdma_board {
     uint32_t pad3[14];
 };
 
-// Of one job. What a new use of the slot clears stands first.
+// For one job. The part that a new use of the slot clears comes first.
 struct cdma_board_job {
     uint64_t claimed;
     uint64_t finished;
@@ -37,7 +37,7 @@ struct cdma_board_job {
     uint32_t pad[4];
 };
 
-// Of one worker: a ring of deliveries to it, one of completions back, and what it sleeps on.
+// For one worker: a ring of deliveries to it, one of completions back, and the futex that it sleeps on.
 struct cdma_board_ring {
     uint32_t head;
     uint32_t pad0[15];
@@ -63,7 +63,8 @@ _Static_assert(offsetof(struct cdma_board_ring, tail) == CDMA_BOARD_LINE, "a lin
 _Static_assert(sizeof(struct cdma_board_lane) == 5 * CDMA_BOARD_LINE, "five lines");
 _Static_assert(offsetof(struct cdma_board_lane, doorbell) == 4 * CDMA_BOARD_LINE, "a line of its own");
 
-// Addresses of the words. By C, because in Swift the address of a member is an access to it, beside the atomic one that follows.
+// Addresses of the words. In C, because taking the address of a member in Swift counts as an access to it, in addition to the
+// atomic one that follows.
 #define CDMA_BOARD_WORD(type, member, name)                                                                             \
     CDMA_INLINE void *cdma_board_##name(struct type *of) { return &of->member; }
 CDMA_BOARD_WORD(cdma_board, command, command)
@@ -86,7 +87,7 @@ CDMA_BOARD_WORD(cdma_board_lane, sleeps, lane_sleeps)
 CDMA_INLINE struct cdma_board_ring *cdma_board_deliveries(struct cdma_board_lane *of) { return &of->deliveries; }
 CDMA_INLINE struct cdma_board_ring *cdma_board_completions(struct cdma_board_lane *of) { return &of->completions; }
 
-// Nobody holds the job: clears all but its use and those who look whether it is theirs.
+// No worker uses the job: clears all but its use and the count of workers that check it.
 CDMA_INLINE void cdma_board_job_reset(struct cdma_board_job *job) {
     job->claimed = job->finished = job->value = job->periods = 0;
     job->findings = job->failed = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Events (eventfd(2)) and a thread's wait for many of them (epoll(7)), by the system calls and the kernel's own structures: the C library's
-// headers for them declare different things with and without _GNU_SOURCE. Every function returns a negative errno on failure.
+// Events (eventfd(2)) and waiting for many of them (epoll(7)), by system calls with the kernel's own structures: the C
+// library's headers for them declare different things with and without _GNU_SOURCE. Every function returns a negative errno on
+// failure.
 #ifndef CDMA_EVENT_H
 #define CDMA_EVENT_H
 
@@ -29,7 +30,7 @@ static inline int cdma_event_clear(int fd) {
     return read(fd, &value, sizeof value) < 0 ? -errno : 0;
 }
 
-// Whether `fd` is an event: what the link of /proc says. 1, 0, or a negative errno.
+// Whether `fd` is an eventfd, according to its link in /proc. 1, 0, or a negative errno.
 static inline int cdma_event_is(int fd) {
     static const char wanted[] = "anon_inode:[eventfd]";
     char path[32] = "/proc/self/fd/", digits[12], found[sizeof wanted];
@@ -45,7 +46,7 @@ static inline int cdma_event_is(int fd) {
         if (found[i] != wanted[i]) return 0;
     return 1;
 }
-// So that neither a reader nor a writer of ours can be made to wait by a peer that shares the event.
+// So that a peer that shares the event cannot make our reads or writes block.
 static inline int cdma_event_never_waits(int fd) {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0) return -errno;
@@ -76,9 +77,9 @@ static inline int cdma_epoll_remove(int epoll, int fd) {
     struct cdma_epoll_entry entry = {0, 0};
     return syscall(SYS_epoll_ctl, epoll, 2, fd, &entry) ? -errno : 0;
 }
-// Tokens of what can be read, at most `capacity` (64 or fewer) of them: how many. Waits at most `nanoseconds`.
+// Tokens of the readable descriptors, at most `capacity` (64 or fewer): returns how many. Waits at most `nanoseconds`.
 static inline int cdma_epoll_wait(int epoll, uint64_t *tokens, int capacity, int64_t nanoseconds) {
-    // struct pollfd and struct timespec. By ppoll, because epoll_wait counts in milliseconds.
+    // struct pollfd and struct timespec. With ppoll, because epoll_wait counts in milliseconds.
     struct {
         int32_t fd;
         int16_t events, ready;

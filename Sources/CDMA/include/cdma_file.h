@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files as peripherals: the system calls of storage, pipes and sockets that Swift's overlay does not carry, or carries with
-// another signature on each C library. Every function returns a negative errno on failure.
+// Files as peripherals: the system calls of storage, pipes and sockets that Swift's overlay lacks, or declares differently for
+// each C library. Every function returns a negative errno on failure.
 #ifndef CDMA_FILE_H
 #define CDMA_FILE_H
 
@@ -19,8 +19,8 @@
 #include "cdma_event.h"
 #include "cdma_statx.h"
 
-// By the system calls, with the kernel's own structures: the C library's headers for sockets, statistics and events declare
-// different things with and without _GNU_SOURCE, and a Swift file that sees them through two modules is refused.
+// By system calls, with the kernel's own structures: the C library's headers for sockets, statistics and events declare
+// different things with and without _GNU_SOURCE, and the Swift compiler rejects a file that imports them through two modules.
 #ifndef RWF_NOWAIT
 #define RWF_NOWAIT 0x00000008
 #endif
@@ -38,13 +38,13 @@
 #define CDMA_MSG_DONTWAIT 0x40
 #define CDMA_MSG_NOSIGNAL 0x4000
 
-// Columns of the terminal that a file leads to: TIOCGWINSZ. 0 where it leads to none, or none that knows.
+// Columns of the terminal behind a file: TIOCGWINSZ. 0 where it is no terminal, or the terminal does not report them.
 static inline int cdma_terminal_columns(int fd) {
     struct winsize size = {0};
     return ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
-// A segment of an engine's operand list has the shape of the kernel's struct iovec: two 64-bit words.
+// A segment of an engine's operand list has the layout of the kernel's struct iovec: two 64-bit words.
 struct cdma_segment {
     uint64_t address, count;
 };
@@ -57,8 +57,8 @@ struct cdma_message {
     uint32_t flags, reserved2;
 };
 
-// What kind of file it is (the format bits of its mode), and what direct transfers with it are multiples of; 0 where nobody
-// says.
+// The kind of file (the format bits of its mode), and the alignments of direct transfers with it; 0 where the kernel does not
+// report them.
 struct cdma_file_facts {
     uint32_t format;
     uint32_t block;
@@ -109,8 +109,8 @@ static inline int cdma_file_duplicate(int fd) {
     return copy < 0 ? -errno : copy;
 }
 
-// Another description of the file open as `fd`, with O_DIRECT or without. Fails for files that have no path any more and for
-// file systems that refuse the flag.
+// Another open file description of the file open as `fd`, with O_DIRECT or without. Fails for files without a path and for file
+// systems that refuse the flag.
 static inline int cdma_file_reopen(int fd, bool direct) {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0) return -errno;
@@ -125,7 +125,7 @@ static inline int cdma_file_reopen(int fd, bool direct) {
     return copy < 0 ? -errno : copy;
 }
 
-// preadv2(2), pwritev2(2): a position of -1 means where the file stands.
+// preadv2(2), pwritev2(2): a position of -1 means the current one.
 static inline int64_t cdma_file_read(int fd, const void *segments, int count, int64_t position, int flags) {
     long n = syscall(SYS_preadv2, fd, segments, (unsigned long)count, position, position >> 32, flags);
     return n < 0 ? -errno : n;
@@ -169,7 +169,7 @@ static inline int64_t cdma_socket_message(int fd, struct cdma_message message, i
     return n < 0 ? -errno : n;
 }
 
-// struct pollfd and struct timespec of the kernel's.
+// The kernel's struct pollfd and struct timespec.
 struct cdma_poll {
     int32_t fd;
     int16_t events, ready;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory of a peer process: how its file is mapped, and how bytes that the peer may change meanwhile are copied.
-// Every function returns 0 or a value on success and a negative errno on failure.
+// Memory of a peer process: mapping its file, and copying bytes that the peer may change meanwhile. Every function returns 0 or
+// a value on success and a negative errno on failure.
 #ifndef CDMA_FOREIGN_H
 #define CDMA_FOREIGN_H
 
@@ -27,14 +27,14 @@
 
 struct cdma_foreign_file {
     uint64_t size;
-    // What offsets are multiples of, and a mapping's length is rounded up to: the base page's size, or the huge page's.
+    // The unit of offsets and of a mapping's length: the base page size, or the huge page size.
     uint64_t page;
     // Whether the file is sealed against shrinking (F_SEAL_SHRINK), so that no page inside its size can be removed by truncation.
     bool keeps_size;
     bool is_huge;
 };
 
-// The seals before the size: a seal that is set cannot be taken off, so that a size read after it holds.
+// The seals are read before the size: a seal cannot be removed, so that a size read after it stays valid.
 static inline int cdma_foreign_examine(int fd, struct cdma_foreign_file *file) {
     int seals = fcntl(fd, CDMA_F_GET_SEALS);
     if (seals < 0 && errno == EBADF) return -EBADF;
@@ -52,7 +52,7 @@ static inline int cdma_foreign_examine(int fd, struct cdma_foreign_file *file) {
     return 0;
 }
 
-// Maps a part of a file with these permissions and no others. A child process does not inherit it, and a core dump leaves it out: it is
+// Maps a part of a file with exactly these permissions. A child process does not inherit it, and a core dump omits it: it is
 // another process's memory.
 static inline int cdma_foreign_map(int fd, uint64_t offset, size_t length, bool reads, bool writes, void **result) {
     int protection = (reads ? PROT_READ : 0) | (writes ? PROT_WRITE : 0);
@@ -67,8 +67,8 @@ static inline int cdma_foreign_map(int fd, uint64_t offset, size_t length, bool 
     return 0;
 }
 
-// process_vm_readv(2) and process_vm_writev(2) on this process itself: the kernel copies, and answers with fewer bytes, or EFAULT, where a
-// page of `foreign` has gone. No signal is sent. Bytes that were copied.
+// process_vm_readv(2) and process_vm_writev(2) on this process itself: the kernel copies, and returns fewer bytes, or EFAULT,
+// where a page of `foreign` is missing. No signal is sent. Returns the bytes copied.
 struct cdma_foreign_span {
     void *start;
     size_t count;
@@ -84,7 +84,8 @@ static inline int64_t cdma_foreign_put(void *foreign, const void *own, size_t co
     return n < 0 ? -errno : n;
 }
 
-// Atomics of every width, relaxed or ordered: each one access of its own width, as the volatile ones, and no race in the language's sense.
+// Atomics of every width, relaxed or ordered: each is one access of its own width, as the volatile ones, and not a data race
+// for the compiler.
 #define CDMA_FOREIGN_WORD(bits)                                                                                         \
     CDMA_INLINE uint##bits##_t cdma_foreign_load##bits(const volatile void *p) {                                         \
         return __atomic_load_n((const volatile uint##bits##_t *)p, __ATOMIC_RELAXED);                                     \
@@ -103,7 +104,7 @@ CDMA_FOREIGN_WORD(16)
 CDMA_FOREIGN_WORD(32)
 CDMA_FOREIGN_WORD(64)
 
-// Stores `desired` where the word is `expected`, and answers what it was.
+// Stores `desired` if the word is `expected`, and returns the old value.
 CDMA_INLINE uint32_t cdma_foreign_compare_exchange32(volatile void *p, uint32_t expected, uint32_t desired) {
     __atomic_compare_exchange_n((volatile uint32_t *)p, &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     return expected;
@@ -113,8 +114,8 @@ CDMA_INLINE uint64_t cdma_foreign_compare_exchange64(volatile void *p, uint64_t 
     return expected;
 }
 
-// Bytes from a peer's memory. Each aligned word of 8 bytes there is read by one access, in ascending order; at the ends by accesses of 4, 2
-// and 1. Each byte is read once, so that what was checked in the copy is what is used.
+// Reads bytes from a peer's memory. Each aligned word of 8 bytes there is read with one access, in ascending order; the ends
+// with accesses of 4, 2 and 1. Each byte is read once, so that the checked copy is the one that is used.
 static inline void cdma_foreign_read(void *own, const volatile void *foreign, size_t count) {
     uint8_t *to = (uint8_t *)own;
     const volatile uint8_t *from = (const volatile uint8_t *)foreign;
@@ -144,7 +145,7 @@ static inline void cdma_foreign_read(void *own, const volatile void *foreign, si
     if (count & 1) *to = cdma_foreign_load8(from);
 }
 
-// Bytes to a peer's memory, by the same rule.
+// Writes bytes to a peer's memory, by the same rules.
 static inline void cdma_foreign_write(volatile void *foreign, const void *own, size_t count) {
     volatile uint8_t *to = (volatile uint8_t *)foreign;
     const uint8_t *from = (const uint8_t *)own;
@@ -179,7 +180,7 @@ static inline void cdma_foreign_write(volatile void *foreign, const void *own, s
     if (count & 1) cdma_foreign_store8(to, *from);
 }
 
-// Which of `shards` (a power of two) counters the calling thread uses: threads' control blocks lie apart, and their addresses are mixed.
+// The counter, of `shards` (a power of two), that the calling thread uses: a hash of the address of its control block.
 CDMA_INLINE size_t cdma_thread_shard(size_t shards) {
     uint64_t place = (uint64_t)(uintptr_t)__builtin_thread_pointer();
     return (size_t)((place >> 6) * UINT64_C(0x9e3779b97f4a7c15) >> 40) & (shards - 1);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The copy, fill, XOR, PQ and CRC32C kernels of the CPU engine, one header a topic.
+// The copy, fill, XOR, PQ and CRC32C kernels of the CPU engine, one header per topic.
 //
-// Most bodies are written once, in the compiler's vector extensions, and compiled several times: for the machine's
-// baseline (SSE2, NEON or none) and, on x86-64, for AVX2 and AVX-512. Which one runs is a number the caller chose from
-// what cdma_cpu_features() says; a number this build does not have means the baseline.
+// Most bodies are written once, with the compiler's vector extensions, and compiled several times: for the machine's baseline
+// (SSE2, NEON or none) and, on x86-64, for AVX2 and AVX-512. The caller selects one by a number, from the result of
+// cdma_cpu_features(); a number that this build does not have selects the baseline.
 #ifndef CDMA_KERNELS_H
 #define CDMA_KERNELS_H
 

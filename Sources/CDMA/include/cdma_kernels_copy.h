@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copies and fills that go past the cache, and fills with a pattern of eight bytes.
+// Copies and fills that bypass the cache, and fills with a pattern of eight bytes.
 #ifndef CDMA_KERNELS_COPY_H
 #define CDMA_KERNELS_COPY_H
 
 #include "cdma_kernels_cpu.h"
 
-// The C library's memcpy. It is here so that Swift calls it under one name on every platform, and so that a copy whose
-// length the compiler knows becomes moves.
+// The C library's memcpy. It is declared here so that Swift calls it under one name on every platform, and so that a copy of
+// constant length becomes moves.
 static inline __attribute__((always_inline)) void cdma_copy(void *to, const void *from, size_t count) {
     __builtin_memcpy(to, from, count);
 }
@@ -16,8 +16,8 @@ static inline __attribute__((always_inline)) void cdma_set(void *to, uint8_t val
     __builtin_memset(to, value, count);
 }
 
-// Copies that the second cache holds, 256 bytes and more. They are bounded by that cache's bandwidth, so what counts is to begin at
-// once, and to take few places in the store buffer: the work between two copies then overlaps with their stores.
+// Copies that fit in the second-level cache, 256 bytes and more. They are bounded by that cache's bandwidth, so what counts is
+// to start at once, and to use few entries of the store buffer: the work between two copies then overlaps with their stores.
 CDMA_BODY void cdma_copy_cached_body(void *to, const void *from, size_t count) {
     uint8_t *d = (uint8_t *)to, *end = d + count;
     const uint8_t *s = (const uint8_t *)from;
@@ -35,7 +35,7 @@ CDMA_BODY void cdma_copy_cached_body(void *to, const void *from, size_t count) {
     }
     if (d == end) return;
     for (; end - d >= 64; d += 64, s += 64) CDMA_STORE(d, CDMA_LINE(s));
-    // What is left ends where the whole ends; the lines before it were copied already.
+    // The last vectors end where the range ends; their first bytes were copied already.
     CDMA_STORE(end - 64, CDMA_LINE(s + (end - d) - 64));
 }
 #if defined(__x86_64__)
@@ -53,8 +53,8 @@ static inline __attribute__((always_inline)) void cdma_copy_cached(void *to, con
 #endif
 }
 
-// Copies with streaming stores: the destination's lines are not read first, and leave the cache alone. Several pages are
-// walked side by side, because the memory controller answers a few open pages faster than one.
+// Copies with streaming stores: the destination's lines are not read first, and the cache is not filled. Several pages are
+// written side by side, because the memory controller serves a few open pages faster than one.
 #define CDMA_STREAM_PAGE 4096u
 
 CDMA_BODY void cdma_copy_stream_body(void *to, const void *from, size_t count) {
@@ -104,7 +104,7 @@ static inline void cdma_copy_stream(uint32_t isa, void *to, const void *from, si
     cdma_copy_stream_baseline(to, from, count);
 }
 
-// The pattern as it goes on `bytes` bytes after its start.
+// The pattern, rotated to continue `bytes` bytes after its start.
 CDMA_BODY uint64_t cdma_fill_turned(uint64_t pattern, size_t bytes) {
     unsigned turn = (unsigned)(bytes & 7) * 8;
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -116,8 +116,8 @@ CDMA_BODY uint64_t cdma_fill_turned(uint64_t pattern, size_t bytes) {
 
 #define CDMA_FILL_LINE(p) ((cdma_line){(p), (p), (p), (p), (p), (p), (p), (p)})
 
-// Byte i becomes byte (i mod 8) of the pattern, as the pattern lies in memory on this machine. Ends are filled by stores
-// that overlap what is filled already, with the pattern turned so that they agree.
+// Byte i becomes byte (i mod 8) of the pattern, as the pattern is stored on this machine. The ends are filled by stores that
+// overlap filled bytes, with the pattern rotated to match.
 CDMA_BODY void cdma_fill_body(void *to, uint64_t pattern, size_t count, bool stream) {
     uint8_t *d = (uint8_t *)to, *end = d + count;
     if (count < 64) {

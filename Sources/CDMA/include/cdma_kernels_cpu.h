@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this processor can do, and the vector types that the kernels are written in.
+// The processor's features, and the vector types of the kernels.
 #ifndef CDMA_KERNELS_CPU_H
 #define CDMA_KERNELS_CPU_H
 
@@ -25,8 +25,8 @@
 #define CDMA_ISA_AVX2 1u
 #define CDMA_ISA_AVX512 2u
 
-// The features of the processor that runs this, as CDMA_CPU_ bits. A vector extension counts only if the operating
-// system saves its registers (XCR0: Intel SDM volume 1, 13.3 and 15.2). Serialises the processor: ask once.
+// The features of the current processor, as CDMA_CPU_ bits. A vector extension counts only if the operating system saves its
+// registers (XCR0: Intel SDM volume 1, 13.3 and 15.2). Serialises the processor: call it once.
 static inline uint32_t cdma_cpu_features(void) {
     uint32_t features = 0;
 #if defined(__x86_64__)
@@ -51,7 +51,7 @@ static inline uint32_t cdma_cpu_features(void) {
     return features;
 }
 
-// A body is inlined into each function that gives it a target, and takes on that target's vectors there.
+// A body is inlined into each function with a target, and compiled with that target's vectors there.
 #define CDMA_BODY static inline __attribute__((always_inline))
 #if defined(__x86_64__)
 #define CDMA_FOR_AVX2 static inline __attribute__((noinline, target("avx2")))
@@ -72,7 +72,7 @@ typedef int8_t cdma_line_bytes __attribute__((vector_size(64), aligned(1), may_a
 #define CDMA_STREAM(pointer, value) (*(cdma_aligned_line *)(pointer) = (value))
 #endif
 
-// Streaming stores are ordered with nothing on x86: this stands between them and whatever says that they are done.
+// Streaming stores are not ordered with other accesses on x86: this precedes the write that announces their completion.
 static inline __attribute__((always_inline)) void cdma_stream_barrier(void) {
 #if defined(__x86_64__)
     __asm__ volatile("sfence" ::: "memory");
@@ -81,7 +81,7 @@ static inline __attribute__((always_inline)) void cdma_stream_barrier(void) {
 #endif
 }
 
-// How far `pointer` is from the next multiple of 64.
+// The distance from `pointer` to the next multiple of 64.
 CDMA_BODY size_t cdma_to_line(const void *pointer) { return (size_t)(-(uintptr_t)pointer & 63); }
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // CRC32C (Castagnoli, polynomial 0x1edc6f41, reflected), as iSCSI, SCTP, ext4 and NVMe use it (RFC 3720, 12.1).
 //
-// All functions take and return the bare register: start with ~0 and invert the result for the published CRC, whose value
-// over the nine digits "123456789" is 0xe3069283.
+// All functions take and return the raw register: start with ~0 and invert the result for the standard CRC, whose value over
+// the nine digits "123456789" is 0xe3069283.
 #ifndef CDMA_KERNELS_CRC_H
 #define CDMA_KERNELS_CRC_H
 
@@ -27,8 +27,8 @@ static inline uint32_t cdma_crc32c_zeros(const uint32_t *table, uint32_t crc, si
     return crc;
 }
 
-// Fills the table, once for a process. The register is linear, so that what `stride` zeros do to it is known from what they do
-// to each of its four bytes alone.
+// Fills the table, once per process. The register is linear, so that the effect of `stride` zeros on it follows from their
+// effect on each of its four bytes alone.
 static inline void cdma_crc32c_prepare(uint32_t *table) {
     for (uint32_t i = 0; i < 256; i++) {
         uint32_t crc = i;
@@ -86,7 +86,8 @@ static inline uint32_t cdma_crc32c_tables(const uint32_t *table, uint32_t crc, c
 #endif
 
 #if defined(CDMA_FOR_CRC)
-// The instruction takes three cycles but starts every cycle: three streams, joined by what the zeros of a stride do.
+// The instruction has a latency of three cycles and a throughput of one per cycle: three streams, combined with the effect of a
+// stride's zeros.
 CDMA_FOR_CRC uint32_t cdma_crc32c_instruction(const uint32_t *table, uint32_t crc, const void *from, size_t count) {
     const uint8_t *s = (const uint8_t *)from;
     for (unsigned which = 0; which < 2; which++) {
@@ -113,7 +114,7 @@ CDMA_FOR_CRC uint32_t cdma_crc32c_instruction(const uint32_t *table, uint32_t cr
 #define CDMA_FOR_FOLDING                                                                                                \
     static inline __attribute__((noinline, target("sse4.2,pclmul,avx512f,avx512bw,avx512dq,avx512vl,vpclmulqdq")))
 
-// Moves a remainder over D bits: the halves of `key` are x^(D+32) and x^(D-32) modulo the polynomial, bit-reflected and
+// Advances a remainder by D bits: the halves of `key` are x^(D+32) and x^(D-32) modulo the polynomial, bit-reflected and
 // shifted left by one ("Fast CRC computation using PCLMULQDQ", Intel 2009).
 #define CDMA_FOLD(value, key, next)                                                                                     \
     _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128((value), (key), 0x00),                                           \

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A reproducible stream of bytes by seed and offset, made and checked at the speed of memory.
+// A reproducible stream of bytes by seed and offset, generated and checked at memory speed.
 //
-// Word i of the stream is a function of i and two words of key alone, so that any part of it can be made without what precedes. The
-// mixing takes 32 × 32 → 64 bit products only, which every vector extension has. It is no generator for statistics: it is made so that
-// a byte that stands at the wrong place, or is of another seed, is seen.
+// Word i of the stream is a function of i and two words of key, so that any part of it can be generated on its own. The mixing
+// only needs 32 × 32 → 64 bit products, which every vector extension has. It is no statistical generator: it serves to detect
+// bytes at a wrong position, or of another seed.
 #ifndef CDMA_KERNELS_PATTERN_H
 #define CDMA_KERNELS_PATTERN_H
 
@@ -32,7 +32,7 @@ CDMA_BODY void cdma_pattern_lines(uint64_t first, uint64_t second, uint64_t inde
         CDMA_STORE(to, z);
     }
 }
-// How many lines from the first are as they should be.
+// The number of correct lines from the first on.
 CDMA_BODY size_t cdma_pattern_equal_lines(
     uint64_t first, uint64_t second, uint64_t index, const uint8_t *at, size_t lines) {
     cdma_line z0 = {0, 1, 2, 3, 4, 5, 6, 7};
@@ -122,7 +122,7 @@ static inline void cdma_pattern_fill(
 #endif
     for (; count > 0; count--) *d++ = cdma_pattern_byte(first, second, offset++);
 }
-// How many bytes from the first are the stream's: `count` where all are.
+// The number of correct bytes from the first on: `count` where all are.
 static inline size_t cdma_pattern_test(
     uint32_t isa, uint64_t first, uint64_t second, uint64_t offset, const void *at, size_t count) {
     const uint8_t *s = (const uint8_t *)at;

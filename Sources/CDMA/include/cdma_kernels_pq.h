@@ -15,20 +15,20 @@
 #define CDMA_PQ_CHECK 8u    // compare with P and Q, write nothing
 #define CDMA_PQ_STREAM 16u  // P and Q go past the cache; ignored where they do not lie on multiples of 64
 
-// How the coefficients are applied, worked out once for an operation.
+// How the coefficients are applied, computed once for an operation.
 //
-// Without Galois instructions, Q is taken bit by bit of the coefficients (Horner's rule): the sources whose coefficient
-// has bit 7 are added up, the sum is doubled, those with bit 6 are added, and so on. That is seven doublings for any
-// number of sources. With them, a multiplication by a constant is one 8x8 bit matrix for each source.
+// Without Galois instructions, Q is computed bit by bit of the coefficients (Horner's rule): the sources whose coefficient has
+// bit 7 are added up, the sum is doubled, those with bit 6 are added, and so on. That takes seven doublings for any number of
+// sources. With them, a multiplication by a constant is one 8x8 bit matrix for each source.
 typedef struct {
     uint8_t members[8][CDMA_PQ_SOURCES];
     uint8_t count[8];
     uint64_t matrix[CDMA_PQ_SOURCES];
 } cdma_pq_plan;
 
-// The matrix of a multiplication, with row i in byte 7 - i as GF2P8AFFINEQB wants it: row i says which bits of a byte make
-// bit i of the product. It is linear in the coefficient, so those of the eight powers of two make all of them; and all of them are
-// made when this is compiled, because at a few kilobytes making them would show.
+// The matrix of a multiplication, with row i in byte 7 - i as GF2P8AFFINEQB requires: row i selects the bits of a byte that
+// make bit i of the product. It is linear in the coefficient, so those of the eight powers of two determine all of them; the
+// table is built at compile time, because building it at run time would be noticeable for operations of a few kilobytes.
 #define CDMA_GF_BIT(c, bit, matrix) ((c) >> (bit) & 1 ? UINT64_C(matrix) : 0)
 #define CDMA_GF_1(c)                                                                                                    \
     (CDMA_GF_BIT(c, 0, 0x0102040810204080) ^ CDMA_GF_BIT(c, 1, 0x8001828488102040)                                      \
@@ -54,7 +54,7 @@ static inline void cdma_pq_prepare(cdma_pq_plan *plan, const uint8_t *coefficien
             if (coefficients[k] >> bit & 1) plan->members[bit][plan->count[bit]++] = (uint8_t)k;
 }
 
-// Stores or compares one line of the result; what differed is gathered in `wrong`.
+// Stores or compares one line of the result; differences are collected in `wrong`.
 #define CDMA_PQ_EMIT(flag, memory, value, wrong)                                                                        \
     do {                                                                                                                \
         if (flags & (flag)) {                                                                                           \
@@ -65,7 +65,7 @@ static inline void cdma_pq_prepare(cdma_pq_plan *plan, const uint8_t *coefficien
         }                                                                                                               \
     } while (0)
 
-// All bodies take whole lines and return which of P and Q (CDMA_PQ_P, CDMA_PQ_Q) were found wrong.
+// All bodies process whole lines and return which of P and Q (CDMA_PQ_P, CDMA_PQ_Q) are wrong.
 CDMA_BODY unsigned cdma_pq_body(const cdma_pq_plan *plan, uint8_t *p, uint8_t *q, const uint8_t *const *from,
                                 unsigned sources, size_t count, unsigned flags) {
     cdma_line wrong_p = {0}, wrong_q = {0};
@@ -113,8 +113,8 @@ CDMA_FOR_AVX512 unsigned cdma_pq_avx512(const cdma_pq_plan *plan, uint8_t *p, ui
         q1 ^= (cdma_line)_mm512_gf2p8affine_epi64_epi8((__m512i)b, matrix, 0);                                          \
     } while (0)
 
-// Two lines at a time, so that the latency of one multiplication hides behind the other; and four sources, because the compiler does
-// not unroll a loop whose length it does not know.
+// Two lines at a time, so that the latency of one multiplication hides behind the other; and four sources, because the compiler
+// does not unroll a loop of unknown length.
 static inline __attribute__((noinline, target("avx512f,avx512bw,avx512dq,avx512vl,gfni"))) unsigned
 cdma_pq_gfni(const cdma_pq_plan *plan, uint8_t *p, uint8_t *q, const uint8_t *const *from, unsigned sources, size_t count,
              unsigned flags) {
@@ -161,9 +161,9 @@ static inline unsigned cdma_pq_lines(uint32_t isa, bool galois, const cdma_pq_pl
     return cdma_pq_baseline(plan, p, q, from, sources, count, flags);
 }
 
-// Makes (or with CDMA_PQ_CHECK compares) `count` bytes of P and Q from 1 to CDMA_PQ_SOURCES sources; `flags` are the
-// CDMA_PQ_ bits, and a pointer whose flag is absent is not touched. Returns the bits of what was found wrong, which is
-// nothing without CDMA_PQ_CHECK. P and Q overlap neither each other nor a source.
+// Computes (or with CDMA_PQ_CHECK compares) `count` bytes of P and Q from 1 to CDMA_PQ_SOURCES sources; `flags` are the
+// CDMA_PQ_ bits, and a pointer whose flag is absent is not accessed. Returns the bits of the wrong ones, which is 0 without
+// CDMA_PQ_CHECK. P and Q overlap neither each other nor a source.
 static inline unsigned cdma_pq(uint32_t isa, bool galois, void *p, void *q, const void *const *from,
                                const uint8_t *coefficients, unsigned sources, size_t count, unsigned flags) {
     if (sources == 0 || sources > CDMA_PQ_SOURCES) return 0;
@@ -177,7 +177,7 @@ static inline unsigned cdma_pq(uint32_t isa, bool galois, void *p, void *q, cons
     if (flags & CDMA_PQ_STREAM) cdma_stream_barrier();
     flags &= ~CDMA_PQ_STREAM;
     if (rest == 0) return wrong;
-    // The last, partial line is worked on in copies, whose other bytes are zero everywhere and so stay right.
+    // The last, partial line is processed in copies, whose other bytes are zero everywhere and so stay correct.
     uint8_t line[CDMA_PQ_SOURCES][64], line_p[64] = {0}, line_q[64] = {0};
     const uint8_t *lines[CDMA_PQ_SOURCES];
     for (unsigned k = 0; k < sources; k++) {
@@ -194,8 +194,8 @@ static inline unsigned cdma_pq(uint32_t isa, bool galois, void *p, void *q, cons
     return wrong;
 }
 
-// `cdma_pq` for `count` bytes at `offset` of a list: `sources` segments, then P and Q, of which one whose flag is absent has no address.
-// False where an address is 0 or there are no sources, or more than CDMA_PQ_SOURCES.
+// `cdma_pq` for `count` bytes at `offset` of a list: `sources` segments, then P and Q, of which one whose flag is absent has no
+// address. False for an address of 0, no sources, or more than CDMA_PQ_SOURCES.
 static inline bool cdma_pq_list(uint32_t isa, bool galois, const void *segments, unsigned sources, const uint8_t *coefficients,
                                 size_t offset, size_t count, unsigned flags) {
     const struct cdma_list_segment *list = (const struct cdma_list_segment *)segments;
@@ -207,7 +207,7 @@ static inline bool cdma_pq_list(uint32_t isa, bool galois, const void *segments,
     return true;
 }
 
-// Whether the coefficients are those that RAID-6 has by itself: the powers of two, in order.
+// Whether the coefficients are RAID-6's own: the powers of two, in order.
 static inline bool cdma_pq_is_standard(const uint8_t *coefficients, unsigned sources) {
     uint8_t power = 1;
     for (unsigned k = 0; k < sources; k++) {

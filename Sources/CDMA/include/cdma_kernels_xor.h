@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// XOR of any number of sources, and the question whether they cancel out.
+// XOR of any number of sources, and the check whether it is zero.
 #ifndef CDMA_KERNELS_XOR_H
 #define CDMA_KERNELS_XOR_H
 
@@ -11,7 +11,7 @@ struct cdma_list_segment {
 };
 #define CDMA_LIST_SOURCES 32u
 
-// The destination may be one of the sources, exactly: every byte is read before that byte is written.
+// The destination may be exactly one of the sources: every byte is read before it is written.
 CDMA_BODY void cdma_xor_body(void *to, const void *const *from, unsigned sources, size_t count, bool stream) {
     uint8_t *d = (uint8_t *)to;
     size_t at = 0;
@@ -27,7 +27,7 @@ CDMA_BODY void cdma_xor_body(void *to, const void *const *from, unsigned sources
         const uint8_t *s = (const uint8_t *)from[0] + at;
         cdma_line a = CDMA_LINE(s), b = CDMA_LINE(s + 64), c = CDMA_LINE(s + 128), e = CDMA_LINE(s + 192);
         unsigned k = 1;
-        // In pairs: the compiler unrolls no loop whose length it does not know, and three operands are one instruction.
+        // In pairs: the compiler unrolls no loop of unknown length, and three operands are one instruction.
         for (; k + 2 <= sources; k += 2) {
             s = (const uint8_t *)from[k] + at;
             const uint8_t *t = (const uint8_t *)from[k + 1] + at;
@@ -99,8 +99,8 @@ CDMA_XOR_FUNCTIONS(CDMA_FOR_AVX2, avx2)
 CDMA_XOR_FUNCTIONS(CDMA_FOR_AVX512, avx512)
 #endif
 
-// Sets each of `count` bytes at `to` to the XOR of the bytes of `sources` (1 or more) ranges. With `stream` the
-// destination goes past the cache.
+// Sets each of `count` bytes at `to` to the XOR of the bytes of `sources` (1 or more) ranges. With `stream` the destination
+// bypasses the cache.
 static inline void cdma_xor(uint32_t isa, bool stream, void *to, const void *const *from, unsigned sources,
                             size_t count) {
 #if defined(__x86_64__)
@@ -123,7 +123,7 @@ static inline bool cdma_xor_is_zero(uint32_t isa, const void *const *from, unsig
     return cdma_xor_is_zero_baseline(from, sources, count);
 }
 
-// The places at `offset` in the memory that `number` segments of an operand list describe. False where an address is 0, or there are
+// The addresses at `offset` in the memory that `number` segments of an operand list describe. False for an address of 0, or
 // more than `room`.
 static inline bool cdma_list_places(const struct cdma_list_segment *list, unsigned number, size_t offset, void **places,
                                     unsigned room) {
@@ -136,7 +136,7 @@ static inline bool cdma_list_places(const struct cdma_list_segment *list, unsign
 }
 
 // `cdma_xor` for `count` bytes at `offset` of a list: `sources` segments, then the destination, which is a source too where the
-// operation continues. False where an address is 0 or there are no sources, or more than CDMA_LIST_SOURCES.
+// operation continues. False for an address of 0, no sources, or more than CDMA_LIST_SOURCES.
 static inline bool cdma_xor_list(uint32_t isa, bool stream, const void *segments, unsigned sources, bool continues,
                                  size_t offset, size_t count) {
     void *places[CDMA_LIST_SOURCES + 1];
@@ -147,8 +147,8 @@ static inline bool cdma_xor_list(uint32_t isa, bool stream, const void *segments
     return true;
 }
 
-// Calls one of ISA-L's raid functions (raid.h) for a list, whose order is ISA-L's: sources, then destinations. False where it cannot
-// be: an address of 0, or not on a multiple of 32.
+// Calls one of ISA-L's raid functions (raid.h) for a list, whose order is ISA-L's: sources, then destinations. False where that
+// is not possible: an address of 0, or one that is not a multiple of 32.
 static inline bool cdma_raid_list(int (*generate)(int, int, void **), const void *segments, unsigned number, size_t offset,
                                   size_t count) {
     void *places[CDMA_LIST_SOURCES + 2];

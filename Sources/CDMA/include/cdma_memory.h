@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory that a device may reach: the system calls behind the buffers, with the flags Swift's overlay does not carry.
-// Every function returns 0 or a value on success and a negative errno on failure, so that no caller reads errno late.
+// Memory that a device may access: the system calls behind the buffers, with flags that Swift's overlay lacks. Every function
+// returns 0 or a value on success and a negative errno on failure, so that no caller reads errno late.
 #ifndef CDMA_MEMORY_H
 #define CDMA_MEMORY_H
 
@@ -20,8 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-// Values of the kernel's UAPI that older C libraries do not carry. They are part of its ABI and the same on every
-// architecture this package builds for (include/uapi/asm-generic/mman-common.h, hugetlb_encode.h, linux/memfd.h).
+// Values of the kernel's UAPI that older C libraries lack. They are part of its ABI and the same on every architecture this
+// package builds for (include/uapi/asm-generic/mman-common.h, hugetlb_encode.h, linux/memfd.h).
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
@@ -64,7 +64,7 @@ static inline int64_t cdma_process_nanoseconds(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-// Sleeps until a moment of CLOCK_MONOTONIC; returns early on a signal.
+// Sleeps until a time on CLOCK_MONOTONIC; returns early on a signal.
 static inline void cdma_sleep_until(int64_t nanoseconds) {
     struct timespec t = {nanoseconds / 1000000000, nanoseconds % 1000000000};
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, (struct timespec *)0);
@@ -76,7 +76,7 @@ static inline int64_t cdma_monotonic_nanoseconds(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-// Memory for objects of ours, or a null pointer where there is none so large; the alignment is a power of two.
+// Memory for objects of the package, or a null pointer where there is not enough; the alignment is a power of two.
 static inline void *cdma_object_allocate(size_t alignment, size_t length) {
     void *p = (void *)0;
     return posix_memalign(&p, alignment < sizeof(void *) ? sizeof(void *) : alignment, length) ? (void *)0 : p;
@@ -86,9 +86,9 @@ static inline void cdma_object_free(void *p) { free(p); }
 
 static inline size_t cdma_page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
-// Anonymous memory. `huge_shift` is 0 for base pages, else the logarithm of the huge page's size (21, 30).
-// `at` is 0, or the exact address wanted: then nothing that is mapped there already is replaced, and an older kernel,
-// which takes the address for a hint only, is answered with -EEXIST as well.
+// Anonymous memory. `huge_shift` is 0 for base pages, otherwise the logarithm of the huge page size (21, 30). `at` is 0, or the
+// exact address: existing mappings are never replaced then, and where an older kernel takes the address only as a hint, the
+// result is -EEXIST as well.
 static inline int cdma_map_anonymous(uintptr_t at, size_t length, unsigned huge_shift, void **result) {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS;
     if (huge_shift) flags |= MAP_HUGETLB | (int)(huge_shift << 26);
@@ -119,13 +119,12 @@ static inline int cdma_advise_huge(void *p, size_t length) { return madvise(p, l
 static inline int cdma_populate(void *p, size_t length) {
     return madvise(p, length, MADV_POPULATE_WRITE) ? -errno : 0;
 }
-// By the system call: the C library's mlock is replaced by one that does nothing under some sanitizers, and a buffer must
-// not say that it is locked when it is not.
+// By system call: some sanitizers replace the C library's mlock with one that does nothing, and a buffer must not claim to be
+// locked when it is not.
 static inline int cdma_lock(void *p, size_t length) { return syscall(SYS_mlock, p, length) ? -errno : 0; }
 static inline int cdma_close(int fd) { return close(fd) ? -errno : 0; }
 
-// A memfd of `length` bytes whose size nobody can change any more: a peer that shares it cannot make us fault by
-// shrinking it.
+// A memfd of `length` bytes whose size is sealed: a peer that shares it cannot cause a fault here by shrinking it.
 static inline int cdma_shared_memory(const char *name, size_t length, unsigned huge_shift) {
     unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
     if (huge_shift) flags |= MFD_HUGETLB | (huge_shift << 26);
@@ -171,14 +170,15 @@ static inline int cdma_dma_buf_sync(int fd, uint64_t flags) {
 // The soft limit of RLIMIT_MEMLOCK in bytes, UINT64_MAX where there is none.
 static inline uint64_t cdma_lock_limit(void) {
     // The system call, with the kernel's own constant and structure (include/uapi/asm-generic/resource.h): <sys/resource.h>
-    // declares different things with and without _GNU_SOURCE, and a Swift file that sees it through two modules is refused.
+    // declares different things with and without _GNU_SOURCE, and the Swift compiler rejects a file that imports it through two
+    // modules.
     const int memlock = 8;
     struct { uint64_t soft, hard; } limit;
     if (syscall(SYS_prlimit64, 0, memlock, (void *)0, &limit)) return UINT64_MAX;
     return limit.soft;
 }
 
-// Up to `capacity` bytes of a file of the kernel's. Returns their number.
+// Reads up to `capacity` bytes of a kernel file. Returns their number.
 static inline int64_t cdma_read_file(const char *path, void *bytes, size_t capacity) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return -errno;
@@ -198,7 +198,7 @@ static inline int64_t cdma_read_file(const char *path, void *bytes, size_t capac
     return (int64_t)filled;
 }
 
-// The C library declares it under _GNU_SOURCE only, and an earlier include may have been made without.
+// The C library declares it only with _GNU_SOURCE, and an earlier include may have been made without.
 extern int pthread_getattr_np(pthread_t, pthread_attr_t *);
 
 // Bounds of the calling thread's stack. 0, or a negative errno.
@@ -216,8 +216,8 @@ static inline int cdma_stack_bounds(uintptr_t *low, uintptr_t *high) {
     return 0;
 }
 
-// Writes the lines back to memory and drops them from the caches: what a device that does not see the caches needs
-// before it reads, and the CPU before it reads what such a device wrote. 0, or -ENOTSUP where a process cannot do it.
+// Writes the lines back to memory and invalidates them: needed before a device that does not snoop the caches reads, and before
+// the CPU reads data that such a device wrote. 0, or -ENOTSUP where a process cannot do it.
 static inline int cdma_cache_flush(const void *start, size_t count, size_t line) {
 #if defined(__x86_64__)
     uintptr_t p = (uintptr_t)start & ~(uintptr_t)(line - 1);
@@ -235,7 +235,7 @@ static inline int cdma_cache_flush(const void *start, size_t count, size_t line)
 #endif
 }
 
-// Every access before it is seen by a coherent device before the writes after it.
+// A coherent device sees every earlier access before the later writes.
 static inline __attribute__((always_inline)) void cdma_release_barrier(void) {
 #if defined(__aarch64__)
     __asm__ volatile("dmb osh" ::: "memory");
@@ -246,7 +246,7 @@ static inline __attribute__((always_inline)) void cdma_release_barrier(void) {
 #endif
 }
 
-// Set while the sanitizer runs. A C object, so that asking is one load in every module (see cdma.c).
+// Set while the sanitizer runs. A C object, so that reading it is one load in every module (see cdma.c).
 extern uint32_t cdma_sanitizer_word;
 static inline __attribute__((always_inline)) uint32_t cdma_sanitizer_load(void) {
     return __atomic_load_n(&cdma_sanitizer_word, __ATOMIC_RELAXED);

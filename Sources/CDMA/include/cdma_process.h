@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How this process was started: its arguments byte for byte, and the standard descriptors.
+// The start of this process: its arguments byte for byte, and the standard descriptors.
 #ifndef CDMA_PROCESS_H
 #define CDMA_PROCESS_H
 
@@ -12,7 +12,8 @@
 #include <stdint.h>
 #include <unistd.h>
 
-// The arguments as execve(2) handed them over. Swift's own come from /proc, and are text: what is not UTF-8 has been replaced in them.
+// The arguments as passed by execve(2). Swift's own come from /proc, and are text: bytes that are not UTF-8 have been replaced
+// in them.
 int cdma_argument_count(void);
 // The argument of that number, or NULL.
 const char *cdma_argument(int number);
@@ -23,7 +24,7 @@ const char *cdma_argument(int number);
 static inline int cdma_fill_standard_descriptors(void) {
     for (int fd = 0; fd < 3; fd++) {
         if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
-        // open(2) answers the lowest number that is free: those below are taken.
+        // open(2) returns the lowest free number: those below are in use.
         int opened = open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
         if (opened < 0) opened = open("/", O_PATH);
         if (opened < 0) return -errno;

@@ -32,7 +32,7 @@ struct cdma_statx {
     uint16_t mode, reserved;
     uint64_t inode, size, blocks, attributes_mask;
     struct cdma_statx_time accessed, born, changed, modified;
-    // Of the device that the file is, and of the one it lies on.
+    // For the device that the file is, and for the one that contains it.
     uint32_t special_major, special_minor, device_major, device_minor;
     uint64_t mount;
     uint32_t direct_memory_alignment, direct_offset_alignment;
@@ -43,8 +43,8 @@ _Static_assert(offsetof(struct cdma_statx, accessed) == 64, "stx_atime is at 64"
 _Static_assert(offsetof(struct cdma_statx, special_major) == 128, "stx_rdev_major is at 128");
 _Static_assert(offsetof(struct cdma_statx, direct_memory_alignment) == 152, "stx_dio_mem_align is at 152");
 
-// The file open as `fd` where the path is empty, else the file at `path`. Alignments are 0 where the kernel does not say. 0, or a
-// negative errno.
+// The file open as `fd` where the path is empty, otherwise the file at `path`. Alignments are 0 where the kernel does not
+// report them. 0, or a negative errno.
 static inline int cdma_statx_file(int fd, const char *path, int flags, struct cdma_statx *result) {
     if (!*path) flags |= CDMA_AT_EMPTY_PATH;
     if (syscall(SYS_statx, fd, path, flags, CDMA_STATX_BASIC | CDMA_STATX_DIOALIGN, result)) return -errno;

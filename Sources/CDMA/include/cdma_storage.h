@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files as the copier sees them: what a path is, where its data lies, and the calls of Linux that the C library hides or lacks.
-// Every function returns 0 or a value on success and a negative errno on failure, so that no caller reads errno late.
+// Files for the copier: what a path is, where its data lies, and the calls of Linux that the C library hides or lacks. Every
+// function returns 0 or a value on success and a negative errno on failure, so that no caller reads errno late.
 #ifndef CDMA_STORAGE_H
 #define CDMA_STORAGE_H
 
@@ -28,7 +28,7 @@
 
 #include "cdma_statx.h"
 
-// Values of the kernel's UAPI that older C libraries, or feature macros, do not carry.
+// Values of the kernel's UAPI that older C libraries, or feature macros, hide.
 #define CDMA_SEEK_DATA 3
 #define CDMA_SEEK_HOLE 4
 #define CDMA_O_DIRECT O_DIRECT
@@ -43,7 +43,7 @@
 #define CDMA_SYS_CACHESTAT SYS_cachestat
 #endif
 
-// What a file is.
+// The attributes of a file.
 struct cdma_storage_facts {
     uint64_t size, blocks, inode, device, special;
     int64_t modified_seconds, accessed_seconds, changed_seconds;
@@ -78,7 +78,7 @@ static inline int cdma_open(int directory, const char *path, int flags, uint32_t
     int fd = openat(directory, path, flags | O_CLOEXEC, (mode_t)mode);
     return fd < 0 ? -errno : fd;
 }
-// The file itself, of whatever kind, without opening it for anything: O_PATH. Nothing waits, and no device notices.
+// Opens the file itself, of any kind, without accessing it: O_PATH. The call does not block, and no device is opened.
 static inline int cdma_open_path(const char *path) { return cdma_open(AT_FDCWD, path, O_PATH, 0); }
 // Whether `fd` is open for reading, or for writing; 0, or a negative errno.
 static inline int cdma_is_open_for(int fd, bool write) {
@@ -88,12 +88,12 @@ static inline int cdma_is_open_for(int fd, bool write) {
     if (flags & O_PATH || mode == (write ? O_RDONLY : O_WRONLY)) return -EBADF;
     return 0;
 }
-// A file without a name in `directory`, to be written: O_TMPFILE.
+// A file without a name in `directory`, for writing: O_TMPFILE.
 static inline int cdma_open_unnamed(int directory) { return cdma_open(directory, ".", O_TMPFILE | O_RDWR, 0600); }
-// Where a process finds its own descriptor by name: what linkat(2) takes from those without privileges (open(2), O_TMPFILE).
+// The path of a process's own descriptor, which linkat(2) accepts without privileges (open(2), O_TMPFILE).
 #define CDMA_FD_PATH 32
 static inline void cdma_descriptor_path(int fd, char *path) { snprintf(path, CDMA_FD_PATH, "/proc/self/fd/%d", fd); }
-// Whether a file without a name can be given one: not where /proc is not there.
+// Whether a file without a name can be given one: not without /proc.
 static inline bool cdma_can_name(int fd) {
     char path[CDMA_FD_PATH];
     struct stat mine, found;
@@ -106,7 +106,8 @@ static inline int cdma_name_file(int fd, int directory, const char *name) {
     cdma_descriptor_path(fd, path);
     return linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW) ? -errno : 0;
 }
-// Opens again, with other flags, what `fd` is open as: a descriptor of O_PATH becomes one that reads. -ENOENT without /proc.
+// Opens the file behind `fd` again, with other flags: turns a descriptor with O_PATH into a readable one. -ENOENT without
+// /proc.
 static inline int cdma_open_again(int fd, int flags) {
     char path[CDMA_FD_PATH];
     cdma_descriptor_path(fd, path);
@@ -123,7 +124,7 @@ static inline int cdma_close_copy(int fd) {
     if (copy < 0) return copy;
     return close(copy) ? -errno : 0;
 }
-// Whether this process may use the path so (R_OK, W_OK), with its effective user and groups.
+// Whether this process has this access to the path (R_OK, W_OK), with its effective user and groups.
 static inline int cdma_may_access(const char *path, int mode) {
     return faccessat(AT_FDCWD, path, mode, AT_EACCESS) ? -errno : 0;
 }
@@ -133,14 +134,15 @@ static inline int cdma_status_flags(int fd) {
 }
 
 static inline int cdma_set_status_flags(int fd, int flags) { return fcntl(fd, F_SETFL, flags) ? -errno : 0; }
-// An advisory lock on the whole file, or -EWOULDBLOCK where another process has one. It goes with the last descriptor.
+// An advisory lock on the whole file, or -EWOULDBLOCK where another process has one. It is released with the last descriptor.
 static inline int cdma_lock_file(int fd) { return flock(fd, LOCK_EX | LOCK_NB) ? -errno : 0; }
 static inline void cdma_unlock_file(int fd) { flock(fd, LOCK_UN); }
 // Takes a write lease, which the kernel grants only while no other open file description refers to the file (fcntl(2), F_SETLEASE); with
 // `take` false, releases it. Returns 0, or a negative errno.
 static inline int cdma_lease(int fd, bool take) { return fcntl(fd, F_SETLEASE, take ? F_WRLCK : F_UNLCK) ? -errno : 0; }
 
-// Reads and writes that go on after a signal and after a short count. A negative position means where the file stands. Returns the number of bytes moved, which is short at the end of the file alone.
+// Reads and writes that continue after a signal and after a short count. A negative position means the current one. Returns the
+// number of bytes moved, which is short only at the end of the file.
 static inline int64_t cdma_read_all(int fd, void *bytes, size_t count, int64_t position) {
     size_t moved = 0;
     while (moved < count) {
@@ -167,7 +169,8 @@ static inline int64_t cdma_write_all(int fd, const void *bytes, size_t count, in
     return (int64_t)moved;
 }
 
-// Writes at the end, for a file opened with O_APPEND, or where it stands. `moved` is how much came to be written, also where the call fails.
+// Writes at the end, for a file opened with O_APPEND, otherwise at the current position. `moved` is the number of bytes
+// written, also where the call fails.
 static inline int cdma_append(int fd, const void *bytes, size_t count, uint64_t *moved) {
     *moved = 0;
     while (*moved < count) {
@@ -190,33 +193,33 @@ static inline int cdma_fallocate(int fd, int mode, uint64_t offset, uint64_t cou
 }
 static inline int cdma_fsync(int fd) { return fsync(fd) ? -errno : 0; }
 static inline int cdma_fdatasync(int fd) { return fdatasync(fd) ? -errno : 0; }
-// Flushes the whole file system that holds `fd`; since Linux 5.8 it also answers for what could not be written.
+// Flushes the whole file system that contains `fd`; since Linux 5.8 it also reports write errors.
 static inline int cdma_syncfs(int fd) { return syncfs(fd) ? -errno : 0; }
-// Waits for what is being written of the file, and answers for what could not be: sync_file_range(2), SYNC_FILE_RANGE_WAIT_BEFORE. No
-// flush of the device.
+// Waits for running writeback of the file, and reports its errors: sync_file_range(2), SYNC_FILE_RANGE_WAIT_BEFORE. Does not
+// flush the device.
 static inline int cdma_written(int fd) { return sync_file_range(fd, 0, 0, 1) ? -errno : 0; }
-// The pages of the range, which are on the medium already, leave the page cache: POSIX_FADV_DONTNEED.
+// Drops clean pages of the range from the page cache: POSIX_FADV_DONTNEED.
 static inline int cdma_drop_cache(int fd, uint64_t offset, uint64_t count) {
     return -posix_fadvise(fd, (off_t)offset, (off_t)count, POSIX_FADV_DONTNEED);
 }
 static inline int cdma_advise_sequential(int fd) { return -posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); }
 
-// In the kernel: from one file's place to another's. Returns bytes, 0 at the end.
+// Copies in the kernel, from one file's position to another's. Returns bytes, 0 at the end.
 static inline int64_t cdma_copy_range(int from, uint64_t source, int to, uint64_t target, size_t count) {
     int64_t in = (int64_t)source, out = (int64_t)target;
     int64_t n = syscall(SYS_copy_file_range, from, &in, to, &out, count, 0u);
     return n < 0 ? -errno : n;
 }
-// FICLONE of linux/fs.h: both files share their blocks from here on.
+// FICLONE of linux/fs.h: both files share their blocks afterwards.
 static inline int cdma_clone(int to, int from) { return ioctl(to, _IOW(0x94, 9, int), from) ? -errno : 0; }
 
-// A negative position means where the file stands; one side at least is a pipe.
+// A negative position means the current one; at least one side is a pipe.
 static inline int64_t cdma_splice(int from, int64_t source, int to, int64_t target, size_t count, unsigned flags) {
     int64_t in = source, out = target;
     int64_t n = syscall(SYS_splice, from, source < 0 ? 0 : &in, to, target < 0 ? 0 : &out, count, flags);
     return n < 0 ? -errno : n;
 }
-// Waits until `fd` can be read or written. 1 where it can (or has failed, which the next call says), 0 at the end of the time.
+// Waits until `fd` can be read or written. 1 where it can (or has failed, which the next call reports), 0 on a timeout.
 static inline int cdma_poll(int fd, bool write, int milliseconds) {
     struct pollfd p = {.fd = fd, .events = write ? POLLOUT : POLLIN};
     int n = poll(&p, 1, milliseconds);
@@ -224,7 +227,7 @@ static inline int cdma_poll(int fd, bool write, int milliseconds) {
     return n;
 }
 
-// How many pages of a range are in the page cache: cachestat(2), Linux 6.5. `dirty` counts those under writeback too.
+// The number of pages of a range in the page cache: cachestat(2), Linux 6.5. `dirty` includes those under writeback.
 static inline int cdma_cache_state(int fd, uint64_t offset, uint64_t count, uint64_t *cached, uint64_t *dirty) {
     struct { uint64_t offset, count; } range = {offset, count};
     struct { uint64_t cached, dirty, writeback, evicted, recently; } state = {0};
@@ -233,7 +236,7 @@ static inline int cdma_cache_state(int fd, uint64_t offset, uint64_t count, uint
     *dirty = state.dirty + state.writeback;
     return 0;
 }
-// The same by mincore(2), for kernels without: of a range of at most 256 MiB that begins on a page. Returns pages.
+// The same with mincore(2), for older kernels: for a range of at most 256 MiB that begins on a page. Returns pages.
 static inline int64_t cdma_cached_pages(int fd, uint64_t offset, size_t count) {
     if (count == 0 || count > (256u << 20)) return -EINVAL;
     size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = (count + page - 1) / page;
@@ -260,7 +263,7 @@ static inline int cdma_block_sector(int fd, uint32_t *bytes) {
 // A number that changes with the medium, where the kernel has one: BLKGETDISKSEQ, Linux 5.15.
 static inline int cdma_block_sequence(int fd, uint64_t *number) { return ioctl(fd, _IOR(0x12, 128, uint64_t), number) ? -errno : 0; }
 
-// Of the file system that holds `fd`: bytes a user may still take, and its kind (the magic number of statfs(2)).
+// For the file system that contains `fd`: bytes available to users, and its kind (the magic number of statfs(2)).
 struct cdma_room {
     uint64_t available, kind, fragment;
 };
@@ -278,7 +281,7 @@ static inline int cdma_rename(int directory, const char *from, const char *to) {
     return renameat(directory, from, directory, to) ? -errno : 0;
 }
 static inline int cdma_remove(int directory, const char *name) { return unlinkat(directory, name, 0) ? -errno : 0; }
-// Another name of the file at `from`, which is not followed where it is a link.
+// Another name for the file at `from`, which is not followed if it is a link.
 static inline int cdma_link(const char *from, int directory, const char *to) {
     return linkat(AT_FDCWD, from, directory, to, 0) ? -errno : 0;
 }
@@ -298,7 +301,7 @@ static inline int cdma_change_times(int fd, int64_t accessed, uint32_t accessed_
 }
 static inline uint32_t cdma_effective_user(void) { return (uint32_t)geteuid(); }
 
-// The real path of what is there, at most `capacity` bytes with the end. Length, or a negative errno.
+// The real path of an existing file, at most `capacity` bytes with the terminator. Length, or a negative errno.
 static inline int64_t cdma_real_path(const char *path, char *result, size_t capacity) {
     char *real = realpath(path, 0);
     if (!real) return -errno;
@@ -326,7 +329,7 @@ static inline int cdma_set_attribute(int fd, const char *name, const void *value
     return syscall(SYS_fsetxattr, fd, name, value, count, 0) ? -errno : 0;
 }
 
-// One read, as much as has come; goes on after a signal.
+// One read of the available bytes; repeated after a signal.
 static inline int64_t cdma_read_some(int fd, void *bytes, size_t count) {
     ssize_t n;
     do n = read(fd, bytes, count);
@@ -345,7 +348,7 @@ static inline uint64_t cdma_random(void) {
     return value;
 }
 
-// The kernel's sentence for an error number; `text` holds 64 bytes at least.
+// The C library's text for an error number; `text` has at least 64 bytes.
 static inline void cdma_error_text(int error, char *text, size_t capacity) {
     const char *found = strerror(error < 0 ? -error : error);
     snprintf(text, capacity, "%s", found);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where threads run, and the atomics of the rings between them that cdma_atomic.h does not have.
+// Placement of threads, and the atomics of the rings between them that cdma_atomic.h does not contain.
 #ifndef CDMA_THREAD_H
 #define CDMA_THREAD_H
 
@@ -22,7 +22,7 @@ static inline uint32_t cdma_fetch_or32(volatile void *p, uint32_t v) {
     return __atomic_fetch_or((volatile uint32_t *)p, v, __ATOMIC_SEQ_CST);
 }
 
-// A number of the calling thread, from 1, in the order in which threads asked first; it wraps after 2^32 threads.
+// A number for the calling thread, from 1, in the order of first use; it wraps after 2^32 threads.
 uint32_t cdma_thread_number(void);
 
 // Lets the calling thread run on the CPUs whose bits are set in `words` words, lowest CPU first. 0, or an errno.
@@ -36,12 +36,13 @@ static inline int cdma_get_affinity(uint64_t *mask, size_t words) {
     return syscall(SYS_sched_getaffinity, 0, words * sizeof *mask, mask) < 0 ? errno : 0;
 }
 
-// Pages that the calling thread touches first come from one NUMA node; below 0: as the kernel likes (set_mempolicy(2)). 0, or an errno.
+// Pages that the calling thread touches first come from one NUMA node; below 0: the kernel's default (set_mempolicy(2)). 0, or
+// an errno.
 static inline int cdma_bind_memory(int node) {
     uint64_t mask[16] = {0};
     if (node >= 1024) return EINVAL;
     if (node >= 0) mask[node / 64] = UINT64_C(1) << (node % 64);
-    // MPOL_DEFAULT 0, MPOL_BIND 2; the kernel wants one bit more than there are.
+    // MPOL_DEFAULT 0, MPOL_BIND 2; the kernel expects one bit more than there are.
     return syscall(SYS_set_mempolicy, node < 0 ? 0 : 2, node < 0 ? (uint64_t *)0 : mask, node < 0 ? 0 : 1025) < 0 ? errno : 0;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// io_uring by its three system calls: structures and numbers of the kernel's ABI (include/uapi/linux/io_uring.h), declared here
-// because installed headers are often older than the running kernel. Every function returns a negative errno on failure.
+// io_uring through its three system calls: structures and constants of the kernel's ABI (include/uapi/linux/io_uring.h),
+// declared here because installed headers are often older than the running kernel. Every function returns a negative errno on
+// failure.
 #ifndef CDMA_URING_H
 #define CDMA_URING_H
 
@@ -14,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-// The numbers are the same on every architecture whose system calls were unified (5.1 and later).
+// The numbers are the same on every architecture with unified system calls (5.1 and later).
 #ifndef SYS_io_uring_setup
 #define SYS_io_uring_setup 425
 #define SYS_io_uring_enter 426
@@ -89,7 +90,7 @@ struct cdma_uring_resource_update {
     uint32_t count, reserved2;
 };
 
-// struct io_uring_buf_reg and struct io_uring_buf; the tail of a ring of buffers stands in the last two bytes of its first
+// struct io_uring_buf_reg and struct io_uring_buf; the tail of a ring of buffers occupies the last two bytes of its first
 // entry.
 struct cdma_uring_buffer_ring {
     uint64_t address;
@@ -125,7 +126,7 @@ static inline int cdma_uring_setup(uint32_t entries, struct cdma_uring_params *p
     long result = syscall(SYS_io_uring_setup, entries, params);
     return result < 0 ? -errno : (int)result;
 }
-// By the instruction itself where we know it: the doorbell of every submission needs neither a call nor errno.
+// The instruction itself where it is known: the doorbell of every submission needs neither a call nor errno.
 static inline __attribute__((always_inline)) int cdma_uring_enter(int fd, uint32_t submit, uint32_t complete, uint32_t flags,
                                                                   const void *argument, size_t size) {
 #if defined(__x86_64__) && defined(__LP64__)
@@ -159,7 +160,7 @@ static inline int cdma_uring_register(int fd, uint32_t operation, void *argument
     return result < 0 ? -errno : (int)result;
 }
 
-// Maps a part of the ring; the offset says which (IORING_OFF_SQ_RING, IORING_OFF_SQES).
+// Maps a part of the ring, selected by the offset (IORING_OFF_SQ_RING, IORING_OFF_SQES).
 static inline int cdma_uring_map(int fd, uint64_t offset, size_t length, void **result) {
     void *p = mmap((void *)0, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, (off_t)offset);
     if (p == MAP_FAILED) return -errno;

@@ -3,18 +3,17 @@
 import DMACore
 import DMAEngineKit
 
-/// `await`, and what becomes of it when the task is cancelled. Each run is a task of its own with a watchdog, so that a waiter
-/// that is
-/// never woken is a failure and not a hang.
+/// Tests of `await`, and of its behaviour when the task is cancelled. Each run is a separate task with a watchdog, so that a
+/// waiter that is never woken is a failure and not a hang.
 extension SuiteRun where E: ~Copyable {
-    /// Runs `body` in a task of its own, cancelled at the end of patience; with a point, that many turns after `started` was
+    /// Runs `body` in a task, which is cancelled when the patience is over; with a point, that many yields after `started` was
     /// raised.
     private func inTask(
         cancelledAt point: Int? = nil, after started: InterruptLine? = nil,
         _ body: @escaping @concurrent @Sendable () async -> AwaitAnswer
     ) async -> AwaitAnswer {
         let task = Task.detached(operation: body)
-        // A task waits for a thread as well as for the engine, and others of the process may keep the threads for a while.
+        // A task waits for a thread as well as for the engine, and other tasks of the process may keep the threads for a while.
         let patience = UInt64(max(suite.patience, 300_000_000))
         let watchdog = Task.detached {
             if let point, let started {
@@ -46,17 +45,17 @@ extension SuiteRun where E: ~Copyable {
             for order in 0..<3 {
                 guard let second = writingPlan(length(atMost: largest / 4), flags: .interrupt) else { return }
                 try goOn()
-                // Long, so that the wait for the second begins while the first is under way.
+                // Long, so that the wait for the second begins while the first is running.
                 var first = work
                 first.plan.operation.flags.formUnion(flags)
                 parameters = "flags \(flags.rawValue), order \(order), \(first.plan.text)"
-                // Both at once where the engine takes two.
+                // Both at once where the depth allows it.
                 let together = capabilities.depth > 1 && order > 0
                 let answer = await inTask { [make = makers.0, domain = makers.1, first] in
                     await AwaitScript.pair(make, domain, first, second, together: together, lastFirst: order == 2)
                 }
                 guard !answer.isLost else { throw lost(answer) }
-                // What works in the poll is under way until the one that waits polls.
+                // An engine that works inside polls is in progress until the waiting task polls.
                 if answer.isCase || work.place == .polls { meet(suspended) }
                 report(answer.findings, first.plan)
                 countBytes(second.bytesCompared)
@@ -70,7 +69,7 @@ extension SuiteRun where E: ~Copyable {
         return capabilities.hasInterrupts ? loseWakeUp(message) : giveUp(message)
     }
 
-    /// Cancelled before submit, before the await, and after any number of turns: the cargo comes back once, complete or
+    /// Cancelled before submit, before the await, and after any number of yields: the cargo is returned once, complete or
     /// aborted.
     func cancellation() async throws(DMAError) {
         guard let work = try work() else { return skip(lacksWriting) }
@@ -105,12 +104,12 @@ extension SuiteRun where E: ~Copyable {
     }
 }
 
-/// What a task of an await check found.
+/// The result of a task of an await check.
 private struct AwaitAnswer: Sendable {
     var findings: [String] = []
-    /// Whether it met what the check is about.
+    /// Whether the case was met.
     var isCase = false
-    /// Whether the watchdog had to end it.
+    /// Whether the watchdog ended it.
     var isLost = false
 
     static func unexpected(_ error: DMAError) -> AwaitAnswer { AwaitAnswer(findings: ["unexpected: \(error)"]) }
@@ -120,7 +119,7 @@ private struct AwaitAnswer: Sendable {
     }
 }
 
-/// What the tasks of the await checks do. They report in words, because a bench belongs to one task.
+/// The bodies of the tasks of the await checks. They return text, because a bench belongs to one task.
 private enum AwaitScript {
     static func pair<E: Engine & ~Copyable & SendableMetatype>(
         _ make: @Sendable () throws(DMAError) -> E, _ domain: Domain, _ work: MeasuredWork, _ second: Plan, together: Bool,
@@ -145,10 +144,10 @@ private enum AwaitScript {
                 answer.isCase = try isUnderWay(a, on: &channel)
                 answer.findings += try first.findings(try await channel.finished(a))
             }
-            // The watchdog's cancellation wakes a waiter too, who then finds what it had waited for in vain.
+            // The watchdog's cancellation wakes a waiter too, whose wait then ends without its transaction.
             if Task.isCancelled { answer.lose() }
             if answer.isLost { return answer }
-            // What was awaited is taken.
+            // The awaited transaction has been taken.
             do throws(DMAError) {
                 _ = try await channel.finished(a)
                 answer.findings.append("awaited twice")
@@ -162,7 +161,7 @@ private enum AwaitScript {
         }
     }
 
-    /// Whether a transaction, issued now, is in progress when it is asked about: just before it is awaited.
+    /// Whether a transaction, issued now, is in progress when it is queried: just before it is awaited.
     private static func isUnderWay<E: Engine & ~Copyable & SendableMetatype>(
         _ cookie: Cookie, on channel: inout Channel<E, Freight>
     ) throws(DMAError) -> Bool {
@@ -174,8 +173,8 @@ private enum AwaitScript {
         _ make: @Sendable () throws(DMAError) -> E, _ domain: Domain, _ work: MeasuredWork, point: Int,
         _ started: InterruptLine
     ) async -> AwaitAnswer {
-        // A task cancels itself at the points before the await, and is cancelled by another one during it.
-        // SAFETY: the task does not leave the closure that it is lent to.
+        // A task cancels itself at the points before the await, and another task cancels it during the await. SAFETY: the task
+        // does not leave the closure that it is lent to.
         func cancelHere() { unsafe withUnsafeCurrentTask { unsafe $0?.cancel() } }
         var answer = AwaitAnswer()
         let plan = work.plan

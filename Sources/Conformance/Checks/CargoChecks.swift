@@ -3,7 +3,7 @@
 import DMACore
 import DMAEngineKit
 
-/// The same transfers with other cargo, and through another door.
+/// The same transfers with other kinds of cargo, and through `AnyEngine`.
 extension SuiteRun where E: ~Copyable {
     /// Blocks at odd addresses, lists of blocks, pairs of lists, scatter lists.
     func cargoes() throws(DMAError) {
@@ -43,7 +43,7 @@ extension SuiteRun where E: ~Copyable {
             }
             expect(finding == nil, finding?.description ?? "")
             countBytes(size)
-            // Kept, so that the next ones lie elsewhere.
+            // Kept, so that the next ones have other addresses.
             let pair = finished.takeCargo()
             _ = held.append(pair.first)
         }
@@ -73,7 +73,7 @@ extension SuiteRun where E: ~Copyable {
                 _ = from.append(block)
                 _ = to.append(target)
             }
-            // The first source begins inside, the list of targets ends inside: segments that do not match.
+            // The first source begins at an offset, the list of targets ends at one: segments that do not match.
             let skip = random.int(0...min(8, size / unit - 1)) * unit
             var operation = Operation.scatterGather(
                 from: 0..<UInt16(number), to: UInt16(number)..<UInt16(2 * number), flags: someFlags())
@@ -138,7 +138,7 @@ extension SuiteRun where E: ~Copyable {
         close(channel)
     }
 
-    /// A client that learns only at run time which engine it has.
+    /// A client that selects its engine at run time.
     func erased() throws(DMAError) {
         guard !plannable.isEmpty else { return skip("Capabilities.operations has none between memories") }
         var channel = try Channel(AnyEngine(try make()), domain: suite.domain, of: Freight.self)

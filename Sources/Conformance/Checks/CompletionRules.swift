@@ -2,7 +2,7 @@
 
 import DMACore
 
-/// What callbacks of a check have seen. A class, because callbacks are closures that outlive the call that makes them.
+/// Records the callbacks of a check. A class, because callbacks are closures that outlive the call that makes them.
 private final class Witness {
     var calls: [UInt64: Int] = [:]
     var isInside = false
@@ -36,7 +36,7 @@ extension SuiteRun where E: ~Copyable {
         }
     }
 
-    /// Called once each, in the call that runs callbacks and never in the one that submits or issues.
+    /// Each is called once, in the call of runCallbacks and never in the one that submits or issues.
     func rule11() throws(DMAError) {
         guard writingPlan() != nil else { return skip(lacksWriting) }
         var channel = Callbacks(try open())
@@ -70,7 +70,7 @@ extension SuiteRun where E: ~Copyable {
         guard let plan = writingPlan(length(atMost: largest / 4)) else { return skip(lacksWriting) }
         var channel = Callbacks(try open())
         let witness = Witness()
-        // Each callback hands the cargo on to the next transaction, as a pipeline does.
+        // Each callback passes the cargo on to the next transaction, as a pipeline does.
         let rounds = max(suite.iterations, 5)
         func again(_ finished: consuming Finished<Freight>, _ channel: inout Callbacks) {
             let count = witness.calls[0, default: 0] + 1
@@ -88,7 +88,7 @@ extension SuiteRun where E: ~Copyable {
         conclude(witness, channel)
     }
 
-    /// Success says so with no residue; what fails says how, and the next one works.
+    /// A success has no residue; a failure has its status, and the next transaction works.
     func rule13() throws(DMAError) {
         guard let plan = writingPlan(length(atMost: largest / 4)) else { return skip(lacksWriting) }
         var channel = try open()
@@ -100,18 +100,18 @@ extension SuiteRun where E: ~Copyable {
         seek("a transaction that failed")
         if !provisions.failures.isEmpty { meet("a transaction that failed") }
         for status in provisions.failures {
-            // With a peripheral, what fails is the direction that the status names.
+            // With a peripheral, the failing side is the one that the status names.
             let writes = status == .writeFailed && plan.stored != nil
             let plan = writes ? planStorage(length(atMost: largest / 4), [], reads: false) : plan
             parameters = "\(status)"
-            // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
+            // SAFETY: the provider's function neither replaces the engine nor stops it or takes its completions.
             unsafe channel.withUnsafeEngine { failNext(&$0, status) }
             _ = try channel.submit(plan.operation, try freight(plan)).get()
             channel.issuePending()
             let finished = try nextFinished(&channel)
             expect(finished.status == status, "\(finished.status), \(status) expected")
             expect(finished.residue <= UInt64(plan.count), "a residue of \(finished.residue) of \(plan.count) bytes")
-            // Whatever it moved before it failed, it said how much: all of it would be no failure.
+            // Whatever it moved before it failed, the residue is above 0: moving everything would be no failure.
             expect(finished.residue > 0, "failed with nothing left to move")
             // SAFETY: as above.
             if let recover = provisions.recover { unsafe channel.withUnsafeEngine { recover(&$0) } }
@@ -156,7 +156,7 @@ extension SuiteRun where E: ~Copyable {
             plans[cookie.rawValue] = plan
         }
         channel.issuePending()
-        // Nothing is taken until all are over.
+        // Nothing is taken until all have ended.
         let number = plans.count
         let allOver = try waits(&channel) { channel throws(DMAError) in
             try channel.finishedTransactions(of: cookies) == number
@@ -172,12 +172,12 @@ extension SuiteRun where E: ~Copyable {
 
     func rule17() throws(DMAError) {
         guard let work = try work() else { return skip(lacksWriting) }
-        // The least of five: a processor that was taken away looks like a wait. Where it was taken away during the issue, the work may be
-        // over before the channel is terminated, and nothing is to be waited for.
+        // The minimum of five: a preempted thread looks like a wait. Where it was preempted during the issue, the work may have
+        // ended before the channel is terminated, and there is nothing to wait for.
         var (least, whole) = (Int64.max, work.nanoseconds)
         let underWay = "a termination of work that had just been issued"
         if work.place != .issuePending { seek(underWay) }
-        // Tries, and those in which the issue took half of the work's time or more, after which all of it was complete.
+        // Attempts, and those in which the issue took half of the work's time or more, after which all of it was complete.
         var (tries, doneByIssue) = (0, 0)
         try repeatedly(5, untilMet: underWay) { _, work, plain throws(DMAError) in
             let cookies = try submit(work, on: &plain)
@@ -196,13 +196,14 @@ extension SuiteRun where E: ~Copyable {
             for _ in cookies where try nextFinished(&plain).status == .aborted { aborted += 1 }
             tries += 1
             if aborted == 0, began - issued >= work.nanoseconds / 2 { doneByIssue += 1 }
-            // Under way it was where the issue was short, and where half of it had not been done.
+            // It was in progress where the issue was short, and half of it had not been done.
             if began - issued < work.nanoseconds / 8 || (aborted > 0 && 2 * aborted >= cookies.count) {
                 (least, whole) = (min(least, took), work.nanoseconds)
                 meet(underWay)
             }
         }
-        // The call that starts the work does it, and sleeps meanwhile, so that it did not look like work when it was measured.
+        // The call that starts the work also does it, and sleeps meanwhile, so that it did not appear as work when it was
+        // measured.
         if least == .max, tries > 0, doneByIssue == tries { drop(underWay) }
         if least < .max {
             expect(least < whole / 8, "terminateAsync took \(least) ns, with work of \(whole) ns under way: it waits")
@@ -240,7 +241,7 @@ extension SuiteRun where E: ~Copyable {
 }
 
 extension Channel where E: ~Copyable, C: ~Copyable {
-    /// Transactions whose completion waits to be taken.
+    /// Completed transactions that were not taken.
     mutating func finishedTransactions(of cookies: some Sequence<Cookie>) throws(DMAError) -> Int {
         var number = 0
         for cookie in cookies where try status(of: cookie).isFinal { number += 1 }

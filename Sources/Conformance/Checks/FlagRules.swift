@@ -7,7 +7,7 @@ extension SuiteRun where E: ~Copyable {
     func rule25() throws(DMAError) {
         guard let plan = writingPlan(length(atMost: 1024)) else { return skip(lacksWriting) }
         var channel = try open()
-        // Completions that nobody takes keep their descriptors.
+        // Completions that are not taken keep their descriptors.
         var accepted = 0
         var refusal: DMAError.Code?
         while refusal == nil, accepted <= 65_536 {
@@ -51,7 +51,7 @@ extension SuiteRun where E: ~Copyable {
             expect(finished.cookie == last, "another cookie than was given")
             try judge(plan, finished)
             var cargoes = FixedArray<Freight>(capacity: 1)
-            // What ran is wiped, so that the next run has to do it again.
+            // The result of the first run is wiped, so that the next run must produce it again.
             var again = finished
             _ = cargoes.append(try swap(&again.cargo))
             try restore(plan, &cargoes, 0)
@@ -73,7 +73,7 @@ extension SuiteRun where E: ~Copyable {
         return other
     }
 
-    /// Behind a fenced transaction nothing is over before it.
+    /// Nothing submitted after a fenced transaction ends before it.
     func rule26() throws(DMAError) {
         guard let work = try work() else { return skip(lacksWriting) }
         guard capabilities.depth > 1 else { return skip(lacksDepth) }
@@ -84,7 +84,7 @@ extension SuiteRun where E: ~Copyable {
             var plan = work.plan
             plan.operation.flags.insert(.fence)
             var plans: [UInt64: Plan] = [:]
-            // The fenced one is long and the others short, so that a fence that is not kept shows.
+            // The fenced one is long and the others short, so that a missing fence shows.
             let fence = try channel.submit(plan.operation, try work.freight(0, for: suite.domain)).get()
             plans[fence.rawValue] = plan
             if number % 2 == 0 { channel.issuePending() }
@@ -93,7 +93,7 @@ extension SuiteRun where E: ~Copyable {
                 plans[try channel.submit(short.operation, try freight(short)).get().rawValue] = short
             }
             channel.issuePending()
-            // What works in the poll is under way until somebody polls.
+            // An engine that works inside polls is in progress until the client polls.
             let isUnderWay = work.place == .polls ? true : try channel.status(of: fence) == .inProgress
             if isUnderWay { meet(fenced) }
             while !plans.isEmpty {
@@ -103,7 +103,7 @@ extension SuiteRun where E: ~Copyable {
                     throw giveUp("cookie \(cookie.rawValue) ended twice")
                 }
                 try judge(plan, finished)
-                // Out of order, completions may be taken in any order (rule 9); but whoever looks finds the fenced one over.
+                // Out of order, completions may be taken in any order (rule 9); but a query must find the fenced one ended.
                 if cookie != fence, plans[fence.rawValue] != nil {
                     let isOver = try channel.status(of: fence).isFinal
                     expect(isOver, "cookie \(cookie.rawValue) is over before the fenced \(fence.rawValue)")
@@ -116,7 +116,7 @@ extension SuiteRun where E: ~Copyable {
         if !isSeeking(fenced) { skip(worksAtOnce) }
     }
 
-    /// Fences anywhere among random transactions, several at once.
+    /// Fences at random positions among random transactions, several at once.
     private func fencesBetweenOthers(_ channel: inout Channel<E, Freight>) throws(DMAError) {
         try repeatedly { _ throws(DMAError) in
             var plans: [UInt64: Plan] = [:]
@@ -165,7 +165,7 @@ extension SuiteRun where E: ~Copyable {
         guard let plan = writingPlan(length(atMost: 1024)) else { return skip(lacksWriting) }
         var channel = try open()
         let size = capabilities.metadataCount
-        // More rounds than slots, so that each slot has had both modes.
+        // More rounds than slots, so that each slot is used in both modes.
         try repeatedly(capabilities.depth * 2 + 3) { number throws(DMAError) in
             let bytes = random.bytes(number % 5 == 0 ? max(size / 2, 1) : size)
             var whole = bytes + [UInt8](repeating: 0, count: size - bytes.count)

@@ -30,7 +30,7 @@ extension SuiteRun where E: ~Copyable {
             expect(moved == image, "the block was not copied")
             countBytes(size)
             expect(pool.leased == 2, "\(pool.leased) blocks are leased, 2 expected")
-            // Taken, and not yet given back: the pool does not end.
+            // Taken, and not returned yet: the pool cannot end.
             _ = finished.takeCargo()
             expect(pool.leased == 0, "\(pool.leased) blocks did not come back")
         }
@@ -58,7 +58,7 @@ extension SuiteRun where E: ~Copyable {
                     $0.streamingMask = DMAMask(bits: 46)
                 })
         else { return skip(translated) }
-        // The last piece is a shorter one, where a piece has more than one unit.
+        // The last piece is shorter, where a piece has more than one unit.
         let count = piece * 4 - (piece > unit ? unit : 0)
         let image = random.bytes(count)
         var channel = try open(for: domain)

@@ -2,19 +2,18 @@
 
 import DMACore
 
-/// Rules 29 to 37 as far as transfers through this engine meet them.
+/// Rules 29 to 37, as far as transfers through this engine exercise them.
 ///
-/// Limits that the suite's own domain does not have are met in a second domain. That one has to address memory as the engine
-/// does,
-/// so that it is made only where bus addresses are the CPU's.
+/// Limits that the suite's own domain does not have are tested in a second domain. That one must address memory as the engine
+/// does, so that it is made only where bus addresses equal the CPU's.
 extension SuiteRun where E: ~Copyable {
     var noCopy: String { lacks(.copy) }
     var copies: Bool { capabilities.operations.contains(.copy) }
 
-    /// A domain like the suite's with other limits; nil where something translates between the engine and memory.
+    /// A domain like the suite's with other limits; nil where addresses are translated between the engine and memory.
     func sibling(_ name: String, _ change: (inout DeviceConstraints) -> Void) throws(DMAError) -> Domain? {
         var buffer = try Buffer(count: 4096)
-        // SAFETY: only the address is looked at, which is not followed.
+        // SAFETY: only the address is used, which is not dereferenced.
         let address = unsafe buffer.withUnsafeMutableBytes { UInt64(UInt(bitPattern: $0.baseAddress)) }
         let mapped = try buffer.mapped(for: suite.domain, direction: .toDevice)
         guard mapped.region(at: 0).start.rawValue == address || mapped.wasBounced else { return nil }
@@ -29,7 +28,7 @@ extension SuiteRun where E: ~Copyable {
         guard copies else { return skip(noCopy) }
         var channel = try open()
         let plan = copyPlan(4096)
-        // The same memory by the same addresses, vouched for by another domain, is another device's.
+        // The same memory at the same addresses, mapped for another domain, belongs to another device.
         let other = Domain(name: "other", constraints: suite.domain.constraints)
         switch channel.submit(plan.operation, try plan.freight(for: other)) {
         case .queued: throw giveUp("an address of another domain was accepted")
@@ -71,7 +70,7 @@ extension SuiteRun where E: ~Copyable {
         }
     }
 
-    /// The kernel places memory at the top, beyond 46 bits; such a mapping is refused, and the buffer comes back.
+    /// The kernel places memory at the top, beyond 46 bits; such a mapping is refused, and the buffer returned.
     private func refusedMap(_ domain: Domain, _ code: DMAError.Code) throws(DMAError) {
         let image = random.bytes(4096)
         var buffer = try Buffer(count: 4096)
@@ -116,7 +115,7 @@ extension SuiteRun where E: ~Copyable {
         buffer.withMutableBytes { $0.put(image) }
         var list = ScatterList()
         list.appendWithoutEntry(buffer)
-        // Neighbours that touch, as the device sees them.
+        // Entries that are adjacent for the device.
         let parts = cut(count, pieces: 5)
         var start = 0
         for part in parts {
@@ -126,7 +125,7 @@ extension SuiteRun where E: ~Copyable {
         let mapped = try list.mapped(for: suite.domain, direction: .toDevice)
         expect(mapped.originalCount == parts.count, "\(mapped.originalCount) entries of \(parts.count)")
         expect(mapped.regionCount <= parts.count, "\(mapped.regionCount) segments of \(parts.count) entries")
-        // With as much alignment as there are bytes there is one entry, and nothing to merge.
+        // With an alignment as large as the length there is one entry, and nothing to merge.
         if parts.count > 1 { seek("a list that was merged") }
         if mapped.regionCount < parts.count { meet("a list that was merged") }
         var channel = try Channel(try make(), domain: suite.domain, of: Pair<MappedScatterList, MappedBuffer>.self)
@@ -198,7 +197,7 @@ extension SuiteRun where E: ~Copyable {
         close(channel)
     }
 
-    /// The CPU writes between two transfers, and looks after each.
+    /// The CPU writes between two transfers, and reads after each.
     func rule35() throws(DMAError) {
         guard copies else { return skip(noCopy) }
         let domains = [suite.domain, try sibling("bounced", { $0.streamingMask = DMAMask(bits: 46) }) ?? suite.domain]
@@ -238,7 +237,7 @@ extension SuiteRun where E: ~Copyable {
         guard copies else { return skip(noCopy) }
         let line = Int(clamping: suite.domain.constraints.cacheLineSize)
         var plan = copyPlan(line * 3 / max(unit, 1) * unit)
-        // Where offsets are whole lines, the end has to share one.
+        // Where offsets are whole lines, the end must share one.
         if unit >= line, plan.places[1].before.count % line == 0 {
             plan.places[1].before.append(0x77)
             plan.places[1].after.append(0x77)
@@ -252,7 +251,7 @@ extension SuiteRun where E: ~Copyable {
                         $0.allowsBounce = allowsBounce
                     })
             else { return skip(translated) }
-            // A range in the middle of memory that is somebody else's: both of its edges share a line with foreign data.
+            // A range in the middle of foreign memory: both of its edges share a line with foreign data.
             let size = plan.places[1].before.count
             let space = UnsafeMutableRawBufferPointer.allocate(byteCount: size + 4 * line, alignment: line)
             // SAFETY: the memory is freed at the end of the round, after the mapping of its middle has ended; the middle is inside of it.
@@ -260,7 +259,7 @@ extension SuiteRun where E: ~Copyable {
             unsafe space.initializeMemory(as: UInt8.self, repeating: 0x5a)
             let start = line + (unit < line ? unit : 0)
             let middle = unsafe UnsafeMutableRawBufferPointer(rebasing: space[start..<start + size])
-            // The space outlives the buffer, which ends in this turn of the loop.
+            // The space outlives the buffer, which ends in this iteration.
             var buffer = unsafe try Buffer(importing: middle)
             buffer.withMutableBytes { $0.put(plan.places[1].before) }
             switch buffer.map(for: domain, direction: .fromDevice) {
@@ -299,7 +298,7 @@ extension SuiteRun where E: ~Copyable {
             var values: [UInt64] = []
             for index in 0..<words {
                 values.append(random.next())
-                // The last word is the one that says the others are valid: it is released behind them.
+                // The last word marks the others as valid: it is released after them.
                 if index < words - 1 {
                     try cargo.first.store(values[index], at: index * 8)
                 } else {

@@ -11,10 +11,10 @@ extension SuiteRun where E: ~Copyable {
         var channel = try open()
         if kind != .null && kind != .scatterGather { try atBounds(kind, &channel) }
         let lists = "a list of several segments"
-        // A transfer of one unit is not to be cut.
+        // A transfer of one unit must not be split.
         if kind == .scatterGather, capabilities.maximumSegments > 2, largest > unit { seek(lists) }
         try repeatedly { number throws(DMAError) in
-            // One is long enough to be cut.
+            // One is long enough to be split.
             let plan = plan(kind, count: kind == .scatterGather && number == 0 ? largest : nil, flags: someFlags())
             if kind == .scatterGather, plan.places.count > 2 { meet(lists) }
             try perform(plan, on: &channel)
@@ -22,7 +22,7 @@ extension SuiteRun where E: ~Copyable {
         close(channel)
     }
 
-    /// The least and the largest transfer, and those around powers of two, where kernels change from one loop to another.
+    /// The minimum and the maximum transfer, and those around powers of two, where implementations switch between loops.
     private func atBounds(_ kind: OperationKind, _ channel: inout Channel<E, Freight>) throws(DMAError) {
         var counts: Set<Int> = [unit, largest]
         for power in [8, 16, 32, 64, 256, 4096] {
@@ -57,7 +57,7 @@ extension SuiteRun where E: ~Copyable {
         close(channel)
     }
 
-    /// XOR or PQ with each combination of flags that the engine offers.
+    /// XOR or PQ with each combination of flags that the engine supports.
     func parity(_ kind: OperationKind) throws(DMAError) {
         var channel = try open()
         var combinations: [DescriptorFlags] = [[]]
@@ -71,7 +71,7 @@ extension SuiteRun where E: ~Copyable {
         }
         for flags in combinations {
             try repeatedly(max(suite.iterations / combinations.count, 2)) { number throws(DMAError) in
-                // Once with as many bytes as there may be.
+                // Once with the maximum number of bytes.
                 let count = number == 0 ? min(largest, 4096 / unit * unit + unit) : length(atMost: largest / 4)
                 try perform(kind == .xor ? planXOR(count, flags) : planPQ(count, flags), on: &channel)
             }
@@ -86,7 +86,7 @@ extension SuiteRun where E: ~Copyable {
 
     func xorValidation() throws(DMAError) {
         var channel = try open()
-        // Both outcomes.
+        // Both results.
         try repeatedly(max(suite.iterations, 2)) { number throws(DMAError) in
             try perform(planXORValidate(length(atMost: largest / 4), [], breaks: number % 2 == 1), on: &channel)
         }
@@ -126,7 +126,7 @@ extension SuiteRun where E: ~Copyable {
         close(channel)
     }
 
-    /// Random kinds, sizes, flags, depths and batches together; verified in whatever order they end.
+    /// Random kinds, sizes, flags, depths and batches together; verified in the order in which they end.
     func batches() throws(DMAError) {
         guard !plannable.isEmpty else { return skip("Capabilities.operations has none between memories") }
         var channel = try open()
@@ -172,7 +172,7 @@ extension SuiteRun where E: ~Copyable {
         let first = try nextFinished(&channel)
         expect(first.cookie == met && !first.isLate, "late by \(first.lateness) ns of an hour's deadline")
         try judge(plan, first)
-        // A deadline that has passed already: reported once while it waits, and late when it is over.
+        // A deadline that has passed already: reported once while it runs, and late when it has ended.
         let missed = try channel.submit(
             Transaction(plan.operation, try freight(plan), deadline: Deadline(nanoseconds: Deadline.now.nanoseconds - 1))
         ).get()

@@ -2,7 +2,7 @@
 
 import DMACore
 
-/// Operations whose other side is no memory.
+/// Operations whose other side is a peripheral.
 extension SuiteRun where E: ~Copyable {
     func peripheral() throws(DMAError) {
         if provisions.storage != nil { try plainOperation(.peripheral) }
@@ -10,7 +10,7 @@ extension SuiteRun where E: ~Copyable {
             return provisions.storage == nil ? skip(lacks(provision: "peripheral")) : ()
         }
         var channel = try open()
-        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
+        // SAFETY: the provider's function neither replaces the engine nor stops it or takes its completions.
         let device = unsafe channel.withUnsafeEngine { provide(&$0) }
         guard let line = device.lines.first else { return skip("ConformancePeripheral.lines is empty") }
         try channel.configure(EngineConfiguration(peripheral: line))
@@ -18,7 +18,7 @@ extension SuiteRun where E: ~Copyable {
         let starved = "a transfer that waited for its peripheral"
         seek(starved)
         try repeatedly(max(suite.iterations, 4)) { number throws(DMAError) in
-            // Two portions at least, for the one that waits.
+            // At least two portions, for the one that waits.
             let count = max(length(atMost: largest / 2) / unit, 2) * unit
             let parts = cut(count, pieces: min(capabilities.maximumSegments, 6))
             let stream = random.bytes(count)
@@ -55,7 +55,7 @@ extension SuiteRun where E: ~Copyable {
         close(channel)
     }
 
-    /// Feeds the peripheral in two portions: between them the transfer waits, and says how much is left.
+    /// Feeds the peripheral in two portions: between them the transfer waits, and reports its residue.
     private func starve(
         _ channel: inout Channel<E, Freight>, _ device: any ConformancePeripheral, _ line: UInt32, _ stream: [UInt8],
         _ cookie: Cookie
@@ -74,14 +74,14 @@ extension SuiteRun where E: ~Copyable {
         device.feed(Array(stream[half...]), line: line)
     }
 
-    /// A flush ends by itself, with nothing left; a command that the engine does not have is refused.
+    /// A flush completes without a residue; a command that the engine lacks is refused.
     func command() throws(DMAError) {
         try storageCommands()
         guard let provide = provisions.peripheral else {
             return provisions.storage == nil ? skip(lacks(provision: "peripheral")) : ()
         }
         var channel = try open()
-        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
+        // SAFETY: the provider's function neither replaces the engine nor stops it or takes its completions.
         let device = unsafe channel.withUnsafeEngine { provide(&$0) }
         guard let line = device.lines.first else { return skip("ConformancePeripheral.lines is empty") }
         try channel.configure(EngineConfiguration(peripheral: line))

@@ -2,11 +2,11 @@
 
 import DMACore
 
-/// Rule 3: what is wrong with a request is said at prepare, before the engine sees it, and the cargo comes back.
+/// Rule 3: prepare refuses an invalid request before the engine receives it, and returns the cargo.
 extension SuiteRun where E: ~Copyable {
     func rule03() throws(DMAError) {
         var channel = try open()
-        // Room for four units, so that there are lengths and offsets inside.
+        // Room for four units, so that there are inner lengths and offsets.
         let size = max(4096, 4 * unit)
         if capabilities.operations.contains(.copy) { try refusedCopies(&channel, size) }
         if capabilities.operations.contains(.fill) {
@@ -61,7 +61,7 @@ extension SuiteRun where E: ~Copyable {
             try refuse(&channel, .copy(count: strict + 1), size, .misaligned, "a length that is no multiple of \(strict)")
             try refuse(&channel, .copy(sourceOffset: 1, count: strict), size, .misaligned, "an address that is not aligned")
         } else if unit == 1 {
-            // One byte is a length like any other.
+            // One byte is a valid length like any other.
             try perform(plan(.copy, count: 1), on: &channel)
         }
         if capabilities.maximumCount < whole {
@@ -141,8 +141,8 @@ extension SuiteRun where E: ~Copyable {
         }
     }
 
-    /// Submits on a source and a destination of `size` bytes; it must be refused with `code`, and both must come back,
-    /// untouched.
+    /// Submits on a source and a destination of `size` bytes; it must be refused with `code`, and both must be returned
+    /// unchanged.
     private func refuse(
         _ channel: inout Channel<E, Freight>, _ operation: Operation, _ size: Int, _ code: DMAError.Code, _ what: String,
         _ direction: Direction? = nil, _ domain: Domain? = nil
@@ -155,7 +155,7 @@ extension SuiteRun where E: ~Copyable {
                 image, direction ?? (operation.kind == .cyclic ? .fromDevice : .toDevice), for: domain ?? suite.domain))
         _ = cargo.append(try Plan.mapped(image, direction ?? .fromDevice, for: domain ?? suite.domain))
         let before = channel.inFlight
-        // A fill's first region is its destination: the second of ours.
+        // A fill's first region is its destination: our second one.
         var asked = operation
         if operation.kind == .fill, operation.destination == 0 {
             asked = .fill(
@@ -170,7 +170,7 @@ extension SuiteRun where E: ~Copyable {
         case .refused(let error, let cargo):
             expect(error.code == code, "\(what): \(error.code), \(code) expected")
             expect(
-                !error.request.isEmpty && !error.ability.isEmpty && !error.cure.isEmpty, "\(what): the error teaches nothing")
+                !error.request.isEmpty && !error.reason.isEmpty && !error.cure.isEmpty, "\(what): the error has no text")
             expect(cargo.elements.count == 2, "\(what): the cargo did not come back whole")
             expect(channel.inFlight == before, "\(what): refused, and in flight")
             let place = Plan.Place(before: image, after: image, direction: .bidirectional)

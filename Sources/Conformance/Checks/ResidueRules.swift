@@ -4,7 +4,7 @@ import DMACore
 
 /// Rules 20, 21, 23 and 24.
 extension SuiteRun where E: ~Copyable {
-    /// Asked again and again while the work is under way, and of each kind of transfer.
+    /// Queried repeatedly while the work is in progress, for each kind of transfer.
     func rule20() throws(DMAError) {
         var kinds = plannable.filter { $0 == .copy || $0 == .fill || $0 == .scatterGather }
         if kinds.isEmpty, let first = plannable.first(where: { $0 != .null }) { kinds = [first] }
@@ -26,7 +26,7 @@ extension SuiteRun where E: ~Copyable {
         close(channel)
     }
 
-    /// Runs one transaction and asks for what is left until it is over. Returns how often it was under way.
+    /// Runs one transaction and queries its residue until it has ended. Returns how often it was in progress.
     private func residues(
         of plan: Plan, _ cargo: consuming Freight, on channel: inout Channel<E, Freight>
     ) throws(DMAError) -> Int {
@@ -68,7 +68,7 @@ extension SuiteRun where E: ~Copyable {
         case .burst: return nil
         case .descriptor: return [0, count]
         case .segment:
-            // After each segment of whichever side the engine goes by.
+            // After each segment of either side.
             var values: Set<UInt64> = [0, count]
             guard plan.operation.kind == .scatterGather else { return values }
             for isSource in [true, false] {
@@ -82,7 +82,7 @@ extension SuiteRun where E: ~Copyable {
         }
     }
 
-    /// One long, one short transaction: what is said of one is never the other's.
+    /// One long and one short transaction: neither reports the residue of the other.
     func rule21() throws(DMAError) {
         guard let work = try work() else { return skip(lacksWriting) }
         guard capabilities.depth > 1 else { return skip(lacksDepth) }
@@ -116,7 +116,7 @@ extension SuiteRun where E: ~Copyable {
         try interleaved()
     }
 
-    /// Work is added to what runs at random moments. Each ran once: what the CPU writes to memory that came back stays.
+    /// Work is added to a running chain at random moments. Each ran once: data that the CPU writes to returned memory stays.
     func rule24() throws(DMAError) {
         guard capabilities.extendsWhileRunning else { return skip("Capabilities.extendsWhileRunning is false") }
         guard let work = try work() else { return skip(lacksWriting) }
@@ -124,13 +124,13 @@ extension SuiteRun where E: ~Copyable {
         guard work.place != .issuePending else { return skip(worksAtOnce) }
         let extended = "an extension of work that was under way"
         seek(extended)
-        // An engine that runs a transaction twice writes to memory of what is over, which is kept.
+        // An engine that runs a transaction twice writes to memory of an ended one, which is kept.
         var back = FixedArray<Freight>(capacity: 64)
         try repeatedly(2, untilMet: extended, in: 1) { _, work, channel throws(DMAError) in
             guard let short = writingPlan(unit) else { return }
             let long = try channel.submit(work.plan.operation, try work.freight(0, for: suite.domain)).get()
             channel.issuePending()
-            // What works in the poll is under way until somebody polls.
+            // An engine that works inside polls is in progress until the client polls.
             let isUnderWay = work.place == .polls ? true : try channel.status(of: long) == .inProgress
             _ = try channel.submit(short.operation, try freight(short)).get()
             channel.issuePending()
@@ -156,7 +156,7 @@ extension SuiteRun where E: ~Copyable {
         var kept: [Plan] = []
         var restarts = 0
         var submitted = 0
-        // A maker that counts late extensions is asked until there was one, within reason.
+        // A provider that counts late extensions is queried until there was one, within limits.
         let most = provisions.restarts == nil ? total : total + 200
         while submitted < most, submitted < total || restarts == 0 {
             guard plans.count < capabilities.depth, var plan = writingPlan(length(atMost: min(largest, 4096 / unit * unit)))
@@ -170,7 +170,7 @@ extension SuiteRun where E: ~Copyable {
                 try keep(finished, &plans, &kept, &back)
             }
             while plans.count >= capabilities.depth { try keep(try nextFinished(&channel), &plans, &kept, &back) }
-            // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
+            // SAFETY: the provider's function neither replaces the engine nor stops it or takes its completions.
             if let count = provisions.restarts { restarts = unsafe channel.withUnsafeEngine { count(&$0) } }
         }
         while !plans.isEmpty { try keep(try nextFinished(&channel), &plans, &kept, &back) }

@@ -5,14 +5,14 @@ import DMAEngineKit
 
 /// Rule 22 and the check of cyclic transfers.
 extension SuiteRun where E: ~Copyable {
-    /// A ring without a client: rules 16, 18, 19 and 22 on a transaction that never ends by itself.
+    /// A ring without a client: rules 16, 18, 19 and 22 on a transaction that never ends on its own.
     func rule22() throws(DMAError) {
         guard capabilities.operations.contains(.cyclic) else { return skip(lacks(.cyclic)) }
         guard provisions.stream != nil || provisions.ringsRunFreely else {
             return skip(lacks(provision: "stream") + ", and ringsRunFreely is false")
         }
         var channel = try open()
-        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
+        // SAFETY: the provider's function neither replaces the engine nor stops it or takes its completions.
         let stream = provisions.stream.map { provide in unsafe channel.withUnsafeEngine { provide(&$0) } }
         let period = 64 * unit
         for _ in 0..<2 {
@@ -23,7 +23,7 @@ extension SuiteRun where E: ~Copyable {
             expect(try channel.periodCount(of: cookie) == 0, "periods before issuePending")
             channel.issuePending()
             if let stream {
-                // Seven passes and a bit: it does not end by itself.
+                // Seven passes and one period: it does not end on its own.
                 stream.advance(7 * 4 * period + period)
             }
             let ran = try waits(&channel) { channel throws(DMAError) in
@@ -84,11 +84,11 @@ extension SuiteRun where E: ~Copyable {
         }
     }
 
-    /// The hardware moves whenever the engine looks at it, and while the client reads: what is called intact is right, and what is not is
-    /// counted.
+    /// The hardware moves at every access of the engine, and while the client reads: a period reported as intact must be right,
+    /// and all others must be counted.
     private func race(_ provide: (inout E) -> any ConformanceStream) throws(DMAError) {
         var channel = try Channel(try make(), domain: suite.domain, of: MappedBuffer.self)
-        // SAFETY: the maker's closure looks at the engine, with nothing in flight.
+        // SAFETY: the provider's closure only reads the engine, with nothing in flight.
         let stream = unsafe channel.withUnsafeEngine { provide(&$0) }
         let period = random.int(2...8) * unit
         let number = random.int(3...5)
@@ -116,7 +116,7 @@ extension SuiteRun where E: ~Copyable {
             switch outcome {
             case .empty: released -= moves
             case .intact(let isRight):
-                expect(isRight, "period \(ring.taken - 1) was called intact, and is of two rounds")
+                expect(isRight, "period \(ring.taken - 1) was reported intact, and mixes two passes")
                 intact += 1
             case .overrun: break
             case .ended: throw giveUp("the ring ended by itself")
@@ -133,7 +133,7 @@ extension SuiteRun where E: ~Copyable {
 
     private func capture(_ provide: (inout E) -> any ConformanceStream) throws(DMAError) {
         var channel = try Channel(try make(), domain: suite.domain, of: MappedBuffer.self)
-        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
+        // SAFETY: the provider's function neither replaces the engine nor stops it or takes its completions.
         let stream = unsafe channel.withUnsafeEngine { provide(&$0) }
         let period = random.int(4...100) * unit
         let number = random.int(3...8)
@@ -144,7 +144,7 @@ extension SuiteRun where E: ~Copyable {
         expect(try ring.withNextPeriod { _ in true } == .empty, "a period before the hardware moved")
         for _ in 0..<40 {
             let step = random.int(1...period * (number - 1))
-            // Never so far that the ring overruns: those come below.
+            // Never so far that the ring overruns: overruns are tested below.
             let room = (Int(ring.taken) + number - 1) * period + period - 1 - moved
             let count = min(step, max(room, 0))
             stream.advance(count)
@@ -168,7 +168,7 @@ extension SuiteRun where E: ~Copyable {
         expect(back.count == period * number, "another ring came back")
     }
 
-    /// Behind by a whole ring and more: counted, said, and then right again. And once under the client's eyes.
+    /// Behind by more than a whole ring: counted, reported, and correct afterwards. And once while the client reads.
     private func overruns(
         _ ring: inout CyclicRing<E>, _ stream: any ConformanceStream, _ period: Int, _ number: Int, _ moved: inout Int
     ) throws(DMAError) {
@@ -189,14 +189,14 @@ extension SuiteRun where E: ~Copyable {
             return view[0] != nil
         }
         moved += period * number
-        expect(torn == .overrun(1), "overrun under the client's eyes: \(torn)")
+        expect(torn == .overrun(1), "overrun while the client reads: \(torn)")
         expect(ring.lost == lost + 1, "\(ring.lost) lost are counted, \(lost + 1) expected")
         countBytes(2 * period)
     }
 
     private func playback(_ provide: (inout E) -> any ConformanceStream) throws(DMAError) {
         var channel = try Channel(try make(), domain: suite.domain, of: MappedBuffer.self)
-        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
+        // SAFETY: the provider's function neither replaces the engine nor stops it or takes its completions.
         let stream = unsafe channel.withUnsafeEngine { provide(&$0) }
         let period = random.int(4...100) * unit
         let number = random.int(3...8)
@@ -206,7 +206,7 @@ extension SuiteRun where E: ~Copyable {
         var ring = try CyclicRing(channel, ring: memory, period: period)
         for _ in 0..<3 * number {
             stream.advance(period)
-            // What was played may be written anew, and will be played a round later.
+            // A played period may be overwritten, and is played again in the next pass.
             let image = random.bytes(period)
             let outcome = try ring.withNextPeriod { view in unsafe view.write(image.span.bytes) }
             expect(outcome == .intact(period), "a period to be written: \(outcome)")

@@ -2,9 +2,9 @@
 
 import DMACore
 
-/// Rules 1 to 10, but for rule 3, which has a file of its own.
+/// Rules 1 to 10, except for rule 3, which has its own file.
 extension SuiteRun where E: ~Copyable {
-    /// The channel's end stops the engine and gives back what was queued or under way; then another channel works.
+    /// The channel's end stops the engine and returns queued and running work; then another channel works.
     func rule01() throws(DMAError) {
         guard let plan = writingPlan(), let work = try work() else { return skip(lacksWriting) }
         let underWay = "a channel that ended with work under way"
@@ -16,7 +16,7 @@ extension SuiteRun where E: ~Copyable {
                 let cookies = try submit(work, on: &channel)
                 if number % 2 == 0 {
                     channel.issuePending()
-                    // What works in the poll is under way until somebody polls.
+                    // An engine that works inside polls is in progress until the client polls.
                     let isUnderWay = work.place == .polls ? true : try self.underWay(cookies, on: &channel) > 0
                     if isUnderWay { meet(underWay) }
                 }
@@ -34,7 +34,7 @@ extension SuiteRun where E: ~Copyable {
         }
     }
 
-    /// The channel and its mappings are gone, and the memory is the suite's own: what is written there now stays.
+    /// The channel and its mappings are gone, and the memory is the suite's own: data written there now stays.
     private func untouchedAfterEnd(_ work: MeasuredWork) {
         for number in 0..<work.number {
             for index in work.plan.places.indices {
@@ -52,7 +52,7 @@ extension SuiteRun where E: ~Copyable {
         }
     }
 
-    /// With a peripheral of two lines: what was submitted before a configuration goes where it went before.
+    /// With a peripheral of two lines: a transaction submitted before a configuration uses the earlier line.
     func rule02() throws(DMAError) {
         var channel = try open()
         var excess = EngineConfiguration()
@@ -67,7 +67,7 @@ extension SuiteRun where E: ~Copyable {
         }
         expectRefusal(.badConfiguration, of: "a width of 65,537 bytes") { () throws(DMAError) in try channel.configure(wide) }
         guard let provide = provisions.peripheral else { return skip(lacks(provision: "peripheral")) }
-        // SAFETY: the maker's function neither exchanges the engine nor stops it or takes its completions.
+        // SAFETY: the provider's function neither replaces the engine nor stops it or takes its completions.
         let device = unsafe channel.withUnsafeEngine { provide(&$0) }
         guard device.lines.count >= 2 else { return skip("ConformancePeripheral.lines has one line") }
         try repeatedly(4) { _ throws(DMAError) in
@@ -107,7 +107,7 @@ extension SuiteRun where E: ~Copyable {
         expect(suite.domain.statistics.mappings == before, "a dropped transaction left its memory mapped")
         linger(&channel)
         expect(channel.inFlight == 0, "a transaction that was dropped is in the channel")
-        // And one that is submitted runs once.
+        // And a submitted one runs once.
         let cookie = try channel.submit(Transaction(plan.operation, try freight(plan))).get()
         channel.issuePending()
         let finished = try nextFinished(&channel)
@@ -118,7 +118,7 @@ extension SuiteRun where E: ~Copyable {
         close(channel)
     }
 
-    /// For so long that the work would have been done, had submitting started it.
+    /// Waits as long as the work would have taken, had submitting started it.
     func rule05() throws(DMAError) {
         guard let work = try work() else { return skip(lacksWriting) }
         var channel = try open()
@@ -159,7 +159,7 @@ extension SuiteRun where E: ~Copyable {
         close(channel)
     }
 
-    /// What is submitted while something runs waits for the next issue.
+    /// A transaction submitted while another runs waits for the next issue.
     func rule07() throws(DMAError) {
         guard let work = try work() else { return skip(lacksWriting) }
         guard capabilities.depth > 1 else { return skip(lacksDepth) }
@@ -174,7 +174,7 @@ extension SuiteRun where E: ~Copyable {
             let finished = try nextFinished(&channel)
             expect(finished.cookie == a, "what was not issued came before what was")
             try judge(work.plan, finished)
-            // So long that a short transfer would be over, had it been started.
+            // Long enough for a short transfer to end, had it been started.
             linger(&channel, 50, for: 2_000_000)
             let status = try channel.status(of: b)
             expect(status == .queued, "\(status), though it was submitted after the issue")
@@ -232,7 +232,7 @@ extension SuiteRun where E: ~Copyable {
         close(channel)
     }
 
-    /// A transaction goes through its states in their order, and none is left out that can be seen.
+    /// A transaction goes through its states in order, without skipping an observable one.
     func rule10() throws(DMAError) {
         guard let work = try work() else { return skip(lacksWriting) }
         let inProgress = "a transaction that was in progress when it was asked about"
@@ -282,7 +282,7 @@ extension SuiteRun where E: ~Copyable {
             var cookies = try submit(work, on: &channel)
             channel.issuePending()
             try channel.pause()
-            // An engine may have worked off what it had begun. What is issued now is not begun.
+            // An engine may have finished transactions that it had begun. One issued now has not begun.
             let later = writingPlan(unit)
             if let later, cookies.count < capabilities.depth {
                 cookies.append(try channel.submit(later.operation, try freight(later)).get())

@@ -4,7 +4,7 @@ import DMACore
 
 /// Rules 16, 18 and 19.
 extension SuiteRun where E: ~Copyable {
-    /// At random moments, of what is queued and of what is under way: each transaction ends once, complete and right or aborted.
+    /// At random moments, with queued and running transactions: each ends once, complete and correct, or aborted.
     func rule16() throws(DMAError) {
         guard let work = try work() else { return skip(lacksWriting) }
         var channel = try open()
@@ -17,7 +17,7 @@ extension SuiteRun where E: ~Copyable {
             number, work, channel throws(DMAError) in
             let cookies = try submit(work, on: &channel)
             channel.issuePending()
-            // Looking moves engines that work in the poll: every other time nobody looks.
+            // Polling advances engines that work inside polls: every other time there are no polls.
             let seen = number % 2 == 1 ? try underWay(cookies, on: &channel) : 0
             try end(&channel)
             var aborted = 0
@@ -33,7 +33,7 @@ extension SuiteRun where E: ~Copyable {
                 }
             }
             if seen > 0 || aborted > 0 { meet(underWayAtTermination) }
-            // An engine that went on would report what it was told to drop.
+            // An engine that continued would report transactions that it was told to drop.
             lingerBeyond(work, on: &channel)
             expect(channel.next() == nil, "one more completion than transactions")
         }
@@ -51,7 +51,7 @@ extension SuiteRun where E: ~Copyable {
         }
     }
 
-    /// Some queued, some issued, some perhaps over; sometimes paused when the end comes.
+    /// Some queued, some issued, some possibly ended; sometimes paused at the end.
     private func terminateMixture(_ channel: inout Channel<E, Freight>, leavesQueued: Bool) throws(DMAError) {
         var plans: [UInt64: Plan] = [:]
         let number = random.int(1...max(min(capabilities.depth, 12), 1))
@@ -86,7 +86,7 @@ extension SuiteRun where E: ~Copyable {
         if let plan = writingPlan(length(atMost: 4096)) { try perform(plan, on: &channel) }
     }
 
-    /// From the end of synchronize on, the CPU's writes stay: for longer than the terminated work would have taken.
+    /// After synchronize, the CPU's writes stay: for longer than the terminated work would have taken.
     func rule18() throws(DMAError) {
         guard let work = try work() else { return skip(lacksWriting) }
         guard work.place != .issuePending else { return skip(worksAtOnce) }
@@ -109,7 +109,7 @@ extension SuiteRun where E: ~Copyable {
                 _ = back.append(finished.takeCargo())
             }
             if seen > 0 || aborted > 0 { meet(underWayAtTermination) }
-            // From here on the memory is the CPU's: what it writes stays.
+            // From here on the memory is the CPU's: data that it writes stays.
             for index in 0..<work.number { try restore(work.plan, &back, index) }
             lingerBeyond(work, on: &channel)
             for index in 0..<work.number {
@@ -124,7 +124,7 @@ extension SuiteRun where E: ~Copyable {
         if !isSeeking(underWayAtTermination) { skip(worksAtOnce) }
     }
 
-    /// Writes a plan's first contents into memory that came back.
+    /// Writes a plan's initial contents into returned memory.
     func restore(_ plan: Plan, _ cargoes: inout FixedArray<Freight>, _ index: Int) throws(DMAError) {
         try cargoes.withMutableElement(at: index) { cargo throws(DMAError) in
             for place in plan.places.indices {
@@ -138,7 +138,7 @@ extension SuiteRun where E: ~Copyable {
     func rule19() throws(DMAError) {
         var channel = try open()
         guard capabilities.canPause else {
-            // The errors of a channel without are checked, and prove nothing of a pause.
+            // A channel without pause must return the right errors, which proves nothing about pausing.
             let codes = [pauseRefusal(&channel), resumeRefusal(&channel)]
             guard codes == [.notPausable, .notPausable] else {
                 return expect(false, "a channel that cannot pause answers \(codes.map { $0.map { "\($0)" } ?? "nothing" })")
@@ -159,7 +159,7 @@ extension SuiteRun where E: ~Copyable {
             try channel.pause()
             try channel.pause()
             expect(channel.channelState == .paused, "the channel is \(channel.channelState)")
-            // An engine may have worked off what it had begun. What is issued now is not begun.
+            // An engine may have finished transactions that it had begun. One issued now has not begun.
             let later = writingPlan(unit)
             if let later, cookies.count < capabilities.depth {
                 cookies.append(try channel.submit(later.operation, try freight(later)).get())

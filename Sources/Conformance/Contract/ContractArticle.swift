@@ -6,14 +6,14 @@ package enum ContractArticle {
     package static var text: String {
         var lines = [
             "# The contract", "", "@Comment { SPDX-License-Identifier: Apache-2.0 }", "",
-            "The 39 rules that hold between clients, channels and engines: what each means, an example, and the cure.", "",
+            "The 39 rules between clients, channels and engines, each with its meaning, an example, and the cure.", "",
             "## Overview", "",
             """
-            These are the rules of the Linux kernel's DMA subsystem for user space. Each is impossible to break, or checked while the program \
-            runs, with an error that names the rule. The conformance suite asks every engine about them (`dmactl test`), and `dmactl explain \
-            rule38` prints one of them; a code of an error can be looked up in the same way: `dmactl explain misaligned`.
+            These are the rules of the Linux kernel's DMA subsystem, for user space. The compiler enforces a rule where it can; otherwise it is \
+            checked at run time, with an error that names the rule. The conformance suite checks every engine against them (`dmactl test`), and \
+            `dmactl explain rule38` prints one of them; `dmactl explain misaligned` explains the code of an error.
             """, "",
-            "This article is made by `dmactl explain --article`; a test compares.",
+            "`dmactl explain --article` generates this article; a test compares.",
         ]
         for (first, heading) in [
             (1, "Channels and submission"), (11, "Completion"), (16, "Termination"), (20, "Residue, rings and lists"),

@@ -3,8 +3,7 @@
 import DMACore
 
 extension Explanation {
-    /// The codes of `DMAError`. What is asked, what is possible and the cure are the code's own words; N and M stand for the numbers of a
-    /// real error.
+    /// The codes of `DMAError`, with the texts of their messages; N and M stand for the numbers of a real error.
     static var errors: [Explanation] {
         DMAError.Code.allCases.map { code in
             // Numbers that no text contains.
@@ -15,14 +14,14 @@ extension Explanation {
                     .replacing("0x" + String(limit, radix: 16), with: "M").replacing("\(limit)", with: "M")
             }
             return Explanation(
-                "\(code)", .error, title: readable(error.request),
-                meaning: "Asked: \(readable(error.request)); possible: \(readable(error.ability)).",
+                "\(code)", .error, title: "cannot \(readable(error.request))",
+                meaning: "\(readable(error.message).capitalized).",
                 example: example(code),
                 cure: readable(error.cure).capitalized + ".", rules: error.rule.map { [$0] } ?? [])
         }
     }
 
-    /// What brings a code about.
+    /// What causes the code.
     private static func example(_ code: DMAError.Code) -> String {
         switch code {
         case .zeroLength: "Buffer(count: 0), or a copy of 0 bytes."
@@ -113,6 +112,6 @@ extension Explanation {
 }
 
 extension String {
-    /// With a large first letter.
+    /// With an upper-case first letter.
     fileprivate var capitalized: String { prefix(1).uppercased() + dropFirst() }
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What one name means that a program of this package prints: a rule of the contract, a code of an error, an identifier of the sanitizer.
+/// The explanation of a name that a program of this package prints: a rule of the contract, a code of an error, an identifier
+/// of the sanitizer.
 package struct Explanation: Hashable, Sendable, Encodable {
-    /// What a name is a name of. Raw values are stable.
+    /// The kind of a name. Raw values are stable.
     package enum Kind: String, Hashable, Sendable, Encodable, CaseIterable {
         case rule
         case error
@@ -14,21 +15,21 @@ package struct Explanation: Hashable, Sendable, Encodable {
         case exitCode
     }
 
-    /// As it is printed: "rule38", "misaligned", "DMA-S07".
+    /// The name as it is printed: "rule38", "misaligned", "DMA-S07".
     package let name: String
-    /// Other spellings that find it.
+    /// Other accepted spellings.
     package let aliases: [String]
-    /// What it is a name of.
+    /// The kind of the name.
     package let kind: Kind
-    /// In a few words.
+    /// A short title.
     package let title: String
-    /// What it says.
+    /// The meaning.
     package let meaning: String
-    /// What brings it about.
+    /// A typical cause.
     package let example: String
-    /// What to change.
+    /// The cure.
     package let cure: String
-    /// The rules of the contract concerned.
+    /// The related rules of the contract.
     package let rules: [Int]
 
     package init(
@@ -47,7 +48,7 @@ package struct Explanation: Hashable, Sendable, Encodable {
 }
 
 extension Explanation.Kind {
-    /// For a heading.
+    /// The heading of the kind.
     package var title: String {
         switch self {
         case .rule: "rule of the contract"
@@ -62,12 +63,12 @@ extension Explanation.Kind {
     }
 }
 
-/// Everything that can be looked up, from one source: the guide's article is made of it, and `dmactl explain` prints it.
+/// All explanations, from one source: the guide's article is generated from it, and `dmactl explain` prints it.
 package struct Glossary: Sendable {
-    /// In the order of the kinds, and within each in that of its codes.
+    /// Sorted by kind, and within each in the order of its codes.
     package let all: [Explanation]
 
-    /// - Parameter others: what other modules print, beside what this one knows.
+    /// - Parameter others: names that other modules print, in addition to those of this one.
     package init(_ others: [Explanation] = []) {
         let known =
             Explanation.rules + Explanation.errors + Explanation.sanitizer + Explanation.engineFaults + Explanation.statuses
@@ -75,20 +76,20 @@ package struct Glossary: Sendable {
         all = Explanation.Kind.allCases.flatMap { kind in known.filter { $0.kind == kind } }
     }
 
-    /// Everything that bears a name, whatever the case of its letters; a code of one kind may be one of another kind too.
+    /// All entries with a name, ignoring case; the same name may be used by several kinds.
     package func find(_ name: String) -> [Explanation] {
         let name = name.lowercased()
         return all.filter { $0.name.lowercased() == name || $0.aliases.contains { $0.lowercased() == name } }
     }
 
-    /// The names that are most like one that nothing bears, the nearest first.
+    /// The names most similar to an unknown one, the nearest first.
     package func nearest(_ name: String, _ count: Int = 3) -> [String] {
         let name = name.lowercased()
         var best: [String: Int] = [:]
         for entry in all {
             for word in [entry.name] + entry.aliases {
                 let word = word.lowercased()
-                // A part that was typed right counts for more than letters that happen to stand in the same places.
+                // A correct part of a name counts for more than letters that happen to be in the same places.
                 let isPart = name.count > 2 && (word.contains(name) || name.contains(word))
                 let distance = isPart ? 1 : Glossary.distance(Array(name.utf8), Array(word.utf8))
                 best[entry.name] = min(best[entry.name] ?? .max, distance)
@@ -97,7 +98,7 @@ package struct Glossary: Sendable {
         return best.sorted { ($0.value, $0.key) < ($1.value, $1.key) }.prefix(count).map(\.key)
     }
 
-    /// Letters to be put in, left out or exchanged, to make one word of the other: Levenshtein's distance.
+    /// The number of letters to insert, delete or replace, to turn one word into the other: Levenshtein distance.
     private static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
         var row = Array(0...right.count)
         for (index, letter) in left.enumerated() {

@@ -3,7 +3,7 @@
 import DMACore
 
 extension Explanation {
-    /// What the sanitizer finds (`DMA_SANITIZE=1`), by its identifier and by its name.
+    /// The findings of the sanitizer (`DMA_SANITIZE=1`), by identifier and by name.
     static var sanitizer: [Explanation] {
         SanitizerReport.Identifier.allCases.map { identifier in
             let text = texts(identifier)
@@ -13,7 +13,7 @@ extension Explanation {
         }
     }
 
-    /// The rule that a report names.
+    /// The rule in a report.
     private static func rule(_ identifier: SanitizerReport.Identifier) -> Int {
         switch identifier {
         case .unmapInvalidAddress, .unmapNotMapped, .unmapOtherSize, .unmapOtherKind, .leak: 33
@@ -35,47 +35,47 @@ extension Explanation {
         switch identifier {
         case .unmapInvalidAddress:
             (
-                "A mapping was ended at the error value or at address 0.",
+                "The error value or address 0 was unmapped.",
                 "The result of a mapping that failed is unmapped.", "Check the outcome of map, and unmap what was mapped."
             )
         case .unmapNotMapped:
             (
-                "A mapping was ended that does not exist, or no longer.",
+                "A mapping was unmapped that does not exist, or no longer.",
                 "An error path unmaps what the success path unmaps too.",
                 "Unmap once; let a MappedBuffer own the mapping."
             )
         case .unmapOtherSize:
             (
-                "A mapping was ended with another size than it was made with.", "8192 bytes are mapped and 4096 unmapped.",
-                "Keep the size with the mapping."
+                "A mapping was unmapped with another size than its own.", "8192 bytes are mapped and 4096 unmapped.",
+                "Store the size with the mapping."
             )
         case .unmapOtherKind:
             (
-                "A list was ended as a single mapping, or the other way round.",
+                "A list was unmapped as a single mapping, or the reverse.",
                 "A scatter list is unmapped by its first entry.",
-                "End a list with the list."
+                "Unmap a list with the function for lists."
             )
         case .unmapOtherDirection:
             (
-                "A mapping was ended with another direction than it was made with.", "Mapped toDevice, unmapped fromDevice.",
-                "Keep the direction with the mapping: on some machines it decides which caches are written back."
+                "A mapping was unmapped with another direction than its own.", "Mapped toDevice, unmapped fromDevice.",
+                "Store the direction with the mapping: on some machines it determines the cache maintenance."
             )
         case .unmapOtherCount:
             (
-                "A list was ended with another number of entries than it was made with.",
-                "The merged number of segments is used for the end.", "Use the original number of entries."
+                "A list was unmapped with another number of entries than its own.",
+                "The number of merged segments is used to unmap.", "Use the original number of entries."
             )
         case .mapStack:
             (
                 "Memory on a thread's stack was mapped.", "A local variable is imported and mapped.",
-                "Allocate a Buffer: a stack is reused by whatever runs next."
+                "Allocate a Buffer: stack memory is reused when the function returns."
             )
         case .mapText: ("Program text was mapped.", "A pointer to a function is mapped.", "Map data.")
         case .mapInvalidRange:
             (
-                "Something was mapped that is not memory of this process, or that the device may write and the process may not.",
+                "A mapped range is not memory of this process, or the device may write it and the process may not.",
                 "A freed pointer, or a read-only file mapping that is mapped fromDevice.",
-                "Map memory that is there, and that the process may access as the device will."
+                "Map valid memory to which the process has the same access as the device."
             )
         case .overlappingCacheLines:
             (
@@ -84,8 +84,8 @@ extension Explanation {
             )
         case .mapErrorUnchecked:
             (
-                "A mapping was ended whose result nobody had checked.", "The address is handed to a device without a look.",
-                "Look at the outcome before the address is used."
+                "A mapping was unmapped whose result was never checked.", "The address is passed to a device without a check.",
+                "Check the outcome before using the address."
             )
         case .listTooLong:
             (
@@ -103,39 +103,43 @@ extension Explanation {
                 "Split the entry at the boundary."
             )
         case .syncNotMapped:
-            ("Sync of something that is not mapped.", "Sync after unmap.", "Sync while the mapping lives.")
+            ("An address was synced that is not mapped.", "Sync after unmap.", "Sync while the mapping lives.")
         case .syncOutOfRange:
-            ("Sync of more than was mapped.", "Sync of 8192 bytes of a mapping of 4096.", "Sync within the mapping.")
+            (
+                "A range was synced beyond the end of its mapping.", "Sync of 8192 bytes of a mapping of 4096.",
+                "Sync within the mapping."
+            )
         case .syncWrongDirection:
             (
-                "Sync in another direction than was mapped.", "syncForDevice on a mapping that is fromDevice.",
+                "A mapping was synced in another direction than its own.", "syncForDevice on a mapping that is fromDevice.",
                 "Sync in the mapping's direction, or map bidirectional."
             )
         case .leak:
             (
-                "A mapping was alive when its domain was closed, or ended without that.",
-                "A MappedBuffer is kept in a global and never unmapped.",
-                "End every mapping; the report names the line of each."
+                "A mapping was alive when its domain was closed, or when the domain ended without being closed.",
+                "A MappedBuffer is stored in a global variable and never unmapped.",
+                "End every mapping; the report names the source line of each."
             )
         case .quarantined:
             (
-                "Memory was parked, because its device could not be stopped.", "A device hangs while a channel ends.",
+                "Memory went to the quarantine, because its device could not be stopped.",
+                "A device hangs while a channel ends.",
                 "Reset the device, then release the quarantine."
             )
         case .outsideMappings:
             (
-                "A device is about to be given an address outside every mapping of its domain.",
+                "A device would receive an address outside every mapping of its domain.",
                 "A driver computes an address beyond the end of a ring.", "Take addresses from regions of live mappings."
             )
         case .accessNotPermitted:
             (
-                "A device is about to be given an address for more than its mapping permits.",
-                "A destination inside a mapping that is toDevice.", "Map with the direction that the transfer has."
+                "A device would receive an address with more permissions than its mapping has.",
+                "A destination inside a mapping that is toDevice.", "Map in the direction of the transfer."
             )
         case .poolInUse:
             (
                 "A pool ended while blocks of it were leased.", "A pool goes out of scope before its last block.",
-                "Let the blocks end first."
+                "Return the blocks first."
             )
         }
     }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What operations must give, computed byte by byte in the plainest way there is. Nothing here is shared with an engine, so
-/// that a
-/// mistake in a kernel is not repeated in its judge.
+/// The expected results of operations, computed byte by byte in the simplest way. Nothing here is shared with an engine, so
+/// that an engine's bug is not repeated in its check.
 public enum ByteModels {
     /// CRC32C (polynomial 0x1EDC6F41, reflected 0x82F63B78), bit by bit.
     ///
-    /// - Parameter seed: the CRC of what came before; 0 at the beginning.
+    /// - Parameter seed: the CRC of the preceding data; 0 at the beginning.
     public static func crc32c(_ bytes: some Sequence<UInt8>, seed: UInt32 = 0) -> UInt32 {
         var crc = ~seed
         for byte in bytes {
@@ -29,7 +28,7 @@ public enum ByteModels {
         return product
     }
 
-    /// The XOR of sources of equal length; with `previous`, of that as well.
+    /// The XOR of sources of equal length; with `previous`, including that.
     public static func xor(_ sources: [[UInt8]], continuing previous: [UInt8]? = nil) -> [UInt8] {
         var result = previous ?? [UInt8](repeating: 0, count: sources.first?.count ?? 0)
         for source in sources {
@@ -38,18 +37,18 @@ public enum ByteModels {
         return result
     }
 
-    /// Q: the sum of the sources, each times its coefficient; with `previous`, of that as well.
+    /// Q: the sum of the sources, each times its coefficient; with `previous`, including that.
     public static func q(_ sources: [[UInt8]], coefficients: [UInt8], continuing previous: [UInt8]? = nil) -> [UInt8] {
         var result = previous ?? [UInt8](repeating: 0, count: sources.first?.count ?? 0)
         for (source, coefficient) in zip(sources, coefficients) {
-            // A table of the 256 products: a multiplication for each byte would be the larger part of the suite's time.
+            // A table of the 256 products: one multiplication per byte would dominate the suite's time.
             let products = (0...255).map { multiply(UInt8($0), coefficient) }
             for index in result.indices where index < source.count { result[index] ^= products[Int(source[index])] }
         }
         return result
     }
 
-    /// A fill of `count` bytes with eight bytes of pattern, lowest first, beginning anew at the first byte.
+    /// A fill of `count` bytes with a pattern of eight bytes, least significant first, starting with the first byte.
     public static func fill(count: Int, pattern: UInt64) -> [UInt8] {
         (0..<max(count, 0)).map { UInt8(truncatingIfNeeded: pattern >> (8 * UInt64($0 % 8))) }
     }

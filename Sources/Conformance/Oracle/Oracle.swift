@@ -6,13 +6,12 @@
     internal import Musl
 #endif
 
-/// The judge of data tests: what bytes are put into buffers before a transfer, and what they must be after it.
+/// The oracle of data tests: the contents of buffers before a transfer, and the expected contents after it.
 ///
-/// The pattern is dmatest's. Source bytes carry bit 7, destination bytes do not; bit 6 marks what is to be copied, bit 5 what
-/// is to be
-/// overwritten; the low five bits are the inverted address counter. A byte that is found where it should not be thus says
-/// where it came from. dmatest's counter repeats every 32 bytes, so that data moved by a multiple of 32 goes unseen; with a
-/// ``salt`` each line of 32 bytes has its counter turned by five bits of a hash of the line's number, which shows that as well.
+/// The pattern is dmatest's. Source bytes carry bit 7, destination bytes do not; bit 6 marks bytes to be copied, bit 5 bytes to
+/// be overwritten; the low five bits are the inverted address counter. A misplaced byte thus shows its origin. dmatest's
+/// counter repeats every 32 bytes, so that data moved by a multiple of 32 is not noticed; with a ``salt`` the counter of each
+/// line of 32 bytes is rotated by five bits of a hash of the line's number, which detects that as well.
 ///
 /// Source: drivers/dma/dmatest.c, `dmatest_init_srcs`, `dmatest_init_dsts`, `dmatest_verify`.
 public struct Oracle: Hashable, Sendable {
@@ -24,16 +23,16 @@ public struct Oracle: Hashable, Sendable {
     static var toOverwrite: UInt8 { 0x20 }
     static var counterMask: UInt8 { 0x1f }
 
-    /// - Parameter salt: 0 for exactly dmatest's pattern; any other value turns each line's counter.
+    /// - Parameter salt: 0 for exactly dmatest's pattern; any other value rotates each line's counter.
     public init(salt: UInt64 = 0) { self.salt = salt }
 
-    /// What a source holds at `offset`, inside or outside the part to be copied.
+    /// The source's byte at `offset`, inside or outside the part to be copied.
     @inline(__always)
     func sourceByte(_ offset: Int, isMarked: Bool) -> UInt8 {
         Oracle.source | (isMarked ? Oracle.toCopy : 0) | counter(offset)
     }
 
-    /// What a destination holds at `offset` before the transfer.
+    /// The destination's byte at `offset` before the transfer.
     @inline(__always)
     func destinationByte(_ offset: Int, isMarked: Bool) -> UInt8 {
         (isMarked ? Oracle.toOverwrite : 0) | counter(offset)
@@ -66,13 +65,13 @@ public struct Oracle: Hashable, Sendable {
         return image
     }
 
-    /// Judges a destination against the image it had, the image it must have, and the places that the transfer may write.
+    /// Checks a destination against its initial image, its expected image, and the ranges that the transfer may write.
     ///
     /// - Parameters:
     ///   - found: the bytes after the transfer.
     ///   - before: the image before it; as long as `expected`.
-    ///   - expected: the image that is right.
-    ///   - written: ranges that the transfer was to write, in ascending order and apart from each other.
+    ///   - expected: the correct image.
+    ///   - written: ranges that the transfer had to write, in ascending order and disjoint.
     /// - Returns: nil where every byte is right. A `found` of another length than `expected` differs in each missing byte.
     public static func judgeDestination(
         _ found: RawSpan, before: [UInt8], expected: [UInt8], written: [Range<Int>]
@@ -87,8 +86,8 @@ public struct Oracle: Hashable, Sendable {
             let isInside = next < written.count && written[next].contains(offset)
             let fault: OracleFault
             if !isInside {
-                // Somebody wrote where nobody was to write. A source's byte says that too much was copied, as in dmatest;
-                // so does any other value, because only the engine had the memory.
+                // A byte outside the transfer changed. A source's byte means that too much was copied, as in dmatest; so does
+                // any other value, because only the engine had the memory.
                 fault = .copiedOutside
             } else if offset < before.count, value == before[offset] {
                 fault = .notCopied
@@ -100,7 +99,7 @@ public struct Oracle: Hashable, Sendable {
         return finding.total == 0 ? nil : finding
     }
 
-    /// Judges a source, which no transfer may change.
+    /// Checks a source, which no transfer may change.
     public static func judgeSource(_ found: RawSpan, before: [UInt8]) -> OracleFinding? {
         if equal(found, before) { return nil }
         var finding = OracleFinding()
@@ -112,12 +111,12 @@ public struct Oracle: Hashable, Sendable {
         return finding.total == 0 ? nil : finding
     }
 
-    /// Judges the destination of one copy between images of this oracle.
+    /// Checks the destination of one copy between images of this oracle.
     ///
     /// - Parameters:
     ///   - found: the destination after the copy.
-    ///   - source: what was to be copied, as marked in the source's image.
-    ///   - target: where it was to go, as marked in the destination's image; as long as `source`.
+    ///   - source: the range to copy, as marked in the source's image.
+    ///   - target: its destination, as marked in the destination's image; as long as `source`.
     public func judgeCopy(_ found: RawSpan, source: Range<Int>, target: Range<Int>) -> OracleFinding? {
         let before = destinationImage(count: found.byteCount, marked: target)
         var expected = before
@@ -127,28 +126,28 @@ public struct Oracle: Hashable, Sendable {
         return Oracle.judgeDestination(found, before: before, expected: expected, written: [target])
     }
 
-    /// Whether the bytes are those of `image`, and as many.
+    /// Whether the bytes equal `image`, with the same length.
     static func equal(_ found: RawSpan, _ image: [UInt8]) -> Bool {
         guard found.byteCount == image.count else { return false }
         // SAFETY: both sides have as many bytes as are compared.
         return unsafe found.withUnsafeBytes { found in
             unsafe image.withUnsafeBytes { image in
-                // As many bytes on either side; a side without bytes may have no address.
+                // The same number of bytes on either side; an empty side may have no address.
                 guard let left = found.baseAddress, let right = image.baseAddress else { return true }
                 return unsafe memcmp(left, right, found.count) == 0
             }
         }
     }
 
-    /// One byte; the inverse of everything's pattern (an impossible 0) where the span is too short.
+    /// One byte; where the span is too short, a value that no pattern contains.
     private static func byte(_ span: RawSpan, _ offset: Int) -> UInt8 {
         offset < span.byteCount ? span.unsafeByte(offset) : 0
     }
 }
 
 extension RawSpan {
-    /// A byte whose offset was checked by the caller.
-    // SAFETY: every caller has checked the offset, and a byte has no pattern that is none.
+    /// A byte whose offset the caller has checked.
+    // SAFETY: every caller has checked the offset, and every bit pattern of a byte is valid.
     @inline(__always)
     func unsafeByte(_ offset: Int) -> UInt8 { unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self) }
 
@@ -158,9 +157,9 @@ extension RawSpan {
 }
 
 extension MutableRawSpan {
-    /// Puts an image at the beginning of the bytes; what does not fit is left out.
+    /// Copies an image to the beginning of the bytes; the part that does not fit is left out.
     mutating func put(_ image: [UInt8]) {
-        // SAFETY: both lengths bound the copy, and the two memories are apart.
+        // SAFETY: both lengths bound the copy, and the two memories do not overlap.
         unsafe withUnsafeMutableBytes { bytes in
             // Both lengths bound the copy, and the two memories are distinct.
             unsafe image.withUnsafeBytes {

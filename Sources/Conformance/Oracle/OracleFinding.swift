@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Which of four things happened to a byte that is not what it must be: drivers/dma/dmatest.c, `dmatest_mismatch`.
+/// The four kinds of wrong bytes: drivers/dma/dmatest.c, `dmatest_mismatch`.
 public enum OracleFault: String, Hashable, Sendable, Codable, CaseIterable {
     /// A source changed.
     case sourceOverwritten = "source overwritten"
-    /// A destination byte still holds what it held before.
+    /// A destination byte still has its initial value.
     case notCopied = "not copied"
     /// A destination byte outside the transfer changed.
     case copiedOutside = "copied outside"
@@ -12,18 +12,18 @@ public enum OracleFault: String, Hashable, Sendable, Codable, CaseIterable {
     case mismatch = "mismatch"
 }
 
-/// One byte that is not what it must be.
+/// One wrong byte.
 public struct OracleMismatch: Hashable, Sendable, Codable {
-    /// Into the buffer. Bytes.
+    /// The offset in the buffer. Bytes.
     public let offset: Int
-    /// What it must be.
+    /// The expected value.
     public let expected: UInt8
-    /// What it is.
+    /// The actual value.
     public let found: UInt8
-    /// Which of the four it is.
+    /// The kind of fault.
     public let fault: OracleFault
 
-    /// The byte at `offset`, and what is wrong with it.
+    /// A wrong byte at `offset`, with its fault.
     public init(offset: Int, expected: UInt8, found: UInt8, fault: OracleFault) {
         self.offset = offset
         self.expected = expected
@@ -32,16 +32,16 @@ public struct OracleMismatch: Hashable, Sendable, Codable {
     }
 }
 
-/// What is wrong with one buffer: the first mismatches, and how many there are of each fault.
+/// The wrong bytes of one buffer: the first mismatches, and the number of each fault.
 public struct OracleFinding: Hashable, Sendable, Codable {
-    /// Mismatches that are shown; dmatest shows 32, which is more than anybody reads.
+    /// The number of mismatches shown; dmatest shows 32.
     public static var shown: Int { 8 }
 
     /// The first ones, in the order of their offsets.
     public private(set) var first: [OracleMismatch] = []
     /// Bytes of a source that changed.
     public private(set) var sourceOverwritten = 0
-    /// Bytes that still hold what they held before.
+    /// Bytes that still have their initial value.
     public private(set) var notCopied = 0
     /// Bytes outside the transfer that changed.
     public private(set) var copiedOutside = 0
@@ -50,10 +50,10 @@ public struct OracleFinding: Hashable, Sendable, Codable {
 
     init() {}
 
-    /// All bytes that are wrong.
+    /// The number of wrong bytes.
     public var total: Int { sourceOverwritten + notCopied + copiedOutside + mismatches }
 
-    /// How many bytes have `fault`.
+    /// The number of bytes with `fault`.
     public func count(of fault: OracleFault) -> Int {
         switch fault {
         case .sourceOverwritten: sourceOverwritten

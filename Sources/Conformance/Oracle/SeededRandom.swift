@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// SplitMix64: small, quick, and the same numbers from the same seed on every machine. Not for secrets.
+/// SplitMix64: small, fast, and the same numbers from the same seed on every machine. Not for secrets.
 ///
 /// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
 public struct SeededRandom: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
-    /// The same numbers again for the same seed.
+    /// The same seed gives the same numbers.
     public init(seed: UInt64) { state = seed }
 
     /// A generator for one named part, so that each part of a run can be repeated without the others.
@@ -27,7 +27,7 @@ public struct SeededRandom: RandomNumberGenerator, Sendable {
 
     /// A number of `range`, which is not empty.
     mutating func int(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &self) }
-    /// True once in `number` times.
+    /// True once in `number` calls, on average.
     mutating func once(in number: Int) -> Bool { int(1...max(number, 1)) == 1 }
     /// Random bytes.
     mutating func bytes(_ count: Int) -> [UInt8] {

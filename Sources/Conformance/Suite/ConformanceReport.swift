@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How a check ended.
+/// The outcome of a check.
 public enum ConformanceOutcome: Hashable, Sendable {
-    /// Nothing was wrong.
+    /// No failure.
     case passed
-    /// With how many things wrong.
+    /// Failed, with the number of failures.
     case failed(Int)
-    /// Nothing was wrong, and the case that the check is about was never met: no pass. With what was not met.
+    /// No failure, but the run did not reach the case that the check is about: not a pass. With the missing case.
     case notProved(String)
-    /// The engine does not have what the check is about. With what is absent.
+    /// The engine lacks the feature that the check is about. With the missing feature.
     case notApplicable(String)
-    /// Time was over, or another reason that is none of the engine's.
+    /// The time was over, or another reason unrelated to the engine.
     case notRun(String)
 }
 
-/// As `{"kind": "failed", "count": 3}`: a name, and beside it what belongs to it.
+/// As `{"kind": "failed", "count": 3}`: a name, with its number or reason.
 extension ConformanceOutcome: Codable {
     private enum Kind: String, Codable {
         case passed, failed, notProved, notApplicable, notRun
@@ -34,7 +34,7 @@ extension ConformanceOutcome: Codable {
         }
     }
 
-    /// Reads what ``encode(to:)`` has written.
+    /// Decodes the output of ``encode(to:)``.
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: Key.self)
         func reason() throws -> String { try container.decode(String.self, forKey: .reason) }
@@ -48,7 +48,7 @@ extension ConformanceOutcome: Codable {
             }
     }
 
-    /// Writes the kind, and the number or the reason that it has.
+    /// Encodes the kind, and its number or reason.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: Key.self)
         try container.encode(kind, forKey: .kind)
@@ -58,7 +58,7 @@ extension ConformanceOutcome: Codable {
 }
 
 extension ConformanceOutcome {
-    /// Why a check that neither passed nor failed did not; nil for the others.
+    /// Why a check neither passed nor failed; nil for the others.
     public var reason: String? {
         switch self {
         case .passed, .failed: nil
@@ -67,59 +67,59 @@ extension ConformanceOutcome {
     }
 }
 
-/// Something that was wrong, with what repeats it.
+/// A failure, with the parameters that reproduce it.
 public struct ConformanceFailure: Hashable, Sendable, Codable {
-    /// Which check found it.
+    /// The check that found it.
     public let check: ConformanceCheck
-    /// The run's seed: a suite with it, and with `only` this check, does the same again.
+    /// The run's seed: a suite with this seed, and with only this check, repeats it.
     public let seed: UInt64
-    /// Which iteration of the check, from 0.
+    /// The iteration of the check, from 0.
     public let iteration: Int
-    /// Sizes, offsets and flags of the transaction concerned; empty where none is.
+    /// Sizes, offsets and flags of the transaction; empty where there is none.
     public let parameters: String
-    /// What was found.
+    /// The finding.
     public let message: String
 }
 
-/// What the suite found out about one engine.
+/// The results of the suite for one engine.
 public struct ConformanceReport: Hashable, Sendable, Codable {
     /// One check on this engine.
     public struct Row: Hashable, Sendable, Codable {
-        /// Which check.
+        /// The check.
         public let check: ConformanceCheck
-        /// How it ended.
+        /// The outcome.
         public let outcome: ConformanceOutcome
-        /// Questions asked.
+        /// The number of assertions.
         public let questions: Int
-        /// Bytes compared with what they must be.
+        /// Bytes compared with their expected values.
         public let bytesVerified: UInt64
-        /// How long the check took.
+        /// The duration of the check.
         public let nanoseconds: Int64
     }
 
     /// The engine's name.
     public let engine: String
-    /// Which code or silicon did the work, as the engine says.
+    /// The code or hardware that did the work, as the engine reports it.
     public let implementation: String
-    /// Whether the engine is a script of a test's; a rule that only such engines exercise is not proved on anything real.
+    /// Whether the engine is scripted by a test; a rule that only such engines exercise is not proved on a real one.
     public let isScripted: Bool
-    /// A suite with it does the same again.
+    /// The seed, which reproduces the run.
     public let seed: UInt64
-    /// Of each check that repeats.
+    /// The number of iterations of each repeated check.
     public let iterations: Int
-    /// The largest transfer. Bytes.
+    /// The maximum size of a transfer. Bytes.
     public let maximumBytes: Int
-    /// One for each check, in the suite's order.
+    /// One row for each check, in the suite's order.
     public let rows: [Row]
-    /// What was wrong, the first of each check.
+    /// The failures, at least the first of each check.
     public let failures: [ConformanceFailure]
-    /// Failures that were counted and not kept.
+    /// Failures that were counted and not stored.
     public let furtherFailures: Int
 
-    /// Whether nothing failed, and nothing that was run was left unproved. Says nothing of what was not applicable or not run.
+    /// Whether nothing failed, and no check that ran was left unproved. Ignores checks that are not applicable or were not run.
     public var passed: Bool { counts.failed == 0 && counts.notProved == 0 }
 
-    /// How many of the contract's rules apply to this engine, and how many of those held.
+    /// The number of the contract's rules that apply to this engine, and how many of those held.
     public var rules: (held: Int, applying: Int) {
         rows.reduce(into: (held: 0, applying: 0)) { rules, row in
             guard row.check.rule != nil else { return }
@@ -134,7 +134,7 @@ public struct ConformanceReport: Hashable, Sendable, Codable {
     /// The row of one check; nil where it was left out.
     public func row(_ check: ConformanceCheck) -> Row? { rows.first { $0.check == check } }
 
-    /// How many rows passed, failed, were not proved, were not applicable, were not run.
+    /// The number of rows that passed, failed, were not proved, not applicable, or not run.
     public var counts: (passed: Int, failed: Int, notProved: Int, notApplicable: Int, notRun: Int) {
         rows.reduce(into: (passed: 0, failed: 0, notProved: 0, notApplicable: 0, notRun: 0)) { counts, row in
             switch row.outcome {
@@ -147,7 +147,7 @@ public struct ConformanceReport: Hashable, Sendable, Codable {
         }
     }
 
-    /// The rows as text: check, outcome, bytes verified, title; then how many rules held, and the failures.
+    /// The rows as text: check, outcome, bytes verified, title; then the number of rules that held, and the failures.
     public var table: String {
         let (counts, rules) = (counts, rules)
         var text = "\(engine) (\(implementation)), seed \(seed), \(iterations) iterations of up to \(maximumBytes) bytes\n"
@@ -185,22 +185,22 @@ public struct ConformanceReport: Hashable, Sendable, Codable {
 public struct ConformanceSummary: Hashable, Sendable, Codable {
     /// One check, over all engines.
     public struct Row: Hashable, Sendable, Codable {
-        /// Which check.
+        /// The check.
         public let check: ConformanceCheck
-        /// Engines of silicon or of code that moves bytes for its own sake, and scripted ones.
+        /// Real engines and scripted engines that passed.
         public let passedOn: [String]
         /// Scripted engines that passed.
         public let scriptedOn: [String]
         /// Engines of either kind that failed, or for which the check was not proved.
         public let failedOn: [String]
-        /// Passed, but on scripted engines alone.
+        /// Whether only scripted engines passed.
         public var isScriptedOnly: Bool { passedOn.isEmpty && !scriptedOn.isEmpty }
     }
 
     /// One for each check, in the suite's order.
     public let rows: [Row]
 
-    /// Puts the reports of one build's engines side by side.
+    /// Combines the reports of one build's engines.
     public init(_ reports: [ConformanceReport]) {
         rows = ConformanceCheck.allCases.map { check in
             func engines(_ isScripted: Bool, _ wanted: (ConformanceOutcome) -> Bool) -> [String] {

@@ -3,37 +3,36 @@
 public import DMACore
 public import DMAEngineKit
 
-/// Checks an engine against the contract: each rule that concerns engines and channels, and each operation its capabilities
-/// name, with
-/// random sizes, offsets and orders from a seed, every byte verified.
+/// Checks an engine against the contract: each rule that concerns engines and channels, and each operation of its capabilities,
+/// with random sizes, offsets and orders from a seed, verifying every byte.
 ///
-/// Nothing is printed; the answer is a ``ConformanceReport``. A run is bounded: by `iterations` for each check, by `duration`
-/// for all of
-/// them, and each wait by `patience`.
+/// It prints nothing and returns a ``ConformanceReport``. A run is bounded: by `iterations` for each check, by `duration` for
+/// all of them, and each wait by `patience`.
 public struct ConformanceSuite: Sendable {
-    /// What all that is random follows from.
+    /// The seed of all random choices.
     public let seed: UInt64
-    /// Of each check that repeats; at least 1.
+    /// The number of iterations of each repeated check; at least 1.
     public let iterations: Int
-    /// The largest transfer. Bytes, at least 64.
+    /// The maximum size of a transfer. Bytes, at least 64.
     public let maximumBytes: Int
-    /// What the engine's memory is mapped for.
+    /// The domain for which the engine's memory is mapped.
     public let domain: Domain
-    /// Whether the engine is a test's script: then what passes is marked so.
+    /// Whether the engine is scripted by a test: passed checks are then marked so.
     public let isScripted: Bool
-    /// Nanoseconds for all checks together. Checks that do not begin in time are reported as not run.
+    /// The time limit of all checks together, in nanoseconds. Checks that do not begin in time are reported as not run.
     public let duration: Int64
-    /// Nanoseconds to wait for what must happen, before it counts as a failure.
+    /// The time limit of each wait, in nanoseconds; exceeding it is a failure.
     public let patience: Int64
-    /// The checks to do; nil for all.
+    /// The checks to run; nil for all.
     public let only: Set<ConformanceCheck>?
-    /// What of the data is chosen and not left to chance.
+    /// The data parameters that are fixed instead of random.
     public var choice = DataChoice()
-    /// Ends the run early. It is looked at before each check, and in a check between its iterations: what it kept from beginning, or from
-    /// its end, is not run, with that reason, and has failed only where something was wrong before. No transfer is cut short.
+    /// Ends the run early. It is checked before each check, and between the iterations of one: a check that it kept from
+    /// starting or finishing is reported as not run, with that reason, or as failed where a failure was found before. No
+    /// transfer is interrupted.
     package var stop: StopRequest?
 
-    /// - Parameters: as the properties; numbers out of range are brought to the nearest bound.
+    /// - Parameters: as the properties; numbers out of range are clamped.
     public init(
         seed: UInt64, iterations: Int = 20, maximumBytes: Int = 65_536, domain: Domain, isScripted: Bool = false,
         duration: Int64 = 60_000_000_000, patience: Int64 = 10_000_000_000, only: Set<ConformanceCheck>? = nil
@@ -53,11 +52,11 @@ public struct ConformanceSuite: Sendable {
     /// - Parameters:
     ///   - name: of the engine, for the report.
     ///   - makeEngine: makes a new engine; called many times, also on other tasks. At most one engine exists at a time.
-    ///   - provisions: what only the engine's maker knows.
-    ///   - announce: called before each check, so that whoever is told knows which one a crash was in.
+    ///   - provisions: facts and functions that only the engine's author can provide.
+    ///   - announce: called before each check, so that a crash can be attributed to it.
     ///   - progress: called after each check with its row.
-    /// - Returns: the rows in the order in which the checks ran. The plainest transfer is the first: where it is wrong, that is why
-    ///   everything else would be, and the others are not run. The rest follow in the order of ``ConformanceCheck``.
+    /// - Returns: the rows in the order in which the checks ran. The simplest transfer comes first: where it fails, all other
+    ///   checks would fail for that reason, and are not run. The rest follow in the order of ``ConformanceCheck``.
     public func run<E: Engine & ~Copyable & SendableMetatype>(
         _ name: String, makeEngine: @escaping @Sendable () throws(DMAError) -> E,
         provisions: ConformanceProvisions<E> = ConformanceProvisions(), announce: ((ConformanceCheck) -> Void)? = nil,
@@ -73,7 +72,7 @@ public struct ConformanceSuite: Sendable {
         for check in order where only?.contains(check) ?? true {
             announce?(check)
             let row = await bench.perform(check)
-            // Most checks poll without a pause: between them, other tasks have a turn.
+            // Most checks poll without pausing: between them, other tasks can run.
             await Task.yield()
             rows.append(row)
             progress?(row)

@@ -2,43 +2,44 @@
 
 import DMACore
 
-/// What of a data test is chosen and not left to chance: the parameters of the kernel's dmatest.
+/// The parameters of a data test that are fixed instead of random: those of the kernel's dmatest.
 ///
 /// Source: Documentation/driver-api/dmaengine/dmatest.rst, drivers/dma/dmatest.c (module parameters).
 public struct DataChoice: Hashable, Sendable, Codable {
-    /// Sources of XOR; nil for any number that the engine takes: `xor_sources`.
+    /// Sources of XOR; nil for any number that the engine supports: `xor_sources`.
     public var xorSources: Int?
     /// Sources of PQ: `pq_sources`.
     public var pqSources: Int?
-    /// Offsets and lengths are multiples of this many bytes, a power of two; nil for what the engine asks: 2 to the power of `alignment`.
+    /// Offsets and lengths are multiples of this many bytes, a power of two; nil for the engine's own unit: 2 to the power of
+    /// `alignment`.
     public var alignment: Int?
-    /// Bytes of each transfer; nil for any number up to the largest: `transfer_size`.
+    /// Bytes of each transfer; nil for any number up to the maximum: `transfer_size`.
     public var transferBytes: Int?
-    /// Whether lengths and offsets are random; otherwise transfers are as long as they can be and begin at 0: `norandom`.
+    /// Whether lengths and offsets are random; otherwise transfers have the maximum length and begin at 0: `norandom`.
     public var isRandom = true
-    /// Whether data is compared: `noverify`. Only ``Survey`` leaves that out; a contract is not checked without looking.
+    /// Whether data is compared: `noverify`. Only ``Survey`` can skip it; a conformance check always compares.
     public var verifies = true
-    /// Whether completions are looked for without ever sleeping; otherwise a thread that has looked for 50 µs sleeps until the interrupt,
-    /// where the engine has them: `polled`.
+    /// Whether to poll for completions without ever sleeping; otherwise a thread that has polled for 50 µs sleeps until the
+    /// interrupt, where the engine has interrupts: `polled`.
     public var polls = false
 
     /// Everything random, everything verified.
     public init() {}
 
-    /// How many sources an operation of this kind has; nil for any number.
+    /// The number of sources of an operation of this kind; nil for any number.
     func sources(_ kind: OperationKind) -> Int? { kind == .pq || kind == .pqValidate ? pqSources : xorSources }
 }
 
 extension SuiteRun where E: ~Copyable {
-    /// What is asked of the data, in the units that the engine takes.
+    /// The parameters, in units that the engine supports.
     private var choice: DataChoice { suite.choice }
 
-    /// Addresses and lengths are multiples of this.
+    /// The unit of addresses and lengths.
     var unit: Int {
         max(Int(clamping: capabilities.alignment), Int(clamping: suite.domain.constraints.alignment), choice.alignment ?? 1)
     }
 
-    /// A length whose logarithm is evenly spread, a multiple of the unit; or the one that was chosen.
+    /// A length with a uniformly distributed logarithm, a multiple of the unit; or the fixed one.
     func length(atMost limit: Int? = nil) -> Int {
         let limit = max(limit ?? largest, unit)
         if let chosen = choice.transferBytes { return max(min(chosen, limit) / unit * unit, unit) }
@@ -49,13 +50,13 @@ extension SuiteRun where E: ~Copyable {
         return max(value / unit, 1) * unit
     }
 
-    /// An offset into a region: often 0, sometimes anything.
+    /// An offset into a region: often 0, sometimes any.
     func offset() -> Int {
         guard choice.isRandom else { return 0 }
         return random.once(in: 3) ? 0 : random.int(0...max(255 / unit, 1)) * unit
     }
 
-    /// How many sources the engine takes, beside the destination's own contents.
+    /// The number of sources that the engine supports, in addition to the destination's own contents.
     func sourceNumber(_ kind: OperationKind, continuing: Bool, atMost limit: Int = 32) -> Int {
         let most = max(min(max(capabilities.maximumSources, 1), limit) - (continuing ? 1 : 0), 1)
         if let number = choice.sources(kind) { return min(max(number, 1), most) }

@@ -3,47 +3,49 @@
 internal import CDMA
 internal import DMACore
 
-/// Transactions that keep the engine busy for a time that was measured: what is asked about work under way is asked about these.
+/// Transactions that keep the engine busy for a measured time: the basis of all checks about work in progress.
 ///
-/// A transfer of some fixed size is over on a quick engine before anybody looks, and every question about it is answered as hoped.
+/// A transfer of a fixed size ends on a fast engine before it can be observed, and every query about it would trivially
+/// succeed.
 struct MeasuredWork: Sendable {
-    /// Who does the work, as far as the suite can see.
+    /// Who does the work, as far as the suite can tell.
     enum Place: Sendable {
-        /// The call that starts it: it is over when that returns.
+        /// The call that starts it: it has ended when that returns.
         case issuePending
-        /// The calls that look for completions: it is under way until somebody looks.
+        /// The calls that poll for completions: it is in progress until the client polls.
         case polls
-        /// Somebody else: threads, a device.
+        /// Others: threads, a device.
         case beside
     }
 
-    /// Of each of the transactions, which are all alike. Its regions are mapped in both directions, so that the CPU may write them anew.
+    /// The plan of each of the transactions, which are all alike. Its regions are mapped in both directions, so that the CPU
+    /// may rewrite them.
     var plan: Plan
-    /// How many there are at once.
+    /// The number of transactions in flight.
     let number: Int
-    /// From the issue of all of them to the end of the last, when nothing disturbs them.
+    /// From the issue of all of them to the end of the last, undisturbed.
     let nanoseconds: Int64
     let place: Place
-    /// Where their regions lie.
+    /// The memory of their regions.
     let arena: Arena
 
-    /// How long work is that was measured for: twice what a check needs, since engines are not as quick every time.
+    /// The target duration of the measured work: twice what a check needs, because an engine's speed varies.
     static var wanted: Int64 { 4_000_000 }
-    /// The most memory for it: an eighth of what may be taken, since its images are held several times.
+    /// The maximum memory for it: an eighth of the available memory, because its images are held several times.
     static var mostBytes: Int { min(192 << 20, Int(clamping: MemoryBudget.current.available / 8)) }
 
-    /// Where region `index` of transaction `number` lies in the arena.
+    /// The offset of region `index` of transaction `number` in the arena.
     func offset(_ number: Int, _ index: Int) -> Int {
         var offset = number * MeasuredWork.stride(plan)
         for place in plan.places.prefix(index) { offset += MeasuredWork.room(place.before.count) }
         return offset
     }
 
-    /// Each region begins on a page, and where there is a boundary that is as large, crosses none.
+    /// Each region begins on a page, and crosses no boundary if one of that size exists.
     static func room(_ count: Int) -> Int { (max(count, 1) + 4095) / 4096 * 4096 }
     static func stride(_ plan: Plan) -> Int { plan.places.reduce(0) { $0 + room($1.before.count) } }
 
-    /// The regions of transaction `number` with what they hold before it.
+    /// The regions of transaction `number` with their initial contents.
     func freight(_ number: Int, for domain: Domain) throws(DMAError) -> Freight {
         if let stored = plan.stored { stored.storage.put(stored.before, at: stored.position) }
         var freight = Freight(capacity: plan.places.count)
@@ -60,9 +62,10 @@ struct MeasuredWork: Sendable {
 }
 
 extension SuiteRun where E: ~Copyable {
-    /// Work of at least ``MeasuredWork/wanted``, or of as much as the engine takes at once; nil where no operation writes memory.
+    /// Work of at least ``MeasuredWork/wanted``, or as much as the engine accepts at once; nil where no operation writes
+    /// memory.
     ///
-    /// - Throws: where even the smallest cannot be done: then the check ends with a failure.
+    /// - Throws: where even the smallest work cannot be done; the check then ends with a failure.
     func work() throws(DMAError) -> MeasuredWork? {
         if measuredWork == nil { measuredWork = try measureWork(MeasuredWork.wanted) }
         return measuredWork
@@ -76,7 +79,7 @@ extension SuiteRun where E: ~Copyable {
 
     private func measureWork(_ wanted: Int64) throws(DMAError) -> MeasuredWork? {
         guard writingPlan(unit) != nil else { return nil }
-        // The same work whichever check is the first that wants it.
+        // The same work, whichever check uses it first.
         let kept = random
         random = SeededRandom(seed: suite.seed, part: "measured work")
         defer { random = kept }
@@ -91,7 +94,7 @@ extension SuiteRun where E: ~Copyable {
             do throws(DMAError) {
                 work = try measured(work)
             } catch {
-                // What the kernel does not let a domain map at once, say. The last that worked is what there is.
+                // For instance, the kernel does not let a domain map that much at once. The last size that worked is used.
                 if gaveUp || found == nil { throw error }
                 break
             }
@@ -121,7 +124,8 @@ extension SuiteRun where E: ~Copyable {
         return max(Int(clamping: limit) / unit * unit, unit)
     }
 
-    /// One long transaction. Copies and fills are of a pattern, because random bytes and checks of each would take longer than the transfer.
+    /// One long transaction. Copies and fills use a pattern, because generating and checking random bytes would take longer
+    /// than the transfer.
     private func workPlan(_ count: Int) -> Plan? {
         let before = [UInt8](repeating: 0x5a, count: count)
         var plan: Plan
@@ -150,7 +154,7 @@ extension SuiteRun where E: ~Copyable {
         return plan
     }
 
-    /// `count` bytes that repeat, at a distance that no power of two divides.
+    /// `count` bytes that repeat, with a period that no power of two divides.
     private func tiled(_ count: Int) -> [UInt8] {
         let tile = random.bytes(min(count, 4099))
         var image: [UInt8] = []
@@ -179,14 +183,14 @@ extension SuiteRun where E: ~Copyable {
         let spent = cdma_thread_nanoseconds() - processor
         while let finished = back.popLast() { try judge(work.plan, finished) }
         close(channel)
-        // Who works spends processor time. Nine tenths: what is left is the looking. A quarter: a thread from which the processor was
-        // taken while others worked has next to none, and what it has says nothing.
+        // The code that does the work uses processor time. Nine tenths: the rest is polling. A quarter: a thread that was
+        // preempted while others worked has next to none, and its measurement means nothing.
         var place = MeasuredWork.Place.beside
         if polled > spent / 10 * 9, polled > whole / 4 { place = issued > polled / 10 * 9 ? .issuePending : .polls }
         return MeasuredWork(plan: work.plan, number: work.number, nanoseconds: whole, place: place, arena: work.arena)
     }
 
-    /// The work with the place that most of five runs showed: a processor that was taken away looks like work.
+    /// The work with the executor that most of five runs showed: a preempted thread looks like one that works.
     private func placed(_ work: MeasuredWork) throws(DMAError) -> MeasuredWork {
         var places = [work.place]
         for _ in 0..<4 { places.append(try measured(work).place) }
@@ -195,12 +199,12 @@ extension SuiteRun where E: ~Copyable {
             plan: work.plan, number: work.number, nanoseconds: work.nanoseconds, place: most ?? .beside, arena: work.arena)
     }
 
-    // MARK: What checks do with it
+    // MARK: Use by checks
 
-    /// `body` at least `least` times with the measured work, and then until `name` was met, with more and more work: a case is met when
-    /// threads happen to run, and a busy machine may keep the processor from the one that looks for longer than the work takes.
+    /// Runs `body` at least `least` times with the measured work, and then until `name` was met, with increasing work: meeting
+    /// a case depends on thread scheduling, and a busy machine may preempt the observing thread for longer than the work takes.
     ///
-    /// - Parameter transactions: into which the work is divided; nil for as it was measured.
+    /// - Parameter transactions: the number of transactions that the work is divided into; nil for the measured number.
     func repeatedly(
         _ least: Int, untilMet name: String, in transactions: Int? = nil,
         _ body: (Int, MeasuredWork) throws(DMAError) -> Void
@@ -219,7 +223,7 @@ extension SuiteRun where E: ~Copyable {
         }
     }
 
-    /// The same on a channel, of which there is never a second: work is measured on a channel too, and a device may have just one.
+    /// The same on a channel, one at a time: work is measured on a channel too, and a device may have just one.
     func repeatedly(
         _ least: Int, untilMet name: String, in transactions: Int? = nil,
         _ body: (Int, MeasuredWork, inout Channel<E, Freight>) throws(DMAError) -> Void
@@ -242,25 +246,26 @@ extension SuiteRun where E: ~Copyable {
         }
     }
 
-    /// Whether a case is sought that was not met, and there is time for it.
+    /// Whether a case was not met yet, and there is time for it.
     private func needs(_ name: String) -> Bool { isSeeking(name) && !hasMet(name) && Deadline.now.nanoseconds < end }
 
-    /// More work, for a case that was not met yet; nil where it was, or where there is no more to be had.
+    /// More work, for a case that was not met yet; nil where it was met, or where no more is possible.
     func longerWork(untilMet name: String) throws(DMAError) -> MeasuredWork? {
         let times = lengthened[name, default: 0]
         guard needs(name), times < 4 else { return nil }
         lengthened[name] = times + 1
-        // The first time, as it is.
+        // The first time, unchanged.
         if times > 0 { try lengthenWork() }
-        // What was measured may say now that there is nothing to be met.
+        // The measurement may now show that the case cannot be met.
         if measuredWork?.place == .issuePending { drop(name) }
         return isSeeking(name) ? measuredWork : nil
     }
 
-    /// As much work in another number of transactions: in one, where a single one is looked at; in many, where some are to be left that the
-    /// engine has not begun. As it is where the engine does not take it in that shape.
+    /// The same amount of work in another number of transactions: in one, to observe a single one; in many, so that the engine
+    /// has not begun some of them. Unchanged where the engine does not accept that shape.
     ///
-    /// An engine may do at once, when it is alone, what it hands on among others: where that is so, the case `name` is taken back.
+    /// An engine may do work at once when it is alone, and defer it among other work: where that is so, the case `name` is
+    /// withdrawn.
     func reshaped(_ work: MeasuredWork, into number: Int?, for name: String) throws(DMAError) -> MeasuredWork {
         let number = min(number ?? work.number, capabilities.depth)
         let count = min(work.plan.count * work.number / number / unit * unit, longest)
@@ -282,14 +287,14 @@ extension SuiteRun where E: ~Copyable {
         return cookies
     }
 
-    /// How many of the transactions are under way, as the channel says now.
+    /// The number of transactions in progress, as the channel reports now.
     func underWay(_ cookies: [Cookie], on channel: inout Channel<E, Freight>) throws(DMAError) -> Int {
         var number = 0
         for cookie in cookies where try channel.status(of: cookie) == .inProgress { number += 1 }
         return number
     }
 
-    /// So long that the work would have been done, had nothing stopped it.
+    /// Waits as long as the work would have taken, had nothing stopped it.
     func lingerBeyond(_ work: MeasuredWork, on channel: inout Channel<E, Freight>) {
         linger(&channel, 200, for: work.nanoseconds * 2)
     }

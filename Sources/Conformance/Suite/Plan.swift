@@ -2,13 +2,12 @@
 
 import DMACore
 
-/// One transaction of a data test: what every region holds before, what each must hold after, and what the completion must
-/// carry.
+/// One transaction of a data test: the contents of every region before and after, and the expected completion.
 struct Plan: Sendable {
     struct Place: Sendable {
         var before: [UInt8]
         var after: [UInt8]
-        /// What the transfer may write, in order; empty for a source.
+        /// The ranges that the transfer may write, in order; empty for a source.
         var written: [Range<Int>] = []
         var direction: Direction
         var isSource: Bool { written.isEmpty }
@@ -16,43 +15,43 @@ struct Plan: Sendable {
 
     var places: [Place]
     var operation: Operation
-    /// What ``Finished/value`` must be; nil where it means nothing.
+    /// The expected ``Finished/value``; nil where it has no meaning.
     var value: UInt64?
     /// Bytes that the operation moves.
     var count: Int
-    /// For the report.
+    /// A description for the report.
     var text: String
-    /// What it reads of the storage, or writes there.
+    /// The range of the storage that it reads or writes.
     var stored: StoredPlace?
 }
 
 extension Plan {
-    /// Allocates and maps what the plan names, with its contents.
+    /// Allocates and maps the plan's regions, with their contents.
     func freight(for domain: Domain) throws(DMAError) -> Freight {
         if let stored { stored.storage.put(stored.before, at: stored.position) }
         var freight = Freight(capacity: places.count)
         for place in places {
             let mapped = try Plan.mapped(place.before, place.direction, for: domain)
-            // There is room for each.
+            // The list has room for each.
             _ = freight.append(mapped)
         }
         return freight
     }
 
-    /// A mapped buffer of one region that holds `image`.
+    /// A mapped buffer of one region with the contents `image`.
     static func mapped(_ image: [UInt8], _ direction: Direction, for domain: Domain) throws(DMAError) -> MappedBuffer {
         var alignment = max(64, domain.constraints.alignment)
-        // A buffer aligned to its size, rounded up, crosses no boundary that is as large.
+        // A buffer aligned to its size, rounded up, crosses no boundary of that size.
         while domain.constraints.segmentBoundary != 0, alignment < UInt64(image.count) { alignment *= 2 }
         var buffer = try Buffer(count: max(image.count, 1), alignment: Int(clamping: alignment))
         buffer.withMutableBytes { $0.put(image) }
         return try buffer.mapped(for: domain, direction: direction)
     }
 
-    /// Bytes that are compared with what they must be.
+    /// Bytes that are compared with their expected values.
     var bytesCompared: Int { places.reduce(0) { $0 + $1.before.count } + (stored?.after.count ?? 0) }
 
-    /// Everything that is wrong with a completion and with what came back; empty where all is right.
+    /// All faults of a completion and of the returned memory; empty where all is right.
     func findings(_ finished: borrowing Finished<Freight>) throws(DMAError) -> [String] {
         guard finished.status == .complete else { return ["ended as \(finished.status)"] }
         var findings: [String] = []
@@ -73,7 +72,7 @@ extension Plan {
         return findings
     }
 
-    /// What of the memory is not as it was before.
+    /// The parts of the memory that differ from their initial contents.
     func changes(_ cargo: borrowing Freight) throws(DMAError) -> [String] {
         var findings: [String] = []
         for index in places.indices {
@@ -100,26 +99,26 @@ extension SuiteRun where E: ~Copyable {
     /// A plan's memory, in the suite's domain.
     func freight(_ plan: Plan) throws(DMAError) -> Freight { try plan.freight(for: suite.domain) }
 
-    /// Compares everything that came back with the plan.
+    /// Compares all returned memory with the plan.
     func judge(_ plan: Plan, _ finished: borrowing Finished<Freight>) throws(DMAError) {
         parameters = plan.text
         report(try plan.findings(finished), plan)
     }
 
-    /// Whether the memory holds what it did before: for transfers that must not have begun.
+    /// Whether the memory has its initial contents: for transfers that must not have begun.
     func judgeUntouched(_ plan: Plan, _ cargo: borrowing Freight, _ what: String) throws(DMAError) {
         parameters = plan.text
         report(try plan.changes(cargo).map { what + ": " + $0 }, plan)
     }
 
-    /// One question for each region and one for the completion.
+    /// One assertion for each region and one for the completion.
     func report(_ findings: [String], _ plan: Plan) {
         countBytes(plan.bytesCompared)
         for _ in findings.count..<max(plan.places.count + 1, findings.count) { expect(true, "") }
         for finding in findings { expect(false, finding) }
     }
 
-    /// Submits, issues, waits and judges one transaction. Returns the cargo.
+    /// Submits, issues, waits for and checks one transaction. Returns the cargo.
     @discardableResult
     func perform(_ plan: Plan, on channel: inout Channel<E, Freight>) throws(DMAError) -> Freight {
         parameters = plan.text
@@ -130,9 +129,9 @@ extension SuiteRun where E: ~Copyable {
         return finished.takeCargo()
     }
 
-    // MARK: Random numbers that fit the engine
+    // MARK: Random numbers within the engine's limits
 
-    /// The largest transfer that engine, domain and suite allow. Bytes.
+    /// The longest transfer that engine, domain and suite allow. Bytes.
     var largest: Int {
         var limit = min(UInt64(suite.maximumBytes), capabilities.maximumCount)
         let constraints = suite.domain.constraints
@@ -142,7 +141,7 @@ extension SuiteRun where E: ~Copyable {
         return max(Int(clamping: limit) / unit * unit, unit)
     }
 
-    /// What of the flags the engine offers; a fence and an interrupt every channel takes.
+    /// The flags that the engine supports; every channel accepts a fence and an interrupt.
     func someFlags() -> DescriptorFlags {
         var flags: DescriptorFlags = []
         if random.once(in: 6) { flags.insert(.fence) }

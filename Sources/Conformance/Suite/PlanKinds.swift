@@ -2,9 +2,9 @@
 
 import DMACore
 
-/// Random transactions of each kind, with what must come of them.
+/// Random transactions of each kind, with their expected results.
 extension SuiteRun where E: ~Copyable {
-    /// Kinds that can be planned with nothing but memory and the storage.
+    /// Kinds that can be planned with memory and the storage alone.
     var plannable: [OperationKind] {
         capabilities.operations.kinds.filter {
             ![.cyclic, .command].contains($0) && ($0 != .scatterGather || canScatter)
@@ -15,7 +15,7 @@ extension SuiteRun where E: ~Copyable {
     /// A list on each side.
     var canScatter: Bool { capabilities.maximumSegments >= 2 }
 
-    /// A plan of the first kind that writes memory, for checks that need to see whether something ran; nil where there is none.
+    /// A plan of the first kind that writes memory, for checks that need to observe whether it ran; nil where there is none.
     func writingPlan(_ count: Int? = nil, flags: DescriptorFlags = []) -> Plan? {
         for kind in [OperationKind.copy, .fill, .copyCRC32C, .xor, .pq, .interleaved, .scatterGather]
         where plannable.contains(kind) {
@@ -42,7 +42,7 @@ extension SuiteRun where E: ~Copyable {
         }
     }
 
-    /// A place of `count` random bytes at `offset` that the engine reads.
+    /// A source region with `count` random bytes at `offset`.
     private func source(_ image: [UInt8]) -> Plan.Place { Plan.Place(before: image, after: image, direction: .toDevice) }
 
     private func size(_ offset: Int, _ count: Int) -> Int { offset + count + random.int(0...67) }
@@ -135,7 +135,7 @@ extension SuiteRun where E: ~Copyable {
         let number = max(sourceNumber(.xorValidate, continuing: false), min(2, capabilities.maximumSources))
         var images = (0..<number).map { _ in random.bytes(size(from, count)) }
         let others = images.dropLast().map { Array($0[from..<from + count]) }
-        // The last source makes the sum zero; a single one has to be zero itself.
+        // The last source makes the sum zero; a single one must be zero itself.
         let last = others.isEmpty ? [UInt8](repeating: 0, count: count) : ByteModels.xor(others)
         images[number - 1].replaceSubrange(from..<from + count, with: last)
         if breaks { images[random.int(0...number - 1)][from + random.int(0...count - 1)] ^= 1 << UInt8(random.int(0...7)) }
@@ -220,7 +220,7 @@ extension SuiteRun where E: ~Copyable {
 
     // MARK: Shapes
 
-    /// Cuts `count` bytes into at most `pieces` parts, each a multiple of the unit.
+    /// Splits `count` bytes into at most `pieces` parts, each a multiple of the unit.
     func cut(_ count: Int, pieces: Int) -> [Int] {
         var left = count / unit
         var parts: [Int] = []
@@ -266,7 +266,7 @@ extension SuiteRun where E: ~Copyable {
         var template = InterleavedTemplate(
             frames: UInt32(frames), chunk: UInt32(chunk), sourceGap: UInt32(random.int(0...40) * unit),
             destinationGap: UInt32(random.int(0...40) * unit))
-        // A gap that its flag turns off is no gap.
+        // A gap that its flag turns off does not apply.
         template.sourceScatters = random.once(in: 2)
         template.destinationScatters = random.once(in: 2)
         return template

@@ -2,23 +2,23 @@
 
 import DMACore
 
-// Why a check does not apply: by the name of the capability, or of the part of the provisions, that is absent.
+// The reasons why a check does not apply: the name of the missing capability, or of the missing part of the provisions.
 extension SuiteRun where E: ~Copyable {
-    /// The engine does not have this operation.
+    /// The engine lacks this operation.
     func lacks(_ kind: OperationKind) -> String { "Capabilities.operations lacks .\(kind)" }
 
-    /// No operation of the engine writes memory, so that nobody can see whether something ran.
+    /// No operation of the engine writes memory, so that its effect cannot be observed.
     var lacksWriting: String { "Capabilities.operations has none that writes memory" }
 
     /// One transaction at a time.
     var lacksDepth: String { "Capabilities.depth is 1" }
 
-    /// Whoever made the engine did not give the suite this part of ``ConformanceProvisions``.
+    /// The engine's author did not provide this part of ``ConformanceProvisions``.
     func lacks(provision name: String) -> String { "ConformanceProvisions.\(name) is absent" }
 
-    /// Bus addresses are not the CPU's, so that the suite cannot make a second domain for the same engine.
+    /// Bus addresses differ from the CPU's, so that the suite cannot make a second domain for the same engine.
     var translated: String { "Domain has a translation, which sets the limits" }
 
-    /// The engine's work is over when the call that starts it returns: nothing is under way that could be looked at.
-    var worksAtOnce: String { "the engine has done its work when issuePending returns: nothing is ever under way" }
+    /// The engine's work has ended when the call that starts it returns: it is never in progress.
+    var worksAtOnce: String { "the engine has finished its work when issuePending returns: no transaction is ever in progress" }
 }

@@ -4,17 +4,16 @@ import DMACore
 
 /// Bytes with positions on the far side of an engine's peripheral transfers: a file, a namespace, a disk.
 ///
-/// Engines are made so that it is their configured peripheral. What the suite puts and gets goes another way than through the
-/// engine, and both sides see each other's writes at once.
+/// It is the configured peripheral of the engines. The suite's own reads and writes do not go through the engine, and both
+/// sides see each other's writes at once.
 public protocol ConformanceStorage: AnyObject, Sendable {
-    /// Bytes; more than what is under way at once.
+    /// Bytes; more than the transactions in flight use.
     var count: Int { get }
     /// Writes `bytes` at `position`.
     func put(_ bytes: [UInt8], at position: Int)
     /// The `count` bytes at `position`.
     func get(_ count: Int, at position: Int) -> [UInt8]
-    /// Why ``put(_:at:)`` or ``get(_:at:)`` could not do what it was asked; nil while each could. What is found after that says nothing of the
-    /// engine.
+    /// Why ``put(_:at:)`` or ``get(_:at:)`` failed; nil while none did. Later findings say nothing about the engine.
     var failure: String? { get }
 }
 
@@ -23,18 +22,18 @@ extension ConformanceStorage {
     public var failure: String? { nil }
 }
 
-/// The part of a storage that a plan's transaction may touch, with a margin on either side.
+/// The part of a storage that a plan's transaction may access, with a margin on either side.
 struct StoredPlace: Sendable {
     var storage: any ConformanceStorage
     var position: Int
     var before: [UInt8]
     var after: [UInt8]
 
-    /// What is wrong, or nil.
+    /// The fault, or nil.
     var finding: String? {
         let found = storage.get(after.count, at: position)
-        // All at once; which byte is wrong is asked where one is.
-        // SAFETY: bytes have no padding, so that reading their span raw reads nothing else.
+        // All at once; the wrong byte is searched only where there is one. SAFETY: bytes have no padding, so that reading their
+        // span raw reads nothing else.
         guard unsafe !Oracle.equal(found.span.bytes, after), let first = found.indices.first(where: { found[$0] != after[$0] })
         else { return nil }
         let number = found.indices.count { found[$0] != after[$0] }
@@ -45,14 +44,14 @@ struct StoredPlace: Sendable {
 }
 
 extension SuiteRun where E: ~Copyable {
-    /// A list of memory to or from the storage, at a place that no other plan under way has.
+    /// A list of memory to or from the storage, at a position that no other plan in flight uses.
     func planStorage(_ count: Int, _ flags: DescriptorFlags, reads: Bool) -> Plan {
         guard let storage = provisions.storage else {
             return Plan(places: [], operation: .null(flags: flags), value: nil, count: 0, text: "no storage")
         }
         let margin = 64
-        // Often as a device likes it, as often not.
-        // Whole pages for each plan: a file's bytes share those with nobody else's. Inside, often as a device likes it.
+        // Aligned for the device in half of the cases. Whole pages for each plan: no other plan shares a file's page. Offsets
+        // inside are aligned in half of the cases.
         let page = 4096
         let first = storageCursor + count + 3 * page + page > storage.count ? 0 : storageCursor
         let shift = random.once(in: 2) ? 0 : random.int(0...(page / unit - 1)) * unit
@@ -85,7 +84,7 @@ extension SuiteRun where E: ~Copyable {
             stored: StoredPlace(storage: storage, position: position - margin, before: before, after: after))
     }
 
-    /// Commands with a range: what they leave behind.
+    /// Commands with a range, and their effects.
     func storageCommands() throws(DMAError) {
         guard let storage = provisions.storage else { return }
         var channel = try open()
@@ -115,7 +114,7 @@ extension SuiteRun where E: ~Copyable {
                 switch command {
                 case .zero: expect(inside.allSatisfy { $0 == 0 }, "not zero")
                 case .allocate, .flush, .flushData: expect(inside == old[block..<block + length], "the contents changed")
-                // What was discarded may be anything.
+                // Discarded bytes may have any value.
                 default: break
                 }
                 countBytes(found.count)

@@ -6,8 +6,8 @@ import DMAEngineKit
 /// The cargo of most checks: any number of buffers, each mapped in its own direction.
 typealias Freight = CargoList<MappedBuffer>
 
-/// What one run of the suite works with: the engine's maker, the generator of the present check, and the record of what was
-/// found.
+/// The state of one run of the suite: the function that makes engines, the random generator of the present check, and the
+/// record of findings.
 ///
 /// Used by one task at a time.
 final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
@@ -15,37 +15,39 @@ final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
     let provisions: ConformanceProvisions<E>
     let make: @Sendable () throws(DMAError) -> E
     let end: Int64
-    /// What the engine says of itself, from the survey.
+    /// The engine's own description, from the survey.
     private(set) var capabilities = Capabilities(name: "", operations: [])
 
     var random: SeededRandom
-    /// From where on the storage is free for the next plan.
+    /// The start of the free part of the storage, for the next plan.
     var storageCursor = 0
     private var check = ConformanceCheck.rule01
     private var iteration = 0
-    /// Of the transaction under test; shown with failures.
+    /// The plan of the transaction under test; shown with failures.
     var parameters = ""
     private var questions = 0
     private var bytes: UInt64 = 0
     private(set) var wrong = 0
     private var skipReason: String?
-    /// What the suite itself could not have: memory for the check. Says nothing of the engine.
+    /// A resource that the suite itself lacked: memory for the check. Unrelated to the engine.
     private var lack: String?
-    /// What the check is about, in the order in which it was named, and whether it was met.
+    /// The cases of the check, in the order in which they were named, and whether they were met.
     private var cases: [(name: String, isMet: Bool)] = []
     private(set) var gaveUp = false
-    /// Whether the check was ended before its last iteration, by a request.
+    /// Whether a request ended the check before its last iteration.
     private var wasStopped = false
     private var surveyError: DMAError?
-    /// Why no later check can say anything: the plainest transfer is wrong. Nil while it is right.
+    /// Why all later checks are meaningless: the simplest transfer failed. Nil while it has not.
     private var spoiled: String?
-    /// Whether a waiter was not woken. Later checks that wait for interrupts would cost their patience each, and say the same.
+    /// Whether a waiter was not woken. Later checks that wait for interrupts would each use up their patience, with the same
+    /// result.
     private var losesWakeUps = false
-    /// The memory for work under way, of which the last is the largest. All are kept: an engine may still write where it should not.
+    /// The memory for running work, of which the last is the largest. All are kept: an engine may still write where it should
+    /// not.
     private var arenas: [Arena] = []
-    /// Measured once, for the first check that wants work under way.
+    /// Measured once, for the first check that needs running work.
     var measuredWork: MeasuredWork?
-    /// How often the present check asked for more of it, for the sake of each case.
+    /// How often the present check has increased it, for each case.
     var lengthened: [String: Int] = [:]
 
     private(set) var failures: [ConformanceFailure] = []
@@ -62,7 +64,7 @@ final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
         random = SeededRandom(seed: suite.seed)
     }
 
-    /// Makes an engine once, to hear what it can do. Returns the name of the implementation.
+    /// Makes one engine, to read its capabilities. Returns the name of the implementation.
     func survey() -> String {
         do throws(DMAError) {
             let engine = try make()
@@ -112,7 +114,7 @@ final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
             }
         }
         if let failure = provisions.storage?.failure {
-            // What was compared is not what was put there: no finding about the engine.
+            // The compared data is not what the suite wrote: no finding about the engine.
             lack = failure
             wrong = 0
             failures.removeAll { $0.check == check }
@@ -121,21 +123,21 @@ final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
         return row(outcome, since: began)
     }
 
-    /// What the present check has come to.
+    /// The outcome of the present check.
     private var outcome: ConformanceOutcome {
         if wrong > 0 { return .failed(wrong) }
         if wasStopped { return .notRun("stopped in iteration \(iteration)") }
         if let lack { return .notRun("could not be tried: \(lack)") }
-        // Whatever was asked on the way, such as whether the channel was left empty, is not what the check is about.
+        // Incidental assertions, such as whether the channel was left empty, are not the subject of the check.
         if let skipReason { return .notApplicable(skipReason) }
         let unmet = cases.filter { !$0.isMet }.map(\.name)
         if unmet.isEmpty, questions > 0 { return .passed }
-        // Cut short, it could not meet everything.
+        // A check that was cut short cannot meet every case.
         if Deadline.now.nanoseconds >= end { return .notRun("the run's duration was over in iteration \(iteration)") }
         return .notProved(unmet.isEmpty ? "nothing was asked" : "never met: " + unmet.joined(separator: ", "))
     }
 
-    /// The plainest transfer that the engine has. Where it is wrong, that is the cause of whatever else is.
+    /// The simplest transfer of the engine. Where it fails, it is the cause of all other failures.
     var foundation: ConformanceCheck? {
         let kinds: [OperationKind] = [.copy, .fill, .copyCRC32C, .scatterGather, .interleaved, .xor, .pq, .peripheral]
         return kinds.first(where: plannable.contains).flatMap { ConformanceCheck(rawValue: "\($0)") }
@@ -147,9 +149,9 @@ final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
             nanoseconds: Deadline.now.nanoseconds - began)
     }
 
-    // MARK: What a check says
+    // MARK: Assertions of a check
 
-    /// Most failures that are kept of a run, and of one check.
+    /// The maximum number of stored failures of a run, and of one check.
     private var keptFailures: Int { 64 }
     private var keptFailuresOfCheck: Int { 6 }
 
@@ -164,13 +166,13 @@ final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
                 check: check, seed: suite.seed, iteration: iteration, parameters: parameters, message: message))
     }
 
-    /// A question: counted, and a failure where the answer is no.
+    /// An assertion: counted, and a failure where it is false.
     func expect(_ condition: Bool, _ message: @autoclosure () -> String) {
         questions += 1
         if !condition { fail(message()) }
     }
 
-    /// `body` must refuse with one of `codes`.
+    /// Expects `body` to throw one of `codes`.
     func expectRefusal(_ codes: DMAError.Code..., of what: String, _ body: () throws(DMAError) -> Void) {
         questions += 1
         do throws(DMAError) {
@@ -185,40 +187,41 @@ final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
 
     func countBytes(_ count: Int) { bytes += UInt64(count) }
 
-    /// What the check is about is not there.
+    /// Marks the check as not applicable.
     ///
-    /// - Parameter reason: names what is absent: a capability, or a part of the provisions.
+    /// - Parameter reason: the missing capability, or part of the provisions.
     func skip(_ reason: String) { if skipReason == nil { skipReason = reason } }
 
-    /// Names a case that the check is about. A check that never meets it has not passed.
+    /// Names a case of the check. A check that never meets it has not passed.
     func seek(_ name: String) { if !isSeeking(name) { cases.append((name, false)) } }
-    /// Takes a case back, which turned out to be impossible.
+    /// Withdraws a case that turned out to be impossible.
     func drop(_ name: String) { cases.removeAll { $0.name == name } }
-    /// A case was met; nothing where nobody sought it.
+    /// Marks a case as met; does nothing where it was not named.
     func meet(_ name: String) {
         if let place = cases.firstIndex(where: { $0.name == name }) { cases[place].isMet = true }
     }
     /// Whether a case was named.
     func isSeeking(_ name: String) -> Bool { cases.contains { $0.name == name } }
-    /// Whether a case was met, so that a check can try again where it was not.
+    /// Whether a case was met, so that a check can repeat where it was not.
     func hasMet(_ name: String) -> Bool { cases.contains { $0.name == name && $0.isMet } }
 
-    /// A waiter was not woken: the check ends, and no later one waits for an interrupt.
+    /// A waiter was not woken: ends the check, and no later one waits for an interrupt.
     func loseWakeUp(_ message: String) -> DMAError {
         losesWakeUps = true
         return giveUp(message)
     }
 
-    /// Ends the check with a failure that is already said.
+    /// Ends the check, whose failure is recorded already.
     func giveUp(_ message: String) -> DMAError {
         gaveUp = true
         fail(message)
         return DMAError(.deadlinePassed)
     }
 
-    /// `body` once for each iteration, until there is no more time or enough is wrong.
+    /// Runs `body` once for each iteration, until the time is over or there are enough failures.
     ///
-    /// - Throws: what `body` throws; `cancelled` between two iterations where the run is stopped, so that nothing is asked about the whole.
+    /// - Throws: errors of `body`; `cancelled` between two iterations where the run is stopped, so that the final assertions
+    ///   are skipped.
     func repeatedly(_ times: Int? = nil, _ body: (Int) throws(DMAError) -> Void) throws(DMAError) {
         for number in 0..<(times ?? suite.iterations) {
             iteration = number
@@ -228,14 +231,14 @@ final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
         }
     }
 
-    /// - Throws: `cancelled` where the run is stopped: the check ends here, and is not run.
+    /// - Throws: `cancelled` where the run is stopped: the check ends here, and is reported as not run.
     func goOn() throws(DMAError) {
         guard suite.stop.isStopped else { return }
         wasStopped = true
         throw DMAError(.cancelled)
     }
 
-    /// Memory of at least `count` bytes. What was under way there is over.
+    /// Memory of at least `count` bytes. Earlier work in it has ended.
     func arena(_ count: Int) -> Arena {
         if let last = arenas.last, last.count >= count { return last }
         let arena = Arena(count: count)
@@ -252,7 +255,7 @@ final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
         try Channel(try make(), domain: domain, of: Freight.self)
     }
 
-    /// Ends a channel whose engine was honest: no fault was counted, nothing is left in it.
+    /// Ends a channel and checks its engine: no fault was counted, and no transaction is left.
     func close<C: Cargo & ~Copyable>(_ channel: consuming Channel<E, C>) {
         let left = channel.inFlight
         expect(left == 0, "\(left) transactions are left in the channel")
@@ -270,7 +273,7 @@ final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
         return all.filter { $0.1 > 0 }.map { "\($0.0): \($0.1)" }.joined(separator: ", ")
     }
 
-    /// The next finished transaction; gives up where none comes in time.
+    /// The next finished transaction; gives up where none arrives in time.
     func nextFinished<C: Cargo & ~Copyable>(
         _ channel: inout Channel<E, C>, _ what: @autoclosure () -> String = "completion"
     ) throws(DMAError) -> Finished<C> {
@@ -279,7 +282,7 @@ final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
         while true {
             if let finished = channel.next() { return finished }
             looks += 1
-            // An engine with threads of its own gets the processor from time to time; a scripted one moves with the polls.
+            // An engine with its own threads gets processor time now and then; a scripted one advances with the polls.
             if looks % 256 == 0 {
                 if Deadline.now >= limit { throw giveUp("no \(what()) within \(suite.patience / 1_000_000) ms") }
                 if !capabilities.hasInterrupts { _ = try channel.wait(until: .after(nanoseconds: 100_000)) }
@@ -287,15 +290,15 @@ final class SuiteRun<E: Engine & ~Copyable & SendableMetatype> {
         }
     }
 
-    /// Polls `channel` for a while, in which nothing is to happen: a number of times for engines that move with the polls, and so long
-    /// for those that move by themselves.
+    /// Polls `channel` for a while in which nothing must happen: a number of times for engines that advance with the polls, and
+    /// a duration for those that advance on their own.
     func linger<C: Cargo & ~Copyable>(_ channel: inout Channel<E, C>, _ polls: Int = 200, for nanoseconds: Int64 = 0) {
         for _ in 0..<polls { channel.poll() }
         let limit = Deadline.after(nanoseconds: nanoseconds)
         while nanoseconds > 0, Deadline.now < limit { channel.poll() }
     }
 
-    /// Polls until `condition` holds; false where it does not in time.
+    /// Polls until `condition` is true; false where the time is over.
     func waits<C: Cargo & ~Copyable>(
         _ channel: inout Channel<E, C>, until condition: (inout Channel<E, C>) throws(DMAError) -> Bool
     ) throws(DMAError) -> Bool {

@@ -4,34 +4,35 @@ internal import CDMA
 public import DMACore
 public import DMAEngineKit
 
-/// How fast an engine moves bytes that are then verified: throughput at depth, latency alone, and what it costs the processor.
+/// Measures an engine with verified transfers: throughput at depth, latency at depth 1, and processor time.
 ///
-/// Each operation runs in rounds. A round's transactions are random in content and alignment; only their transfer is timed;
-/// afterwards every byte of every region is compared, as the conformance suite does. Times are this machine's and this
-/// moment's.
+/// Each operation runs in rounds. A round's transactions have random content and alignment; only their transfer is timed;
+/// afterwards every byte of every region is compared, as in the conformance suite. The times apply to this machine at this
+/// moment.
 public struct Survey: Sendable {
-    /// What the data and its alignment follow from.
+    /// The seed of the data and its alignment.
     public let seed: UInt64
     /// Bytes in each transaction.
     public let bytes: Int
     /// Transactions in flight while throughput is measured.
     public let depth: Int
-    /// Nanoseconds for each operation, verification included; one round runs in any case.
+    /// The time limit for each operation, in nanoseconds, verification included; at least one round is run.
     public let duration: Int64
-    /// What the engine's memory is mapped for.
+    /// The domain for which the engine's memory is mapped.
     public let domain: Domain
-    /// What of the data is chosen. Without a choice, XOR and PQ have ``sources`` sources, so that their rates can be compared.
+    /// The fixed data parameters. Without them, XOR and PQ have ``sources`` sources, so that their rates can be compared.
     public var choice: DataChoice
-    /// Channels with transfers in flight at the same time, each with an engine and a task of its own; 1 or more. Tasks run on as many threads
-    /// as there are processors: what an engine does in the poll is no faster for more channels than that.
+    /// The number of channels with transfers in flight at the same time, each with its own engine and task; 1 or more. Tasks
+    /// run on as many threads as there are processors: more channels do not speed up an engine that works inside polls.
     public var channels = 1
-    /// Nanoseconds to wait for a completion, before that counts as a failure.
+    /// The time limit for a completion, in nanoseconds; exceeding it is a failure.
     public var patience: Int64 = 10_000_000_000
-    /// Ends the survey early. It is looked at before each operation, between its rounds, and while data is made for one: an operation of which
-    /// no round was whole has no row, unless something was wrong. A row of fewer rounds is as good as one of a shorter ``duration``.
+    /// Ends the survey early. It is checked before each operation, between its rounds, and while its data is made: an operation
+    /// without a complete round has no row, unless it failed. A row with fewer rounds is as valid as one of a shorter
+    /// ``duration``.
     package var stop: StopRequest?
 
-    /// - Parameters: as the properties; numbers out of range are brought to the nearest bound.
+    /// - Parameters: as the properties; numbers out of range are clamped.
     public init(seed: UInt64, bytes: Int = 65_536, depth: Int = 32, duration: Int64 = 1_000_000_000, domain: Domain) {
         self.seed = seed
         self.bytes = min(max(bytes, 64), 1 << 30)
@@ -43,46 +44,46 @@ public struct Survey: Sendable {
         choice.pqSources = Survey.sources
     }
 
-    /// Sources of XOR and PQ. Their rates count the bytes of one.
+    /// Sources of XOR and PQ. Their rates count the bytes of one source.
     public static let sources = 4
 
-    /// What came of one operation.
+    /// The result of one operation.
     public struct Row: Hashable, Sendable, Codable {
         /// The engine's name.
         public let engine: String
-        /// What was done.
+        /// The operation.
         public let operation: String
-        /// Bytes that a timed transaction moved, on average: interleaved ones differ in length.
+        /// Bytes moved by a timed transaction, on average: interleaved ones differ in length.
         public let bytesEach: Int
-        /// Transactions in flight at once on a channel: what was asked, or what the engine takes.
+        /// Transactions in flight on a channel: the requested number, or the engine's maximum.
         public let depth: Int
         /// Transactions that were timed.
         public let transactions: Int
-        /// Bytes compared with what they must be.
+        /// Bytes compared with their expected values.
         public let bytesVerified: UInt64
-        /// What was wrong, the first few; empty where every byte was right.
+        /// The first failures; empty where every byte was right.
         public let faults: [String]
-        /// Bytes moved, at depth.
+        /// Bytes per second at depth.
         public let bytesPerSecond: Double
-        /// Transactions completed, at depth.
+        /// Transactions per second at depth.
         public let operationsPerSecond: Double
-        /// Of one transaction alone, from its issue to its completion. Nanoseconds.
+        /// The median time of one transaction alone, from its issue to its completion. Nanoseconds.
         public let latencyP50: Int64
-        /// The same, of the slowest in a hundred. Nanoseconds.
+        /// The 99th percentile of the same. Nanoseconds.
         public let latencyP99: Int64
-        /// Processor time of the whole process while bytes moved, for each 10⁹ bytes. Seconds.
+        /// Processor time of the whole process during the transfers, per 10⁹ bytes. Seconds.
         public let cpuSecondsPerGB: Double
 
         /// Whether every byte was right.
         public var passed: Bool { faults.isEmpty }
     }
 
-    /// Measures the kinds of operation that need nothing but memory; with a storage among the provisions, peripheral transfers too, each
-    /// direction for itself and on one channel.
+    /// Measures the operations that need only memory; with a storage among the provisions, peripheral transfers too, each
+    /// direction separately and on one channel.
     ///
     /// - Parameters:
-    ///   - kinds: which; nil for all that the engine has.
-    ///   - provisions: what the suite would be given; nothing but its storage is used.
+    ///   - kinds: the operations; nil for all of the engine's.
+    ///   - provisions: those of the suite; only its storage is used.
     ///   - progress: called after each operation with its row.
     public func run<E: Engine & ~Copyable & SendableMetatype>(
         _ name: String, kinds: Set<OperationKind>? = nil, makeEngine: @escaping @Sendable () throws(DMAError) -> E,
@@ -115,15 +116,15 @@ public struct Survey: Sendable {
     }
 }
 
-/// What is measured for one row.
+/// The subject of one row.
 struct SurveyWork: Sendable {
     let kind: OperationKind
-    /// Of a peripheral transfer, whether it comes from there.
+    /// For a peripheral transfer, whether it reads from the peripheral.
     let reads: Bool?
     var name: String { reads.map { $0 ? "fromPeripheral" : "toPeripheral" } ?? "\(kind)" }
 }
 
-/// The sums of one operation's rounds.
+/// The sums over one operation's rounds.
 struct SurveyTally: Sendable {
     /// On each channel.
     var inFlight = 0
@@ -136,7 +137,7 @@ struct SurveyTally: Sendable {
     var latencies: [Int64] = []
     var faults: [String] = []
 
-    /// Takes in what another channel did beside this one. Time, which passed for both at once, was counted by one of them.
+    /// Adds the sums of another channel that ran at the same time. The elapsed time is counted by only one of them.
     mutating func add(_ other: SurveyTally) {
         inFlight = max(inFlight, other.inFlight)
         transactions += other.transactions

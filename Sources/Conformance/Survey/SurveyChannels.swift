@@ -5,9 +5,10 @@ import DMACore
 import DMAEngineKit
 import Synchronization
 
-/// Where the channels of a survey meet, so that none verifies while another's transfers are timed, and all have the same clock.
+/// Synchronizes the channels of a survey, so that none verifies while another's transfers are timed, and all use the same
+/// clock.
 private final class Meeting: Sendable {
-    /// When the last one came, read before and after the whole process's processor time was. Nanoseconds.
+    /// The time at which the last one arrived, read before and after the processor time of the whole process. Nanoseconds.
     struct Moment {
         var before: Int64 = 0
         var processor: Int64 = 0
@@ -22,7 +23,7 @@ private final class Meeting: Sendable {
 
     init(_ parties: Int) { self.parties = UInt64(parties) }
 
-    /// Suspends until all are here.
+    /// Suspends until all have arrived.
     @discardableResult
     func meet() async -> Moment {
         let before = arrivals.wrappingAdd(1, ordering: .acquiringAndReleasing).oldValue
@@ -34,11 +35,11 @@ private final class Meeting: Sendable {
             go.raise()
         }
         while go.count <= turn { await go.wait(after: turn) }
-        // The next one is not before all have come again, which this one has not.
+        // The next barrier cannot complete before this task has arrived.
         return moment.withLock { $0 }
     }
 
-    /// Whether the round that all have just ended was the last. Said before a meeting, heard after it: all hear the same.
+    /// Whether the round that has just ended was the last. Set before a barrier and read after it: all read the same value.
     var isOver: Bool { over.load(ordering: .acquiring) }
     func end() { over.store(true, ordering: .releasing) }
 }
@@ -48,7 +49,7 @@ extension Survey {
     func measure<E: Engine & ~Copyable & SendableMetatype>(
         _ work: SurveyWork, _ make: @escaping @Sendable () throws(DMAError) -> E, _ provisions: ConformanceProvisions<E>
     ) async -> SurveyTally {
-        // A storage is one, and places on it are given out by one bench.
+        // There is one storage, and one bench assigns its positions.
         if channels <= 1 || work.reads != nil { return await rounds(work, 0, make, provisions, Meeting(1)) }
         let meeting = Meeting(channels)
         return await withTaskGroup(of: SurveyTally.self) { group in
@@ -61,13 +62,13 @@ extension Survey {
         }
     }
 
-    /// What one channel does.
+    /// The work of one channel.
     private func rounds<E: Engine & ~Copyable & SendableMetatype>(
         _ work: SurveyWork, _ number: Int, _ make: @escaping @Sendable () throws(DMAError) -> E,
         _ provisions: ConformanceProvisions<E>, _ meeting: Meeting
     ) async -> SurveyTally {
         var tally = SurveyTally()
-        // The first channel's data is the same however many there are.
+        // The first channel's data is the same for any number of channels.
         let bench = newBench(make, provisions, part: "survey \(work.name)" + (number == 0 ? "" : " \(number)"))
         do throws(DMAError) {
             var channel = try bench.open()
@@ -75,7 +76,7 @@ extension Survey {
             repeat {
                 let inFlight = min(depth, bench.capabilities.depth)
                 tally.inFlight = inFlight
-                // Latency is that of one channel at work; the others wait meanwhile, and make their plans after that.
+                // Latency is measured on one channel; the others wait meanwhile, and make their plans after that.
                 var plans = number == 0 ? self.plans(inFlight, work, bench) : []
                 var failure: DMAError?
                 do throws(DMAError) {
@@ -91,14 +92,14 @@ extension Survey {
             } while !meeting.isOver
         } catch {
             tally.faults.append("unexpected: \(error)")
-            // The others meet this one four times in a round, until they hear.
+            // The others meet this one four times in a round, until they read that it was the last.
             meeting.end()
             for _ in 0..<4 { await meeting.meet() }
         }
         return tally
     }
 
-    /// What is in flight in a round; nothing where the survey is stopped, so that the round is over at once.
+    /// The number in flight in a round; 0 where the survey is stopped, so that the round ends at once.
     private func plans<E: Engine & ~Copyable & SendableMetatype>(
         _ count: Int, _ work: SurveyWork, _ bench: SuiteRun<E>
     ) -> [Plan] {
@@ -171,7 +172,8 @@ extension Survey {
         }
     }
 
-    /// The next completion: looked for, and after 50 µs in vain slept for, where the engine has interrupts and nobody chose to poll.
+    /// The next completion: polled for and, after 50 µs, waited for with an interrupt, where the engine has interrupts and
+    /// polling was not requested.
     private func next<E: Engine & ~Copyable & SendableMetatype>(
         _ channel: inout Channel<E, Freight>, _ bench: SuiteRun<E>
     ) async throws(DMAError) -> Finished<Freight> {
@@ -182,10 +184,10 @@ extension Survey {
         while true {
             if let finished = channel.next() { return finished }
             guard Deadline.now < limit else { throw DMAError(.deadlinePassed) }
-            // Where there are more channels than threads for their tasks, the others start and go on meanwhile.
+            // Where there are more channels than threads for their tasks, the others can run meanwhile.
             if channels > 1 { await Task.yield() }
             guard sleeps, Deadline.now >= sleepsFrom else { continue }
-            // In slices: an interrupt that an engine owes and never raises is found by looking.
+            // In slices: polling finds a completion whose interrupt the engine failed to raise.
             _ = try channel.wait(until: .after(milliseconds: channels > 1 ? 1 : 100))
             sleepsFrom = .after(nanoseconds: 50_000)
         }

@@ -2,28 +2,27 @@
 
 public import DMAEngineKit
 
-/// Any engine, for clients that learn only at run time which one they got.
+/// Any engine, for clients that select one at run time.
 ///
-/// One allocation when it is made; after that each of the engine's functions costs one indirect call. The three of the fast path
-/// are stored as functions of their own, made where the engine's type is known, so that they are compiled for that type; the others
-/// go through a class.
+/// It is allocated once, when it is made; each of the engine's functions then costs one indirect call. The three functions of
+/// the fast path are stored as pointers to functions specialized for the engine's type; the others go through a class.
 @frozen @safe
 public struct AnyEngine: ~Copyable, Engine {
-    /// The engine, behind the place for what its functions answer beside their results: see ``AnyAnswer``.
+    /// The engine, with room before it for what its functions return beside their results: see ``AnyAnswer``.
     @usableFromInline let engine: UnsafeMutableRawPointer
-    /// Enqueues what has no operand list and no detail. Everything fits in registers: tag, flags and kind in one word, then source,
-    /// destination, count and value.
+    /// Enqueues an operation without operand list and detail. All arguments fit in registers: tag, flags and kind in one word,
+    /// then source, destination, count and value.
     @usableFromInline let enqueuePlain: (UnsafeMutableRawPointer, UInt64, UInt64, UInt64, UInt64, UInt64) -> UInt8
     @usableFromInline let enqueueFull: (UnsafeMutableRawPointer, UnsafePointer<Descriptor>, UInt32) -> UInt8
     @usableFromInline let issueFunction: (UnsafeMutableRawPointer) -> Void
     @usableFromInline let nextFunction: (UnsafeMutableRawPointer) -> AnyCompletion
     @usableFromInline let table: EngineTable
 
-    /// Takes an engine in.
+    /// Takes ownership of an engine.
     @inlinable
     public init<E: Engine & ~Copyable>(_ engine: consuming E) {
-        // SAFETY: one allocation holds the answer and the engine behind it, aligned for both. Only this value and its table know it, and
-        // both end together. The functions are called with its address alone.
+        // SAFETY: one allocation holds the answer and the engine behind it, aligned for both. Only this value and its table
+        // know it, and both end together. The functions are called only with its address.
         let alignment = max(64, MemoryLayout<E>.alignment)
         let memory = UnsafeMutableRawPointer.allocate(
             byteCount: alignment + MemoryLayout<E>.stride, alignment: alignment)
@@ -58,7 +57,7 @@ public struct AnyEngine: ~Copyable, Engine {
         table = unsafe TypedEngineTable(place, memory)
     }
 
-    /// The same engine, which holds `owner` until it has ended. No second box is put around it.
+    /// The same engine, which also keeps `owner` alive until it has ended. No second box is allocated.
     public consuming func owned(by owner: any AnyObject & Sendable) -> AnyEngine {
         table.owners.append(owner)
         return self
@@ -72,7 +71,7 @@ public struct AnyEngine: ~Copyable, Engine {
 
     @unsafe @inlinable @inline(__always)
     public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
-        // SAFETY: the functions were made for the type of the engine at this place; the caller vouches for the descriptor.
+        // SAFETY: the functions were made for the type of the engine at this address; the caller vouches for the descriptor.
         let code: UInt8
         if descriptor.kind.rawValue <= OperationKind.copyCRC32C.rawValue, unsafe descriptor.metadata == nil {
             let words =
@@ -121,7 +120,7 @@ public struct AnyEngine: ~Copyable, Engine {
     public mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) { try table.configure(configuration) }
     /// Applies settings of the engine inside.
     ///
-    /// - Throws: `foreignSettings` where they are of another type; what the engine throws.
+    /// - Throws: `foreignSettings` where they have another type; errors of the engine.
     public mutating func apply(_ settings: AnySettings) throws(DMAError) { try table.apply(settings.value) }
     public mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) { try table.checkCommand(descriptor) }
     public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try table.attach(file) }
@@ -132,11 +131,11 @@ public struct AnyEngine: ~Copyable, Engine {
 /// Settings of an engine whose type is known only at run time.
 public struct AnySettings: Sendable {
     let value: any Sendable
-    /// Wraps settings: those of the engine that they are for.
+    /// Wraps the settings of one engine type.
     public init(_ settings: some Sendable) { value = settings }
 }
 
-/// What a plain completion is in registers: the tag and a mark, and the value.
+/// A plain completion in registers: the tag with a mark, and the value.
 @usableFromInline @frozen
 struct AnyCompletion {
     @usableFromInline let word: UInt64
@@ -146,13 +145,13 @@ struct AnyCompletion {
         self.word = word
         self.value = value
     }
-    /// The tag is below, and the transaction is complete and whole.
+    /// The low bits are the tag; the transaction completed in full.
     @inlinable static var plain: UInt64 { 1 << 32 }
-    /// The completion is in the answer.
+    /// The completion is stored in the answer.
     @inlinable static var stored: UInt64 { 1 << 33 }
 }
 
-/// What the functions of an ``AnyEngine`` answer beside their result. It lies just before the engine.
+/// What the functions of an ``AnyEngine`` return beside their result. It lies just before the engine.
 @usableFromInline @frozen
 struct AnyAnswer {
     @usableFromInline var completion = Completion(tag: 0)
@@ -161,11 +160,11 @@ struct AnyAnswer {
 
     @unsafe @inlinable
     static func of(_ engine: UnsafeMutableRawPointer) -> UnsafeMutablePointer<AnyAnswer> {
-        // SAFETY: the initializer of `AnyEngine` leaves 64 bytes or more before the engine, aligned to 64.
+        // SAFETY: the initializer of `AnyEngine` reserves 64 bytes or more before the engine, aligned to 64.
         unsafe (engine - 64).assumingMemoryBound(to: AnyAnswer.self)
     }
 
-    /// One byte for what became of a descriptor; a refusal's reason is stored.
+    /// The outcome of `enqueue` in one byte; the reason of a refusal is stored.
     @unsafe @inlinable @inline(__always)
     static func code(_ result: EnqueueResult, _ engine: UnsafeMutableRawPointer) -> UInt8 {
         switch result {
@@ -180,10 +179,10 @@ struct AnyAnswer {
     }
 }
 
-/// The functions off the fast path; the class for its table of functions, and its end for the engine's.
+/// The functions outside the fast path: the class provides the table of functions, and its deinit ends the engine.
 @usableFromInline
 class EngineTable {
-    /// Held until the engine has ended, which a subclass sees to in its deinit.
+    /// Kept alive until the engine has ended, which a subclass ends in its deinit.
     final var owners: [any AnyObject & Sendable] = []
     @usableFromInline init() {}
     var capabilities: Capabilities { Capabilities(name: "none", operations: []) }
@@ -207,14 +206,15 @@ class EngineTable {
 
 @usableFromInline @safe
 final class TypedEngineTable<E: Engine & ~Copyable>: EngineTable {
-    // SAFETY, for both: owned by this object: initialized when it is made, and not reached by anybody else while one of its functions runs.
+    // SAFETY, for both: owned by this object, initialized when it is made, and not accessed by other code while one of its
+    // functions runs.
     private let engine: UnsafeMutablePointer<E>
     private let memory: UnsafeMutableRawPointer
 
-    /// Owns `engine`, which is initialized, and `memory`, in which it lies.
+    /// Takes ownership of `engine`, which is initialized, and of `memory`, which contains it.
     @usableFromInline @unsafe
     init(_ engine: UnsafeMutablePointer<E>, _ memory: UnsafeMutableRawPointer) {
-        // SAFETY: the caller hands over both pointers, and this object's end alone frees what they lead to.
+        // SAFETY: the caller transfers both pointers, and only this object's deinit frees the memory.
         unsafe self.engine = engine
         unsafe self.memory = memory
         super.init()

@@ -2,26 +2,26 @@
 
 public import DMAEngineKit
 
-/// A channel whose completions are handed to closures: the kernel's callbacks, as a layer over polling.
+/// A channel that passes completions to closures: the kernel's callbacks, as a layer over polling.
 ///
-/// Callbacks run where ``runCallbacks()`` is called, and nowhere else: that is the deferred context (rule 11). No lock is held and
-/// the engine is not in the middle of anything, so that a callback may submit more work (rule 12), terminate without waiting
-/// (rule 17), and do whatever else a client may.
+/// Callbacks run inside ``runCallbacks()`` and nowhere else, which is the deferred context (rule 11). No lock is held and no
+/// call into the engine is in progress, so that a callback may submit more work (rule 12), terminate without waiting (rule 17),
+/// and do whatever else a client may.
 ///
-/// One thread at a time uses it, as with ``Channel``. Each submission allocates its closure; a client that wants the steady path
-/// polls the channel instead.
+/// One thread at a time uses it, as with ``Channel``. Each submission allocates its closure; a client that needs an
+/// allocation-free path polls the channel instead.
 public struct CallbackChannel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
-    /// What is called when a transaction is over. It owns the cargo from then on.
+    /// The function that is called when a transaction has ended. It owns the cargo from then on.
     public typealias Callback = (_ finished: consuming Finished<C>, _ channel: inout CallbackChannel<E, C>) -> Void
 
     private var channel: Channel<E, C>
     private var callbacks: [UInt64: Callback] = [:]
     private var isRunningCallbacks = false
 
-    /// Puts callbacks on a channel.
+    /// Adds callbacks to a channel.
     public init(_ channel: consuming Channel<E, C>) { self.channel = channel }
 
-    /// Queues one operation; `callback` is called once, when it is complete, failed or aborted.
+    /// Queues one operation; `callback` is called once, when it has completed, failed or been aborted.
     public mutating func submit(
         _ operation: Operation, _ cargo: consuming C, deadline: Deadline = .never, callback: @escaping Callback
     ) -> Submission<C> {
@@ -34,13 +34,13 @@ public struct CallbackChannel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Cop
         }
     }
 
-    /// Starts what is queued (rule 7). The next transactions start without waiting for the callbacks of the last (rule 15).
+    /// Starts what is queued (rule 7). Queued transactions start without waiting for the callbacks of earlier ones (rule 15).
     public mutating func issuePending() { channel.issuePending() }
 
-    /// Takes what is finished and calls each callback. Returns how many were called.
+    /// Takes finished transactions and calls the callback of each. Returns the number of calls.
     ///
-    /// Called from a callback it does nothing: the call that is under way goes on to the end. One call handles at most what was in
-    /// flight when it began and as much again, so that callbacks which keep submitting do not hold it for ever.
+    /// Called from inside a callback it does nothing: the running call handles the rest. One call handles at most twice the
+    /// number in flight at its start, so that callbacks which keep submitting do not hold it for ever.
     @discardableResult
     public mutating func runCallbacks() -> Int {
         guard !isRunningCallbacks else { return 0 }
@@ -56,7 +56,7 @@ public struct CallbackChannel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Cop
         return called
     }
 
-    /// Sleeps until an interrupt, or `deadline`; then runs the callbacks. Returns how many were called.
+    /// Sleeps until an interrupt or `deadline`, then runs the callbacks. Returns the number of calls.
     ///
     /// - Throws: `calledFromCallback`; `deviceGone`.
     @discardableResult
@@ -68,12 +68,12 @@ public struct CallbackChannel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Cop
         return runCallbacks()
     }
 
-    /// Drops queued and running work without waiting; from a callback too (rule 17).
+    /// Drops queued and running work without waiting; allowed inside a callback (rule 17).
     public mutating func terminateAsync() { channel.terminateAsync() }
 
-    /// Makes sure that the device has stopped, then calls the callbacks of what was aborted (rule 16).
+    /// Waits until the device has stopped, then calls the callbacks of aborted transactions (rule 16).
     ///
-    /// - Throws: `calledFromCallback` in a callback, where waiting would be a deadlock (rule 17); `quiesceTimeout`.
+    /// - Throws: `calledFromCallback` inside a callback, where waiting would be a deadlock (rule 17); `quiesceTimeout`.
     public mutating func synchronize(by deadline: Deadline = .after(milliseconds: 1000)) throws(DMAError) {
         guard !isRunningCallbacks else { throw DMAError(.calledFromCallback) }
         try channel.synchronize(by: deadline)
@@ -89,7 +89,8 @@ public struct CallbackChannel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Cop
         try synchronize(by: deadline)
     }
 
-    /// The channel below, for everything that callbacks do not change. What is taken from it directly calls no callback.
+    /// Gives access to the underlying channel, for everything that callbacks do not change. A completion taken from it directly
+    /// calls no callback.
     public mutating func withChannel<R: ~Copyable, Failure: Error>(
         _ body: (inout Channel<E, C>) throws(Failure) -> R
     ) throws(Failure) -> R {

@@ -3,13 +3,14 @@
 internal import CDMA
 public import DMAEngineKit
 
-/// A client's way to an engine: the kernel's `struct dma_chan`, with the ownership the kernel leaves to discipline.
+/// A client's access to an engine: the kernel's `struct dma_chan`, with ownership enforced by the compiler.
 ///
-/// A channel owns its engine and, from submission to the moment the completion is taken, the cargo of every transaction. It counts
-/// cookies, checks requests before the engine sees them, and checks everything the engine says. Being noncopyable it is exclusive
-/// (rule 1), used by one thread at a time, and released at the end of its scope.
+/// A channel owns its engine and, from submission until the completion is taken, the cargo of every transaction. It assigns
+/// cookies, checks requests before they reach the engine, and checks every report of the engine. It is noncopyable, and so
+/// exclusive (rule 1); one thread at a time uses it, and it is released at the end of its scope.
 ///
-/// The fast path — ``submit(_:_:)``, ``issuePending()``, ``next()`` — allocates nothing, counts no references, takes no lock.
+/// The fast path — ``submit(_:_:)``, ``issuePending()``, ``next()`` — allocates nothing, counts no references and takes no
+/// lock.
 ///
 /// Source: Documentation/driver-api/dmaengine/client.rst.
 @frozen @safe
@@ -18,41 +19,43 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
     @usableFromInline let limits: ChannelLimits
     @usableFromInline let traits: ChannelTraits
     @usableFromInline let table: SlotTable<C>
-    /// What is read and written off the steady path alone.
+    /// State that only the slow paths read and write.
     @usableFromInline let records: UnsafeMutablePointer<SlotRecord>
     @usableFromInline let arena: SlotArena
-    /// The next cookie, the first one not issued, and the one that an in-order engine completes next. A transaction's slot and tag are the
-    /// low bits of its cookie. An in-order channel needs no list of free slots: the slot of the next cookie is free again by the time that it
-    /// comes round; where it is not, cookies are skipped.
+    /// The next cookie, the first one not issued, and the one that an in-order engine completes next. A transaction's slot and
+    /// tag are the low bits of its cookie. An in-order channel needs no list of free slots: when the cookies wrap round to a
+    /// slot, it is free again; where it is not, cookies are skipped.
     @usableFromInline var nextSequence: UInt64
     @usableFromInline var issuedEnd: UInt64
     @usableFromInline var expectedSequence: UInt64
-    /// Where the list of free slots begins, of a channel whose engine completes out of order: minus their number.
+    /// Start of the list of free slots, for a channel whose engine completes out of order: minus their number.
     @usableFromInline var freeIndex: Int
     /// The fork generation of the process that made the channel.
     @usableFromInline let generation: UInt32
-    /// Tells this channel from every other of the process.
+    /// Unique among the channels of this process.
     let identifier: UInt64
-    /// Keeps the domain alive, and knows whether its backend is dead.
+    /// Keeps the domain alive; tells whether its backend is dead.
     let space: Domain
-    /// Why the channel is off its fast path, where it is. Changed by ``setSlow(_:)`` and ``clearSlow(_:)`` alone.
+    /// The reasons why the channel is off its fast path. Changed only by ``setSlow(_:)`` and ``clearSlow(_:)``.
     @usableFromInline var slowPaths: SlowPath
     @usableFromInline var state: ChannelState
     @usableFromInline var faultCounts: EngineFaults
     @usableFromInline var done: SlotList
     @usableFromInline var held: SlotList
     @usableFromInline var fenceSequence: UInt64
-    /// Transactions in flight or reserved whose records have to be looked at: those with a deadline, a reservation or periods.
+    /// Transactions in flight or reserved whose records need checking: those with a deadline, a reservation or periods.
     @usableFromInline var recordedCount: Int
     @usableFromInline var reserved: SlotList
-    /// The last cookie behind which an in-order channel skipped some: while it is in flight, a taken slot does not mean a full channel.
+    /// The last cookie after which an in-order channel skipped some: while it is in flight, a taken slot does not mean a full
+    /// channel.
     @usableFromInline var lastSkip: UInt64
     @usableFromInline var handed: HandedOut
 
-    /// A channel over `engine`, whose cargo is mapped for `domain`.
+    /// Makes a channel over `engine`, for cargo mapped for `domain`.
     ///
-    /// - Throws: `badConfiguration` where the engine's capabilities contradict themselves (a depth outside 1…32,768, tags too
-    ///   short for the depth, and the like); `foreignEngine` where the engine's addresses are not those of `domain`. The engine ends then.
+    /// - Throws: `badConfiguration` where the engine's capabilities are inconsistent (a depth outside 1…32,768, tags too short
+    ///   for the depth, and the like); `foreignEngine` where the engine's addresses are not those of `domain`. The engine ends
+    ///   in either case.
     public init(_ engine: consuming E, domain: Domain, of cargo: C.Type = C.self) throws(DMAError) {
         let capabilities = engine.capabilities
         try domain.checkAddressing(engine.addressing)
@@ -89,8 +92,8 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
     }
 
     deinit {
-        // Memory that the device can still access is parked, not freed (rule 18).
-        // SAFETY: the slot memory is this value's own, and nothing uses it after this call.
+        // Memory that the device may still access goes to the quarantine instead of being freed (rule 18). SAFETY: the slot
+        // memory is this value's own, and nothing uses it after this call.
         unsafe ChannelEnd<E, C>.run(
             engine, records: records, table: table, arena: arena, limits: limits, space: space, generation: generation)
     }
@@ -99,26 +102,26 @@ public struct Channel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ~Copyable {
 /// The state of a channel.
 @frozen
 public enum ChannelState: UInt8, Hashable, Sendable {
-    /// Takes and does work.
+    /// Accepts and runs transactions.
     case running
-    /// Keeps what it has, and does not go on with it.
+    /// Keeps its transactions without running them.
     case paused
-    /// Terminated; ``Channel/synchronize(by:)`` has yet to make sure that the device has stopped.
+    /// Terminated; ``Channel/synchronize(by:)`` has not yet confirmed that the device has stopped.
     case terminating
-    /// The device is gone: nothing is accepted. What was in flight comes back after ``Channel/synchronize(by:)``.
+    /// The device is gone and nothing is accepted. Transactions in flight are returned after ``Channel/synchronize(by:)``.
     case gone
 }
 
 extension Channel where E: ~Copyable, C: ~Copyable {
-    /// What the engine can do.
+    /// The engine's capabilities.
     public var capabilities: Capabilities { engine.capabilities }
     /// The channel's state.
     public var channelState: ChannelState { state }
-    /// What the engine did that no honest one does.
+    /// Protocol violations of the engine.
     public var faults: EngineFaults { faultCounts }
     /// The address space that cargo must be mapped for (rule 3).
     public var domain: DomainID { limits.domain }
-    /// Transactions submitted and not yet taken. O(depth).
+    /// The number of transactions submitted and not yet taken. O(depth).
     public var inFlight: Int {
         var number = 0
         for slot in 0..<limits.slots {
@@ -132,7 +135,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// Interrupts raised since the engine was made (rule 14).
     package var interruptCount: UInt64 { engine.interruptLine?.count ?? 0 }
 
-    /// Looks at the engine itself: its own statistics, say.
+    /// Lends the engine for reading, for instance of its own statistics.
     @inlinable
     public func withEngine<R: ~Copyable, Failure: Error>(
         _ body: (borrowing E) throws(Failure) -> R
@@ -140,10 +143,10 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         try body(engine)
     }
 
-    /// Adjusts the engine itself, for what neither ``configure(_:)`` nor ``apply(_:)`` can say.
+    /// Lends the engine for changes that neither ``configure(_:)`` nor ``apply(_:)`` covers.
     ///
-    /// Unsafe, because the channel's guarantees rest on its engine: `body` must not exchange it, stop it or take completions from it while
-    /// transactions are in flight, or their memory may be freed under a device that still writes it.
+    /// Unsafe, because the channel's guarantees depend on its engine: `body` must not replace it, stop it or take completions
+    /// from it while transactions are in flight, or their memory may be freed while a device still writes to it.
     @unsafe @inlinable
     public mutating func withUnsafeEngine<R: ~Copyable, Failure: Error>(
         _ body: (inout E) throws(Failure) -> R
@@ -158,14 +161,15 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         try engine.setMode(mode)
     }
 
-    /// Sets what later transactions use: peripheral, width, burst, priority (rule 2). Those already submitted keep what they had.
+    /// Sets what later transactions use: peripheral, width, burst, priority (rule 2). Transactions already submitted keep the
+    /// earlier settings.
     public mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) {
         try checkUsable()
         try traits.check(configuration)
         try engine.configure(configuration)
     }
 
-    /// Applies the engine's own settings to later transactions: what the engine has beyond `EngineConfiguration`.
+    /// Applies the engine's own settings to later transactions: those beyond `EngineConfiguration`.
     public mutating func apply(_ settings: E.Settings) throws(DMAError) {
         try checkUsable()
         try engine.apply(settings)
@@ -180,7 +184,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 }
 
 extension Channel where E: ~Copyable, C: ~Copyable {
-    /// Gives the channel's engine one more peripheral, and says by which number `PeripheralPlace` names it.
+    /// Attaches a peripheral to the channel's engine, and returns the number by which `PeripheralPlace` names it.
     ///
     /// - Throws: `notPeripheral` on an engine that takes none; `tooManyPeripherals`; `kernelRefused` for a file that cannot be used.
     public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 {
@@ -188,7 +192,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return try engine.attach(file)
     }
 
-    /// Lets go of a peripheral; its number may be given again.
+    /// Detaches a peripheral; its number may be reused.
     ///
     /// - Throws: `noSuchPeripheral`; `peripheralBusy` while a transaction names it.
     public mutating func detach(_ number: UInt32) throws(DMAError) {

@@ -2,21 +2,21 @@
 
 public import DMAEngineKit
 
-// `await` over polling: looks first, suspends only on a miss.
+// `await` over polling: polls first, and suspends only where nothing is finished.
 
 extension Channel where E: ~Copyable, C: ~Copyable {
-    /// The completion of one transaction.
+    /// Waits for the completion of one transaction.
     ///
-    /// Issues what is queued. On an engine with an interrupt line, a transaction that asked for an interrupt suspends the task until
-    /// the line is raised. On others, and for a transaction that did not ask, the task sleeps between polls that find nothing: an eighth of
-    /// the time that nothing happened, 20 ms at most.
+    /// Issues what is queued. On an engine with an interrupt line, the task is suspended until the line is raised, if the
+    /// transaction has the interrupt flag. Otherwise the task polls, and sleeps between polls that find nothing for an eighth
+    /// of the time waited so far, at most 20 ms.
     ///
-    /// - Throws: `staleCookie`; `paused` where it has not ended on a paused channel; `terminating` on a channel that was terminated and has yet to be synchronized; `cancelled` in a
-    ///   cancelled task. Then the transaction goes on and its cargo stays the channel's:
-    ///   cancelling a task frees no memory that a device can still write (rule 18).
+    /// - Throws: `staleCookie`; `paused` where it has not ended on a paused channel; `terminating` on a channel that was
+    ///   terminated and not yet synchronized; `cancelled` in a cancelled task. The transaction then continues and its cargo
+    ///   stays with the channel: cancelling a task frees no memory that a device can still write to (rule 18).
     @inlinable @inline(__always)
     public mutating func finished(_ cookie: Cookie) async throws(DMAError) -> Finished<C> {
-        // The steady case: it is the next completion, and it is there.
+        // The common case: it is the next completion, and it is available.
         if table.isSteady, let completion = engine.next() {
             if isExpected(completion), sequence(of: completion) == cookie.rawValue { return takeExpected(completion) }
             settleChecked(
@@ -26,7 +26,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return try await finishedLater(cookie)
     }
 
-    // Inlinable, so that the whole wait is compiled for the engine at hand: of what a suspension costs, the most is the runtime's.
+    // Inlinable, so that the whole wait is specialized for the engine: most of a suspension's cost is the runtime's.
     @inlinable @inline(never)
     mutating func finishedLater(
         _ cookie: Cookie, isolation: isolated (any Actor)? = #isolation
@@ -46,7 +46,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         var pace = PollPace(worksInPoll: false)
         var result: Finished<C>?
         let waiter = line.newWaiter()
-        // One handler around all of the wait: what it costs is the most of a suspension.
+        // One handler around the whole wait, because installing it is most of the cost of a suspension.
         let failure: DMAError? = await withTaskCancellationHandler {
             _ = isolation
             do throws(DMAError) {
@@ -55,16 +55,18 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                     let seen = line.count
                     result = try look(for: cookie)
                     if result != nil { return nil }
-                    // A wait in a cancelled task ends at once, so that it is enough to ask after one that found nothing.
+                    // A wait in a cancelled task ends at once, so that checking after a wait that found nothing is enough.
                     if wasWoken, Task.isCancelled { return DMAError(.cancelled) }
                     wasWoken = true
-                    // What a fence holds back is not in the engine: only a poll lets it go, so that no interrupt of its own can come.
+                    // A transaction held back by a fence is not in the engine: only a poll submits it, and it raises no
+                    // interrupt before.
                     if slowPaths.contains(.fence) {
                         await pace.rest()
                     } else {
-                        // Not through a function of the line's own: each one on the way costs two changes of executor.
-                        // SAFETY: nobody else has the continuation, and the line resumes it exactly once: at once where there was an
-                        // interrupt since `seen`, otherwise with the next one or by `wake`. The task that waits holds the line meanwhile.
+                        // Not through a function of the line: each call level costs two changes of executor. SAFETY: no other
+                        // code has the continuation, and the line resumes it exactly once: at once where there was an interrupt
+                        // since `seen`, otherwise with the next one or by `wake`. The waiting task keeps the line alive
+                        // meanwhile.
                         unsafe await withUnsafeContinuation { continuation in
                             unsafe line.suspend(waiter, continuation, after: seen)
                         }
@@ -81,13 +83,13 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return finished
     }
 
-    /// The completion of one transaction if it is there; others stay, to be asked for.
+    /// The completion of one transaction if it is available; others stay, and can be taken later.
     @inlinable @inline(__always)
     mutating func look(for cookie: Cookie) throws(DMAError) -> Finished<C>? {
         while slowPaths.isSteady {
             guard let finished = next() else {
                 if !engine.isGone {
-                    // Only this owner of the channel could resume it, and it waits.
+                    // Only this owner of the channel could resume it, and it is waiting here.
                     if state == .paused { throw DMAError(.paused) }
                     return nil
                 }
@@ -98,7 +100,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             putBack(finished)
         }
         if let finished = try take(cookie) { return finished }
-        // Its end comes with synchronize, for which the channel is needed that this wait holds.
+        // It ends only with synchronize, which needs the channel that this wait borrows.
         if state == .terminating { throw DMAError(.terminating) }
         if state == .gone { throw DMAError(.deviceGone) }
         if state == .paused { throw DMAError(.paused) }
@@ -113,7 +115,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         if slowPaths.contains(.gone), !slowPaths.contains(.done) { throw DMAError(.deviceGone) }
     }
 
-    /// Undoes a `next`: the transaction waits among the finished ones again.
+    /// Undoes a `next`: puts the transaction back among the finished ones.
     @usableFromInline
     mutating func putBack(_ finished: consuming Finished<C>) {
         let slot = Int(truncatingIfNeeded: finished.cookie.rawValue & limits.indexMask)
@@ -126,9 +128,9 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         unsafe table.cargo(slot).initialize(to: finished.takeCargo())
     }
 
-    /// Takes a slot that was just released off the list of free ones again.
+    /// Removes a slot that was just released from the list of free slots.
     mutating func takeFree(_ slot: Int) {
-        // SAFETY: the places from `freeIndex` to -1 hold free slots, and this one was released last or close to last.
+        // SAFETY: the places from `freeIndex` to -1 hold free slots, and this one was among the last to be released.
         var place = freeIndex
         while place < 0, unsafe table.free(place).pointee != UInt32(truncatingIfNeeded: slot) { place += 1 }
         guard place < 0 else { return }

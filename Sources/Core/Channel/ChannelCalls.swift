@@ -2,13 +2,15 @@
 
 public import DMAEngineKit
 
-// One call for one operation on a channel of one's own: it submits, issues, asks for the interrupt and waits.
+// One call per operation on a channel of one's own: submits with the interrupt flag, issues and waits.
 
-/// Each of these returns when the operation is over, or throws, and the buffers are the caller's again. None waits for ever: at the deadline,
-/// or where the task is cancelled, the channel is terminated and synchronized, with whatever else is in flight on it. Where the device does
-/// not stop even then, `quiesceTimeout` is thrown, and the buffers refuse every access (`quarantined`) until it has stopped.
+/// Each call returns or throws when the operation has ended, and the caller has the buffers back. No call waits for ever: at
+/// the deadline, or when the task is cancelled, the channel is terminated and synchronized, together with everything else in
+/// flight on it. Where the device does not stop even then, the call throws `quiesceTimeout`, and the buffers refuse every
+/// access (`quarantined`) until it has stopped.
 ///
-/// They throw what ``Channel/submit(_:_:)`` refuses with; `cancelled`, `deadlinePassed`, `quiesceTimeout`, `deviceGone`; `engineFailed`.
+/// They throw the refusals of ``Channel/submit(_:_:)``; `cancelled`, `deadlinePassed`, `quiesceTimeout`, `deviceGone`;
+/// `engineFailed`.
 extension Channel where E: ~Copyable, C == Loan {
     /// Copies the whole of `source` to the beginning of `target`.
     ///
@@ -20,7 +22,7 @@ extension Channel where E: ~Copyable, C == Loan {
         _ = try await run(LoanSteps(.copy, source.mapping.handle, target.mapping.handle, range: range), by: deadline)
     }
 
-    /// CRC32C (Castagnoli, reflected) of the whole buffer, continuing `seed`, which is the CRC of what came before.
+    /// Returns the CRC32C (Castagnoli, reflected) of the whole buffer, continuing from `seed`, the CRC of the preceding data.
     public mutating func crc32c(
         of source: borrowing MappedBuffer, seed: UInt32 = 0, by deadline: Deadline = .after(milliseconds: 60_000)
     ) async throws(DMAError) -> UInt32 {
@@ -28,7 +30,7 @@ extension Channel where E: ~Copyable, C == Loan {
         return UInt32(truncatingIfNeeded: try await run(steps, from: UInt64(seed), by: deadline).value)
     }
 
-    /// CRC32C of a chunk, which is mapped for this channel's domain, continuing `seed`.
+    /// Returns the CRC32C of a chunk that is mapped for this channel's domain, continuing from `seed`.
     public mutating func crc32c(
         of chunk: FileChunk, seed: UInt32 = 0, by deadline: Deadline = .after(milliseconds: 60_000)
     ) async throws(DMAError) -> UInt32 {
@@ -36,15 +38,16 @@ extension Channel where E: ~Copyable, C == Loan {
         return UInt32(truncatingIfNeeded: try await run(steps, from: UInt64(seed), by: deadline).value)
     }
 
-    /// Fills the whole buffer with a pattern of 8 bytes, lowest byte first.
+    /// Fills the whole buffer with a pattern of 8 bytes, least significant byte first.
     public mutating func fill(
         _ target: inout MappedBuffer, pattern: UInt64, by deadline: Deadline = .after(milliseconds: 60_000)
     ) async throws(DMAError) {
         _ = try await run(LoanSteps(.fill(pattern), nil, target.mapping.handle, range: target.wholeRange), by: deadline)
     }
 
-    /// - Parameter value: what the first step continues.
-    /// - Returns: what the last step gave, and the bytes that were moved: fewer than asked where a peripheral has ended.
+    /// - Parameter value: the value from which the first step continues.
+    /// - Returns: the result of the last step, and the number of bytes moved: fewer than requested at the end of a peripheral's
+    ///   data.
     private mutating func run(
         _ steps: LoanSteps, from value: UInt64 = 0, by deadline: Deadline
     ) async throws(DMAError) -> (value: UInt64, moved: UInt64) {
@@ -52,7 +55,7 @@ extension Channel where E: ~Copyable, C == Loan {
         var (value, moved): (UInt64, UInt64) = (value, 0)
         while let operation = steps.next(after: value) {
             if Task.isCancelled { throw DMAError(.cancelled) }
-            // Before anything is lent.
+            // Checked before any buffer is lent.
             if state == .paused { throw DMAError(.paused) }
             let cookie = try submit(operation, steps.loan()).get()
             let finished = try await finished(cookie, by: deadline)
@@ -64,7 +67,8 @@ extension Channel where E: ~Copyable, C == Loan {
         return (value, moved)
     }
 
-    /// The end of a transaction by a deadline, at which, as where the task is cancelled, the channel is terminated and synchronized.
+    /// Waits for the end of a transaction. At the deadline, or when the task is cancelled, terminates and synchronizes the
+    /// channel.
     private mutating func finished(_ cookie: Cookie, by deadline: Deadline) async throws(DMAError) -> Finished<C> {
         let reason: DMAError
         switch await outcome(of: cookie, by: deadline) {
@@ -74,20 +78,21 @@ extension Channel where E: ~Copyable, C == Loan {
         guard reason.code == .cancelled || reason.code == .deadlinePassed else { throw reason }
         terminateAsync()
         try synchronize(by: .after(milliseconds: 1000))
-        // It may have become complete meanwhile.
+        // It may have completed in the meantime.
         guard let finished = try take(cookie), finished.status != .aborted else { throw reason }
         return finished
     }
 }
 
-/// What a wait with a deadline came to.
+/// The result of a wait with a deadline.
 enum WaitOutcome<C: Cargo & ~Copyable>: ~Copyable {
     case finished(Finished<C>)
     case failed(DMAError)
 }
 
 extension Channel where E: ~Copyable, C: ~Copyable {
-    /// Waits for one transaction until a deadline. Issues what is queued. Looks at least every 100 ms whether the device is gone.
+    /// Waits for one transaction until a deadline. Issues what is queued. Checks at least every 100 ms whether the device is
+    /// gone.
     mutating func outcome(
         of cookie: Cookie, by deadline: Deadline, isolation: isolated (any Actor)? = #isolation
     ) async -> WaitOutcome<C> {
@@ -106,13 +111,13 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 if found != nil { return nil }
                 if Task.isCancelled { return DMAError(.cancelled) }
                 if let late = deadline.error(at: .now) { return late }
-                // A fence is let go of by polls alone.
+                // Only polls submit what a fence holds back.
                 guard let line, !slowPaths.contains(.fence) else {
                     await pace.rest()
                     continue
                 }
                 if timer == nil { timer = Self.timer(line, waiter, deadline) }
-                // SAFETY: nobody else has the continuation, and the line resumes it exactly once: as in `finishedLater`.
+                // SAFETY: no other code has the continuation, and the line resumes it exactly once, as in `finishedLater`.
                 unsafe await withUnsafeContinuation { continuation in
                     unsafe line.suspend(waiter, continuation, after: seen)
                 }
@@ -137,7 +142,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 }
 
 extension Deadline {
-    /// `deadlinePassed` where it has.
+    /// `deadlinePassed` if this deadline is in the past.
     func error(at now: Deadline) -> DMAError? {
         if now < self { return nil }
         return DMAError(

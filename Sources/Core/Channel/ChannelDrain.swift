@@ -5,15 +5,16 @@ public import DMAEngineKit
 // The loop of a task that serves a channel.
 
 extension Channel where E: ~Copyable, C: ~Copyable {
-    /// Hands every completion to `body`, which may submit more, until it answers false or nothing is in flight: the loop of a long-lived task
-    /// that serves the channel. Issues what is queued. Suspends where nothing is finished.
+    /// Passes every completion to `body`, which may submit more, until it returns false or nothing is in flight: the loop of a
+    /// long-lived task that serves the channel. Issues what is queued. Suspends where nothing is finished.
     ///
-    /// The task's cancellation is watched once for the whole loop, not once for each wait: that makes a wait cost half of what
-    /// ``finished(_:)`` does. Transactions that did not ask for an interrupt are seen at the next one that did, so the last one of a
-    /// batch should ask. Where none in flight asks, the task sleeps between polls, as in ``finished(_:)``.
+    /// The task's cancellation handler is installed once for the whole loop instead of once per wait, which halves the cost of
+    /// a wait compared with ``finished(_:)``. Transactions without the interrupt flag are seen at the next one that has it, so
+    /// the last one of a batch should set it. Where none in flight has it, the task sleeps between polls, as in
+    /// ``finished(_:)``.
     ///
-    /// - Throws: `cancelled` in a cancelled task; `paused` where nothing more has ended on a paused channel; `terminating` on a channel that
-    ///   was terminated and has yet to be synchronized; `deviceGone`; `usedAfterFork`; what `body` throws.
+    /// - Throws: `cancelled` in a cancelled task; `paused` where nothing more has ended on a paused channel; `terminating` on a
+    ///   channel that was terminated and not yet synchronized; `deviceGone`; `usedAfterFork`; errors of `body`.
     @inlinable
     public mutating func drain(
         isolation: isolated (any Actor)? = #isolation,
@@ -22,7 +23,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         if let failure = try await serve(body).get() { throw failure }
     }
 
-    /// The same for a body that throws errors of its own.
+    /// The same for a body that throws its own errors.
     @inlinable @_disfavoredOverload
     public mutating func drain(
         isolation: isolated (any Actor)? = #isolation,
@@ -31,7 +32,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         if let failure = try await serve(body).get() { throw failure }
     }
 
-    /// `drain`, with the channel's reasons to end apart from the body's.
+    /// `drain`, which returns the channel's errors separately from the body's.
     @inlinable
     mutating func serve<Failure: Error>(
         isolation: isolated (any Actor)? = #isolation,
@@ -40,7 +41,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         guard let line = engine.interruptLine else { return await serveByPolling(body) }
         let waiter = line.newWaiter()
         return await withTaskCancellationHandler {
-            // Captured, so that the loop runs where the caller runs and not on the global executor.
+            // Captured, so that the loop runs on the caller's executor and not on the global one.
             _ = isolation
             var pace = PollPace(worksInPoll: false)
             var wasWoken = false
@@ -56,7 +57,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                     pace.reset()
                     continue
                 }
-                // A wait in a cancelled task ends at once, so that it is enough to ask after one that found nothing.
+                // A wait in a cancelled task ends at once, so that checking after a wait that found nothing is enough.
                 if wasWoken, Task.isCancelled { return .success(DMAError(.cancelled)) }
                 wasWoken = true
                 switch prepareToWait() {
@@ -65,8 +66,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 case .failed(let error): return .success(error)
                 case .poll: await pace.rest()
                 case .interrupt:
-                    // Not through a function of the line's own: each one on the way costs two changes of executor.
-                    // SAFETY: as in `finishedLater`: the line resumes the continuation exactly once.
+                    // Not through a function of the line: each call level costs two changes of executor. SAFETY: as in
+                    // `finishedLater`: the line resumes the continuation exactly once.
                     unsafe await withUnsafeContinuation { continuation in
                         unsafe line.suspend(waiter, continuation, after: seen)
                     }
@@ -105,7 +106,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// What a task that found nothing finished can wait for. Issues what is queued.
     @inlinable @inline(__always)
     mutating func prepareToWait() -> WaitPlan {
-        // The steady case: everything is issued, and the last one submitted is under way and will raise an interrupt.
+        // The common case: everything is issued, and the last transaction is in flight and will raise an interrupt.
         let last = nextSequence &- 1
         let slot = Int(truncatingIfNeeded: last & limits.indexMask)
         if table.isSteady, issuedEnd == nextSequence, state == .running, !engine.isGone, table.sequence(slot) == last,
@@ -136,7 +137,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             issuePending()
             return .look
         }
-        // What a fence holds back is not in the engine: only a poll lets it go, so that no interrupt of its own can come.
+        // A transaction held back by a fence is not in the engine: only a poll submits it, and it raises no interrupt before.
         return asks && !slowPaths.contains(.fence) ? .interrupt : .poll
     }
 }
@@ -144,13 +145,13 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 /// What a task can wait for on a channel.
 @usableFromInline @frozen
 enum WaitPlan {
-    /// Something has changed: worth a look before any wait.
+    /// Something has changed: poll before any wait.
     case look
-    /// Nothing is in flight, so that nothing will come.
+    /// Nothing is in flight, so nothing will complete.
     case nothing
-    /// An interrupt, which something in flight asked for.
+    /// An interrupt, which a transaction in flight will raise.
     case interrupt
-    /// Nothing in flight announces itself.
+    /// No transaction in flight raises an interrupt.
     case poll
     case failed(DMAError)
 }

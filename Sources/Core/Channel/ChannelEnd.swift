@@ -3,16 +3,16 @@
 internal import CDMA
 public import DMAEngineKit
 
-/// A channel's end: stops the device, then ends the cargo, or parks all of it where the device did not stop.
+/// Ends a channel: stops the device, then ends the cargo, or moves it to the quarantine where the device did not stop.
 @usableFromInline
 enum ChannelEnd<E: Engine & ~Copyable, C: Cargo & ~Copyable> {
-    /// The memory is the ending channel's own. It is freed, or belongs to the quarantine, when this returns.
+    /// The memory is the ending channel's own. When this returns, it is freed or belongs to the quarantine.
     @unsafe @usableFromInline
     static func run(
         _ engine: consuming E, records: UnsafeMutablePointer<SlotRecord>, table: SlotTable<C>, arena: SlotArena,
         limits: ChannelLimits, space: Domain, generation: UInt32
     ) {
-        // In a child process the device and its memory are the parent's: nothing is touched, and nothing given back.
+        // In a child process the device and its memory belong to the parent: nothing is touched or freed.
         if generation != cdma_fork_generation() {
             unsafe _ = Unmanaged.passRetained(ParkedChannel(engine, [], table, arena, limits.slots, in: space))
             return
@@ -38,9 +38,9 @@ enum ChannelEnd<E: Engine & ~Copyable, C: Cargo & ~Copyable> {
     }
 }
 
-/// What is left of a channel whose device did not stop: its engine, the operand lists, and the cargo of what was in flight.
-// SAFETY: only the quarantine holds it, and ends it once, after somebody has vouched that the device has stopped. The engine is used by
-// no thread any more when this is made.
+/// The remains of a channel whose device did not stop: its engine, the operand lists, and the cargo of transactions in flight.
+// SAFETY: only the quarantine holds it, and ends it once, after the caller of `release` has vouched that the device has
+// stopped. No thread uses the engine any more when this is made.
 final class ParkedChannel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ParkedObject, @unchecked Sendable {
     private var engine: E?
     private let slots: [Int]
@@ -67,7 +67,7 @@ final class ParkedChannel<E: Engine & ~Copyable, C: Cargo & ~Copyable>: ParkedOb
     override var isDead: Bool { space.space.backend?.isDead ?? false }
 
     deinit {
-        // First the engine ends, which may know the memory; then the cargo.
+        // The engine ends first, because it may refer to the memory; then the cargo.
         engine = nil
         // SAFETY: as in the initializer, and this runs once.
         for slot in slots { unsafe table.cargo(slot).deinitialize(count: 1) }

@@ -2,26 +2,26 @@
 
 public import DMAEngineKit
 
-/// What a channel checks every request against, made once from the engine's capabilities. Few enough fields that the compiler keeps
-/// the value in place and loads what a check needs.
+/// The limits that a channel checks every request against, derived once from the engine's capabilities. Few enough fields that
+/// the compiler keeps the value in place and loads only what a check needs.
 @usableFromInline @frozen
 struct ChannelLimits {
     @usableFromInline let domain: DomainID
-    /// The key of a region of this domain that permits everything.
+    /// The key of a region of this domain with all permissions.
     @usableFromInline let key: UInt64
     @usableFromInline let operations: OperationSet
-    /// Flags that are accepted, and those of them that need nothing beyond the engine's own doing.
+    /// The accepted flags, and those among them that only the engine handles.
     @usableFromInline let flags: DescriptorFlags
     @usableFromInline let plainFlags: DescriptorFlags
-    /// Slots: the depth, rounded up to a power of two.
+    /// The number of slots: the depth, rounded up to a power of two.
     @usableFromInline let slots: Int
     @usableFromInline let maximumCount: UInt64
-    /// The bits that are 0 of an address and a length that satisfy every device: those of the alignment and of the unit of length. What has
-    /// others is looked at again, by the masks in ``ChannelTraits``.
+    /// The bits that are 0 in an address or length that satisfies every alignment rule of the engine: those of the alignment
+    /// and of the length unit. Requests with other bits set are checked again, with the masks in ``ChannelTraits``.
     @usableFromInline let alignmentMask: UInt64
     @usableFromInline let maximumSources: Int
     @usableFromInline let maximumSegments: Int
-    /// Which bits of a cookie are its slot, and which are the tag that the engine is given.
+    /// Which bits of a cookie are its slot, and which are the tag passed to the engine.
     @usableFromInline let indexMask: UInt64
     @usableFromInline let tagMask: UInt64
     /// Whether the engine completes in order, where that is known only at run time.
@@ -48,7 +48,7 @@ struct ChannelLimits {
         self.domain = domain
         key = RegionWords.key(domain, [.read, .write])
         operations = capabilities.operations
-        // Fences the channel can keep where the engine cannot; interrupts are an offer that polling makes good.
+        // The channel keeps fences that the engine cannot; interrupts are a hint that polling replaces.
         flags = capabilities.flags.union([.fence, .interrupt])
         plainFlags = flags.subtracting(capabilities.flags.contains(.fence) ? [.reuse] : [.reuse, .fence])
         slots = 1 << indexBits
@@ -62,7 +62,7 @@ struct ChannelLimits {
     }
 }
 
-/// What a channel knows of its engine beside the limits: asked off the steady path alone.
+/// Further facts about the engine, which only slow paths need.
 @usableFromInline @frozen
 struct ChannelTraits {
     @usableFromInline let depth: Int
@@ -71,7 +71,7 @@ struct ChannelTraits {
     let priorities: Int
     let metadataCount: Int
     @usableFromInline let commands: PeripheralCommandSet
-    /// Bits that are 0 of an operand's address, and of its length.
+    /// Bits that must be 0 in an operand's address, and in its length.
     @usableFromInline let addressMask: UInt64
     @usableFromInline let lengthMask: UInt64
 
@@ -97,21 +97,22 @@ struct ChannelTraits {
     }
 }
 
-/// The memory beside the slots: operand lists and metadata, allocated once where the engine has a use for them.
+/// The memory beside the slots: operand lists and metadata, allocated once, where the engine uses them.
 @usableFromInline @frozen @safe
 struct SlotArena {
     @usableFromInline let segments: UnsafeMutablePointer<Segment>?
     @usableFromInline let segmentStride: Int
-    /// Bytes from one slot's segments to the next one's.
+    /// Bytes from one slot's segments to the next slot's.
     @usableFromInline let listBytes: Int
     @usableFromInline let metadata: UnsafeMutableRawPointer?
-    /// Descriptors and operations of transactions that are held back or may be used again.
+    /// Descriptors and operations of transactions that are held back or reusable.
     @usableFromInline let descriptors: UnsafeMutablePointer<Descriptor>
     @usableFromInline let operations: UnsafeMutablePointer<Operation>
 
-    /// Bytes of metadata that a slot has room for.
+    /// Bytes reserved for one slot's metadata.
     @inlinable static var metadataStride: Int { 64 }
-    /// Segments that a transaction may have, whatever the engine says: a bound on what an engine can make a channel allocate.
+    /// The maximum number of segments per transaction, whatever the engine declares: a bound on what an engine can make a
+    /// channel allocate.
     static var segmentCeiling: Int { 4096 }
 
     init(_ capabilities: Capabilities, slots: Int) {
@@ -124,7 +125,7 @@ struct SlotArena {
             segmentStride = 0
             listBytes = 0
         } else {
-            // XOR and PQ name their sources and at most two destinations beside the lists' segments.
+            // XOR and PQ name their sources and at most two destinations in addition to the lists' segments.
             let wanted = max(capabilities.maximumSegments, min(capabilities.maximumSources, 1024) + 2, 2)
             segmentStride = min(wanted, SlotArena.segmentCeiling)
             listBytes = segmentStride * MemoryLayout<Segment>.stride
@@ -141,7 +142,7 @@ struct SlotArena {
         unsafe operations = .allocate(capacity: slots)
     }
 
-    /// A slot's metadata, wiped: the last descriptor's is not readable after its lifetime (rule 28).
+    /// A slot's metadata, cleared: the previous descriptor's metadata is not readable after its lifetime (rule 28).
     @usableFromInline @inline(never)
     func freshMetadata(_ slot: Int) -> UnsafeMutableRawPointer? {
         // SAFETY: callers pass numbers of slots, for each of which the area has a stride; the area lives until `deallocate`.

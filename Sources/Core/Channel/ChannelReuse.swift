@@ -5,9 +5,9 @@ public import DMAEngineKit
 // Reuse and metadata of descriptors (rules 25 and 28).
 
 extension Channel where E: ~Copyable, C: ~Copyable {
-    /// Submits a finished transaction again, as it was: `dmaengine_desc_set_reuse` (rule 25).
+    /// Submits a finished transaction again, unchanged: `dmaengine_desc_set_reuse` (rule 25).
     ///
-    /// - Returns: refused with `notReusable` where it was submitted without `DescriptorFlags.reuse`, or its descriptor was
+    /// - Returns: `refused` with `notReusable` where it was submitted without `DescriptorFlags.reuse`, or its descriptor was
     ///   reclaimed since because the queue was full.
     public mutating func resubmit(_ finished: consuming Finished<C>) -> Submission<C> {
         // SAFETY: `takeReserved` returns numbers of slots, and an operation was written there when this one was submitted for
@@ -20,7 +20,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return submit(operation, finished.takeCargo())
     }
 
-    /// Gives a reusable descriptor back: `dmaengine_desc_free`. Returns the cargo.
+    /// Frees a reusable descriptor: `dmaengine_desc_free`. Returns the cargo.
     public mutating func retire(_ finished: consuming Finished<C>) -> C {
         if let slot = takeReserved(finished.cookie) { free(slot) }
         return finished.takeCargo()
@@ -33,7 +33,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         unsafe reserved.append(slot, records)
     }
 
-    /// Takes the slot that is kept for a transaction to run again out of the list, or answers nil where none is.
+    /// Removes the slot that is kept for a reusable transaction from the list; nil where none is kept.
     mutating func takeReserved(_ cookie: Cookie) -> Int? {
         // SAFETY: the mask makes it a slot's number, and `records` has one for each.
         let slot = Int(truncatingIfNeeded: cookie.rawValue & limits.indexMask)
@@ -41,13 +41,13 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return slot
     }
 
-    /// Ends the reservation of a slot that was taken out of the list.
+    /// Ends the reservation of a slot that was removed from the list.
     mutating func free(_ slot: Int) {
         recycle(slot)
         forgetRecord()
     }
 
-    /// Takes back the descriptor that has waited longest to be used again. False where none waits.
+    /// Reclaims the reusable descriptor that has waited longest. False where there is none.
     @usableFromInline
     mutating func reclaimReserved() -> Bool {
         // SAFETY: the list holds numbers of slots, and `records` has one for each.
@@ -58,13 +58,14 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 }
 
 extension Channel where E: ~Copyable, C: ~Copyable {
-    /// Submits with metadata in client mode (rule 28): the bytes are copied beside the descriptor now, and are the device's from then.
+    /// Submits with metadata in client mode (rule 28): the bytes are copied into the descriptor, and belong to the device from
+    /// then on.
     ///
     /// - Parameters:
-    ///   - operation: what is to be done.
+    ///   - operation: the operation.
     ///   - cargo: what it works on.
     ///   - metadata: at most the capabilities' `metadataCount` bytes.
-    /// - Returns: refused with `noMetadata` where the channel has none, or not as much.
+    /// - Returns: `refused` with `noMetadata` where the channel has none, or less than that.
     public mutating func submit(_ operation: Operation, _ cargo: consuming C, metadata: RawSpan) -> Submission<C> {
         // SAFETY: `find` returns a slot's number, for which the area has a stride of 64 bytes; `metadata` has at most
         // `metadataCount` bytes, which the limits hold to the stride, and the index stays below its count.
@@ -88,16 +89,17 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         }
     }
 
-    /// The metadata of a descriptor, while it is not the device's: before it is issued (engine mode alone), and between its end and
-    /// the taking of its completion.
+    /// Lends the metadata of a descriptor while the device does not own it: before it is issued (engine mode only), and between
+    /// its completion and the call that takes it.
     ///
-    /// - Throws: `noMetadata`, `staleCookie` after its lifetime, `metadataInUse` while the device has it or client mode forbids it.
+    /// - Throws: `noMetadata`, `staleCookie` after its lifetime, `metadataInUse` while the device owns it or client mode
+    ///   forbids the access.
     public mutating func withMetadata<R: ~Copyable>(of cookie: Cookie, _ body: (inout MutableRawSpan) -> R) throws(DMAError)
         -> R
     {
-        // SAFETY: `find` returns a slot's number, for which the area has a stride, and `metadataCount` is no more than that. The
-        // span does not leave `body`, in which this channel is not accessible, and the engine does not have these bytes: the guard
-        // has made sure.
+        // SAFETY: `find` returns a slot's number, for which the area has a stride, and `metadataCount` is at most that. The
+        // span does not leave `body`, in which this channel is not accessible, and the guard has checked that the engine does
+        // not own these bytes.
         guard traits.metadataCount > 0, let area = unsafe arena.metadata else { throw DMAError(.noMetadata) }
         poll()
         let slot = try find(cookie)

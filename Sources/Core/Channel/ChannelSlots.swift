@@ -2,17 +2,18 @@
 
 public import DMAEngineKit
 
-// Which slots of a channel are free, and which transactions are under way.
+// Which slots of a channel are free, and which transactions are in flight.
 
 extension Channel where E: ~Copyable, C: ~Copyable {
-    /// The next cookie whose slot is free, or nil where none is. May take the slot of a transaction kept for reuse.
+    /// The next cookie whose slot is free; nil where none is. May take the slot of a transaction kept for reuse.
     @usableFromInline
     mutating func nextFree() -> UInt64? {
         if let sequence = scanFree() { return sequence }
         return reclaimReserved() ? scanFree() : nil
     }
 
-    /// Whether the channel is on its fast path, and no slot is free. A refusal for want of room is so no dearer than an acceptance.
+    /// Whether the channel is on its fast path and has no free slot. It makes a refusal of a full queue as cheap as an
+    /// acceptance.
     @inlinable @inline(never)
     mutating func isFull() -> Bool {
         guard !table.ready.isEmpty, reserved.isEmpty else { return false }
@@ -29,8 +30,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             return nextSequence &+ ((slot &- nextSequence) & limits.indexMask)
         }
         if table.sequence(Int(nextSequence & limits.indexMask)) == SlotRecord.idle { return nextSequence }
-        // Cookies in flight follow each other without a gap, so that a slot that is taken means that all are; unless a transaction was taken,
-        // reserved or reported out of turn.
+        // Cookies in flight are consecutive, so that one taken slot means that all are taken, unless a transaction was taken,
+        // reserved or reported out of order.
         if done.isEmpty, reserved.isEmpty, faultCounts.outOfOrder == 0, lastSkip < expectedSequence { return nil }
         for step in 1..<UInt64(max(limits.slots, 1)) {
             let sequence = nextSequence &+ step
@@ -42,18 +43,18 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return nil
     }
 
-    /// Whether so many transactions are in flight.
+    /// Whether this many transactions are in flight.
     mutating func hasInFlight(atLeast number: Int) -> Bool {
         keepsOrder ? inFlight >= number : limits.slots + freeIndex >= number
     }
 
-    /// Whether the engine may still touch the memory of the transaction in `slot`, or will once it is let go of a fence.
+    /// Whether the engine may still access the memory of the transaction in `slot`, or will once a fence releases it.
     func isOpen(_ slot: Int) -> Bool {
         // SAFETY: callers pass numbers of slots.
         unsafe table.sequence(slot) != SlotRecord.idle && !records[slot].isClosed
     }
 
-    /// Whether a transaction before `sequence` is with the engine.
+    /// Whether the engine holds a transaction before `sequence`.
     func hasOpen(before sequence: UInt64) -> Bool {
         for slot in 0..<limits.slots {
             if isOpen(slot) && table.sequence(slot) < sequence { return true }
@@ -61,7 +62,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return false
     }
 
-    /// Makes a slot free, and its record as new.
+    /// Frees a slot and resets its record.
     mutating func recycle(_ slot: Int) {
         if !keepsOrder, table.sequence(slot) != SlotRecord.idle { release(slot) }
         table.setSequence(slot, SlotRecord.idle)

@@ -6,9 +6,9 @@ public import DMAEngineKit
 // The slow path of a channel: completions that are not plain, and submissions that need more than queueing.
 
 extension Channel where E: ~Copyable, C: ~Copyable {
-    /// Takes from the engine what it has completed, without handing it out: afterwards ``status(of:)`` and ``take(_:)`` know of it.
+    /// Collects completions from the engine without returning them: afterwards ``status(of:)`` and ``take(_:)`` know of them.
     ///
-    /// Bounded: a hostile engine that reports for ever keeps this for twice the depth, no longer.
+    /// Bounded: an engine that reports without end keeps this for twice the depth at most.
     public mutating func poll() {
         guard !isForked else { return }
         for _ in 0..<(2 * limits.slots + 16) {
@@ -19,7 +19,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         if engine.isGone { markGone() }
     }
 
-    /// Checks one completion and, where it is one, moves its transaction to the finished ones.
+    /// Checks one completion and, if it is valid, moves its transaction to the finished ones.
     mutating func settle(_ completion: Completion) {
         guard UInt64(completion.tag) <= limits.tagMask else {
             faultCounts.unknownTag &+= 1
@@ -61,7 +61,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         conclude(slot, status, residue: residue, value: completion.value)
     }
 
-    /// Nothing more happens to the transaction in `slot`: it waits to be taken.
+    /// Marks the transaction in `slot` as finished and waiting to be taken.
     mutating func conclude(_ slot: Int, _ status: TransactionStatus, residue: UInt64, value: UInt64) {
         // SAFETY: callers pass numbers of slots.
         unsafe records[slot].conclude(status, residue: residue, value: value)
@@ -70,7 +70,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         if slowPaths.contains(.fence), table.sequence(slot) == fenceSequence { fenceSequence = 0 }
     }
 
-    /// `next`, off the fast path: the slot to hand out, or -1.
+    /// `next`, off the fast path: the slot to return, or -1.
     @usableFromInline @inline(never)
     mutating func nextSlowly() -> Int {
         guard !isForked else { return -1 }
@@ -78,7 +78,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return takeFirst()
     }
 
-    /// `next`, given a completion that is not plain: a failure, a period, or something that an honest engine does not report.
+    /// `next`, for a completion that is not plain: a failure, a period, or an invalid report.
     @usableFromInline @inline(never)
     mutating func nextChecked(
         _ tag: UInt32, _ status: UInt8, _ isPeriod: Bool, _ deviceStatus: UInt32, _ residue: UInt64, _ value: UInt64
@@ -88,7 +88,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return takeFirst()
     }
 
-    /// `settle`, given a completion's fields one by one.
+    /// `settle`, with the fields of a completion one by one.
     @usableFromInline @inline(never)
     mutating func settleChecked(
         _ tag: UInt32, _ status: UInt8, _ isPeriod: Bool, _ deviceStatus: UInt32, _ residue: UInt64, _ value: UInt64
@@ -126,7 +126,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return takeHanded(slot)
     }
 
-    /// One record less has to be looked at.
+    /// Counts one record less that needs checking.
     mutating func forgetRecord() {
         recordedCount -= 1
         if recordedCount == 0 { clearSlow(.recorded) }
@@ -148,14 +148,16 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             let sequence = try slotForSubmission()
             let slot = Int(truncatingIfNeeded: sequence & limits.indexMask)
             if slowPaths.contains(.sanitize) {
-                // Reported, like everything the sanitizer finds, and not refused: it does not change what a program does.
+                // Reported, like every finding of the sanitizer, and not refused: the sanitizer does not change a program's
+                // behaviour.
                 for index in cargo.nameableRegions { checkRegion(cargo.region(at: index)) }
             }
             var descriptor =
                 kind.isPlain
                 ? try resolveChecked(operation, cargo, slot: slot)
                 : try resolveLists(operation, cargo, slot: slot)
-            // SAFETY: the metadata area is the slot's own, and the descriptor was resolved against the cargo, which is the channel's from here.
+            // SAFETY: the metadata area is the slot's own, and the descriptor was resolved against the cargo, which the channel
+            // owns from here on.
             if slowPaths.contains(.metadata) { unsafe descriptor.metadata = arena.freshMetadata(slot) }
             try queue(operation, descriptor, slot: slot, sequence: sequence)
             return .queued(
@@ -211,16 +213,17 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         }
     }
 
-    /// Passes on what a fence held back, once the fenced transaction is over (rule 26).
+    /// Submits what a fence held back, once the fenced transaction has ended (rule 26).
     mutating func releaseHeld() {
         guard slowPaths.contains(.fence), fenceSequence == 0, !slowPaths.contains(.gone) else { return }
         var issues = false
         defer { if issues { engine.issuePending() } }
         while !held.isEmpty {
             let slot = Int(held.first)
-            // What was not issued stays back: in the engine, the next one's doorbell would start it too (rule 5).
+            // What was not issued stays back: in the engine, the doorbell of another transaction would start it too (rule 5).
             guard table.sequence(slot) < issuedEnd else { return }
-            // SAFETY: the list holds numbers of slots, whose descriptors `queue` has stored, and whose cargo is still the channel's.
+            // SAFETY: the list holds numbers of slots, whose descriptors `queue` has stored, and whose cargo the channel still
+            // owns.
             let result = unsafe engine.enqueue(arena.descriptors[slot], tag: tag(table.sequence(slot)))
             switch result {
             case .accepted:
@@ -232,11 +235,11 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                     return
                 }
             case .full:
-                // No room in the engine at the moment, although its depth promised it: the next poll tries again.
+                // The engine has no room at the moment, although its declared depth promises it: the next poll tries again.
                 faultCounts.refusedEnqueue &+= 1
                 return
             case .refused(let error):
-                // It was accepted as far as the client knows: so it ends here, failed.
+                // The client was told that it is queued, so it ends here, as failed.
                 _ = unsafe held.popFirst(records)
                 unsafe records[slot].deviceStatus = UInt32(bitPattern: error.errno)
                 conclude(slot, .failed, residue: table.count(slot), value: UInt64(bitPattern: Int64(error.errno)))
@@ -258,7 +261,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             markGone()
             return DMAError(.deviceGone)
         case .accepted, .full:
-            // With fewer in flight than its depth, an engine that has no room contradicts itself.
+            // An engine that has no room with fewer transactions than its depth contradicts itself.
             if !hasInFlight(atLeast: traits.depth) { faultCounts.refusedEnqueue &+= 1 }
             return DMAError(.queueFull, limit: UInt64(traits.depth))
         }
@@ -268,7 +271,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 }
 
 extension SlotRecord {
-    /// An untrusted count of periods: it only grows.
+    /// The engine's count of periods is untrusted: it only increases.
     mutating func countPeriods(_ value: UInt64, of sequence: UInt64) {
         if periodSequence != sequence { (periodSequence, periods) = (sequence, 0) }
         if value > periods { periods = value }
@@ -281,7 +284,7 @@ extension SlotRecord {
         isDone = true
         isHeld = false
         if deadline != .max {
-            // From here on the field holds how late it was.
+            // From here on the field holds the lateness.
             let late = Deadline.now.nanoseconds.subtractingReportingOverflow(deadline)
             deadline = late.overflow ? .max - 1 : max(late.partialValue, 0)
         }

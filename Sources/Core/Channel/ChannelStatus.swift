@@ -2,12 +2,12 @@
 
 internal import DMAEngineKit
 
-// Questions about one transaction, by its cookie.
+// Queries about one transaction, by its cookie.
 
 extension Channel where E: ~Copyable, C: ~Copyable {
-    /// Where transaction `cookie` stands (rule 10).
+    /// The state of transaction `cookie` (rule 10).
     ///
-    /// - Throws: `staleCookie` for one that was never given out, or whose completion was taken.
+    /// - Throws: `unknownCookie` for a cookie that was never assigned; `staleCookie` where its completion was taken.
     public mutating func status(of cookie: Cookie) throws(DMAError) -> TransactionStatus {
         // SAFETY: `find` returns a slot's number, and `records` has one for each.
         poll()
@@ -18,7 +18,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return state == .paused ? .paused : .inProgress
     }
 
-    /// Bytes that transaction `cookie` has not moved, in the engine's granularity (rules 20 and 21). Never more than it has.
+    /// Bytes that transaction `cookie` has not moved, in the engine's granularity (rules 20 and 21). Never more than its
+    /// length.
     ///
     /// - Throws: `staleCookie`.
     public mutating func residue(of cookie: Cookie) throws(DMAError) -> UInt64 {
@@ -32,7 +33,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return min(said, count)
     }
 
-    /// Takes the completion of one transaction, whatever else is finished; nil where it is not over yet.
+    /// Takes the completion of one transaction, whatever else is finished; nil while it has not ended.
     ///
     /// - Throws: `staleCookie`.
     public mutating func take(_ cookie: Cookie) throws(DMAError) -> Finished<C>? {
@@ -43,7 +44,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return handOut(slot)
     }
 
-    /// Periods that cyclic transaction `cookie` has completed since its start, also after its end; 0 of any other transaction.
+    /// Periods that cyclic transaction `cookie` has completed since its start, also after its end; 0 for any other transaction.
     ///
     /// - Throws: `staleCookie`.
     package mutating func periodCount(of cookie: Cookie) throws(DMAError) -> UInt64 {
@@ -62,7 +63,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             cookie.rawValue < nextSequence ? .staleCookie : .unknownCookie, asked: cookie.rawValue)
     }
 
-    /// States by when a submitted transaction is to be complete.
+    /// Sets the deadline of a submitted transaction.
     @usableFromInline
     mutating func setDeadline(_ deadline: Deadline, of cookie: Cookie) {
         // SAFETY: as above: `find` returns a slot's number.
@@ -72,7 +73,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         setSlow(.recorded)
     }
 
-    /// A transaction whose deadline has passed while it is still under way, each reported once: which, and what it has not moved.
+    /// Returns one transaction that is running past its deadline, with its residue; reports each once.
     public mutating func nextLate() -> LateTransaction? {
         // SAFETY: the loop counts up to the number of slots, and `records` has one for each.
         guard recordedCount > 0 else { return nil }
@@ -96,7 +97,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
 /// A transaction that missed its deadline and is still running.
 public struct LateTransaction: Equatable, Sendable {
-    /// Which one.
+    /// The transaction.
     public let cookie: Cookie
     /// Bytes not moved when it was found late.
     public let residue: UInt64

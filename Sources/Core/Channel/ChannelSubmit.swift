@@ -5,19 +5,19 @@ public import DMAEngineKit
 // The fast path: submit, issue, next.
 
 extension Channel where E: ~Copyable, C: ~Copyable {
-    /// Queues one operation on a cargo; starts nothing (rule 5).
+    /// Queues one operation on a cargo without starting it (rule 5).
     ///
-    /// From here on the cargo is the channel's. It comes back in ``Finished`` or, where the request is refused, at once.
-    /// Refusals: `queueFull`, `unsupportedOperation`, `unsupportedFlag`, `noSuchRegion`, `foreignDomain`, `noPermission`, `outOfRange`,
-    /// `zeroLength`, `misaligned`, `overlappingRegions`, `lengthMismatch`, `tooManySources`, `tooManySegments`, `terminating`,
-    /// `deviceGone`, `usedAfterFork`; what the engine itself refuses.
+    /// From here on the channel owns the cargo. It is returned in ``Finished`` or, where the request is refused, at once.
+    /// Refusals: `queueFull`, `unsupportedOperation`, `unsupportedFlag`, `noSuchRegion`, `foreignDomain`, `noPermission`,
+    /// `outOfRange`, `zeroLength`, `misaligned`, `overlappingRegions`, `lengthMismatch`, `tooManySources`, `tooManySegments`,
+    /// `terminating`, `deviceGone`, `usedAfterFork`; those of the engine itself.
     @inlinable @inline(__always)
     public mutating func submit(_ operation: Operation, _ cargo: consuming C) -> Submission<C> {
         let (slot, sequence) = nextPlace
         guard isReady(for: operation, slot: slot),
             let descriptor = resolve(operation, cargo, slot: slot)
         else {
-            // The fields one by one: passed whole, the fast path would have to build the value in memory.
+            // The fields one by one: passed whole, the value would have to be built in memory on the fast path.
             return operation.kind.isPlain
                 ? refuseOrSubmitSlowly(operation, cargo)
                 : submitList(
@@ -25,7 +25,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                     operation.destinationCount, operation.sourceOffset, operation.destinationOffset, operation.length,
                     operation.value, operation.detail, cargo)
         }
-        // SAFETY: `resolve` has checked every address against the cargo, which the channel owns until the engine is done with it.
+        // SAFETY: `resolve` has checked every address against the cargo, which the channel owns until the engine has finished
+        // with it.
         let result = unsafe engine.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: sequence))
         guard case .accepted = result else { return .refused(engineRefused(result), cargo) }
         return .queued(
@@ -34,17 +35,17 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 asksInterrupt: operation.flags.contains(.interrupt)))
     }
 
-    /// Where the next transaction goes: a slot, and the cookie that has it for its low bits. Whether the slot is free is `isReady`'s to say.
+    /// The next transaction's slot, and the cookie whose low bits are that slot. `isReady` tells whether the slot is free.
     @inlinable @inline(__always)
     var nextPlace: (slot: Int, sequence: UInt64) {
         if keepsOrder { return (Int(truncatingIfNeeded: nextSequence & limits.indexMask), nextSequence) }
-        // SAFETY: the place is inside the table also where no slot is free; what is read then is not used.
+        // SAFETY: the index is inside the table even where no slot is free; what is read then is not used.
         let slot = unsafe Int(truncatingIfNeeded: table.free(freeIndex).pointee)
         // The next cookie whose low bits are this slot.
         return (slot, nextSequence &+ ((UInt64(truncatingIfNeeded: slot) &- nextSequence) & limits.indexMask))
     }
 
-    /// Whether the channel is on its fast path, `slot` is free, and nothing about kind and flags wants a closer look.
+    /// Whether the channel is on its fast path, `slot` is free, and kind and flags need no further checks.
     @inlinable @inline(__always)
     func isReady(for operation: Operation, slot: Int) -> Bool {
         (keepsOrder ? table.sequence(slot) == SlotRecord.idle : freeIndex != 0)
@@ -54,7 +55,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     @inlinable @inline(__always)
     mutating func refuseOrSubmitSlowly(_ operation: Operation, _ cargo: consuming C) -> Submission<C> {
         if isFull() { return .refused(DMAError(.queueFull, limit: UInt64(truncatingIfNeeded: traits.depth)), cargo) }
-        // The fields one by one: passed whole, the fast path would have to build the value in memory.
+        // The fields one by one: passed whole, the value would have to be built in memory on the fast path.
         return submitSlowly(
             operation.kind, operation.flags, operation.source, operation.sourceCount, operation.destination,
             operation.destinationCount, operation.sourceOffset, operation.destinationOffset, operation.length,
@@ -95,7 +96,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         engine.issuePending()
     }
 
-    /// `issuePending`, off the fast path: in a child process the device is the parent's, and what was terminated is never started.
+    /// `issuePending`, off the fast path: in a child process the device belongs to the parent, and terminated transactions are
+    /// never started.
     @usableFromInline @inline(never)
     mutating func issueSlowly() {
         guard !isForked, state != .terminating, state != .gone else { return }
@@ -113,7 +115,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return nextSteadily()
     }
 
-    /// `next`, where completions are taken as they come.
+    /// `next`, where completions can be taken directly from the engine.
     @inlinable @inline(__always)
     mutating func nextSteadily() -> Finished<C>? {
         guard let completion = engine.next() else { return nil }
@@ -128,23 +130,23 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return takeExpected(completion)
     }
 
-    /// The cookie of the transaction in the slot that a completion's tag names: slots are a power of two, so that no tag leads outside the
-    /// table.
+    /// The cookie in the slot that a completion's tag names. The number of slots is a power of two, so that every tag, masked,
+    /// names a slot.
     @inlinable @inline(__always)
     func sequence(of completion: Completion) -> UInt64 {
         table.sequence(Int(truncatingIfNeeded: UInt64(completion.tag) & limits.indexMask))
     }
 
-    /// Whether a completion is plain, and that of a transaction which was issued and may complete now.
+    /// Whether a completion is plain, and names a transaction that was issued and may complete now.
     @inlinable @inline(__always)
     func isExpected(_ completion: Completion) -> Bool {
         let sequence = sequence(of: completion)
-        // A tag with more bits than the engine has is foreign too. An idle slot's sequence is never issued.
+        // A tag with more bits than the engine's tags is invalid too. An idle slot's sequence is never issued.
         return (sequence & limits.tagMask) == UInt64(completion.tag) && (!keepsOrder || sequence == expectedSequence)
             && sequence < issuedEnd && completion.isPlain
     }
 
-    /// Hands out the transaction of an expected completion.
+    /// Returns the transaction of an expected completion.
     @inlinable @inline(__always)
     mutating func takeExpected(_ completion: Completion) -> Finished<C> {
         let slot = Int(truncatingIfNeeded: UInt64(completion.tag) & limits.indexMask)
@@ -161,16 +163,16 @@ extension Channel where E: ~Copyable, C: ~Copyable {
     /// Moves out the cargo of a slot that a slow path has prepared in `handed`.
     @inlinable @inline(__always)
     mutating func takeHanded(_ slot: Int) -> Finished<C> {
-        // SAFETY: the slow path answers slots whose cargo is initialized, and has taken them out of use.
+        // SAFETY: the slow path returns slots whose cargo is initialized, and has taken them out of use.
         Finished(
             cookie: Cookie(handed.sequence), status: handed.ending.status, residue: handed.ending.residue, value: handed.value,
             deviceStatus: handed.ending.deviceStatus, lateness: handed.ending.lateness, cargo: unsafe table.cargo(slot).move())
     }
 
-    /// Puts a slot back on the list of free ones.
+    /// Returns a slot to the list of free ones.
     @inlinable @inline(__always)
     mutating func release(_ slot: Int) {
-        // SAFETY: each slot is on the list at most once: it comes back when its sequence becomes idle. So there is room.
+        // SAFETY: each slot is on the list at most once: it is added when its sequence becomes idle. So there is room.
         freeIndex &-= 1
         unsafe table.free(freeIndex).pointee = UInt32(truncatingIfNeeded: slot)
     }

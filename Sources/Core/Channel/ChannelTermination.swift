@@ -8,7 +8,7 @@ public import DMAEngineKit
 extension Channel where E: ~Copyable, C: ~Copyable {
     /// Drops queued and running work, without waiting: `dmaengine_terminate_async` (rules 16 and 17).
     ///
-    /// May be called from a callback. The memory stays the channel's until ``synchronize(by:)``; until then nothing is accepted.
+    /// Allowed inside a callback. The channel keeps the memory until ``synchronize(by:)``, and accepts nothing before that.
     public mutating func terminateAsync() {
         guard !isForked, state != .terminating, state != .gone else { return }
         engine.terminate()
@@ -16,13 +16,13 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         setSlow(.terminating)
     }
 
-    /// Makes sure that the device can no longer touch the memory of what was terminated: `dmaengine_synchronize` (rule 18).
+    /// Waits until the device can no longer access the memory of terminated transactions: `dmaengine_synchronize` (rule 18).
     ///
-    /// Afterwards each transaction that did not complete comes out of ``next()`` as `aborted`, once, with its cargo, in the order of
-    /// submission; and the channel accepts work again. Without a termination before, does nothing.
+    /// Afterwards each transaction that did not complete is returned by ``next()`` as `aborted`, once, with its cargo, in the
+    /// order of submission; and the channel accepts work again. Does nothing on a channel that was not terminated.
     ///
-    /// - Throws: `quiesceTimeout` where the device is still running at `deadline`. The memory stays parked in the channel; asking
-    ///   again is allowed. Should the channel end first, it goes to the ``Quarantine``. `usedAfterFork` in a child process.
+    /// - Throws: `quiesceTimeout` where the device is still running at `deadline`. The channel keeps the memory, and the call
+    ///   can be repeated. If the channel ends first, the memory goes to the ``Quarantine``. `usedAfterFork` in a child process.
     public mutating func synchronize(by deadline: Deadline = .after(milliseconds: 1000)) throws(DMAError) {
         if isForked { throw DMAError(.usedAfterFork) }
         guard state == .terminating || state == .gone else { return }
@@ -38,7 +38,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         state = .running
     }
 
-    /// After the engine has quiesced: what it still reports, then the end of everything that did not complete.
+    /// After the engine has quiesced: takes its remaining reports, then ends everything that did not complete.
     mutating func concludeOpen(_ status: TransactionStatus) {
         for _ in 0..<(2 * limits.slots + 16) {
             guard let completion = engine.next() else { break }
@@ -57,15 +57,15 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         issuedEnd = nextSequence
     }
 
-    /// The device is gone: nothing is accepted any more. If it has provably stopped, what was in flight comes back as `deviceGone`;
-    /// otherwise its memory stays parked.
+    /// The device is gone and nothing is accepted any more. If it has provably stopped, transactions in flight are returned as
+    /// `deviceGone`; otherwise the channel keeps their memory.
     @usableFromInline
     mutating func markGone() {
         guard !slowPaths.contains(.gone) else { return }
         setSlow(.gone)
         state = .gone
         engine.terminate()
-        // Bounded, and short: this runs inside polls.
+        // Bounded and short, because this runs inside polls.
         if engine.quiesce(by: .after(milliseconds: 10)) {
             concludeOpen(.deviceGone)
         } else {
@@ -93,7 +93,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         state = .paused
     }
 
-    /// Goes on after ``pause()``: `dmaengine_resume` (rule 19).
+    /// Continues after ``pause()``: `dmaengine_resume` (rule 19).
     ///
     /// - Throws: `notPausable`; `notPaused` while it is not paused; `deviceGone`; `engineFailed` where the engine did not resume.
     public mutating func resume() throws(DMAError) {
@@ -104,14 +104,15 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         state = .running
     }
 
-    /// Sleeps until something may be ready to take, or `deadline`. Only transactions that asked for an interrupt wake it (rule 14).
+    /// Sleeps until a completion may be available, or `deadline`. Only transactions with the interrupt flag wake it (rule 14).
     ///
-    /// True where ``next()`` is worth a call; false at the deadline.
+    /// - Returns: true where ``next()`` may return something; false at the deadline.
     ///
     /// - Throws: `deviceGone` where the device is gone and nothing is left to take; `usedAfterFork` in a child process.
     public mutating func wait(until deadline: Deadline) throws(DMAError) -> Bool {
         if isForked { throw DMAError(.usedAfterFork) }
-        // What a fence holds back is not in the engine and cannot interrupt: only a poll releases it. So no long sleep meanwhile.
+        // A transaction held back by a fence is not in the engine and cannot interrupt: only a poll releases it. So the sleeps
+        // are short meanwhile.
         while slowPaths.contains(.fence), !slowPaths.contains(.done), !slowPaths.contains(.gone) {
             poll()
             if slowPaths.contains(.done) || !slowPaths.contains(.fence) { break }

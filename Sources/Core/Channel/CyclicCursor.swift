@@ -5,25 +5,25 @@ public import DMAEngineKit
 
 /// A client's position in one cyclic transaction of a channel (rule 22).
 ///
-/// It holds no memory: the ring is the channel's until the transaction is taken, and each call looks it up by its cookie. So a channel that
-/// can do both runs a capture ring and a playback ring at the same time, with a cursor for each. ``CyclicRing`` puts a cursor and its channel
-/// into one value.
+/// It holds no memory: the ring is the channel's until the transaction is taken, and each call finds it by its cookie. So a
+/// channel that supports both directions runs a capture ring and a playback ring at the same time, with a cursor for each.
+/// ``CyclicRing`` combines a cursor and its channel in one value.
 ///
 /// One thread at a time uses it, together with its channel.
 ///
 /// Source: Documentation/driver-api/dmaengine/client.rst; sound/core/pcm_lib.c for the roles of the two positions.
 public struct CyclicCursor: ~Copyable, Sendable {
-    /// Names the transaction on its channel.
+    /// Identifies the transaction on its channel.
     public let cookie: Cookie
     /// Bytes in a period.
     public let period: Int
     /// Periods in the ring.
     public let periodsInRing: Int
-    /// Whether the device writes the ring (capture) or reads it (playback).
+    /// Whether the device writes to the ring (capture) or reads from it (playback).
     public let direction: Direction
-    /// Periods that the client has been through, lost ones included.
+    /// Periods that the client has passed, lost ones included.
     public private(set) var taken: UInt64 = 0
-    /// Periods that the device overwrote before, or while, the client had them: capture's overruns, playback's underruns.
+    /// Periods that the device reached before or while the client accessed them: capture's overruns, playback's underruns.
     public private(set) var lost: UInt64 = 0
     private let channelIdentifier: UInt64
 
@@ -35,16 +35,16 @@ public struct CyclicCursor: ~Copyable, Sendable {
         channelIdentifier = channel
     }
 
-    /// Lends the oldest period that the device has finished with, in the order of the ring.
+    /// Lends the oldest period that the device has finished, in the order of the ring.
     ///
-    /// For capture the body reads what the device wrote; for playback it writes what the device will read next time round. After the body the
-    /// device's position is read again, as a seqlock does.
+    /// For capture the body reads what the device wrote; for playback it writes what the device will read in the next pass.
+    /// After the body the device's position is read again, as a seqlock does.
     /// - Parameters:
     ///   - channel: the one that the ring was started on.
-    ///   - body: gets the period; it must not keep it.
-    /// - Returns: `empty` where the device has finished none; `intact` with the body's result; `overrun` where the device came round
-    ///   and reached the period before or while the body ran: what the body saw cannot be trusted, and the result is dropped; `ended` where
-    ///   the transaction is over and no finished period is left.
+    ///   - body: receives the period, and must not keep it.
+    /// - Returns: `empty` where the device has finished none; `intact` with the body's result; `overrun` where the device
+    ///   wrapped round and reached the period before or while the body ran: the data is unreliable, and the result is dropped;
+    ///   `ended` where the transaction has ended and no finished period is left.
     /// - Throws: `staleCookie` after its completion was taken; `unknownCookie` on another channel.
     public mutating func withNextPeriod<E: Engine & ~Copyable, R>(
         on channel: inout Channel<E, MappedBuffer>, _ body: (inout PeriodView) -> R
@@ -55,7 +55,7 @@ public struct CyclicCursor: ~Copyable, Sendable {
             return status.isFinal ? .ended(status) : .empty
         }
         let behind = before - taken
-        // The device works in period `before` of the count, which is the ring's oldest one once it is a whole round ahead.
+        // The device works in period `before` of the count, which is the ring's oldest one once it is a full pass ahead.
         if behind >= UInt64(periodsInRing) {
             let skipped = behind - UInt64(periodsInRing) + 1
             taken += skipped
@@ -65,8 +65,8 @@ public struct CyclicCursor: ~Copyable, Sendable {
         let offset = Int(taken % UInt64(periodsInRing)) * period
         let index = taken
         let (period, direction) = (period, direction)
-        // SAFETY: the ring is the cargo of a transaction that is the channel's while this runs, it has `period * periodsInRing` bytes, and
-        // `offset` is the start of one of its periods. The view cannot leave `body`.
+        // SAFETY: the ring is the cargo of a transaction that the channel owns while this runs, it has `period * periodsInRing`
+        // bytes, and `offset` is the start of one of its periods. The view cannot leave `body`.
         let lent = try channel.withRing(of: cookie, bytes: period * periodsInRing) { entry, core -> R? in
             unsafe core.maintainCaches(of: entry, offset, period)
             defer { unsafe core.maintainCaches(of: entry, offset, period) }
@@ -74,7 +74,7 @@ public struct CyclicCursor: ~Copyable, Sendable {
             var view = unsafe PeriodView(
                 start: ring + offset, count: period, isWritable: direction == .toDevice, index: index)
             let result = body(&view)
-            // The second look comes after what the body read, and after what it wrote (Tests/Litmus/position-lap).
+            // The position is read again after the body's reads and after its writes (Tests/Litmus/position-lap).
             if direction == .toDevice { cdma_full_barrier() } else { cdma_read_barrier() }
             return result
         }
@@ -95,7 +95,7 @@ public struct CyclicCursor: ~Copyable, Sendable {
         on channel: inout Channel<E, MappedBuffer>
     ) throws(DMAError) -> UInt64 { try periods(channel: &channel) }
 
-    /// Bytes that the device has not yet moved of its present pass over the ring (rule 21).
+    /// Bytes that the device has not yet moved in its current pass over the ring (rule 21).
     ///
     /// - Throws: as ``withNextPeriod(on:_:)``.
     public borrowing func residue<E: Engine & ~Copyable>(
@@ -105,7 +105,7 @@ public struct CyclicCursor: ~Copyable, Sendable {
         return try channel.residue(of: cookie)
     }
 
-    /// Sleeps until the device has completed a period that the client has not been through, the transaction has ended, or `deadline`.
+    /// Sleeps until the device has completed a period that the client has not passed, the transaction has ended, or `deadline`.
     ///
     /// - Returns: false at the deadline.
     /// - Throws: as ``withNextPeriod(on:_:)``; `deviceGone`.
@@ -132,10 +132,11 @@ extension Channel where E: ~Copyable, C == MappedBuffer {
     /// Starts a cyclic transaction: the device runs round `ring` until the channel is terminated (rule 22).
     ///
     /// - Parameters:
-    ///   - ring: mapped for the channel's domain in one region; its direction is the transfer's. `toDevice` plays what it holds now.
+    ///   - ring: mapped for the channel's domain in one region; its direction is the transfer's. With `toDevice` the present
+    ///     contents are played first.
     ///   - period: bytes; divides the ring's length.
-    /// - Throws: `badPeriod`, `notContiguous` where the mapping has several regions, `wrongDirection` for a bidirectional one, and
-    ///   what `submit` refuses. The ring is unmapped and ended then.
+    /// - Throws: `badPeriod`, `notContiguous` where the mapping has several regions, `wrongDirection` for a bidirectional one,
+    ///   and the refusals of `submit`. The ring is unmapped and freed then.
     public mutating func startCyclic(_ ring: consuming MappedBuffer, period: Int) throws(DMAError) -> CyclicCursor {
         guard ring.direction != .bidirectional else { throw DMAError(.wrongDirection) }
         guard ring.regionCount == 1 else {
@@ -152,12 +153,12 @@ extension Channel where E: ~Copyable, C == MappedBuffer {
             cookie, period: period, periodsInRing: periods, direction: direction, channel: identifier)
     }
 
-    /// Calls `body` with the memory of a cyclic transaction that is the channel's.
+    /// Calls `body` with the memory of a cyclic transaction that the channel owns.
     mutating func withRing<R>(
         of cookie: Cookie, bytes: Int, _ body: (MappedEntry, DomainCore) -> R
     ) throws(DMAError) -> R {
         let slot = try find(cookie)
-        // SAFETY: `find` answers the slot of a transaction whose completion was not taken: its cargo is there.
+        // SAFETY: `find` returns the slot of a transaction whose completion was not taken: its cargo is there.
         let entry = unsafe table.cargo(slot).pointee.mapping.firstEntry
         guard entry.count == bytes else { throw DMAError(.notCyclic) }
         return body(entry, unsafe table.cargo(slot).pointee.mapping.core)

@@ -2,11 +2,11 @@
 
 public import DMAEngineKit
 
-/// A ring of periods that a device runs round until it is stopped, and the channel that drives it: ALSA's buffer,
+/// A ring of periods that a device runs round until it is stopped, together with the channel that drives it: ALSA's buffer,
 /// `dmaengine_prep_dma_cyclic` (rule 22).
 ///
-/// The ring owns its memory while it runs and lends one period at a time, inside a closure. After the closure it reads the device's
-/// position again, as a seqlock does: what was seen is intact, or it was overrun and counted, never silently mixed.
+/// The ring owns its memory while it runs and lends one period at a time to a closure. After the closure it reads the device's
+/// position again, as a seqlock does: the data is reported as intact or as overrun and counted, never silently mixed.
 ///
 /// ```swift
 /// var ring = try CyclicRing(channel, ring: buffer, period: 4096)
@@ -28,9 +28,11 @@ public struct CyclicRing<E: Engine & ~Copyable>: ~Copyable {
     ///
     /// - Parameters:
     ///   - channel: one with `cyclic`; nothing is in flight on it.
-    ///   - ring: mapped for the channel's domain in one region; its direction is the transfer's. `toDevice` plays what it holds now.
+    ///   - ring: mapped for the channel's domain in one region; its direction is the transfer's. With `toDevice` the present
+    ///     contents are played first.
     ///   - period: bytes; divides the ring's length.
-    ///   - settings: the engine's own, applied before: the format of a stream, for instance. Nil leaves them as they are.
+    ///   - settings: the engine's own, applied before the start, for instance the format of a stream. Nil leaves them
+    ///     unchanged.
     /// - Throws: as ``Channel/startCyclic(_:period:)`` and ``Channel/apply(_:)``.
     public init(
         _ channel: consuming Channel<E, MappedBuffer>, ring: consuming MappedBuffer, period: Int,
@@ -50,13 +52,13 @@ public struct CyclicRing<E: Engine & ~Copyable>: ~Copyable {
     public var period: Int { cursor.period }
     /// Periods in the ring.
     public var periodsInRing: Int { cursor.periodsInRing }
-    /// Whether the device writes the ring (capture) or reads it (playback).
+    /// Whether the device writes to the ring (capture) or reads from it (playback).
     public var direction: Direction { cursor.direction }
-    /// Periods that the client has been through, lost ones included.
+    /// Periods that the client has passed, lost ones included.
     public var taken: UInt64 { cursor.taken }
-    /// Periods that the device overwrote before, or while, the client had them: capture's overruns, playback's underruns.
+    /// Periods that the device reached before or while the client accessed them: capture's overruns, playback's underruns.
     public var lost: UInt64 { cursor.lost }
-    /// How the transaction stands: in progress, paused, or how it ended.
+    /// The state of the transaction: in progress, paused, or how it ended.
     public var status: TransactionStatus {
         mutating get throws(DMAError) { try channel.status(of: cursor.cookie) }
     }
@@ -64,10 +66,10 @@ public struct CyclicRing<E: Engine & ~Copyable>: ~Copyable {
     /// Periods that the device has completed since the start.
     public mutating func completed() throws(DMAError) -> UInt64 { try cursor.completed(on: &channel) }
 
-    /// Bytes that the device has not yet moved of its present pass over the ring (rule 21).
+    /// Bytes that the device has not yet moved in its current pass over the ring (rule 21).
     public mutating func residue() throws(DMAError) -> UInt64 { try cursor.residue(on: &channel) }
 
-    /// Sleeps until the device has completed a period that the client has not been through, the transaction has ended, or `deadline`.
+    /// Sleeps until the device has completed a period that the client has not passed, the transaction has ended, or `deadline`.
     ///
     /// - Returns: false at the deadline.
     /// - Throws: `deviceGone`.
@@ -75,12 +77,12 @@ public struct CyclicRing<E: Engine & ~Copyable>: ~Copyable {
         try cursor.wait(on: &channel, until: deadline)
     }
 
-    /// Lends the oldest period that the device has finished with, as ``CyclicCursor/withNextPeriod(on:_:)``.
+    /// Lends the oldest period that the device has finished, as ``CyclicCursor/withNextPeriod(on:_:)``.
     public mutating func withNextPeriod<R>(_ body: (inout PeriodView) -> R) throws(DMAError) -> PeriodOutcome<R> {
         try cursor.withNextPeriod(on: &channel, body)
     }
 
-    /// Stops the device and gives channel and memory back, so that both can be used again.
+    /// Stops the device and returns channel and memory for further use.
     ///
     /// - Throws: `quiesceTimeout`; channel and memory are quarantined then.
     public consuming func stop(by deadline: Deadline = .after(milliseconds: 1000)) throws(DMAError) -> StoppedRing<E> {
@@ -90,9 +92,9 @@ public struct CyclicRing<E: Engine & ~Copyable>: ~Copyable {
     }
 }
 
-/// What a stopped ring leaves: start the next one with it.
+/// The channel and memory of a stopped ring, from which another can be started.
 public struct StoppedRing<E: Engine & ~Copyable>: ~Copyable {
-    /// The channel; nothing of the ring is in flight on it.
+    /// The channel; no transaction of the ring is in flight on it.
     public var channel: Channel<E, MappedBuffer>
     /// The ring's memory, with its contents.
     public var memory: MappedBuffer
@@ -102,7 +104,7 @@ public struct StoppedRing<E: Engine & ~Copyable>: ~Copyable {
         self.memory = memory
     }
 
-    /// The memory alone; the channel ends.
+    /// Returns the memory alone; the channel ends.
     public consuming func takeMemory() -> MappedBuffer { memory }
 
     /// Starts the device again, on the same memory.

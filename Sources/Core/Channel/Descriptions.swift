@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Values that print as words.
+// Text forms of operations, for logs and error messages.
 
 extension Cookie: CustomStringConvertible {
     public var description: String { "cookie \(rawValue)" }

@@ -3,7 +3,7 @@
 internal import DMAEngineKit
 
 extension SharedChannel where C == Loan {
-    /// Reads a file from its beginning to its end, some chunks ahead of the client.
+    /// Reads a file from beginning to end, several chunks ahead of the client.
     ///
     /// ```swift
     /// for try await chunk in try await files.chunks(of: PeripheralFile(descriptor), size: 1 << 20) {
@@ -11,22 +11,23 @@ extension SharedChannel where C == Loan {
     /// }
     /// ```
     ///
-    /// Memory is used again once the client has let go of a chunk; a client that keeps chunks costs more memory, and nothing waits. Where the
-    /// client stops early, reads that were submitted complete in the background, and their chunks are dropped.
+    /// Memory is reused once the client has released a chunk; a client that keeps chunks uses more memory, and nothing waits.
+    /// Where the client stops early, submitted reads complete in the background, and their chunks are dropped.
     ///
     /// - Parameters:
-    ///   - file: with places and an end: a regular file, a disk. The channel's engine makes a duplicate of the descriptor.
-    ///   - size: bytes of a chunk, 1 or more; the last one may have less.
-    ///   - depth: chunks that are read ahead, 1 or more.
-    ///   - patience: milliseconds that one read may take.
-    /// - Returns: a sequence to go through once. It throws what ``read(_:into:by:)`` does; after that, or the end, it gives nothing more.
-    /// - Throws: as ``attach(_:)``; `zeroLength` for a size or a depth below 1; `outOfMemory` where so many chunks are more than the memory that
-    ///   this process can have.
+    ///   - file: one with positions and an end: a regular file or a disk. The channel's engine duplicates the descriptor.
+    ///   - size: bytes of a chunk, 1 or more; the last chunk may be shorter.
+    ///   - depth: the number of chunks read ahead, 1 or more.
+    ///   - patience: the time limit of one read, in milliseconds.
+    /// - Returns: a sequence that can be iterated once. It throws the errors of ``read(_:into:by:)``; after one of them, or at
+    ///   the end, it returns nil.
+    /// - Throws: as ``attach(_:)``; `zeroLength` for a size or a depth below 1; `outOfMemory` where that many chunks exceed the
+    ///   memory that this process can have.
     public func chunks(
         of file: PeripheralFile, size: Int, depth: Int = 8, patience: Int = 60_000
     ) throws(DMAError) -> some AsyncSequence<FileChunk, any Error> & Sendable {
         guard size > 0, depth > 0 else { throw DMAError(.zeroLength) }
-        // Each takes a page at least, and one more than are read ahead is the client's.
+        // Each chunk takes at least a page, and the client holds one beyond those read ahead.
         let (bytes, overflow) = UInt64(max(size, 4096)).multipliedReportingOverflow(by: UInt64(depth) + 1)
         guard !overflow, bytes <= MemoryBudget.current.available else {
             throw DMAError(.outOfMemory, asked: overflow ? .max : bytes)
@@ -36,18 +37,18 @@ extension SharedChannel where C == Loan {
     }
 }
 
-/// A part of a file, in memory that goes back to where it came from with the last reference.
+/// A part of a file, in memory that is reused when the last reference is released.
 ///
 /// Thread rules: any thread may read it.
-// SAFETY: the buffer is read alone, until `deinit`.
+// SAFETY: the buffer is only read, until `deinit`.
 public final class FileChunk: @unchecked Sendable {
-    /// Bytes from the file's beginning.
+    /// The offset in the file, in bytes.
     public let offset: UInt64
     /// Bytes.
     public let count: Int
-    /// There until `deinit`, which gives it back.
+    /// Set until `deinit`, which returns it for reuse.
     private var buffer: MappedBuffer?
-    /// For calls that lend the chunk.
+    /// For calls that lend the chunk to a channel.
     let handle: MappingHandle
     private let store: ChunkStore
 
@@ -63,7 +64,7 @@ public final class FileChunk: @unchecked Sendable {
 
     /// Reads the bytes inside `body`.
     ///
-    /// - Throws: what `body` throws; `quarantined` where a call that lent the chunk gave up on its device.
+    /// - Throws: errors of `body`; `quarantined` where a call to which the chunk was lent gave up on its device.
     public func withBytes<R: ~Copyable>(_ body: (RawSpan) throws -> R) throws -> R {
         switch buffer {
         case nil: throw DMAError(.quarantined)
@@ -78,11 +79,11 @@ final class ChunkStore: Sendable {
 
     init(most: Int) { free = Locked(FixedArray(capacity: most)) }
 
-    // Where there is room for no more, it is unmapped.
+    // Beyond the capacity it is unmapped.
     func put(_ buffer: consuming MappedBuffer) {
         var rest: MappedBuffer? = consume buffer
         free.withLock { free in
-            // What a call has lent and given up on is not used again.
+            // A buffer that a call has lent and given up on is not reused.
             guard free.count < free.capacity, let buffer = rest.take(), (try? buffer.mapping.checkExclusive()) != nil else {
                 return
             }
@@ -94,7 +95,7 @@ final class ChunkStore: Sendable {
     func take() -> MappedBuffer? { free.withLock { $0.popLast() } }
 }
 
-/// Reads chunks ahead, and hands them out in order.
+/// Reads chunks ahead, and returns them in order.
 actor ChunkReader {
     private let channel: SharedChannel<Loan>
     private let file: UInt32
@@ -102,9 +103,9 @@ actor ChunkReader {
     private let depth: Int
     private let patience: Int64
     private let store: ChunkStore
-    /// Chunks that are being read, the next one first.
+    /// Chunks being read, the next one first.
     private var window: [Task<FileChunk, any Error>] = []
-    /// Where the next chunk begins; nil behind the last one that has a place.
+    /// The offset of the next chunk; nil after the last possible one.
     private var place: UInt64? = 0
     private var isOver = false
 
@@ -117,7 +118,7 @@ actor ChunkReader {
         store = ChunkStore(most: depth + 1)
     }
 
-    // Cancels the reads that are under way, and detaches the file when the last of them has ended.
+    // Cancels the reads in progress, and detaches the file when the last of them has ended.
     deinit {
         let (channel, file, window) = (channel, file, window)
         if isOver, window.isEmpty { return }
@@ -147,7 +148,7 @@ actor ChunkReader {
         }
     }
 
-    /// The file has ended: what was asked behind its end comes to nothing.
+    /// The file has ended: reads requested beyond its end return nothing.
     private func finish() async {
         guard !isOver else { return }
         isOver = true
@@ -159,7 +160,7 @@ actor ChunkReader {
     private static func end(_ window: [Task<FileChunk, any Error>], _ channel: SharedChannel<Loan>, _ file: UInt32) async {
         for task in window { task.cancel() }
         for task in window { _ = await task.result }
-        // A read that gave up on its device keeps the number busy; the engine closes the file at its end.
+        // A read that gave up on its device keeps the number busy; the engine closes the file when it ends.
         try? await channel.detach(file)
     }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Mapped buffers lent to a channel for one call: the cargo of channels that are used by calls such as ``Channel/copy(_:to:by:)``.
+/// Mapped buffers lent to a channel for one call: the cargo of channels used through calls such as ``Channel/copy(_:to:by:)``.
 ///
-/// The buffers stay with the caller, which cannot use them while the call is under way. Where the call gives up on a device that does not
-/// stop, the loan stays with the channel: until the device was proved stopped, the buffers refuse every access (`quarantined`), and their
-/// memory stays mapped even when they end (rule 18).
+/// The buffers stay with the caller, which cannot use them during the call. Where the call gives up on a device that does not
+/// stop, the loan stays with the channel: until the device is known to have stopped, the buffers refuse every access
+/// (`quarantined`), and their memory stays mapped even when they end (rule 18).
 public struct Loan: ~Copyable, Cargo {
     let source: MappingHandle?
     let target: MappingHandle?
@@ -29,14 +29,14 @@ public struct Loan: ~Copyable, Cargo {
     private func words(at index: Int) -> RegionWords {
         guard index >= 0 else { return .none }
         let first = source?.regionCount ?? 0
-        // The difference of two numbers that are not negative cannot overflow.
+        // The difference of two nonnegative numbers cannot overflow.
         return index < first ? source?.words(at: index) ?? .none : target?.words(at: index - first) ?? .none
     }
 }
 
-/// The operations that one call is made of: one, unless the device's limits cut a buffer into several regions.
+/// The operations of one call: one, unless the device's limits split a buffer into several regions.
 struct LoanSteps {
-    /// What a call does with its buffers.
+    /// The operation that a call performs on its buffers.
     enum Call {
         case copy
         case crc32c
@@ -47,14 +47,14 @@ struct LoanSteps {
     let call: Call
     private let source: MappingHandle?
     private let target: MappingHandle?
-    /// Bytes of the buffers that the steps have come to, and where they end.
+    /// The position in the buffers that the steps have reached, and the end.
     private var offset: UInt64
     private let end: UInt64
     private let most: UInt64
 
     /// - Parameters:
     ///   - range: bytes of the buffers; of both, in a copy.
-    ///   - most: bytes in a step.
+    ///   - most: the maximum number of bytes in a step.
     init(_ call: Call, _ source: MappingHandle?, _ target: MappingHandle?, range: Range<UInt64>, most: UInt64 = .max) {
         self.call = call
         self.source = source
@@ -64,23 +64,23 @@ struct LoanSteps {
         self.most = most
     }
 
-    /// The buffers, lent once more.
+    /// The same buffers, lent again.
     func loan() -> Loan { Loan(reads: source, writes: target) }
 
-    /// The next operation, and its bytes.
+    /// The next operation, and its length in bytes.
     ///
-    /// - Parameter value: what the step before gave.
+    /// - Parameter value: the result of the previous step.
     mutating func next(after value: UInt64) -> Operation? {
         guard offset < end else { return nil }
         let read = Self.place(offset, in: source)
         let written = Self.place(offset, in: target)
         let count = min(end - offset, read?.rest ?? .max, written?.rest ?? .max, most)
         let base = UInt16(clamping: source?.regionCount ?? 0)
-        // An index beyond 16 bits names no region, which the channel refuses.
+        // An index beyond 16 bits names no region, and the channel refuses it.
         let from = UInt16(clamping: read?.index ?? 0)
         let to = UInt16(clamping: Int(base) + (written?.index ?? 0))
         defer { offset += count }
-        // What lies in a region of memory has room in an Int.
+        // A length inside a region of memory fits in an Int.
         let (size, readAt, writtenAt) = (
             Int(clamping: count), Int(clamping: read?.offset ?? 0), Int(clamping: written?.offset ?? 0)
         )
@@ -102,7 +102,7 @@ struct LoanSteps {
         }
     }
 
-    /// Which region a byte lies in, where, and what is left of the region from there.
+    /// The region that contains a byte, the offset in it, and the bytes left in the region from there.
     private static func place(_ offset: UInt64, in mapping: MappingHandle?) -> (index: Int, offset: UInt64, rest: UInt64)? {
         guard let mapping else { return nil }
         var before: UInt64 = 0
@@ -116,17 +116,17 @@ struct LoanSteps {
 }
 
 extension PeripheralPlace {
-    /// The place so many bytes on; the current position is wherever the transfers before it ended.
+    /// The place that many bytes further on; a current position is wherever the preceding transfers ended.
     fileprivate func moved(by offset: UInt64) -> PeripheralPlace {
         PeripheralPlace(number: number, position: position.map { $0 &+ offset })
     }
 }
 
 extension MappedBuffer {
-    /// Bytes of a call over the whole buffer.
+    /// The length of a call over the whole buffer.
     var wholeRange: Range<UInt64> { 0..<UInt64(count) }
 
-    /// Bytes of a copy of all of it into `target`.
+    /// The length of a copy of the whole buffer into `target`.
     ///
     /// - Throws: `outOfRange` where the target is shorter.
     func rangeOfCopy(to target: borrowing MappedBuffer) throws(DMAError) -> Range<UInt64> {

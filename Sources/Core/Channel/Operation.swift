@@ -3,7 +3,7 @@
 public import DMAEngineKit
 
 extension OperationKind {
-    /// Whether it has at most one source and one destination, each in one piece.
+    /// Whether it has at most one source and one destination, each contiguous.
     @inlinable
     var isPlain: Bool {
         switch self {
@@ -13,17 +13,17 @@ extension OperationKind {
     }
 }
 
-/// One piece of work, in terms of the cargo it is submitted with: which regions, which offsets, how many bytes.
+/// One unit of work, in terms of the cargo it is submitted with: regions, offsets and a byte count.
 ///
-/// Made by the static functions. It holds no address: the channel resolves region numbers against the cargo that the transaction
-/// owns, and refuses what does not fit.
+/// Made by the static functions. It contains no address: the channel resolves region numbers against the cargo that the
+/// transaction owns, and refuses what does not fit.
 @frozen
 public struct Operation: Sendable {
-    /// What is to be done.
+    /// The kind of operation.
     public let kind: OperationKind
-    /// How: fence, interrupt, reuse, and what is special to PQ.
+    /// The flags: fence, interrupt, reuse, and those of PQ.
     public var flags: DescriptorFlags
-    /// The first source region, and how many follow.
+    /// The first source region, and the number that follow.
     @usableFromInline package let source: UInt16
     /// How many regions are read.
     @usableFromInline package let sourceCount: UInt16
@@ -31,13 +31,13 @@ public struct Operation: Sendable {
     @usableFromInline package let destination: UInt16
     /// How many regions are written.
     @usableFromInline package let destinationCount: UInt16
-    /// Bytes into each source region, and into each destination region.
+    /// The offset into each source region, and into each destination region, in bytes.
     @usableFromInline package var sourceOffset: UInt64
-    /// Bytes into the first region that is written.
+    /// The offset into the first region that is written, in bytes.
     @usableFromInline package var destinationOffset: UInt64
-    /// Bytes; `UInt64.max` stands for as many as there are.
+    /// Bytes; `UInt64.max` stands for the rest of the region.
     @usableFromInline package var length: UInt64
-    /// The payload as a descriptor has it. Read it by ``payload``: what the words mean depends on the kind.
+    /// The payload in a descriptor's encoding. Use ``payload``: the meaning of the words depends on the kind.
     @usableFromInline let value: UInt64
     @usableFromInline let detail: SIMD4<UInt64>
 
@@ -51,7 +51,7 @@ public struct Operation: Sendable {
             length: length, value: payload.value, detail: payload.detail, flags: flags)
     }
 
-    /// An operation whose words were passed on one by one.
+    /// An operation from its fields, passed one by one.
     @inlinable @inline(__always)
     init(
         _ kind: OperationKind, source: Places, destination: Places, sourceOffset: UInt64, destinationOffset: UInt64,
@@ -70,22 +70,22 @@ public struct Operation: Sendable {
         self.detail = detail
     }
 
-    /// Bytes; `Int.max` stands for as many as there are. Less than 1 is refused as `zeroLength`.
+    /// Bytes; `Int.max` stands for the rest of the region. Less than 1 is refused as `zeroLength`.
     @inlinable
     public var count: Int {
         get { length == .max ? .max : Int(clamping: length) }
         set { length = Self.length(newValue) }
     }
 
-    /// What a client counts, as a descriptor counts it.
+    /// A client's count in a descriptor's encoding.
     @inlinable @inline(__always)
     static func length(_ count: Int) -> UInt64 { count == .max ? .max : UInt64(max(count, 0)) }
 
-    /// An offset below 0 lies outside of every region, and is refused as that.
+    /// A negative offset lies outside every region, and is refused as such.
     @inlinable @inline(__always)
     static func word(_ offset: Int) -> UInt64 { UInt64(truncatingIfNeeded: offset) }
 
-    /// What the operation carries beside its places and its count.
+    /// The operation's parameters beyond its places and its count.
     @inlinable
     package var payload: OperationPayload { OperationPayload(kind, value: value, detail: detail) }
 
@@ -125,7 +125,8 @@ extension Operation {
             destinationOffset: word(destinationOffset), length: length(count), flags: flags)
     }
 
-    /// Fills with a pattern of 8 bytes, lowest byte first, beginning anew at the first byte: `dmaengine_prep_dma_memset`.
+    /// Fills with a pattern of 8 bytes, least significant byte first, starting with the first byte of the range:
+    /// `dmaengine_prep_dma_memset`.
     @inlinable @inline(__always)
     public static func fill(
         _ destination: UInt16 = 0, offset: Int = 0, count: Int = .max, pattern: UInt64, flags: DescriptorFlags = []
@@ -135,7 +136,8 @@ extension Operation {
             payload: .pattern(pattern), flags: flags)
     }
 
-    /// CRC32C (Castagnoli, reflected) of a range, in ``Finished/value``. `seed` is the CRC of what came before, 0 at the beginning.
+    /// CRC32C (Castagnoli, reflected) of a range, in ``Finished/value``. `seed` is the CRC of the preceding data, 0 at the
+    /// beginning.
     @inlinable @inline(__always)
     public static func crc32c(
         of source: UInt16 = 0, offset: Int = 0, count: Int = .max, seed: UInt32 = 0, flags: DescriptorFlags = []
@@ -146,7 +148,7 @@ extension Operation {
             flags: flags)
     }
 
-    /// Copies, and gives the CRC32C of what was copied in ``Finished/value``.
+    /// Copies, and returns the CRC32C of the copied bytes in ``Finished/value``.
     @inlinable @inline(__always)
     public static func copyCRC32C(
         from source: UInt16 = 0, to destination: UInt16 = 1, sourceOffset: Int = 0, destinationOffset: Int = 0,
@@ -169,7 +171,7 @@ extension Operation {
             destinationOffset: word(destinationOffset), length: length(count), flags: flags)
     }
 
-    /// Whether the sources XOR to zero; a failure is `ValidationResult.pFailed` in ``Finished/validation``.
+    /// Checks whether the sources XOR to zero; a failure is `ValidationResult.pFailed` in ``Finished/validation``.
     @inlinable @inline(__always)
     public static func xorValidate(
         sources: Range<UInt16>, offset: Int = 0, count: Int = .max, flags: DescriptorFlags = []
@@ -181,7 +183,7 @@ extension Operation {
 
     /// P and Q of the sources into regions `p` and `p + 1`: `dmaengine_prep_dma_pq`, rule 27.
     ///
-    /// With `DescriptorFlags.disableP` or `DescriptorFlags.disableQ` the region is still named, and left alone.
+    /// With `DescriptorFlags.disableP` or `DescriptorFlags.disableQ` the region is still named, and left unchanged.
     @inlinable @inline(__always)
     public static func pq(
         sources: Range<UInt16>, p: UInt16, sourceOffset: Int = 0, destinationOffset: Int = 0, count: Int = .max,
@@ -193,7 +195,7 @@ extension Operation {
             flags: flags)
     }
 
-    /// Whether regions `p` and `p + 1` are P and Q of the sources; which of them is not stands in ``Finished/validation``.
+    /// Checks whether regions `p` and `p + 1` are P and Q of the sources; ``Finished/validation`` tells which of them is wrong.
     @inlinable @inline(__always)
     public static func pqValidate(
         sources: Range<UInt16>, p: UInt16, sourceOffset: Int = 0, destinationOffset: Int = 0, count: Int = .max,
@@ -205,7 +207,7 @@ extension Operation {
             flags: flags)
     }
 
-    /// Copies one list of regions into another; the lists add up to the same number of bytes, their segments need not match.
+    /// Copies one list of regions into another; both lists have the same total length, while their segments need not match.
     @inlinable @inline(__always)
     public static func scatterGather(
         from sources: Range<UInt16>, to destinations: Range<UInt16>, flags: DescriptorFlags = []
@@ -213,7 +215,7 @@ extension Operation {
         Operation(.scatterGather, source: Places(sources), destination: Places(destinations), flags: flags)
     }
 
-    /// Moves a list of regions to a peripheral: `dmaengine_prep_slave_sg` with `DMA_MEM_TO_DEV`.
+    /// Writes a list of regions to a peripheral: `dmaengine_prep_slave_sg` with `DMA_MEM_TO_DEV`.
     @inlinable @inline(__always)
     public static func toPeripheral(
         _ sources: Range<UInt16>, offset: Int = 0, count: Int = .max, at place: PeripheralPlace = .configured,
@@ -224,7 +226,7 @@ extension Operation {
             payload: .place(place), flags: flags)
     }
 
-    /// Fills a list of regions from a peripheral: `dmaengine_prep_slave_sg` with `DMA_DEV_TO_MEM`.
+    /// Reads from a peripheral into a list of regions: `dmaengine_prep_slave_sg` with `DMA_DEV_TO_MEM`.
     @inlinable @inline(__always)
     public static func fromPeripheral(
         _ destinations: Range<UInt16>, offset: Int = 0, count: Int = .max, at place: PeripheralPlace = .configured,
@@ -247,8 +249,8 @@ extension Operation {
             destinationOffset: word(destinationOffset), length: template.count, payload: .template(template), flags: flags)
     }
 
-    /// Runs round one region until terminated, and reports each period: `dmaengine_prep_dma_cyclic`, rule 22. `period` divides the
-    /// region's length.
+    /// Runs round one region until terminated, and reports each period: `dmaengine_prep_dma_cyclic`, rule 22. `period` divides
+    /// the region's length.
     @inlinable @inline(__always)
     public static func cyclic(_ ring: UInt16 = 0, period: Int, direction: Direction, flags: DescriptorFlags = [.interrupt])
         -> Operation
@@ -258,7 +260,7 @@ extension Operation {
             destination: direction == .toDevice ? none() : one(ring), payload: .period(word(period)), flags: flags)
     }
 
-    /// Moves nothing; completes in its turn: `dmaengine_prep_dma_interrupt`.
+    /// Moves nothing and completes in order: `dmaengine_prep_dma_interrupt`.
     @inlinable @inline(__always)
     public static func null(flags: DescriptorFlags = [.interrupt]) -> Operation {
         Operation(.null, source: none(), destination: none(), length: 0, flags: flags)

@@ -3,12 +3,12 @@
 public import DMAEngineKit
 
 extension Operation {
-    /// Tells a peripheral to do something that touches no memory of the client: flush, allocate, discard.
+    /// Sends a peripheral a command that uses no memory of the client: flush, allocate, discard.
     ///
     /// - Parameters:
-    ///   - command: what; among the capabilities' `Capabilities.commands`.
-    ///   - place: where it begins.
-    ///   - count: bytes of the range; 0 where the command takes none, as a flush.
+    ///   - command: one of the capabilities' `Capabilities.commands`.
+    ///   - place: the beginning of the range.
+    ///   - count: bytes of the range; 0 for a command without one, such as a flush.
     ///   - flags: a fence, an interrupt.
     @inlinable @inline(__always)
     public static func command(
@@ -23,10 +23,10 @@ extension Operation {
     /// Moves bytes from one peripheral to another without the client's memory: `DMA_DEV_TO_DEV`.
     ///
     /// - Parameters:
-    ///   - source: where they come from.
-    ///   - target: where they go.
+    ///   - source: where the bytes are read.
+    ///   - target: where they are written.
     ///   - count: bytes.
-    ///   - duplicates: whether the bytes stay in the first peripheral too (tee(2)).
+    ///   - duplicates: whether the bytes also stay in the first peripheral (tee(2)).
     ///   - flags: a fence, an interrupt.
     @inlinable @inline(__always)
     public static func betweenPeripherals(

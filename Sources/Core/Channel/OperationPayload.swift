@@ -2,26 +2,26 @@
 
 public import DMAEngineKit
 
-/// What an operation carries beside its places and its count: one value, of the type that its kind takes.
+/// An operation's parameters beyond its places and its count: one value, of the type that its kind requires.
 ///
-/// Typed above the engine line. A descriptor has it as words, ``value`` and ``detail``, because an engine's hardware does.
+/// Typed for clients. A descriptor encodes it in words, ``value`` and ``detail``, as hardware descriptors do.
 @usableFromInline @frozen
 package enum OperationPayload: Equatable, Sendable {
     /// Copies, XOR, scatter lists, null.
     case none
-    /// What a fill writes, lowest byte first.
+    /// The fill pattern, least significant byte first.
     case pattern(UInt64)
-    /// The CRC32C of what came before.
+    /// The CRC32C of the preceding data.
     case seed(UInt32)
     /// The weights of P and Q.
     case coefficients(Coefficients)
     /// The frames of an interleaved copy.
     case template(InterleavedTemplate)
-    /// Bytes of a cyclic transfer's period.
+    /// The length of a cyclic transfer's period, in bytes.
     case period(UInt64)
-    /// Where a peripheral transfer begins.
+    /// The place where a peripheral transfer begins.
     case place(PeripheralPlace)
-    /// A command, where it begins, and for one between two peripherals, where its bytes go.
+    /// A command, the place where it begins, and for one between two peripherals, the destination.
     case command(PeripheralCommand, PeripheralPlace, to: PeripheralPlace)
 }
 
@@ -66,7 +66,7 @@ extension OperationPayload {
         case .cyclic: self = .period(value)
         case .peripheral: self = .place(PeripheralPlace(numberWord: detail[0], positionWord: value))
         case .command:
-            // Commands are made by the functions of `Operation` alone, from a case of the type.
+            // Only the functions of `Operation` make commands, from a case of the type.
             self = .command(
                 PeripheralCommand(rawValue: UInt8(truncatingIfNeeded: detail[1])) ?? .flush,
                 PeripheralPlace(numberWord: detail[0], positionWord: value),

@@ -2,34 +2,34 @@
 
 internal import CDMA
 
-/// What came of a look at the next period.
+/// The result of reading the next period.
 @frozen
 public enum PeriodOutcome<R> {
     /// The device has finished no further period.
     case empty
-    /// The period was the client's alone while the body ran.
+    /// The device did not access the period while the body ran.
     case intact(R)
-    /// The device was there too. So many periods were lost, and are counted.
+    /// The device reached the period. This many periods were lost, and are counted.
     case overrun(UInt64)
-    /// The transaction is over, in this way, and no finished period is left.
+    /// The transaction ended with this status, and no finished period is left.
     case ended(TransactionStatus)
 }
 
 extension PeriodOutcome: Sendable where R: Sendable {}
 extension PeriodOutcome: Equatable where R: Equatable {}
 
-/// One period of a ring, lent inside a closure. Bytes are copied out of it and into it: a device may be writing them, so that no span
-/// over them would be sound.
+/// One period of a ring, lent to a closure. Bytes are copied out of it and into it: a device may be writing them, so that a
+/// span over them would be unsound.
 @safe
 public struct PeriodView: ~Copyable, ~Escapable {
     private let start: UnsafeMutableRawPointer
     /// Bytes.
     public let count: Int
     private let isWritable: Bool
-    /// Which period since the start.
+    /// The period's number since the start.
     public let index: UInt64
 
-    // SAFETY: the caller vouches that `count` bytes from `start` stay valid as long as the view.
+    // SAFETY: the caller guarantees that `count` bytes from `start` stay valid for the view's lifetime.
     @_lifetime(immortal)
     @unsafe
     init(start: UnsafeMutableRawPointer, count: Int, isWritable: Bool, index: UInt64) {
@@ -46,7 +46,7 @@ public struct PeriodView: ~Copyable, ~Escapable {
         return unsafe cdma_volatile_load8(start + offset)
     }
 
-    /// Copies the period, from `offset` on, into `target`. Returns how many bytes that were.
+    /// Copies the period, from `offset` on, into `target`. Returns the number of bytes.
     public func copy(from offset: Int = 0, into target: inout MutableRawSpan) -> Int {
         guard offset >= 0, offset < count else { return 0 }
         let length = min(count - offset, target.byteCount)
@@ -58,7 +58,7 @@ public struct PeriodView: ~Copyable, ~Escapable {
         return length
     }
 
-    /// Copies `source` into the period, from `offset` on. Returns how many bytes that were: 0 for a ring that the device writes.
+    /// Copies `source` into the period, from `offset` on. Returns the number of bytes: 0 for a ring that the device writes.
     public mutating func write(_ source: RawSpan, at offset: Int = 0) -> Int {
         guard isWritable, offset >= 0, offset < count else { return 0 }
         let length = min(count - offset, source.byteCount)

@@ -2,10 +2,11 @@
 
 internal import CDMA
 
-/// How a task waits for what no interrupt announces: it looks again and again for 2 ms, and rests then between two looks an eighth of the
-/// time that it has waited, 20 ms at most. So a completion is seen late by an eighth of its time, and a wait of a second costs some 4 ms of a processor.
+/// The pace of polling for a completion without interrupt: back to back for 2 ms, then with pauses of an eighth of the time
+/// waited so far, at most 20 ms. A completion is seen late by at most an eighth of its time, and a wait of one second costs
+/// some 4 ms of processor time.
 ///
-/// Where the engine works inside polls, nothing happens meanwhile: the task lets others run, and looks again.
+/// Engines that work inside polls make no progress during a pause: for them the task only yields between polls.
 @usableFromInline
 struct PollPace {
     private let worksInPoll: Bool
@@ -14,20 +15,20 @@ struct PollPace {
     @usableFromInline
     init(worksInPoll: Bool) { self.worksInPoll = worksInPoll }
 
-    /// A look found something: the next wait begins anew.
+    /// A poll found something: the next wait starts again with back-to-back polls.
     @usableFromInline
     mutating func reset() { began = 0 }
 
-    /// Rests. In a cancelled task it returns at once.
+    /// Pauses. Returns at once in a cancelled task.
     @usableFromInline
     mutating func rest() async {
         if worksInPoll { return await Task.yield() }
         let now = cdma_monotonic_nanoseconds()
         if began == 0 { began = now }
         let waited = now - began
-        // Short waits are the rule, a timer costs as much as many looks, and there are devices that work when they are looked at.
+        // Most waits are short, a timer costs as much as many polls, and some devices make progress only when polled.
         if waited < 2_000_000 { return await Task.yield() }
-        // Cancelled is what the caller asks next.
+        // The caller checks for cancellation next.
         try? await Task.sleep(nanoseconds: UInt64(min(waited / 8, 20_000_000)))
     }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The words of a region: kept by the mapping that they describe, and lent as a ``Region``.
+/// The words of a region: stored by the mapping that they describe, and lent as a ``Region``.
 @usableFromInline @frozen
 struct RegionWords: Sendable {
-    /// The first byte, as the device sees it.
+    /// Bus address of the first byte.
     @usableFromInline var start: UInt64
     /// Bytes.
     @usableFromInline var count: UInt64
-    /// The domain above, the access below: one word, so that one comparison checks both.
+    /// The domain in the upper half, the access in the lower: one word, so that one comparison checks both.
     @usableFromInline var key: UInt64
 
     @inlinable
@@ -22,7 +22,7 @@ struct RegionWords: Sendable {
         UInt64(domain.rawValue) << 32 | UInt64(access.rawValue)
     }
 
-    /// Reaches nothing. No domain has its number.
+    /// An empty range, whose domain number belongs to no domain.
     @inlinable
     static var none: RegionWords { RegionWords(start: 0, count: 0, key: UInt64(UInt32.max) << 32) }
 
@@ -30,32 +30,32 @@ struct RegionWords: Sendable {
     @inlinable var access: DeviceAccess { DeviceAccess(rawValue: UInt8(truncatingIfNeeded: key)) }
 }
 
-/// One contiguous range that a device may reach, lent by the cargo that owns its mapping.
+/// One contiguous range that a device may access, lent by the cargo that owns its mapping.
 ///
-/// It cannot be kept: it ends before the cargo that lent it is moved, changed or ended. It holds no pointer; the addresses in it are the
-/// device's.
+/// It cannot be stored: it ends before the cargo that lent it is moved, changed or ended. It holds no pointer; its addresses
+/// are bus addresses.
 @frozen
 public struct Region: ~Escapable {
     @usableFromInline let words: RegionWords
 
-    /// The first byte, as the device sees it.
+    /// Bus address of the first byte.
     @inlinable public var start: IOVA { IOVA(words.start) }
     /// Bytes.
     @inlinable public var count: UInt64 { words.count }
-    /// The address space in which ``start`` has a meaning.
+    /// The domain of ``start``.
     @inlinable public var domain: DomainID { words.domain }
-    /// What the device may do here.
+    /// The device's permissions.
     @inlinable public var access: DeviceAccess { words.access }
-    /// The range as words that can be kept. They keep nothing alive.
+    /// The range as words that can be stored. They keep nothing alive.
     @inlinable public var range: MappedRange { MappedRange(words) }
-    /// Whether this is ``none``: what a cargo lends for an index that it does not have.
+    /// Whether this is ``none``, which a cargo lends for an index that it does not have.
     @inlinable public var isNone: Bool { words.domain.rawValue == .max }
 
     @inlinable @inline(__always) @_lifetime(immortal)
     init(words: RegionWords) { self.words = words }
 
-    /// States that `start ..< start + count` is mapped for `domain` with `access`, and stays so as long as `owner` is neither moved,
-    /// changed nor ended. The caller vouches for that: a wrong claim is a device writing over other memory.
+    /// Asserts that `start ..< start + count` is mapped for `domain` with `access`, and stays so until `owner` is moved,
+    /// changed or ended. The caller vouches for it: with a wrong claim a device overwrites other memory.
     @unsafe @inlinable @_lifetime(borrow owner)
     public init<Owner: ~Copyable>(
         unsafeStart start: IOVA, count: UInt64, domain: DomainID, access: DeviceAccess, owner: borrowing Owner
@@ -63,7 +63,8 @@ public struct Region: ~Escapable {
         self.init(words: RegionWords(start: start.rawValue, count: count, key: RegionWords.key(domain, access)))
     }
 
-    /// A part of the region; ``none`` where it is not all inside, or empty. So a cargo lends one mapping as several regions.
+    /// A part of the region; ``none`` where it does not lie inside, or is empty. It lets a cargo lend one mapping as several
+    /// regions.
     ///
     /// - Parameters:
     ///   - offset: bytes into the region.
@@ -74,7 +75,7 @@ public struct Region: ~Escapable {
         return Region(words: RegionWords(start: words.start &+ offset, count: count, key: words.key))
     }
 
-    /// The region that reaches nothing.
+    /// The empty region.
     @inlinable
     public static var none: Region {
         @_lifetime(immortal) get { Region(words: .none) }

@@ -3,23 +3,25 @@
 internal import CDMA
 public import DMAEngineKit
 
-/// All regions of a cargo as one operand list, checked when it was made and lent by the cargo that owns their mapping.
+/// All regions of a cargo as one operand list, checked when it was made and lent by the cargo that owns the mapping.
 ///
-/// A channel that finds one checks an operation against what the regions have in common, instead of region by region. Like a ``Region`` it cannot be kept. Pools whose blocks have several segments and mapped scatter lists
-/// have one; a cargo of the client's own forwards it from the value that it holds.
+/// With a list, a channel checks an operation against the properties that all regions share, instead of region by region. Like
+/// a ``Region`` it cannot be stored. Mapped scatter lists and pools whose blocks have several segments provide one; a client's
+/// own cargo forwards it from the value that it holds.
 @frozen @safe
 public struct RegionList: ~Escapable {
     @usableFromInline let segments: UnsafePointer<Segment>?
     @usableFromInline let facts: UnsafePointer<RegionFacts>?
 
-    // SAFETY: the caller vouches that both pointers are valid while what the value is bound to lives: an owner, or for nil anything.
+    // SAFETY: the caller guarantees that both pointers are valid for the lifetime that the value depends on: that of an owner
+    // or, where they are nil, any.
     @unsafe @inlinable @inline(__always) @_lifetime(immortal)
     init(segments: UnsafePointer<Segment>?, facts: UnsafePointer<RegionFacts>?) {
         unsafe self.segments = unsafe segments
         unsafe self.facts = unsafe facts
     }
 
-    /// No list: what a cargo lends whose regions lie in different mappings.
+    /// No list: for a cargo whose regions lie in different mappings.
     // SAFETY: there is no pointer.
     @inlinable @inline(__always)
     public static var none: RegionList {
@@ -29,34 +31,34 @@ public struct RegionList: ~Escapable {
     // SAFETY: the pointer is compared, not followed.
     @inlinable public var isNone: Bool { unsafe facts == nil }
     /// Number of regions.
-    // SAFETY: the facts live as long as this value, which is bound to their owner.
+    // SAFETY: the facts live as long as this value, which depends on their owner.
     @inlinable public var count: Int { unsafe facts?.pointee.count ?? 0 }
 }
 
 extension Cargo where Self: ~Copyable {
-    /// No list: the channel asks for the regions one by one.
+    /// The channel asks for the regions one by one.
     @inlinable
     public var regionList: RegionList {
         @_lifetime(borrow self) get { .none }
     }
 }
 
-/// What the regions of a list have in common.
+/// The properties that all regions of a list share.
 @safe @usableFromInline @frozen
 struct RegionFacts {
-    /// Regions of the list.
+    /// The number of regions.
     @usableFromInline var count: Int
-    /// Of every region: domain and access.
+    /// Domain and access of every region.
     @usableFromInline var key: UInt64
-    /// Starts and lengths, or'ed: their low bits are those of the least aligned.
+    /// Starts and lengths, or'ed: their low bits are those of the least aligned one.
     @usableFromInline var bits: UInt64
-    /// Bytes of every region where all have the same and no two overlap; otherwise 0.
+    /// The length of every region where all are equal and no two overlap; otherwise 0.
     @usableFromInline var uniform: UInt64
-    /// Whether it is known that no two regions overlap.
+    /// Whether the regions are known not to overlap.
     @usableFromInline var isDisjoint: Bool
-    /// Where the last region ends.
+    /// End of the last region.
     var end: UInt64
-    /// Bytes before each region, and behind the last of them: `count + 1` sums.
+    /// Prefix sums of the lengths: `count + 1` values.
     @usableFromInline let sums: UnsafeMutablePointer<UInt64>
 }
 
@@ -65,14 +67,14 @@ struct RegionFacts {
 struct RegionLists: ~Copyable {
     @usableFromInline let facts: UnsafeMutablePointer<RegionFacts>
     @usableFromInline let segments: UnsafeMutablePointer<Segment>
-    /// Regions that a list has room for.
+    /// The capacity of a list, in regions.
     let capacity: Int
 
-    /// More regions than an operation of any engine names: a longer list is of no use.
+    /// No engine has operations with more regions: a longer list is useless.
     static var ceiling: Int { SlotArena.segmentCeiling }
 
-    /// Room for `lists` lists of `capacity` regions; the first is filled by ``append(_:)``. Nil where there is no memory for it, or a number
-    /// is below 1.
+    /// Allocates `lists` lists of `capacity` regions; ``append(_:)`` fills the first. Nil where there is no memory for them, or
+    /// a number is below 1.
     init?(capacity: Int, lists: Int = 1) {
         let factBytes = MemoryLayout<RegionFacts>.stride
         let (count, overflow) = lists.multipliedReportingOverflow(by: capacity)
@@ -94,15 +96,15 @@ struct RegionLists: ~Copyable {
     // SAFETY: the memory is this value's own; facts, sums and segments are trivial.
     deinit { unsafe cdma_object_free(facts) }
 
-    /// Forgets every region of the first list.
+    /// Removes every region of the first list.
     func removeAll() {
         // SAFETY: the facts live as long as this value.
         unsafe facts.pointee = RegionFacts(
             count: 0, key: 0, bits: 0, uniform: 0, isDisjoint: true, end: 0, sums: facts.pointee.sums)
     }
 
-    /// Adds a region at the end of the first list. False where there is no room, or the region does not go with those before it: it has no
-    /// byte, another domain or access, or the sum of all would leave 63 bits.
+    /// Appends a region to the first list. False where there is no room, or the region does not fit the others: it is empty,
+    /// has another domain or access, or the total would exceed 63 bits.
     func append(_ region: RegionWords) -> Bool {
         // SAFETY: the facts, `capacity + 1` sums and `capacity` segments live as long as this value; the index is below the capacity.
         let index = unsafe facts.pointee.count
@@ -115,7 +117,7 @@ struct RegionLists: ~Copyable {
         unsafe facts.pointee.count = index + 1
         unsafe facts.pointee.key = region.key
         unsafe facts.pointee.bits |= region.start | region.count
-        // Known for those in ascending order alone; lists in another order are not sorted for this.
+        // Known only for regions in ascending order; other lists are not sorted for this.
         if unsafe region.start < facts.pointee.end { unsafe facts.pointee.isDisjoint = false }
         unsafe facts.pointee.end = region.start &+ region.count
         if index == 0 { unsafe facts.pointee.uniform = region.count }
@@ -124,10 +126,10 @@ struct RegionLists: ~Copyable {
         return true
     }
 
-    /// Makes the first list of `count` regions at once: as ``append(_:)`` does one after the other.
+    /// Fills the first list with `count` regions at once, with the result of that many calls of ``append(_:)``.
     ///
     /// - Parameters:
-    ///   - regions: as many, of one key, none empty, whose sum has 63 bits.
+    ///   - regions: that many regions with one key, none empty, whose total fits in 63 bits.
     ///   - count: from 1 to the capacity.
     @unsafe
     func fill(_ regions: UnsafePointer<RegionWords>, _ count: Int) {
@@ -151,9 +153,9 @@ struct RegionLists: ~Copyable {
             isDisjoint: isDisjoint, end: end, sums: sums - 1)
     }
 
-    /// Makes list `index` from the first one, with every region moved by `offset` bytes.
+    /// Fills list `index` with the regions of the first one, each moved by `offset` bytes.
     ///
-    /// - Parameter index: of the lists that there is room for.
+    /// - Parameter index: below the number of lists.
     func repeatFirst(at index: Int, movedBy offset: UInt64) {
         // SAFETY: the caller's index is below the number of lists, each of which has `capacity` segments.
         let count = unsafe facts.pointee.count

@@ -2,13 +2,13 @@
 
 public import DMAEngineKit
 
-// From an operation, which names places in a cargo, to a descriptor of bus addresses. Every address an engine is given comes from
-// here, and was checked: domain, permission, bounds, alignment, overlap.
+// Turns an operation, which names places in a cargo, into a descriptor of bus addresses. Every address passed to an engine is
+// made here, and is checked for domain, permission, bounds, alignment and overlap.
 
-// `mutating` for what is called: borrowed, a channel small enough to be loaded would be copied for each call.
+// The callees are `mutating`: a borrowed channel small enough to be loaded would be copied for each call.
 
 extension Channel where E: ~Copyable, C: ~Copyable {
-    /// `resolve`, for a kind and flags that have not been looked at; says what is wrong.
+    /// `resolve`, for a kind and flags that are not checked yet; throws the reason of a refusal.
     @inlinable
     mutating func resolveChecked(_ operation: Operation, _ cargo: borrowing C, slot: Int) throws(DMAError) -> Descriptor {
         guard limits.operations.contains(OperationSet(operation.kind)), operation.flags.isSubset(of: limits.flags) else {
@@ -37,8 +37,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return descriptor
     }
 
-    /// The plain kinds: at most one source and one destination. Kind and flags are among those supported. Nil where something does not
-    /// fit; what, `resolveChecked` finds out, so that nothing on the steady path is kept for an error message.
+    /// The plain kinds: at most one source and one destination. Kind and flags are among the supported ones. Nil where
+    /// something does not fit; `resolveChecked` finds the reason, so that the fast path does no work for error messages.
     @inlinable @inline(__always)
     func resolve(_ operation: Operation, _ cargo: borrowing C, slot: Int) -> Descriptor? {
         // SAFETY: this function fills in only addresses that it has checked against the cargo, and the caller passes the descriptor on only then.
@@ -53,7 +53,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             else { return nil }
             descriptor.source = source.start &+ operation.sourceOffset
             descriptor.destination = destination.start &+ operation.destinationOffset
-            // Overlap: the distance between the two starts, either way round, is less than the length.
+            // Overlap: the distance between the two starts, in either direction, is less than the length.
             guard descriptor.destination &- descriptor.source >= count, descriptor.source &- descriptor.destination >= count
             else {
                 return nil
@@ -79,16 +79,17 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return descriptor
     }
 
-    /// What is left of a region beyond an offset; 0 where the offset is outside, which `place` then refuses.
+    /// The bytes of a region beyond an offset; 0 where the offset is outside, which `place` then refuses.
     @inlinable @inline(__always)
     func rest(_ region: RegionWords, _ offset: UInt64) -> UInt64 {
         region.count > offset ? region.count &- offset : 0
     }
 
-    /// Whether the engine may be given `count` bytes at `offset` in a region.
+    /// Whether the engine may access `count` bytes at `offset` in a region.
     @inlinable @inline(__always)
     func fits(_ region: RegionWords, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess) -> Bool {
-        // What differs from the key: a foreign domain above, a missing permission below; permissions not needed may be missing.
+        // The bits that differ from the key: another domain in the upper half, a missing permission in the lower; permissions
+        // that are not needed may be missing.
         (region.key ^ limits.key) & ~UInt64(3 & ~access.rawValue) == 0
             && offset <= region.count && count <= region.count &- offset && count &- 1 < limits.maximumCount
             && ((region.start &+ offset) | count) & limits.alignmentMask == 0
@@ -111,8 +112,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         DMAError(.noSuchRegion, asked: UInt64(clamping: index), limit: UInt64(clamping: cargo.regionCount))
     }
 
-    /// What `fits` refuses without looking closer: a region that was mapped for another device of the address space, an alignment that is
-    /// less than the unit of length. Off the steady path; refusals in the order in which a reader would look.
+    /// Checks again what `fits` has refused: memory mapped for another device of the address space, an alignment smaller than
+    /// the length unit. A slow path; it reports the most basic reason first.
     @usableFromInline @inline(never)
     mutating func place(
         _ region: RegionWords, _ offset: UInt64, _ count: UInt64, _ access: DeviceAccess
@@ -139,7 +140,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
             .unsupportedFlag, asked: UInt64(asked.subtracting(limits.flags).rawValue), limit: UInt64(limits.flags.rawValue))
     }
 
-    /// The operations with several operands, and those with a shape of their own.
+    /// Operations with several operands, and those with parameters of their own.
     @inlinable @inline(never)
     mutating func resolveLists(
         _ operation: Operation, _ cargo: borrowing C, slot: Int
@@ -165,7 +166,8 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                     Segment(address: descriptor.source, count: sourceExtent),
                     Segment(address: descriptor.destination, count: destinationExtent))
             else { throw DMAError(.overlappingRegions) }
-            // A side that does not advance has a small extent, however much is moved; and each chunk begins where a device can begin.
+            // A side that does not advance is one chunk long, however much is moved; and each chunk must begin at an aligned
+            // address.
             guard template.count <= limits.maximumCount else {
                 throw DMAError(.sizeOverflow, asked: template.count, limit: limits.maximumCount)
             }
@@ -211,14 +213,14 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return descriptor
     }
 
-    /// Sources and destinations of one length; a destination is a source as a whole, or apart from it.
+    /// Sources and destinations of one length; a destination must be identical to a source, or not overlap it.
     @inlinable
     mutating func resolveParity(
         _ operation: Operation, _ cargo: borrowing C, slot: Int, into descriptor: inout Descriptor
     ) throws(DMAError) {
-        // SAFETY: callers pass numbers of slots, and a slot has `segmentStride` segments. Two fewer hold the sources: the
-        // destinations of a parity operation, one or two as its functions make it and nobody can change, follow them. A place is
-        // read only after it was written.
+        // SAFETY: callers pass numbers of slots, and a slot has `segmentStride` segments. The sources take all but two of
+        // these; the destinations of a parity operation, at most two since only its factory functions set their number, follow
+        // them. A place is read only after it was written.
         let sources = Int(operation.sourceCount)
         let continues = operation.flags.contains(.continue) ? 1 : 0
         guard sources >= 1, sources + continues <= limits.maximumSources else {
@@ -257,7 +259,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         unsafe descriptor.operands = UnsafePointer(list)
     }
 
-    /// Lists that add up: both sides of a memory copy, or the one side of a peripheral's.
+    /// Lists with equal totals: both sides of a memory copy, or the one side of a peripheral transfer.
     @inlinable
     mutating func resolveScatter(
         _ operation: Operation, _ cargo: borrowing C, slot: Int, into descriptor: inout Descriptor
@@ -304,7 +306,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         unsafe descriptor.operands = UnsafePointer(list)
     }
 
-    /// Whether a range in a peripheral ends below 2⁶³, which is as far as the kernel's `loff_t` reaches.
+    /// Whether a range in a peripheral ends below 2⁶³, the limit of the kernel's `loff_t`.
     @usableFromInline
     mutating func checkPosition(_ position: UInt64, _ count: UInt64) throws(DMAError) {
         guard position != .max else { return }
@@ -314,7 +316,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         }
     }
 
-    /// Writes one side's segments; with a count, the last of them is cut there. Returns the sum.
+    /// Writes the segments of one side; where a count is given, the last one is cut there. Returns the total.
     @inlinable
     mutating func gather(
         _ cargo: borrowing C, first: Int, number: Int, offset: UInt64, count: UInt64, _ access: DeviceAccess,
@@ -324,7 +326,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         var sum: UInt64 = 0
         for index in 0..<number {
             let region = cargo.region(at: first + index).words
-            // Of a list, even a place that no byte of the count reaches has to exist.
+            // Every place of a list must exist, even one beyond the count.
             guard region.domain != RegionWords.none.domain else { throw noSuchRegion(first + index, cargo) }
             let skip = index == 0 ? offset : 0
             var length = rest(region, skip)
@@ -341,14 +343,14 @@ extension Channel where E: ~Copyable, C: ~Copyable {
 
     @inlinable
     mutating func disjoint(_ left: Segment, _ right: Segment) -> Bool {
-        // Neither range wraps: both were placed inside a region that does not.
+        // Neither range wraps: both lie inside a region, which does not.
         left.count == 0 || right.count == 0 || left.address &+ left.count <= right.address
             || right.address &+ right.count <= left.address
     }
 }
 
 extension InterleavedTemplate {
-    /// Bytes from the first to the end of the last chunk; nil where that leaves 64 bits.
+    /// Bytes from the first chunk to the end of the last; nil where that exceeds 64 bits.
     @inlinable
     func extent(stride: UInt64) -> UInt64? {
         let (steps, overflow) = UInt64(frames &- 1).multipliedReportingOverflow(by: stride)

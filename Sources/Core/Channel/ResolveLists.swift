@@ -2,17 +2,17 @@
 
 public import DMAEngineKit
 
-// The fast path of operations with operand lists: XOR, PQ, scatter lists, peripheral lists. It only says whether everything fits; what does
-// not, `resolveLists` finds out, so that nothing here is kept for an error message.
+// The fast path of operations with operand lists: XOR, PQ, scatter lists, peripheral lists. It only decides whether everything
+// fits; `resolveLists` finds the reason where something does not, so that nothing here serves error messages.
 
-/// What the segments of one side have in common, gathered while they are written.
+/// The shared properties of one side's segments, gathered while they are written.
 @usableFromInline @frozen
 struct SegmentSurvey {
-    /// Differences from the channel's key: a foreign domain above, missing permissions below.
+    /// Differences from the channel's key: another domain in the upper half, missing permissions in the lower.
     @usableFromInline var keys: UInt64 = 0
-    /// Addresses and lengths, or'ed: their low bits are those of the least aligned.
+    /// Addresses and lengths, or'ed: their low bits are those of the least aligned one.
     @usableFromInline var bits: UInt64 = 0
-    /// Or'ed too: empty segments, ends beyond a region, sums beyond 63 bits have the highest bit.
+    /// Also or'ed: the highest bit is set for empty segments, ends beyond a region, and sums beyond 63 bits.
     @usableFromInline var flaws: UInt64 = 0
     @usableFromInline var sum: UInt64 = 0
     /// The lowest address, and the highest end.
@@ -30,18 +30,19 @@ struct SegmentSurvey {
         let start = region.start &+ offset
         keys |= region.key ^ key
         bits |= start | count
-        // The highest bit where the count is 0, or ends beyond the region, or the offset does: no region has 2⁶³ bytes.
+        // The highest bit is set where the count is 0, or the end or the offset lies beyond the region: no region has 2⁶³
+        // bytes.
         flaws |= (count &- 1) | (region.count &- offset &- count) | offset
         sum &+= count
         flaws |= sum
         let end = start &+ count
         if start < low { low = start }
         if end > high { high = end }
-        // SAFETY: the caller's place is inside the slot's operand list.
+        // SAFETY: the index that the caller passes is inside the slot's operand list.
         unsafe place.pointee = Segment(address: start, count: count)
     }
 
-    /// Whether the engine may be given these segments for `access`.
+    /// Whether the engine may use these segments with `access`.
     @inlinable @inline(__always)
     func fits(_ access: DeviceAccess, _ alignmentMask: UInt64) -> Bool {
         keys & ~UInt64(3 & ~access.rawValue) | bits & alignmentMask | flaws >> 63 == 0
@@ -65,7 +66,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         guard isReady(for: operation, slot: slot),
             let descriptor = resolveList(operation, cargo, slot: slot)
         else { return refuseOrSubmitSlowly(operation, cargo) }
-        // SAFETY: every address was checked against the cargo, which the channel owns until the engine is done with it.
+        // SAFETY: every address was checked against the cargo, which the channel owns until the engine has finished with it.
         let result = unsafe engine.enqueue(descriptor, tag: UInt32(truncatingIfNeeded: sequence))
         guard case .accepted = result else { return .refused(engineRefused(result), cargo) }
         return .queued(
@@ -74,10 +75,11 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 asksInterrupt: operation.flags.contains(.interrupt)))
     }
 
-    /// The descriptor of an operation whose operands are adjacent in the cargo's own list, in the order that engines want: sources, then
-    /// destinations. Nil where the cargo has no such list, or something does not fit or wants a closer look.
+    /// The descriptor of an operation whose operands are adjacent in the cargo's own list, in an engine's order: sources, then
+    /// destinations. Nil where the cargo has no such list, something does not fit, or needs further checks.
     ///
-    /// The engine gets a copy, in the slot's memory: that outlives the engine, also one that reads it after it has reported the completion.
+    /// The engine receives a copy in the slot's memory, which outlives the engine, and so also an engine that reads it after it
+    /// has reported the completion.
     @inlinable @inline(__always)
     func resolvePrepared(_ operation: Operation, _ cargo: borrowing C, slot: Int) -> Descriptor? {
         let list = cargo.regionList
@@ -123,7 +125,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         default:
             return nil
         }
-        // Where there is no operand there is no byte, so that from here on there is a segment to be read.
+        // Without operands there are no bytes, so that from here on there is a segment to be read.
         guard descriptor.count &- 1 < limits.maximumCount else { return nil }
         // SAFETY: the operation is one of the engine's, and for an engine that has any of these kinds the arena has segments: for each slot
         // at least `maximumSegments`, which bounds scatter and peripheral lists, and two more than `maximumSources`, which bounds the others.
@@ -140,7 +142,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return descriptor
     }
 
-    /// The descriptor of an operation with operand lists, or nil where something does not fit or wants a closer look.
+    /// The descriptor of an operation with operand lists; nil where something does not fit or needs further checks.
     @inlinable @inline(never)
     func resolveList(_ operation: Operation, _ cargo: borrowing C, slot: Int) -> Descriptor? {
         let sources = Int(operation.sourceCount)
@@ -168,7 +170,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
                 let region = cargo.region(at: Int(operation.destination) &+ index).words
                 unsafe written.write(region, operation.destinationOffset, count, limits.key, to: list + (sources &+ index))
             }
-            // P and Q apart from each other, and both from the sources; anything closer is looked at pair by pair.
+            // P and Q must not overlap each other or the sources; any overlap of the bounds is checked pair by pair.
             guard destinations == 1 || written.high &- written.low >= 2 &* count,
                 written.low >= read.high || read.low >= written.high
             else { return nil }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// One call for one operation on a channel that tasks share.
+// One call per operation on a channel that tasks share.
 
-/// Each of these returns when the operation is over, or throws, and the buffers are the caller's again; only where a call ends at its
-/// deadline, or because the device is gone and did not stop, they refuse every access (`quarantined`) until the device is done with them.
+/// Each call returns or throws when the operation has ended, and the caller has the buffers back. Where a call ends at its
+/// deadline, or because the device is gone and did not stop, the buffers refuse every access (`quarantined`) until the device
+/// has finished with them.
 ///
-/// They throw what ``Channel/submit(_:_:)`` refuses with; `cancelled`, where the call had no turn yet; `deadlinePassed`; `deviceGone`;
-/// `engineFailed`; `terminating`, where another task terminated the channel.
+/// They throw the refusals of ``Channel/submit(_:_:)``; `cancelled`, where the operation was not submitted yet;
+/// `deadlinePassed`; `deviceGone`; `engineFailed`; `terminating`, where another task terminated the channel.
 extension SharedChannel where C == Loan {
     /// Copies the whole of `source` to the beginning of `target`.
     ///
@@ -18,7 +19,7 @@ extension SharedChannel where C == Loan {
         _ = try await run(LoanSteps(.copy, source.mapping.handle, target.mapping.handle, range: range), by: deadline)
     }
 
-    /// CRC32C (Castagnoli, reflected) of the whole buffer, continuing `seed`, which is the CRC of what came before.
+    /// Returns the CRC32C (Castagnoli, reflected) of the whole buffer, continuing from `seed`, the CRC of the preceding data.
     public nonisolated func crc32c(
         of source: borrowing MappedBuffer, seed: UInt32 = 0, by deadline: Deadline = .after(milliseconds: 60_000)
     ) async throws(DMAError) -> UInt32 {
@@ -26,7 +27,7 @@ extension SharedChannel where C == Loan {
         return UInt32(truncatingIfNeeded: try await run(steps, from: UInt64(seed), by: deadline).value)
     }
 
-    /// CRC32C of a chunk, which is mapped for this channel's domain, continuing `seed`.
+    /// Returns the CRC32C of a chunk that is mapped for this channel's domain, continuing from `seed`.
     public nonisolated func crc32c(
         of chunk: FileChunk, seed: UInt32 = 0, by deadline: Deadline = .after(milliseconds: 60_000)
     ) async throws(DMAError) -> UInt32 {
@@ -34,7 +35,7 @@ extension SharedChannel where C == Loan {
         return UInt32(truncatingIfNeeded: try await run(steps, from: UInt64(seed), by: deadline).value)
     }
 
-    /// Fills the whole buffer with a pattern of 8 bytes, lowest byte first.
+    /// Fills the whole buffer with a pattern of 8 bytes, least significant byte first.
     public nonisolated func fill(
         _ target: inout MappedBuffer, pattern: UInt64, by deadline: Deadline = .after(milliseconds: 60_000)
     ) async throws(DMAError) {
@@ -43,7 +44,7 @@ extension SharedChannel where C == Loan {
 
     /// Fills the buffer from a peripheral.
     ///
-    /// - Returns: bytes: fewer than the buffer has where the peripheral has no more.
+    /// - Returns: the number of bytes: fewer than the buffer has at the end of the peripheral's data.
     public nonisolated func read(
         _ place: PeripheralPlace, into target: inout MappedBuffer, by deadline: Deadline = .after(milliseconds: 60_000)
     ) async throws(DMAError) -> Int {
@@ -51,23 +52,23 @@ extension SharedChannel where C == Loan {
         return Int(clamping: try await run(steps, by: deadline).moved)
     }
 
-    /// Copies the whole of `source` to the beginning of `target` over several channels at a time, each of which takes a part.
+    /// Copies the whole of `source` to the beginning of `target`, split over several channels.
     ///
     /// - Parameters:
     ///   - source: mapped for the channels' domain.
     ///   - target: mapped for it as well, at least as long as the source.
-    ///   - channels: one or more, of one domain. 64 MiB are given to each at a time.
-    ///   - deadline: by when all of it is copied.
-    /// - Throws: the first reason; then the other channels have ended their parts too.
+    ///   - channels: one or more, of one domain. Each takes 64 MiB at a time.
+    ///   - deadline: the latest time for the end of the whole copy.
+    /// - Throws: the first error; the other channels have ended their parts by then.
     public static func copy(
         _ source: borrowing MappedBuffer, to target: inout MappedBuffer, over channels: [SharedChannel],
         by deadline: Deadline = .after(milliseconds: 60_000)
     ) async throws(DMAError) {
         let range = try source.rangeOfCopy(to: target)
         guard !channels.isEmpty else { throw DMAError(.noSuchChannel) }
-        // Parts begin on pages.
+        // Parts begin at page boundaries.
         let part = max(4096, (range.upperBound / UInt64(channels.count) + 4095) & ~4095)
-        // The tasks end before this returns, until when the buffers are this function's.
+        // The tasks end before this returns, and this function owns the buffers until then.
         let (from, to) = (source.mapping.handle, target.mapping.handle)
         let failure = await withTaskGroup(of: DMAError?.self) { group in
             for (index, channel) in channels.enumerated() {

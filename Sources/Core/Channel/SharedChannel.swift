@@ -4,29 +4,29 @@ public import DMAEngineKit
 
 /// A channel that several tasks share. Any task may call; the actor owns the channel.
 ///
-/// Transactions are submitted in the order of the calls, as many at a time as the channel is deep; later calls wait for their turn. Each is
-/// issued at once and asks for an interrupt. One task of the actor's own polls while anything is in flight.
+/// Transactions are submitted in the order of the calls, up to the channel's depth; later calls wait for a free place. Each is
+/// issued at once with the interrupt flag. One task of the actor polls while anything is in flight.
 ///
-/// Cancelling a task never terminates the channel: a call that waits for its turn ends and gives its cargo back; one whose transaction was
-/// submitted waits until the device is done with it. No call waits for ever: at its deadline it ends, and the cargo stays the channel's until
-/// the device is done.
+/// Cancelling a task never terminates the channel: a call that waits for a place ends and returns its cargo; one whose
+/// transaction was submitted waits until the device has finished with it. No call waits for ever: it ends at its deadline, and
+/// the channel then keeps the cargo until the device has finished.
 ///
-/// The channel ends with the last reference, once nothing is in flight.
+/// The channel ends when the last reference is released and nothing is in flight.
 public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
     private var channel: Channel<AnyEngine, C>
     private let line: InterruptLine?
     private let worksInPoll: Bool
-    /// Map cargo for this.
+    /// The domain to map cargo for.
     public nonisolated let domain: Domain
-    /// What the engine can do.
+    /// The engine's capabilities.
     public nonisolated let capabilities: Capabilities
-    /// Transactions submitted and not taken, and turns that were given.
+    /// Transactions submitted and not taken, plus places granted.
     private var inFlight = 0
-    /// Calls that wait for their turn, by the order in which they came; numbers of those that gave up are missing.
+    /// Calls that wait for a place, in the order of arrival; the numbers of calls that gave up are missing.
     private var turns: [UInt64: Turn] = [:]
     private var firstTurn: UInt64 = 0
     private var nextTurn: UInt64 = 0
-    /// Calls whose transaction is under way.
+    /// Calls whose transaction is in flight.
     private var waiters: [Cookie: Turn] = [:]
     /// Transactions whose call has ended before them.
     private var orphans: Set<Cookie> = []
@@ -34,13 +34,13 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
     private var isPumping = false
     private var isWatched = false
 
-    /// A call that is suspended: until when, and by which it is resumed: with nil where what it waited for has come.
+    /// A suspended call: its deadline, and its continuation, which is resumed with nil where the awaited event has occurred.
     private struct Turn {
         let deadline: Deadline
         let continuation: CheckedContinuation<DMAError?, Never>
     }
 
-    /// Takes a channel on which nothing is in flight.
+    /// Takes ownership of a channel on which nothing is in flight.
     public init(_ channel: consuming sending Channel<AnyEngine, C>) {
         domain = channel.space
         capabilities = channel.capabilities
@@ -49,12 +49,12 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
         self.channel = channel
     }
 
-    /// Runs one operation: waits for its turn, submits, issues, waits for the end.
+    /// Runs one operation: waits for a place, submits, issues, and waits for the end.
     ///
     /// - Parameters:
     ///   - operation: neither cyclic nor with `DescriptorFlags.reuse`.
     ///   - cargo: what it works on, mapped for ``domain``.
-    ///   - deadline: by when the call ends, whatever the device does.
+    ///   - deadline: when the call ends, whatever the device does.
     public func run(
         _ operation: Operation, _ cargo: consuming C, by deadline: Deadline = .after(milliseconds: 60_000)
     ) async -> RunOutcome<C> {
@@ -75,7 +75,7 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
             return .refused(error, cargo)
         }
         channel.issuePending()
-        // What works in the poll may be done by now.
+        // An engine that works inside polls may have finished by now.
         channel.poll()
         if !channel.isDone(cookie) {
             startPump()
@@ -92,32 +92,32 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
         } catch { return .kept(error) }
     }
 
-    /// Gives the channel's engine one more peripheral: see ``Channel/attach(_:)``.
+    /// Attaches a peripheral to the channel's engine: see ``Channel/attach(_:)``.
     ///
-    /// - Throws: as there.
+    /// - Throws: the errors of that function.
     public func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 { try channel.attach(file) }
 
-    /// Lets go of a peripheral: see ``Channel/detach(_:)``.
+    /// Detaches a peripheral: see ``Channel/detach(_:)``.
     ///
-    /// - Throws: as there; `peripheralBusy` while a transaction names it.
+    /// - Throws: the errors of that function; `peripheralBusy` while a transaction names it.
     public func detach(_ number: UInt32) throws(DMAError) { try channel.detach(number) }
 
-    /// Drops what is queued and running, of all tasks, and waits until the device has stopped; their calls end with `aborted`. Afterwards the
-    /// channel accepts work again.
+    /// Drops queued and running work of all tasks, and waits until the device has stopped; the calls end with `aborted`.
+    /// Afterwards the channel accepts work again.
     ///
-    /// - Throws: `quiesceTimeout`: the calls end too, and the channel keeps their cargo.
+    /// - Throws: `quiesceTimeout`: the calls end in this case too, and the channel keeps their cargo.
     public func terminate(by deadline: Deadline = .after(milliseconds: 1000)) throws(DMAError) {
         channel.terminateAsync()
         defer { settle() }
         try channel.synchronize(by: deadline)
     }
 
-    /// Calls that wait for their turn or for the end of their transaction.
+    /// The number of calls that wait for a place or for the end of their transaction.
     package var waitingCalls: Int { turns.count + waiters.count }
 
-    // MARK: Turns
+    // MARK: Places
 
-    /// Nil where the caller may submit.
+    /// Waits for a place. Nil where the caller may submit.
     private func takeTurn(_ deadline: Deadline) async -> DMAError? {
         if Task.isCancelled { return DMAError(.cancelled) }
         if turns.isEmpty, inFlight < capabilities.depth {
@@ -130,11 +130,11 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
             await withCheckedContinuation { continuation in
                 turns[number] = Turn(deadline: deadline, continuation: continuation)
                 startWatch()
-                // Calls that gave up waiting for their device may hold the places. The pump polls for them.
+                // Calls that gave up on their device may hold the places. The pump polls for them.
                 startPump()
             }
         } onCancel: {
-            // It runs after this function was suspended, by which time the turn is entered.
+            // It runs after this function was suspended, when the waiting call is registered.
             Task { await self.dropTurn(number, DMAError(.cancelled)) }
         }
     }
@@ -143,7 +143,7 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
         turns.removeValue(forKey: number)?.continuation.resume(returning: error)
     }
 
-    /// One transaction less: the first call that waits gets its place directly, so that a later call cannot overtake it.
+    /// Frees one place. The first waiting call gets it directly, so that a later call cannot overtake it.
     private func passTurn() {
         while firstTurn < nextTurn {
             firstTurn += 1
@@ -164,8 +164,8 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
         Task { await pump() }
     }
 
-    /// Polls while a call waits for a transaction or for its turn, and for 10 s after the last one for transactions whose calls gave up. From
-    /// then on the watch polls: it does not keep the channel.
+    /// Polls while a call waits for a transaction or a place, and for 10 s after the last one for transactions whose calls gave
+    /// up. After that the watch polls, which does not keep the channel alive.
     private func pump() async {
         var pace = PollPace(worksInPoll: worksInPoll)
         while !waiters.isEmpty || !turns.isEmpty
@@ -185,7 +185,7 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
         isPumping = false
     }
 
-    /// Resumes the calls whose transaction is over. True where there were any, or a transaction that nobody waits for.
+    /// Resumes the calls whose transactions have ended. True where there were any, or a transaction without a waiting call.
     @discardableResult
     private func settle() -> Bool {
         var any = false
@@ -201,7 +201,7 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
             any = true
         }
         if any { progressed = .now }
-        // What is left of a device that is gone, or was told to stop, and did not stop.
+        // The device is gone, or was told to stop, and did not stop.
         switch channel.channelState {
         case .gone: endAll(DMAError(.deviceGone))
         case .terminating: endAll(DMAError(.quiesceTimeout))
@@ -210,7 +210,7 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
         return any
     }
 
-    /// Ends every call; the channel keeps the cargo of those that were submitted.
+    /// Ends every call; the channel keeps the cargo of submitted transactions.
     private func endAll(_ error: DMAError) {
         for (cookie, waiter) in waiters {
             orphans.insert(cookie)
@@ -231,9 +231,9 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
         }
     }
 
-    /// Ends the calls whose deadline has passed, and has the pump look whether the device is gone.
+    /// Ends the calls whose deadline has passed, and lets the pump check whether the device is gone.
     ///
-    /// - Returns: nanoseconds until it is to be done again; nil where there is nothing to watch.
+    /// - Returns: nanoseconds until the next check; nil where there is nothing to watch.
     private func watch() -> UInt64? {
         let now = Deadline.now
         var next = Deadline.never
@@ -262,20 +262,22 @@ public actor SharedChannel<C: Cargo & ~Copyable & SendableMetatype> {
     }
 }
 
-/// What came of an operation on a ``SharedChannel``.
+/// The outcome of an operation on a ``SharedChannel``.
 public enum RunOutcome<C: Cargo & ~Copyable>: ~Copyable, Sendable {
-    /// It is over, in one way or another.
+    /// It has ended, with any status.
     case finished(Finished<C>)
-    /// It was not submitted, and why; the cargo is back.
+    /// It was not submitted, for this reason; the cargo is returned.
     case refused(DMAError, C)
-    /// The call ended before it: at its deadline, or because the device did not stop. The channel keeps the cargo until the device is done.
+    /// The call ended before the transaction: at its deadline, or because the device did not stop. The channel keeps the cargo
+    /// until the device has finished.
     case kept(DMAError)
 
-    /// A complete transaction; otherwise the reason is thrown.
+    /// The transaction if it is complete; otherwise throws the reason.
     ///
-    /// - Throws: the reason of a refusal, or of the call's end; ``Finished/error`` of one that failed or was aborted.
+    /// - Throws: the reason of a refusal, or of the call's end; ``Finished/error`` of a transaction that failed or was aborted.
     public consuming func get() throws(DMAError) -> Finished<C> {
-        // Named and ended by hand: with a wildcard, or a throw while it holds a value, Swift 6.3.1's optimizer fails on a cargo with a deinit.
+        // Named and ended by hand: with a wildcard, or a throw while a value is held, Swift 6.3.1's optimizer crashes on a
+        // cargo with a deinit.
         var answer: Finished<C>?
         var refusal: DMAError?
         switch consume self {
@@ -293,7 +295,7 @@ public enum RunOutcome<C: Cargo & ~Copyable>: ~Copyable, Sendable {
 }
 
 extension Channel where E: ~Copyable, C: ~Copyable {
-    /// Whether a transaction that was not taken yet is over, as far as ``poll()`` knows.
+    /// Whether a transaction that was not taken has ended, as far as ``poll()`` knows.
     func isDone(_ cookie: Cookie) -> Bool {
         let slot = Int(cookie.rawValue & limits.indexMask)
         // SAFETY: the mask makes it a slot's number.

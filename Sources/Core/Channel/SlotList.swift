@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A queue of slots, linked through their records: no allocation, and a slot can be taken out of the middle.
+/// A queue of slots, linked through their records: it allocates nothing, and slots can be removed from the middle.
 @usableFromInline @frozen
 struct SlotList {
     @inlinable static var none: UInt32 { .max }
@@ -32,7 +32,7 @@ struct SlotList {
         return slot
     }
 
-    /// Takes a slot out, wherever it stands. False where it is not in the list.
+    /// Removes a slot, wherever it is in the list. False where it is not.
     mutating func remove(_ wanted: Int, _ records: UnsafeMutablePointer<SlotRecord>) -> Bool {
         // SAFETY: each link is a slot's number or none, since `append` alone adds to the list, and `records` has an entry for each
         // slot.

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What a channel keeps of one slot beside the cookie, the count and the cargo.
+/// A slot's state apart from the cookie, the count and the cargo.
 @usableFromInline @frozen
 struct SlotRecord {
     var residue: UInt64
     var value: UInt64
-    /// By when, and once it is done, by how much it was late. `Int64.max` where there is no deadline.
+    /// The deadline, and after the end the lateness. `Int64.max` without a deadline.
     var deadline: Int64
-    /// The next slot of the list that this one is in.
+    /// The next slot of the list that contains this one.
     var link: UInt32
     var status: TransactionStatus
-    /// Over, and not taken yet.
+    /// Finished and not taken yet.
     var isDone: Bool
-    /// Behind a fence; the engine does not know of it.
+    /// Held back by a fence; the engine has not received it.
     var isHeld: Bool
     /// Periods that cyclic transaction `periodSequence` has completed since its start.
     var periods: UInt64
@@ -24,12 +24,13 @@ struct SlotRecord {
     /// Taken, and kept to be submitted again: there is no cargo.
     var isReserved: Bool
     var wasReportedLate: Bool
-    /// The last transaction of this slot that came with metadata in client mode.
+    /// The last transaction of this slot that had metadata in client mode.
     var metadataSequence: UInt64
 
     @inlinable static var idle: UInt64 { .max }
 
-    /// Whether the engine no longer has the memory of the transaction in the slot: it is done, or kept by the client for reuse.
+    /// Whether the engine no longer owns the memory of the transaction in the slot: it has finished, or the client keeps it for
+    /// reuse.
     var isClosed: Bool { isDone || isReserved }
 
     init() {
@@ -50,7 +51,7 @@ struct SlotRecord {
     }
 }
 
-/// How a transaction ended, beside its value.
+/// How a transaction ended, apart from its value.
 @usableFromInline @frozen
 struct Ending {
     @usableFromInline var status: TransactionStatus
@@ -64,12 +65,12 @@ struct Ending {
         self.residue = residue
         self.lateness = lateness
     }
-    /// Complete, whole and in time.
+    /// Complete, in full and in time.
     @inlinable @inline(__always)
     static var plain: Ending { Ending(status: .complete, deviceStatus: 0, residue: 0, lateness: 0) }
 }
 
-/// What a slow path found to hand out.
+/// What a slow path returns for `next`.
 @usableFromInline @frozen
 struct HandedOut {
     @usableFromInline var sequence: UInt64 = 0

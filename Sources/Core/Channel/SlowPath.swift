@@ -3,16 +3,16 @@
 internal import CDMA
 public import DMAEngineKit
 
-/// Why a channel is off its fast path.
+/// The reasons for which a channel is off its fast path.
 @usableFromInline @frozen
 struct SlowPath: OptionSet {
     @usableFromInline let rawValue: UInt8
     @usableFromInline init(rawValue: UInt8) { self.rawValue = rawValue }
-    /// Finished transactions wait in the channel, taken from the engine by `poll`.
+    /// Finished transactions, taken from the engine by `poll`, wait in the channel.
     @inlinable static var done: SlowPath { SlowPath(rawValue: 1) }
-    /// A fence that the engine does not keep itself holds later transactions back.
+    /// A fence that the engine does not support holds later transactions back.
     @inlinable static var fence: SlowPath { SlowPath(rawValue: 2) }
-    /// Some transaction has a deadline, wants reuse or is cyclic: its record has more to be looked at.
+    /// A transaction has a deadline, the reuse flag, or is cyclic: more of its record needs checking.
     @inlinable static var recorded: SlowPath { SlowPath(rawValue: 4) }
     /// Terminated and not yet synchronized: nothing is accepted.
     @inlinable static var terminating: SlowPath { SlowPath(rawValue: 8) }
@@ -20,12 +20,12 @@ struct SlowPath: OptionSet {
     @inlinable static var sanitize: SlowPath { SlowPath(rawValue: 16) }
     /// Each descriptor has a metadata area, which is cleared for it.
     @inlinable static var metadata: SlowPath { SlowPath(rawValue: 32) }
-    /// The device is gone: nothing is accepted, and every waiter ends.
+    /// The device is gone: nothing is accepted, and every wait ends.
     @inlinable static var gone: SlowPath { SlowPath(rawValue: 64) }
 }
 
 extension SlowPath {
-    /// Whether completions are taken as they come; the sanitizer and metadata concern submissions alone.
+    /// Whether completions are taken directly; the sanitizer and metadata affect only submissions.
     @inlinable
     var isSteady: Bool { isSubset(of: [.sanitize, .metadata]) }
 }
@@ -39,7 +39,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         if !slowPaths.isSteady { table.isSteady = false }
     }
 
-    /// `reason` is over; where none is left, the channel is on its fast path again.
+    /// Removes `reason`; without any reason the channel is on its fast path again.
     @usableFromInline
     mutating func clearSlow(_ reason: SlowPath) {
         slowPaths.remove(reason)

@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Names a submitted transaction on its channel: the kernel's `dma_cookie_t`, in 63 bits, so that none is ever used twice (rule 8).
+/// Identifies a submitted transaction on its channel: the kernel's `dma_cookie_t`, in 63 bits, so that no value is ever reused
+/// (rule 8).
 @frozen
 public struct Cookie: Hashable, Comparable, Sendable {
-    /// Positive, and larger than that of every transaction submitted before it.
+    /// Positive, and larger than the cookie of every transaction submitted before.
     public let rawValue: UInt64
     @inlinable init(_ rawValue: UInt64) { self.rawValue = rawValue }
     @inlinable public static func < (left: Cookie, right: Cookie) -> Bool { left.rawValue < right.rawValue }
 }
 
-/// A prepared transaction: an operation and the memory it works on. Submitted or dropped, once (rule 4).
+/// A prepared transaction: an operation and the memory it works on. It is submitted or dropped, once (rule 4).
 @frozen
 public struct Transaction<C: Cargo & ~Copyable>: ~Copyable, Sendable {
-    /// What is to be done with the cargo.
+    /// The operation on the cargo.
     public let operation: Operation
-    /// By when it is to be complete; `Deadline.never` for no deadline.
+    /// The deadline; `Deadline.never` for none.
     public let deadline: Deadline
-    /// The memory that it works on; the channel's from submission on.
+    /// The memory that it works on; the channel owns it from submission on.
     public var cargo: C
 
     /// - Parameters:
-    ///   - operation: what is to be done.
+    ///   - operation: the operation.
     ///   - cargo: what it works on.
-    ///   - deadline: by when it is to be complete; the channel reports it late otherwise.
+    ///   - deadline: a later completion is reported as late.
     @inlinable
     public init(_ operation: Operation, _ cargo: consuming C, deadline: Deadline = .never) {
         self.operation = operation
@@ -31,15 +32,15 @@ public struct Transaction<C: Cargo & ~Copyable>: ~Copyable, Sendable {
     }
 }
 
-/// What came of a submission. A refused one gives the cargo back.
+/// The outcome of a submission. A refusal returns the cargo.
 @frozen
 public enum Submission<C: Cargo & ~Copyable>: ~Copyable, Sendable {
-    /// It is the channel's now, and this names it.
+    /// The channel has it; this identifies it.
     case queued(Cookie)
-    /// Why not, and the cargo back.
+    /// The reason of the refusal, and the cargo.
     case refused(DMAError, C)
 
-    /// The cookie; throws the reason of a refusal, and lets the cargo go.
+    /// The cookie; throws the reason of a refusal, and ends the cargo.
     @inlinable
     public consuming func get() throws(DMAError) -> Cookie {
         switch self {
@@ -49,24 +50,24 @@ public enum Submission<C: Cargo & ~Copyable>: ~Copyable, Sendable {
     }
 }
 
-/// A transaction that is over: how it ended, and the cargo back.
+/// A transaction that has ended: its status, and the cargo.
 @frozen
 public struct Finished<C: Cargo & ~Copyable>: ~Copyable, Sendable {
-    /// Which transaction.
+    /// The transaction's cookie.
     public let cookie: Cookie
-    /// How it ended: complete, failed or aborted.
+    /// The status: complete, failed or aborted.
     public let status: TransactionStatus
     /// Bytes not moved.
     public let residue: UInt64
-    /// The CRC, the validation bits or the kernel's error number, as the operation and the status define; see ``crc32c``,
+    /// The CRC, the validation bits or the kernel's error number, depending on operation and status; see ``crc32c``,
     /// ``validation`` and ``errno``.
     public let value: UInt64
-    /// The device's own status word, 0 for success: an NVMe status field, IOAT's CHANERR. What it means is for the device's
-    /// specification to say.
+    /// The device's own status word, 0 for success: an NVMe status field, IOAT's CHANERR. The device's specification defines
+    /// its meaning.
     public let deviceStatus: UInt32
     /// Nanoseconds past the deadline; 0 where it was met, or there was none.
     public let lateness: Int64
-    /// The memory it worked on, which no device touches any more.
+    /// The memory it worked on, which no device accesses any more.
     public var cargo: C
 
     @inlinable @inline(__always)
@@ -87,7 +88,7 @@ public struct Finished<C: Cargo & ~Copyable>: ~Copyable, Sendable {
     @inlinable public var isLate: Bool { lateness > 0 }
     /// The CRC32C of a complete `OperationKind.crc32c` or `OperationKind.copyCRC32C`.
     @inlinable public var crc32c: UInt32 { UInt32(truncatingIfNeeded: value) }
-    /// Why it failed, with the device's status word beside the channel's; nil where it is complete.
+    /// Why it failed, with the device's status word; nil where it is complete.
     public var error: DMAError? {
         switch status {
         case .complete: nil
@@ -96,15 +97,15 @@ public struct Finished<C: Cargo & ~Copyable>: ~Copyable, Sendable {
         default: DMAError(.engineFailed, asked: UInt64(status.rawValue), errno: errno, deviceStatus: deviceStatus)
         }
     }
-    /// What a validating operation found.
+    /// The result of a validating operation.
     @inlinable public var validation: ValidationResult { ValidationResult(rawValue: value & 3) }
-    /// The kernel's error number of a failed transaction; 0 of others, and on engines that have none.
+    /// The kernel's error number of a failed transaction; 0 for others, and on engines without one.
     @inlinable public var errno: Int32 {
         switch status {
         case .readFailed, .writeFailed, .failed: Int32(truncatingIfNeeded: value)
         default: 0
         }
     }
-    /// The cargo alone.
+    /// Returns the cargo alone.
     @inlinable public consuming func takeCargo() -> C { cargo }
 }

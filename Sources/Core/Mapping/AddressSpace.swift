@@ -2,11 +2,11 @@
 
 public import DMAEngineKit
 
-/// An address space of bus addresses: what an IOMMU domain, a VFIO container, an IOAS or a vfio-user peer is. It has the backend, hands out
-/// the addresses, and may serve several devices, each with a ``Domain`` of its own over it.
+/// An address space of bus addresses: an IOMMU domain, a VFIO container, an IOAS or a vfio-user peer. It owns the backend,
+/// allocates the addresses, and may serve several devices, each with its own ``Domain`` over it.
 ///
 /// Where the kernel keeps no mappings without a device (`MappingBackend.keepsMappings`), a driver attaches its device through
-/// ``attach(_:)``: what was mapped before, or is still mapped after the last device has left, is programmed then.
+/// ``attach(_:)``, which programs the mappings that were made before, or that are left after the last device was detached.
 ///
 /// ```swift
 /// let group = try AddressSpace(name: "IOMMU group 14", translation: .translated(container, apertures: ranges, pageSizes: [4096]))
@@ -14,22 +14,22 @@ public import DMAEngineKit
 /// try group.attach { () throws(DMAError) in try container.add(group) }
 /// ```
 ///
-/// Thread rules: everything may be called from any thread.
+/// Thread rules: all functions may be called from any thread.
 public final class AddressSpace: Sendable {
-    /// For people.
+    /// A name for logs and reports.
     public let name: String
-    /// Who is told of mappings, or translates; nil where nobody is.
+    /// The backend that translates or is informed of mappings; nil for none.
     let backend: (any MappingBackend)?
-    /// Whether bus addresses are not those of the CPU.
+    /// Whether bus addresses differ from those of the CPU.
     let isTranslated: Bool
-    /// The backend's page sizes in bytes, ascending; empty where nothing translates. The smallest is the granule of every mapping.
+    /// The backend's page sizes in bytes, ascending; empty without translation. The smallest is the granule of every mapping.
     let pageSizes: [UInt64]
-    /// The smallest page, in bytes; 1 where nothing translates.
+    /// The smallest page, in bytes; 1 without translation.
     let granule: UInt64
     private let apertures: [ClosedRange<UInt64>]
     let needs: SourceNeeds
     let takesDeviceMemory: Bool
-    /// Whether the backend has what is mapped only while a device is attached.
+    /// Whether the backend keeps mappings only while a device is attached.
     let losesMappings: Bool
 
     private struct State {
@@ -41,16 +41,17 @@ public final class AddressSpace: Sendable {
     }
     private let state: Locked<State>
 
-    /// The address space of each backend that has one.
+    /// The address space of each backend in use.
     private struct WeakSpace {
         weak var space: AddressSpace?
     }
     private static let ofBackends = Locked<[ObjectIdentifier: WeakSpace]>([:])
 
     /// - Parameters:
-    ///   - name: for people.
+    ///   - name: for logs and reports.
     ///   - translation: how bus addresses relate to those of this process.
-    /// - Throws: `addressSpaceInUse` where the backend has an address space already. Another attempt succeeds when that one has ended.
+    /// - Throws: `addressSpaceInUse` where the backend has an address space already. Another attempt succeeds once that one has
+    ///   ended.
     public convenience init(name: String, translation: Translation = .identity) throws(DMAError) {
         self.init(unclaimed: name, translation)
         guard let backend else { return }
@@ -62,7 +63,7 @@ public final class AddressSpace: Sendable {
         guard isFree else { throw DMAError(.addressSpaceInUse) }
     }
 
-    /// Bus addresses are the CPU's; nobody is told.
+    /// An address space of CPU addresses without a backend.
     convenience init(identity name: String) { self.init(unclaimed: name, .identity) }
 
     private init(unclaimed name: String, _ translation: Translation) {
@@ -86,15 +87,15 @@ public final class AddressSpace: Sendable {
 
     deinit {
         guard let backend else { return }
-        // A weak reference to an object that is ending is nil; another space may have taken the place since.
+        // A weak reference to an object that is ending is nil; another space may have been entered since.
         Self.ofBackends.withLock { spaces in
             if spaces[ObjectIdentifier(backend)]?.space == nil { spaces[ObjectIdentifier(backend)] = nil }
         }
     }
 
-    /// The address space of `translation`: that which its backend has, or a new one.
+    /// The address space of `translation`: the existing one of its backend, or a new one.
     ///
-    /// - Throws: `addressSpaceInUse` where the backend's has other apertures or page sizes.
+    /// - Throws: `addressSpaceInUse` where the existing one has other apertures or page sizes.
     static func of(_ translation: Translation, name: String) throws(DMAError) -> AddressSpace {
         let wanted = AddressSpace(unclaimed: name, translation)
         guard let backend = wanted.backend else { return wanted }
@@ -112,7 +113,8 @@ public final class AddressSpace: Sendable {
 
     // MARK: Devices
 
-    /// A domain begins. Its mappings wait while a device is being attached, and are not told to a backend that would lose them.
+    /// Registers a new domain. Its mappings wait while a device is being attached, and are not passed to a backend that would
+    /// drop them.
     func enter(_ registry: MappingRegistry) {
         state.withLock { state in
             state.domains[registry.id] = registry
@@ -125,24 +127,26 @@ public final class AddressSpace: Sendable {
         }
     }
     func leave(_ id: DomainID) { _ = state.withLock { $0.domains.removeValue(forKey: id) } }
-    /// Of the domain of that number, if it is over this address space and has not ended.
+    /// The registry of the domain with that number, if it belongs to this address space and has not ended.
     func registry(of id: DomainID) -> MappingRegistry? { state.withLock { $0.domains[id] } }
-    /// Of the domains over this address space, oldest first.
+    /// The registries of the domains over this address space, oldest first.
     private var registries: [MappingRegistry] {
         state.withLock { $0.domains.values.sorted { $0.id.rawValue < $1.id.rawValue } }
     }
 
-    /// Devices that are attached.
+    /// The number of attached devices.
     public var attachedDevices: Int { state.withLock { $0.attached } }
-    /// Bytes of bus addresses that are not given out any more, because the backend has something there that it should not have.
+    /// Bytes of bus addresses that are no longer allocated, because the backend holds an unexpected mapping there.
     public var retiredBytes: UInt64 { state.withLock { $0.retired } }
 
-    /// Attaches a device. Where the backend has no mappings without one, everything that is mapped is programmed after `body`.
+    /// Attaches a device. Where the backend keeps no mappings without one, all existing mappings are programmed after `body`.
     ///
-    /// Meanwhile other threads' maps and unmaps in this address space wait.
-    /// - Parameter body: tells the kernel or the peer: VFIO_GROUP_SET_CONTAINER and VFIO_SET_IOMMU, say.
-    /// - Throws: what `body` throws; what the backend says of a mapping: then those that were programmed are ended again, and the device
-    ///   does not count as attached: undo what `body` did. `spaceBusy` where another thread attaches, or does not leave the backend.
+    /// Maps and unmaps of other threads in this address space wait meanwhile.
+    /// - Parameter body: attaches the device in the kernel or the peer, for instance with VFIO_GROUP_SET_CONTAINER and
+    ///   VFIO_SET_IOMMU.
+    /// - Throws: errors of `body`; the backend's refusal of a mapping: mappings programmed so far are ended again then, and the
+    ///   device does not count as attached: undo what `body` did. `spaceBusy` where another thread is attaching, or has not
+    ///   returned from the backend.
     public func attach(_ body: () throws(DMAError) -> Void) throws(DMAError) {
         try exclusively { () throws(DMAError) in
             try body()
@@ -151,9 +155,10 @@ public final class AddressSpace: Sendable {
         }
     }
 
-    /// Detaches a device: the counterpart of ``attach(_:)``. Mappings that exist stay in the list of the address space.
+    /// Detaches a device: the counterpart of ``attach(_:)``. Existing mappings stay in the address space's list.
     ///
-    /// - Throws: what `body` throws: the device counts as attached then. `notAttached` where none is. `spaceBusy` as for ``attach(_:)``.
+    /// - Throws: errors of `body`: the device still counts as attached then. `notAttached` where none is. `spaceBusy` as for
+    ///   ``attach(_:)``.
     public func detach(_ body: () throws(DMAError) -> Void) throws(DMAError) {
         try exclusively { () throws(DMAError) in
             guard attachedDevices > 0 else { throw DMAError(.notAttached) }
@@ -166,14 +171,14 @@ public final class AddressSpace: Sendable {
         }
     }
 
-    /// Runs `body` while nobody else maps or unmaps, where that matters.
+    /// Runs `body` while no other thread maps or unmaps, where the backend requires that.
     private func exclusively(_ body: () throws(DMAError) -> Void) throws(DMAError) {
         let isMine = state.withLock { state in
             defer { state.isAttaching = true }
             return !state.isAttaching
         }
         guard isMine else { throw DMAError(.spaceBusy) }
-        // Those that were made meanwhile wait as well.
+        // Domains made in the meantime wait as well.
         defer {
             state.withLock { $0.isAttaching = false }
             if losesMappings { for registry in registries { registry.release() } }
@@ -182,7 +187,7 @@ public final class AddressSpace: Sendable {
         try body()
     }
 
-    /// Programs every mapping that exists; all or none.
+    /// Programs all existing mappings, or none.
     private func program() throws(DMAError) {
         guard let backend else { return }
         var done: [TranslatedRun] = []
@@ -191,7 +196,8 @@ public final class AddressSpace: Sendable {
                 do throws(DMAError) {
                     try backend.map(at: IOVA(run.iova), run.source, count: run.count, access: access)
                 } catch {
-                    // The device that these were for is not attached; what is refused here went with it.
+                    // The device that these were for is not attached; mappings that the backend refuses to end here ended with
+                    // it.
                     for run in done { _ = try? backend.unmap(at: IOVA(run.iova), count: run.count) }
                     throw error
                 }
@@ -203,7 +209,7 @@ public final class AddressSpace: Sendable {
 
     // MARK: Bus addresses
 
-    /// Takes a range from the allocator; where there is none, domains give back those that they keep for reuse first.
+    /// Allocates a range; where none is free, domains first return those that they keep for reuse.
     func allocate(
         _ count: UInt64, alignment: UInt64, boundary: UInt64, limit: UInt64
     ) throws(DMAError) -> UInt64 {
@@ -219,22 +225,22 @@ public final class AddressSpace: Sendable {
         }
     }
 
-    /// Gives back ranges that were allocated. A range that is not in use is an error of this package, and stays what it is.
+    /// Frees ranges that were allocated. A range that is not in use is a bug of this package, and is left alone.
     func free(_ ranges: [BusRange]) {
         state.withLock { state in
             for range in ranges { try? state.allocator.free(IOVA(range.start), count: range.count) }
         }
     }
 
-    /// Takes exactly this range, for what somebody else has mapped.
+    /// Reserves exactly this range, which already holds a mapping made elsewhere.
     func reserve(_ range: BusRange) throws(DMAError) {
         try state.withLock { state throws(DMAError) in try state.allocator.reserve(IOVA(range.start), count: range.count) }
     }
 
-    /// The range stays taken for good.
+    /// The range stays reserved for good.
     func retire(_ bytes: UInt64) { state.withLock { $0.retired &+= bytes } }
 
-    /// Ranges of bus addresses that something is mapped at. For tests.
+    /// The number of mapped ranges of bus addresses. For tests.
     var rangesInUse: Int {
         for registry in registries { free(registry.takeSpareAddresses()) }
         return state.withLock { $0.allocator.count }
@@ -242,7 +248,7 @@ public final class AddressSpace: Sendable {
 }
 
 extension DomainCore {
-    /// Whether a region that was mapped for another device of this address space may be given to this one.
+    /// Whether a region that was mapped for another device of this address space may be passed to this one.
     func serves(_ region: RegionWords) -> Bool {
         guard let other = space.registry(of: region.domain), region.count > 0 else { return false }
         let (last, overflow) = region.start.addingReportingOverflow(region.count - 1)
@@ -250,7 +256,7 @@ extension DomainCore {
             region.count <= rules.segments.maximum,
             !rules.segments.crossesBoundary(BusRange(start: region.start, count: region.count))
         else { return false }
-        // Who maintains the caches does it for its own lines; who does not, for none.
+        // The mapping maintains caches for the other device only: in lines of that size, and not at all for a coherent one.
         return constraints.isCoherent
             || !other.constraints.isCoherent && other.constraints.cacheLineSize >= constraints.cacheLineSize
     }

@@ -5,7 +5,7 @@ internal import DMAEngineKit
 /// The calls of a backend. A noncopyable value, so that a call does not retain the backend: see ``DomainCore``.
 struct BackendCalls: ~Copyable, Sendable {
     private let backend: any MappingBackend
-    /// Whether the address space has a backend. Without one the calls do nothing.
+    /// Whether there is a backend. Without one the calls do nothing.
     let isThere: Bool
 
     init(_ backend: (any MappingBackend)?) {
@@ -13,7 +13,7 @@ struct BackendCalls: ~Copyable, Sendable {
         isThere = backend != nil
     }
 
-    /// Whether the device or peer is proved gone: no mapping of it reaches memory any more.
+    /// Whether the device or peer is proved gone, so that none of its mappings reaches memory any more.
     var isDead: Bool { backend.isDead }
 
     @inline(__always)
@@ -21,16 +21,16 @@ struct BackendCalls: ~Copyable, Sendable {
         try backend.map(at: IOVA(run.iova), run.source, count: run.count, access: access)
     }
 
-    /// - Throws: what the backend says; `partialUnmap`.
+    /// - Throws: errors of the backend; `partialUnmap`.
     @inline(__always)
     borrowing func unmap(_ run: TranslatedRun) throws(DMAError) {
         let count = try backend.unmap(at: IOVA(run.iova), count: run.count)
         guard count == run.count else { throw DMAError(.partialUnmap, asked: run.count, limit: count) }
     }
 
-    /// Maps runs in their order, until one is refused.
+    /// Maps runs in order, until one is refused.
     ///
-    /// - Parameter done: set to the number of those that are mapped.
+    /// - Parameter done: set to the number of mapped runs.
     @unsafe
     borrowing func map(
         _ runs: UnsafeMutablePointer<TranslatedRun>, _ count: Int, _ access: DeviceAccess, done: inout Int
@@ -52,7 +52,7 @@ struct BackendCalls: ~Copyable, Sendable {
 
     /// Unmaps runs, the last first, until one is refused.
     ///
-    /// - Parameter left: how many there are; then the index of the refused one, or 0.
+    /// - Parameter left: the number of runs; afterwards the index of the refused one, or 0.
     @unsafe
     borrowing func unmap(_ runs: UnsafeMutablePointer<TranslatedRun>, left: inout Int) throws(DMAError) {
         // SAFETY: the caller has `left` initialized runs there.
@@ -69,7 +69,7 @@ struct BackendCalls: ~Copyable, Sendable {
         }
     }
 
-    /// Stands in where there is no backend: unwrapping an optional existential would retain it at each call.
+    /// The stand-in for a missing backend: unwrapping an optional existential would retain it at each call.
     private final class NoBackend: MappingBackend {
         func map(at iova: IOVA, _ source: MappingSource, count: UInt64, access: DeviceAccess) {}
         func unmap(at iova: IOVA, count: UInt64) -> UInt64 { count }

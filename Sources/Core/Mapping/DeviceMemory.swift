@@ -2,24 +2,25 @@
 
 public import DMAEngineKit
 
-/// A range of a device's own bus addresses: a controller memory buffer, a BAR, memory of a GPU. The CPU does not reach it through this value;
-/// another device does, once it is mapped for that one: device to device, without a stop in system memory.
+/// A range of a device's own bus addresses: a controller memory buffer, a BAR, memory of a GPU. The CPU does not reach it
+/// through this value; another device does, once it is mapped for that device: peer-to-peer DMA without a copy in system
+/// memory.
 ///
 /// Thread rules: a value, owned by one thread at a time; it may be sent to another.
 public struct DeviceMemory: ~Copyable, Sendable {
     let source: MappingSource
     /// Bytes.
     public let count: UInt64
-    /// The device's driver, which must not let go of the range before this value has ended.
+    /// The device's driver, which must keep the range valid until this value has ended.
     private let owner: any AnyObject & Sendable
 
-    /// States that `count` bytes of a device lie at `address`, and stay there as long as `owner` lives. The caller vouches for that: a wrong
-    /// claim is another device reading and writing there.
+    /// Asserts that `count` bytes of a device lie at `address`, and stay there as long as `owner` lives. The caller vouches for
+    /// it: with a wrong claim another device reads and writes there.
     ///
     /// - Parameters:
-    ///   - address: the first byte, as the bus or the backend of the other device's address space names it.
+    ///   - address: the first byte, as an address on the bus or in the backend of the other device's address space.
     ///   - count: bytes.
-    ///   - owner: is kept alive.
+    ///   - owner: kept alive.
     /// - Throws: `zeroLength`, `sizeOverflow`.
     @unsafe
     public init(unsafeAddress address: UInt64, count: UInt64, owner: any AnyObject & Sendable) throws(DMAError) {
@@ -37,23 +38,24 @@ public struct DeviceMemory: ~Copyable, Sendable {
     /// Maps the range for another device.
     ///
     /// - Parameters:
-    ///   - domain: of the device that is to reach it.
+    ///   - domain: of the device that accesses the range.
     ///   - direction: what that device may do.
     ///   - file: for reports.
     ///   - line: for reports.
-    /// - Throws: `unsupportedSource` where its address space takes no device memory (CPU addresses; a backend that says so); `misaligned`
-    ///   for a range that is not whole pages of the backend's; `notContiguous` for one that makes more than one segment;
-    ///   `mappingTooLarge`, `noAddressSpace`, `domainClosed`; what the backend says. The range is given up then.
+    /// - Throws: `unsupportedSource` where its address space maps no device memory (CPU addresses; a backend without support);
+    ///   `misaligned` for a range that does not consist of whole pages of the backend; `notContiguous` for one that needs more
+    ///   than one segment; `mappingTooLarge`, `noAddressSpace`, `domainClosed`; errors of the backend. The range is released
+    ///   then.
     public consuming func mapped(
         for domain: Domain, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) -> MappedDeviceMemory {
-        // SAFETY: the record is handed over to the one value that owns it.
+        // SAFETY: the record is transferred to the one value that owns it.
         let record = unsafe try domain.core.establish(source, count, direction, Origin(file: file, line: line))
         return MappedDeviceMemory(unsafe Mapping(record), source, count, owner)
     }
 }
 
-/// A range of one device that another device reaches. It ends as a ``MappedBuffer`` does.
+/// A range of one device that another device can access. It ends as a ``MappedBuffer`` does.
 ///
 /// Thread rules: a value, owned by one thread at a time; it may be sent to another.
 public struct MappedDeviceMemory: ~Copyable, Cargo {
@@ -75,7 +77,7 @@ public struct MappedDeviceMemory: ~Copyable, Cargo {
     @_lifetime(borrow self)
     public func region(at index: Int) -> Region { mapping.region(at: index) }
 
-    /// As ``MappedBuffer/quarantine()``. The quarantine keeps the mapping; that the range stays is the owner's part.
+    /// As ``MappedBuffer/quarantine()``. The quarantine keeps the mapping; the owner must keep the range.
     public mutating func quarantine() { mapping.quarantine() }
 
     /// Ends the mapping. Errors as for ``MappedBuffer/unmap()``.
@@ -91,7 +93,7 @@ extension DomainCore {
     fileprivate func establish(
         _ source: MappingSource, _ count: UInt64, _ direction: Direction, _ origin: Origin
     ) throws(DMAError) -> UnsafeMutablePointer<MappingRecord> {
-        // SAFETY: the record is this call's until it is handed to the caller.
+        // SAFETY: the record belongs to this call until it is returned to the caller.
         unsafe try countingRefusals { () throws(DMAError) in
             guard space.takesDeviceMemory else { throw DMAError(.unsupportedSource) }
             guard count <= rules.largest else { throw DMAError(.mappingTooLarge, asked: count, limit: rules.largest) }

@@ -3,15 +3,15 @@
 internal import CDMA
 internal import DMAEngineKit
 
-/// Telling the backend of a mapping's beginning and end.
+/// Calls to the backend at the beginning and the end of a mapping.
 extension DomainCore {
-    /// The kernel's number for "something is there already" (errno-base.h).
+    /// The kernel's EEXIST (errno-base.h).
     private static var exists: Int32 { 17 }
 
-    /// Tells the backend of everything that a record maps: all of it or nothing. The caller has entered the backend, which is left here.
+    /// Programs all runs of a record in the backend, or none. The caller has entered the backend, which is left here.
     ///
-    /// - Throws: what the backend says. Then the record is no more.
-    /// Of a mapping with one piece, the memory is the caller's again.
+    /// - Throws: errors of the backend. The record is freed then. For a mapping with one piece, the caller owns the memory
+    ///   again.
     @unsafe
     func program(_ record: UnsafeMutablePointer<MappingRecord>) throws(DMAError) {
         // SAFETY: the caller owns the record.
@@ -27,7 +27,8 @@ extension DomainCore {
             }
         } catch { failure = error }
         guard let failure else { return registry.leaveBackend(unsafe record.pointee.shard) }
-        // What was mapped until then is ended again. What the backend will not take back is kept alive, because the device reaches it.
+        // Runs mapped so far are ended again. Those that the backend refuses to end are kept alive, because the device can
+        // reach them.
         if let parts {
             parts.runCount = done
             _ = unmapAll(of: parts)
@@ -37,7 +38,7 @@ extension DomainCore {
             unsafe park(record)
             throw failure
         }
-        // Somebody else's mapping lies there, which the device reaches: nobody of ours is given the address again.
+        // A mapping of another user lies there, which the device reaches: the address is not allocated again.
         let isRetired = failure.errno == Self.exists && isTranslated
         unsafe record.pointee.memory = nil
         if isRetired { space.retire(unsafe Self.addressBytes(of: record)) }
@@ -45,19 +46,19 @@ extension DomainCore {
         throw failure
     }
 
-    /// Nil where the device reaches the bytes no more.
+    /// Unmaps a run; nil where the device can no longer reach the bytes.
     @inline(__always)
     private func unmap(_ run: TranslatedRun) -> DMAError? {
         do throws(DMAError) {
             try backend.unmap(run)
             return nil
         } catch {
-            // Of a device or peer that is proved gone, no mapping reaches memory any more.
+            // Mappings of a device or peer that is proved gone reach no memory any more.
             return backend.isDead ? nil : error
         }
     }
 
-    /// Bytes of bus addresses that a record has taken.
+    /// The number of bus address bytes that a record has allocated.
     @unsafe
     private static func addressBytes(of record: UnsafeMutablePointer<MappingRecord>) -> UInt64 {
         // SAFETY: the caller owns the record.
@@ -65,13 +66,13 @@ extension DomainCore {
         return parts.moreAddresses.reduce(parts.addresses.count) { $0 &+ $1.count }
     }
 
-    /// Ends what the backend has of a record. Returns its first refusal; then what it refused to end is left in the record, whose addresses
-    /// stay taken.
+    /// Ends a record's runs in the backend. Returns the first refusal; the refused runs stay in the record then, and its
+    /// addresses stay allocated.
     @unsafe
     func withdraw(_ record: UnsafeMutablePointer<MappingRecord>) -> DMAError? {
         // SAFETY: the caller owns the record.
         guard backend.isThere else { return nil }
-        // In a child process the mapping is the parent's.
+        // In a child process the mapping belongs to the parent.
         if generation != cdma_fork_generation() { return DMAError(.usedAfterFork) }
         let number = unsafe record.pointee.shard
         if registry.losesMappings {
@@ -88,7 +89,7 @@ extension DomainCore {
         return unmapAll(of: parts)
     }
 
-    /// Ends what the backend has of a mapping, the last first. Returns the first refusal; what was refused stays in the parts.
+    /// Ends a mapping's runs in the backend, the last first. Returns the first refusal; refused runs stay in the parts.
     private func unmapAll(of parts: MappingParts) -> DMAError? {
         // SAFETY: as many runs are initialized as the parts say; those that stay move to places before their own.
         guard let runs = unsafe parts.runs else { return nil }
@@ -97,21 +98,21 @@ extension DomainCore {
         var refused: [TranslatedRun] = []
         while left > 0 {
             do throws(DMAError) { unsafe try backend.unmap(runs, left: &left) } catch {
-                // Of a device or peer that is proved gone, no mapping reaches memory any more.
+                // Mappings of a device or peer that is proved gone reach no memory any more.
                 if backend.isDead { continue }
                 refusal = refusal ?? error
                 unsafe refused.append(runs[left])
             }
         }
         for (place, run) in refused.enumerated() { unsafe runs[place] = run }
-        // Kept for who releases it later; all of them have ended otherwise, and the parts end with the mapping.
+        // Kept for a later release; all others have ended, and the parts end with the mapping.
         parts.runCount = refused.count
         return refusal
     }
 
-    /// Enters the backend to end a record, once no device is being attached. False where the backend has no mappings.
+    /// Enters the backend to end a record, once no device is being attached. False where the backend holds no mappings.
     ///
-    /// From here on no device that is attached gets the record: its addresses are given out again when it is recycled.
+    /// From here on attaching a device does not program the record: its addresses are allocated again when it is recycled.
     @unsafe
     private func enter(_ record: UnsafeMutablePointer<MappingRecord>) -> Result<Bool, DMAError> {
         // SAFETY: the caller owns the record; the flag changes while its shard is locked.
@@ -131,11 +132,12 @@ extension DomainCore {
 
 /// Ending a mapping.
 extension DomainCore {
-    /// Ends a mapping: the device can no longer reach it, and what it wrote to bounce memory is in the client's.
+    /// Ends a mapping: the device can no longer reach it, and data that it wrote to bounce memory has been copied to the
+    /// client's memory.
     ///
-    /// - Parameter record: the caller's, which has it no more afterwards.
-    /// - Returns: the memory of a mapping with one entry, for who wants it: the caller's share.
-    /// - Throws: whatever the backend says; the memory is parked then.
+    /// - Parameter record: the caller's, which must not use it afterwards.
+    /// - Returns: the memory of a mapping with one entry: the caller's share.
+    /// - Throws: errors of the backend; the memory is in quarantine then.
     @unsafe
     func dissolve(_ record: UnsafeMutablePointer<MappingRecord>) throws(DMAError) -> Unmanaged<Memory>? {
         // SAFETY: the caller owns the record, which keeps the memory of its entries until it is recycled.
@@ -159,7 +161,7 @@ extension DomainCore {
         return unsafe memory
     }
 
-    /// The CPU's turn, for the last time.
+    /// The last sync for the CPU.
     @unsafe
     private func takeBack(_ record: UnsafeMutablePointer<MappingRecord>) -> UInt64 {
         // SAFETY: as for `dissolve`.
@@ -173,20 +175,20 @@ extension DomainCore {
         return copied
     }
 
-    /// Keeps the memory of a mapping alive until its device was proved stopped, and says so (rule 18).
+    /// Keeps the memory of a mapping alive until its device is known to have stopped, and reports it (rule 18).
     @unsafe
     func park(_ record: UnsafeMutablePointer<MappingRecord>) {
         // SAFETY: the caller owned the record, and the quarantine owns it now.
         Quarantine.park(unsafe ParkedMapping(record, in: self))
     }
 
-    /// Ends a record: its mapping is no more. What it owned goes, and the core, if the mapping was the last that kept it: nothing of the core
-    /// is used after the lock of the shard is released.
+    /// Frees a record whose mapping has ended, with everything that it owns, and the core, if this was the last mapping that
+    /// kept it: nothing of the core is used after the lock of the shard is released.
     ///
     /// - Parameters:
-    ///   - record: of this domain, withdrawn; nobody uses it afterwards.
-    ///   - copied: bytes, for the statistics.
-    ///   - keepsAddresses: the addresses are not given out again.
+    ///   - record: of this domain, withdrawn; not used afterwards.
+    ///   - copied: bytes copied, for the statistics.
+    ///   - keepsAddresses: whether the addresses stay allocated.
     @unsafe @inline(__always)
     func recycle(_ record: UnsafeMutablePointer<MappingRecord>, copied: UInt64 = 0, keepsAddresses: Bool = false) {
         // SAFETY: the caller owns the record, and the shard is its. The registry looks at a record while the shard is locked.
@@ -200,7 +202,8 @@ extension DomainCore {
             if rules.isTranslated, !keepsAddresses,
                 unsafe !shard.pointee.addresses.keep(start, granules: length >> rules.pageShift)
             {
-                // The address space locks shards itself: not while this one is locked. The record is no mapping any more meanwhile.
+                // The address space locks shards itself, so this one must be unlocked. The record is no mapping any more at
+                // this point.
                 unsafe record.pointee.identifier = 0
                 unsafe lock.pointee.release()
                 space.free([BusRange(start: start, count: length)])
@@ -249,7 +252,7 @@ extension DomainCore {
         parts?.clear()
     }
 
-    /// Gives back to the address space what was taken for a mapping.
+    /// Returns a mapping's bus addresses to the address space.
     func giveBackAddresses(of parts: MappingParts) {
         if parts.addresses.count > 0 { space.free([parts.addresses]) }
         parts.addresses = BusRange(start: 0, count: 0)
@@ -263,9 +266,10 @@ extension DomainCore {
     }
 }
 
-/// Syncs of a mapping that stays.
+/// Syncs of a live mapping.
 extension DomainCore {
-    /// Writes back and drops the cache lines of a part of an entry, where the device does not see the CPU's caches; counted.
+    /// Writes back and invalidates the cache lines of a part of an entry, where the device does not snoop the CPU's caches;
+    /// counted.
     @unsafe
     func maintainCaches(of entry: MappedEntry, _ offset: Int, _ count: Int) {
         // SAFETY: the caller has checked the part against the entry, whose memory it keeps.
@@ -274,10 +278,10 @@ extension DomainCore {
         registry.withShard(registry.ownShard) { $0.statistics.maintainedBytes &+= UInt64(count) }
     }
 
-    /// Writes back and drops cache lines, where the device does not see the CPU's caches.
+    /// Writes back and invalidates cache lines, where the device does not snoop the CPU's caches.
     @unsafe
     func flush(_ start: UnsafeRawPointer?, _ count: Int) {
-        // SAFETY: the caller vouches for the range; the bytes stay what they are.
+        // SAFETY: the caller vouches for the range; the bytes do not change.
         guard !constraints.isCoherent, let start = unsafe start else { return }
         _ = unsafe cdma_cache_flush(start, count, Int(constraints.cacheLineSize))
     }
@@ -294,7 +298,7 @@ extension DomainCore {
         if turn == .device { entry.bracketAccess(begins: false) }
     }
 
-    /// Entry `index` of a mapping, of which `range` is a part.
+    /// Entry `index` of a mapping, which contains `range`.
     ///
     /// - Throws: `noSuchRegion`, `outOfRange`.
     @unsafe

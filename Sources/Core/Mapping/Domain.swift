@@ -2,44 +2,44 @@
 
 public import DMAEngineKit
 
-/// A device, as memory is mapped for it (rule 3): what it asks of memory, over an ``AddressSpace`` that it may share with other devices. The
-/// kernel's `struct device *` in its DMA API.
+/// A device that memory is mapped for (rule 3): its constraints, over an ``AddressSpace`` that it may share with other devices.
+/// The kernel's `struct device *` in its DMA API.
 ///
-/// A mapping keeps what it needs of its domain, and serves every device of the address space whose constraints it meets.
-/// ``close(file:line:)`` says whether anything is still mapped. Two objects with one ``id`` are one domain: asked for its domain, a mapping
-/// may answer with a new object.
+/// A mapping keeps alive what it needs of its domain, and serves every device of the address space whose constraints it meets.
+/// ``close(file:line:)`` reports whether mappings are left. Two objects with one ``id`` are the same domain: the domain of a
+/// mapping may be a new object.
 ///
-/// Thread rules: everything may be called from any thread.
+/// Thread rules: all functions may be called from any thread.
 public final class Domain: Sendable {
     let core: DomainCore
 
-    /// Unique in this process, never used again.
+    /// Unique in this process, never reused.
     public var id: DomainID { core.id }
-    /// For people.
+    /// A name for logs and reports.
     public var name: String { core.name }
-    /// What the device asks of memory. Values that no device can have (an alignment that is no power of two …) were brought to
+    /// The device's requirements on memory. Impossible values (such as an alignment that is no power of two) were replaced by
     /// the nearest valid one.
     public var constraints: DeviceConstraints { core.constraints }
-    /// Where its bus addresses have a meaning.
+    /// The address space of its bus addresses.
     public var space: AddressSpace { core.space }
 
     /// A device over an address space.
     ///
     /// - Parameters:
-    ///   - name: for people.
-    ///   - constraints: what the device asks of memory.
+    ///   - name: for logs and reports.
+    ///   - constraints: the device's requirements on memory.
     ///   - space: of the device, or of the group that it shares one with.
     public init(name: String, constraints: DeviceConstraints = DeviceConstraints(), space: AddressSpace) {
         core = DomainCore(name, constraints, space)
         core.addClient()
     }
 
-    /// A device that uses this process's addresses, in an address space of its own: an engine of threads, io_uring, a model.
+    /// A device that uses this process's addresses, in an address space of its own: a thread engine, io_uring, a model.
     public convenience init(name: String, constraints: DeviceConstraints = DeviceConstraints()) {
         self.init(name: name, constraints: constraints, space: AddressSpace(identity: name))
     }
 
-    /// A device over the address space of a translation: that which its backend has, or a new one.
+    /// A device over the address space of a translation: the existing one of its backend, or a new one.
     ///
     /// - Throws: `addressSpaceInUse` where the backend has one with other apertures or page sizes.
     public convenience init(
@@ -48,7 +48,7 @@ public final class Domain: Sendable {
         self.init(name: name, constraints: constraints, space: try AddressSpace.of(translation, name: name))
     }
 
-    /// One more object for a domain that exists.
+    /// A further object for an existing domain.
     init(_ core: DomainCore) {
         self.core = core
         core.addClient()
@@ -69,17 +69,17 @@ public final class Domain: Sendable {
         }
     }
 
-    /// What has been done so far. Where several threads map, a peak is the sum of what each of them had at most.
+    /// The counters so far. Where several threads map, a peak is the sum of the threads' own peaks.
     public var statistics: DomainStatistics {
         var sum = DomainStatistics()
         core.registry.forEachShard { sum.add($0.statistics) }
         return sum
     }
 
-    /// Refuses further mappings. Those that exist stay valid until they end.
+    /// Refuses further mappings. Existing ones stay valid until they end.
     ///
-    /// - Throws: `mappingsLeft` where some exist, with their number and bytes; with the sanitizer on, each is reported with
-    ///   the source line that made it. The domain is closed all the same.
+    /// - Throws: `mappingsLeft` with their number and bytes where mappings exist; with the sanitizer on, each is reported with
+    ///   the source line that made it. The domain is closed in either case.
     public func close(file: StaticString = #fileID, line: UInt = #line) throws(DMAError) {
         core.registry.forEachShard { $0.isClosed = true }
         let left = core.registry.liveMappings
@@ -91,7 +91,7 @@ public final class Domain: Sendable {
 }
 
 extension DeviceConstraints {
-    /// These constraints with every value that no device can have brought to the nearest valid one.
+    /// These constraints with impossible values replaced by the nearest valid one.
     var normalized: DeviceConstraints {
         var result = self
         result.alignment = alignment.roundedUpToPowerOfTwo

@@ -4,11 +4,11 @@ internal import CDMA
 internal import DMAEngineKit
 internal import Synchronization
 
-/// What a ``Domain`` is beneath the objects that clients have: it lives until the last of them and the last mapping have ended.
+/// The state behind the ``Domain`` objects of a client: it lives until the last of them and the last mapping have ended.
 ///
-/// A mapping does not retain its core: two threads that map would take turns with the cache line of the reference count, which made two
-/// threads slower than one. The core retains itself, and counts its mappings only once the last client has gone. Until then each shard
-/// knows how many it has.
+/// A mapping does not retain its core: the cache line of the reference count would move back and forth between two mapping
+/// threads, which made two threads slower than one. The core retains itself, and counts its mappings only once the last client
+/// has gone. Until then each shard counts its own.
 final class DomainCore: Sendable {
     let id: DomainID
     let name: String
@@ -17,16 +17,17 @@ final class DomainCore: Sendable {
     let rules: MappingRules
     let backend: BackendCalls
     let registry: MappingRegistry
-    /// What was made from a raw address, by its first bus address. The same bytes may be mapped more than once.
+    /// Mappings made from raw addresses, by their first bus address. The same bytes may be mapped more than once.
     let raw = Locked<[IOVA: [RawMapping]]>([:])
     /// The fork generation of the process that made the domain.
     let generation = cdma_fork_generation()
 
-    /// Who keeps the core.
+    /// The references that keep the core alive.
     private struct Users {
         /// ``Domain`` objects.
         var clients = 0
-        /// Without a client: mappings that have not ended. With one: those that ended before it came, and have not said so yet.
+        /// Without a client: mappings that have not ended. With one: those that ended before it was added, and have not been
+        /// counted yet.
         var mappings = 0
         var isAlive: Bool { clients > 0 || mappings > 0 }
     }
@@ -34,10 +35,10 @@ final class DomainCore: Sendable {
 
     private static let nextID = Atomic<UInt32>(1)
     private static let nextObject = Atomic<UInt64>(1)
-    /// Names a parked object or a channel: never 0, never twice.
+    /// Identifies a parked object or a channel: never 0, never reused.
     static func nextIdentifier() -> UInt64 { nextObject.wrappingAdd(1, ordering: .relaxed).oldValue }
 
-    /// Without a client yet: the caller adds one.
+    /// A core without a client: the caller adds one.
     init(_ name: String, _ constraints: DeviceConstraints, _ space: AddressSpace) {
         id = DomainID(rawValue: Self.nextID.wrappingAdd(1, ordering: .relaxed).oldValue)
         self.name = name
@@ -55,13 +56,13 @@ final class DomainCore: Sendable {
     }
 
     deinit {
-        // Typed mappings keep the core, so that only what was mapped from a raw address can be left.
+        // Typed mappings keep the core alive, so that only mappings from raw addresses can be left.
         reportLeaks(registry.liveMappings, at: nil)
         for entries in raw.withLock({ $0 }).values {
             for entry in entries {
-                // Ends the device's access. A refusal of the backend cannot be thrown from here, and there is no memory to quarantine:
-                // what was mapped from a raw address belongs to the client.
-                // SAFETY: only a client could unmap it, and there is none any more.
+                // Ends the device's access. A deinit cannot throw the backend's refusal, and there is no memory to quarantine:
+                // memory mapped from a raw address belongs to the client. SAFETY: only a client could unmap it, and none is
+                // left.
                 _ = unsafe withdraw(entry.record)
                 unsafe recycle(entry.record)
             }
@@ -72,7 +73,7 @@ final class DomainCore: Sendable {
         Sanitizer.unregister(id)
     }
 
-    /// Whether bus addresses are not those of the CPU.
+    /// Whether bus addresses differ from those of the CPU.
     var isTranslated: Bool { space.isTranslated }
 
     func reportLeaks(_ left: [LiveMapping], at call: Origin?) {
@@ -80,14 +81,14 @@ final class DomainCore: Sendable {
         for mapping in left {
             Sanitizer.report(
                 .leak, id,
-                "domain \(name): a \(mapping.kind.name) mapping of \(mapping.bytes) bytes is left, one of \(left.count)",
+                "domain \(name): a \(mapping.kind.name) mapping of \(mapping.bytes) bytes still exists, one of \(left.count)",
                 at: call, mapping: mapping.origin)
         }
     }
 
     // MARK: Who keeps it
 
-    /// A ``Domain`` object more. The caller has another one, or a mapping, or has just made the core.
+    /// Counts one more ``Domain`` object. The caller has another one, or a mapping, or has just made the core.
     func addClient() {
         users.withLock { users in
             users.clients += 1
@@ -103,12 +104,12 @@ final class DomainCore: Sendable {
         }
     }
 
-    /// A ``Domain`` object less.
+    /// Counts one ``Domain`` object less.
     func removeClient() {
         let isAlive = users.withLock { users in
             users.clients -= 1
             guard users.clients == 0 else { return true }
-            // A mapping that ends from here on says so.
+            // Mappings that end from here on are counted by the core.
             registry.forEachShard { shard in
                 users.mappings += Int(shard.statistics.mappings)
                 shard.isAbandoned = true
@@ -119,10 +120,10 @@ final class DomainCore: Sendable {
         if !isAlive { end() }
     }
 
-    /// What was mapped from a raw address keeps nothing, and changes only while there is a client.
+    /// Mappings from raw addresses keep nothing alive, and change only while there is a client.
     private var rawMappings: Int { raw.withLock { $0.values.reduce(0) { $0 + $1.count } } }
 
-    /// A mapping of an abandoned shard has ended. Nothing of the core may be used afterwards by who does not keep it.
+    /// Counts the end of a mapping in an abandoned shard. Afterwards only code that keeps the core alive may use it.
     @inline(never)
     func mappingEnded() {
         let isAlive = users.withLock { users in

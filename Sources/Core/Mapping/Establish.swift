@@ -3,18 +3,18 @@
 internal import CDMA
 internal import DMAEngineKit
 
-/// Making a mapping of one piece of memory that the device reaches where it lies, as one segment: the usual one. It takes one lock, and
-/// allocates nothing where the thread has ended a mapping of that length before. Everything else goes by EstablishParts.swift.
+/// The common case of a mapping: one piece of memory that the device reaches in place, as one segment. It takes one lock, and
+/// allocates nothing where the thread has ended a mapping of that length before. EstablishParts.swift handles everything else.
 extension DomainCore {
-    /// A mapping of all of a memory on CPU addresses, of which nobody has to be told; nil where it is not that simple, or refused.
+    /// Maps a whole memory on CPU addresses without a backend; nil where that does not apply, or is refused.
     ///
-    /// - Parameter memory: the caller's share, which is handed over where the mapping comes about.
+    /// - Parameter memory: the caller's share, which is transferred where the mapping succeeds.
     @unsafe @inline(__always)
     func establishPlain(
         _ kind: MappingKind, _ memory: Unmanaged<Memory>, _ direction: Direction, _ origin: Origin
     ) -> UnsafeMutablePointer<MappingRecord>? {
-        // SAFETY: the record is written while its shard is locked, out of which it was taken, and is this call's afterwards. The memory is
-        // the caller's.
+        // SAFETY: the record was taken from its shard, is written while that is locked, and belongs to this call afterwards.
+        // The memory is the caller's.
         let words = unsafe memory._withUnsafeGuaranteedRef { $0.words }
         guard rules.isPlain, generation == cdma_fork_generation(), !Sanitizer.isEnabled, words.buffer < 0,
             UInt64(words.count) <= rules.largestPiece, words.base & rules.addressMask == 0,
@@ -33,15 +33,15 @@ extension DomainCore {
         return unsafe record
     }
 
-    /// A mapping of all of a memory.
+    /// Maps a whole memory.
     ///
-    /// - Parameter memory: the caller's share, which is handed over where the mapping comes about.
+    /// - Parameter memory: the caller's share, which is transferred where the mapping succeeds.
     /// - Throws: as ``Buffer/map(for:direction:file:line:)``. Nothing is left mapped then (rule 31).
     @unsafe
     func establish(
         _ kind: MappingKind, _ memory: Unmanaged<Memory>, _ direction: Direction, _ origin: Origin, isRaw: Bool = false
     ) throws(DMAError) -> UnsafeMutablePointer<MappingRecord> {
-        // SAFETY: the record is this call's until it is handed to the caller; the memory is the caller's until then.
+        // SAFETY: the record belongs to this call until it is returned to the caller; the memory is the caller's until then.
         let words = unsafe memory._withUnsafeGuaranteedRef { $0.words }
         guard generation == cdma_fork_generation() else { throw refused(DMAError(.usedAfterFork)) }
         if UInt64(words.count) <= rules.largestPiece, rules.lineMask == 0,
@@ -62,7 +62,7 @@ extension DomainCore {
     func establish(
         _ kind: MappingKind, retaining memory: Memory, _ direction: Direction, _ origin: Origin, isRaw: Bool = false
     ) throws(DMAError) -> UnsafeMutablePointer<MappingRecord> {
-        // SAFETY: the share that is made here is handed over, or given up.
+        // SAFETY: the share that is made here is transferred, or released.
         let owned = unsafe Unmanaged.passRetained(memory)
         do throws(DMAError) { return unsafe try establish(kind, owned, direction, origin, isRaw: isRaw) } catch {
             unsafe owned.release()
@@ -102,22 +102,22 @@ extension DomainCore {
         unsafe record.pointee.regionCount = 1
     }
 
-    /// What the lock of a shard answers.
+    /// The result of taking a record under the lock of a shard.
     enum Attempt {
-        /// The record is the caller's, and the backend is to be told of it, which the caller has entered.
+        /// The caller owns the record, has entered the backend, and must program it.
         case entered
-        /// The record is the caller's; the backend is told when a device is attached, or there is none.
+        /// The caller owns the record; the backend is programmed when a device is attached, or there is none.
         case recorded
         case noAddress, closed, held
     }
 
-    /// Nil where the piece makes more than one segment.
+    /// Nil where the piece needs more than one segment.
     @unsafe
     private func establishPiece(
         _ kind: MappingKind, _ memory: Unmanaged<Memory>, _ words: MemoryWords, _ direction: Direction, _ origin: Origin,
         _ isRaw: Bool
     ) throws(DMAError) -> UnsafeMutablePointer<MappingRecord>? {
-        // SAFETY: the record is written while its shard is locked, out of which it was taken, and is this call's afterwards.
+        // SAFETY: the record was taken from its shard, is written while that is locked, and belongs to this call afterwards.
         let isTranslated = rules.isTranslated
         let number = registry.ownShard
         let count = UInt64(words.count)
@@ -177,22 +177,22 @@ extension DomainCore {
         }
     }
 
-    /// Bus addresses that a mapping of the same length has left in a shard, which is locked; nil where there are none that serve.
+    /// Bus addresses kept from an earlier mapping of the same length in a locked shard; nil where none fits.
     ///
     /// - Parameter asked: the alignment of the CPU's memory. Bytes.
     @inline(__always)
     func spareAddress(_ count: UInt64, _ kind: MappingKind, _ asked: UInt64, of shard: inout MappingShard) -> UInt64? {
-        // Long ranges look for the best alignment each time.
+        // Long ranges search for the best alignment each time.
         if count >= rules.largePage { return nil }
         return shard.addresses.take(
             count >> rules.pageShift, bytes: count, alignment: max(rules.rangeAlignment, asked),
             boundary: rules.segments.boundary, limit: rules.mask(kind))
     }
 
-    /// Takes bus addresses for a range of whole pages.
+    /// Allocates bus addresses for a range of whole pages.
     ///
-    /// Tries the best place first: aligned as the CPU's memory and to the largest page that the range fills, inside one segment
-    /// boundary. Only coherent memory insists on the first.
+    /// Tries the best placement first: aligned like the CPU's memory and to the largest page that the range fills, inside one
+    /// segment boundary. Only coherent memory requires the first.
     ///
     /// - Parameter asked: the alignment of the CPU's memory. Bytes.
     func address(_ count: UInt64, for pages: BusRange, _ kind: MappingKind, _ asked: UInt64) throws(DMAError) -> UInt64 {

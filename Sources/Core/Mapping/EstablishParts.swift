@@ -3,16 +3,16 @@
 internal import CDMA
 internal import DMAEngineKit
 
-/// Making a mapping of several entries, of several segments, or with stand-ins for what the device does not reach.
+/// Mappings of several entries, of several segments, or with bounce buffers for memory that the device cannot reach.
 extension DomainCore {
-    /// - Parameter parts: with memory, words and entries; each entry inside its memory. They are the record's afterwards, or, where this
-    ///   throws, the caller's again.
+    /// - Parameter parts: with memory, words and entries; each entry inside its memory. The record owns them afterwards; where
+    ///   this throws, the caller does.
     /// - Throws: as ``Buffer/map(for:direction:file:line:)`` and ``ScatterList/map(for:direction:file:line:)``. Nothing is left
     ///   mapped then (rule 31).
     func establish(
         _ kind: MappingKind, _ parts: MappingParts, _ direction: Direction, _ origin: Origin, isRaw: Bool = false
     ) throws(DMAError) -> UnsafeMutablePointer<MappingRecord> {
-        // SAFETY: the record is this call's until it is handed to the caller.
+        // SAFETY: the record belongs to this call until it is returned to the caller.
         try unsafe countingRefusals { () throws(DMAError) in
             if generation != cdma_fork_generation() { throw DMAError(.usedAfterFork) }
             guard !parts.entries.isEmpty else { throw DMAError(.zeroLength) }
@@ -30,7 +30,8 @@ extension DomainCore {
             } catch {
                 let isShape = error.code == .tooManySegments || error.code == .segmentGap
                 guard isShape, constraints.allowsBounce, kind == .list else { throw error }
-                // The device takes fewer pieces than there are, or none that begin and end where these do: gather them in one.
+                // The device takes fewer segments than there are, or requires other boundaries: gather them in one bounce
+                // buffer.
                 total = try gather(parts, instead: error)
                 let (entries, words) = asTheDeviceSees(parts)
                 _ = try layOut(parts, entries, words, kind, access)
@@ -54,7 +55,7 @@ extension DomainCore {
         return total
     }
 
-    /// Bounce memory for each entry that the device does not reach. Returns the bytes of all entries.
+    /// Allocates bounce memory for each entry that the device cannot reach. Returns the bytes of all entries.
     private func standIns(for parts: MappingParts, _ kind: MappingKind) throws(DMAError) -> UInt64 {
         let total = try size(of: parts)
         for index in parts.entries.indices {
@@ -73,7 +74,7 @@ extension DomainCore {
         return total
     }
 
-    /// One stand-in for all entries, one after the other. Returns their bytes.
+    /// One bounce buffer for all entries, one after the other. Returns their bytes.
     private func gather(_ parts: MappingParts, instead reason: DMAError) throws(DMAError) -> UInt64 {
         let total = try size(of: parts)
         let standIn = try bounceMemory(Int(clamping: total), instead: reason)
@@ -88,13 +89,13 @@ extension DomainCore {
         return total
     }
 
-    /// The entries with their stand-ins in place of what these stand in for.
+    /// The entries, with bounce memory in place of those that need it.
     private func asTheDeviceSees(_ parts: MappingParts) -> ([ScatterList.Entry], [MemoryWords]) {
         guard !parts.bounces.isEmpty else { return (parts.entries, parts.words) }
         let words = parts.words + parts.bounceMemories.map { MemoryWords($0) }
         let entries = parts.entries.indices.map { index in
             let (entry, address) = (parts.entries[index], parts.bounces[index])
-            // Stand-ins are few: a list has one for each entry at worst, and then of one page each.
+            // Bounced entries are few, and in the worst case each takes one page.
             guard address != 0, let number = words.lastIndex(where: { $0.owns(address, address) && $0.extentEnd > address })
             else { return entry }
             return ScatterList.Entry(buffer: number, offset: Int(address &- words[number].base), count: entry.count)
@@ -106,36 +107,36 @@ extension DomainCore {
         var policy = AllocationPolicy()
         if !isTranslated { policy.below = constraints.streamingMask }
         let alignment = max(constraints.alignment, constraints.cacheLineSize, space.granule)
-        // Whole pages of the IOMMU's size, which may be larger than the CPU's: nothing foreign shares one.
+        // Whole pages of the IOMMU's size, which may be larger than the CPU's: no other data shares one.
         let (sum, overflow) = UInt64(count).addingReportingOverflow(rules.pageMask)
         let whole = overflow ? .max : sum & ~rules.pageMask
         do throws(DMAError) {
             return try Memory(
                 count: Int(clamping: whole), alignment: Int(clamping: alignment), backing: defaultBacking, policy: policy)
         } catch {
-            // Memory that the device can reach is not to be had: the reason for wanting it is the answer.
+            // No memory that the device can reach is available: report the reason why the entry needed it.
             throw error.code == .noAddressSpace || error.code == .badAlignment ? reason : error
         }
     }
 
-    /// What memory for this device is made of: with a file behind it, where the backend wants one.
+    /// The backing of memory for this device: with a file, where the backend requires one.
     var defaultBacking: Backing {
         rules.needsDescriptor ? .sharedMemory(name: "swift-dma") : .pages(transparentHuge: false)
     }
 
     // MARK: Bus addresses
 
-    /// More segments than this are refused whatever the device says: they are a mistake in its constraints.
+    /// A larger number of segments is refused whatever the device's constraints say: it is a mistake in them.
     private static var mostSegments: Int { 1 << 20 }
 
-    /// Gives every entry its bus address, and makes the regions and what the backend is to be told.
+    /// Assigns a bus address to every entry, and makes the regions and the backend's runs.
     ///
-    /// - Returns: bytes of all entries; nil where the device does not reach one of them.
+    /// - Returns: bytes of all entries; nil where the device cannot reach one of them.
     private func layOut(
         _ parts: MappingParts, _ entries: [ScatterList.Entry], _ words: [MemoryWords], _ kind: MappingKind,
         _ access: DeviceAccess
     ) throws(DMAError) -> UInt64? {
-        // SAFETY: there is room for as many regions, and as many runs, as there are entries.
+        // SAFETY: there is room for that many regions and runs, one of each for every entry.
         let regions = unsafe parts.makeRoom(for: entries.count)
         let runs = unsafe rules.isTranslated || backend.isThere ? parts.makeRunRoom(for: entries.count) : nil
         let cut = unsafe RunCutter(rules: rules, kind: kind, regions: regions, runs: runs).cut(entries, words)
@@ -157,12 +158,12 @@ extension DomainCore {
         registry.withShard(registry.ownShard) { spareAddress(count, kind, asked, of: &$0) }
     }
 
-    /// Takes addresses for the runs: one range for all of them where there is one, so that they can merge (rule 32). Runs and regions, which
-    /// count from 0 until then, get their addresses.
+    /// Allocates addresses for the runs: one range for all of them if possible, so that they can merge (rule 32). Runs and
+    /// regions count from 0 before, and have their addresses afterwards.
     private func takeAddresses(
         _ parts: MappingParts, _ total: UInt64, _ kind: MappingKind, _ asked: UInt64
     ) throws(DMAError) {
-        // SAFETY: the counts are those of what is initialized in the parts' memory.
+        // SAFETY: the counts are those of the initialized elements in the parts' memory.
         guard let runs = unsafe parts.runs, let regions = unsafe parts.regions else { return }
         let first = unsafe runs[0]
         do throws(DMAError) {
@@ -179,7 +180,8 @@ extension DomainCore {
         } catch {
             guard error.code == .noAddressSpace, parts.runCount > 1 else { throw error }
         }
-        // A range for each run. A region that spans runs is cut where they meet: their addresses are no neighbours any more.
+        // A range for each run. A region that spans runs is split between them, because their addresses are not adjacent any
+        // more.
         var ranges: [BusRange] = []
         var rest = (0..<parts.regionCount).map { unsafe BusRange(start: regions[$0].start, count: regions[$0].count) }
         rest.reverse()
@@ -208,9 +210,9 @@ extension DomainCore {
         parts.setRegions(ranges)
     }
 
-    /// Cuts the ranges into segments that obey the device, and makes the regions of them.
+    /// Splits the ranges into segments that meet the device's constraints, and makes regions of them.
     private func makeRegions(_ parts: MappingParts, _ kind: MappingKind, _ key: UInt64) throws(DMAError) {
-        // Coherent memory holds rings and tables, which no descriptor of the device points at as a list.
+        // Coherent memory holds rings and tables, which no descriptor of the device uses as a scatter list.
         let limit = kind == .coherent ? Self.mostSegments : min(constraints.maximumSegments, Self.mostSegments)
         let cutter = rules.segments
         if cutter.cuts {
@@ -237,7 +239,7 @@ extension DomainCore {
 
     // MARK: The registry and the backend
 
-    /// Enters the mapping in the registry, and tells the backend.
+    /// Enters the mapping in the registry, and programs the backend.
     func enlist(
         _ kind: MappingKind, _ parts: MappingParts, _ direction: Direction, _ origin: Origin, _ total: UInt64, _ isRaw: Bool
     ) throws(DMAError) -> UnsafeMutablePointer<MappingRecord> {
@@ -283,7 +285,7 @@ extension DomainCore {
         }
     }
 
-    /// The device's turn, for the first time.
+    /// The first sync for the device.
     @unsafe
     private func ready(_ record: UnsafeMutablePointer<MappingRecord>, _ parts: MappingParts) {
         // SAFETY: the caller owns the record, which keeps the memory of its entries.

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Free ranges of addresses, ordered, with the largest range of each subtree known: a search that cannot succeed in a subtree
-/// does not enter it, so that finding, taking and giving back a range each cost O(log n) on average.
+/// Free ranges of addresses, ordered; each node stores the longest range of its subtree, so that a search skips subtrees in
+/// which it cannot succeed. Finding, taking and returning a range each cost O(log n) on average.
 ///
 /// A treap (a search tree over the start, a heap over random priorities) in one array, nodes linked by index. No two ranges
-/// overlap or touch: whoever inserts sees to that.
+/// overlap or touch: the callers of `insert` guarantee that.
 struct FreeRanges: Sendable {
     struct Range: Equatable, Sendable {
         var start: UInt64
-        /// Inclusive, so that the last address of the space can be named.
+        /// Inclusive, so that the last address of the space can be represented.
         var last: UInt64
     }
 
     private struct Node: Sendable {
         var range: Range
-        /// Length less 1 of the longest range in this subtree; less 1 so that the whole space has a length.
+        /// Length less 1 of the longest range in this subtree; less 1 so that the whole space can be represented.
         var longest: UInt64
         var left: Int32
         var right: Int32
@@ -35,7 +35,7 @@ struct FreeRanges: Sendable {
         count += 1
     }
 
-    /// Takes out the range that starts at `start`, if there is one.
+    /// Removes the range that starts at `start`, if there is one.
     mutating func remove(startingAt start: UInt64) {
         root = remove(start, from: root)
     }
@@ -61,8 +61,8 @@ struct FreeRanges: Sendable {
         return range
     }
 
-    /// The first range for which `fit` answers, from the top or from the bottom, with the answer. Only ranges of at least
-    /// `length` bytes that start at or below `limit` are shown to `fit`.
+    /// The first range for which `fit` returns a value, from the top or from the bottom, with that value. `fit` is called only
+    /// for ranges of at least `length` bytes that start at or below `limit`.
     func first(
         of length: UInt64, limit: UInt64, fromTop: Bool, fit: (Range) -> UInt64?
     ) -> (range: Range, address: UInt64)? {

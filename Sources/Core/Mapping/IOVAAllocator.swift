@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Hands out ranges of bus addresses: the kernel's drivers/iommu/iova.c as a value, pure logic without a device.
+/// Allocates ranges of bus addresses: the kernel's drivers/iommu/iova.c as a value, pure logic without a device.
 ///
-/// Only addresses inside the apertures are given, never one in a hole (the MSI window 0xfee00000…0xfeefffff of a PC, say),
-/// never the page at address 0, which devices and people take for "nothing", and never the last one, in which the kernel's
-/// DMA_MAPPING_ERROR lies. Ranges in use never overlap, and are given back exactly as they were taken.
+/// It allocates only addresses inside the apertures, never one in a hole (such as the MSI window 0xfee00000…0xfeefffff of a
+/// PC), never the page at address 0, which devices and programs treat as "none", and never the last one, which contains the
+/// kernel's DMA_MAPPING_ERROR. Ranges in use never overlap, and are freed exactly as they were allocated.
 ///
-/// Cost: O(log n) on average over n free ranges; an alignment or boundary above the length may look at more of them.
+/// Cost: O(log n) on average over n free ranges; an alignment or boundary above the length may examine more of them.
 ///
-/// Thread rules: a value; whoever shares it locks it.
+/// Thread rules: a value; sharing it needs a lock.
 package struct IOVAAllocator: Sendable {
-    /// From which end of the space ranges are taken.
+    /// The end of the space from which ranges are allocated.
     package enum Order: Sendable {
         /// The highest address that fits, as the kernel does: low addresses stay for devices with narrow masks.
         case topDown
@@ -18,20 +18,20 @@ package struct IOVAAllocator: Sendable {
         case bottomUp
     }
 
-    /// Every range starts at a multiple of this and is as long as a multiple of this. Bytes, a power of two.
+    /// Every range starts at a multiple of this, and its length is a multiple. Bytes, a power of two.
     package let granule: UInt64
-    /// From which end ranges are taken.
+    /// The end of the space from which ranges are allocated.
     package let order: Order
     private var free: FreeRanges
-    /// Start to length in bytes.
+    /// Lengths in bytes by start.
     private var taken: [UInt64: UInt64] = [:]
 
     /// - Parameters:
     ///   - apertures: what the device can address and the IOMMU can translate, inclusive bounds in bytes: VFIO's list of valid
     ///     ranges, or `0...(1 << 39) - 1` for a 39-bit unit. They may overlap.
-    ///   - holes: taken out of the apertures.
-    ///   - granule: bytes; anything but a power of two is rounded up to one.
-    ///   - order: from which end ranges are taken.
+    ///   - holes: removed from the apertures.
+    ///   - granule: bytes; rounded up to a power of two.
+    ///   - order: the end of the space from which ranges are allocated.
     package init(
         apertures: [ClosedRange<UInt64>], holes: [ClosedRange<UInt64>] = [], granule: UInt64 = 4096, order: Order = .topDown
     ) {
@@ -46,7 +46,7 @@ package struct IOVAAllocator: Sendable {
                 let (up, overflow) = part.lowerBound.addingReportingOverflow(granule - 1)
                 let start = up & ~(granule - 1)
                 let end = (part.upperBound &+ 1) & ~(granule - 1)
-                // `end` is 0 only above the last granule, which is forbidden.
+                // `end` is 0 only above the last granule, which is not allocated.
                 guard !overflow, end > start else { continue }
                 free.insert(FreeRanges.Range(start: start, last: end - 1))
             }
@@ -59,7 +59,7 @@ package struct IOVAAllocator: Sendable {
     /// The free ranges in ascending order, inclusive bounds. O(n).
     package var freeRanges: [ClosedRange<UInt64>] { free.all.map { $0.start...$0.last } }
 
-    /// Takes a free range.
+    /// Allocates a free range.
     ///
     /// - Parameters:
     ///   - count: bytes, rounded up to whole granules; at least 1.
@@ -86,7 +86,7 @@ package struct IOVAAllocator: Sendable {
         return IOVA(start)
     }
 
-    /// Takes exactly this range: for what already has its address.
+    /// Reserves exactly this range, for a mapping whose address is given.
     ///
     /// - Throws: `misaligned`, `zeroLength`, `sizeOverflow`, `alreadyMapped` where part of it is in use or in no aperture.
     package mutating func reserve(_ start: IOVA, count: UInt64) throws(DMAError) {
@@ -100,12 +100,12 @@ package struct IOVAAllocator: Sendable {
         take(start, length, from: range)
     }
 
-    /// Gives a range back.
+    /// Frees a range.
     ///
     /// - Parameters:
-    ///   - start: as ``allocate(_:alignment:boundary:limit:)`` answered.
-    ///   - count: as it was asked for, in bytes.
-    /// - Throws: `notMapped` where no range starts there, `unmapMismatch` where it is of another length. Nothing is freed then.
+    ///   - start: the value that ``allocate(_:alignment:boundary:limit:)`` returned.
+    ///   - count: the requested number of bytes.
+    /// - Throws: `notMapped` where no range starts there, `unmapMismatch` where it has another length. Nothing is freed then.
     package mutating func free(_ start: IOVA, count: UInt64) throws(DMAError) {
         guard let length = taken[start.rawValue] else { throw DMAError(.notMapped, asked: start.rawValue) }
         guard count > 0, (try? whole(count)) == length else { throw DMAError(.unmapMismatch, asked: count, limit: length) }
@@ -145,7 +145,7 @@ package struct IOVAAllocator: Sendable {
         guard top >= range.start, top - range.start >= length - 1 else { return nil }
         var start = (top - (length - 1)) & ~(alignment - 1)
         if boundary != 0, (start ^ (start + (length - 1))) & ~(boundary - 1) != 0 {
-            // It crosses the boundary in which its last byte lies: end just before that one instead.
+            // It crosses the boundary that its last byte lies behind: end just before that one instead.
             let crossed = (start + (length - 1)) & ~(boundary - 1)
             start = (crossed - length) & ~(alignment - 1)
         }
@@ -197,7 +197,7 @@ package struct IOVAAllocator: Sendable {
 }
 
 extension UInt64 {
-    /// The least power of two that is not below; 1 for 0, and 2^63 for what lies above it.
+    /// The least power of two that is not smaller; 1 for 0, and 2^63 for larger values.
     var roundedUpToPowerOfTwo: UInt64 {
         if self <= 1 { return 1 }
         let width = UInt64(UInt64.bitWidth - (self - 1).leadingZeroBitCount)

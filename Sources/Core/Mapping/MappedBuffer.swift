@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A buffer that one device reaches: the kernel's `dma_map_single`, as a type.
+/// A buffer that one device can access: the kernel's `dma_map_single`, as a type.
 ///
-/// The bytes are out of the CPU's reach but for scoped access, which syncs before and after. A mapping ends once: by
-/// ``unmap()``, which gives the buffer back, or with the value, which then unmaps and gives back the memory (rule 33). While
-/// a channel has it as a cargo, the channel owns it, so that none of this can happen during the transfer.
+/// The CPU reaches the bytes only through scoped access, which syncs before and after. A mapping ends once: by ``unmap()``,
+/// which returns the buffer, or with the value, which then unmaps and frees the memory (rule 33). While it is the cargo of a
+/// transaction, the channel owns it, so that none of this can happen during the transfer.
 ///
 /// Thread rules: a value, owned by one thread at a time; it may be sent to another.
 @safe @frozen
@@ -14,8 +14,8 @@ public struct MappedBuffer: ~Copyable, Cargo {
     @usableFromInline let mapping: Mapping
 
     init(_ mapping: consuming Mapping) {
-        // SAFETY: `mapping` owns the words and does not change or move them; this value owns `mapping` for as long as it has the
-        // pointer.
+        // SAFETY: `mapping` owns the words and does not change or move them; this value owns `mapping` for as long as it has
+        // the pointer.
         unsafe regions = unsafe mapping.regions
         regionCount = mapping.regionCount
         self.mapping = mapping
@@ -34,39 +34,39 @@ public struct MappedBuffer: ~Copyable, Cargo {
         @_lifetime(borrow self) get { mapping.regionList }
     }
 
-    /// The device could not be stopped: when this value ends, its memory is parked in the ``Quarantine`` (rule 18). Until then
-    /// the bytes cannot be reached and ``unmap()`` refuses.
+    /// States that the device could not be stopped: when this value ends, its memory goes to the ``Quarantine`` (rule 18).
+    /// Until then the bytes cannot be accessed, and ``unmap()`` refuses.
     public mutating func quarantine() { mapping.quarantine() }
 
     /// Bytes.
     public var count: Int { mapping.firstEntry.count }
-    /// The first byte, as the device sees it. Only where ``regionCount`` is 1 do all others follow it.
+    /// Bus address of the first byte. The others follow it only where ``regionCount`` is 1.
     public var iova: IOVA { IOVA(mapping.start) }
-    /// Which way the data goes.
+    /// The direction of the transfers.
     public var direction: Direction { mapping.direction }
-    /// The address space that it is mapped in.
+    /// The address space of the mapping.
     public var domain: Domain { Domain(mapping.core) }
-    /// Whether the device works on a copy, because it cannot reach the buffer itself: each sync then costs a copy (rule 39).
+    /// Whether the device works on a bounce buffer, because it cannot reach the buffer itself: each sync then copies (rule 39).
     public var wasBounced: Bool { mapping.wasBounced }
 
-    /// Ends the mapping and gives the buffer back, with what the device wrote.
+    /// Ends the mapping and returns the buffer, with the data that the device wrote.
     ///
-    /// - Throws: `quarantined` after ``quarantine()``; what the backend says if it refuses to unmap. In both cases the device
-    ///   may still reach the memory, which is parked in the ``Quarantine`` instead of being given back.
+    /// - Throws: `quarantined` after ``quarantine()``; the backend's error if it refuses to unmap. In both cases the device may
+    ///   still reach the memory, which goes to the ``Quarantine`` instead of being returned.
     public consuming func unmap() throws(DMAError) -> Buffer {
-        // SAFETY: the memory is handed over, and the mapping of a buffer has one.
+        // SAFETY: the memory is transferred, and the mapping of a buffer has one.
         unsafe Buffer(owning: try mapping.end().unsafelyUnwrapped)
     }
 
     /// Lets the CPU read part of the buffer: syncForCPU, then `body` (rule 35).
     ///
-    /// Borrowing, so that several readers may look at once: on a bounced mapping they read the memory that the device wrote, and nothing is
-    /// copied.
+    /// Borrowing, so that several readers may run at once: on a bounced mapping they read the memory that the device wrote, and
+    /// nothing is copied.
     ///
     /// - Parameters:
     ///   - range: bytes of the buffer; nil for all.
-    ///   - body: gets the bytes of the range. They do not leave it.
-    /// - Throws: `outOfRange`, `quarantined`; what `body` throws.
+    ///   - body: receives the bytes of the range, which cannot escape it.
+    /// - Throws: `outOfRange`, `quarantined`; errors of `body`.
     public borrowing func withCPUAccess<R: ~Copyable>(
         _ range: Range<Int>? = nil, _ body: (RawSpan) throws(DMAError) -> R
     ) throws(DMAError) -> R {
@@ -80,12 +80,12 @@ public struct MappedBuffer: ~Copyable, Cargo {
     /// Lets the CPU read and write part of the buffer: syncForCPU, then `body`, then syncForDevice (rule 35).
     ///
     /// - Parameters: as for `withCPUAccess(_:_:)`.
-    /// - Throws: `wrongDirection` for a mapping that only the device writes (rule 34); `outOfRange`, `quarantined`; what `body`
-    ///   throws: what it wrote until then is handed to the device all the same.
+    /// - Throws: `wrongDirection` for a mapping that only the device writes (rule 34); `outOfRange`, `quarantined`; errors of
+    ///   `body`: the bytes that it wrote before are synced for the device even then.
     public mutating func withMutableCPUAccess<R: ~Copyable>(
         _ range: Range<Int>? = nil, _ body: (inout MutableRawSpan) throws(DMAError) -> R
     ) throws(DMAError) -> R {
-        // SAFETY: as above; the exclusive access to `self` is the exclusive access to what the CPU can reach of its memory.
+        // SAFETY: as above; exclusive access to `self` is exclusive access to the part of its memory that the CPU can reach.
         let range = range ?? 0..<count
         return try unsafe mapping.withWriteAccess(entry: 0, range) { bytes throws(DMAError) in
             var span = unsafe MutableRawSpan(_unsafeBytes: bytes)
@@ -93,7 +93,7 @@ public struct MappedBuffer: ~Copyable, Cargo {
         }
     }
 
-    /// `withCPUAccess(_:_:)` for a body that throws errors of its own.
+    /// `withCPUAccess(_:_:)` for a body that throws its own errors.
     @_disfavoredOverload
     public borrowing func withCPUAccess<R: ~Copyable>(
         _ range: Range<Int>? = nil, _ body: (RawSpan) throws -> R
@@ -103,7 +103,7 @@ public struct MappedBuffer: ~Copyable, Cargo {
         }
     }
 
-    /// `withMutableCPUAccess(_:_:)` for a body that throws errors of its own.
+    /// `withMutableCPUAccess(_:_:)` for a body that throws its own errors.
     @_disfavoredOverload
     public mutating func withMutableCPUAccess<R: ~Copyable>(
         _ range: Range<Int>? = nil, _ body: (inout MutableRawSpan) throws -> R
@@ -115,7 +115,7 @@ public struct MappedBuffer: ~Copyable, Cargo {
         }
     }
 
-    /// The CPU's turn, for clients that reach imported memory by a pointer of their own: `dma_sync_single_range_for_cpu`.
+    /// Syncs for the CPU, for clients that access imported memory by their own pointer: `dma_sync_single_range_for_cpu`.
     ///
     /// - Parameter range: bytes of the buffer; nil for all.
     /// - Throws: `outOfRange`, `quarantined`.
@@ -123,7 +123,7 @@ public struct MappedBuffer: ~Copyable, Cargo {
         try mapping.sync(entry: 0, range ?? 0..<count, for: .cpu)
     }
 
-    /// The device's turn: `dma_sync_single_range_for_device`.
+    /// Syncs for the device: `dma_sync_single_range_for_device`.
     ///
     /// - Parameter range: bytes of the buffer; nil for all.
     /// - Throws: `outOfRange`, `quarantined`.
@@ -132,17 +132,17 @@ public struct MappedBuffer: ~Copyable, Cargo {
     }
 }
 
-// SAFETY: the pointer leads into `mapping`, which this value alone owns, and nothing writes through it.
+// SAFETY: the pointer leads into `mapping`, which only this value owns, and nothing writes through it.
 extension MappedBuffer: @unchecked Sendable {}
 
-/// The answer to a wish for a mapping (rule 31): it, or the reason together with the buffer.
+/// The outcome of mapping a buffer (rule 31): the mapping, or the reason together with the buffer.
 public enum MapOutcome: ~Copyable {
-    /// The device reaches it.
+    /// The mapping.
     case mapped(MappedBuffer)
-    /// Why not, and the buffer back.
+    /// The reason, and the buffer.
     case failed(DMAError, Buffer)
 
-    /// The mapping; otherwise the reason is thrown, and the buffer's memory is given back to the kernel.
+    /// The mapping; otherwise throws the reason, and the buffer's memory is freed.
     public consuming func get() throws(DMAError) -> MappedBuffer {
         switch consume self {
         case .mapped(let mapped): return mapped
@@ -155,17 +155,17 @@ extension Buffer {
     /// Maps the buffer for a device: `dma_map_single`.
     ///
     /// - Parameters:
-    ///   - domain: of the device that does the DMA.
-    ///   - direction: what the device may do; the IOMMU permits no more (rule 34).
+    ///   - domain: of the device.
+    ///   - direction: what the device may do; an IOMMU enforces it (rule 34).
     ///   - file: for reports.
     ///   - line: for reports.
     /// - Returns: the mapping, or the buffer and one of `unreachableAddress`, `noAddressSpace`, `mappingTooLarge`,
     ///   `tooManySegments`, `misaligned`, `sharedCacheLine` (the device cannot reach the memory, and bouncing is off or
-    ///   impossible), `domainClosed`, `outOfMemory` (for the bounce), or what the backend says.
+    ///   impossible), `domainClosed`, `outOfMemory` (for the bounce buffer), or the backend's error.
     public consuming func map(
         for domain: Domain, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) -> MapOutcome {
-        // SAFETY: memory and record are handed over to the one value that owns them: the mapping, or, where it fails, a buffer.
+        // SAFETY: memory and record are transferred to the one value that owns them: the mapping, or, where it fails, a buffer.
         let memory = unsafe take()
         let origin = Origin(file: file, line: line)
         if let record = unsafe domain.core.establishPlain(.single, memory, direction, origin) {
@@ -179,9 +179,9 @@ extension Buffer {
         }
     }
 
-    /// ``map(for:direction:file:line:)`` for clients that have no use for the buffer where mapping fails.
+    /// ``map(for:direction:file:line:)`` for clients that do not need the buffer where mapping fails.
     ///
-    /// - Throws: the same reasons; the memory is given back to the kernel then.
+    /// - Throws: the same reasons; the memory is freed then.
     public consuming func mapped(
         for domain: Domain, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) -> MappedBuffer {

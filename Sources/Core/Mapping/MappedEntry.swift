@@ -3,13 +3,13 @@
 internal import CDMA
 internal import DMAEngineKit
 
-/// Where a call stands in the client's source, for reports.
+/// The source location of a client's call, for reports.
 struct Origin: Sendable {
     let file: StaticString
     let line: UInt
 }
 
-/// What kind of mapping was asked for; it ends as the same kind (rule 33).
+/// The kind of a mapping; it ends as the same kind (rule 33).
 enum MappingKind: UInt8, Sendable {
     case single, list, coherent
 
@@ -23,30 +23,31 @@ enum MappingKind: UInt8, Sendable {
     }
 }
 
-/// One stretch of the client's memory in a mapping: the original, to which unmap and sync refer (rule 32). Words: it keeps nothing alive.
+/// One range of the client's memory in a mapping: the original, which unmap and sync refer to (rule 32). Words: it keeps
+/// nothing alive.
 struct MappedEntry: Sendable {
-    /// The client's bytes as the CPU sees them; 0 where it does not.
+    /// The client's bytes as a CPU address; 0 where the CPU cannot reach them.
     var cpuAddress: UInt64
     /// Bytes, at least 1.
     var count: Int
-    /// What the device works on, as the CPU sees it: the same, or a stand-in that the device reaches.
+    /// The memory that the device works on, as a CPU address: the same, or a bounce buffer.
     var deviceAddress: UInt64
-    /// The dma-buf whose exporter is told of the CPU's accesses, or -1.
+    /// The dma-buf whose exporter is informed of the CPU's accesses, or -1.
     var buffer: Int32 = -1
 
     var isBounced: Bool { deviceAddress != cpuAddress }
 
-    /// Whose turn it is after a sync.
+    /// The side that a sync prepares the memory for.
     enum Turn { case cpu, device }
 
-    /// Copies between an entry and its bounce memory, and maintains caches: what "sync" means (rules 35, 36 and 39).
+    /// Copies between an entry and its bounce memory, and maintains caches: the meaning of "sync" (rules 35, 36 and 39).
     ///
     /// - Parameter range: into the entry; checked by the caller, who also keeps the memory.
     /// - Returns: bytes copied.
     @unsafe
     func sync(for turn: Turn, _ range: Range<Int>, _ direction: Direction, _ constraints: DeviceConstraints) -> UInt64 {
-        // SAFETY: the range lies inside the entry, whose memory and bounce memory the caller's mapping owns; both are of one length, and
-        // distinct. The kernel accepts any flush.
+        // SAFETY: the range lies inside the entry, whose memory and bounce memory the caller's mapping owns; both have the same
+        // length and do not overlap. The kernel accepts any flush.
         guard cpuAddress != 0 else { return 0 }
         let offset = UInt64(range.lowerBound)
         let client = unsafe UnsafeMutableRawPointer(bitPattern: UInt(cpuAddress &+ offset))
@@ -59,8 +60,8 @@ struct MappedEntry: Sendable {
             guard direction != .toDevice, isBounced else { return 0 }
             unsafe client.copyMemory(from: standIn, byteCount: range.count)
         case .device:
-            // In every direction: a device that writes only part of what it may must not expose what the bounce memory
-            // held before (the kernel does so since 5.18, kernel/dma/swiotlb.c, swiotlb_tbl_map_single).
+            // In every direction: a device that writes less than the whole range must not expose the previous contents of the
+            // bounce memory (as in the kernel since 5.18, kernel/dma/swiotlb.c, swiotlb_tbl_map_single).
             if isBounced { unsafe standIn.copyMemory(from: client, byteCount: range.count) }
             if !constraints.isCoherent { _ = unsafe cdma_cache_flush(standIn, range.count, line) }
             guard isBounced else { return 0 }
@@ -68,7 +69,7 @@ struct MappedEntry: Sendable {
         return UInt64(range.count)
     }
 
-    /// Brackets the CPU's access to a dma-buf, whose exporter may have caches to maintain. Nothing for other memory.
+    /// Brackets the CPU's access to a dma-buf, whose exporter may have caches to maintain. Does nothing for other memory.
     func bracketAccess(begins: Bool) {
         if buffer < 0 { return }
         let flags = UInt64(CDMA_DMA_BUF_READ | CDMA_DMA_BUF_WRITE | (begins ? 0 : CDMA_DMA_BUF_END))
@@ -76,31 +77,31 @@ struct MappedEntry: Sendable {
     }
 }
 
-/// What a mapping needs to know of one allocation, as words: where it lies, what around it belongs to it alone, and its file. With its padding
-/// it fills a cache line, so that an entry of a list finds its memory's words by a shift.
+/// A mapping's view of one allocation, in words: its address, the range around it that belongs to it alone, and its file. With
+/// its padding it fills a cache line, so that an entry of a list finds its memory's words by a shift.
 struct MemoryWords: Sendable {
     let base: UInt64
-    /// Bytes for the client.
+    /// Bytes of the client.
     let count: Int
     let extentStart: UInt64
     let extentEnd: UInt64
-    /// The kind of the source, and its memfd or dma-buf, as ``MappingSource`` has them.
+    /// The kind of the source, and its memfd or dma-buf, in the encoding of ``MappingSource``.
     private let sourceWord: UInt64
     /// All ones where offsets into a file count, else 0.
     private let fileMask: UInt64
-    /// Ranges of memories with the same key may be one range for a device: 0 for memory without a file. Else the base, where nothing but
-    /// the one file is mapped.
+    /// Ranges of memories with the same key may form one range for a device: 0 for memory without a file, otherwise the base,
+    /// where only the one file is mapped.
     let mergeKey: UInt64
     private let alignmentShift: UInt8
     let isImported: Bool
 
-    /// Of `base`, as promised to the client: a power of two. Bytes.
+    /// Alignment of `base`, as promised to the client: a power of two. Bytes.
     var alignment: Int { 1 << Int(alignmentShift) }
 
     /// memfd or dma-buf, or -1.
     var descriptor: Int32 { Int32(truncatingIfNeeded: sourceWord >> 32) }
 
-    /// Words that the memory has worked out already.
+    /// The words that the memory has computed already.
     @inline(__always)
     init(_ memory: Memory) { self = memory.words }
 
@@ -121,12 +122,12 @@ struct MemoryWords: Sendable {
         mergeKey = descriptor < 0 ? 0 : base
     }
 
-    /// The dma-buf whose exporter is told of the CPU's accesses, or -1.
+    /// The dma-buf whose exporter is informed of the CPU's accesses, or -1.
     var buffer: Int32 {
         UInt8(truncatingIfNeeded: sourceWord) == MappingSource.Kind.dmaBuffer.rawValue ? descriptor : -1
     }
 
-    /// Whether the range lies inside what belongs to this allocation alone.
+    /// Whether the range lies inside the memory that belongs to this allocation alone.
     @inline(__always)
     func owns(_ start: UInt64, _ end: UInt64) -> Bool { start >= extentStart && end <= extentEnd && start <= end }
 
@@ -137,7 +138,7 @@ struct MemoryWords: Sendable {
     }
 }
 
-/// Bus addresses that one call of the backend's `map` has set, with the access of its mapping's direction.
+/// Bus addresses mapped by one call of the backend's `map`, with the access of the mapping's direction.
 struct TranslatedRun: Sendable {
     var iova: UInt64
     var count: UInt64

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// One mapped buffer as several, side by side: each is a buffer of its own to channels and to the CPU; the mapping ends with the last.
+// Splits one mapped buffer into adjacent parts: each is a buffer of its own for channels and the CPU; the mapping ends with the
+// last.
 
 extension MappedBuffer {
-    /// Cuts the buffer in two: this one keeps the bytes before `offset`, the result has the others. So one buffer is spread over channels.
+    /// Splits the buffer: this one keeps the bytes before `offset`, the result has the others. It spreads one buffer over
+    /// several channels.
     ///
-    /// Each part is mapped as the whole was, at the same bus addresses. Neither can be unmapped alone: ``join(_:)`` puts them together again.
-    /// A part that ends, or that is parked because its device did not stop, gives nothing back before the other parts have ended too.
+    /// Each part keeps the mapping and bus addresses of the whole. Neither can be unmapped alone: ``join(_:)`` puts them
+    /// together again. The memory of a part that ends, or is quarantined because its device did not stop, is freed only when
+    /// the other parts have ended too.
     ///
-    /// - Parameter offset: bytes into this buffer, inside it. A multiple of the device's alignment, and of the cache line where the device
-    ///   does not see the CPU's caches (rule 36).
-    /// - Throws: `outOfRange`, `misaligned`, `sharedCacheLine`; `quarantined`. The buffer is then what it was.
+    /// - Parameter offset: bytes into this buffer. A multiple of the device's alignment, and of the cache line where the device
+    ///   does not snoop the CPU's caches (rule 36).
+    /// - Throws: `outOfRange`, `misaligned`, `sharedCacheLine`; `quarantined`. The buffer is unchanged then.
     public mutating func split(at offset: Int) throws(DMAError) -> MappedBuffer {
         try mapping.checkExclusive()
         let count = self.count
@@ -33,10 +36,11 @@ extension MappedBuffer {
         return MappedBuffer(whole.part(middle..<range.upperBound))
     }
 
-    /// Puts a neighbour back: this buffer has the bytes of both then, and `part` is nil. Once all parts are one again, it can be unmapped.
+    /// Joins an adjacent part: this buffer then has the bytes of both, and `part` is nil. Once all parts are joined, it can be
+    /// unmapped.
     ///
     /// - Parameter part: begins where this buffer ends, or ends where it begins.
-    /// - Throws: `foreignPart` where they are not neighbours of one mapping; `quarantined`. Both are then what they were.
+    /// - Throws: `foreignPart` where they are not neighbours of one mapping; `quarantined`. Both are unchanged then.
     public mutating func join(_ part: inout MappedBuffer?) throws(DMAError) {
         guard let range = try joined(with: part) else { return }
         let own = consume self
@@ -45,7 +49,7 @@ extension MappedBuffer {
         self = MappedBuffer(whole.part(range))
     }
 
-    /// The bytes of both; nil where there is no other.
+    /// The bytes of both; nil where there is no other part.
     private func joined(with part: borrowing MappedBuffer?) throws(DMAError) -> Range<Int>? {
         switch part {
         case nil: return nil

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A scatter list that one device reaches. The device is programmed with the mapped segments (``regionCount``); unmap and sync
-/// refer to the entries as they were asked (``originalCount``), and cannot be given another number (rule 32).
+/// A scatter list that one device can access. The device is programmed with the mapped segments (``regionCount``); unmap and
+/// sync refer to the original entries (``originalCount``), and cannot be called with another number (rule 32).
 ///
 /// Thread rules: a value, owned by one thread at a time; it may be sent to another.
 @safe
 public struct MappedScatterList: ~Copyable, Cargo {
     @usableFromInline let regions: UnsafePointer<RegionWords>
-    /// Mapped segments: no more than entries, unless the device's limits cut one.
+    /// The number of mapped segments: at most the number of entries, unless the device's limits split one.
     public let regionCount: Int
     @usableFromInline let mapping: Mapping
     let memories: [Memory]
     let words: [MemoryWords]
-    /// What `mapping` has, which it lets go of when it ends.
+    /// Owned by `mapping`, which frees them when it ends.
     private let parts: MappingParts
-    /// The entries as they were asked.
+    /// The original entries.
     public let entries: [ScatterList.Entry]
 
     init(
@@ -49,16 +49,16 @@ public struct MappedScatterList: ~Copyable, Cargo {
         mapping.quarantine()
     }
 
-    /// Entries as they were asked.
+    /// The number of original entries.
     public var originalCount: Int { entries.count }
-    /// Which way the data goes.
+    /// The direction of the transfers.
     public var direction: Direction { mapping.direction }
-    /// The address space that it is mapped in.
+    /// The address space of the mapping.
     public var domain: Domain { Domain(mapping.core) }
-    /// Whether the device works on copies of some entries.
+    /// Whether the device works on bounce buffers for some entries.
     public var wasBounced: Bool { mapping.wasBounced }
 
-    /// Ends the mapping and gives the list back, with what the device wrote. Errors as for ``MappedBuffer/unmap()``.
+    /// Ends the mapping and returns the list, with the data that the device wrote. Errors as for ``MappedBuffer/unmap()``.
     public consuming func unmap() throws(DMAError) -> ScatterList {
         try mapping.endList()
         return ScatterList(memories: memories, words: words, entries: entries, parts: parts)
@@ -69,13 +69,13 @@ public struct MappedScatterList: ~Copyable, Cargo {
     /// - Parameters:
     ///   - entry: number of the entry, of ``originalCount``.
     ///   - range: bytes of the entry; nil for all.
-    ///   - body: gets the bytes of the range. They do not leave it.
-    /// - Throws: `noSuchRegion`, `outOfRange`, `quarantined`; what `body` throws.
+    ///   - body: receives the bytes of the range, which cannot escape it.
+    /// - Throws: `noSuchRegion`, `outOfRange`, `quarantined`; errors of `body`.
     public borrowing func withCPUAccess<R: ~Copyable>(
         entry: Int, _ range: Range<Int>? = nil, _ body: (RawSpan) throws(DMAError) -> R
     ) throws(DMAError) -> R {
-        // SAFETY: the bytes are valid in `body`, for which `withReadAccess` keeps the mapping alive; `memories` keep what the
-        // entries name. A span is not escapable.
+        // SAFETY: the bytes are valid in `body`, for which `withReadAccess` keeps the mapping alive; `memories` keep the memory
+        // of the entries. A span is not escapable.
         let range = range ?? whole(entry)
         return try unsafe mapping.withReadAccess(entry: entry, range) { bytes throws(DMAError) in
             try body(unsafe RawSpan(_unsafeBytes: bytes))
@@ -89,7 +89,7 @@ public struct MappedScatterList: ~Copyable, Cargo {
     public mutating func withMutableCPUAccess<R: ~Copyable>(
         entry: Int, _ range: Range<Int>? = nil, _ body: (inout MutableRawSpan) throws(DMAError) -> R
     ) throws(DMAError) -> R {
-        // SAFETY: as above; the exclusive access to `self` is the exclusive access to what the CPU can reach of its memory.
+        // SAFETY: as above; exclusive access to `self` is exclusive access to the part of its memory that the CPU can reach.
         let range = range ?? whole(entry)
         return try unsafe mapping.withWriteAccess(entry: entry, range) { bytes throws(DMAError) in
             var span = unsafe MutableRawSpan(_unsafeBytes: bytes)
@@ -97,7 +97,7 @@ public struct MappedScatterList: ~Copyable, Cargo {
         }
     }
 
-    /// `withCPUAccess(entry:_:_:)` for a body that throws errors of its own.
+    /// `withCPUAccess(entry:_:_:)` for a body that throws its own errors.
     @_disfavoredOverload
     public borrowing func withCPUAccess<R: ~Copyable>(
         entry: Int, _ range: Range<Int>? = nil, _ body: (RawSpan) throws -> R
@@ -108,7 +108,7 @@ public struct MappedScatterList: ~Copyable, Cargo {
         }
     }
 
-    /// `withMutableCPUAccess(entry:_:_:)` for a body that throws errors of its own.
+    /// `withMutableCPUAccess(entry:_:_:)` for a body that throws its own errors.
     @_disfavoredOverload
     public mutating func withMutableCPUAccess<R: ~Copyable>(
         entry: Int, _ range: Range<Int>? = nil, _ body: (inout MutableRawSpan) throws -> R
@@ -120,21 +120,21 @@ public struct MappedScatterList: ~Copyable, Cargo {
         }
     }
 
-    /// The CPU's turn at all entries: `dma_sync_sg_for_cpu`, for imported memory. Throws `quarantined`.
+    /// Syncs all entries for the CPU: `dma_sync_sg_for_cpu`, for imported memory. Throws `quarantined`.
     public mutating func syncForCPU() throws(DMAError) {
         for entry in entries.indices { try mapping.sync(entry: entry, whole(entry), for: .cpu) }
     }
 
-    /// The device's turn at all entries: `dma_sync_sg_for_device`. Throws `quarantined`.
+    /// Syncs all entries for the device: `dma_sync_sg_for_device`. Throws `quarantined`.
     public mutating func syncForDevice() throws(DMAError) {
         for entry in entries.indices { try mapping.sync(entry: entry, whole(entry), for: .device) }
     }
 
-    /// Empty for an entry that does not exist: the mapping refuses that one by its number.
+    /// Empty for an entry that does not exist: the mapping then refuses it by its number.
     private func whole(_ entry: Int) -> Range<Int> {
         entries.indices.contains(entry) ? 0..<entries[entry].count : 0..<0
     }
 }
 
-// SAFETY: the pointer leads into `mapping`, which this value alone owns, and nothing writes through it.
+// SAFETY: the pointer leads into `mapping`, which only this value owns, and nothing writes through it.
 extension MappedScatterList: @unchecked Sendable {}

@@ -2,17 +2,17 @@
 
 internal import CDMA
 
-/// What the noncopyable mappings hold: one live mapping, its record in the domain that it is in.
+/// The common part of the noncopyable mappings: one live mapping, and its record in the domain.
 ///
-/// Exactly one value owns a record (a ``MappedBuffer``, a ``MappedScatterList``, a ``CoherentBuffer`` or a pool's header). If it goes while
-/// the mapping is alive, it unmaps, or parks the memory if it was quarantined.
+/// Exactly one value owns a record (a ``MappedBuffer``, a ``MappedScatterList``, a ``CoherentBuffer`` or a pool's header). When
+/// that value ends while the mapping is alive, it unmaps, or moves the memory to the quarantine if it was quarantined.
 @safe @usableFromInline @frozen
 struct Mapping: ~Copyable {
-    /// A `MappingRecord`, whose layout is nobody's business who inlines this.
+    /// A `MappingRecord`, whose layout inlined code does not see.
     @usableFromInline let place: UnsafeMutableRawPointer
 
-    /// The caller hands over the record.
-    // SAFETY: a record lives in its domain's core, which lives until it is recycled; this value alone has it.
+    /// The caller transfers the record.
+    // SAFETY: a record lives in its domain's core, which lives until it is recycled; only this value has it.
     @unsafe
     init(_ record: UnsafeMutablePointer<MappingRecord>) { unsafe place = UnsafeMutableRawPointer(record) }
 
@@ -29,11 +29,11 @@ struct Mapping: ~Copyable {
     var origin: Origin { unsafe record.pointee.origin }
     var wasBounced: Bool { unsafe record.pointee.wasBounced }
     var regionCount: Int { unsafe record.pointee.regionCount }
-    /// What the device is programmed with: `regionCount` words that do not move while the mapping lives.
+    /// The words that the device is programmed with: `regionCount` of them, which do not move while the mapping lives.
     @unsafe var regions: UnsafePointer<RegionWords> { unsafe UnsafePointer(record.pointee.regions) }
     /// The first region's start.
     var start: UInt64 { unsafe record.pointee.regionCount > 0 ? record.pointee.regions[0].start : 0 }
-    /// The first entry, as it was asked.
+    /// The first original entry.
     var firstEntry: MappedEntry { unsafe record.pointee.entry(at: 0) }
 
     @_lifetime(borrow self)
@@ -52,23 +52,23 @@ struct Mapping: ~Copyable {
         }
     }
 
-    // SAFETY: nobody has the record any more.
+    // SAFETY: no other reference to the record is left.
     @inlinable
     deinit { unsafe Self.drop(place) }
 
     /// Ends the mapping whose owner has ended, now or with the last loan.
     @unsafe @usableFromInline @inline(never)
     static func drop(_ place: UnsafeMutableRawPointer) {
-        // SAFETY: the caller was the owner of the record; whoever ends last, it or a loan, has it alone.
+        // SAFETY: the caller was the owner of the record; the last of the owner and the loans to end has it alone.
         let record = unsafe place.assumingMemoryBound(to: MappingRecord.self)
         if unsafe cdma_load_acquire64(loans(record)) != 0, unsafe cdma_fetch_or64(loans(record), orphan) != 0 { return }
         unsafe finish(record)
     }
 
-    /// Ends a mapping that nobody has any more.
+    /// Ends a mapping without an owner.
     @unsafe
     private static func finish(_ record: UnsafeMutablePointer<MappingRecord>) {
-        // SAFETY: the caller alone has the record. The core lives until the record is recycled.
+        // SAFETY: only the caller has the record. The core lives until the record is recycled.
         if unsafe record.pointee.whole != nil { return unsafe WholeMapping.endPart(record) }
         unsafe record.pointee.loans = 0
         let memory = unsafe record.pointee.core._withUnsafeGuaranteedRef { core -> Unmanaged<Memory>? in
@@ -82,14 +82,14 @@ struct Mapping: ~Copyable {
         if let memory = unsafe memory { unsafe memory.release() }
     }
 
-    /// Ends the mapping while its owner still wants the memory, of a mapping with one entry.
+    /// Ends the mapping and returns the memory of its one entry to the owner.
     ///
     /// - Returns: the caller's share of it; never nil for a buffer's.
-    /// - Throws: `quarantined`; `unmapMismatch` for a part that is not all of its mapping; what the backend says. The memory is, or will
-    ///   be, parked; a part gives nothing back before the other parts have ended.
+    /// - Throws: `quarantined`; `unmapMismatch` for a part that is not all of its mapping; errors of the backend. The memory
+    ///   is, or will be, in quarantine; a part's memory is freed only when the other parts have ended.
     @unsafe @inline(__always)
     consuming func end() throws(DMAError) -> Unmanaged<Memory>? {
-        // SAFETY: as for `finish`; `deinit` does not run. Nobody lends a mapping whose owner ends it.
+        // SAFETY: as for `finish`; `deinit` does not run. A mapping is not lent while its owner ends it.
         let record = unsafe self.record
         if let refusal = refusalToEnd {
             _ = consume self
@@ -123,14 +123,14 @@ struct Mapping: ~Copyable {
         do throws(DMAError) { try checkExclusive() } catch { return error }
         // SAFETY: this value owns the record, which keeps the whole.
         guard let whole = unsafe record.pointee.whole?.takeUnretainedValue() else { return nil }
-        // Parts do not overlap, so that there is no other where one has all of it.
+        // Parts do not overlap, so that no other exists where one has all of it.
         guard byteRange == whole.range else {
             return DMAError(.unmapMismatch, asked: UInt64(byteRange.count), limit: UInt64(whole.range.count))
         }
         return whole.hasLostPart ? quarantineError : nil
     }
 
-    /// Ends a mapping whose memory, if it has any, the owner knows itself.
+    /// Ends a mapping whose memory, if any, the owner frees itself.
     ///
     /// - Throws: as ``end()``.
     consuming func endList() throws(DMAError) {
@@ -143,9 +143,9 @@ struct Mapping: ~Copyable {
 
     // MARK: Loans
 
-    /// A loan of which the device reads counts 1, one that it writes this.
+    /// A loan that the device reads counts 1, one that it writes counts this.
     private static var writingLoan: UInt64 { 1 << 32 }
-    /// The owner has ended: the last loan ends the mapping.
+    /// Flag: the owner has ended, and the last loan ends the mapping.
     private static var orphan: UInt64 { 1 << 63 }
 
     @unsafe @inline(__always)
@@ -155,18 +155,18 @@ struct Mapping: ~Copyable {
     }
     private static let loansOffset = MemoryLayout<MappingRecord>.offset(of: \.loans) ?? 0
 
-    /// A handle on the mapping, for who lends it while its owner is borrowed.
-    // SAFETY: what is done with the handle while no loan is out is done while the owner is borrowed: its user's part.
+    /// A handle on the mapping, for lending it while its owner is borrowed.
+    // SAFETY: while no loan is out, the handle's user must use it only while the owner is borrowed.
     var handle: MappingHandle { unsafe MappingHandle(record) }
 
-    /// Lends the memory to a channel: until the end of the loan it is not the client's.
+    /// Lends the memory to a channel: the client cannot use it until the loan ends.
     @unsafe
     static func lend(_ record: UnsafeMutablePointer<MappingRecord>, writes: Bool) {
         // SAFETY: the caller vouches that the owner is borrowed, or another loan is out.
         _ = unsafe cdma_fetch_add64(loans(record), writes ? writingLoan : 1)
     }
 
-    /// The device has stopped, and what it wrote is there.
+    /// Ends a loan: the device has stopped, and its data is in memory.
     @unsafe
     static func endLoan(_ record: UnsafeMutablePointer<MappingRecord>, writes: Bool) {
         // SAFETY: the loan has kept the record until here.
@@ -174,9 +174,9 @@ struct Mapping: ~Copyable {
         if unsafe cdma_fetch_add64(loans(record), 0 &- share) &- share == orphan { unsafe finish(record) }
     }
 
-    /// Whether the client may do whatever it likes with the memory.
+    /// Whether the client may use the memory without restriction.
     ///
-    /// - Throws: `quarantined`, also where a device still has the memory because a call that lent it gave up.
+    /// - Throws: `quarantined`, also where a device still has the memory because the call that lent it gave up.
     func checkExclusive() throws(DMAError) {
         // SAFETY: this value owns the record.
         let loans = unsafe cdma_load_acquire64(Self.loans(record))
@@ -187,9 +187,10 @@ struct Mapping: ~Copyable {
 
     // MARK: The CPU's turn
 
-    /// The CPU's turn to read: `body` gets the bytes as the device left them. Writes nothing, so that several readers may be here at once.
+    /// Syncs for reading by the CPU: `body` receives the bytes as the device left them. Writes nothing, so that several readers
+    /// may run at once.
     ///
-    /// - Throws: `quarantined`, `outOfRange`, `noSuchRegion`; what `body` throws.
+    /// - Throws: `quarantined`, `outOfRange`, `noSuchRegion`; errors of `body`.
     func withReadAccess<R: ~Copyable>(
         entry index: Int, _ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws(DMAError) -> R
     ) throws(DMAError) -> R {
@@ -199,7 +200,7 @@ struct Mapping: ~Copyable {
         return try unsafe body(readableBytes(of: entry, range))
     }
 
-    /// The same for a body that throws errors of its own.
+    /// The same for a body that throws its own errors.
     func withReadAccess<R: ~Copyable>(
         entry index: Int, _ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> R
     ) throws -> R {
@@ -210,7 +211,7 @@ struct Mapping: ~Copyable {
     }
 
     private func beginReading(_ index: Int, _ range: Range<Int>) throws(DMAError) -> MappedEntry {
-        // SAFETY: this value owns the record. While a call lends the memory to be read, others may read it too.
+        // SAFETY: this value owns the record. While a call has lent the memory for reading, others may read it too.
         let loans = unsafe cdma_load_acquire64(Self.loans(record))
         if isQuarantined || loans >= Self.writingLoan { throw quarantineError }
         let entry = unsafe try core.entry(index, range, of: record)
@@ -218,10 +219,11 @@ struct Mapping: ~Copyable {
         return entry
     }
 
-    /// Bytes of an entry as the CPU may read them. They must not be used after this value has ended.
+    /// Bytes of an entry that the CPU may read. They must not be used after this value has ended.
     @unsafe
     private func readableBytes(of entry: MappedEntry, _ range: Range<Int>) -> UnsafeRawBufferPointer {
-        // What the device wrote lies in the bounce memory until the next sync or the unmap; what it only reads, in the client's own.
+        // Until the next sync or the unmap, data that the device wrote is in the bounce memory; data that it only reads is in
+        // the client's memory.
         let address = direction == .toDevice ? entry.cpuAddress : entry.deviceAddress
         // SAFETY: the range was checked by the caller.
         let start = unsafe UnsafeRawPointer(bitPattern: UInt(address) &+ UInt(range.lowerBound))
@@ -229,9 +231,10 @@ struct Mapping: ~Copyable {
         return unsafe UnsafeRawBufferPointer(start: start, count: range.count)
     }
 
-    /// The CPU's turn to read and write, then the device's.
+    /// Syncs for the CPU, runs `body`, then syncs for the device.
     ///
-    /// - Throws: `quarantined`, `outOfRange`, `noSuchRegion`, `wrongDirection`; what `body` throws, after the device has its turn again.
+    /// - Throws: `quarantined`, `outOfRange`, `noSuchRegion`, `wrongDirection`; errors of `body`, after the sync for the
+    ///   device.
     func withWriteAccess<R: ~Copyable>(
         entry index: Int, _ range: Range<Int>, _ body: (UnsafeMutableRawBufferPointer) throws(DMAError) -> R
     ) throws(DMAError) -> R {
@@ -248,7 +251,7 @@ struct Mapping: ~Copyable {
         return result
     }
 
-    /// The same for a body that throws errors of its own.
+    /// The same for a body that throws its own errors.
     func withWriteAccess<R: ~Copyable>(
         entry index: Int, _ range: Range<Int>, _ body: (UnsafeMutableRawBufferPointer) throws -> R
     ) throws -> R {
@@ -265,7 +268,7 @@ struct Mapping: ~Copyable {
         return result
     }
 
-    /// Gives the CPU its turn. The bytes must not be used after this value has ended.
+    /// Syncs for the CPU. The bytes must not be used after this value has ended.
     @unsafe
     private func writableBytes(_ index: Int, _ range: Range<Int>) throws(DMAError) -> UnsafeMutableRawBufferPointer {
         try checkExclusive()
@@ -288,10 +291,10 @@ struct Mapping: ~Copyable {
 extension Mapping: @unchecked Sendable {}
 
 extension MappingParts {
-    /// The list of the regions. It must not outlive this object's use by its record.
+    /// The list of the regions. It must not be used after its record has released it.
     @unsafe
     var regionList: RegionList {
-        // SAFETY: the caller's part.
+        // SAFETY: the caller uses it only while the record has it.
         @_lifetime(immortal) get {
             switch lists {
             case let lists? where hasLists: unsafe RegionList(segments: lists.segments, facts: lists.facts)

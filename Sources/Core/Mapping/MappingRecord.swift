@@ -3,15 +3,15 @@
 internal import CDMA
 internal import DMAEngineKit
 
-/// A mapping's memory in its domain: everything that is needed to end it and to name it in a report.
+/// A mapping's state in its domain: everything needed to end it and to describe it in a report.
 ///
-/// Records lie in chunks that a shard of the domain allocates and uses again, so that a mapping allocates nothing once there were as many
-/// before. A record in use belongs to one ``Mapping``, which alone reads and writes it, but for the words that the registry reads:
-/// `identifier`, `kind`, `direction`, `origin`, `byteCount`, the regions, the entries and the runs change only while the shard is locked, and
-/// the owner reads them without.
+/// Records lie in chunks that a shard of the domain allocates and reuses, so that a mapping allocates nothing below the earlier
+/// peak. A record in use belongs to one ``Mapping``, and no other code accesses it, except for the words that the registry
+/// reads: `identifier`, `kind`, `direction`, `origin`, `byteCount`, the regions, the entries and the runs change only while the
+/// shard is locked; the owner reads them without the lock.
 @safe
 struct MappingRecord {
-    /// The next free one of its shard.
+    /// The next free record of its shard.
     var next: UnsafeMutablePointer<MappingRecord>?
     /// The shard that it belongs to.
     let shard: Int
@@ -24,27 +24,28 @@ struct MappingRecord {
     /// Whether it was made from a raw address: it then keeps no domain alive, and the domain's end ends it.
     var isRaw = false
     var isQuarantined = false
-    /// Its mapping is being ended: a device that is attached meanwhile does not get it any more. Changes while the shard is locked.
+    /// Its mapping is being ended, and attaching a device does not program it any more. Changes while the shard is locked.
     var isWithdrawn = false
-    /// Loans to channels that are out, and whether the owner has ended meanwhile: see ``Mapping/lend(writes:)``. Accessed by atomics.
+    /// The number of loans to channels, and whether the owner has ended: see ``Mapping/lend(writes:)``. Accessed by atomics.
     var loans: UInt64 = 0
-    /// Of a part: the mapping that it is a part of, which it keeps alive. A part's record lies in memory of its own, in no registry.
+    /// For a part: the mapping that it belongs to, which it keeps alive. A part's record lies in memory of its own, in no
+    /// registry.
     var whole: Unmanaged<WholeMapping>?
     var origin = Origin(file: "", line: 0)
-    /// Bytes as asked.
+    /// The requested bytes.
     var byteCount: UInt64 = 0
 
-    /// What the device is programmed with: `only`, or memory of `parts`.
+    /// The words that the device is programmed with: `only`, or memory of `parts`.
     var regions: UnsafeMutablePointer<RegionWords>
     var regionCount = 0
     var only = RegionWords.none
 
-    /// The memory of a mapping with one entry: owned. Nil for a list, and for memory that is not of this process.
+    /// The memory of a mapping with one entry: owned. Nil for a list, and for memory of another device.
     var memory: Unmanaged<Memory>?
     var entry = MappedEntry(cpuAddress: 0, count: 0, deviceAddress: 0)
-    /// What one call of the backend has mapped; no bytes where none was needed, or where `parts` has several.
+    /// The range mapped by one call of the backend; empty where none was needed, or where `parts` has several.
     var run = TranslatedRun(iova: 0, count: 0, source: MappingSource(kind: .memory))
-    /// Everything else, of a mapping that is not one piece of memory in one segment.
+    /// The state of mappings other than one piece of memory in one segment.
     var parts: MappingParts?
 
     init(shard: Int, of core: Unmanaged<DomainCore>, at place: UnsafeMutablePointer<MappingRecord>) {
@@ -55,10 +56,10 @@ struct MappingRecord {
             to: RegionWords.self)
     }
 
-    /// Where `only` lies in a record.
+    /// The offset of `only` in a record.
     private static let onlyOffset = MemoryLayout<MappingRecord>.offset(of: \.only) ?? 0
 
-    /// Its regions are one: `only`.
+    /// The mapping has one region: `only`.
     // SAFETY: as in `init`: `place` is where the record lies.
     mutating func pointAtOwnRegion(_ place: UnsafeMutablePointer<MappingRecord>) {
         unsafe regions = UnsafeMutableRawPointer(place).advanced(by: Self.onlyOffset).assumingMemoryBound(
@@ -82,37 +83,38 @@ struct MappingRecord {
         (0..<regionCount).map { unsafe regions[$0] }
     }
 
-    /// What the backend has mapped, or has to map when a device is attached.
+    /// The runs that the backend has mapped, or must map when a device is attached.
     var runs: [TranslatedRun] { run.count > 0 ? [run] : parts?.runList ?? [] }
 }
 
-/// What a mapping has that is not one piece of memory in one segment: a list, a bounce, several segments or several calls of the backend.
+/// The state of a mapping other than one piece of memory in one segment: a list, a bounce buffer, several segments or several
+/// calls of the backend.
 ///
-/// Used by one thread at a time: that which has the mapping, or the list that keeps it for its next mapping.
+/// Used by one thread at a time: the one with the mapping, or with the list that keeps it for its next mapping.
 // SAFETY: one value has it at a time, and may be sent. The registry looks at it while the shard of its record is locked.
 @safe
 final class MappingParts: @unchecked Sendable {
     /// A list's memory, in the order in which its buffers were added.
     var memories: [Memory] = []
     var words: [MemoryWords] = []
-    /// A list's entries as they were asked; empty for a single mapping.
+    /// The original entries of a list; empty for a single mapping.
     var entries: [ScatterList.Entry] = []
-    /// Where each entry's stand-in lies as the CPU sees it, 0 where there is none. Empty where nothing is bounced.
+    /// The CPU address of each entry's bounce memory, 0 where it has none. Empty where nothing is bounced.
     var bounces: [UInt64] = []
-    /// The stand-ins' memory.
+    /// The bounce memory.
     var bounceMemories: [Memory] = []
-    /// The bus addresses that were taken; without a byte where none were.
+    /// The allocated bus addresses; empty where none were needed.
     var addresses = BusRange(start: 0, count: 0)
-    /// Where there was no range for all runs: what was taken for the runs after the first.
+    /// Where no range was long enough for all runs: the addresses of the runs after the first.
     var moreAddresses: [BusRange] = []
-    /// The regions as an operand list, where `hasLists` says so; else its room, to be used again.
+    /// The regions as an operand list, if `hasLists` is set; otherwise its memory, for reuse.
     private(set) var lists: RegionLists?
     private(set) var hasLists = false
-    /// The regions, in memory that is used again.
+    /// The regions, in memory that is reused.
     private(set) var regions: UnsafeMutablePointer<RegionWords>?
     var regionCount = 0
     private var capacity = 0
-    /// Makes the operand list of the regions. Without memory for it there is none.
+    /// Makes the operand list of the regions; leaves it out where memory for it is short.
     func makeLists() {
         // SAFETY: as many regions are initialized as their count says; they have one key, and their sum was checked.
         hasLists = false
@@ -121,12 +123,12 @@ final class MappingParts: @unchecked Sendable {
         hasLists = unsafe lists?.fill(regions, regionCount) != nil
     }
 
-    /// What the backend has mapped, one for each call.
+    /// The runs that the backend has mapped, one for each call.
     private(set) var runs: UnsafeMutablePointer<TranslatedRun>?
     var runCount = 0
     private var runCapacity = 0
 
-    // SAFETY: what lies in the memory is trivial, and the memory is this object's own.
+    // SAFETY: the memory contains trivial values, and belongs to this object.
     deinit {
         unsafe regions?.deallocate()
         unsafe runs?.deallocate()
@@ -134,7 +136,7 @@ final class MappingParts: @unchecked Sendable {
 
     /// Room for `count` regions, which are not initialized.
     func makeRoom(for count: Int) -> UnsafeMutablePointer<RegionWords> {
-        // SAFETY: the memory is replaced before anybody has its address: a record takes it when the mapping is entered.
+        // SAFETY: the memory is replaced before its address is used elsewhere: a record takes it when the mapping is entered.
         if let regions = unsafe regions, count <= capacity { return unsafe regions }
         unsafe regions?.deallocate()
         capacity = max(count, 8)
@@ -154,7 +156,7 @@ final class MappingParts: @unchecked Sendable {
         return unsafe room
     }
 
-    /// The regions as ranges, and back: for what is off the steady path.
+    /// Conversions between regions and ranges, for slow paths.
     // SAFETY: `regionCount` regions are initialized.
     var ranges: [BusRange] {
         guard let regions = unsafe regions else { return [] }
@@ -194,12 +196,12 @@ final class MappingParts: @unchecked Sendable {
             cpuAddress: address, count: entry.count, deviceAddress: bounce == 0 ? address : bounce, buffer: memory.buffer)
     }
 
-    /// Forgets everything.
+    /// Clears everything for reuse.
     func clear() {
         memories = []
         words = []
         entries = []
-        // Seldom there, and an assignment costs a look for overlapping accesses.
+        // Seldom set, and an assignment costs a check for overlapping accesses.
         if !bounces.isEmpty { bounces = [] }
         if !bounceMemories.isEmpty { bounceMemories = [] }
         addresses = BusRange(start: 0, count: 0)

@@ -3,24 +3,24 @@
 internal import CDMA
 internal import DMAEngineKit
 
-/// What a domain knows of its mappings: apart from the domain, so that its address space and the sanitizer can look into it and keep no
-/// domain alive. (A weak reference would make every retain of the domain five times as dear.)
-// SAFETY: the shards are reached by locking them, and the words beside them by atomics.
+/// A domain's registry of mappings: an object apart from the domain, so that its address space and the sanitizer can use it
+/// without keeping the domain alive. (A weak reference would make every retain of the domain five times as expensive.)
+// SAFETY: the shards are accessed under their locks, and the words beside them by atomics.
 @safe
 final class MappingRegistry: Sendable {
     let id: DomainID
     let name: String
-    /// Tells its address space from others.
+    /// Unique among the registries of its address space.
     let space: ObjectIdentifier
     let constraints: DeviceConstraints
     let granule: UInt64
-    /// Whether the backend has mappings only while a device is attached.
+    /// Whether the backend keeps mappings only while a device is attached.
     let losesMappings: Bool
     private let isTranslated: Bool
 
-    // SAFETY: the pointers never change; the shards are reached by locking them, the words by atomics.
+    // SAFETY: the pointers never change; the shards are accessed under their locks, the words by atomics.
     nonisolated(unsafe) let shards: UnsafeMutablePointer<Locked<MappingShard>>
-    /// For each shard, a cache line with the number of threads that are in the backend.
+    /// For each shard, a cache line with the number of threads inside the backend.
     nonisolated(unsafe) private let calls: UnsafeMutableRawPointer
 
     init(_ id: DomainID, _ name: String, _ constraints: DeviceConstraints, _ space: AddressSpace) {
@@ -35,7 +35,7 @@ final class MappingRegistry: Sendable {
     }
 
     deinit {
-        // SAFETY: nobody has the registry any more, and so no shard.
+        // SAFETY: no reference to the registry is left, and so none to a shard.
         unsafe shards.deinitialize(count: MappingShard.count)
         unsafe shards.deallocate()
         unsafe calls.deallocate()
@@ -57,7 +57,7 @@ final class MappingRegistry: Sendable {
         for number in 0..<MappingShard.count { withShard(number) { body(&$0) } }
     }
 
-    /// Every mapping that exists, typed or made from a raw address, oldest first.
+    /// Every live mapping, typed or from a raw address, oldest first.
     var liveMappings: [LiveMapping] {
         var all: [LiveMapping] = []
         forEachShard { shard in shard.visit { all.append(LiveMapping($0)) } }
@@ -66,7 +66,8 @@ final class MappingRegistry: Sendable {
 
     // MARK: Attaching
 
-    /// Enters the backend: from now on until ``leaveBackend(_:)`` no device is attached or detached. The shard is locked, and not held.
+    /// Enters the backend: until ``leaveBackend(_:)`` no device is attached or detached. The caller has locked the shard; the
+    /// lock is not held afterwards.
     @inline(__always)
     func enterBackend(_ number: Int) {
         // SAFETY: the word lives as long as the domain, and is accessed by atomics.
@@ -79,7 +80,7 @@ final class MappingRegistry: Sendable {
         if losesMappings { unsafe cdma_fetch_add32(calls + 64 * number, UInt32.max) }
     }
 
-    /// How long a device may take to be attached, or a call of the backend to return. Milliseconds.
+    /// The time limit for attaching a device, or for a call of the backend. Milliseconds.
     private static var patience: Int64 { 60_000 }
 
     private static func pause() { cdma_sleep_until(Deadline.now.nanoseconds &+ 100_000) }
@@ -95,7 +96,7 @@ final class MappingRegistry: Sendable {
         }
     }
 
-    /// Maps and unmaps wait from now on, and none is in the backend.
+    /// Makes maps and unmaps wait, and waits until no thread is inside the backend.
     func hold() throws(DMAError) {
         forEachShard { $0.isHeld = true }
         let end = Deadline.after(milliseconds: Self.patience)
@@ -111,7 +112,7 @@ final class MappingRegistry: Sendable {
     func release() { forEachShard { $0.isHeld = false } }
     func setProgrammed(_ isProgrammed: Bool) { forEachShard { $0.isProgrammed = isProgrammed } }
 
-    /// What the backend has mapped, or is to map when a device is attached.
+    /// The runs that the backend has mapped, or must map when a device is attached.
     var translatedRuns: [(run: TranslatedRun, access: DeviceAccess)] {
         var runs: [(run: TranslatedRun, access: DeviceAccess)] = []
         forEachShard { shard in
@@ -124,7 +125,7 @@ final class MappingRegistry: Sendable {
         return runs
     }
 
-    /// The bus addresses that are kept for reuse, which are not kept any more: for the address space.
+    /// Removes and returns the bus addresses kept for reuse: for the address space.
     func takeSpareAddresses() -> [BusRange] {
         guard isTranslated else { return [] }
         var ranges: [BusRange] = []
@@ -133,19 +134,19 @@ final class MappingRegistry: Sendable {
     }
 }
 
-/// What is remembered of every mapping: enough to judge an address and to name a leak. Keeps no memory alive.
+/// A summary of a mapping: enough to check an address and to report a leak. Keeps no memory alive.
 struct LiveMapping: Sendable {
     let identifier: UInt64
     let kind: MappingKind
     let direction: Direction
     let origin: Origin
     let bytes: UInt64
-    /// As the device sees it.
+    /// The regions, as bus addresses.
     let regions: [RegionWords]
-    /// The client's memory as the CPU sees it.
+    /// The client's memory, as CPU addresses.
     let sources: [BusRange]
 
-    /// Of a record in use, whose shard is locked.
+    /// From a record in use, whose shard is locked.
     init(_ record: borrowing MappingRecord) {
         identifier = record.identifier
         kind = record.kind

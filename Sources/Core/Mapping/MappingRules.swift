@@ -2,33 +2,33 @@
 
 internal import DMAEngineKit
 
-/// What a device asks of an entry, worked out once for its domain, so that an entry costs a few comparisons.
+/// A device's requirements on an entry, computed once for its domain, so that an entry costs a few comparisons.
 struct MappingRules: Sendable {
-    /// Highest address for streaming mappings, of this process where nothing translates, else of the bus.
+    /// The highest address for streaming mappings: of this process without translation, otherwise of the bus.
     let streamingMask: UInt64
     let coherentMask: UInt64
     let isTranslated: Bool
-    /// The backend's smallest page less 1; 0 where nothing translates.
+    /// The backend's smallest page less 1; 0 without translation.
     let pageMask: UInt64
     /// Bits of an address below that page's.
     let pageShift: UInt64
-    /// The second page size; `.max` where there is none. Ranges from here on look for better aligned addresses.
+    /// The second page size; `.max` where there is none. Longer ranges search for better aligned addresses.
     let largePage: UInt64
-    /// Bits of an entry's address that have to be 0: those of the alignment that translation does not change.
+    /// Bits of an entry's address that must be 0: those of the alignment that translation does not change.
     let addressMask: UInt64
-    /// A cache line less 1 where the device does not see the CPU's caches, else 0.
+    /// The cache line size less 1 where the device does not snoop the CPU's caches, otherwise 0.
     let lineMask: UInt64
     let needsDescriptor: Bool
-    /// Whether more is asked of an entry than its alignment, the mask and whole pages.
+    /// Whether an entry has further requirements than alignment, mask and whole pages.
     let looksCloser: Bool
-    /// Whether a range of one piece makes one segment, and nobody has to be told of it, nor caches maintained.
+    /// Whether a contiguous range makes one segment, without a backend and without cache maintenance.
     let isPlain: Bool
-    /// Bytes of a mapping of one piece in one segment.
+    /// The maximum size of a contiguous mapping in one segment. Bytes.
     let largestPiece: UInt64
-    /// Bytes of a mapping: no more than an Int counts, so that sums of entries cannot overflow later.
+    /// The maximum size of a mapping. Bytes: at most an Int, so that sums of entries cannot overflow later.
     let largest: UInt64
     let segments: SegmentRules
-    /// What a translated range starts at a multiple of.
+    /// The alignment of a translated range's start.
     let rangeAlignment: UInt64
 
     init(_ constraints: DeviceConstraints, _ space: AddressSpace) {
@@ -52,14 +52,14 @@ struct MappingRules: Sendable {
 
     func mask(_ kind: MappingKind) -> UInt64 { kind == .coherent ? coherentMask : streamingMask }
 
-    /// Whether the device can work on `count` bytes at `address` where they lie. They do not leave the address space.
+    /// Whether the device can access `count` bytes at `address` in place. They do not wrap round the address space.
     @inline(__always)
     func reaches(_ address: UInt64, _ count: UInt64, _ memory: MemoryWords, _ kind: MappingKind) -> Bool {
         let end = address &+ count
         if address & addressMask != 0 { return false }
         if needsDescriptor, memory.descriptor < 0 { return false }
         if isTranslated {
-            // The IOMMU maps whole pages: what shares one with the entry would be open to the device as well.
+            // The IOMMU maps whole pages: other data in a page of the entry would be exposed to the device.
             guard memory.owns(address & ~pageMask, (end &+ pageMask) & ~pageMask) else { return false }
         } else {
             guard end &- 1 <= mask(kind) else { return false }
@@ -67,7 +67,7 @@ struct MappingRules: Sendable {
         return lineMask == 0 || memory.owns(address & ~lineMask, (end &+ lineMask) & ~lineMask)
     }
 
-    /// Why the device cannot work on the bytes where they lie, in the order in which a reader would look; nil where it can.
+    /// Why the device cannot access the bytes in place, the most basic reason first; nil where it can.
     func obstacle(to address: UInt64, _ count: UInt64, _ memory: MemoryWords, _ kind: MappingKind, _ alignment: UInt64)
         -> DMAError?
     {

@@ -3,8 +3,8 @@
 internal import CDMA
 internal import DMAEngineKit
 
-/// A part of a domain's registry. Threads take different ones, so that two that map do not wait for each other; what a thread maps it finds
-/// ready to be used again: a record, and bus addresses of the same length.
+/// A part of a domain's registry. Threads use different shards, so that mapping threads do not wait for each other, and each
+/// keeps what the thread reuses: a record, and bus addresses of the same length.
 @safe
 struct MappingShard: ~Copyable {
     private var free: UnsafeMutablePointer<MappingRecord>?
@@ -12,11 +12,11 @@ struct MappingShard: ~Copyable {
     private let number: Int
     private var serial: UInt64 = 0
     var isClosed = false
-    /// The domain has no client any more: each mapping that ends says so to the core.
+    /// The domain has no client any more: the core counts each mapping that ends.
     var isAbandoned = false
     /// A device is being attached: maps and unmaps wait.
     var isHeld = false
-    /// Whether the backend has what is mapped.
+    /// Whether the backend holds the mappings.
     var isProgrammed = true
     var statistics = DomainStatistics()
     var addresses = SpareAddresses()
@@ -39,9 +39,9 @@ struct MappingShard: ~Copyable {
         }
     }
 
-    /// A record that nobody has.
+    /// Takes a free record.
     ///
-    /// - Parameter core: whose shard this is.
+    /// - Parameter core: the owner of this shard.
     @inline(__always)
     mutating func take(for core: Unmanaged<DomainCore>) -> UnsafeMutablePointer<MappingRecord> {
         // SAFETY: a free record lies in a chunk of this value, initialized.
@@ -53,10 +53,10 @@ struct MappingShard: ~Copyable {
         return unsafe record
     }
 
-    /// The counterpart of ``take()``: nobody uses the record afterwards.
+    /// The counterpart of ``take()``: the record is not used afterwards.
     @inline(__always)
     mutating func giveBack(_ record: UnsafeMutablePointer<MappingRecord>) {
-        // SAFETY: the record was taken from this value, and nobody else has it.
+        // SAFETY: the record was taken from this value, and no other reference to it is left.
         unsafe record.pointee.identifier = 0
         unsafe record.pointee.memory = nil
         unsafe record.pointee.regionCount = 0
@@ -105,11 +105,11 @@ struct MappingShard: ~Copyable {
 }
 
 extension Locked where Value == MappingShard {
-    /// Takes the lock and lends the shard until ``release()``, which the caller calls once, on this thread. For a hot path, which wants no
-    /// closure.
+    /// Takes the lock and lends the shard until ``release()``, which the caller calls once, on this thread. For hot paths,
+    /// which avoid closures.
     @unsafe @inline(__always)
     func acquire() -> UnsafeMutablePointer<MappingShard> {
-        // SAFETY: as in `withLock`; that the lock is released is the caller's part.
+        // SAFETY: as in `withLock`; the caller releases the lock.
         if unsafe !cdma_compare_exchange32(word, 0, 1) { takeSlowly() }
         return unsafe value
     }
@@ -122,5 +122,5 @@ extension Locked where Value == MappingShard {
     }
 }
 
-// SAFETY: records are reached by whoever locks the shard, or has taken the record.
+// SAFETY: a record is accessed under the lock of its shard, or by the owner that has taken it.
 extension MappingShard: @unchecked Sendable {}

@@ -2,20 +2,22 @@
 
 internal import DMAEngineKit
 
-/// One pass over the entries of a list: whether the device reaches each, which of them are one range for it, and what the backend is told.
+/// One pass over the entries of a list: checks that the device reaches each, merges adjacent ones into regions, and builds the
+/// backend's runs.
 ///
-/// Entries that touch, and may be one for the device, become one region and one run. Addresses of a translated mapping count from 0 here.
+/// Adjacent entries that may form one range for the device become one region and one run. Addresses of a translated mapping
+/// count from 0 here.
 @safe
 struct RunCutter {
     let rules: MappingRules
     let kind: MappingKind
-    /// Room for as many as there are entries; nil for runs where nobody is told.
+    /// Room for one element per entry; nil for runs without a backend.
     let regions: UnsafeMutablePointer<RegionWords>
     let runs: UnsafeMutablePointer<TranslatedRun>?
 
     struct Result {
         var isReached = true
-        /// Of all entries; `.max` where the sum has no room in 64 bits.
+        /// The bytes of all entries; `.max` where the sum exceeds 64 bits.
         var bytes: UInt64 = 0
         var regions = 0
         var runs = 0
@@ -27,7 +29,7 @@ struct RunCutter {
     ///   - entries: each inside its memory, none empty.
     ///   - words: of the memory that they name.
     func cut(_ entries: [ScatterList.Entry], _ words: [MemoryWords]) -> Result {
-        // SAFETY: entries name memory that there is; no more regions or runs are written than there are entries.
+        // SAFETY: entries refer to existing memory; no more regions or runs are written than there are entries.
         unsafe entries.withUnsafeBufferPointer { entries in
             unsafe words.withUnsafeBufferPointer { words in
                 guard let first = entries.baseAddress, let memory = words.baseAddress else { return Result() }
@@ -41,7 +43,7 @@ struct RunCutter {
         }
     }
 
-    /// For a device that asks for more than whole pages.
+    /// For a device with requirements beyond whole pages.
     @unsafe
     private func reachesAll(
         _ entries: UnsafePointer<ScatterList.Entry>, _ number: Int, _ words: UnsafePointer<MemoryWords>
@@ -55,7 +57,7 @@ struct RunCutter {
         return true
     }
 
-    /// Bus addresses are the CPU's, and nobody is told: as few instructions as there can be.
+    /// CPU addresses without a backend: as few instructions as possible.
     @unsafe
     private func plain(
         _ entries: UnsafePointer<ScatterList.Entry>, _ number: Int, _ words: UnsafePointer<MemoryWords>
@@ -73,7 +75,7 @@ struct RunCutter {
             let start = unsafe memory.pointee.base &+ UInt64(truncatingIfNeeded: entries[index].offset)
             let count = unsafe UInt64(truncatingIfNeeded: entries[index].count)
             sum &+= count
-            // A sum that leaves 63 bits shows in the highest one before it can leave 64: no memory has as many bytes.
+            // A sum beyond 63 bits sets the highest bit before it can exceed 64: no memory has that many bytes.
             flaws |= (start & addressMask) | (sum & 1 << 63)
             if start &+ count &- 1 > mask { flaws |= 1 }
             if start == end, written >= 0, unsafe memory.pointee.mergeKey == key {
@@ -93,7 +95,7 @@ struct RunCutter {
         return result
     }
 
-    /// Bus addresses are the CPU's.
+    /// Bus addresses equal to the CPU's, with a backend.
     @unsafe
     private func direct(
         _ entries: UnsafePointer<ScatterList.Entry>, _ number: Int, _ words: UnsafePointer<MemoryWords>
@@ -129,17 +131,18 @@ struct RunCutter {
         return result
     }
 
-    /// Bus addresses are given later, from 0 on here, in whole pages of the IOMMU.
+    /// Bus addresses are assigned later and count from 0 here, in whole pages of the IOMMU.
     @unsafe
     private func translated(
         _ entries: UnsafePointer<ScatterList.Entry>, _ number: Int, _ words: UnsafePointer<MemoryWords>
     ) -> Result {
-        // SAFETY: as for `cut`. `run` and `region` are read only after the first entry has set them: no memory has its key.
+        // SAFETY: as for `cut`. `run` and `region` are read only after the first entry has set them: no memory has the initial
+        // key.
         guard let runs = unsafe runs else { return Result() }
         let (pageMask, addressMask) = (rules.pageMask, rules.addressMask)
         let unit = rules.rangeAlignment &- 1
         var (sum, flaws): (UInt64, UInt64) = (0, 0)
-        // Where the entry before ended, for the CPU and for the device; and where the next run begins.
+        // The end of the previous entry, for the CPU and for the device; and the start of the next run.
         var (end, busEnd, length): (UInt64, UInt64, UInt64) = (0, 0, 0)
         var key = UInt64.max
         var run = unsafe runs - 1
@@ -154,7 +157,7 @@ struct RunCutter {
             sum = more
             flaws |= start & addressMask
             flaws &+= overflow ? 1 : 0
-            // The IOMMU maps whole pages: what shares one with the entry would be open to the device as well.
+            // The IOMMU maps whole pages: other data in a page of the entry would be exposed to the device.
             unsafe flaws &+= first < memory.pointee.extentStart ? 1 : 0
             unsafe flaws &+= memory.pointee.extentEnd < past ? 1 : 0
             let isOneSource = unsafe memory.pointee.mergeKey == key

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Parts of buffers, in the order in which a device shall see them: the kernel's `struct scatterlist`, before mapping.
+/// Parts of buffers, in the order for the device: the kernel's `struct scatterlist`, before mapping.
 ///
 /// The list owns its buffers. While it is not mapped, the CPU owns their bytes.
 ///
@@ -8,18 +8,18 @@
 public struct ScatterList: ~Copyable, Sendable {
     /// A part of one buffer.
     public struct Entry: Hashable, Sendable {
-        /// Which buffer, in the order in which they were added.
+        /// The buffer's number, in the order in which they were added.
         public let buffer: Int
-        /// First byte of the part.
+        /// The offset of the part's first byte.
         public let offset: Int
         /// Bytes, at least 1.
         public let count: Int
     }
 
     var memories: [Memory] = []
-    /// Of each of them, so that mapping reads words alone.
+    /// The words of each buffer, so that mapping reads only these.
     private var words: [MemoryWords] = []
-    /// What the last mapping of this list used, to be used again.
+    /// Memory of the previous mapping of this list, for reuse.
     private var parts: MappingParts?
     /// The parts, in order.
     public private(set) var entries: [Entry] = []
@@ -27,7 +27,7 @@ public struct ScatterList: ~Copyable, Sendable {
     /// A list without entries.
     public init() {}
 
-    /// Takes over `buffers`; each whole buffer is an entry.
+    /// Takes ownership of `buffers`; each whole buffer is an entry.
     public init(_ buffers: consuming FixedArray<Buffer>) {
         while let buffer = buffers.popLast() { memories.append(buffer.memory) }
         memories.reverse()
@@ -44,7 +44,7 @@ public struct ScatterList: ~Copyable, Sendable {
 
     /// Number of buffers.
     public var bufferCount: Int { memories.count }
-    /// Bytes of all entries, or `UInt64.max` should they be more.
+    /// The bytes of all entries, or `UInt64.max` where the sum exceeds that.
     public var byteCount: UInt64 {
         entries.reduce(0) { sum, entry in
             let (total, overflow) = sum.addingReportingOverflow(UInt64(entry.count))
@@ -52,16 +52,16 @@ public struct ScatterList: ~Copyable, Sendable {
         }
     }
 
-    /// Takes over a buffer; all of it is the next entry.
+    /// Takes ownership of a buffer, and adds all of it as the next entry.
     public mutating func append(_ buffer: consuming Buffer) {
         entries.append(Entry(buffer: memories.count, offset: 0, count: buffer.count))
         words.append(MemoryWords(buffer.memory))
         memories.append(buffer.memory)
     }
 
-    /// Takes over a buffer without an entry; parts of it are added by ``appendEntry(buffer:range:)``.
+    /// Takes ownership of a buffer without adding an entry; ``appendEntry(buffer:range:)`` adds parts of it.
     ///
-    /// - Returns: its number.
+    /// - Returns: the buffer's number.
     @discardableResult
     public mutating func appendWithoutEntry(_ buffer: consuming Buffer) -> Int {
         words.append(MemoryWords(buffer.memory))
@@ -69,7 +69,7 @@ public struct ScatterList: ~Copyable, Sendable {
         return memories.count - 1
     }
 
-    /// Adds a part of a buffer that the list owns.
+    /// Adds a part of an owned buffer as an entry.
     ///
     /// - Parameters:
     ///   - buffer: its number.
@@ -88,7 +88,7 @@ public struct ScatterList: ~Copyable, Sendable {
         entries.append(Entry(buffer: buffer, offset: range.lowerBound, count: range.count))
     }
 
-    /// Reads a buffer's bytes inside `body`; nil where there is no buffer of that number.
+    /// Reads a buffer's bytes inside `body`; nil where that number does not exist.
     public borrowing func withBytes<R: ~Copyable, E: Error>(
         buffer: Int, _ body: (RawSpan) throws(E) -> R
     ) throws(E) -> R? {
@@ -96,17 +96,17 @@ public struct ScatterList: ~Copyable, Sendable {
         return try Buffer(memories[buffer]).withBytes(body)
     }
 
-    /// Reads and writes a buffer's bytes inside `body`; nil where there is no buffer of that number.
+    /// Reads and writes a buffer's bytes inside `body`; nil where that number does not exist.
     public mutating func withMutableBytes<R: ~Copyable, E: Error>(
         buffer: Int, _ body: (inout MutableRawSpan) throws(E) -> R
     ) throws(E) -> R? {
         guard buffer >= 0, buffer < memories.count else { return nil }
-        // A second handle on the same memory, which ends here while the list is held exclusively.
+        // A second reference to the same memory, which ends here while the list is accessed exclusively.
         var handle = Buffer(memories[buffer])
         return try handle.withMutableBytes(body)
     }
 
-    /// Ends the list and gives its buffers back, in the order in which they were added.
+    /// Ends the list and returns its buffers, in the order in which they were added.
     public consuming func takeBuffers() -> FixedArray<Buffer> {
         var buffers = FixedArray<Buffer>(capacity: memories.count)
         for memory in memories {
@@ -116,29 +116,29 @@ public struct ScatterList: ~Copyable, Sendable {
         return buffers
     }
 
-    /// Maps the list for a device: `dma_map_sg`. Entries that touch as the device sees them are merged where its limits allow
-    /// it, and cut where its limits demand it (rules 32 and 39).
+    /// Maps the list for a device: `dma_map_sg`. Entries that are adjacent for the device are merged where its limits allow it,
+    /// and split where they require it (rules 32 and 39).
     ///
     /// Parameters as for ``Buffer/map(for:direction:file:line:)``.
-    /// - Returns: the mapping, or the list and the reason: as for a buffer, or `zeroLength` for an empty list. A list of
-    ///   more segments than the device takes is gathered in one piece of bounce memory, or refused with `tooManySegments` where
-    ///   bouncing is off.
+    /// - Returns: the mapping, or the list and the reason: as for a buffer, or `zeroLength` for an empty list. A list of more
+    ///   segments than the device takes is gathered in one bounce buffer, or refused with `tooManySegments` where bouncing is
+    ///   off.
     public consuming func map(
         for domain: Domain, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) -> ScatterMapOutcome {
         let parts = parts ?? MappingParts()
         (parts.memories, parts.words, parts.entries) = (memories, words, entries)
-        // SAFETY: the record is handed over to the one value that owns it.
+        // SAFETY: the record is transferred to the one value that owns it.
         do throws(DMAError) {
             let record = unsafe try domain.core.establish(.list, parts, direction, Origin(file: file, line: line))
             return .mapped(MappedScatterList(unsafe Mapping(record), memories, words, entries, parts))
         } catch {
-            // The quarantine may have the parts.
+            // The quarantine may have taken the parts.
             return .failed(error, ScatterList(memories: memories, words: words, entries: entries, parts: nil))
         }
     }
 
-    /// ``map(for:direction:file:line:)`` for clients that have no use for the list where mapping fails.
+    /// ``map(for:direction:file:line:)`` for clients that do not need the list where mapping fails.
     public consuming func mapped(
         for domain: Domain, direction: Direction, file: StaticString = #fileID, line: UInt = #line
     ) throws(DMAError) -> MappedScatterList {
@@ -146,14 +146,14 @@ public struct ScatterList: ~Copyable, Sendable {
     }
 }
 
-/// The answer to a wish for a mapping of a list (rule 31): it, or the reason together with the list.
+/// The outcome of mapping a list (rule 31): the mapping, or the reason together with the list.
 public enum ScatterMapOutcome: ~Copyable {
-    /// The device reaches it.
+    /// The mapping.
     case mapped(MappedScatterList)
-    /// Why not, and the list back.
+    /// The reason, and the list.
     case failed(DMAError, ScatterList)
 
-    /// The mapping; otherwise the reason is thrown, and the buffers' memory is given back to the kernel.
+    /// The mapping; otherwise throws the reason, and the buffers' memory is freed.
     public consuming func get() throws(DMAError) -> MappedScatterList {
         switch consume self {
         case .mapped(let mapped): return mapped

@@ -6,13 +6,14 @@ struct BusRange: Equatable, Sendable {
     var count: UInt64
 }
 
-/// Cuts bus ranges so that each segment obeys the device (rules 32 and 39). Pure arithmetic.
+/// Splits bus ranges into segments that meet the device's constraints (rules 32 and 39). Pure arithmetic.
 struct SegmentRules {
-    /// Longest segment: a multiple of the alignment, the unit of length and the virtual boundary, so that every cut lies where one may.
+    /// The maximum length of a segment: a multiple of the alignment, the length unit and the virtual boundary, so that every
+    /// split is at a permitted address.
     let maximum: UInt64
     /// A power of two, or 0 for none.
     let boundary: UInt64
-    /// Where inner segments begin and end. A power of two, or 0 for anywhere.
+    /// Alignment of inner segment boundaries. A power of two, or 0 for any.
     let virtualBoundary: UInt64
 
     init(_ constraints: DeviceConstraints) {
@@ -23,16 +24,16 @@ struct SegmentRules {
         virtualBoundary = constraints.virtualBoundary
     }
 
-    /// The fewest segments that cover `range` in order. `range` does not leave the 64-bit space.
+    /// The minimal number of segments that cover `range` in order. `range` does not wrap round the 64-bit space.
     ///
-    /// - Parameter limit: no more than this many are made: then the answer is nil.
+    /// - Parameter limit: the maximum number of segments; nil is returned where it is exceeded.
     func cut(_ range: BusRange, limit: Int) -> [BusRange]? {
         var result: [BusRange] = []
         var start = range.start
         var left = range.count
         while left > 0 {
             var count = min(left, maximum)
-            // The first cut restores what a start inside a page has taken.
+            // The first split restores the alignment after a start inside a page.
             let taken = virtualBoundary == 0 ? 0 : start & (virtualBoundary - 1)
             if count < left, count > taken { count -= taken }
             if boundary != 0 {
@@ -47,16 +48,16 @@ struct SegmentRules {
         return result
     }
 
-    /// Whether there are ranges that have to be cut.
+    /// Whether any range must be split.
     var cuts: Bool { maximum != .max || boundary != 0 }
 
-    /// Whether no range has to be cut.
+    /// Whether no range must be split.
     func isWhole(_ ranges: [BusRange]) -> Bool {
         for range in ranges where range.count > maximum || crossesBoundary(range) { return false }
         return true
     }
 
-    /// Each range as segments. Nil where that makes more than `limit`.
+    /// All ranges split into segments. Nil where there are more than `limit`.
     func segments(of ranges: [BusRange], limit: Int) -> [BusRange]? {
         var result: [BusRange] = []
         for range in ranges {
@@ -66,7 +67,7 @@ struct SegmentRules {
         return result
     }
 
-    /// An address inside the list at which a segment ends or begins though the device has none begin or end there; nil where there is none.
+    /// An inner boundary of the list that is not a multiple of the virtual boundary; nil where there is none.
     func gap(in segments: [BusRange]) -> UInt64? {
         guard virtualBoundary != 0 else { return nil }
         let mask = virtualBoundary - 1

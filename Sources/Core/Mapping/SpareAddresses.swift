@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Bus addresses that were used and are kept to be used again: up to 64 ranges of each of the usual lengths, as the kernel's
-/// drivers/iommu/iova.c keeps magazines in front of its tree.
+/// Freed bus addresses kept for reuse: up to 64 ranges of each of the usual lengths, like the magazines in front of the tree in
+/// the kernel's drivers/iommu/iova.c.
 @safe
 struct SpareAddresses: ~Copyable {
     /// Lengths of 1 to 16 granules, then powers of two up to 2^24 granules.
     private static let classes = 16 + 25
     private static let depth = 64
-    /// For each class the number of ranges that are kept, then `depth` starts. Nil until the first is kept.
+    /// For each class the number of kept ranges, then `depth` starts. Nil until the first is kept.
     private var words: UnsafeMutablePointer<UInt64>?
 
     // SAFETY: no memory yet.
@@ -24,7 +24,7 @@ struct SpareAddresses: ~Copyable {
         return 16 &+ granules.trailingZeroBitCount
     }
 
-    /// The start of a kept range of so many granules that satisfies the wishes; nil where there is none.
+    /// The start of a kept range of that many granules that meets the requirements; nil where there is none.
     @inline(__always)
     mutating func take(_ granules: UInt64, bytes: UInt64, alignment: UInt64, boundary: UInt64, limit: UInt64) -> UInt64? {
         // SAFETY: a class is below `classes`, and its number of kept ranges is at most `depth`.
@@ -40,7 +40,7 @@ struct SpareAddresses: ~Copyable {
         return start
     }
 
-    /// Keeps a range; false where it has to go back to the allocator.
+    /// Keeps a range; false where it must be returned to the allocator.
     @inline(__always)
     mutating func keep(_ start: UInt64, granules: UInt64) -> Bool {
         // SAFETY: as above.
@@ -57,14 +57,14 @@ struct SpareAddresses: ~Copyable {
 
     @inline(never)
     private mutating func allocate() {
-        // SAFETY: a row for each class, initialized as a whole; `deinit` alone frees them.
+        // SAFETY: a row for each class, initialized as a whole; only `deinit` frees them.
         let count = Self.classes * (Self.depth + 1)
         let memory = UnsafeMutablePointer<UInt64>.allocate(capacity: count)
         unsafe memory.initialize(repeating: 0, count: count)
         unsafe words = unsafe memory
     }
 
-    /// Everything that is kept, which is kept no longer.
+    /// Removes and returns all kept ranges.
     mutating func takeAll(granule: UInt64) -> [BusRange] {
         // SAFETY: as above.
         guard let words = unsafe words else { return [] }

@@ -3,39 +3,40 @@
 internal import DMAEngineKit
 
 extension IOVA {
-    /// What ``UnsafeMappings/mapUnchecked(address:count:direction:file:line:)`` answers where mapping fails: `DMA_MAPPING_ERROR`.
+    /// The result of ``UnsafeMappings/mapUnchecked(address:count:direction:file:line:)`` where mapping fails:
+    /// `DMA_MAPPING_ERROR`.
     public static var mappingError: IOVA { IOVA(.max) }
 }
 
-/// A mapping that was made from a raw address, and what is not yet known about it.
-// SAFETY: the record is the registry's, under whose lock it is looked at and taken out.
+/// A mapping that was made from a raw address, and whether its result was checked.
+// SAFETY: the record belongs to the registry, and is read and removed under its lock.
 @safe
 struct RawMapping: @unchecked Sendable {
     let record: UnsafeMutablePointer<MappingRecord>
     let kind: MappingKind
     let direction: Direction
     let origin: Origin
-    /// What a raw unmap has to repeat: bytes of a single mapping, entries of a list.
+    /// The value that a raw unmap must repeat: bytes of a single mapping, entries of a list.
     let size: UInt64
-    /// False for a word that could be the error value, until somebody has looked.
+    /// False for a result that could be the error value, until it was checked.
     var isChecked: Bool
 }
 
-/// Raw mappings of imported memory: words, as the kernel's functions take and give them, for code that has pointers and cannot
-/// have owners (a C library's callbacks, a ported driver). Nothing here is checked by the compiler; all of it is checked at run
-/// time, with an error, and with a report if the ``Sanitizer`` is on.
+/// Raw mappings of imported memory, with the signatures of the kernel's functions, for code that has pointers and cannot have
+/// owners (a C library's callbacks, a ported driver). The compiler checks nothing here; everything is checked at run time, with
+/// an error, and with a report if the ``Sanitizer`` is on.
 ///
-/// The caller vouches, for each mapping made here, that the memory stays valid and is not touched by the CPU in the wrong
-/// phase, from the call that maps until the call that unmaps has returned.
+/// The caller guarantees, for each mapping made here, that the memory stays valid and that the CPU does not access it while the
+/// device owns it, from the call that maps until the call that unmaps has returned.
 ///
-/// Thread rules: everything may be called from any thread.
+/// Thread rules: all functions may be called from any thread.
 public struct UnsafeMappings: Sendable {
     private let domain: Domain
 
-    /// Such mappings in `domain`, which this value keeps alive. The mappings keep nothing alive.
+    /// Raw mappings in `domain`, which this value keeps alive. The mappings keep nothing alive.
     public init(_ domain: Domain) { self.domain = domain }
 
-    /// `dma_map_single`, with the reason where it fails.
+    /// `dma_map_single`, with a reason where it fails.
     ///
     /// - Parameters:
     ///   - address: first byte.
@@ -54,8 +55,8 @@ public struct UnsafeMappings: Sendable {
         return try mapRaw(.single, [buffer], direction, Origin(file: file, line: line), isChecked: true)[0].start
     }
 
-    /// `dma_map_single` to the letter: a word that may be `IOVA.mappingError`, to be shown to
-    /// ``check(_:)`` before it is used. The sanitizer reports mappings that never were.
+    /// `dma_map_single` as in the kernel: the result may be `IOVA.mappingError`, and must be passed to ``check(_:)`` before it
+    /// is used. The sanitizer reports results that were not checked.
     @unsafe
     public func mapUnchecked(
         address: UnsafeMutableRawPointer, count: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
@@ -69,9 +70,9 @@ public struct UnsafeMappings: Sendable {
         }
     }
 
-    /// `dma_mapping_error`: whether `iova` is a mapping of this domain that was made from a raw address.
+    /// `dma_mapping_error`: checks that `iova` is a mapping of this domain that was made from a raw address.
     ///
-    /// - Throws: `backendFailed` for `IOVA.mappingError`; `notMapped` for a word that is no mapping's first address.
+    /// - Throws: `backendFailed` for `IOVA.mappingError`; `notMapped` for a value that is no mapping's first address.
     public func check(_ iova: IOVA) throws(DMAError) {
         if iova == .mappingError { throw DMAError(.backendFailed, asked: iova.rawValue) }
         let isKnown = domain.core.raw.withLock { raw in
@@ -85,13 +86,13 @@ public struct UnsafeMappings: Sendable {
     /// `dma_unmap_single`.
     ///
     /// - Parameters:
-    ///   - iova: as the map answered.
-    ///   - count: bytes as they were mapped.
-    ///   - direction: as it was mapped.
+    ///   - iova: the result of the map.
+    ///   - count: the mapped number of bytes.
+    ///   - direction: the mapping's direction.
     ///   - file: for reports.
     ///   - line: for reports.
-    /// - Throws: `notMapped`; `unmapMismatch` (another size or kind), `wrongDirection`: nothing is unmapped then; what the
-    ///   backend says: the mapping is gone, and must be taken for still reachable by the device.
+    /// - Throws: `notMapped`; `unmapMismatch` (another size or kind), `wrongDirection`: nothing is unmapped then; errors of the
+    ///   backend: the mapping is removed, and the device may still reach the memory.
     @unsafe
     public func unmap(
         _ iova: IOVA, count: Int, direction: Direction, file: StaticString = #fileID, line: UInt = #line
@@ -102,14 +103,14 @@ public struct UnsafeMappings: Sendable {
         unsafe try domain.core.dissolve(record)?.release()
     }
 
-    /// `dma_map_sg`. Entries are not cut: each must obey the device's longest segment and boundary by itself.
+    /// `dma_map_sg`. Entries are not split: each must meet the device's limits on segment size and boundary by itself.
     ///
     /// - Parameters:
     ///   - list: at least one range; none empty.
     ///   - direction: what the device may do.
     ///   - file: for reports.
     ///   - line: for reports.
-    /// - Returns: the mapped segments, no more than entries. The first one's start names the mapping.
+    /// - Returns: the mapped segments, at most as many as entries. The start of the first one identifies the mapping.
     /// - Throws: `zeroLength`, `tooManySegments`; `mappingTooLarge` for an entry longer than a segment; `notContiguous` for one
     ///   across the boundary; otherwise as for ``ScatterList/map(for:direction:file:line:)``.
     @unsafe
@@ -131,8 +132,8 @@ public struct UnsafeMappings: Sendable {
     ///
     /// - Parameters:
     ///   - iova: start of the first mapped segment.
-    ///   - originalCount: entries as they were asked, not segments as they were mapped (rule 32).
-    ///   - direction: as it was mapped.
+    ///   - originalCount: the number of original entries, not of mapped segments (rule 32).
+    ///   - direction: the mapping's direction.
     ///   - file: for reports.
     ///   - line: for reports.
     /// - Throws: as ``unmap(_:count:direction:file:line:)``; `unmapMismatch` for another number of entries.
@@ -149,9 +150,9 @@ public struct UnsafeMappings: Sendable {
     /// `dma_sync_single_range_for_cpu`.
     ///
     /// - Parameters:
-    ///   - iova: as the map answered.
+    ///   - iova: the result of the map.
     ///   - range: bytes, counted from there.
-    ///   - direction: as it was mapped, or a part of it: one way of a bidirectional mapping.
+    ///   - direction: the mapping's direction or, for a bidirectional mapping, either way.
     ///   - file: for reports.
     ///   - line: for reports.
     /// - Throws: `notMapped`, `outOfRange`, `wrongDirection`.
@@ -184,7 +185,7 @@ public struct UnsafeMappings: Sendable {
     private func mapRaw(
         _ kind: MappingKind, _ memories: [Memory], _ direction: Direction, _ call: Origin, isChecked: Bool
     ) throws(DMAError) -> [MappedRange] {
-        // SAFETY: the record is this call's until it is the registry's.
+        // SAFETY: the record belongs to this call until it is entered in the registry.
         let record: UnsafeMutablePointer<MappingRecord>
         if kind == .list {
             let parts = MappingParts()
@@ -203,9 +204,9 @@ public struct UnsafeMappings: Sendable {
         return ranges
     }
 
-    /// Finds the mapping that a call names and takes it out of the registry.
+    /// Finds the mapping that a call refers to and removes it from the registry.
     ///
-    /// The same bytes may be mapped more than once where nothing translates; as the kernel does, the best match is taken.
+    /// The same bytes may be mapped more than once without translation; as in the kernel, the best match is taken.
     private func takeRaw(
         _ kind: MappingKind, _ iova: IOVA, _ size: UInt64, _ direction: Direction, _ call: Origin
     ) throws(DMAError) -> RawMapping {
@@ -222,7 +223,7 @@ public struct UnsafeMappings: Sendable {
         if let taken {
             if !taken.isChecked {
                 Sanitizer.report(
-                    .mapErrorUnchecked, domain.id, "the mapping at \(iova) ends, and its result was never checked",
+                    .mapErrorUnchecked, domain.id, "the mapping at \(iova) is unmapped, and its result was never checked",
                     at: call,
                     mapping: taken.origin)
             }
@@ -232,24 +233,24 @@ public struct UnsafeMappings: Sendable {
             let isNothing = iova == .mappingError || iova.rawValue == 0
             Sanitizer.report(
                 isNothing ? .unmapInvalidAddress : .unmapNotMapped, domain.id,
-                isNothing ? "\(iova) is never a mapping" : "nothing is mapped at \(iova) from a raw address", at: call)
+                isNothing ? "\(iova) cannot be a mapping" : "nothing is mapped at \(iova) from a raw address", at: call)
             throw DMAError(.notMapped, asked: iova.rawValue)
         }
         if nearest.kind != kind {
             Sanitizer.report(
-                .unmapOtherKind, domain.id, "a \(nearest.kind.name) mapping is ended as a \(kind.name) one", at: call,
+                .unmapOtherKind, domain.id, "a \(nearest.kind.name) mapping is unmapped as a \(kind.name) one", at: call,
                 mapping: nearest.origin)
             throw DMAError(.unmapMismatch, asked: size, limit: nearest.size)
         }
         if nearest.size != size {
             Sanitizer.report(
                 kind == .list ? .unmapOtherCount : .unmapOtherSize, domain.id,
-                "mapped with \(nearest.size), ended with \(size) \(kind == .list ? "entries" : "bytes")", at: call,
+                "mapped with \(nearest.size), unmapped with \(size) \(kind == .list ? "entries" : "bytes")", at: call,
                 mapping: nearest.origin)
             throw DMAError(.unmapMismatch, asked: size, limit: nearest.size)
         }
         Sanitizer.report(
-            .unmapOtherDirection, domain.id, "mapped \(nearest.direction), ended \(direction)", at: call,
+            .unmapOtherDirection, domain.id, "mapped \(nearest.direction), unmapped \(direction)", at: call,
             mapping: nearest.origin)
         throw DMAError(.wrongDirection)
     }
@@ -257,7 +258,7 @@ public struct UnsafeMappings: Sendable {
     private func syncRaw(
         _ iova: IOVA, _ range: Range<Int>, _ direction: Direction, _ turn: MappedEntry.Turn, _ call: Origin
     ) throws(DMAError) {
-        // SAFETY: the registry's records stay while its lock is held: a sync races with no unmap.
+        // SAFETY: the registry's records stay while its lock is held: no unmap can run during a sync.
         let (found, total) = try domain.core.raw.withLock { raw throws(DMAError) -> (RawMapping?, Int) in
             let candidates = raw[iova] ?? []
             guard let found = candidates.first(where: { $0.direction == direction }) ?? candidates.first else {
@@ -280,7 +281,7 @@ public struct UnsafeMappings: Sendable {
             }
             return (found, total)
         }
-        // Reports are made without the lock.
+        // Reports are made after the lock is released.
         guard let found else {
             Sanitizer.report(.syncNotMapped, domain.id, "nothing is mapped at \(iova) from a raw address", at: call)
             throw DMAError(.notMapped, asked: iova.rawValue)
@@ -300,20 +301,20 @@ public struct UnsafeMappings: Sendable {
         }
     }
 
-    /// What an entry of a raw list must obey by itself, because nothing cuts it.
+    /// Limits that an entry of a raw list must meet by itself, because entries are not split.
     private func inspectList(_ counts: [UInt64], _ addresses: [UInt64], _ call: Origin) throws(DMAError) {
         let rules = SegmentRules(domain.constraints)
         if counts.count > domain.constraints.maximumSegments {
             Sanitizer.report(
                 .listTooLong, domain.id,
-                "a list of \(counts.count) entries for a device that takes \(domain.constraints.maximumSegments)",
+                "a list has \(counts.count) entries, the device takes at most \(domain.constraints.maximumSegments)",
                 at: call)
             throw DMAError(.tooManySegments, asked: UInt64(counts.count), limit: UInt64(domain.constraints.maximumSegments))
         }
         for (index, count) in counts.enumerated() {
             if count > rules.maximum {
                 Sanitizer.report(
-                    .segmentTooLong, domain.id, "entry \(index) has \(count) bytes, the longest segment \(rules.maximum)",
+                    .segmentTooLong, domain.id, "entry \(index) has \(count) bytes, a segment at most \(rules.maximum)",
                     at: call)
                 throw DMAError(.mappingTooLarge, asked: count, limit: rules.maximum)
             }

@@ -3,7 +3,7 @@
 internal import CDMA
 internal import Synchronization
 
-/// A mapping of which there are parts: each keeps it, and the last ends it.
+/// A mapping that was split into parts: each keeps it alive, and the last ends it.
 // SAFETY: the record changes when this object ends, or when the one part that has all of it ends it.
 @safe
 final class WholeMapping: @unchecked Sendable {
@@ -13,29 +13,30 @@ final class WholeMapping: @unchecked Sendable {
     private let lost = Atomic(false)
     private var hasEnded = false
 
-    /// The caller hands over the record.
+    /// The caller transfers the record.
     @unsafe
     init(_ record: UnsafeMutablePointer<MappingRecord>) {
-        // SAFETY: this object alone has the record now.
+        // SAFETY: only this object has the record now.
         unsafe self.record = unsafe record
         range = 0..<(unsafe record.pointee.entry(at: 0).count)
     }
 
     deinit {
         if hasEnded { return }
-        // SAFETY: no part has it any more.
+        // SAFETY: no part is left.
         let mapping = unsafe Mapping(record)
         if hasLostPart { mapping.quarantine() }
     }
 
-    /// Whether a part was quarantined. Parts may be used by several threads.
+    /// Whether a part was quarantined. Several threads may use parts.
     var hasLostPart: Bool { lost.load(ordering: .acquiring) }
 
-    /// A part as a record of its own.
+    /// Makes a part with a record of its own.
     ///
     /// - Parameter range: bytes of the whole, not empty.
     func part(_ range: Range<Int>) -> Mapping {
-        // SAFETY: the new record is initialized as a whole, and freed by `endPart`. The whole's record is read alone, which this object keeps.
+        // SAFETY: the new record is initialized as a whole, and freed by `endPart`. The whole's record, which this object
+        // keeps, is only read.
         let memory = UnsafeMutablePointer<MappingRecord>.allocate(capacity: 1)
         unsafe memory.initialize(to: MappingRecord(shard: 0, of: record.pointee.core, at: memory))
         unsafe memory.pointee.kind = record.pointee.kind
@@ -70,17 +71,17 @@ final class WholeMapping: @unchecked Sendable {
         return unsafe Mapping(memory)
     }
 
-    /// Where a part's bytes lie in the whole.
+    /// The position of a part's bytes in the whole.
     func range(of part: MappedEntry) -> Range<Int> {
         // SAFETY: as for `part`.
         let start = Int(truncatingIfNeeded: part.cpuAddress &- (unsafe record.pointee.entry(at: 0).cpuAddress))
         return start..<start + part.count
     }
 
-    /// A part ends: nothing is given back before the others have ended too.
+    /// Ends a part: the memory is freed only when all parts have ended.
     @unsafe
     static func endPart(_ record: UnsafeMutablePointer<MappingRecord>) {
-        // SAFETY: the caller alone has the part's record, which `part` has made.
+        // SAFETY: only the caller has the part's record, which `part` has made.
         let whole = unsafe record.pointee.whole
         if unsafe record.pointee.isQuarantined { unsafe whole?.takeUnretainedValue().lost.store(true, ordering: .releasing) }
         unsafe record.deinitialize(count: 1)
@@ -88,9 +89,9 @@ final class WholeMapping: @unchecked Sendable {
         unsafe whole?.release()
     }
 
-    /// The part that has all of the mapping ends it.
+    /// Ends the mapping, for the part that has all of it.
     ///
-    /// - Throws: what the backend says.
+    /// - Throws: errors of the backend.
     @unsafe
     static func end(by record: UnsafeMutablePointer<MappingRecord>) throws(DMAError) -> Unmanaged<Memory>? {
         // SAFETY: as above; there is no other part. What is read of the whole is held here.
@@ -103,16 +104,16 @@ final class WholeMapping: @unchecked Sendable {
 }
 
 extension Mapping {
-    /// Bytes of a mapping with one entry: in the whole, for a part.
+    /// For a part: its bytes in the whole mapping, which has one entry.
     var byteRange: Range<Int> {
         // SAFETY: this value owns the record, which keeps the whole.
         guard let whole = unsafe record.pointee.whole?.takeUnretainedValue() else { return 0..<firstEntry.count }
         return whole.range(of: firstEntry)
     }
 
-    /// The mapping that this is a part of; this one itself, as a whole, where it is none. The caller makes parts of it.
+    /// The whole mapping of a part; for any other mapping, a new whole mapping from it. The caller makes parts of it.
     consuming func intoWhole() -> WholeMapping {
-        // SAFETY: `deinit` does not run: the record is handed over, or ended.
+        // SAFETY: `deinit` does not run: the record is transferred, or ended.
         let record = unsafe self.record
         discard self
         guard let whole = unsafe record.pointee.whole?.takeUnretainedValue() else { return unsafe WholeMapping(record) }

@@ -2,8 +2,8 @@
 
 /// A block leased from a ``Pool``: 16 bytes that own a piece of mapped memory.
 ///
-/// Give it back with ``Pool/giveBack(_:)``, which costs no atomic operation; a block that merely ends returns to its pool by one.
-/// Outside a transfer the CPU owns the block, and its bytes can be reached; during one, the channel owns it as a cargo.
+/// Return it with ``Pool/giveBack(_:)``, which needs no atomic operation; a block whose lifetime ends otherwise returns to its
+/// pool with one. Outside a transfer the CPU owns the block and can access its bytes; during one, the channel owns it as cargo.
 ///
 /// Thread rules: a value, owned by one thread at a time; it may be sent to another.
 @safe @frozen
@@ -24,7 +24,7 @@ public struct Block: ~Copyable, Cargo {
         unsafe place.goBack(to: header)
     }
 
-    /// Ends the block without returning it: its pool has its place.
+    /// Ends the block without returning it: its pool has taken back its place.
     @inlinable @inline(__always)
     consuming func surrender() -> BlockPlace {
         let place = self.place
@@ -32,14 +32,14 @@ public struct Block: ~Copyable, Cargo {
         return place
     }
 
-    /// Which block of its pool this is: 0 ..< ``Pool/capacity``, in the order of addresses. No two leased blocks have the same.
+    /// The block's number in its pool: 0 ..< ``Pool/capacity``, in the order of addresses. No two leased blocks have the same.
     @inlinable public var index: Int { place.index }
 
     /// Segments of the block: 1, unless its pool was made with more.
     // SAFETY: the header lives as long as any block, and this word never changes.
     @inlinable public var regionCount: Int { unsafe header.pointee.segmentCount }
 
-    /// The block as its device sees it: segment `index` of ``regionCount``.
+    /// Segment `index` of ``regionCount``, for the device.
     @inlinable
     @_lifetime(borrow self)
     public func region(at index: Int) -> Region {
@@ -74,7 +74,7 @@ public struct Block: ~Copyable, Cargo {
 
     /// Reads the bytes inside `body`.
     ///
-    /// - Throws: what `body` throws.
+    /// - Throws: errors of `body`.
     @inlinable
     public borrowing func withBytes<R: ~Copyable>(_ body: (RawSpan) throws(DMAError) -> R) throws(DMAError) -> R {
         prepare()
@@ -85,7 +85,7 @@ public struct Block: ~Copyable, Cargo {
 
     /// Reads and writes the bytes inside `body`.
     ///
-    /// - Throws: `wrongDirection` for memory that only the device writes (rule 34); what `body` throws.
+    /// - Throws: `wrongDirection` for memory that only the device writes (rule 34); errors of `body`.
     @inlinable
     public mutating func withMutableBytes<R: ~Copyable>(
         _ body: (inout MutableRawSpan) throws(DMAError) -> R
@@ -98,7 +98,7 @@ public struct Block: ~Copyable, Cargo {
         return try body(&span)
     }
 
-    /// The bytes as a pointer, for calls into C and for engines' tests. It must not leave `body`.
+    /// Lends the bytes as a pointer, for calls into C and for tests of engines. It must not leave `body`.
     ///
     /// - Throws: as `withMutableBytes(_:)`.
     @unsafe @inlinable
@@ -108,7 +108,7 @@ public struct Block: ~Copyable, Cargo {
         try checkWritable()
         prepare()
         defer { prepare() }
-        // SAFETY: as for `withMutableBytes`; the caller vouches that the pointer stays inside `body`.
+        // SAFETY: as for `withMutableBytes`; the caller guarantees that the pointer stays inside `body`.
         return try unsafe body(UnsafeMutableRawBufferPointer(start: header.pointee.base + place.offset, count: count))
     }
 
@@ -118,7 +118,7 @@ public struct Block: ~Copyable, Cargo {
         if unsafe header.pointee.key & UInt64(DeviceAccess.read.rawValue) == 0 { throw DMAError(.wrongDirection) }
     }
 
-    /// Maintains the caches before and after the CPU's turn, for devices that are not coherent.
+    /// Maintains the caches before and after the CPU's access, for devices that are not coherent.
     @inlinable
     func prepare() {
         // SAFETY: the header lives as long as any block.
@@ -133,7 +133,7 @@ public struct Block: ~Copyable, Cargo {
 }
 
 extension Block {
-    /// `withBytes(_:)` for a body that throws errors of its own.
+    /// `withBytes(_:)` for a body that throws its own errors.
     @inlinable @_disfavoredOverload
     public borrowing func withBytes<R: ~Copyable>(_ body: (RawSpan) throws -> R) throws -> R {
         prepare()
@@ -142,7 +142,7 @@ extension Block {
         return try body(unsafe RawSpan(_unsafeStart: start, byteCount: count))
     }
 
-    /// `withMutableBytes(_:)` for a body that throws errors of its own.
+    /// `withMutableBytes(_:)` for a body that throws its own errors.
     @inlinable @_disfavoredOverload
     public mutating func withMutableBytes<R: ~Copyable>(_ body: (inout MutableRawSpan) throws -> R) throws -> R {
         try checkWritable()
@@ -154,10 +154,11 @@ extension Block {
     }
 }
 
-// SAFETY: a block reaches its own bytes, which nobody else has, and words of the header that are immutable or accessed by atomics.
+// SAFETY: a block accesses its own bytes, which no other code has, and words of the header that are immutable or accessed by
+// atomics.
 extension Block: @unchecked Sendable {}
 
-/// Where a block lies in its pool: its index and its byte offset in one word, so that leasing and giving back move one word.
+/// A block's place in its pool: its index and its byte offset in one word, so that leasing and returning move one word.
 @usableFromInline @frozen
 struct BlockPlace: Equatable, Sendable {
     /// The offset in the upper 40 bits, twice the index in the lower 24.
@@ -166,14 +167,14 @@ struct BlockPlace: Equatable, Sendable {
     @inlinable
     init(word: UInt64) { self.word = word }
 
-    /// Nil where index or offset has no room: 2²³ - 1 blocks, 1 TiB.
+    /// Nil where index or offset is out of range: 2²³ - 1 blocks, 1 TiB.
     init?(index: Int, offset: Int) {
         guard index >= 0, index < 1 << 23 - 1, offset >= 0, offset < 1 << 40 else { return nil }
         word = UInt64(offset) << 24 | UInt64(2 * index)
     }
 
     @inlinable var index: Int { doubleIndex / 2 }
-    /// Where the block's words lie behind the pool's header.
+    /// The position of the block's words after the pool's header.
     @inlinable var doubleIndex: Int { Int(truncatingIfNeeded: word & (1 << 24 - 1)) }
     @inlinable var offset: Int { Int(truncatingIfNeeded: word >> 24) }
 }

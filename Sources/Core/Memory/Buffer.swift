@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Memory that the CPU owns: its bytes can be read and written, and no device reaches it.
+/// Memory that the CPU owns: its bytes can be read and written, and no device can access it.
 ///
-/// To let a device work on it, map it (``map(for:direction:file:line:)``): that consumes the buffer, so that the bytes cannot
-/// be touched by accident meanwhile, and unmapping gives it back. When a buffer ends, its memory is given back to the kernel.
+/// To let a device access it, map it (``map(for:direction:file:line:)``): that consumes the buffer, so that the CPU cannot
+/// touch the bytes by accident meanwhile; unmapping returns it. When a buffer ends, its memory is freed.
 ///
 /// Each buffer takes whole pages. For many small pieces map one buffer and lease blocks of it: ``Pool``.
 ///
 /// Thread rules: a value, owned by one thread at a time; it may be sent to another.
 @safe
 public struct Buffer: ~Copyable, Sendable {
-    /// Owned: released once, by `deinit` or by who takes it.
+    /// Owned: released once, by `deinit` or by the code that takes it.
     private let owned: Unmanaged<Memory>
 
     // SAFETY: the object is held until `deinit`.
     init(_ memory: Memory) { unsafe owned = Unmanaged.passRetained(memory) }
 
-    /// The caller hands over what it owns of the memory.
-    // SAFETY: that it owns it is the caller's part.
+    /// The caller transfers its share of the memory.
+    // SAFETY: the caller owns the share that it transfers.
     @unsafe
     init(owning owned: Unmanaged<Memory>) { unsafe self.owned = owned }
 
     // SAFETY: this value owned the memory, and ends once.
     deinit { unsafe owned.release() }
 
-    /// What this value owns of the memory, which is the caller's afterwards.
+    /// Transfers this value's share of the memory to the caller.
     @unsafe @inline(__always)
     consuming func take() -> Unmanaged<Memory> {
         // SAFETY: `deinit` does not run.
@@ -36,14 +36,14 @@ public struct Buffer: ~Copyable, Sendable {
     // SAFETY: this value holds the object.
     var memory: Memory { unsafe owned.takeUnretainedValue() }
 
-    /// Obtains `count` bytes of zeroed memory.
+    /// Allocates `count` bytes of zeroed memory.
     ///
     /// - Parameters:
     ///   - count: bytes, at least 1.
-    ///   - alignment: of the first byte as the CPU sees it. Bytes, a power of two up to 2^40. Pages are aligned to their size
-    ///     anyway.
+    ///   - alignment: of the first byte's CPU address. Bytes, a power of two up to 2^40. Pages are aligned to their size in
+    ///     any case.
     ///   - backing: where the memory comes from.
-    ///   - policy: reachability by narrow masks, locking, prefaulting, and whether less is acceptable.
+    ///   - policy: a highest address, locking, prefaulting, and whether fallbacks are acceptable.
     /// - Throws: `zeroLength`, `badAlignment`, `sizeOverflow`, `outOfMemory`, `hugePagesUnavailable`, `memoryLocked`
     ///   (with the arithmetic of RLIMIT_MEMLOCK), `noSuchHeap`, `noAddressSpace` (no room below `policy.below`),
     ///   `unsupportedBacking`.
@@ -54,8 +54,8 @@ public struct Buffer: ~Copyable, Sendable {
         self.init(try Memory(count: count, alignment: alignment, backing: backing, policy: policy))
     }
 
-    /// Obtains memory that a device reaches where it lies: below its mask, aligned for it, and with a file behind it where its address space
-    /// hands one to a peer.
+    /// Allocates memory that the device of `domain` reaches in place: below its mask, aligned for it, and with a file where its
+    /// address space passes memory to a peer.
     ///
     /// - Parameters:
     ///   - count: bytes, at least 1.
@@ -69,7 +69,7 @@ public struct Buffer: ~Copyable, Sendable {
         self.init(try Memory(count: count, alignment: max(alignment, 64), backing: domain.core.defaultBacking, policy: policy))
     }
 
-    /// Obtains memory and copies `bytes` into it.
+    /// Allocates memory and copies `bytes` into it.
     ///
     /// - Parameter bytes: at least one.
     /// - Throws: as ``init(count:alignment:backing:policy:)``.
@@ -77,7 +77,7 @@ public struct Buffer: ~Copyable, Sendable {
         try self.init(count: bytes.count)
         let count = self.count
         var span = mutableBytes
-        // SAFETY: the span has `count` bytes; what a collection says of its own number is not relied on.
+        // SAFETY: the span has `count` bytes; the collection's own count is not relied on.
         unsafe span.withUnsafeMutableBytes { target in
             let isCopied: Void? = bytes.withContiguousStorageIfAvailable { source in
                 unsafe target.copyBytes(from: source.prefix(count))
@@ -86,13 +86,13 @@ public struct Buffer: ~Copyable, Sendable {
         }
     }
 
-    /// Takes over memory that somebody else allocated.
+    /// Takes ownership of memory that was allocated elsewhere.
     ///
     /// - Parameters:
-    ///   - bytes: at least 1 byte. The caller vouches that they stay valid, and that nobody else touches them, until
-    ///     `onRelease` is called. Whatever shares a page or a cache line with them is foreign data: such edges are bounced
-    ///     where a device could reach or damage them.
-    ///   - onRelease: called exactly once, on whichever thread ends the last owner, when neither CPU nor device can reach the
+    ///   - bytes: at least 1 byte. The caller guarantees that they stay valid, and that no other code accesses them, until
+    ///     `onRelease` is called. Anything that shares a page or a cache line with them is foreign data: such edges are
+    ///     bounced where a device could access or corrupt them.
+    ///   - onRelease: called exactly once, on the thread that ends the last owner, when neither CPU nor device can reach the
     ///     bytes through this package any more.
     /// - Throws: `zeroLength`, `sizeOverflow`; then `onRelease` is not called.
     @unsafe
@@ -105,40 +105,41 @@ public struct Buffer: ~Copyable, Sendable {
 
     /// Bytes.
     public var count: Int { memory.count }
-    /// The alignment that was asked for. Bytes.
+    /// The requested alignment. Bytes.
     public var alignment: Int { memory.alignment }
-    /// The source that the memory really came from.
+    /// The actual source of the memory.
     public var backing: Backing { memory.backing }
     /// Whether the pages are locked in memory.
     public var isLocked: Bool { memory.isLocked }
-    /// Bytes of each page below the buffer; for transparent huge pages the base size, because the kernel promises no more.
+    /// The page size of the memory. Bytes; for transparent huge pages the base size, because the kernel promises no more.
     public var pageSize: Int { memory.pageSize }
 
-    /// The bytes, to read.
+    /// The bytes, for reading.
     public var bytes: RawSpan {
-        // SAFETY: the memory lives as long as `self`, which owns it, and has as many bytes; nobody writes while `self` is borrowed.
+        // SAFETY: the memory lives as long as `self`, which owns it, and has that many bytes; it is not written while `self` is
+        // borrowed.
         @_lifetime(borrow self)
         borrowing get {
             let (start, count) = unsafe owned._withUnsafeGuaranteedRef { unsafe ($0.base, $0.count) }
             let span = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(start), byteCount: count)
-            // The memory lives as long as `self`, and nobody writes while `self` is borrowed.
+            // The memory lives as long as `self`, and is not written while `self` is borrowed.
             return unsafe _overrideLifetime(span, borrowing: self)
         }
     }
 
-    /// The bytes, to read and write.
+    /// The bytes, for reading and writing.
     public var mutableBytes: MutableRawSpan {
-        // SAFETY: as for `bytes`; the exclusive access to `self` is the exclusive access to its memory.
+        // SAFETY: as for `bytes`; exclusive access to `self` is exclusive access to its memory.
         @_lifetime(&self)
         mutating get {
             let (start, count) = unsafe owned._withUnsafeGuaranteedRef { unsafe ($0.base, $0.count) }
             let span = unsafe MutableRawSpan(_unsafeStart: start, byteCount: count)
-            // As for `bytes`; the exclusive access to `self` is the exclusive access to its memory.
+            // As for `bytes`; exclusive access to `self` is exclusive access to its memory.
             return unsafe _overrideLifetime(span, mutating: &self)
         }
     }
 
-    /// Reads the bytes inside `body`. The same as ``bytes`` for clients that do without the Lifetimes feature.
+    /// Reads the bytes inside `body`. The same as ``bytes``, for clients that do not enable the Lifetimes feature.
     public borrowing func withBytes<R: ~Copyable, E: Error>(_ body: (RawSpan) throws(E) -> R) throws(E) -> R {
         try body(bytes)
     }
@@ -151,20 +152,19 @@ public struct Buffer: ~Copyable, Sendable {
         return try body(&span)
     }
 
-    /// The bytes as a pointer, for calls into C. It must not leave `body`.
+    /// Lends the bytes as a pointer, for calls into C. It must not leave `body`.
     @unsafe
     public mutating func withUnsafeMutableBytes<R: ~Copyable, E: Error>(
         _ body: (UnsafeMutableRawBufferPointer) throws(E) -> R
     ) throws(E) -> R {
-        // SAFETY: the memory is valid as long as `self`, which is borrowed for `body`. That the pointer does not leave it is the
-        // caller's part.
+        // SAFETY: the memory is valid as long as `self`, which is borrowed for `body`. The caller keeps the pointer inside it.
         try unsafe body(UnsafeMutableRawBufferPointer(start: memory.base, count: memory.count))
     }
 
-    /// Lends the file behind the memory (memfd or dma-buf), to be sent to another process or given to the kernel. It is closed
+    /// Lends the file behind the memory (memfd or dma-buf), to be sent to another process or passed to the kernel. It is closed
     /// with the buffer: duplicate it to keep it.
     ///
-    /// - Returns: nil where no file stands behind the memory; `body` is not called then.
+    /// - Returns: nil where the memory has no file; `body` is not called then.
     public borrowing func withFileDescriptor<R, E: Error>(_ body: (Int32) throws(E) -> R) throws(E) -> R? {
         memory.fileDescriptor < 0 ? nil : try body(memory.fileDescriptor)
     }

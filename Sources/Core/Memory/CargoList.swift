@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Any number of cargoes as one: the regions of the first, then those of the second, and so on. What an operation with many
-/// sources (XOR, PQ) takes.
+/// Any number of cargoes as one: the regions of the first, then those of the second, and so on. The cargo of operations with
+/// many sources (XOR, PQ).
 public struct CargoList<Element: Cargo & ~Copyable>: ~Copyable, Cargo {
-    /// The cargoes. A channel that is given the list owns them with it.
+    /// The cargoes. A channel that receives the list owns them with it.
     public var elements: FixedArray<Element>
 
-    /// The regions of all of them, one after the other.
+    /// The number of regions of all cargoes.
     public init(_ elements: consuming FixedArray<Element>) { self.elements = elements }
 
     /// An empty list with room for `capacity` cargoes.
     public init(capacity: Int) { elements = FixedArray(capacity: capacity) }
 
-    /// Adds a cargo at the end.
+    /// Appends a cargo.
     ///
     /// - Returns: nil; or, if there is no room, the cargo.
     public mutating func append(_ element: consuming Element) -> Element? { elements.append(element) }
 
     public var regionCount: Int {
         var sum = 0
-        // A client's own cargo may say any number.
+        // A client's own cargo may report any number.
         for index in 0..<elements.count {
             let (total, overflow) = sum.addingReportingOverflow(max(elements.withElement(at: index) { $0.regionCount } ?? 0, 0))
             sum = overflow ? .max : total

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 public import CDMA
 
-/// Memory that CPU and device share at the same time, for descriptor rings and status words: `dma_alloc_coherent`.
+/// Memory that CPU and device access at the same time, for descriptor rings and status words: `dma_alloc_coherent`.
 ///
-/// There is no owner to sync with, so that whole words are all that can be read or written, each by one access that the
-/// compiler neither merges nor drops. Coherent is not ordered: a barrier, or a release store, stands between an entry and the
-/// word that makes it valid (rule 37).
+/// There is no ownership to sync, so that only whole words can be read or written, each by one access that the compiler neither
+/// merges nor drops. Coherent does not mean ordered: a barrier, or a release store, must stand between an entry and the word
+/// that makes it valid (rule 37).
 ///
 /// Thread rules: a value, owned by one thread at a time; it may be sent to another.
 @safe @frozen
@@ -13,21 +13,22 @@ public struct CoherentBuffer: ~Copyable, Cargo {
     @usableFromInline let base: UnsafeMutableRawPointer
     /// Bytes.
     public let count: Int
-    /// The first byte as the device sees it.
+    /// Bus address of the first byte.
     public let iova: IOVA
     @usableFromInline let mapping: Mapping
 
-    /// Obtains zeroed memory and maps it for `domain`, in both directions.
+    /// Allocates zeroed memory and maps it for `domain`, in both directions.
     ///
     /// - Parameters:
     ///   - count: bytes, at least 1.
-    ///   - alignment: of the first byte, as the CPU and the device see it. Bytes, a power of two.
-    ///   - domain: of the device; its coherent mask holds (rule 30).
-    ///   - backing: where the memory comes from; nil for what the address space asks for: a file, where its backend hands one to a peer.
+    ///   - alignment: of the first byte, for the CPU and the device. Bytes, a power of two.
+    ///   - domain: of the device; its coherent mask applies (rule 30).
+    ///   - backing: the source of the memory; nil for the one that the address space needs: a file, where its backend passes
+    ///     memory to a peer.
     ///   - file: for reports.
     ///   - line: for reports.
-    /// - Throws: as ``Buffer/init(count:alignment:backing:policy:)``; `notCoherent` for a device that does not see the CPU's
-    ///   caches; `unreachableAddress`, `noAddressSpace`, `mappingTooLarge`, `domainClosed`, or what the backend says. Coherent
+    /// - Throws: as ``Buffer/init(count:alignment:backing:policy:)``; `notCoherent` for a device that does not snoop the CPU's
+    ///   caches; `unreachableAddress`, `noAddressSpace`, `mappingTooLarge`, `domainClosed`, or the backend's error. Coherent
     ///   memory is never bounced.
     public init(
         count: Int, alignment: Int = 4096, domain: Domain, backing: Backing? = nil,
@@ -55,12 +56,12 @@ public struct CoherentBuffer: ~Copyable, Cargo {
     /// As ``MappedBuffer/quarantine()``: for a driver that ends its rings without having stopped the device.
     public mutating func quarantine() { mapping.quarantine() }
 
-    /// The first byte as the CPU sees it, for drivers that keep rings here. It must not be used after this value has ended.
-    // SAFETY: the pointer is valid as long as this value; that it is not used beyond is the caller's part.
+    /// CPU address of the first byte, for drivers that keep rings here. It must not be used after this value has ended.
+    // SAFETY: the pointer is valid as long as this value; the caller does not use it beyond.
     @unsafe @inlinable
     public var unsafeBase: UnsafeMutableRawPointer { unsafe base }
 
-    /// The address of a word, checked: inside the buffer, and aligned to its width.
+    /// The address of a word, checked to lie inside the buffer and to be aligned to its width.
     @unsafe @inlinable
     func word<T: SharedWord>(_ offset: Int, _ type: T.Type) throws(DMAError) -> UnsafeMutableRawPointer {
         // SAFETY: the whole word was checked to lie inside the buffer: `count` is at least 1, so that the subtraction cannot
@@ -75,11 +76,11 @@ public struct CoherentBuffer: ~Copyable, Cargo {
         return unsafe base + offset
     }
 
-    /// Reads one word by one access, without any order.
+    /// Reads one word with one access, without ordering.
     ///
     /// - Parameters:
     ///   - offset: bytes, a multiple of the word's width.
-    ///   - type: its width.
+    ///   - type: the word's type, which sets its width.
     /// - Throws: `outOfRange`, `misaligned`.
     @inlinable
     public borrowing func load<T: SharedWord>(at offset: Int, as type: T.Type) throws(DMAError) -> T {
@@ -87,7 +88,7 @@ public struct CoherentBuffer: ~Copyable, Cargo {
         unsafe T.volatileLoad(try word(offset, type))
     }
 
-    /// Writes one word by one access, without any order. Parameters and errors as for ``load(at:as:)``.
+    /// Writes one word with one access, without ordering. Parameters and errors as for ``load(at:as:)``.
     @inlinable
     public borrowing func store<T: SharedWord>(_ value: T, at offset: Int) throws(DMAError) {
         // SAFETY: as for `load`. The device and other threads may access the word at the same time: each side does so by one access
@@ -95,7 +96,8 @@ public struct CoherentBuffer: ~Copyable, Cargo {
         unsafe T.volatileStore(value, try word(offset, T.self))
     }
 
-    /// Reads one word; no later access of this thread happens before it: for the word that says an entry is valid.
+    /// Reads one word with acquire ordering: later accesses of this thread stay after it. For the word that marks an entry as
+    /// valid.
     @inlinable
     public borrowing func loadAcquire<T: SharedWord>(at offset: Int, as type: T.Type) throws(DMAError) -> T {
         // SAFETY: as for `load`.
@@ -104,7 +106,8 @@ public struct CoherentBuffer: ~Copyable, Cargo {
         return value
     }
 
-    /// Writes one word after every earlier access of this thread: for the word that says an entry is valid.
+    /// Writes one word with release ordering, after every earlier access of this thread. For the word that marks an entry as
+    /// valid.
     @inlinable
     public borrowing func storeRelease<T: SharedWord>(_ value: T, at offset: Int) throws(DMAError) {
         // SAFETY: as for `load`.
@@ -113,16 +116,16 @@ public struct CoherentBuffer: ~Copyable, Cargo {
         unsafe T.volatileStore(value, word)
     }
 
-    /// `dma_wmb()`: writes before it are seen by the device before those after it. Stands between filling a descriptor and
-    /// setting its valid bit.
+    /// `dma_wmb()`: the device sees writes before it ahead of those after it. Belongs between filling a descriptor and setting
+    /// its valid bit.
     @inlinable
     public static func writeBarrier() { cdma_write_barrier() }
 
-    /// `dma_rmb()`: reads before it happen before those after it. Stands between seeing an entry's valid bit and reading the
+    /// `dma_rmb()`: reads before it happen before those after it. Belongs between reading an entry's valid bit and reading the
     /// rest of it.
     @inlinable
     public static func readBarrier() { cdma_read_barrier() }
 }
 
-// SAFETY: the pointer leads into memory that `mapping` keeps alive, and this value alone owns that.
+// SAFETY: the pointer leads into memory that `mapping` keeps alive, and only this value owns that.
 extension CoherentBuffer: @unchecked Sendable {}

@@ -2,22 +2,22 @@
 
 internal import CDMA
 
-/// Up to a fixed number of values that cannot be copied: mapped buffers, blocks, transactions. Allocates once.
+/// Up to a fixed number of noncopyable values: mapped buffers, blocks, transactions. Allocates once.
 ///
-/// No index traps: one that is out of bounds gets nil.
+/// No index traps: functions return nil for one that is out of bounds.
 ///
 /// Thread rules: a value; it may be sent to another thread if its elements may.
 @safe
 public struct FixedArray<Element: ~Copyable>: ~Copyable {
-    // SAFETY: this array's own, with room for `capacity` elements, of which exactly the first `count` are initialized, here and in every
-    // function below. Without room it is an address that nobody follows.
+    // SAFETY: this array's own, with room for `capacity` elements, of which exactly the first `count` are initialized, here and
+    // in every function below. With a capacity of 0 it is an address that is not dereferenced.
     private let storage: UnsafeMutablePointer<Element>
-    /// How many elements there is room for.
+    /// The number of elements that there is room for.
     public let capacity: Int
-    /// How many there are.
+    /// The number of elements.
     public private(set) var count: Int
 
-    /// - Parameter capacity: negative is taken for 0, and so is more than there is memory for.
+    /// - Parameter capacity: a negative number counts as 0, and so does one beyond the available memory.
     public init(capacity: Int) {
         count = 0
         let alignment = MemoryLayout<Element>.alignment
@@ -41,7 +41,7 @@ public struct FixedArray<Element: ~Copyable>: ~Copyable {
     /// Whether it has no element.
     public var isEmpty: Bool { count == 0 }
 
-    /// Adds an element at the end.
+    /// Appends an element.
     ///
     /// - Returns: nil; or, if there is no room, the element.
     public mutating func append(_ element: consuming Element) -> Element? {
@@ -52,15 +52,15 @@ public struct FixedArray<Element: ~Copyable>: ~Copyable {
         return nil
     }
 
-    /// Takes out the last element; nil if there is none.
+    /// Removes and returns the last element; nil if there is none.
     public mutating func popLast() -> Element? {
-        // SAFETY: the places below `count` are initialized, and this one is counted out before it is moved out of.
+        // SAFETY: the first `count` elements are initialized, and this one is uncounted before it is moved out.
         guard count > 0 else { return nil }
         count -= 1
         return unsafe (storage + count).move()
     }
 
-    /// Takes out the element at `index`, and moves those behind it up; nil if there is none. O(n).
+    /// Removes and returns the element at `index`, and moves those behind it up; nil if there is none. O(n).
     public mutating func remove(at index: Int) -> Element? {
         // SAFETY: the index is below `count`, where places are initialized; those behind it move up by one, so that the first
         // `count - 1` are initialized again.
@@ -85,7 +85,7 @@ public struct FixedArray<Element: ~Copyable>: ~Copyable {
         return try unsafe body(storage[index])
     }
 
-    /// Lends the element at `index` to `body`, to be changed; nil if there is none.
+    /// Lends the element at `index` to `body` for modification; nil if there is none.
     public mutating func withMutableElement<R: ~Copyable, E: Error>(
         at index: Int, _ body: (inout Element) throws(E) -> R
     ) throws(E) -> R? {

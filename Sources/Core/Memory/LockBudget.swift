@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import CDMA
 
-/// What RLIMIT_MEMLOCK leaves to this process: the arithmetic behind the error ``DMAError/Code/memoryLocked``.
+/// The part of RLIMIT_MEMLOCK that this process has left: the figures of the error ``DMAError/Code/memoryLocked``.
 ///
-/// The kernel refuses with a bare ENOMEM; this says how much was asked and how much is left.
+/// The kernel's error is only ENOMEM; this adds the requested and the remaining size.
 package struct LockBudget: Equatable, Sendable {
-    /// The soft limit in bytes; `UInt64.max` means that there is none.
+    /// The soft limit in bytes; `UInt64.max` for no limit.
     package let limit: UInt64
-    /// Bytes that the process has locked already.
+    /// Bytes that the process has locked.
     package let locked: UInt64
 
-    /// A budget of these numbers of bytes, for planning with others than the process's own.
+    /// A budget with these figures, for planning with limits other than the process's own.
     package init(limit: UInt64, locked: UInt64) {
         self.limit = limit
         self.locked = locked
@@ -28,7 +28,7 @@ package struct LockBudget: Equatable, Sendable {
         return LockBudget(limit: cdma_lock_limit(), locked: lockedBytes(inStatus: status))
     }
 
-    /// The value of the line `VmLck: <n> kB`, in bytes; 0 where there is none or it is no number.
+    /// The value of the line `VmLck: <n> kB`, in bytes; 0 where the line is missing or not a number.
     package static func lockedBytes(inStatus status: [UInt8]) -> UInt64 {
         for line in status.split(separator: UInt8(ascii: "\n")) {
             guard line.starts(with: Array("VmLck:".utf8)) else { continue }
@@ -46,14 +46,14 @@ package struct LockBudget: Equatable, Sendable {
     }
 }
 
-/// Reads small files of /proc and /sys: bounded, and nil where that fails.
+/// Reads small files of /proc and /sys: bounded; nil on failure.
 enum ProcessFile {
     static func read(_ path: String, capacity: Int) -> [UInt8]? {
-        // SAFETY: the C function writes at most the capacity that it is told, says how many bytes it wrote, and those count as
-        // filled.
+        // SAFETY: the C function writes at most the capacity that it is given and returns the number of bytes written, which
+        // count as filled.
         var failed = false
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, filled in
-            // The C function writes at most `capacity` bytes and says how many it wrote.
+            // The C function writes at most `capacity` bytes and returns how many it wrote.
             let count = unsafe cdma_read_file(path, buffer.baseAddress, buffer.count)
             failed = count < 0
             filled = failed ? 0 : Int(count)

@@ -1,30 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 import CDMA
 
-/// The memory behind a buffer: one allocation, given back when the last owner goes.
+/// The memory behind a buffer: one allocation, freed when the last owner ends.
 ///
-/// Immutable but for its bytes. Who may touch the bytes is decided by the noncopyable types around it: exactly one of a
-/// ``Buffer``, a mapping, a pool or the quarantine holds it at a time.
-// SAFETY: nothing of the object changes but the bytes, and those are reached only through the one noncopyable value that holds it.
+/// Immutable except for its bytes. The noncopyable types around it control access to the bytes: exactly one of a ``Buffer``, a
+/// mapping, a pool or the quarantine holds it at a time.
+// SAFETY: only the bytes change, and they are accessed only through the one noncopyable value that holds the object.
 @safe
 final class Memory: @unchecked Sendable {
-    /// First byte for the client.
+    /// The client's first byte.
     let base: UnsafeMutableRawPointer
-    /// Bytes for the client.
+    /// The client's number of bytes.
     let count: Int
-    /// Of `base`, as promised to the client. Bytes.
+    /// Alignment of `base`, as promised to the client. Bytes.
     let alignment: Int
-    /// What was obtained.
+    /// The actual source.
     let backing: Backing
     let isLocked: Bool
-    /// Size of the pages below it. Bytes.
+    /// The page size. Bytes.
     let pageSize: Int
     /// memfd or dma-buf, or -1. Owned.
     let fileDescriptor: Int32
-    /// Start and length of the range that belongs to this allocation alone: whole pages, or, if imported, just the bytes.
+    /// Start and length of the range that belongs to this allocation alone: whole pages or, for imported memory, only the
+    /// bytes.
     let extentStart: UInt64
     let extentCount: UInt64
-    /// What a mapping needs to know of it.
+    /// The words that a mapping needs.
     let words: MemoryWords
     /// The fork generation of the process that obtained it.
     private let generation = cdma_fork_generation()
@@ -41,10 +42,10 @@ final class Memory: @unchecked Sendable {
         return !overflow && offsetEnd <= extentCount
     }
 
-    /// The caller vouches that `bytes` stay valid until `onRelease` is called.
+    /// The caller guarantees that `bytes` stay valid until `onRelease` is called.
     @unsafe
     init(unsafeImporting bytes: UnsafeMutableRawBufferPointer, onRelease: (@Sendable () -> Void)?) throws(DMAError) {
-        // SAFETY: the pointer is kept, not dereferenced; by the contract of this function it stays valid.
+        // SAFETY: the pointer is stored, not dereferenced; by the contract of this function it stays valid.
         guard let start = bytes.baseAddress, bytes.count > 0 else { throw DMAError(.zeroLength) }
         let address = UInt(bitPattern: start)
         guard address <= UInt.max - UInt(bytes.count) else {
@@ -103,15 +104,15 @@ final class Memory: @unchecked Sendable {
     }
 
     deinit {
-        // SAFETY: the kernel accepts any range of whole pages of this process; the extent is one, made by mmap and unmapped only
-        // here, by its only owner.
-        // In a child process the memory is the parent's: the range may be another's by now.
+        // SAFETY: the kernel accepts any range of whole pages of this process; the extent is such a range, made by mmap and
+        // unmapped only here, by its only owner. In a child process the memory belongs to the parent: the range may hold other
+        // memory by now.
         if generation != cdma_fork_generation() { return }
         if backing == .imported {
             onRelease?()
             return
         }
-        // The kernel accepts any range of whole pages of ours; the extent is one, made by mmap and unmapped only here.
+        // The kernel accepts any range of whole pages of this process; the extent is one, made by mmap and unmapped only here.
         unsafe _ = cdma_unmap(base, Int(extentCount))
         if fileDescriptor >= 0 { cdma_close(fileDescriptor) }
     }
@@ -128,7 +129,7 @@ extension Backing {
     }
 }
 
-/// One mapping of the kernel's, on its way into a `Memory`.
+/// One mmap mapping, before it becomes a `Memory`.
 @safe
 private struct KernelMapping {
     var start: UnsafeMutableRawPointer
@@ -138,16 +139,16 @@ private struct KernelMapping {
     var pageSize: Int
 
     func release() {
-        // SAFETY: the range is what mmap returned for this piece. A piece is released once: where its making fails, and nothing
-        // else has it.
+        // SAFETY: the range is what mmap returned for this piece. A piece is released once: where its construction fails, and
+        // no other code has it.
         unsafe _ = cdma_unmap(start, length)
         if fileDescriptor >= 0 { cdma_close(fileDescriptor) }
     }
 
-    /// A child process gets none of it: a device may write it while both run, and pages that are pinned and then copied on write would part
-    /// the device from this process (madvise(2), MADV_DONTFORK).
+    /// Excludes the memory from child processes: a device may write it while both run, and after fork a copy-on-write fault on
+    /// pinned pages would separate this process's pages from the device's (madvise(2), MADV_DONTFORK).
     func doNotInherit() throws(DMAError) {
-        // SAFETY: the range is a mapping of ours, of whole pages.
+        // SAFETY: the range is a mapping of this process, of whole pages.
         let result = unsafe cdma_do_not_inherit(start, length)
         if result != 0 { throw DMAError(.outOfMemory, asked: UInt64(length), errno: -result) }
     }
@@ -162,18 +163,18 @@ private struct KernelMapping {
     }
 
     func populate() throws(DMAError) {
-        // SAFETY: the range is the piece's own, new, and nobody else has it yet; the offset stays below its length.
+        // SAFETY: the range is the piece's own, new, and not used by other code yet; the offset stays below its length.
         let result = unsafe cdma_populate(start, length)
         if result == 0 { return }
         guard result == -EINVAL else { throw DMAError(.outOfMemory, asked: UInt64(length), errno: -result) }
-        // Before Linux 5.14: touch each page. The memory is new and ours, so that writing zeros changes nothing.
+        // Before Linux 5.14: touch each page. The memory is new and private, so that writing zeros changes nothing.
         for offset in stride(from: 0, to: length, by: pageSize) {
             unsafe cdma_volatile_store8(start + offset, 0)
         }
     }
 }
 
-/// A checked wish for memory.
+/// A checked request for memory.
 private struct Request {
     let count: Int
     let alignment: Int
@@ -183,7 +184,7 @@ private struct Request {
 
     init(count: Int, alignment: Int, backing: Backing) throws(DMAError) {
         guard count != 0 else { throw DMAError(.zeroLength) }
-        // A length that came from a wrapped subtraction is negative; as an unsigned number it is what was asked.
+        // A length from a wrapped subtraction is negative; the error shows it as requested.
         guard count > 0 else { throw DMAError(.sizeOverflow, asked: UInt64(UInt(bitPattern: count)), limit: Self.largest) }
         guard alignment > 0, alignment & (alignment - 1) == 0, alignment <= 1 << 40 else {
             throw DMAError(.badAlignment, asked: UInt64(UInt(bitPattern: alignment)), limit: 1 << 40)
@@ -219,7 +220,7 @@ private struct Request {
             file = unsafe name.withCString { unsafe cdma_shared_memory($0, length, backing.hugeShift) }
             if file < 0 { throw failure(-file, backing) }
         case .heap(let name):
-            // A name is one component of a path; anything else could name a file outside the directory.
+            // A name is one component of a path; any other name could refer to a file outside the directory.
             guard !name.isEmpty, name.utf8.count < 64, !name.utf8.contains(UInt8(ascii: "/")),
                 name.utf8.first != UInt8(ascii: ".")
             else {
@@ -242,18 +243,18 @@ private struct Request {
         return unsafe KernelMapping(start: start, length: length, fileDescriptor: file, backing: result, pageSize: pageSize)
     }
 
-    /// Maps the memory at a place that satisfies alignment and mask.
+    /// Maps the memory at an address that satisfies alignment and mask.
     private func place(
         _ backing: Backing, file: Int32, alignment: Int, below: DMAMask?
     ) throws(DMAError) -> UnsafeMutableRawPointer {
-        // SAFETY: unmapped is what this function has just mapped, with the same length, and nobody else has it.
+        // SAFETY: this unmaps what this function has just mapped, with the same length, and no other code has it.
         let start = unsafe try placeAligned(backing, file: file, alignment: alignment)
         guard let below else { return unsafe start }
         if below.reaches(IOVA(UInt64(UInt(bitPattern: start))), count: UInt64(length)) { return unsafe start }
-        // The kernel places from the top; low memory has to be looked for.
+        // The kernel allocates from the top; low addresses must be searched.
         unsafe _ = cdma_unmap(start, length)
-        // Another thread may take a gap between the look and the leap; the kernel then answers EEXIST. There may be only one
-        // gap as low as that, so look again: every round that fails is one in which somebody else got on.
+        // Another thread may take a gap between the search and the map; the kernel then returns EEXIST. It may be the only gap
+        // that low, so search again: every round that fails is one in which another thread succeeded.
         for _ in 0..<64 {
             let gaps =
                 ProcessMaps.current()?.gaps(of: UInt64(length), alignment: UInt64(alignment), highest: below.rawValue) ?? []
@@ -272,16 +273,17 @@ private struct Request {
     private func placeAligned(
         _ backing: Backing, file: Int32, alignment: Int
     ) throws(DMAError) -> UnsafeMutableRawPointer {
-        // SAFETY: the hole that is unmapped is what this function has just mapped, with the same length. `map` never replaces a
-        // mapping: another thread that takes the hole first makes it fail with EEXIST.
+        // SAFETY: this unmaps the placeholder that this function has just mapped, with the same length. `map` never replaces a
+        // mapping: if another thread takes the hole first, it fails with EEXIST.
         var start: UnsafeMutableRawPointer?
         if alignment <= pageSize {
             let error = unsafe map(backing, file: file, at: 0, length: length, result: &start)
             guard error == 0, let start = unsafe start else { throw failure(-error, backing) }
             return unsafe start
         }
-        // Find a hole that is long enough for an aligned piece, then map exactly that piece in its place: a file is mapped from
-        // its first byte, and huge pages are not reserved only to be trimmed. If somebody takes the hole in between, again.
+        // Map a placeholder long enough for an aligned piece, then replace it with exactly that piece: a file is mapped from
+        // its first byte, and huge pages are not reserved only to be trimmed. If another thread takes the hole in between,
+        // repeat.
         let (room, overflow) = length.addingReportingOverflow(alignment)
         guard !overflow else { throw DMAError(.sizeOverflow, asked: UInt64(length), limit: Self.largest) }
         var error: Int32 = 0
@@ -301,8 +303,8 @@ private struct Request {
     private func map(
         _ backing: Backing, file: Int32, at: UInt, length: Int, result: inout UnsafeMutableRawPointer?
     ) -> Int32 {
-        // SAFETY: the C functions write one pointer to `result`. They map where nothing is mapped, so that they change no memory
-        // that somebody has.
+        // SAFETY: the C functions write one pointer to `result`. They map only unmapped ranges, so that they change no memory
+        // in use.
         file >= 0
             ? unsafe cdma_map_file(file, at, length, &result)
             : unsafe cdma_map_anonymous(at, length, backing.hugeShift, &result)
@@ -314,7 +316,7 @@ private struct Request {
             : DMAError(.hugePagesUnavailable, asked: UInt64(length), limit: UInt64(pageSize), errno: errno)
     }
 
-    /// Whether the administrator lets a process advise huge pages.
+    /// Whether the system permits processes to advise huge pages.
     private static var transparentHugeAllowed: Bool {
         let text = ProcessFile.read("/sys/kernel/mm/transparent_hugepage/enabled", capacity: 128) ?? []
         return !text.isEmpty && !text.split(separator: UInt8(ascii: " ")).contains { $0.starts(with: Array("[never".utf8)) }
@@ -322,20 +324,20 @@ private struct Request {
 }
 
 extension Memory {
-    /// Copies bytes between two allocations. Ranges are checked by the callers against the counts of both.
+    /// Copies bytes between two allocations. The callers check the ranges against both counts.
     func copy(_ length: Int, from offset: Int, to target: Memory, at targetOffset: Int) {
         // SAFETY: both ranges lie inside memory that the two objects keep alive, and the allocations are distinct.
         // Both ranges lie inside memory that the two objects keep alive, and the allocations are distinct.
         unsafe (target.base + targetOffset).copyMemory(from: base + offset, byteCount: length)
     }
 
-    /// Writes back and drops the cache lines of a range that lies inside this allocation.
+    /// Writes back and invalidates the cache lines of a range that lies inside this allocation.
     func flushCaches(_ offset: Int, _ length: Int, line: Int) {
-        // SAFETY: the range lies inside this allocation, which the object keeps; the bytes stay what they are.
+        // SAFETY: the range lies inside this allocation, which the object keeps; the bytes do not change.
         unsafe _ = cdma_cache_flush(base + offset, length, line)
     }
 
-    /// Brackets the CPU's access to a dma-buf, whose exporter may have caches to maintain. Nothing for other memory.
+    /// Brackets the CPU's access to a dma-buf, whose exporter may have caches to maintain. Does nothing for other memory.
     func bracketAccess(begins: Bool) {
         guard case .heap = backing else { return }
         let flags = UInt64(CDMA_DMA_BUF_READ | CDMA_DMA_BUF_WRITE | (begins ? 0 : CDMA_DMA_BUF_END))

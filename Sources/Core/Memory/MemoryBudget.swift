@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How much memory this process may still take before the kernel ends it, or somebody else: the least of what the machine has and of
-/// what each control group above the process leaves.
+/// The memory that this process can still use before the OOM killer ends it or another process: the minimum of the machine's
+/// available memory and the remaining limit of each control group above the process.
 ///
-/// In a container MemAvailable of /proc/meminfo is the host's. What is read is hostile: a number that is none, or a file that is not there,
-/// limits nothing.
+/// In a container MemAvailable of /proc/meminfo is the host's. The files are untrusted input: a malformed number or a missing
+/// file sets no limit.
 ///
 /// Source: Documentation/admin-guide/cgroup-v2.rst (memory.max, memory.high, memory.current, memory.stat);
 /// Documentation/admin-guide/cgroup-v1/memory.rst; proc_pid_mountinfo(5).
 package struct MemoryBudget: Equatable, Sendable {
     /// Bytes; `UInt64.max` where nothing is known.
     package let available: UInt64
-    /// Which file says so: a control group's limit, or /proc/meminfo; nil where nothing is known.
+    /// The file with the limit: a control group's, or /proc/meminfo; nil where nothing is known.
     package let source: String?
 
-    /// A budget of so many bytes, for planning with others than the process's own.
+    /// A budget of that many bytes, for planning with limits other than the process's own.
     package init(available: UInt64, source: String?) {
         self.available = available
         self.source = source
@@ -23,7 +23,7 @@ package struct MemoryBudget: Equatable, Sendable {
     /// The budget of this process now.
     package static var current: MemoryBudget { MemoryBudget(below: "") }
 
-    /// The budget that the files below `root` tell of.
+    /// The budget according to the files below `root`.
     package init(below root: String) {
         var budget = MemoryBudget(available: .max, source: nil)
         func limit(_ bytes: UInt64?, _ source: String) {
@@ -41,21 +41,21 @@ package struct MemoryBudget: Equatable, Sendable {
         self = budget
     }
 
-    /// `count` bytes and who says that there are no more: "48 MiB are available (/sys/fs/cgroup/memory.max)".
+    /// The available amount and its source: "48 MiB are available (/sys/fs/cgroup/memory.max)".
     package func sentence(_ text: (UInt64) -> String) -> String {
         "\(text(available)) are available" + (source.map { " (\($0))" } ?? "")
     }
 
     // MARK: Control groups
 
-    /// A hierarchy of control groups that limits memory, and those of it that this process is in.
+    /// A hierarchy of control groups with memory limits, and the groups of this process in it.
     private struct Group {
-        /// From the process's own up to the topmost that can be seen.
+        /// From the process's own group up to the topmost visible one.
         let folders: [String]
         let isUnified: Bool
         var limitNames: [String] { isUnified ? ["memory.max", "memory.high"] : ["memory.limit_in_bytes"] }
         var usageName: String { isUnified ? "memory.current" : "memory.usage_in_bytes" }
-        /// What the kernel takes back before it ends a process: pages of files.
+        /// Memory that the kernel reclaims before it ends a process: file pages.
         var reclaimable: [String] {
             isUnified
                 ? ["inactive_file ", "active_file ", "slab_reclaimable "] : ["total_inactive_file ", "total_active_file "]
@@ -64,7 +64,7 @@ package struct MemoryBudget: Equatable, Sendable {
 
     private static func groups(_ root: String) -> [Group] {
         let mounts = lines(root + "/proc/self/mountinfo", 1 << 20).compactMap(mount)
-        // HIERARCHY:CONTROLLERS:PATH; the unified one has neither number nor controllers. A path may have colons.
+        // HIERARCHY:CONTROLLERS:PATH; the unified one has neither number nor controllers. A path may contain colons.
         return lines(root + "/proc/self/cgroup", 65_536).compactMap { line in
             let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
             guard parts.count == 3, parts[2].hasPrefix("/") else { return nil }
@@ -75,20 +75,20 @@ package struct MemoryBudget: Equatable, Sendable {
         }
     }
 
-    /// The folders of a group and of those above it, as far as the mount shows them.
+    /// The directories of a group and of those above it, as far as the mount shows them.
     private static func folders(_ path: String, _ mount: (point: String, root: String, isUnified: Bool)) -> [String] {
         var rest = path
-        // A container sees its own group as the root of the mount; with a name space of its own, also as "/".
+        // In a container the mount's root is its own group; with a cgroup namespace the path is "/".
         if mount.root != "/" {
             rest = path == mount.root || path.hasPrefix(mount.root + "/") ? String(path.dropFirst(mount.root.count)) : ""
         }
         let parts = rest.split(separator: "/").filter { $0 != "." }
-        // One that lies outside of what the name space shows.
+        // A group outside the namespace.
         guard parts.count <= 256, !parts.contains("..") else { return [mount.point] }
         return (0...parts.count).reversed().map { mount.point + parts.prefix($0).map { "/" + $0 }.joined() }
     }
 
-    /// A line of mountinfo, where it is a mount of control groups with memory in it.
+    /// A line of mountinfo, if it is a mount of control groups with the memory controller.
     private static func mount(_ line: String) -> (point: String, root: String, isUnified: Bool)? {
         // ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAGS…] - TYPE SOURCE SUPEROPTIONS
         let fields = line.split(separator: " ")
@@ -116,9 +116,9 @@ package struct MemoryBudget: Equatable, Sendable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// What a limit leaves: the limit less what is used and cannot be taken back. Nil where there is no limit.
+    /// The remaining amount: the limit less the use that cannot be reclaimed. Nil without a limit.
     private static func left(below path: String, _ group: Group, _ folder: String) -> UInt64? {
-        // Without a limit: "max", or as many pages as a signed number can count.
+        // No limit is "max", or the largest page count of a signed number.
         guard let limit = number(lines(path, 64).first), limit < 1 << 62 else { return nil }
         let used = number(lines(folder + "/" + group.usageName, 64).first) ?? 0
         let statistics = lines(folder + "/memory.stat", 65_536)
@@ -142,7 +142,7 @@ package struct MemoryBudget: Equatable, Sendable {
         return value << 10
     }
 
-    /// A number without a sign; nil for anything else.
+    /// An unsigned number; nil for any other text.
     private static func number(_ text: String?) -> UInt64? { text.flatMap { number($0.utf8, radix: 10) } }
 
     private static func number(_ digits: some Collection<UInt8>, radix: UInt64) -> UInt64? {

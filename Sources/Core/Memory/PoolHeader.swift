@@ -2,32 +2,35 @@
 
 internal import CDMA
 
-/// What a pool and its leased blocks share. It lives until the pool and the last block have ended.
+/// The state shared by a pool and its leased blocks. It lives until the pool and the last block have ended.
 ///
-/// The pool's owner uses the stack of free blocks without atomic operations. A block that ends on any thread is pushed on a list of its
-/// own, a Treiber stack: pushed by compare and exchange, and taken whole by an exchange, so that no element is reused under a reader.
+/// The pool's owner uses the stack of free blocks without atomic operations. A block that ends on any thread is pushed on a
+/// separate list, a Treiber stack: pushed by compare-and-exchange, and taken as a whole by an exchange, which avoids the ABA
+/// problem.
 @safe @frozen @usableFromInline
 struct PoolHeader: ~Copyable {
-    /// Twice the number of free blocks, whose places are in the even words behind the header. The owner's.
+    /// Twice the number of free blocks, whose places are in the even words after the header. Used by the owner only.
     @usableFromInline var top: Int
-    /// Of the first block as the device sees it.
+    /// Bus address of the first block.
     @usableFromInline let start: UInt64
     /// Usable bytes of each block, and of each of its segments.
     @usableFromInline let blockSize: UInt64
     @usableFromInline let segmentSize: UInt64
-    /// Of the blocks' regions: domain and access.
+    /// Domain and access of the blocks' regions.
     @usableFromInline let key: UInt64
-    /// Of offset 0 as the CPU sees it: the memory that the device works on.
+    /// CPU address of offset 0, in the memory that the device works on.
     @usableFromInline let base: UnsafeMutableRawPointer
     @usableFromInline let capacity: Int
     @usableFromInline let isCoherent: Bool
-    /// Segments of each block, and a list of them for each block, in the order of their indices; nil where a block is one segment.
+    /// The number of segments of each block, and a list of them for each block, in the order of their indices; nil where a
+    /// block is one segment.
     @usableFromInline let segmentCount: Int
     @usableFromInline let lists: RegionLists?
     let mapping: Mapping
 
-    /// Word `index` behind the header: two for each block, in one allocation with it, so that no address has to be loaded. Word 2n is place
-    /// n of the stack of free blocks; word 2n + 1 is the link of block n in the list of those that have ended by themselves.
+    /// Word `index` after the header: two for each block, in the same allocation, so that no address must be loaded. Word 2n is
+    /// place n of the stack of free blocks; word 2n + 1 is the link of block n in the list of blocks that have ended on their
+    /// own.
     @unsafe @inlinable @inline(__always)
     static func word(_ header: UnsafeMutablePointer<PoolHeader>, _ index: Int) -> UnsafeMutablePointer<UInt64> {
         // SAFETY: the caller's index is below twice the capacity, for which `make` has allocated the words.
@@ -42,15 +45,15 @@ struct PoolHeader: ~Copyable {
         unsafe word(header, place.doubleIndex &+ 1)
     }
 
-    /// Two words for atomics, before the header in its allocation: the list of blocks that have ended by themselves, and once the pool has
-    /// ended, how many blocks are left.
+    /// Two words for atomics, before the header in its allocation: the list of blocks that have ended on their own and, once
+    /// the pool has ended, the number of remaining blocks.
     @unsafe @inline(__always)
     static func shared(_ header: UnsafeMutablePointer<PoolHeader>) -> UnsafeMutableRawPointer {
         // SAFETY: `make` has allocated a cache line before the header.
         unsafe UnsafeMutableRawPointer(header) - 64
     }
 
-    /// The end of the list. No place is the same: its index would be the highest of 24 bits.
+    /// The end of the list. No place has this value: its index would be the highest of 24 bits.
     @inlinable static var nothing: UInt64 { .max }
     /// In the list's head: the pool has ended, and blocks count down instead.
     @inlinable static var ended: UInt64 { .max - 1 }
@@ -81,7 +84,7 @@ extension PoolHeader {
                 throw DMAError(.outOfMemory, asked: UInt64(offsets.count) &* UInt64(segments) &* 16)
             }
             for index in 0..<segments {
-                // In ascending order, with one key, inside the mapping: they go together.
+                // In ascending order, with one key, inside the mapping: they form a valid list.
                 _ = prepared.append(
                     RegionWords(
                         start: start + UInt64(offsets[0] + index * segmentSize), count: UInt64(segmentSize), key: key))
@@ -91,7 +94,8 @@ extension PoolHeader {
             }
             lists = consume prepared
         }
-        // SAFETY: all allocations are sized for the number of blocks, initialized here, and freed by `free` when the last user has ended.
+        // SAFETY: all allocations are sized for the number of blocks, initialized here, and freed by `free` when the last user
+        // has ended.
         guard let base = unsafe UnsafeMutableRawPointer(bitPattern: UInt(entry.deviceAddress)) else {
             throw DMAError(.notMapped)
         }
@@ -115,11 +119,12 @@ extension PoolHeader {
         return unsafe header
     }
 
-    /// Moves the blocks that have ended by themselves to the stack. Returns twice the number of those that are free. The owner's.
+    /// Moves the blocks that have ended on their own to the stack. Returns twice the number of free blocks. Called by the owner
+    /// only.
     @unsafe @usableFromInline
     static func collect(_ header: UnsafeMutablePointer<PoolHeader>) -> Int {
-        // SAFETY: the caller owns the pool. The exchange takes the list whole, with every link that was published into it. Each block is pushed
-        // once for each lease and is not on the stack then: so the list ends, and the stack has room for it.
+        // SAFETY: the caller owns the pool. The exchange takes the whole list, with every link that was published into it. Each
+        // block is pushed once for each lease and is not on the stack then: so the list ends, and the stack has room for it.
         let shared = unsafe shared(header)
         var top = unsafe header.pointee.top
         guard unsafe cdma_load_acquire64(shared) != nothing else { return top }
@@ -133,11 +138,11 @@ extension PoolHeader {
         return top
     }
 
-    /// The pool ends; its blocks may live on.
+    /// Ends the pool; its blocks may outlive it.
     @unsafe @usableFromInline
     static func end(_ header: UnsafeMutablePointer<PoolHeader>) {
-        // SAFETY: called once, by the pool's deinit. From the exchange on, blocks count down; the sum of all counts is 0 exactly when the pool
-        // and every block have come by, so that the last of them frees the header.
+        // SAFETY: called once, by the pool's deinit. From the exchange on, blocks count down; the sum of all counts is 0
+        // exactly when the pool and every block have ended, so that the last of them frees the header.
         _ = unsafe collect(header)
         let shared = unsafe shared(header)
         var element = unsafe cdma_exchange64(shared, ended)
@@ -159,7 +164,7 @@ extension PoolHeader {
         if unsafe cdma_fetch_add64(shared(header) + 8, .max) == 1 { unsafe free(header) }
     }
 
-    /// Ends the header, and with it the mapping. Nobody uses `header` afterwards: the pool has ended and no block is leased.
+    /// Frees the header, and with it the mapping. `header` is not used afterwards: the pool has ended and no block is leased.
     @unsafe
     private static func free(_ header: UnsafeMutablePointer<PoolHeader>) {
         // SAFETY: as allocated by `make`.
@@ -169,7 +174,7 @@ extension PoolHeader {
 }
 
 extension BlockPlace {
-    /// A block ends on any thread. The last one after the pool's end takes the memory with it.
+    /// Ends a block on any thread. The last one after the pool's end frees the memory.
     @unsafe @usableFromInline @inline(never)
     func goBack(to header: UnsafeMutablePointer<PoolHeader>) {
         // SAFETY: the header lives until this block has returned. The link is the block's own until the exchange publishes it.

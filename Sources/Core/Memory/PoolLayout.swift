@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Where the blocks of a pool lie. Pure arithmetic.
+/// The placement of a pool's blocks. Pure arithmetic.
 struct PoolLayout {
     let start: UInt64
     let cpuStart: UInt64
@@ -10,7 +10,7 @@ struct PoolLayout {
     let boundary: Int
     let constraints: DeviceConstraints
 
-    /// The least distance of two starts, by what the client and the device ask.
+    /// The minimum distance of two starts, from the client's and the device's requirements.
     private var unit: UInt64 {
         let unit = max(UInt64(clamping: alignment), constraints.alignment)
         return constraints.isCoherent ? unit : max(unit, constraints.cacheLineSize)
@@ -18,8 +18,8 @@ struct PoolLayout {
 
     /// Bytes of each of a block's segments.
     ///
-    /// - Throws: `badConfiguration` for a number that is not from 1 to 1,024 or does not divide the block; `misaligned` where a segment would
-    ///   begin where no block may.
+    /// - Throws: `badConfiguration` for a number that is not from 1 to 1,024 or does not divide the block; `misaligned` where a
+    ///   segment would begin at an address that is not aligned for a block.
     func segmentSize(_ segments: Int) throws(DMAError) -> Int {
         guard segments >= 1, segments <= 1024, blockSize % segments == 0 else {
             throw DMAError(.badConfiguration, asked: UInt64(clamping: segments), limit: 1024)
@@ -38,7 +38,7 @@ struct PoolLayout {
         }
         let size = UInt64(blockSize)
         let unit = unit
-        // The narrower of two powers of two, where 0 means none.
+        // The smaller of two powers of two, where 0 means none.
         let walls = [UInt64(boundary), constraints.segmentBoundary].filter { $0 != 0 }
         let wall = walls.min() ?? 0
         guard size <= constraints.maximumSegmentSize, wall == 0 || size <= wall else {

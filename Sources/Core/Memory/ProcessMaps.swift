@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What is mapped in this process, from /proc/self/maps.
+/// The mappings of this process, from /proc/self/maps.
 ///
-/// Used to find low addresses for devices with narrow masks, and by the sanitizer to judge an address. The file is taken as
-/// hostile input: its length is bounded, and a line that does not parse ends the reading.
+/// Used to find low addresses for devices with narrow masks, and by the sanitizer to check an address. The file is untrusted
+/// input: its length is bounded, and a malformed line ends the parsing.
 package struct ProcessMaps {
     package struct Range: Equatable {
         package var start: UInt64
@@ -20,8 +20,8 @@ package struct ProcessMaps {
 
     /// Nil where /proc is not mounted or the file does not end within the bound.
     ///
-    /// The kernel produces the file in pieces of a page. If another thread changes mappings between two pieces, the ranges can overlap; the
-    /// parser rejects that, and the file is read again.
+    /// The kernel produces the file page by page. If another thread changes mappings between two pages, the ranges can overlap;
+    /// the parser rejects that, and the file is read again.
     static func current() -> ProcessMaps? { current { ProcessFile.read("/proc/self/maps", capacity: capacity) } }
 
     static func current(_ read: () -> [UInt8]?) -> ProcessMaps? {
@@ -75,12 +75,12 @@ package struct ProcessMaps {
         }
     }
 
-    /// Start addresses at which `length` bytes fit into a gap that ends at or below `highest` (inclusive), the highest first:
-    /// low addresses are kept for masks that are narrower still.
+    /// Start addresses at which `length` bytes fit into a gap and end at or below `highest` (inclusive), the highest first: low
+    /// addresses are left for narrower masks.
     ///
     /// - Parameter alignment: a power of two, at least the page size.
     package func gaps(of length: UInt64, alignment: UInt64, highest: UInt64) -> [UInt64] {
-        // vm.mmap_min_addr of every distribution; below it the kernel refuses.
+        // vm.mmap_min_addr of every distribution; the kernel refuses lower addresses.
         var floor: UInt64 = 0x10000
         var found: [UInt64] = []
         func consider(until end: UInt64) {
@@ -99,7 +99,7 @@ package struct ProcessMaps {
         return found.reversed()
     }
 
-    /// The ranges that `start ..< end` touches, or nil where part of it is not mapped.
+    /// The ranges that overlap `start ..< end`, or nil where part of it is not mapped.
     package func covering(_ start: UInt64, _ end: UInt64) -> ArraySlice<Range>? {
         var low = 0
         var high = ranges.count

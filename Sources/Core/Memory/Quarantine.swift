@@ -2,25 +2,25 @@
 
 internal import DMAEngineKit
 
-/// Memory that a device may still write, because the device could not be stopped: neither unmapped nor given back (rule 18).
+/// Memory that a device may still write, because the device could not be stopped: neither unmapped nor freed (rule 18).
 ///
-/// A channel whose engine does not quiesce parks its engine, its operand lists and the cargo in flight here; a mapping comes here when its
-/// backend refuses to unmap it. An entry stays until somebody who has stopped the device says so, or until its backend has proved that the
-/// mapping reaches nothing any more.
+/// A channel whose engine does not quiesce moves its engine, its operand lists and the cargo in flight here; a mapping is moved
+/// here when its backend refuses to unmap it. An entry stays until it is released by code that has stopped the device, or until
+/// its backend has proved that the mapping reaches nothing any more.
 ///
-/// Thread rules: everything here may be called from any thread.
+/// Thread rules: all functions may be called from any thread.
 public enum Quarantine {
-    /// One parked mapping, or what one channel left behind.
+    /// One quarantined mapping, or the remains of one channel.
     public struct Entry: Sendable {
-        /// Unique in this process; names the entry to ``Quarantine/unsafeRelease(_:)``.
+        /// Unique in this process; identifies the entry for ``Quarantine/unsafeRelease(_:)``.
         public let identifier: UInt64
-        /// The address space that it was mapped in.
+        /// The address space of the mapping.
         public let domain: DomainID
-        /// What the device may still reach.
+        /// The ranges that the device may still reach.
         public let ranges: [MappedRange]
         /// Bytes of all ranges.
         public var bytes: UInt64 { ranges.reduce(0) { $0 &+ $1.count } }
-        /// Where the mapping was made; empty for what a channel left behind.
+        /// The source file that made the mapping; empty for the remains of a channel.
         public let file: String
         /// The line of ``file``.
         public let line: UInt
@@ -34,7 +34,7 @@ public enum Quarantine {
     /// Bytes that devices may still reach.
     public static var bytes: UInt64 { entries.reduce(0) { $0 &+ $1.bytes } }
 
-    /// What is parked, oldest first.
+    /// The entries, oldest first.
     public static var entries: [Entry] {
         let all = parked.withLock { Array($0.values) }
         return all.sorted { $0.identifier < $1.identifier }.map { object in
@@ -50,32 +50,32 @@ public enum Quarantine {
         Sanitizer.countQuarantined(object.domain)
         Sanitizer.report(
             .quarantined, object.domain,
-            "\(object.ranges.reduce(0) { $0 &+ $1.count }) bytes are parked, because their device could not be stopped",
+            "\(object.ranges.reduce(0) { $0 &+ $1.count }) bytes are in quarantine, because their device could not be stopped",
             mapping: object.origin)
     }
 
-    /// Unmaps one entry and gives its memory back; the engine of a channel that is parked ends.
+    /// Unmaps one entry and frees its memory; the engine of a quarantined channel ends.
     ///
-    /// The caller vouches that the device was stopped since (by a reset, say) and can no longer write there. If that is wrong,
-    /// it writes over memory that belongs to somebody else by then.
-    /// - Throws: `notMapped` where there is no such entry; what the backend says, if it refuses again: the entry stays.
+    /// The caller vouches that the device was stopped since (for instance by a reset) and can no longer write there. If that is
+    /// wrong, the device overwrites memory that is in use by then.
+    /// - Throws: `notMapped` where there is no such entry; the backend's error if it refuses again: the entry stays.
     @unsafe
     public static func unsafeRelease(_ identifier: UInt64) throws(DMAError) { try release(identifier) }
 
-    /// Unmaps and gives back everything of one address space, for when its device was reset.
+    /// Unmaps and frees everything of one address space, after its device was reset.
     ///
     /// The caller vouches as for ``unsafeRelease(_:)``.
-    /// - Returns: how many entries were released.
-    /// - Throws: the first refusal of the backend; the other entries are released all the same.
+    /// - Returns: the number of released entries.
+    /// - Throws: the first refusal of the backend; the other entries are released in any case.
     @unsafe @discardableResult
     public static func unsafeReleaseAll(of domain: DomainID) throws(DMAError) -> Int {
         try releaseAll { $0.domain == domain }
     }
 
-    /// Gives back what can no longer be reached: entries whose backend has proved its mappings dead (`MappingBackend.isDead`), because the
-    /// device was removed or the peer has ended. Safe at any time.
+    /// Frees memory that can no longer be reached: entries whose backend has proved its mappings dead
+    /// (`MappingBackend.isDead`), because the device was removed or the peer has ended. Safe at any time.
     ///
-    /// - Returns: how many entries were released.
+    /// - Returns: the number of released entries.
     @discardableResult
     public static func releaseDead() -> Int {
         // A dead backend refuses nothing: a failed unmap counts as done.
@@ -91,7 +91,7 @@ public enum Quarantine {
                 try release(object.identifier)
                 released += 1
             } catch {
-                // What is not there any more was released by another thread in the meantime.
+                // A missing entry was released by another thread in the meantime.
                 if error.code != .notMapped { refusal = refusal ?? error }
             }
         }
@@ -100,7 +100,7 @@ public enum Quarantine {
     }
 
     private static func release(_ identifier: UInt64) throws(DMAError) {
-        // Taken out before it is released, so that two threads do not release it twice.
+        // Removed before it is released, so that two threads cannot release it twice.
         guard let object = parked.withLock({ $0.removeValue(forKey: identifier) }) else {
             throw DMAError(.notMapped, asked: identifier)
         }
@@ -113,8 +113,9 @@ public enum Quarantine {
     }
 }
 
-/// What the quarantine keeps alive.
-// SAFETY: nothing of it changes; what a subclass changes, it changes in `release`, which the quarantine calls on one thread at a time.
+/// An object that the quarantine keeps alive.
+// SAFETY: it is immutable; subclasses change their own state only in `release`, which the quarantine calls on one thread at a
+// time.
 @usableFromInline
 class ParkedObject: @unchecked Sendable {
     let identifier = DomainCore.nextIdentifier()
@@ -129,22 +130,23 @@ class ParkedObject: @unchecked Sendable {
         self.ranges = ranges
     }
 
-    /// Unmaps what is to be unmapped explicitly; the rest goes when the object ends.
+    /// Unmaps what must be unmapped explicitly; the rest is freed with the object.
     func release() throws(DMAError) {}
 }
 
-/// A mapping that its backend refused to end, or whose owner has asked for the quarantine.
-// SAFETY: the record is changed in `release` alone, which the quarantine calls on one thread at a time.
+/// A mapping that its backend refused to end, or whose owner has called `quarantine()`.
+// SAFETY: only `release` changes the record, and the quarantine calls it on one thread at a time.
 @safe
 final class ParkedMapping: ParkedObject, @unchecked Sendable {
     private let core: DomainCore
     private let record: UnsafeMutablePointer<MappingRecord>
     private let made: Origin
 
-    /// The caller hands over the record, which is of that domain.
+    /// The caller transfers the record, which belongs to that domain.
     @unsafe
     init(_ record: UnsafeMutablePointer<MappingRecord>, in core: DomainCore) {
-        // SAFETY: this object alone has the record now, and keeps the core in which it lies. A mapping that keeps its core counts as typed.
+        // SAFETY: only this object has the record now, and it keeps the core in which the record lies. A mapping that keeps its
+        // core counts as typed.
         unsafe self.record = unsafe record
         self.core = core
         unsafe record.pointee.isRaw = false

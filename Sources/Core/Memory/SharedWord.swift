@@ -2,7 +2,8 @@
 
 public import CDMA
 
-/// A word that is read and written as a whole in memory that a device shares: `UInt8`, `UInt16`, `UInt32`, `UInt64`, and no other type.
+/// A word that is read and written as a whole in memory that a device shares: `UInt8`, `UInt16`, `UInt32`, `UInt64`, and no
+/// other type.
 public protocol SharedWord: FixedWidthInteger, UnsignedInteger, BitwiseCopyable {}
 
 extension UInt8: SharedWord {}
@@ -14,8 +15,8 @@ extension SharedWord {
     /// Exactly one access of exactly this width. `pointer` is aligned to it, and its memory outlives the call.
     @unsafe @inlinable @inline(__always)
     package static func volatileLoad(_ pointer: UnsafeRawPointer) -> Self {
-        // SAFETY: the pointer is the caller's, valid and aligned for the word; the access is one of the word's width. The width is known
-        // where this is compiled, so that one case is left.
+        // SAFETY: the pointer is the caller's, valid and aligned for the word; the access has the word's width. The width is
+        // known at compile time, so that one case remains.
         switch MemoryLayout<Self>.size {
         case 1: unsafe Self(truncatingIfNeeded: cdma_volatile_load8(pointer))
         case 2: unsafe Self(truncatingIfNeeded: cdma_volatile_load16(pointer))

@@ -2,31 +2,31 @@
 
 internal import DMAEngineKit
 
-/// What a wrapper has given to the engine below it, and whether what that engine says of it can be true.
+/// Tracks the descriptors that a wrapper has passed to the engine below it, and checks that engine's reports.
 ///
-/// An engine that cuts transactions into pieces stands below the channel's checks, so that it makes the same ones for itself: each piece
-/// has a tag of its own, which no later piece has until the generation wraps, and a completion counts only where its tag is that of a piece
-/// that is issued and not over. The tags' low bits are unique among those in flight, as a channel's are.
+/// An engine that splits transactions into pieces stands below the channel's checks, so it makes the same checks itself: each
+/// piece has a tag of its own, which is not reused until the generation wraps, and a completion is valid only if its tag
+/// belongs to a piece that is issued and not finished. The tags' low bits are unique among those in flight, as a channel's are.
 struct InFlightTable {
-    /// One descriptor that is with the engine.
+    /// One descriptor that the engine holds.
     struct Item: Equatable {
-        /// The client's tag, which what comes of it is reported under.
+        /// The client's tag, under which its outcome is reported.
         var tag: UInt32
         /// Bytes that the descriptor moves.
         var count: UInt64
         /// Whether it has periods.
         var isCyclic: Bool
-        /// Whether it is a piece of a transaction, and not the whole of one.
+        /// Whether it is a piece of a transaction, and not a whole one.
         var isPiece: Bool
     }
 
-    /// What a completion is found to be.
+    /// The verdict on a completion.
     enum Finding: Equatable {
-        /// Of nothing that is in flight: counted, and to be dropped.
+        /// Belongs to nothing in flight: counted, and to be dropped.
         case refused
-        /// A period of a cyclic transaction that goes on.
+        /// A period of a running cyclic transaction.
         case period(Item)
-        /// The end of an entry, which is in flight no more; status and residue are made such as can be.
+        /// The end of an entry, which is no longer in flight; invalid status and residue are corrected.
         case over(Item, status: TransactionStatus, residue: UInt64)
     }
 
@@ -41,16 +41,16 @@ struct InFlightTable {
     private let tagMask: UInt64
     private var nextSequence: UInt64 = 1
     private var issuedEnd: UInt64 = 1
-    /// Descriptors in flight, and how many of them are whole transactions.
+    /// The number of descriptors in flight, and how many of them are whole transactions.
     private(set) var count = 0
     private(set) var wholes = 0
-    /// What the engine said that cannot be.
+    /// Impossible reports of the engine.
     private(set) var faults = EngineFaults()
 
     private static var idle: UInt64 { .max }
 
-    /// - Throws: `badConfiguration` for a depth outside 1…32,768, tags outside 16…32 bits, or an alignment that is no power of two: what a
-    ///   channel refuses too.
+    /// - Throws: `badConfiguration` for a depth outside 1…32,768, tags outside 16…32 bits, or an alignment that is no power of
+    ///   two: the conditions that a channel refuses too.
     init(_ capabilities: Capabilities) throws(DMAError) {
         guard (1...32_768).contains(capabilities.depth) else {
             throw DMAError(.badConfiguration, asked: UInt64(clamping: capabilities.depth), limit: 32_768)
@@ -69,23 +69,23 @@ struct InFlightTable {
         slots = [Slot](repeating: empty, count: 1 << indexBits)
     }
 
-    /// Whether there is room for no more, `others` transactions being kept beside those in flight whole.
+    /// Whether the table is full, with `others` transactions kept in addition to those in flight as a whole.
     func isFull(with others: Int) -> Bool { wholes + others >= depth }
 
-    /// Reports that an honest engine can have at once, and some: a bound on how many are looked at.
+    /// A bound on the reports handled per call: more than a correct engine can have at once.
     var mostReports: Int { 2 * slots.count + 16 }
 
     /// As many bits as the engine returns.
     private func given(_ sequence: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: sequence & tagMask) }
 
-    /// The tag for the next descriptor, or nil where none has room. ``enter(_:as:)`` follows where the engine takes it.
+    /// The tag for the next descriptor, or nil where there is no room. ``enter(_:as:)`` follows where the engine accepts it.
     mutating func nextTag() -> UInt32? {
         guard count < depth else { return nil }
         while slots[Int(nextSequence & indexMask)].sequence != Self.idle { nextSequence &+= 1 }
         return given(nextSequence)
     }
 
-    /// The engine has taken the descriptor that it was offered under the last ``nextTag()``.
+    /// Records that the engine has accepted the descriptor with the last ``nextTag()``.
     mutating func enter(_ entry: Item) {
         slots[Int(nextSequence & indexMask)] = Slot(sequence: nextSequence, entry: entry)
         nextSequence &+= 1
@@ -93,10 +93,10 @@ struct InFlightTable {
         if !entry.isPiece { wholes += 1 }
     }
 
-    /// Everything entered so far was issued.
+    /// Marks everything entered so far as issued.
     mutating func issue() { issuedEnd = nextSequence }
 
-    /// The engine's tag of the entry that the client knows as `tag`, and the entry; nil where none is in flight whole.
+    /// The engine's tag of the entry with the client's tag `tag`, and the entry; nil where none is in flight as a whole.
     func whole(_ tag: UInt32) -> (tag: UInt32, entry: Item)? {
         for slot in slots where slot.sequence != Self.idle && !slot.entry.isPiece && slot.entry.tag == tag {
             return (given(slot.sequence), slot.entry)
@@ -104,7 +104,7 @@ struct InFlightTable {
         return nil
     }
 
-    /// Judges what the engine says.
+    /// Checks a report of the engine.
     mutating func settle(_ completion: Completion) -> Finding {
         guard UInt64(completion.tag) <= tagMask else {
             faults.unknownTag &+= 1
@@ -140,14 +140,14 @@ struct InFlightTable {
         return .over(entry, status: status, residue: min(completion.residue, entry.count))
     }
 
-    /// Nothing is in flight any more: the engine has quiesced. Tags given out so far stay stale.
+    /// The engine has quiesced: nothing is in flight. Tags assigned so far stay invalid.
     mutating func clear() {
         for index in slots.indices { slots[index].sequence = Self.idle }
         (count, wholes) = (0, 0)
         issuedEnd = nextSequence
     }
 
-    /// The engine had no room although its depth says otherwise.
+    /// The engine had no room although its declared depth promises it.
     mutating func refusedEnqueue() { faults.refusedEnqueue &+= 1 }
     mutating func didNotQuiesce() { faults.didNotQuiesce &+= 1 }
     mutating func badResidue() { faults.badResidue &+= 1 }

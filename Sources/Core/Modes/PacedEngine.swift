@@ -3,14 +3,14 @@
 internal import CDMA
 public import DMAEngineKit
 
-/// An engine that takes turns: any engine, with a ``TransferMode`` that may change at run time.
+/// Wraps any engine and paces it with a ``TransferMode`` that may change at run time.
 ///
-/// In ``TransferMode/burst`` everything goes straight through. In the other modes one transaction at a time is cut into quanta, and
-/// each is started when the mode allows: that is where other users of the bus, and of the CPU, get their turn. A cyclic transaction
-/// cannot be cut; its peripheral paces it.
+/// In ``TransferMode/burst`` everything is passed through. In the other modes one transaction at a time is split into quanta,
+/// and each is started when the mode allows it: between quanta other users of the bus and the CPU can run. A cyclic transaction
+/// cannot be split; its peripheral paces it.
 ///
-/// The engine below is believed no more than a channel believes its own: what it says of a quantum is checked before the next one starts,
-/// and what cannot be is dropped and counted in ``faults``.
+/// The engine below is not trusted, as a channel does not trust its engine: its report on a quantum is checked before the next
+/// one starts; invalid reports are dropped and counted in ``faults``.
 ///
 /// Pausing works on every engine below, between quanta. Thread rules: as for every engine.
 @safe
@@ -18,12 +18,12 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     public typealias Settings = Base.Settings
     public static var order: CompletionOrder { Base.order }
 
-    /// Where the engine stands between one termination and the first work after it.
+    /// The phase between a termination and the first work after it.
     private enum State {
         case running
-        /// Terminated, and not quiesced: nothing is taken.
+        /// Terminated, and not quiesced: nothing is accepted.
         case terminating
-        /// Quiesced: what is left is kept for ``residue(of:)`` until something new comes.
+        /// Quiesced: the remaining transactions are kept for ``residue(of:)`` until new work arrives.
         case quiesced
     }
 
@@ -32,27 +32,28 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     private var inFlight: InFlightTable
     private let list: PieceList
     private let worksInPoll: Bool
-    /// Transactions in the order of submission: those that went straight through are not here.
+    /// Transactions in the order of submission, except those that were passed through.
     private var waiting: [PacedTransaction] = []
-    /// How many of them were issued, and whether a piece of the first is with the engine below.
+    /// How many of them were issued, and whether the engine below holds a piece of the first.
     private var issued = 0
     private var hasPiece = false
     private var state = State.running
     private var isPaused = false
     private var baseIsPaused = false
-    /// Whether the engine below was asked to stop and did not; and whether it is parked for that, and ends only when it was proved stopped.
+    /// Whether the engine below was told to stop and did not; and whether it is quarantined for that, and ends only when it is
+    /// known to have stopped.
     private var isStuck = false
     private var isParked = false
-    /// The end of a transaction of which the engine below refused a piece, to be reported next.
+    /// The end of a transaction whose piece the engine below refused, to be reported next.
     private var refused: Completion?
 
     /// - Parameters:
     ///   - base: the engine that does the work.
-    ///   - mode: how it takes its turns.
-    ///   - quantum: bytes moved in one turn, 8 or more; rounded down to a multiple of 64 where it can be, and up to the engine's
+    ///   - mode: the pacing.
+    ///   - quantum: bytes moved in one turn, 8 or more; rounded down to a multiple of 64 if possible, and up to the engine's
     ///     alignment.
-    /// - Throws: `badShare` for a share that is not above 0 and at most 1; `badConfiguration` where the engine's capabilities contradict
-    ///   themselves, as a channel does.
+    /// - Throws: `badShare` for a share that is not above 0 and at most 1; `badConfiguration` where the engine's capabilities
+    ///   are inconsistent, as in a channel.
     public init(_ base: consuming Base, mode: TransferMode = .burst, quantum: UInt64 = 65_536) throws(DMAError) {
         let capabilities = base.capabilities
         let inFlight = try InFlightTable(capabilities)
@@ -68,7 +69,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     deinit {
         let list = list
         var isStopped = inFlight.count == 0 || isParked
-        // The channel above has waited already, where there is one.
+        // A channel above has waited already.
         let limit: Deadline = isStuck ? .now : .after(milliseconds: 1000)
         var base = consume base
         if !isStopped {
@@ -78,7 +79,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         if isStopped { list.deallocate() } else { list.park() }
     }
 
-    /// What the engine below can do, and pausing.
+    /// The capabilities of the engine below, with pausing.
     public var capabilities: Capabilities {
         var capabilities = base.capabilities
         capabilities.canPause = true
@@ -87,25 +88,25 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         if !scheduler.mode.isBurst { capabilities.hasInterrupts = false }
         return capabilities
     }
-    /// The line of the engine below, in burst mode. In the others the next quantum starts when somebody polls, and no interrupt comes in the
-    /// rest between two: whoever awaits has to look.
+    /// The line of the engine below, in burst mode. In the other modes a poll starts the next quantum, and no interrupt occurs
+    /// in the pauses between quanta: awaiting tasks must poll.
     public var interruptLine: InterruptLine? { scheduler.mode.isBurst ? base.interruptLine : nil }
     public var figures: [EngineFigure] { base.figures }
     public var addressing: EngineAddressing { base.addressing }
     public var isGone: Bool { base.isGone }
 
-    /// What the engine below did that no honest one does. What is counted here never reaches the channel above.
+    /// Protocol violations of the engine below. What is counted here never reaches the channel above.
     public var faults: EngineFaults { inFlight.faults }
 
-    /// Changes the mode; the next quantum follows it.
+    /// Changes the mode, from the next quantum on.
     ///
     /// - Throws: `badShare`.
     public mutating func setMode(_ mode: TransferMode) throws(DMAError) {
         try scheduler.setMode(mode, now: cdma_monotonic_nanoseconds())
     }
 
-    /// How long the engine was at work since the mode was last set, and of how long: time with nothing to do, or in which nobody looked,
-    /// does not count. Nanoseconds.
+    /// Time at work since the mode was last set, and the elapsed time; time without work or without polls is not counted.
+    /// Nanoseconds.
     public var totalDuty: (busy: Int64, elapsed: Int64) { scheduler.total(now: cdma_monotonic_nanoseconds()) }
 
     // MARK: Work
@@ -121,7 +122,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         if waiting.isEmpty, !isPaused, scheduler.mode.isBurst || !descriptor.kind.canBeCut {
             let entry = InFlightTable.Item(
                 tag: tag, count: descriptor.count, isCyclic: descriptor.kind == .cyclic, isPiece: false)
-            // SAFETY: the caller vouches for the descriptor, which is passed on as it is.
+            // SAFETY: the caller vouches for the descriptor, which is passed on unchanged.
             return unsafe start(descriptor, entry)
         }
         guard !inFlight.isFull(with: waiting.count) else { return .full }
@@ -129,11 +130,11 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         return .accepted
     }
 
-    /// Gives the engine below one descriptor. Unsafe: as ``enqueue(_:tag:)``.
+    /// Passes one descriptor to the engine below. Unsafe: as ``enqueue(_:tag:)``.
     @unsafe
     private mutating func start(_ descriptor: Descriptor, _ entry: InFlightTable.Item) -> EnqueueResult {
         guard let tag = inFlight.nextTag() else { return .full }
-        // SAFETY: the caller vouches for the descriptor's addresses, until the entry is over or the engine has quiesced.
+        // SAFETY: the caller vouches for the descriptor's addresses, until the entry has ended or the engine has quiesced.
         let result = unsafe base.enqueue(descriptor, tag: tag)
         switch result {
         case .accepted: inFlight.enter(entry)
@@ -143,7 +144,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         return result
     }
 
-    /// What was left when the engine quiesced is over.
+    /// Drops the transactions that were kept after the engine quiesced.
     private mutating func forget() {
         waiting.removeAll(keepingCapacity: true)
         inFlight.clear()
@@ -163,12 +164,13 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     public mutating func next() -> Completion? {
         let charges = worksInPoll && !scheduler.mode.isBurst && issued > 0
         if charges {
-            // A look in a rest is the client's own affair: charged to the transfer, looks alone would use a small share up.
+            // Polls during a pause are not charged to the transfer: polls alone would use a small share up.
             guard hasPiece || inFlight.wholes > 0 || scheduler.isDue(now: cdma_monotonic_nanoseconds()) else { return nil }
             scheduler.begin(work: workClock)
         }
         defer { if charges { scheduler.charge(work: workClock) } }
-        // Bounded, both: a turn of the caller's is a few quanta long at most, and an engine that reports for ever keeps no caller.
+        // Both loops are bounded: one turn has a few quanta at most, and an engine that reports without end does not hold the
+        // caller.
         var pieces = 8
         var refusals = inFlight.mostReports
         while pieces > 0, refusals > 0 {
@@ -194,7 +196,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         return nil
     }
 
-    /// Starts a piece of the oldest issued transaction, where none is under way and the mode allows one now.
+    /// Starts a piece of the oldest issued transaction, where none is in flight and the mode allows one now.
     private mutating func startPiece() {
         guard !hasPiece, refused == nil, issued > 0, !isPaused, state == .running, inFlight.wholes == 0 else { return }
         let grain = waiting[0].descriptor.kind.canBeCut ? waiting[0].grain(scheduler.alignment) : nil
@@ -203,13 +205,14 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         let (descriptor, count) = unsafe waiting[0].cut(allowed, list.segments, list.capacity)
         let entry = InFlightTable.Item(
             tag: waiting[0].tag, count: count, isCyclic: descriptor.kind == .cyclic, isPiece: true)
-        // SAFETY: a piece's addresses are its transaction's, for which the caller of `enqueue` vouched; the list is this engine's own.
+        // SAFETY: a piece's addresses are its transaction's, for which the caller of `enqueue` vouched; the list is this
+        // engine's own.
         let result = unsafe start(descriptor, entry)
         let isStarted = result == .accepted
-        // What cannot be cut was not granted by the byte.
+        // A transaction that cannot be split was granted as a whole, not by bytes.
         if grain != nil { scheduler.giveBack(isStarted ? allowed - min(count, allowed) : allowed) }
         if case .refused = result {
-            // Now or later: the transaction ends with what it has.
+            // Refused now or for good: the transaction ends with what it has moved.
             let transaction = waiting.removeFirst()
             issued -= 1
             refused = Completion(
@@ -222,11 +225,12 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         base.issuePending()
     }
 
-    /// What time at work is measured by. Where the poll does the work, all that the thread does in here is the transfer's cost: polling, and
-    /// going to sleep and waking too. Elsewhere it is the time from a piece's start to its end.
+    /// The clock for time at work. Where the poll does the work, everything that the thread does in here is charged to the
+    /// transfer: polling, and going to sleep and waking too. Otherwise it is the time from a piece's start to its end.
     private var workClock: Int64 { worksInPoll ? cdma_thread_nanoseconds() : cdma_monotonic_nanoseconds() }
 
-    /// The piece of the first transaction is over. True where the transaction is too: then `completion` says how.
+    /// Handles the end of a piece of the first transaction. True where the transaction has ended too: `completion` then says
+    /// how.
     private mutating func finishPiece(_ completion: inout Completion, _ entry: InFlightTable.Item) -> Bool {
         hasPiece = false
         scheduler.charge(work: workClock)
@@ -256,7 +260,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
         issued = 0
     }
 
-    /// What the engine below finished before it stopped, and has not reported yet, still counts: it comes out of ``next()``.
+    /// Completions of the engine below that were not reported before it stopped are still valid: ``next()`` returns them.
     public mutating func quiesce(by deadline: Deadline) -> Bool {
         guard base.quiesce(by: deadline) else {
             isStuck = true
@@ -274,7 +278,7 @@ public struct PacedEngine<Base: Engine & ~Copyable>: ~Copyable, Engine {
     }
 
     public mutating func pause() -> Bool {
-        // What went straight through can be held only by the engine itself.
+        // Only the engine itself can pause transactions that were passed through.
         if inFlight.wholes > 0, !baseIsPaused {
             guard base.pause() else { return false }
             baseIsPaused = true

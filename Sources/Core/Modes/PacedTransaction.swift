@@ -3,17 +3,17 @@
 internal import DMAEngineKit
 
 extension OperationKind {
-    /// Whether a transaction of this kind can be done in pieces.
+    /// Whether a transaction of this kind can be split.
     var canBeCut: Bool { self != .cyclic && self != .null && self != .command }
 }
 
-/// A transaction that is done in pieces: how far it is, and the descriptor of its next piece.
+/// A transaction that is split into pieces: its progress, and the descriptor of its next piece.
 struct PacedTransaction {
     let descriptor: Descriptor
     let tag: UInt32
     /// Bytes done.
     private(set) var moved: UInt64 = 0
-    /// The CRC so far, or the validation bits found so far.
+    /// The CRC so far, or the accumulated validation bits.
     private(set) var value: UInt64
 
     init(_ descriptor: Descriptor, tag: UInt32) {
@@ -29,13 +29,13 @@ struct PacedTransaction {
     /// Bytes not done.
     var rest: UInt64 { descriptor.count - moved }
 
-    /// Pieces are multiples of this, but for the last: whole frames, or what the engine's alignment asks.
+    /// Pieces are multiples of this, except for the last: whole frames, or the engine's alignment.
     func grain(_ alignment: UInt64) -> UInt64 {
         let grain = descriptor.kind == .interleaved ? UInt64(descriptor.template.chunk) : alignment
         return max(min(grain, rest), 1)
     }
 
-    /// - Parameter count: at most what is left.
+    /// - Parameter count: at most the remaining bytes.
     mutating func advance(by count: UInt64, value: UInt64) {
         moved += min(count, rest)
         switch descriptor.kind {
@@ -44,8 +44,8 @@ struct PacedTransaction {
         }
     }
 
-    /// The next piece of at most `limit` bytes (a whole frame at least, for interleaved ones), and how many bytes it has. Lists are
-    /// written to `scratch`, which stays untouched until the piece is over.
+    /// The next piece of at most `limit` bytes (at least a whole frame, for interleaved ones), and its length. Lists are
+    /// written to `scratch`, which must not change until the piece has ended.
     ///
     /// Unsafe: `scratch` has room for `capacity` segments, and no engine reads it now. A transaction's own operands fit there.
     @unsafe
@@ -63,7 +63,7 @@ struct PacedTransaction {
             piece.source &+= first &* template.sourceStride
             piece.destination &+= first &* template.destinationStride
         case .xor, .xorValidate, .pq, .pqValidate:
-            // Every source and destination is moved on by the same number of bytes.
+            // Every source and destination advances by the same number of bytes.
             let number = min(Int(descriptor.sourceCount) + Int(descriptor.destinationCount), capacity)
             // SAFETY: the channel wrote as many operands as the two counts say, and `scratch` has room for `number` segments.
             if let list = unsafe descriptor.operands, let scratch = unsafe scratch {
@@ -76,7 +76,7 @@ struct PacedTransaction {
                 unsafe piece.operands = UnsafePointer(scratch)
             }
         case .scatterGather, .peripheral:
-            // SAFETY: `slice` writes at most as many segments as it is told there is room for.
+            // SAFETY: `slice` writes at most as many segments as it is given room for.
             guard let scratch = unsafe scratch else { break }
             let sources = unsafe slice(0, Int(descriptor.sourceCount), count, scratch, capacity)
             let destinations = unsafe slice(
@@ -95,25 +95,25 @@ struct PacedTransaction {
             if descriptor.kind == .fill { piece.value = rotated(descriptor.value, by: moved) }
         }
         piece.count = count
-        // Only the last piece interrupts, and only it is a fence: the pieces are serial anyway.
+        // Only the last piece raises an interrupt and is a fence: the pieces run one after the other anyway.
         if count < rest { piece.flags.subtract([.interrupt, .fence]) }
         return (piece, count)
     }
 
-    /// A fill pattern as it continues `offset` bytes on.
+    /// The fill pattern rotated so that it continues at `offset` bytes.
     private func rotated(_ pattern: UInt64, by offset: UInt64) -> UInt64 {
         let bits = (offset & 7) * 8
         return bits == 0 ? pattern : pattern >> bits | pattern << (64 - bits)
     }
 
-    /// The part of a list that begins `moved` bytes in and is `count` bytes long. Returns how many segments it has.
+    /// The part of a list that begins at byte `moved` and is `count` bytes long. Returns its number of segments.
     ///
     /// Unsafe: `scratch` has room for `capacity` segments.
     @unsafe
     private func slice(
         _ first: Int, _ number: Int, _ count: UInt64, _ scratch: UnsafeMutablePointer<Segment>, _ capacity: Int
     ) -> Int {
-        // SAFETY: the channel wrote as many operands as the descriptor's two counts say, and asks for no others.
+        // SAFETY: the channel wrote as many operands as the descriptor's two counts say, and no others are read.
         guard let list = unsafe descriptor.operands else { return 0 }
         var skip = moved
         var rest = count

@@ -2,29 +2,29 @@
 
 internal import DMAEngineKit
 
-/// How a channel takes its turns on the bus: the classic modes of DMA controllers, as a policy on any engine.
+/// How a channel shares the bus: the classic modes of DMA controllers, as a policy on any engine.
 ///
 /// Source: Intel 8237A data sheet, "Transfer modes" (block, single, demand).
 public enum TransferMode: Sendable {
-    /// Everything at once, as fast as the engine goes: the 8237A's block mode.
+    /// Everything at once, at the engine's full speed: the 8237A's block mode.
     case burst
     /// A quantum, then a pause, so that the engine is at work for `share` of the time: above 0, at most 1.
     case cycleStealing(share: Double)
-    /// A quantum whenever the other side asks for data, and only as much as it asks for.
+    /// A quantum whenever the other side requests data, and only as much as it requests.
     case demand(DemandLine)
 }
 
-/// The request line of a demand-mode channel: how many bytes the other side is ready for. DREQ, with a count.
+/// The request line of a demand-mode channel: the number of bytes that the other side is ready for. DREQ, with a count.
 ///
 /// Any thread may use it.
 public final class DemandLine: Sendable {
     private let credit = Locked<UInt64>(0)
     private let line = InterruptLine()
 
-    /// A line that is not asking.
+    /// A line without a request.
     public init() {}
 
-    /// The other side is ready for so many bytes more. Sums that leave 64 bits stay at the largest.
+    /// Requests that many further bytes. Sums beyond 64 bits saturate.
     public func request(_ bytes: UInt64) {
         credit.withLock { credit in
             let (sum, overflow) = credit.addingReportingOverflow(bytes)
@@ -33,13 +33,13 @@ public final class DemandLine: Sendable {
         line.raise()
     }
 
-    /// The other side is ready no longer: what was asked and not yet moved is withdrawn.
+    /// Withdraws the request for bytes that were not moved yet.
     public func withdraw() { credit.withLock { $0 = 0 } }
 
-    /// Bytes asked for and not yet moved.
+    /// Bytes requested and not yet moved.
     public var requested: UInt64 { credit.withLock { $0 } }
 
-    /// Takes as much of what was asked for as is a multiple of `grain`, at most `bytes`.
+    /// Takes the largest multiple of `grain` from the request, at most `bytes`.
     func take(_ grain: UInt64, atMost bytes: UInt64) -> UInt64 {
         credit.withLock { credit in
             let taken = min(credit, bytes) / grain * grain
@@ -48,7 +48,7 @@ public final class DemandLine: Sendable {
         }
     }
 
-    /// Gives back what an engine did not move after all.
+    /// Returns bytes that an engine did not move after all.
     func giveBack(_ bytes: UInt64) {
         credit.withLock { credit in
             let (sum, overflow) = credit.addingReportingOverflow(bytes)

@@ -2,36 +2,37 @@
 
 internal import DMATypes
 
-/// When a paced engine may start its next piece, and how large that is: the transfer mode as a policy, apart from any engine.
+/// Decides when a paced engine may start its next piece, and its size: the transfer mode as a policy, independent of any
+/// engine.
 ///
-/// It reads no clock and touches no engine: the moments are passed in. `now` is CLOCK_MONOTONIC; `work` is the clock that time at work
-/// is measured by, the thread's processor time where the poll does the work and CLOCK_MONOTONIC elsewhere. Nanoseconds, both.
+/// It reads no clock and calls no engine: times are passed in. `now` is CLOCK_MONOTONIC; `work` is the clock for time at work:
+/// the thread's processor time where the poll does the work, CLOCK_MONOTONIC otherwise. Both in nanoseconds.
 struct TurnScheduler {
     private(set) var mode: TransferMode
-    /// Bytes that one turn's piece has at most, and what they are a multiple of.
+    /// The maximum number of bytes in one turn's piece, and the unit of its length.
     let quantum: UInt64
     let alignment: UInt64
 
     private var duty: DutyClock
-    /// From where on time at work is not yet charged, by the clock of the work.
+    /// Start of the time at work that is not yet charged, on the work clock.
     private var mark: Int64 = 0
-    /// A rest was slept to its end: the next quantum starts, although waking up has cost something of its own. Without that, a small
+    /// A pause was slept to its end: the next quantum starts, although waking up has used some of the share. Otherwise a small
     /// share would be used up by going to sleep and waking.
     private var isRested = false
-    /// What the last rest cost, and how much of the turn it brought is left, by the clock of the work.
+    /// The cost of the last pause, and the rest of the turn that followed it, on the work clock.
     private var restCost: Int64 = 0
     private var turn: Int64 = 0
     private var pastBusy: Int64 = 0
     private var pastElapsed: Int64 = 0
 
-    /// A turn is so many times as long as the rest before it cost: going to sleep and waking then use a fifth of the share, and not most
-    /// of a small one. It has an end, because whoever the turns are taken from waits for it: nanoseconds.
+    /// A turn is this many times as long as the preceding pause cost: going to sleep and waking then use a fifth of the share,
+    /// and not most of a small one. Its length is bounded, because other users wait for it: nanoseconds.
     static let turnsPerRest: Int64 = 4
     static let longestTurn: Int64 = 500_000
 
     /// - Parameters:
-    ///   - quantum: bytes of one piece; rounded down to a multiple of 64 where it can be, and up to `alignment`.
-    ///   - alignment: what the engine's addresses and lengths are multiples of: a power of two.
+    ///   - quantum: bytes of one piece; rounded down to a multiple of 64 if possible, and up to `alignment`.
+    ///   - alignment: the unit of the engine's addresses and lengths: a power of two.
     /// - Throws: `badShare`.
     init(_ mode: TransferMode, quantum: UInt64, alignment: UInt64, now: Int64) throws(DMAError) {
         try mode.check()
@@ -43,7 +44,7 @@ struct TurnScheduler {
         duty = DutyClock(now: now)
     }
 
-    /// Another mode from the next piece on; what was counted begins again.
+    /// Sets another mode from the next piece on; the counters restart.
     mutating func setMode(_ mode: TransferMode, now: Int64) throws(DMAError) {
         try mode.check()
         self.mode = mode
@@ -60,10 +61,10 @@ struct TurnScheduler {
         return turn > 0 || isRested || duty.isDue(share, now: now)
     }
 
-    /// How many bytes the next piece may have; nil where none may start now.
+    /// The size of the next piece in bytes; nil where none may start now.
     ///
-    /// - Parameter grain: what the piece's bytes are a multiple of, 1 or more; nil for a transaction that cannot be cut, which goes as a
-    ///   whole, whatever the mode.
+    /// - Parameter grain: the unit of the piece's length, 1 or more; nil for a transaction that cannot be split, which is
+    ///   granted as a whole in any mode.
     mutating func grant(grain: UInt64?, now: Int64) -> UInt64? {
         switch mode {
         case .burst:
@@ -83,17 +84,17 @@ struct TurnScheduler {
         }
     }
 
-    /// Of what ``grant(grain:now:)`` allowed, so many bytes were not moved after all.
+    /// Returns bytes that ``grant(grain:now:)`` allowed and that were not moved after all.
     mutating func giveBack(_ bytes: UInt64) {
         if case .demand(let line) = mode, bytes > 0 { line.giveBack(bytes) }
     }
 
-    /// A turn that is long overdue begins a run: time in which there was nothing to do, or nobody looked, earns no credit. Turns that follow
-    /// each other closely are one run, so that what the last one owes, or overslept, is settled.
+    /// A turn that is long overdue begins a run: time without work or without polls earns no credit. Turns that follow each
+    /// other closely form one run, so that debts and late wake-ups are compensated.
     private mutating func beginRun(now: Int64) {
         guard case .cycleStealing(let share) = mode, duty.isStale(share, now: now) else { return }
         pastBusy = DutyClock.sum(pastBusy, duty.busy)
-        // What went by after the last turn's rest was over belongs to no run.
+        // The time after the end of the last pause belongs to no run.
         pastElapsed = DutyClock.sum(pastElapsed, duty.charged(share))
         duty = DutyClock(now: now)
         turn = 0
@@ -101,10 +102,10 @@ struct TurnScheduler {
 
     // MARK: Time at work
 
-    /// Work begins: what went by until now is charged to nobody.
+    /// Work begins: the time before it is not charged.
     mutating func begin(work: Int64) { mark = work }
 
-    /// What went by since ``begin(work:)``, or since the last charge, was work.
+    /// Charges the time since ``begin(work:)``, or since the last charge, as work.
     mutating func charge(work: Int64) {
         let spent = max(DutyClock.difference(work, mark), 0)
         duty.add(spent)
@@ -112,7 +113,7 @@ struct TurnScheduler {
         mark = work
     }
 
-    /// How long the engine was at work since the mode was last set, and of how long.
+    /// Time at work since the mode was last set, and the elapsed time.
     func total(now: Int64) -> (busy: Int64, elapsed: Int64) {
         let busy = DutyClock.sum(pastBusy, duty.busy)
         guard case .cycleStealing(let share) = mode, duty.isStale(share, now: now) else {
@@ -123,13 +124,13 @@ struct TurnScheduler {
 
     // MARK: Rests
 
-    /// Until when a waiting thread has to sleep before the next piece; nil where the clock asks for no rest now.
+    /// The time until which a waiting thread must sleep before the next piece; nil where no pause is due.
     var restEnd: Int64? {
         guard case .cycleStealing(let share) = mode, turn <= 0 else { return nil }
         return duty.due(share)
     }
 
-    /// A rest was slept to its end, and going to sleep and waking cost so much of the clock of the work.
+    /// A pause was slept to its end; going to sleep and waking took that much time on the work clock.
     mutating func rested(cost: Int64) {
         restCost = max(cost, 0)
         isRested = true

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Which device stands behind an engine: what it calls itself, where it is plugged in, and what holds it back from memory.
+/// The device behind an engine: its IDs, its slot, and its isolation from memory.
 ///
-/// The two numbers are the device's own claim, and a hostile one claims what it likes. The slot and the isolation are the kernel's word.
+/// The two IDs are the device's own claim, and a hostile device can claim anything. The slot and the isolation come from the
+/// kernel.
 public struct DeviceIdentity: Hashable, Sendable {
-    /// What stands between the device and memory that was not mapped for it.
+    /// The isolation of the device from memory that was not mapped for it.
     public enum Isolation: Hashable, Sendable {
-        /// An IOMMU lets it reach its mappings alone.
+        /// An IOMMU restricts it to its mappings.
         case iommu
-        /// Nothing: it reaches all of the machine's memory.
+        /// None: it can reach all of the machine's memory.
         case none
-        /// The system does not tell. Taken for none.
+        /// The system does not tell. Treated as none.
         case unknown
     }
 
@@ -18,12 +19,12 @@ public struct DeviceIdentity: Hashable, Sendable {
     public var vendor: UInt16
     /// PCI's device ID.
     public var device: UInt16
-    /// Where it is.
+    /// The slot.
     public var slot: DeviceSlot
-    /// What holds it back.
+    /// The isolation.
     public var isolation: Isolation
 
-    /// The device that calls itself `vendor` and `device`, in a slot.
+    /// A device with the IDs `vendor` and `device`, in a slot.
     public init(vendor: UInt16, device: UInt16, slot: DeviceSlot, isolation: Isolation) {
         self.vendor = vendor
         self.device = device
@@ -33,11 +34,11 @@ public struct DeviceIdentity: Hashable, Sendable {
 
     /// "8086:1521", as lspci(8) writes it.
     package var id: String { "\(hexadecimal(vendor, 4)):\(hexadecimal(device, 4))" }
-    /// Both numbers as one, the vendor's above.
+    /// Both IDs as one number, the vendor's in the upper half.
     package var number: UInt64 { UInt64(vendor) << 16 | UInt64(device) }
 }
 
-/// A place on the PCI bus: "0000:03:00.0", as the kernel names it.
+/// An address on the PCI bus: "0000:03:00.0", as the kernel writes it.
 ///
 /// Source: the kernel's Documentation/PCI/sysfs-pci.rst, and `pci_name` in include/linux/pci.h ("%04x:%02x:%02x.%d").
 public struct DeviceSlot: Hashable, Sendable, CustomStringConvertible {
@@ -50,7 +51,7 @@ public struct DeviceSlot: Hashable, Sendable, CustomStringConvertible {
     /// The function of the device: 0 to 7.
     public let function: UInt8
 
-    /// The place that a text names: "0000:03:00.0", or "03:00.0" in domain 0; in hexadecimal digits of either case. Nil for any other text.
+    /// Parses an address: "0000:03:00.0", or "03:00.0" in domain 0; hexadecimal digits of either case. Nil for any other text.
     public init?(_ text: some StringProtocol) {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
         guard parts.count == 2 || parts.count == 3 else { return nil }
@@ -70,7 +71,7 @@ public struct DeviceSlot: Hashable, Sendable, CustomStringConvertible {
         "\(hexadecimal(domain, 4)):\(hexadecimal(bus, 2)):\(hexadecimal(device, 2)).\(function)"
     }
 
-    /// A number of so many hexadecimal digits and nothing else.
+    /// A number of exactly that many hexadecimal digits.
     static func number(_ text: some StringProtocol, _ digits: ClosedRange<Int>) -> UInt32? {
         guard digits.contains(text.utf8.count),
             text.utf8.allSatisfy({
@@ -82,7 +83,7 @@ public struct DeviceSlot: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// A number in so many digits at least.
+/// A number with at least that many digits.
 func hexadecimal(_ number: some BinaryInteger, _ digits: Int) -> String {
     let text = String(number, radix: 16)
     return String(repeating: "0", count: max(digits - text.count, 0)) + text

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Which devices may be opened: those of a list, behind an IOMMU, unless one is exempted by name.
+/// Which devices may be opened: those of a list, behind an IOMMU, except for individually exempted slots.
 ///
-/// A device that an IOMMU does not hold back reaches all of the machine's memory, whatever was mapped for it: it is refused, unless a waiver
-/// names its slot. A waiver is said wherever the device shows: in the listing, in plans and in reports. Engines without a device of their own
-/// (the CPU, the kernel's interfaces) are not judged.
+/// A device that no IOMMU isolates can reach all of the machine's memory, whatever was mapped for it: it is refused, unless a
+/// waiver names its slot. The waiver is shown wherever the device appears: in listings, plans and reports. Engines without a
+/// device of their own (the CPU, the kernel's interfaces) are not checked.
 public struct DevicePolicy: Equatable, Sendable {
-    /// Devices that are meant: those of an ID, of a slot, or of both. At least one of them is there.
+    /// Selects devices by ID, by slot, or by both. At least one of them is set.
     public struct Match: Hashable, Sendable {
         /// Vendor and device ID; nil for any.
         public let id: ID?
         /// The slot; nil for any.
         public let slot: DeviceSlot?
 
-        /// The devices with this ID in this slot.
+        /// Devices with this ID in this slot.
         public init(_ id: ID, in slot: DeviceSlot? = nil) {
             self.id = id
             self.slot = slot
         }
 
-        /// Whatever is in this slot.
+        /// Any device in this slot.
         public init(_ slot: DeviceSlot) { (id, self.slot) = (nil, slot) }
 
         func matches(_ device: DeviceIdentity) -> Bool {
@@ -27,7 +27,7 @@ public struct DevicePolicy: Equatable, Sendable {
         }
     }
 
-    /// What a device calls itself.
+    /// A device's IDs.
     public struct ID: Hashable, Sendable {
         /// PCI's vendor ID.
         public var vendor: UInt16
@@ -41,20 +41,21 @@ public struct DevicePolicy: Equatable, Sendable {
         }
     }
 
-    /// The exemption of one slot from the rule that a device is behind an IOMMU.
+    /// Exempts one slot from the rule that a device must be behind an IOMMU.
     public struct Waiver: Hashable, Sendable {
-        /// The slot, which is the name of the exempted device.
+        /// The slot, which identifies the exempted device.
         public var slot: DeviceSlot
-        /// Why, in the words of who takes the responsibility; shown with the device.
+        /// The reason, given by the person responsible; shown with the device.
         public var reason: String
 
-        /// Exempts what is in `slot`.
+        /// Exempts the device in `slot`.
         public init(_ slot: DeviceSlot, reason: String) {
             self.slot = slot
             self.reason = reason
         }
 
-        /// One line without what changes how the text around it is shown; a program may have given any text.
+        /// The reason on one line, without characters that change how the surrounding text is displayed; a program may have set
+        /// any text.
         var shownReason: String {
             let line = String(String.UnicodeScalarView(reason.unicodeScalars.map { DevicePolicy.isHidden($0) ? " " : $0 }))
             return line.allSatisfy { $0 == " " } ? "no reason given" : String(line.prefix(DevicePolicy.mostInLine))
@@ -66,42 +67,42 @@ public struct DevicePolicy: Equatable, Sendable {
     /// Slots whose device may be opened without an IOMMU.
     public var waivers: [Waiver]
 
-    /// Any device behind an IOMMU, and no other.
+    /// A policy that permits any device behind an IOMMU, and no other.
     public init(trusted: [Match]? = nil, waivers: [Waiver] = []) {
         self.trusted = trusted
         self.waivers = waivers
     }
 
-    /// What comes of a device.
+    /// The verdict on a device.
     package enum Verdict: Equatable, Sendable {
         case allowed
-        /// Allowed without an IOMMU; the sentence that is shown wherever the device is.
+        /// Permitted without an IOMMU; the sentence is shown wherever the device appears.
         case waived(String)
         case refused(DMAError, EngineAbsence)
     }
 
-    /// Judges a device; an engine without one is allowed.
+    /// Checks a device; an engine without one is permitted.
     package func judge(_ device: DeviceIdentity?) -> Verdict {
         guard let device else { return .allowed }
         if let trusted, !trusted.contains(where: { $0.matches(device) }) {
             return .refused(
                 DMAError(.deviceNotTrusted, asked: device.number),
                 EngineAbsence(
-                    reason: "device \(device.id) in slot \(device.slot) is not on the policy's list of trusted devices",
+                    reason: "device \(device.id) in slot \(device.slot) is not a trusted device of the policy",
                     cure: "add \"trust \(device.id) \(device.slot)\" to the policy, if it is to be trusted"))
         }
         guard device.isolation != .iommu else { return .allowed }
         let lack =
             device.isolation == .none
-            ? "no IOMMU holds device \(device.id) in slot \(device.slot) back"
-            : "it is not known whether an IOMMU holds device \(device.id) in slot \(device.slot) back"
+            ? "no IOMMU isolates device \(device.id) in slot \(device.slot)"
+            : "it is not known whether an IOMMU isolates device \(device.id) in slot \(device.slot)"
         if let waiver = waivers.first(where: { $0.slot == device.slot }) {
-            return .waived("\(lack); waived by name: \(waiver.shownReason)")
+            return .waived("\(lack); waived by the policy: \(waiver.shownReason)")
         }
         return .refused(
             DMAError(.deviceNotIsolated, asked: device.number),
             EngineAbsence(
-                reason: "\(lack): it could reach all memory",
-                cure: "switch the IOMMU on (firmware; intel_iommu=on), or add \"waive \(device.slot) REASON\" to the policy"))
+                reason: "\(lack): it can access all memory",
+                cure: "enable the IOMMU (firmware; intel_iommu=on), or add \"waive \(device.slot) REASON\" to the policy"))
     }
 }

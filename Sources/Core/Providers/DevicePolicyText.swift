@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The policy's form in a file: a line for each entry, blank lines and comments between them.
+// The policy's text format: a line for each entry; blank lines and comments are permitted.
 //
 //   # the network card, in whichever slot
 //   trust 8086:1521
@@ -14,16 +14,16 @@
 // A text without `trust` trusts any device; `trust none` trusts no device at all.
 
 extension DevicePolicy {
-    /// Why a text is no policy.
+    /// The reason why a text is not a valid policy.
     public struct Failure: Error, Equatable, Sendable, CustomStringConvertible {
-        /// Counted from 1; 0 where the whole is meant.
+        /// Counted from 1; 0 for the text as a whole.
         public let line: Int
-        /// What is wrong there.
+        /// What is wrong.
         public let reason: String
         /// What to change.
         public let cure: String
 
-        /// A failure at a line.
+        /// A failure in a line.
         package init(line: Int, _ reason: String, cure: String) {
             self.line = line
             self.reason = reason
@@ -33,24 +33,25 @@ extension DevicePolicy {
         public var description: String { (line > 0 ? "line \(line): " : "") + "\(reason). Cure: \(cure)" }
     }
 
-    /// Bytes of a text, at most.
+    /// The maximum size of a text, in bytes.
     package static let mostBytes = 65_536
-    /// Entries of a text, at most.
+    /// The maximum number of entries.
     package static let mostEntries = 1024
-    /// Bytes of a waiver's reason, at most.
+    /// The maximum length of a waiver's reason, in bytes.
     package static let mostInReason = 400
-    /// Bytes of a line, at most.
+    /// The maximum length of a line, in bytes.
     package static let mostInLine = 512
 
     /// Reads a policy. Each line is `trust ID`, `trust SLOT`, `trust ID SLOT`, `trust none` or `waive SLOT REASON`; ID is vendor:device in
     /// four hexadecimal digits each, SLOT a PCI address; a line that begins with # is a comment.
     ///
-    /// - Parameter bytes: UTF-8 without control characters but tabs and ends of lines; 64 KiB at most, lines of 512 bytes, 1,024 entries.
-    /// - Throws: what is wrong, with the line.
+    /// - Parameter bytes: UTF-8 without control characters except tabs and line ends; at most 64 KiB, 512 bytes per line, 1,024
+    ///   entries.
+    /// - Throws: the error, with its line.
     public init(parsing bytes: [UInt8]) throws(Failure) {
         self.init()
         guard bytes.count <= Self.mostBytes else {
-            throw Failure(line: 0, "a policy of \(bytes.count) bytes", cure: "keep it to \(Self.mostBytes) bytes")
+            throw Failure(line: 0, "the policy has \(bytes.count) bytes, more than \(Self.mostBytes)", cure: "shorten it")
         }
         var entries = 0
         var lines: [Entry: Int] = [:]
@@ -58,13 +59,14 @@ extension DevicePolicy {
             let line = index + 1
             let content = raw.last == UInt8(ascii: "\r") ? raw.dropLast() : raw
             guard content.count <= Self.mostInLine else {
-                throw Failure(line: line, "a line of \(content.count) bytes", cure: "keep a line to \(Self.mostInLine) bytes")
+                throw Failure(
+                    line: line, "the line has \(content.count) bytes, more than \(Self.mostInLine)", cure: "shorten it")
             }
             guard content.allSatisfy({ $0 >= 0x20 && $0 != 0x7f || $0 == UInt8(ascii: "\t") }),
                 let text = String(validating: content, as: UTF8.self), !text.unicodeScalars.contains(where: Self.isHidden)
             else {
                 throw Failure(
-                    line: line, "a control character, or bytes that are no UTF-8", cure: "write plain text in UTF-8")
+                    line: line, "a control character, or bytes that are not UTF-8", cure: "write plain text in UTF-8")
             }
             let words = text.split(whereSeparator: { $0 == " " || $0 == "\t" })
             guard let verb = words.first, !verb.hasPrefix("#") else { continue }
@@ -74,14 +76,14 @@ extension DevicePolicy {
             }
             let entry = try Self.entry(verb, words.dropFirst(), line)
             if let earlier = lines[entry] {
-                throw Failure(line: line, "the same as line \(earlier)", cure: "remove one of the two")
+                throw Failure(line: line, "the line repeats line \(earlier)", cure: "remove one of the two")
             }
             lines[entry] = line
             try add(entry, words, line, lines)
         }
     }
 
-    /// What an entry is about; two of the same are a mistake.
+    /// The subject of an entry; two entries with the same are a mistake.
     private enum Entry: Hashable {
         case trustNone
         case trust(Match)
@@ -93,7 +95,7 @@ extension DevicePolicy {
         switch verb {
         case "trust":
             guard let first = words.first, words.count <= 2 else {
-                throw Failure(line: line, "trust with \(words.count) words behind it", cure: cure)
+                throw Failure(line: line, "trust is followed by \(words.count) words, not by 1 or 2", cure: cure)
             }
             if first == "none", words.count == 1 { return .trustNone }
             if let slot = DeviceSlot(first), words.count == 1 { return .trust(Match(slot)) }
@@ -102,20 +104,20 @@ extension DevicePolicy {
             }
             guard let second = words.dropFirst().first else { return .trust(Match(id)) }
             guard let slot = DeviceSlot(second) else {
-                throw Failure(line: line, "\"\(second)\" is no slot (0000:03:00.0)", cure: cure)
+                throw Failure(line: line, "\"\(second)\" is not a slot (0000:03:00.0)", cure: cure)
             }
             return .trust(Match(id, in: slot))
         case "waive":
             guard let first = words.first, let slot = DeviceSlot(first) else {
                 throw Failure(
-                    line: line, "a waiver that names no slot (0000:03:00.0): an ID is no name of one device", cure: cure)
+                    line: line, "a waiver must name a slot (0000:03:00.0), because an ID may match several devices", cure: cure)
             }
             guard words.count > 1 else {
                 throw Failure(
-                    line: line, "a waiver without a reason", cure: "write behind the slot why it may go without an IOMMU")
+                    line: line, "a waiver without a reason", cure: "write the reason after the slot")
             }
             return .waive(slot)
-        default: throw Failure(line: line, "\"\(verb)\" is no entry of a policy", cure: cure)
+        default: throw Failure(line: line, "\"\(verb)\" is not an entry of a policy", cure: cure)
         }
     }
 
@@ -129,16 +131,18 @@ extension DevicePolicy {
             let reason = words.dropFirst(2).joined(separator: " ")
             guard reason.utf8.count <= Self.mostInReason else {
                 throw Failure(
-                    line: line, "a reason of \(reason.utf8.count) bytes", cure: "keep it to \(Self.mostInReason) bytes")
+                    line: line, "the reason has \(reason.utf8.count) bytes, more than \(Self.mostInReason)", cure: "shorten it")
             }
             waivers.append(Waiver(slot, reason: reason))
         }
         if let none = lines[.trustNone], !(trusted ?? []).isEmpty {
-            throw Failure(line: line, "trust none in line \(none), and a trusted device", cure: "remove one of the two")
+            throw Failure(
+                line: line, "line \(none) says trust none, but another line trusts a device", cure: "remove one of the two")
         }
     }
 
-    /// What changes how the text around it is shown: marks of direction and lines, and the second range of controls.
+    /// Characters that change how the surrounding text is displayed: direction marks, line separators, and C1 control
+    /// characters.
     static func isHidden(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.properties.generalCategory {
         case .control: scalar != "\t"

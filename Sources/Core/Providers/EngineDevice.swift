@@ -2,35 +2,36 @@
 
 public import DMAEngineKit
 
-/// A device that a provider has opened: its address space, what it can really do, and its channels.
+/// A device that a provider has opened: its address space, its actual capabilities, and its channels.
 ///
-/// What an offer said before is a claim; what stands here was read from the open device. The device stays open as long as a copy of this value
-/// lives: what has to be closed belongs to a class that `openChannel` holds, and is closed by the end of the last reference to it.
+/// The offer was a claim; the values here were read from the open device. The device stays open as long as a copy of this value
+/// lives: a resource that must be closed belongs to an object captured by `openChannel`, and is closed when the last reference
+/// to that object is released.
 ///
-/// Thread rules: used from any thread, also at the same time.
+/// Thread rules: used from any thread, also concurrently.
 public struct EngineDevice: Sendable {
-    /// The address space of all its channels. Devices of one group may give the same.
+    /// The address space of all its channels. Devices of one group may share one.
     public let domain: Domain
-    /// What each of its channels can do.
+    /// The capabilities of each of its channels.
     public let capabilities: Capabilities
-    /// Channels that can be open at the same time.
+    /// The number of channels that can be open at the same time.
     public let channels: Int
-    /// The device that was opened, which need not be the one that was offered: a slot may have another card by now.
+    /// The device that was opened, which may differ from the one in the offer: the slot may hold another card by now.
     public let identity: DeviceIdentity?
-    /// What is known of its peripherals now that it is open.
+    /// Its peripherals, read from the open device.
     public let peripherals: [PeripheralFacts]
     private let openChannel: @Sendable (Int) throws(DMAError) -> AnyEngine
 
-    /// A device that is as it was offered, but for what is named here.
+    /// A device with the properties of its offer, except for the arguments below.
     ///
     /// - Parameters:
-    ///   - offer: as the provider's `open` got it.
+    ///   - offer: the argument of the provider's `open`.
     ///   - domain: its address space; nil for this process's own addresses.
-    ///   - capabilities: what it can really do; nil for what was offered.
-    ///   - channels: how many it really has; nil for as many as were offered.
+    ///   - capabilities: its actual capabilities; nil for those of the offer.
+    ///   - channels: its actual number of channels; nil for that of the offer.
     ///   - identity: of the device that was opened; nil for that of the offer.
-    ///   - peripherals: what is known now; nil for what the offer knew.
-    ///   - openChannel: makes the engine of a channel, which is counted from 0 and below `channels`. No two engines of one channel are open at
+    ///   - peripherals: those read from the device; nil for those of the offer.
+    ///   - openChannel: makes the engine of a channel, counted from 0 and below `channels`. No two engines of one channel are open at
     ///     the same time.
     public init<E: Engine & SendableMetatype & ~Copyable>(
         _ offer: EngineOffer, domain: Domain? = nil, capabilities: Capabilities? = nil, channels: Int? = nil,
@@ -42,7 +43,7 @@ public struct EngineDevice: Sendable {
         ) { number throws(DMAError) -> AnyEngine in AnyEngine(try openChannel(number)) }
     }
 
-    /// The same for an engine whose type is erased already.
+    /// The same for a type-erased engine.
     package init(
         _ offer: EngineOffer, domain: Domain? = nil, capabilities: Capabilities? = nil, channels: Int? = nil,
         identity: DeviceIdentity? = nil, peripherals: [PeripheralFacts]? = nil,
@@ -56,33 +57,33 @@ public struct EngineDevice: Sendable {
         self.openChannel = openChannel
     }
 
-    /// More are neither listed nor given out.
+    /// More channels are neither listed nor opened.
     package static let mostChannels = 65_536
 
-    /// The engine of a channel.
+    /// Opens the engine of a channel.
     ///
-    /// - Throws: `noSuchChannel` where the device has no such number; what the engine says if it does not start.
+    /// - Throws: `noSuchChannel` where the device has no such channel; errors of the engine's start.
     package func open(channel: Int) throws(DMAError) -> AnyEngine {
         guard channel >= 0, channel < channels else { throw DMAError(.noSuchChannel) }
         return try openChannel(channel)
     }
 }
 
-/// What is known of a peripheral that a device has of its own: a namespace of a disk, a port of a card.
+/// Facts about a peripheral that a device has of its own: a namespace of a disk, a port of a card.
 ///
-/// Asked before opening in ``EngineOffer/peripherals``, where the system knows it without the device, and after it in
-/// ``EngineDevice/peripherals``.
+/// ``EngineOffer/peripherals`` has them before opening, where the system knows them without the device, and
+/// ``EngineDevice/peripherals`` afterwards.
 public struct PeripheralFacts: Hashable, Sendable {
-    /// The engine's own number of it, as in `PeripheralPlace.number`.
+    /// The engine's own number, as in `PeripheralPlace.number`.
     public var number: UInt32
-    /// Positions and lengths are multiples of this. Bytes, at least 1.
+    /// The unit of positions and lengths. Bytes, at least 1.
     public var blockSize: UInt64
-    /// Bytes from its first position to its end; nil for a stream, and where it is not known.
+    /// Bytes from its first position to its end; nil for a stream, or where it is unknown.
     public var capacity: UInt64?
-    /// Bytes of the longest transfer; `UInt64.max` for any.
+    /// The maximum length of a transfer, in bytes; `UInt64.max` for no limit.
     public var maximumTransfer: UInt64
 
-    /// What is known of peripheral `number`. A block size of 0 is taken for 1.
+    /// The facts about peripheral `number`. A block size of 0 becomes 1.
     public init(number: UInt32, blockSize: UInt64 = 1, capacity: UInt64? = nil, maximumTransfer: UInt64 = .max) {
         self.number = number
         self.blockSize = max(blockSize, 1)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import CDMA
 
-/// What the sanitizer looks at when something is mapped, and when a channel is about to give an address to a device.
+/// The sanitizer's checks when memory is mapped, and before a channel passes an address to a device.
 extension DomainCore {
     /// Called with the sanitizer on, when a mapping has been registered.
     ///
@@ -11,7 +11,7 @@ extension DomainCore {
         inspectCacheLines(mapping)
     }
 
-    /// Stack, text, and what is no memory at all. Memory that this package allocated is none of these.
+    /// Stacks, program text, and ranges that are not memory. Memory allocated by this package is none of these.
     private func inspectAddresses(_ mapping: LiveMapping) {
         var low: UInt = 0
         var high: UInt = 0
@@ -24,7 +24,7 @@ extension DomainCore {
             let (end, overflow) = start.addingReportingOverflow(count)
             let place = "0x\(String(start, radix: 16)), \(count) bytes,"
             if overflow || start < 4096 {
-                Sanitizer.report(.mapInvalidRange, id, "\(place) is no range of memory", at: made, mapping: made)
+                Sanitizer.report(.mapInvalidRange, id, "\(place) is not a range of memory", at: made, mapping: made)
                 continue
             }
             if knowsStack, start < UInt64(high), end > UInt64(low) {
@@ -33,7 +33,8 @@ extension DomainCore {
             }
             guard let maps else { continue }
             guard let covering = maps.covering(start, end) else {
-                Sanitizer.report(.mapInvalidRange, id, "\(place) is not all memory of this process", at: made, mapping: made)
+                Sanitizer.report(
+                    .mapInvalidRange, id, "\(place) is not completely mapped in this process", at: made, mapping: made)
                 continue
             }
             if covering.contains(where: \.isExecutable) {
@@ -45,7 +46,7 @@ extension DomainCore {
         }
     }
 
-    /// Two mappings that touch the same cache line, one of which a device may write. O(mappings × entries).
+    /// Two mappings that share a cache line, one of which a device may write. O(mappings × entries).
     private func inspectCacheLines(_ mapping: LiveMapping) {
         let line = constraints.cacheLineSize
         func lines(_ range: BusRange) -> ClosedRange<UInt64> {
@@ -63,13 +64,13 @@ extension DomainCore {
         guard let other else { return }
         Sanitizer.report(
             .overlappingCacheLines, id,
-            "\(mapping.bytes) bytes share a cache line of \(line) bytes with a mapping that is alive", at: mapping.origin,
+            "\(mapping.bytes) bytes share a cache line of \(line) bytes with another live mapping", at: mapping.origin,
             mapping: other.origin)
     }
 }
 
 extension MappingRegistry {
-    /// Whether the device may touch the region as asked.
+    /// Whether the device may access the region in this way.
     fileprivate func isInOrder(_ region: RegionWords, _ access: DeviceAccess) -> Bool {
         var forbidding: Origin?
         for live in liveMappings {
@@ -82,30 +83,31 @@ extension MappingRegistry {
         }
         if let forbidding {
             Sanitizer.report(
-                .accessNotPermitted, id, "\(region.count) bytes at \(IOVA(region.start)) for more than they are mapped for",
+                .accessNotPermitted, id,
+                "\(region.count) bytes at \(IOVA(region.start)), with more access than their mapping permits",
                 mapping: forbidding)
         } else {
             Sanitizer.report(
-                .outsideMappings, id, "\(region.count) bytes at \(IOVA(region.start)) lie in no mapping of domain \(name)")
+                .outsideMappings, id, "\(region.count) bytes at \(IOVA(region.start)) are in no mapping of domain \(name)")
         }
         return false
     }
 }
 
 extension Sanitizer {
-    /// For channels: reports if `region` is not inside one live mapping of the domain that permits `access`. Does nothing while
-    /// the sanitizer is off. O(mappings).
+    /// For channels: reports `region` if it is not inside one live mapping of the domain that permits `access`. Does nothing
+    /// while the sanitizer is off. O(mappings).
     ///
     /// - Parameters:
-    ///   - lent: about to be given to a device.
+    ///   - lent: about to be passed to a device.
     ///   - domain: the device's address space.
-    ///   - access: what the device will do there.
-    /// - Returns: whether the region is in order; true while the sanitizer is off.
+    ///   - access: how the device will access it.
+    /// - Returns: whether the region is valid; true while the sanitizer is off.
     @discardableResult
     public static func check(region lent: borrowing Region, domain: DomainID, access: DeviceAccess) -> Bool {
         guard isEnabled else { return true }
         let region = lent.words
-        // Of another domain than the channel's, it was mapped for another device of the address space.
+        // A region of another domain than the channel's was mapped for another device of the address space.
         if let found = find(region.domain), let own = find(domain), own === found || own.space == found.space {
             return found.isInOrder(region, access)
         }
@@ -113,14 +115,14 @@ extension Sanitizer {
         return false
     }
 
-    /// The registries of the domains that exist, so that a region's number leads to what is mapped there. Keeps no domain alive.
+    /// The registries of the existing domains, to find the mappings behind a region's domain number. Keeps no domain alive.
     private static let registered = Locked<[DomainID: MappingRegistry]>([:])
 
     static func register(_ registry: MappingRegistry) { registered.withLock { $0[registry.id] = registry } }
 
     static func unregister(_ domain: DomainID) { _ = registered.withLock { $0.removeValue(forKey: domain) } }
 
-    /// Counts one more parked object of a domain that still exists.
+    /// Counts one more quarantined object of a domain that still exists.
     static func countQuarantined(_ domain: DomainID) {
         guard let found = find(domain) else { return }
         found.withShard(found.ownShard) { $0.statistics.quarantined += 1 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 public import CDMA
 
-/// Finds at run time what the types cannot forbid: the kernel's CONFIG_DMA_API_DEBUG, and more.
+/// Detects misuse at run time that the types cannot prevent: the kernel's CONFIG_DMA_API_DEBUG, and more.
 ///
-/// Off, it costs one relaxed load at each place that asks. It is turned on by `DMA_SANITIZE=1` in the environment, which the
-/// first domain reads, or by ``enable(handler:)``. Nothing is printed: reports go to a handler, or are kept to be asked for.
+/// When off, it costs one relaxed load at each check. It is turned on by `DMA_SANITIZE=1` in the environment, which the first
+/// domain reads, or by ``enable(handler:)``. It prints nothing: reports go to a handler, or are kept for ``reports()``.
 ///
-/// Thread rules: everything here may be called from any thread.
+/// Thread rules: all functions may be called from any thread.
 public enum Sanitizer {
     /// Called for each report, on the thread that made the mistake, with no lock of this package held.
     public typealias Handler = @Sendable (SanitizerReport) -> Void
@@ -18,7 +18,7 @@ public enum Sanitizer {
     }
 
     private static let state = Locked(State())
-    /// Reports that are kept; later ones are only counted.
+    /// The maximum number of kept reports; later ones are only counted.
     public static let capacity = 1024
 
     /// Whether the sanitizer is on.
@@ -27,27 +27,27 @@ public enum Sanitizer {
 
     /// Turns the sanitizer on for the whole process.
     ///
-    /// - Parameter handler: takes the reports; nil keeps up to ``capacity`` of them for ``reports()``.
+    /// - Parameter handler: receives the reports; nil keeps up to ``capacity`` of them for ``reports()``.
     public static func enable(handler: Handler? = nil) {
         state.withLock { $0.handler = handler }
         cdma_sanitizer_store(1)
     }
 
-    /// Turns it off. Mappings that exist are remembered all the same, so that it can be turned on again later.
+    /// Turns it off. Existing mappings stay recorded, so that it can be turned on again later.
     public static func disable() { cdma_sanitizer_store(0) }
 
     /// The reports kept so far, oldest first.
     public static func reports() -> [SanitizerReport] { state.withLock { $0.kept } }
 
-    /// Those about one address space.
+    /// The kept reports about one address space.
     public static func reports(for domain: DomainID) -> [SanitizerReport] {
         state.withLock { state in state.kept.filter { $0.domain == domain } }
     }
 
-    /// How many reports there was no room to keep.
+    /// The number of reports that were dropped for lack of room.
     public static var droppedReports: UInt64 { state.withLock { $0.dropped } }
 
-    /// Hands over the kept reports and forgets them, with the count of those dropped.
+    /// Returns and removes the kept reports, with the number of dropped ones.
     public static func takeReports() -> [SanitizerReport] {
         state.withLock { state in
             let reports = state.kept

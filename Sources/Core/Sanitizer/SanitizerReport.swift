@@ -2,30 +2,30 @@
 
 /// One finding of the ``Sanitizer``.
 public struct SanitizerReport: Equatable, Sendable {
-    /// What was found. Raw values are stable across releases; the first eighteen follow what kernel/dma/debug.c looks for, the
-    /// others are our own.
+    /// The kind of finding. Raw values are stable across releases; the first eighteen follow the checks of kernel/dma/debug.c,
+    /// the others are our own.
     public enum Identifier: String, Sendable, CaseIterable {
-        /// The end of a mapping at the error value or at address 0.
+        /// An unmap of the error value or of address 0.
         case unmapInvalidAddress = "DMA-S01"
-        /// The end of a mapping that does not exist, or no longer.
+        /// An unmap of a mapping that does not exist, or no longer.
         case unmapNotMapped = "DMA-S02"
-        /// The end of a mapping with another size than it was made with.
+        /// An unmap with another size than the mapping's.
         case unmapOtherSize = "DMA-S03"
-        /// A list ended as a single mapping, or the other way round.
+        /// A list unmapped as a single mapping, or the reverse.
         case unmapOtherKind = "DMA-S04"
-        /// The end of a mapping with another direction than it was made with.
+        /// An unmap with another direction than the mapping's.
         case unmapOtherDirection = "DMA-S05"
-        /// The end of a list with another number of entries than it was made with.
+        /// An unmap of a list with another number of entries than the mapping's.
         case unmapOtherCount = "DMA-S06"
         /// Memory on a thread's stack was mapped.
         case mapStack = "DMA-S07"
         /// Program text was mapped.
         case mapText = "DMA-S08"
-        /// Something was mapped that is not memory of this process, or that the device may write and the process may not.
+        /// A mapped range that is not memory of this process, or that the device may write and the process may not.
         case mapInvalidRange = "DMA-S09"
         /// Two mappings share a cache line, and a device may write one of them.
         case overlappingCacheLines = "DMA-S10"
-        /// A mapping was ended whose result nobody had checked.
+        /// An unmap of a mapping whose result was never checked.
         case mapErrorUnchecked = "DMA-S11"
         /// A scatter list has more entries than the device has segments.
         case listTooLong = "DMA-S12"
@@ -33,35 +33,35 @@ public struct SanitizerReport: Equatable, Sendable {
         case segmentTooLong = "DMA-S13"
         /// An entry of a scatter list crosses the device's segment boundary.
         case segmentAcrossBoundary = "DMA-S14"
-        /// Sync of something that is not mapped.
+        /// A sync of an address that is not mapped.
         case syncNotMapped = "DMA-S15"
-        /// Sync of more than was mapped.
+        /// A sync beyond the mapped range.
         case syncOutOfRange = "DMA-S16"
-        /// Sync in another direction than was mapped.
+        /// A sync in another direction than the mapping's.
         case syncWrongDirection = "DMA-S17"
-        /// A mapping was alive when its domain was closed, or ended without that.
+        /// A mapping was alive when its domain was closed, or when the domain ended without being closed.
         case leak = "DMA-S18"
-        /// Memory was parked, because its device could not be stopped.
+        /// Memory went to the quarantine, because its device could not be stopped.
         case quarantined = "DMA-S19"
-        /// A device is about to be given an address outside every mapping of its domain.
+        /// A device would receive an address outside every mapping of its domain.
         case outsideMappings = "DMA-S20"
-        /// A device is about to be given an address for more than its mapping permits.
+        /// A device would receive an address with more permissions than its mapping has.
         case accessNotPermitted = "DMA-S21"
         /// A pool ended while blocks of it were leased.
         case poolInUse = "DMA-S22"
     }
 
-    /// What was found.
+    /// The kind of finding.
     public let identifier: Identifier
     /// The address space concerned.
     public let domain: DomainID
-    /// What was seen, with numbers.
+    /// The details, with numbers.
     public let message: String
-    /// Of the call that was found fault with; empty and 0 where no call is concerned.
+    /// The file of the call at fault; empty and 0 where there is none.
     public let file: String
     /// The line of ``file``.
     public let line: UInt
-    /// Of the call that made the mapping concerned; empty and 0 where there is none.
+    /// The file of the call that made the mapping; empty and 0 where there is none.
     public let mappingFile: String
     /// The line of ``mappingFile``.
     public let mappingLine: UInt

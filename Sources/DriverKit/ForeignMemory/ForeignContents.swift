@@ -3,14 +3,14 @@
 internal import CDMA
 internal import DMATypes
 
-/// What a writer of a table of foreign memory holds, under its lock.
+/// The writer's state of a table of foreign memory, used under its lock.
 struct ForeignContents {
-    /// A region that no access finds any more.
+    /// A removed region, which no new access finds.
     struct Leaving {
         let region: ForeignRegion
-        /// The grace after which no access can have it.
+        /// The grace period after which no access can use it.
         let grace: UInt64
-        /// Why the kernel did not end the mapping; 0 where it was not asked.
+        /// The error of the munmap(2) that failed; 0 where none did.
         var errno: Int32 = 0
     }
 
@@ -19,10 +19,10 @@ struct ForeignContents {
     var count = 0
     var grace = ReaderGate.Grace()
     var leaving: [Leaving] = []
-    /// Memory of replaced tables, and the grace after which nobody has it.
+    /// Memory of replaced tables, and the grace period after which no reader uses it.
     private var replaced: [(grace: UInt64, memory: UInt)] = []
 
-    /// Publishes another table.
+    /// Publishes a new table.
     mutating func replace(_ change: ForeignTable.Change, _ gate: borrowing ReaderGate) {
         gate.publish(change.table.address)
         table = change.table
@@ -30,11 +30,11 @@ struct ForeignContents {
         replaced += change.freed.map { (next, $0) }
     }
 
-    /// Goes on with the graces without waiting, and ends what nobody can have any more.
+    /// Advances the grace periods without waiting, and frees what no reader can use any more.
     mutating func settle(_ gate: borrowing ReaderGate) {
         grace.advance(gate)
         let completed = grace.completed
-        // SAFETY: its grace is over, so that every access that could have seen it has left.
+        // SAFETY: its grace period is over, so that every access that could have seen it has ended.
         replaced.removeAll { old in
             guard old.grace <= completed else { return false }
             unsafe ForeignTable.free(old.memory)
@@ -52,21 +52,22 @@ struct ForeignContents {
         leaving = rest
     }
 
-    /// Ends everything.
+    /// Unmaps everything.
     ///
-    /// Unsafe: the caller vouches that no access is under way, nor will be.
+    /// Unsafe: the caller guarantees that no access is in progress or will begin.
     @unsafe
     mutating func end(unmaps: Bool) {
-        // SAFETY: the caller's part; the mappings are this table's.
+        // SAFETY: as the caller guarantees; the mappings are this table's.
         for region in table.regions + leaving.map(\.region) where unmaps { _ = unsafe Self.unmap(region) }
         for memory in table.memory + replaced.map(\.memory) { unsafe ForeignTable.free(memory) }
         self = ForeignContents()
     }
 
-    /// Ends a region's mapping. 0, or an error number.
+    /// Unmaps a region. Returns 0, or an error number.
     @unsafe
     private static func unmap(_ region: ForeignRegion) -> Int32 {
-        // SAFETY: mapped by `ForeignMapping` with that length, and no access can have the address any more: the callers' part.
+        // SAFETY: mapped by `ForeignMapping` with that length, and no access can use the address any more, as the callers
+        // guarantee.
         guard region.mapped > 0 else { return 0 }
         return unsafe -cdma_unmap(UnsafeMutableRawPointer(bitPattern: region.base), Int(region.mapped))
     }

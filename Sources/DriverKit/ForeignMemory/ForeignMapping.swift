@@ -3,23 +3,23 @@
 internal import CDMA
 internal import DMATypes
 
-/// A part of a peer's file as this process has it mapped, until ``keep()`` hands it to a table.
+/// A part of a peer's file mapped in this process, until ``keep()`` transfers it to a table.
 @safe
 struct ForeignMapping: ~Copyable {
     /// The first byte in this process.
     let base: UInt
     let length: Int
-    /// Whether a page may go away, so that only the kernel may touch it.
+    /// Whether a page may be removed, so that only the kernel may access it.
     let isUnstable: Bool
 
-    /// How a file whose pages may go away is treated.
+    /// The treatment of a file whose pages may be removed.
     enum Unstable { case refused, copied, trusted }
 
-    /// Maps it. The descriptor stays the caller's, and is not needed afterwards.
+    /// Maps the file. The caller keeps the descriptor, which is not needed afterwards.
     ///
-    /// - Throws: `outOfRange` for what the file does not have, `misaligned`, `sizeOverflow`, `unstableFile`, `kernelRefused`.
+    /// - Throws: `outOfRange` beyond the end of the file, `misaligned`, `sizeOverflow`, `unstableFile`, `kernelRefused`.
     init(_ file: Int32, offset: UInt64, count: UInt64, access: DeviceAccess, unstable: Unstable) throws(DMAError) {
-        // SAFETY: the C functions write local variables; what is mapped is this value's alone.
+        // SAFETY: the C functions write local variables; only this value uses the mapping.
         var facts = cdma_foreign_file()
         let examined = unsafe cdma_foreign_examine(file, &facts)
         guard examined == 0 else { throw DMAError(.kernelRefused, errno: -examined) }
@@ -44,7 +44,7 @@ struct ForeignMapping: ~Copyable {
         isUnstable = mayGo
     }
 
-    /// Whether the kernel permits this process to copy by process_vm_readv(2): a seccomp profile may not.
+    /// Whether the kernel permits this process to copy with process_vm_readv(2): a seccomp profile may forbid it.
     private static func checkCopies() throws(DMAError) {
         // SAFETY: both are local variables of the size that is named.
         var (from, to): (UInt64, UInt64) = (1, 0)
@@ -52,9 +52,9 @@ struct ForeignMapping: ~Copyable {
         guard copied == 8 else { throw DMAError(.kernelRefused, errno: copied < 0 ? Int32(-copied) : EFAULT) }
     }
 
-    /// Whoever takes the address ends the mapping.
+    /// Transfers the mapping: the code that takes the address unmaps it.
     consuming func keep() { discard self }
 
-    // SAFETY: mapped by `init`, and nobody else uses the address.
+    // SAFETY: mapped by `init`, and no other code uses the address.
     deinit { _ = unsafe cdma_unmap(UnsafeMutableRawPointer(bitPattern: base), length) }
 }

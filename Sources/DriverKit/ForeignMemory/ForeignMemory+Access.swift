@@ -4,46 +4,50 @@ internal import CDMA
 public import DMACore
 public import DMATypes
 
-// Copies and single words. Each looks the region up, checks the right and the bounds, and moves, between entering and leaving the gate: so that the
-// region stays mapped for so long.
+// Copies and single words. Each finds the region, checks the permission and the bounds, and transfers, all between entering and
+// leaving the gate, so that the region stays mapped.
 
 extension ForeignMemory {
-    /// Bytes that a copy moves as one access: what a removal waits for at most. A longer copy looks its region up again behind each.
+    /// The maximum number of bytes copied in one access, which bounds the wait of a removal. A longer copy looks its region up
+    /// again after each.
     static let piece: UInt64 = 1 << 18
 
     // MARK: Copies
 
-    /// Copies bytes of the peer's into the caller's memory, over as many neighbouring regions as they lie in.
+    /// Copies bytes of the peer into the caller's memory, across adjacent regions.
     ///
-    /// Each aligned word of 8 bytes of the peer's is read by one access, in ascending order, where the region is mapped; bytes at the ends by
-    /// accesses of 4, 2 and 1. Each byte is read once: check the copy, and use the copy.
+    /// Where the region is mapped, each aligned word of 8 bytes is read with one access, in ascending order; bytes at the ends
+    /// with accesses of 4, 2 and 1. Each byte is read once: check the copy, and use the copy.
     ///
     /// - Parameters:
     ///   - start: the first bus address.
-    ///   - bytes: filled. Nothing is done where it is empty.
-    /// - Throws: `sizeOverflow` for a range that leaves the 64-bit space, `unmappedAddress` with the first address that no region has,
-    ///   `noPermission`, before a byte is moved; `unmappedAddress` also where a region is removed meanwhile, and `kernelRefused` (EFAULT)
-    ///   where the peer has taken a page away, after some bytes: those are then in `bytes`. `usedAfterFork`.
+    ///   - bytes: filled. Nothing happens where it is empty.
+    /// - Throws: `sizeOverflow` for a range beyond the 64-bit space, `unmappedAddress` with the first address outside every
+    ///   region, `noPermission`, all before a byte is moved; `unmappedAddress` also where a region is removed meanwhile, and
+    ///   `kernelRefused` (EFAULT) where the peer has removed a page, after some bytes: those are then in `bytes`.
+    ///   `usedAfterFork`.
     public borrowing func read(_ start: IOVA, into bytes: inout MutableRawSpan) throws(DMAError) {
-        // SAFETY: `move` stays inside the memory that it is told.
+        // SAFETY: `move` stays inside the memory that is passed to it.
         unsafe try bytes.withUnsafeMutableBytes { (bytes) throws(DMAError) in
             guard let base = bytes.baseAddress else { return }
             unsafe try move(start.rawValue, base, UInt64(bytes.count), .read)
         }
     }
 
-    /// Copies the caller's bytes into the peer's memory. As ``read(_:into:)`` in everything.
+    /// Copies the caller's bytes into the peer's memory, with the rules of ``read(_:into:)``.
     ///
-    /// The peer may see the bytes in any order. A word that says that they are there is written after them, by ``storeRelease(_:at:)``.
+    /// The peer may see the bytes in any order. Write the word that marks them as valid afterwards, with
+    /// ``storeRelease(_:at:)``.
     public borrowing func write(_ bytes: RawSpan, at start: IOVA) throws(DMAError) {
-        // SAFETY: `move` stays inside the memory that it is told, and only reads it where the right is that of writing to the peer.
+        // SAFETY: `move` stays inside the memory that is passed to it, and only reads it where the right is that of writing to
+        // the peer.
         unsafe try bytes.withUnsafeBytes { (bytes) throws(DMAError) in
             guard let base = bytes.baseAddress else { return }
             unsafe try move(start.rawValue, UnsafeMutableRawPointer(mutating: base), UInt64(bytes.count), .write)
         }
     }
 
-    /// - Parameter right: reading writes to `own`, writing reads from it.
+    /// - Parameter right: `read` writes to `own`, `write` reads from it.
     @unsafe
     private borrowing func move(
         _ start: UInt64, _ own: UnsafeMutableRawPointer, _ count: UInt64, _ right: ForeignRegion.Rights
@@ -53,9 +57,9 @@ extension ForeignMemory {
         let (last, overflow) = start.addingReportingOverflow(count - 1)
         guard !overflow else { throw DMAError(.sizeOverflow, asked: count, limit: .max - start) }
         var moved: UInt64 = 0
-        // Ends: each turn moves a byte at least, or throws.
+        // Terminates: each iteration moves at least one byte, or throws.
         while moved < count {
-            // SAFETY: what is moved lies inside the region and inside the `count` bytes that the caller vouches for.
+            // SAFETY: the moved bytes lie inside the region and inside the `count` bytes that the caller vouches for.
             let section = gate.enter()
             let table = ForeignTable(address: gate.root)
             let found = moved == 0 ? Self.refusal(table, start, last, right) : nil
@@ -73,7 +77,7 @@ extension ForeignMemory {
         _ table: ForeignTable, _ start: UInt64, _ last: UInt64, _ right: ForeignRegion.Rights
     ) -> DMAError? {
         var bus = start
-        // Ends: each turn goes on behind a region.
+        // Terminates: each iteration continues after a region.
         while true {
             guard let region = table.region(at: bus) else { return DMAError(.unmappedAddress, asked: bus) }
             guard region.rights.contains(right) else { return DMAError(.noPermission) }
@@ -82,7 +86,7 @@ extension ForeignMemory {
         }
     }
 
-    /// Moves what lies in one region, at most ``piece`` bytes: how many.
+    /// Transfers up to the end of one region, at most ``piece`` bytes. Returns how many.
     @unsafe
     private static func movePiece(
         _ table: ForeignTable, _ bus: UInt64, _ own: UnsafeMutableRawPointer, _ count: UInt64, _ right: ForeignRegion.Rights
@@ -90,7 +94,8 @@ extension ForeignMemory {
         guard let region = table.region(at: bus) else { return .failure(DMAError(.unmappedAddress, asked: bus)) }
         guard region.rights.contains(right) else { return .failure(DMAError(.noPermission)) }
         let room = Int(min(count, piece, region.last - bus + 1))
-        // SAFETY: the region has the address, and `room` bytes from there to its end; it is mapped until the caller leaves the gate.
+        // SAFETY: the region contains the address, and `room` bytes from there to its end; it is mapped until the caller leaves
+        // the gate.
         guard let foreign = unsafe UnsafeMutableRawPointer(bitPattern: region.base + UInt(bus - region.start)) else {
             return .failure(DMAError(.unmappedAddress, asked: bus))
         }
@@ -109,39 +114,40 @@ extension ForeignMemory {
 
     // MARK: Words
 
-    /// Reads one word of the peer's by one access of its width, in no order with others.
+    /// Reads one word of the peer with one access of its width, without ordering.
     ///
     /// - Parameters:
-    ///   - address: where it begins. What must be a multiple of the width is its place in this process.
-    ///   - type: its width.
-    /// - Throws: `unmappedAddress`, `noPermission`, `misaligned`, `copiesOnly` for a region that only the kernel may touch, `usedAfterFork`.
-    ///   A word that lies in two regions is refused by `unmappedAddress`, with the first address of the second.
+    ///   - address: of the word. Its address in this process must be a multiple of the width.
+    ///   - type: the word's type, which sets its width.
+    /// - Throws: `unmappedAddress`, `noPermission`, `misaligned`, `copiesOnly` for a region that only the kernel may access,
+    ///   `usedAfterFork`. A word that spans two regions is refused with `unmappedAddress` and the first address of the second.
     @inlinable
     public borrowing func load<T: SharedWord>(at address: IOVA, as type: T.Type) throws(DMAError) -> T {
         T(truncatingIfNeeded: try access(.load, address.rawValue, MemoryLayout<T>.size))
     }
 
-    /// Reads one word; no later access of this thread happens before it: for the word that says an entry is valid. Errors as for
-    /// ``load(at:as:)``.
+    /// Reads one word with acquire ordering: later accesses of this thread stay after it. For the word that marks an entry as
+    /// valid. Errors as for ``load(at:as:)``.
     @inlinable
     public borrowing func loadAcquire<T: SharedWord>(at address: IOVA, as type: T.Type) throws(DMAError) -> T {
         T(truncatingIfNeeded: try access(.loadAcquire, address.rawValue, MemoryLayout<T>.size))
     }
 
-    /// Writes one word by one access of its width, in no order with others. Errors as for ``load(at:as:)``.
+    /// Writes one word with one access of its width, without ordering. Errors as for ``load(at:as:)``.
     @inlinable
     public borrowing func store<T: SharedWord>(_ value: T, at address: IOVA) throws(DMAError) {
         _ = try access(.store, address.rawValue, MemoryLayout<T>.size, UInt64(truncatingIfNeeded: value))
     }
 
-    /// Writes one word after every earlier access of this thread: for the word that says an entry is valid, as the one with an NVMe completion's
-    /// phase. Errors as for ``load(at:as:)``.
+    /// Writes one word with release ordering, after every earlier access of this thread. For the word that marks an entry as
+    /// valid, such as the one with an NVMe completion's phase bit. Errors as for ``load(at:as:)``.
     @inlinable
     public borrowing func storeRelease<T: SharedWord>(_ value: T, at address: IOVA) throws(DMAError) {
         _ = try access(.storeRelease, address.rawValue, MemoryLayout<T>.size, UInt64(truncatingIfNeeded: value))
     }
 
-    /// Adds to a word of 32 or 64 bits, atomically and in order with everything, and answers what it was. Reads and writes: both must be permitted.
+    /// Adds to a word of 32 or 64 bits, atomically and sequentially consistent, and returns the old value. Needs read and write
+    /// permission.
     ///
     /// - Throws: as ``load(at:as:)``; `unsupportedOperation` for words of 8 and 16 bits.
     @inlinable
@@ -149,8 +155,8 @@ extension ForeignMemory {
         T(truncatingIfNeeded: try access(.fetchAdd, address.rawValue, MemoryLayout<T>.size, UInt64(truncatingIfNeeded: value)))
     }
 
-    /// Writes `desired` where the word is `expected`, atomically and in order with everything, and answers what it was: the exchange took place
-    /// where that equals `expected`. Errors as for ``fetchAdd(_:at:)``.
+    /// Writes `desired` if the word is `expected`, atomically and sequentially consistent, and returns the old value: the
+    /// exchange took place if that equals `expected`. Errors as for ``fetchAdd(_:at:)``.
     @inlinable
     public borrowing func compareExchange<T: SharedWord>(
         at address: IOVA, expected: T, desired: T
@@ -164,7 +170,7 @@ extension ForeignMemory {
     @usableFromInline
     enum WordAccess { case load, loadAcquire, store, storeRelease, fetchAdd, compareExchange }
 
-    /// One access of `width` bytes: what was read, or `value`.
+    /// One access of `width` bytes: returns the value read, or `value`.
     @usableFromInline
     borrowing func access(
         _ kind: WordAccess, _ bus: UInt64, _ width: Int, _ value: UInt64 = 0, _ expected: UInt64 = 0

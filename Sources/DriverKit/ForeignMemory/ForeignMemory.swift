@@ -3,48 +3,52 @@
 internal import CDMA
 public import DMATypes
 
-/// Memory of another process as a device model sees it: a table from bus addresses to what the process has mapped for its device.
+/// Memory of another process as a device model accesses it: a table from bus addresses to the memory that the process has
+/// mapped for its device.
 ///
-/// A model, or a vfio-user server, is the device's side: its client says by DMA_MAP which ranges of bus addresses the device may reach, and hands
-/// over a file for each. The model moves data there by ``read(_:into:)`` and ``write(_:at:)``, which copy, and looks at rings by ``load(at:as:)``
-/// and its kin, each of which is one access of the word's width. No span or pointer into the memory is ever lent: the client may change any byte at
-/// any time, so that what was checked would not be what is used.
+/// A model, or a vfio-user server, is the device's side: its client announces by DMA_MAP which ranges of bus addresses the
+/// device may access, and passes a file for each. The model transfers data with ``read(_:into:)`` and ``write(_:at:)``, which
+/// copy, and accesses rings with ``load(at:as:)`` and its variants, each of which is one access of the word's width. No span or
+/// pointer into the memory is ever lent: the client may change any byte at any time, so that checked data would not be the data
+/// in use.
 ///
-/// **Regions.** A region never overlaps another: every insert that does is refused by `alreadyMapped`, the identical one too. (libvfio-user takes
-/// an identical one for a repetition; a server that wants that answers the client so.) A region is removed as a whole, by its exact start and
-/// count: half a region, and two at once, are refused, as the vfio-user specification wants of DMA_UNMAP. ``removeAll(until:)`` is for
-/// DMA_UNMAP's flag "all" and for a client that has died. Finding a region takes steps as the logarithm of their number.
+/// **Regions.** Regions never overlap: every insert that would overlap another is refused with `alreadyMapped`, also the
+/// identical one. (libvfio-user accepts an identical one as a repetition; a server that needs that answers its client
+/// accordingly.) A region is removed as a whole, with its exact start and count: half a region, and two at once, are refused,
+/// as the vfio-user specification requires for DMA_UNMAP. ``removeAll(until:)`` serves DMA_UNMAP's flag "all" and a client that
+/// has died. Finding a region takes O(log n) steps.
 ///
-/// **Permissions** reach the mapping (mmap's protection) and every access.
+/// **Permissions** apply to the mapping (mmap's protection) and to every access.
 ///
-/// **Files whose pages may go away.** An access to a page of a mapping that the file no longer has ends the process by SIGBUS. A client could thus end
-/// its server by ftruncate(2). A memfd that is sealed against shrinking (F_SEAL_SHRINK; QEMU seals its memory-backend-memfd) cannot be made
-/// shorter, and is mapped. Of all others, and of huge pages (a hole that was punched there may find no free page, in spite of a seal),
-/// ``Unstable/refused`` takes none, and ``Unstable/copied`` lets the kernel copy by process_vm_readv(2), which fails by EFAULT where a page is
-/// gone; a single word is then refused (`copiesOnly`), because the kernel does not promise by which accesses it copies. No handler of SIGBUS is
-/// installed: signals are the program's. What remains: memory that fails in hardware, and a sealed memfd with holes under
-/// vm.overcommit_memory=2, where the kernel may refuse a page when it is first touched.
+/// **Files whose pages may be removed.** An access to a mapped page that the file no longer has raises SIGBUS, which ends the
+/// process. A client could thus end its server with ftruncate(2). A memfd that is sealed against shrinking (F_SEAL_SHRINK; QEMU
+/// seals its memory-backend-memfd) cannot be truncated, and is mapped. All others, and huge pages (after punching a hole the
+/// kernel may find no free page, in spite of a seal), are refused with ``Unstable/refused``; with ``Unstable/copied`` the
+/// kernel copies by process_vm_readv(2), which fails with EFAULT where a page is missing; single words are then refused
+/// (`copiesOnly`), because the kernel does not promise the width of its accesses. No SIGBUS handler is installed: signals
+/// belong to the program. Two cases remain: failing memory hardware, and a sealed memfd with holes under
+/// vm.overcommit_memory=2, where the kernel may refuse a page on first access.
 ///
-/// **Threads.** Any thread may call anything. Accesses take no lock, wait for nobody and do not allocate; they count themselves in and out of the
-/// table. Inserting and removing take turns. Removing waits until no access uses the region. In a child of fork(2) every call is refused, and the
-/// memory is not mapped there.
+/// **Threads.** Any thread may call any function. Accesses take no lock, do not wait and do not allocate; they count themselves
+/// in and out of the table. Inserts and removals are serialized. Removing waits until no access uses the region. In a child of
+/// fork(2) every call is refused, and the memory is not mapped there.
 ///
 /// Source: the vfio-user protocol specification (VFIO_USER_DMA_MAP, DMA_UNMAP); fcntl(2), F_GET_SEALS; mmap(2), SIGBUS.
-// SAFETY: the gate's words are atomics; the rest never changes, or is under the lock.
+// SAFETY: the gate's words are atomics; the rest is immutable, or used under the lock.
 @safe
 public final class ForeignMemory: Sendable {
-    /// What becomes of a file whose pages may go away while they are mapped.
+    /// The treatment of a file whose pages may be removed while they are mapped.
     @frozen
     public enum Unstable: Sendable {
-        /// It is not inserted: `unstableFile`.
+        /// It is refused: `unstableFile`.
         case refused
         /// The kernel copies; single words are refused.
         case copied
     }
 
-    /// Regions at most, those included that are removed but still in use.
+    /// The maximum number of regions, including removed ones that are still in use.
     private let maximumRegions: Int
-    /// Bytes of one region, at most.
+    /// The maximum size of a region, in bytes.
     private let maximumCount: UInt64
     private let generation = cdma_fork_generation()
     let gate = ReaderGate()
@@ -53,23 +57,24 @@ public final class ForeignMemory: Sendable {
     /// A table without regions.
     ///
     /// - Parameters:
-    ///   - maximumRegions: how many there may be. The kernel has a limit of its own, vm.max_map_count: 65,530 by default, for the whole process.
-    ///   - maximumCount: bytes of one region, at most.
+    ///   - maximumRegions: the maximum number of regions. The kernel's own limit is vm.max_map_count: 65,530 by default, for
+    ///     the whole process.
+    ///   - maximumCount: the maximum size of a region, in bytes.
     public init(maximumRegions: Int = 65_536, maximumCount: UInt64 = 1 << 43) {
         self.maximumRegions = maximumRegions
         self.maximumCount = min(maximumCount, UInt64(Int64.max))
     }
 
     deinit {
-        // SAFETY: nobody holds the table any more, so that no access is under way. In a child of fork(2) nothing of it is mapped, and another
-        // mapping may stand there.
+        // SAFETY: no reference to the table is left, so that no access is in progress. In a child of fork(2) it has no
+        // mappings, and other mappings may be at these addresses.
         let isOwn = cdma_fork_generation() == generation
         contents.withLock { contents in
             unsafe contents.end(unmaps: isOwn)
         }
     }
 
-    /// Regions that accesses find.
+    /// The number of regions that accesses find.
     package var regionCount: Int { contents.withLock { $0.count } }
 
     // MARK: Inserting
@@ -77,15 +82,16 @@ public final class ForeignMemory: Sendable {
     /// Maps a part of a peer's file at a bus address.
     ///
     /// - Parameters:
-    ///   - start: the first bus address. Any: what must be aligned is a word's place in this process, which has the offset of the file's page.
+    ///   - start: the first bus address; it need not be aligned. What must be aligned is a word's address in this process,
+    ///     which depends on the offset in the file's page.
     ///   - count: bytes, at least 1 and at most the table's `maximumCount`.
-    ///   - access: what may be done there. None is a region that is known, and refuses all.
-    ///   - file: a descriptor that was opened for as much as `access`. It stays the caller's, and is not needed when this returns.
-    ///   - offset: of the first byte in the file: a multiple of the page's size, of the huge page's for a file of those.
-    ///   - unstable: what becomes of a file whose pages may go away.
-    /// - Throws: `zeroLength`, `mappingTooLarge`, `sizeOverflow` for a range that leaves the 64-bit space, `misaligned`, `outOfRange` where the file is
-    ///   shorter, `unstableFile`, `alreadyMapped`, `tooManyRegions`, `kernelRefused` (EACCES: the descriptor does not permit it), `usedAfterFork`.
-    ///   The table is then as it was.
+    ///   - access: the permissions. A region without permissions is known, and refuses every access.
+    ///   - file: a descriptor opened with these permissions. The caller keeps it, and it is not needed afterwards.
+    ///   - offset: of the first byte in the file: a multiple of the page size, or of the huge page size for such a file.
+    ///   - unstable: the treatment of a file whose pages may be removed.
+    /// - Throws: `zeroLength`, `mappingTooLarge`, `sizeOverflow` for a range beyond the 64-bit space, `misaligned`,
+    ///   `outOfRange` where the file is shorter, `unstableFile`, `alreadyMapped`, `tooManyRegions`, `kernelRefused` (EACCES:
+    ///   the descriptor does not permit it), `usedAfterFork`. The table is unchanged then.
     public func insert(
         _ start: IOVA, count: UInt64, access: DeviceAccess, file: Int32, offset: UInt64 = 0, unstable: Unstable = .refused
     ) throws(DMAError) {
@@ -94,10 +100,11 @@ public final class ForeignMemory: Sendable {
             unstable: unstable == .copied ? ForeignMapping.Unstable.copied : ForeignMapping.Unstable.refused)
     }
 
-    /// As ``insert(_:count:access:file:offset:unstable:)``, for a peer that is trusted not to take pages away: every file is mapped.
+    /// As ``insert(_:count:access:file:offset:unstable:)``, for a peer that is trusted not to remove pages: every file is
+    /// mapped.
     ///
-    /// Unsafe: the caller vouches that the file is not made shorter, and that each of its pages can be had, while it is inserted. Otherwise an
-    /// access ends the process by SIGBUS.
+    /// Unsafe: the caller guarantees that the file is not truncated, and that each of its pages is available, while it is
+    /// inserted. Otherwise an access ends the process with SIGBUS.
     @unsafe
     public func insert(
         _ start: IOVA, count: UInt64, access: DeviceAccess, trustedFile file: Int32, offset: UInt64 = 0
@@ -105,17 +112,17 @@ public final class ForeignMemory: Sendable {
         try insert(start, count, access, file, offset, unstable: .trusted)
     }
 
-    /// Memory of this process at a bus address: for a model and its driver in one process.
+    /// Inserts memory of this process at a bus address: for a model and its driver in one process.
     ///
-    /// Unsafe: the caller vouches that the memory stays, and permits what `access` says, until the region was removed; and that Swift code reaches
-    /// it meanwhile only as memory that a device shares.
+    /// Unsafe: the caller guarantees that the memory stays, and permits `access`, until the region was removed; and that Swift
+    /// code accesses it meanwhile only as memory that a device shares.
     ///
-    /// - Throws: as ``insert(_:count:access:file:offset:unstable:)``, as far as it concerns no file.
+    /// - Throws: as ``insert(_:count:access:file:offset:unstable:)``, without the errors about files.
     @unsafe
     public func insert(
         _ start: IOVA, access: DeviceAccess, memory: UnsafeMutableRawBufferPointer
     ) throws(DMAError) {
-        // SAFETY: only the address is taken; that it stays valid is the caller's part.
+        // SAFETY: only the address is taken; the caller guarantees that it stays valid.
         let count = UInt64(memory.count)
         let last = try check(start, count)
         let base = UInt(bitPattern: memory.baseAddress)
@@ -146,7 +153,7 @@ public final class ForeignMemory: Sendable {
         return rights
     }
 
-    /// The last address of a range that may be a region.
+    /// The last address of a valid range for a region.
     private func check(_ start: IOVA, _ count: UInt64) throws(DMAError) -> UInt64 {
         try checkProcess()
         guard count > 0 else { throw DMAError(.zeroLength) }
@@ -178,18 +185,18 @@ public final class ForeignMemory: Sendable {
 
     // MARK: Removing
 
-    /// Ends a region, when nobody accesses it any more.
+    /// Removes a region once no access uses it.
     ///
-    /// No access that begins after the call finds the region. One that is under way ends first, or, where it copies more than 256 KiB,
-    /// stops with `unmappedAddress`.
+    /// Accesses that begin after the call do not find the region. One in progress ends first or, if it copies more than 256
+    /// KiB, stops with `unmappedAddress`.
     ///
     /// - Parameters:
     ///   - start: the region's first bus address.
-    ///   - count: its bytes.
-    ///   - deadline: until when to wait for accesses that are under way.
-    /// - Throws: `notMapped` where no region starts there; `unmapMismatch` where it has another count; `regionInUse` where an access has not ended by
-    ///   the deadline: the region stays mapped and its addresses taken, no access finds it, and the call can be made again; `kernelRefused` where
-    ///   munmap(2) fails, with the same consequence; `usedAfterFork`.
+    ///   - count: its size in bytes.
+    ///   - deadline: the time limit for accesses in progress.
+    /// - Throws: `notMapped` where no region starts there; `unmapMismatch` where it has another count; `regionInUse` where an
+    ///   access has not ended by the deadline: the region stays mapped and its addresses taken, no access finds it, and the
+    ///   call can be repeated; `kernelRefused` where munmap(2) fails, with the same consequence; `usedAfterFork`.
     public func remove(_ start: IOVA, count: UInt64, until deadline: Deadline) throws(DMAError) {
         try checkProcess()
         let bus = start.rawValue
@@ -215,10 +222,11 @@ public final class ForeignMemory: Sendable {
         try settle(grace, until: deadline) { $0.start == bus }
     }
 
-    /// Ends every region, when nobody accesses one any more: for a peer that asks for it, and for one that has died.
+    /// Removes every region once no access uses it: for a peer that requests it, and for one that has died.
     ///
     /// - Parameter deadline: as for ``remove(_:count:until:)``.
-    /// - Throws: as ``remove(_:count:until:)``. What has ended has ended; the rest is kept as there, and the call can be made again.
+    /// - Throws: as ``remove(_:count:until:)``. Regions removed before the error stay removed; the others are kept, and the
+    ///   call can be repeated.
     public func removeAll(until deadline: Deadline) throws(DMAError) {
         try checkProcess()
         let grace = contents.withLock { contents -> UInt64 in
@@ -233,7 +241,7 @@ public final class ForeignMemory: Sendable {
         try settle(grace, until: deadline) { _ in true }
     }
 
-    /// Waits until a grace is over and the regions that are meant have ended.
+    /// Waits until a grace period is over and the given regions are unmapped.
     private func settle(
         _ grace: UInt64, until deadline: Deadline, _ isMeant: (ForeignRegion) -> Bool
     ) throws(DMAError) {
@@ -261,7 +269,7 @@ public final class ForeignMemory: Sendable {
         guard cdma_fork_generation() == generation else { throw DMAError(.usedAfterFork) }
     }
 
-    /// Runs `body` as an access that is under way: for tests of what waits for one.
+    /// Runs `body` as an access in progress: for tests of waiting removals.
     package func withAccess<R>(_ body: () throws -> R) throws -> R {
         let section = gate.enter()
         let result = Result { try body() }
@@ -269,7 +277,7 @@ public final class ForeignMemory: Sendable {
         return try result.get()
     }
 
-    /// Bytes of address space that are mapped, those of regions that leave included: for tests.
+    /// Bytes of address space that are mapped, including removed regions still in use: for tests.
     package var mappedCount: UInt64 {
         contents.withLock { contents in
             (contents.table.regions + contents.leaving.map(\.region)).reduce(0) { $0 + $1.mapped }

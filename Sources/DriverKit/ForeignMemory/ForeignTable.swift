@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// One region of a peer's memory: where it is on the bus, and where in this process.
+/// One region of a peer's memory: its bus addresses, and its address in this process.
 struct ForeignRegion: BitwiseCopyable, Sendable {
     /// First and last bus address.
     let start, last: UInt64
     /// The address of the first byte in this process.
     let base: UInt
-    /// Bytes that were mapped for it, and end with it; 0 for memory of this process.
+    /// Bytes that were mapped for it, and are unmapped with it; 0 for memory of this process.
     let mapped: UInt64
     let rights: Rights
 
-    /// What may be done, and how.
+    /// The permissions and the access method.
     struct Rights: OptionSet, BitwiseCopyable, Sendable {
         let rawValue: UInt64
         static let read = Rights(rawValue: 1)
         static let write = Rights(rawValue: 2)
-        /// Reached by the kernel's copies alone, because a page may go away.
+        /// Accessed only by the kernel's copies, because a page may be removed.
         static let copied = Rights(rawValue: 4)
     }
 }
 
-/// Regions by address, for readers without a lock: a directory of chunks of regions, neither of which is ever changed. A change makes another
-/// directory and the one or two chunks that differ: with n regions it copies n ÷ 48 words of the directory or so, and 64 regions.
+/// Regions by address, for lock-free readers: a directory of chunks of regions, both immutable. A change makes a new directory
+/// and one or two new chunks: with n regions it copies about n ÷ 48 words of the directory, and 64 regions.
 ///
-/// A value is an address of raw memory, or 0 for no region at all. It owns nothing: whoever replaces a table frees what ``Change`` names, when
-/// no reader can have it any more.
-// SAFETY: the address is 0 or that of a directory that is not yet freed, which the holder vouches for: a reader by its section of the
-// gate, a writer by the lock.
+/// A value is an address of raw memory, or 0 for no regions. It owns nothing: the code that replaces a table frees the memory
+/// in ``Change``, once no reader can use it any more.
+// SAFETY: the address is 0 or that of a directory that is not freed yet, which the holder guarantees: a reader by its section
+// of the gate, a writer by the lock.
 @safe
 struct ForeignTable {
     static let capacity = 64
@@ -37,12 +37,11 @@ struct ForeignTable {
     /// A table that replaces another.
     struct Change {
         var table: ForeignTable
-        /// Memory that the old table alone used.
+        /// Memory that only the old table used.
         var freed: [UInt]
     }
 
-    // Both kinds of memory begin with the number of what follows.
-    // SAFETY: made by `allocate` with that shape.
+    // Both kinds of memory begin with the number of elements. SAFETY: made by `allocate` with that layout.
     private static func count(_ memory: UInt) -> Int {
         guard let pointer = unsafe UnsafeRawPointer(bitPattern: memory) else { return 0 }
         return unsafe pointer.load(as: Int.self)
@@ -60,7 +59,7 @@ struct ForeignTable {
         return low &- 1
     }
 
-    /// The region with the greatest start that is not above `bus`: it may end before.
+    /// The region with the greatest start that is not above `bus`; it may end before `bus`.
     func floor(_ bus: UInt64) -> ForeignRegion? {
         // SAFETY: the directory and its chunks are alive, by the type's rule, and the indices are below the counts that they begin with.
         guard let directory = unsafe UnsafeRawPointer(bitPattern: address) else { return nil }
@@ -72,7 +71,7 @@ struct ForeignTable {
         return index < 0 ? nil : unsafe regions[index]
     }
 
-    /// The region that has `bus`.
+    /// The region that contains `bus`.
     @inline(__always)
     func region(at bus: UInt64) -> ForeignRegion? {
         guard let region = floor(bus), region.last >= bus else { return nil }
@@ -107,15 +106,15 @@ struct ForeignTable {
         return UInt(bitPattern: memory)
     }
 
-    /// Frees memory that a change has named, or a table's own.
-    // SAFETY: made by `allocate`, and no reader has it any more: the caller's part.
+    /// Frees memory named by a change, or a table's own.
+    // SAFETY: made by `allocate`, and no reader uses it any more, as the caller guarantees.
     @unsafe
     static func free(_ memory: UInt) { unsafe UnsafeMutableRawPointer(bitPattern: memory)?.deallocate() }
 
     /// All memory of the table.
     var memory: [UInt] { address == 0 ? [] : places.map(\.chunk) + [address] }
 
-    /// With one region more, which overlaps none.
+    /// Adds a region, which overlaps no other.
     func inserting(_ region: ForeignRegion) -> Change {
         var places = places
         let place = max(Self.floor(region.start, places.count) { places[$0].first }, 0)
@@ -127,7 +126,8 @@ struct ForeignTable {
         }
         let index = Self.floor(region.start, regions.count) { regions[$0].start } + 1
         regions.insert(region, at: index)
-        // A full chunk is parted: in the middle, or behind its last region where regions come in ascending order, so that it stays full.
+        // A full chunk is split: in the middle, or behind its last region where regions come in ascending order, so that it
+        // stays full.
         let part = regions.count <= Self.capacity ? regions.count : index == Self.capacity ? Self.capacity : regions.count / 2
         var made = [Self.place(regions[..<part])]
         if part < regions.count { made.append(Self.place(regions[part...])) }
@@ -135,7 +135,7 @@ struct ForeignTable {
         return Change(table: ForeignTable(address: Self.allocate(places)), freed: freed)
     }
 
-    /// Without the region that begins at `start`, which there is.
+    /// Removes the region that begins at `start`, which exists.
     func removing(_ start: UInt64) -> Change {
         var places = places
         let place = Self.floor(start, places.count) { places[$0].first }
@@ -143,7 +143,7 @@ struct ForeignTable {
         var freed = [address, places[place].chunk]
         var regions = Self.regions(places[place].chunk)
         regions.removeAll { $0.start == start }
-        // Small neighbours become one, so that the directory does not grow by what has gone.
+        // Small adjacent chunks are merged, so that removals shrink the directory.
         var range = place..<place + 1
         if place + 1 < places.count, regions.count + Self.count(places[place + 1].chunk) <= Self.capacity / 2 {
             regions += Self.regions(places[place + 1].chunk)

@@ -3,31 +3,35 @@
 internal import CDMA
 public import DMATypes
 
-/// An event of the kernel's (eventfd(2)): what a device, the kernel or another process signals instead of an interrupt.
+/// An event of the kernel (eventfd(2)), which a device, the kernel or another process signals instead of an interrupt.
 ///
-/// The driver's side makes one, hands ``descriptor`` to whoever is to signal it (VFIO_DEVICE_SET_IRQS, IORING_REGISTER_EVENTFD, a vfio-user
-/// server) and lets an ``EventWatcher`` raise a line for it. The device's side takes the one that it was given, and signals it.
+/// The driver's side creates one, passes ``descriptor`` to the signalling side (VFIO_DEVICE_SET_IRQS, IORING_REGISTER_EVENTFD,
+/// a vfio-user server) and lets an ``EventWatcher`` raise a line for it. The device's side adopts the descriptor that it
+/// receives, and signals it.
 ///
-/// Any thread may call anything. The descriptor is closed when nobody holds the event any more; it is not inherited over exec. A child of
-/// fork(2) may signal.
+/// Any thread may call any function. The descriptor is closed when the last reference to the event is released; it is not
+/// inherited over exec. A child of fork(2) may signal.
 public final class EventDescriptor: Sendable {
-    /// The descriptor. It stays the event's: whoever wants one of his own duplicates it.
+    /// The descriptor. The event owns it: duplicate it to keep it.
     public let descriptor: Int32
 
-    /// Makes one.
+    /// Creates an event.
     ///
-    /// - Throws: `kernelRefused`, as for want of descriptors (EMFILE).
+    /// - Throws: `kernelRefused`, for instance where no descriptor is available (EMFILE).
     public init() throws(DMAError) {
         let made = cdma_event_make(false)
         guard made >= 0 else { throw DMAError(.kernelRefused, errno: -made) }
         descriptor = made
     }
 
-    /// Takes over a descriptor that somebody else has made, as a peer that wants to be signalled by it, and closes it at the end.
+    /// Takes ownership of a descriptor that was created elsewhere, for instance by a peer that is to be signalled, and closes
+    /// it at the end.
     ///
-    /// It is set to O_NONBLOCK, for all who share it: a peer must not be able to make ``signal()`` wait by filling the counter.
+    /// It is set to O_NONBLOCK, for all processes that share it: otherwise a peer could make ``signal()`` wait by filling the
+    /// counter.
     ///
-    /// - Throws: `kernelRefused` with EBADF for what is not open, EINVAL for what is open but no event. The descriptor is the caller's then.
+    /// - Throws: `kernelRefused` with EBADF for a closed descriptor, EINVAL for one that is no eventfd. The caller keeps the
+    ///   descriptor then.
     public init(taking descriptor: Int32) throws(DMAError) {
         let found = cdma_event_is(descriptor)
         guard found == 1 else { throw DMAError(.kernelRefused, errno: found < 0 ? -found : EINVAL) }
@@ -36,18 +40,18 @@ public final class EventDescriptor: Sendable {
         self.descriptor = descriptor
     }
 
-    // Nobody holds it any more; Linux lets go of the descriptor whatever close(2) answers.
+    // No reference is left; Linux releases the descriptor whatever close(2) returns.
     deinit { _ = cdma_close(descriptor) }
 
-    /// Signals it. Signals that nobody has looked at yet are one.
+    /// Signals the event. Signals that were not read yet are merged.
     ///
     /// - Throws: `kernelRefused`.
     public func signal() throws(DMAError) {
         let signalled = cdma_event_signal(descriptor)
-        // EAGAIN: the counter is full, so that it is signalled.
+        // EAGAIN: the counter is full, so that the event is signalled.
         guard signalled == 0 || signalled == -EAGAIN else { throw DMAError(.kernelRefused, errno: -signalled) }
     }
 
-    /// Takes what was signalled: whether there was anything.
+    /// Reads and clears the signal. Returns whether there was one.
     func clear() -> Bool { cdma_event_clear(descriptor) == 0 }
 }

@@ -4,7 +4,7 @@ internal import CDMA
 internal import DMAEngineKit
 internal import DMATypes
 
-/// What the thread of a watcher runs, and what it shares with those who add and remove.
+/// The loop of a watcher's thread, and the state that it shares with callers.
 final class WatchLoop: Sendable {
     struct Source {
         let event: EventDescriptor
@@ -17,14 +17,14 @@ final class WatchLoop: Sendable {
         /// Tokens of the events, by descriptor.
         var tokens: [Int32: UInt64] = [:]
         var next: UInt64 = 1
-        /// The source that the thread is at; 0 for none.
+        /// The token of the source being handled; 0 for none.
         var current: UInt64 = 0
         var isStopping = false
     }
 
-    /// Token of what wakes the thread to end.
+    /// The token of the event that ends the thread.
     private static let end: UInt64 = 0
-    /// The longest sleep: nothing but a signal is to end one, and a signal that was lost to anything at all must not be a hang.
+    /// The longest sleep: normally only a signal ends one, but a lost signal must not cause a hang.
     private static let longest: Int64 = 60_000_000_000
     private static let pauses: ClosedRange<Int64> = 20_000...2_000_000
 
@@ -45,7 +45,7 @@ final class WatchLoop: Sendable {
         epoll = made
     }
 
-    // The thread holds the loop while it runs, so that it has ended.
+    // The thread keeps the loop alive while it runs, so it has ended.
     deinit { _ = cdma_close(epoll) }
 
     func add(_ source: Source) throws(DMAError) {
@@ -53,7 +53,7 @@ final class WatchLoop: Sendable {
         try state.withLock { (state) throws(DMAError) in
             guard !state.isStopping else { throw DMAError(.terminating) }
             let token = state.next
-            // Entered first: the thread may be woken before epoll_ctl(2) has returned, and then waits for the lock.
+            // Registered first: the thread may be woken before epoll_ctl(2) has returned, and then waits for the lock.
             let added = cdma_epoll_add(epoll, source.event.descriptor, token)
             guard added == 0 else { throw DMAError(.kernelRefused, errno: -added) }
             state.next += 1
@@ -63,17 +63,18 @@ final class WatchLoop: Sendable {
     }
 
     func remove(_ event: EventDescriptor, waits: Bool) {
-        // The set of a parent is the same as a child's: nothing is changed there.
+        // Parent and child share the epoll set: it is not changed here.
         guard cdma_fork_generation() == generation else { return }
         let token = state.withLock { state -> UInt64? in
             guard let token = state.tokens.removeValue(forKey: event.descriptor) else { return nil }
             state.sources[token] = nil
-            // It fails only for what is not in the set.
+            // It fails only for a descriptor that is not in the set.
             _ = cdma_epoll_remove(epoll, event.descriptor)
             return token
         }
         guard let token, waits else { return }
-        // Ends as the caller's `hasMore` does: nothing else that the thread does between marking and unmarking a source waits.
+        // Terminates when the caller's `hasMore` returns: the thread does nothing else that waits between marking and unmarking
+        // a source.
         while state.withLock({ $0.current == token }) { cdma_sleep_until(cdma_monotonic_nanoseconds() + 20_000) }
     }
 
@@ -84,21 +85,21 @@ final class WatchLoop: Sendable {
             defer { state.isStopping = true }
             return !state.isStopping
         }
-        // Signalling fails only for what is no open event; then the thread ends at its next look.
+        // Signalling fails only for a closed event; the thread then ends at its next check.
         if isFirst { try? wake.signal() }
         return isFirst
     }
 
-    /// The thread: until it is stopped.
+    /// Runs until it is stopped.
     func run() {
         var tokens = [UInt64](repeating: 0, count: 64)
-        // Sources that were signalled and have something left to look at, and how long until they are looked at again.
+        // Sources that were signalled and need another check, and the time until then.
         var looking: [UInt64: Int64] = [:]
         while true {
             let limit = looking.values.min() ?? Self.longest
             // SAFETY: the C function writes at most as many tokens as the array has.
             let count = unsafe cdma_epoll_wait(epoll, &tokens, Int32(tokens.count), limit)
-            // Where waiting fails for good, the thread must not turn without sleeping.
+            // Where waiting fails permanently, the thread must not spin.
             if count < 0, count != -EINTR { cdma_sleep_until(cdma_monotonic_nanoseconds() + Self.pauses.upperBound) }
             for token in tokens.prefix(Int(max(count, 0))) where token != Self.end {
                 if signalled(token) { looking[token] = Self.pauses.lowerBound }
@@ -110,7 +111,7 @@ final class WatchLoop: Sendable {
         }
     }
 
-    /// Runs `body` with a source, which is not removed meanwhile. Nil where it is not there any more.
+    /// Runs `body` with a source, which is not removed meanwhile. Nil where it was removed.
     private func with<R: Sendable>(_ token: UInt64, _ body: (Source) -> R) -> R? {
         let source = state.withLock { state -> Source? in
             guard !state.isStopping, let source = state.sources[token] else { return nil }
@@ -123,7 +124,7 @@ final class WatchLoop: Sendable {
         return result
     }
 
-    /// Takes an event's signal: whether the source is to be looked at.
+    /// Reads an event's signal. Returns whether the source must be checked.
     private func signalled(_ token: UInt64) -> Bool {
         with(token) { source in
             guard source.event.clear() else { return false }
@@ -133,7 +134,7 @@ final class WatchLoop: Sendable {
         } ?? false
     }
 
-    /// Resumes whoever waits: whether nobody does and there is something to look at.
+    /// Resumes the waiters. Returns whether there are none although there is something to take.
     private func isLooking(_ token: UInt64) -> Bool {
         with(token) { source in !source.line.nudge() && source.hasMore?() == true } ?? false
     }

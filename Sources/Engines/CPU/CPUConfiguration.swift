@@ -2,35 +2,36 @@
 
 public import DMACore
 
-/// How a CPU engine is set up.
+/// The settings of a CPU engine.
 public struct CPUConfiguration: Sendable {
     /// Transactions in flight; 1…32,768.
     public var depth: Int
-    /// Threads for large work, and for whatever asks for an interrupt. 0 does everything inside `next()`, in order, with no
-    /// thread at all; at most 256.
+    /// The number of threads, which run large transactions and all those with the interrupt flag. With 0 everything runs inside
+    /// `next()`, in order, without any thread; at most 256.
     public var workers: Int
-    /// The CPUs that the workers are pinned to, one each, in turn. Empty leaves them where the kernel puts them.
+    /// The CPUs that the workers are pinned to, one each, round robin. Empty leaves the placement to the kernel.
     public var cpus: [Int]
     /// The NUMA node whose CPUs the workers may use, where `cpus` is empty.
     public var node: Int?
-    /// With workers: transactions of no more bytes are still done inside `next()`. Bytes.
+    /// With workers: transactions of up to this many bytes still run inside `next()`, unless they have the interrupt or the
+    /// fence flag, or follow a pending fence. Bytes.
     public var inlineLimit: Int
-    /// Large work is done in pieces of this many bytes: one for each call of `next()`, or at a time by a worker. A pause or a
-    /// termination takes effect between two. 4 KiB…1 GiB, brought up to a multiple of 64.
+    /// Large transactions run in pieces of this many bytes: one per call of `next()`, or one at a time in a worker. A pause or
+    /// a termination takes effect between two. 4 KiB…1 GiB, rounded up to a multiple of 64.
     public var quantum: Int
-    /// How long a worker with nothing to do looks for more before it sleeps. Nanoseconds; 0 sleeps at once.
+    /// How long an idle worker spins before it sleeps. Nanoseconds; 0 sleeps at once.
     public var spin: Int64
-    /// Which code moves the bytes, and from what length copies go past the cache. Where none were chosen, the best of this processor:
-    /// the first in a process who asks for them, or starts an engine, waits up to 50 ms while they are measured.
+    /// The code that moves the bytes, and the length from which copies bypass the cache. By default the best for this
+    /// processor: the first use in a process, or the first engine, waits up to 50 ms while it is measured.
     public var kernels: Kernels {
         get { chosenKernels ?? .best }
         set { chosenKernels = newValue }
     }
     private var chosenKernels: Kernels?
-    /// What the channel's `configure` can choose as its peripheral, by position.
+    /// The peripherals that the channel's `configure` selects by index.
     public var peripherals: [FIFOPeripheral]
 
-    /// Everything inside `next()`, no peripheral, and the best kernels where none are given.
+    /// Everything runs inside `next()`, without peripherals, with the best kernels unless some are given.
     public init(depth: Int = 64, workers: Int = 0, kernels: Kernels? = nil) {
         self.depth = depth
         self.workers = workers
@@ -43,7 +44,7 @@ public struct CPUConfiguration: Sendable {
         peripherals = []
     }
 
-    /// - Throws: `badConfiguration` for the first value that is out of its range.
+    /// - Throws: `badConfiguration` for the first value that is out of range.
     func checked() throws(DMAError) -> CPUConfiguration {
         guard depth >= 1, depth <= 32_768 else {
             throw DMAError(.badConfiguration, asked: UInt64(clamping: depth), limit: 32_768)
@@ -59,13 +60,13 @@ public struct CPUConfiguration: Sendable {
         }
         var checked = self
         checked.quantum = (quantum + 63) & ~63
-        // From here on the engine's capabilities say what was measured.
+        // From here on the engine's capabilities include the measured value.
         checked.kernels = kernels
         return checked
     }
 
-    /// What an engine of this configuration can do. Nothing is measured for it: where no kernels were chosen, the length from which copies
-    /// go past the cache is known when an engine was started, and its own capabilities have it.
+    /// The capabilities of an engine with this configuration. Nothing is measured for them: where no kernels were chosen, the
+    /// length from which copies bypass the cache is known only after an engine was started, and is in its own capabilities.
     public var capabilities: Capabilities {
         let code = chosenKernels?.description ?? Kernels.unmeasured
         var capabilities = Capabilities(
@@ -75,7 +76,7 @@ public struct CPUConfiguration: Sendable {
         capabilities.maximumSources = Kernels.maximumSources
         capabilities.maximumSegments = 256
         capabilities.maximumCount = UInt64(Int.max)
-        // Workers finish in whatever order the work takes (rule 9); inside `next()` there is but one order.
+        // With workers, transactions complete in any order (rule 9); inside `next()` they complete in order.
         capabilities.completesInOrder = workers == 0
         capabilities.residueGranularity = .burst
         capabilities.canPause = true

@@ -5,38 +5,38 @@ public import DMAEngineKit
 
 /// The processor as a DMA engine.
 ///
-/// Small work is done inside ``next()`` itself, by whoever polls: nothing is faster for a few kilobytes. With workers, large
-/// work and all that asks for an interrupt goes to threads, several of which share a large copy. Addresses are this process's
-/// own.
+/// Small transactions run inside ``next()`` on the polling thread: for a few kilobytes nothing is faster. With workers, large
+/// ones and all with the interrupt flag run on threads, several of which share a large copy. Addresses are virtual addresses of
+/// this process.
 ///
-/// Large work advances by a quantum at a time, so that a pause, a termination or a slower pace takes effect between two.
+/// Large transactions advance by one quantum at a time, so that a pause, a termination or pacing takes effect between two.
 ///
-/// What a CRC operation takes and gives is the published CRC32C: seed 0 at the start, 0xe3069283 over "123456789".
+/// CRC operations use the standard CRC32C for seeds and results: seed 0 at the start, 0xe3069283 over "123456789".
 @frozen @safe
 public struct CPUEngine: ~Copyable, Engine {
-    // The inline queue: a ring of entries. Those from `head` to `issued` may run, those to `tail` are queued. Behind the entries of the
-    // same memory stand the descriptors of operations that an entry has no room for, by place.
+    // The inline queue: a ring of entries. Entries from `head` to `issued` may run, those up to `tail` are queued. The
+    // descriptors of operations that do not fit into an entry follow the entries in the same memory, by index.
     @usableFromInline let entries: UnsafeMutablePointer<QueuedTransaction>
     @usableFromInline let mask: UInt32
     @usableFromInline let depth: UInt32
     @usableFromInline var head: UInt32
     @usableFromInline var issued: UInt32
     @usableFromInline var tail: UInt32
-    /// Any bit sends `enqueue` and `next` off the steady path.
+    /// Any set bit takes `enqueue` and `next` off the fast path.
     @usableFromInline var detours: EngineDetour
-    /// Copies of no more bytes are done in one go; and by memcpy while the queue, were all of it as long, has no more than the
-    /// second number. Bytes.
+    /// The first: copies of up to this many bytes run in one piece. The second: they use memcpy while the total length of the
+    /// queue, with all copies of that length, is at most this. Bytes.
     @usableFromInline let plainCount: UInt64
     @usableFromInline let plainSum: UInt64
     @usableFromInline let kernels: Kernels
-    /// What the steady path does not touch, out of the way: the compiler copies a channel's bytes, its engine's among them, to
-    /// call a function that only borrows it.
+    /// State outside the fast path, kept separately: the compiler copies a channel's bytes, including its engine's, to call a
+    /// function that only borrows it.
     @usableFromInline let cold: UnsafeMutablePointer<ColdState>
 
-    /// Starts the engine, and its workers where it has any.
+    /// Starts the engine, and its workers if it has any.
     ///
     /// - Throws: `badConfiguration` for a value out of range, a CPU that this process may not use, an absent node;
-    ///   `engineFailed` where the system has no more threads.
+    ///   `engineFailed` where the system cannot create threads.
     public init(_ configuration: CPUConfiguration = CPUConfiguration()) throws(DMAError) {
         let configuration = try configuration.checked()
         let state: ColdState
@@ -69,28 +69,28 @@ public struct CPUEngine: ~Copyable, Engine {
     }
 
     deinit {
-        // SAFETY: a noncopyable value ends once, when its channel uses it no more. First the workers end, with the state; only then
-        // does nobody use anything any more. Entries and descriptors are trivial.
+        // SAFETY: a noncopyable value ends once, when its channel no longer uses it. The workers end first, with the state;
+        // after that nothing uses the memory. Entries and descriptors are trivial.
         unsafe cold.deinitialize(count: 1)
         unsafe cold.deallocate()
         unsafe entries.deallocate()
     }
 
-    /// What this engine can do, and which code does it.
+    /// The engine's capabilities, with the code that does the work.
     public var capabilities: Capabilities { configuration.capabilities }
 
-    /// Where interrupts arrive; nil without workers, because then nothing happens while nobody polls.
+    /// The interrupt line; nil without workers, because then work is only done by polls.
     public let interruptLine: InterruptLine?
 
-    /// Addresses are this process's own.
+    /// Addresses are virtual addresses of this process.
     @inlinable public var addressing: EngineAddressing { .cpu }
 
     @unsafe @inlinable @inline(__always)
     public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
-        // SAFETY: the words are passed on as they came, and there is room for one more transaction.
+        // SAFETY: the words are passed on unchanged, and there is room for one more transaction.
         guard !detours.contains(.team), descriptor.kind.rawValue <= OperationKind.scatterGather.rawValue, tail &- head < depth
         else {
-            // The fields one by one: handed over whole, the steady path would have to build the value in memory.
+            // The fields one by one: passed whole, the value would have to be built in memory on the fast path.
             return unsafe enqueueSlowPath(
                 descriptor.kind, descriptor.flags, descriptor.sourceCount, descriptor.destinationCount, descriptor.source,
                 descriptor.destination, descriptor.count, descriptor.value, descriptor.detail, descriptor.operands,
@@ -100,7 +100,8 @@ public struct CPUEngine: ~Copyable, Engine {
         return .accepted
     }
 
-    /// Puts a transaction into the inline queue, which has room: in an entry where that holds it, and otherwise beside it too.
+    /// Puts a transaction into the inline queue, which has room: into an entry, and where that is too small, also into the
+    /// descriptor with the same index.
     @unsafe @inlinable @inline(__always)
     mutating func store(_ descriptor: Descriptor, _ tag: UInt32) {
         let place = Int(tail & mask)
@@ -154,10 +155,10 @@ public struct CPUEngine: ~Copyable, Engine {
 }
 
 extension CPUEngine {
-    /// Where the descriptor of the operation at `place` of the inline queue stands, where the entry has no room for it.
+    /// The descriptor of the operation at index `place` of the inline queue, for operations that do not fit into the entry.
     @inlinable @inline(__always)
     func queuedDescriptor(_ place: Int) -> UnsafeMutablePointer<Descriptor> {
-        // SAFETY: `init` made one for each place, behind the entries.
+        // SAFETY: `init` made one for each index, after the entries.
         unsafe UnsafeMutableRawPointer(entries + (Int(mask) + 1)).assumingMemoryBound(to: Descriptor.self) + place
     }
 }
@@ -166,13 +167,13 @@ extension CPUEngine {
 @usableFromInline @frozen
 struct QueuedTransaction {
     @usableFromInline var kind: OperationKind
-    /// Once it is over: how, and what is left.
+    /// After the end: the status and the residue.
     @usableFromInline var status: TransactionStatus
     @usableFromInline var flags: DescriptorFlags
     @usableFromInline var tag: UInt32
-    /// The source; of a kind with operands, where their list is.
+    /// The source; for kinds with operands, the address of their list.
     @usableFromInline var source: UInt64
-    /// The destination; of a kind with operands, the numbers of sources and, from bit 16 on, of destinations.
+    /// The destination; for kinds with operands, the numbers of sources and, from bit 16 on, of destinations.
     @usableFromInline var destination: UInt64
     @usableFromInline var count: UInt64
     @usableFromInline var value: UInt64
@@ -194,14 +195,14 @@ struct QueuedTransaction {
 
     init() { self.init(kind: .null, flags: [], tag: .max, source: 0, destination: 0, count: 0, value: 0) }
 
-    /// The operand list, of a kind that has one; nil where it has none.
+    /// The operand list of a kind that has one; otherwise nil.
     // SAFETY: the word is the pointer of the descriptor that the entry was made from.
     @unsafe var operands: UnsafePointer<Segment>? { unsafe UnsafePointer(bitPattern: UInt(source)) }
     var sourceCount: UInt16 { UInt16(truncatingIfNeeded: destination) }
     var destinationCount: UInt16 { UInt16(truncatingIfNeeded: destination >> 16) }
 }
 
-/// Why an engine is off its steady path.
+/// The reasons for which an engine is off its fast path.
 @usableFromInline @frozen
 struct EngineDetour: OptionSet {
     @usableFromInline let rawValue: UInt32
@@ -210,6 +211,6 @@ struct EngineDetour: OptionSet {
     @inlinable static var team: EngineDetour { EngineDetour(rawValue: 1) }
     @inlinable static var paused: EngineDetour { EngineDetour(rawValue: 2) }
     @inlinable static var terminating: EngineDetour { EngineDetour(rawValue: 4) }
-    /// Transactions are done that were not reported yet, or one is done in part.
+    /// Transactions have finished that were not reported yet, or one is partly done.
     @inlinable static var backlog: EngineDetour { EngineDetour(rawValue: 8) }
 }

@@ -4,37 +4,37 @@ internal import CDMA
 public import DMACore
 public import DMAEngineKit
 
-/// How far the inline queue has come with work that takes more than one step.
+/// The progress of the inline queue in work that takes more than one step.
 @usableFromInline
 struct InlineState {
-    /// What `configure` had said when a transfer with a peripheral was queued (rule 2); by place.
+    /// The settings of `configure` at the time when a transfer with a peripheral was queued (rule 2); by index.
     var configurations: [EngineConfiguration]
     var configuration = EngineConfiguration()
-    /// Entries from the head on that are done and not reported.
+    /// Entries from the head on that have finished and were not reported.
     var backlog: UInt32 = 0
-    /// Entries behind the backlog that the last termination dropped.
+    /// Entries after the backlog that the last termination dropped.
     var dropped: UInt32 = 0
-    /// Bytes done of the first entry that is not over, and its CRC or findings so far.
+    /// Bytes done of the first unfinished entry, and its CRC or validation result so far.
     var progress: UInt64 = 0
     var carry: UInt64 = 0
     var run: PeripheralRun?
     /// Periods reported of a cyclic entry.
     var periods: UInt64 = 0
-    /// Transactions done that asked for an interrupt and are not reported.
+    /// Finished transactions with the interrupt flag that were not reported.
     var interrupts = 0
 
     init(places: Int) {
         configurations = Array(repeating: EngineConfiguration(), count: places)
     }
 
-    /// The transfer with a peripheral is over, or dropped.
+    /// The transfer with a peripheral has ended, or was dropped.
     mutating func endRun() {
         run?.end()
         run = nil
     }
 }
 
-/// What an engine keeps off the steady path.
+/// The engine's state outside the fast path.
 @usableFromInline
 struct ColdState: ~Copyable {
     let configuration: CPUConfiguration
@@ -65,7 +65,7 @@ extension CPUEngine {
         nonmutating _modify { yield unsafe &cold.pointee.team }
     }
 
-    /// `enqueue`, where there are workers, or more to keep than an entry holds.
+    /// `enqueue`, with workers, or for operations that do not fit into an entry.
     @usableFromInline @inline(never)
     mutating func enqueueSlowPath(
         _ kind: OperationKind, _ flags: DescriptorFlags, _ sourceCount: UInt16, _ destinationCount: UInt16, _ source: UInt64,
@@ -89,9 +89,9 @@ extension CPUEngine {
         return .accepted
     }
 
-    /// The descriptor of the transaction at a place of the inline queue.
+    /// The descriptor of the transaction at an index of the inline queue.
     private func descriptor(at place: Int) -> Descriptor {
-        // SAFETY: the words are those of the descriptor that `store` was given; the place is inside the queue.
+        // SAFETY: the words are those of the descriptor that `store` was given; the index is inside the queue.
         let entry = unsafe entries[place]
         if entry.kind.rawValue > OperationKind.scatterGather.rawValue { return unsafe queuedDescriptor(place).pointee }
         guard entry.kind.rawValue > OperationKind.copyCRC32C.rawValue else {
@@ -110,7 +110,8 @@ extension CPUEngine {
     @usableFromInline @inline(never)
     mutating func issueToTeam() { team?.issue() }
 
-    /// Small work that nobody is woken for stays in the caller's hands, unless a fence stands before it.
+    /// Jobs of up to `inlineLimit` bytes run inside `next()`, unless they have the interrupt or the fence flag, or an earlier
+    /// fence is pending. Transfers with a peripheral always go to the workers.
     private mutating func goesToWorkers(_ descriptor: Descriptor) -> Bool {
         switch descriptor.kind {
         case .peripheral, .cyclic: return true
@@ -130,15 +131,15 @@ extension CPUEngine {
         return inline.backlog > 0 ? report() : reportPeriod()
     }
 
-    /// Does the first entry, which has been issued, in one go, where it is XOR, PQ or scatter-gather of no more than a quantum and nothing
-    /// else is under way.
+    /// Runs the first entry, which has been issued, in one piece, if it is XOR, PQ or scatter-gather of at most a quantum and
+    /// nothing else is in progress.
     @unsafe @usableFromInline @inline(never)
     mutating func runList(_ entry: UnsafeMutablePointer<QueuedTransaction>) -> Bool {
         // SAFETY: the caller passes the first entry, which has been issued; its operands are valid until this transaction is reported. The
         // coefficients of a PQ operation are in the memory behind the queue.
         guard unsafe entry.pointee.count <= plainCount else { return false }
         let count = unsafe Int(truncatingIfNeeded: entry.pointee.count)
-        // Bytes that are under way together. The products cannot overflow: neither factor has more than 32 bits.
+        // Bytes in progress together. The products cannot overflow: neither factor has more than 32 bits.
         let inFlight = Int(tail &- head)
         let sources = unsafe UInt32(entry.pointee.sourceCount)
         switch unsafe entry.pointee.kind {
@@ -166,8 +167,8 @@ extension CPUEngine {
         }
     }
 
-    /// Does the first entry, which has been issued, in one go, where it is no longer than a quantum; nothing else is under way. Nil
-    /// otherwise.
+    /// Runs the first entry, which has been issued, in one piece, if it is at most a quantum long; nothing else is in progress.
+    /// Nil otherwise.
     @usableFromInline @inline(never)
     mutating func nextWhole() -> Completion? {
         let place = Int(head & mask)
@@ -200,11 +201,12 @@ extension CPUEngine {
         return unsafe Completion(tag: entry.pointee.tag, value: value)
     }
 
-    /// Does a peripheral transfer that has not begun in one go, where its FIFO is ready for all of it and no other transfer uses it.
+    /// Runs a peripheral transfer that has not begun in one piece, if its FIFO is ready for all of it and no other transfer
+    /// uses it.
     @unsafe
     private func moveAtOnce(_ entry: UnsafeMutablePointer<QueuedTransaction>, _ place: Int) -> Bool {
-        // SAFETY: the operands are valid until this transaction is reported, and there are as many as the counts say. The engine owns its
-        // cold state, which is only read here.
+        // SAFETY: the operands are valid until this transaction is reported, and there are as many as the counts say. The
+        // engine owns its cold state, which is only read here.
         guard unsafe cold.pointee.inline.run == nil, let list = unsafe entry.pointee.operands else { return false }
         let number = unsafe queuedDescriptor(place).pointee.place.number ?? cold.pointee.inline.configurations[place].peripheral
         guard unsafe number < UInt32(clamping: cold.pointee.configuration.peripherals.count) else { return false }
@@ -214,10 +216,10 @@ extension CPUEngine {
             list, segments: sources + destinations, count: count, toDevice: sources > 0)
     }
 
-    /// The place of the first entry that is not over.
+    /// The index of the first unfinished entry.
     private var place: Int { Int((head &+ inline.backlog) & mask) }
 
-    /// Does one quantum of the first entry that is not over. False where there is none, or nothing can be moved just now.
+    /// Runs one quantum of the first unfinished entry. False where there is none, or it must wait.
     private mutating func step() -> Bool {
         // SAFETY: `place` is inside the queue, by its mask.
         guard head &+ inline.backlog != issued, detours.isDisjoint(with: [.paused, .terminating]) else { return false }
@@ -261,7 +263,7 @@ extension CPUEngine {
         return moved > 0
     }
 
-    /// The first entry that is not over is so now.
+    /// Marks the first unfinished entry as finished.
     private mutating func conclude(_ status: TransactionStatus, residue: UInt64, value: UInt64) {
         // SAFETY: as above.
         let place = place
@@ -289,7 +291,7 @@ extension CPUEngine {
         return Completion(tag: entry.tag, status: entry.status, residue: entry.count, value: entry.value)
     }
 
-    /// Whether a cyclic entry has ended a period that was not reported.
+    /// Whether a cyclic entry has completed a period that was not reported.
     private var hasPeriod: Bool { (inline.run?.periods ?? 0) > inline.periods }
 
     private mutating func reportPeriod() -> Completion? {
@@ -307,7 +309,8 @@ extension CPUEngine {
     public mutating func quiesce(by deadline: Deadline) -> Bool {
         // SAFETY: as above.
         if detours.contains(.team), !(team?.quiesce(by: deadline) ?? true) { return false }
-        // Inline work runs in `next` alone, and so not now. What is not over is dropped; its residue can still be asked for.
+        // Inline work runs only inside `next`, and so not now. Unfinished entries are dropped; their residues can still be
+        // queried.
         let open = head &+ inline.backlog
         inline.dropped = tail &- open
         if inline.dropped > 0 { unsafe entries[Int(open & mask)].count = openResidue }
@@ -332,7 +335,7 @@ extension CPUEngine {
         return true
     }
 
-    /// What is left of the first entry that is not over.
+    /// The residue of the first unfinished entry.
     private var openResidue: UInt64 {
         // SAFETY: as above.
         inline.run?.residue ?? (unsafe entries[place].count - inline.progress)
@@ -351,10 +354,10 @@ extension CPUEngine {
         return detours.contains(.team) ? team?.residue(of: tag) : nil
     }
 
-    /// Chooses the peripheral of later transactions by its position in the configuration, and the burst in items of its width.
+    /// Selects the peripheral of later transactions by its index in the configuration, and the burst in items of its width.
     ///
-    /// - Throws: `notPeripheral` on an engine without peripherals; `badConfiguration` for one that it has not, for a width that
-    ///   is not the peripheral's, for a burst longer than its FIFO, for a priority other than 0.
+    /// - Throws: `notPeripheral` on an engine without peripherals; `badConfiguration` for an index that does not exist, a width
+    ///   that is not the peripheral's, a burst longer than its FIFO, or a priority other than 0.
     public mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) {
         let peripherals = self.configuration.peripherals
         guard !peripherals.isEmpty else { throw DMAError(.notPeripheral) }
@@ -374,7 +377,8 @@ extension CPUEngine {
         inline.configuration = configuration
     }
 
-    /// Does the inline work, sleeps for the workers' interrupts. True once a transaction that asked for an interrupt is over.
+    /// Runs the inline work, then sleeps for the workers' interrupts. True once a transaction with the interrupt flag has
+    /// ended.
     public mutating func wait(until deadline: Deadline) -> Bool {
         while true {
             if inline.interrupts > 0 || hasPeriod { return true }
@@ -386,7 +390,7 @@ extension CPUEngine {
         }
     }
 
-    /// Nothing can be moved just now: sleeps until a peripheral asks, or the deadline. False where nothing will ever ask.
+    /// No transfer can proceed: sleeps until a peripheral is ready, or the deadline. False where none ever will be.
     private func sleep(until deadline: Deadline) -> Bool {
         // SAFETY: the C function reads a local value.
         let left = deadline.nanoseconds.subtractingReportingOverflow(Deadline.now.nanoseconds).partialValue

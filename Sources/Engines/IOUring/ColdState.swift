@@ -5,12 +5,12 @@ public import DMACore
 internal import DMAEngineKit
 internal import SystemPackage
 
-/// What an engine keeps off the steady path.
+/// The engine's state outside the fast path.
 @usableFromInline @safe
 struct ColdState: ~Copyable {
     let configuration: IOUringConfiguration
     let carrier: any Carrier
-    /// The same as `carrier`, where it is threads.
+    /// The same object as `carrier`, where that is threads.
     let threads: ThreadRing?
     var depth: Int
     var table: FileTable
@@ -18,29 +18,29 @@ struct ColdState: ~Copyable {
     private let slots: Int
     /// Slots of slow-path transactions that were not issued, in order.
     var unissued: [Int] = []
-    /// How many of the queued plain requests were issued during the pause.
+    /// The number of queued plain requests that were issued during the pause.
     var granted: UInt32 = 0
-    /// Those that are issued and wait for the end of a pause.
+    /// Transactions that were issued during a pause and wait for its end.
     var held: [Int] = []
     var reports: [Completion] = []
     var reported = 0
     var statistics = IOUringStatistics()
     let line = InterruptLine()
-    /// Wakes tasks; there from the first transaction that asks for an interrupt.
+    /// Wakes tasks; created with the first transaction that has the interrupt flag.
     var watcher: Watcher?
     let buffers: BufferTable?
-    /// Whether the ring has room for commands.
+    /// Whether the ring's entries have room for NVMe commands.
     let takesCommands: Bool
-    /// Plain transactions whose end was asked for: the use of their slot.
+    /// Plain transactions that are being cancelled: the use of their slot.
     var cancelled: [Int: UInt64] = [:]
-    /// Cyclic transactions that run, by slot.
+    /// Running cyclic transactions, by slot.
     var rings: [Int: CyclicRun] = [:]
     var capabilities: Capabilities
-    /// What the kernel refused the ring with; nil where there is one, or where none was asked for.
+    /// The kernel's refusal of a ring; nil where there is one, or where none was requested.
     let refusal: RingRefusal?
-    /// When the kernel first refused to consume the ring's entries, and the values of both heads at that time.
+    /// The time of the kernel's first refusal to consume the ring's entries, and the values of both heads then.
     var refusedSince: (nanoseconds: Int64, submissions: UInt32, completions: UInt32)?
-    /// Whether writes may say that a broken pipe is to send no signal (RWF_NOSIGNAL, Linux 6.18).
+    /// Whether writes may use RWF_NOSIGNAL, which suppresses SIGPIPE (Linux 6.18).
     var hasNoSignal: Bool
 
     init(_ configuration: IOUringConfiguration, slots: Int) throws(DMAError) {
@@ -52,7 +52,7 @@ struct ColdState: ~Copyable {
         if configuration.path != .threads {
             do throws(DMAError) {
                 let made = try KernelRing(configuration, submissions: submissions, wide: configuration.passthrough)
-                // A sandbox may permit the making of a ring and forbid its use.
+                // A sandbox may permit creating a ring and forbid its use.
                 if let errno = made.refusesEntry {
                     refusal = RingRefusal(call: "io_uring_enter", errno: errno)
                     guard configuration.path == .automatic else { throw DMAError(.kernelRefused, errno: errno.rawValue) }
@@ -84,7 +84,7 @@ struct ColdState: ~Copyable {
         table = FileTable(configuration.files)
         table.register(carrier)
         self.slots = slots
-        // SAFETY: just allocated, for so many; `deinit` alone frees them.
+        // SAFETY: just allocated, with that capacity; only `deinit` frees them.
         unsafe transactions = .allocate(capacity: slots)
         unsafe transactions.initialize(repeating: SlowPathTransaction(), count: slots)
         hasNoSignal = carrier.isKernel
@@ -97,7 +97,7 @@ struct ColdState: ~Copyable {
     }
 
     deinit {
-        // SAFETY: the ring or the threads have stopped, so that nobody uses a list or a message any more; there is a transaction
+        // SAFETY: the ring or the threads have stopped, so that no list or message is in use any more; there is a transaction
         // for each slot, initialized with the state.
         watcher?.stop()
         if let buffers {
@@ -130,17 +130,17 @@ struct ColdState: ~Copyable {
     }
 }
 
-/// What the kernel refused a ring with.
+/// The kernel's refusal of a ring.
 struct RingRefusal: Equatable, Sendable {
     let call: String
     let errno: Errno
 
     var sentence: String { "\(call): \(DMAError.sentence(errno.rawValue))" }
 
-    /// What makes the kernel take it.
+    /// How to make the kernel accept it.
     var cure: String {
         switch errno {
-        case .noFunction: "a kernel with io_uring (Linux 5.11 or later)"
+        case .noFunction: "use a kernel with io_uring (Linux 5.11 or later)"
         case .noMemory: "raise the limit of locked memory (ulimit -l, LimitMEMLOCK= in the unit file)"
         default:
             "write 0 to /proc/sys/kernel/io_uring_disabled, or permit io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile"
@@ -149,12 +149,13 @@ struct RingRefusal: Equatable, Sendable {
 }
 
 extension IOUringEngine {
-    /// Why threads carry the requests and not a ring, and what to change; nil where a ring does, or where threads were asked for.
+    /// Why requests are carried by threads instead of a ring, and the cure; nil where a ring carries them, or threads were
+    /// requested.
     package var fallback: EngineAbsence? { state.refusal.map { EngineAbsence(reason: $0.sentence, cure: $0.cure) } }
 }
 
 extension IOUringConfiguration {
-    /// What an engine of this configuration can do, whatever carries it.
+    /// The capabilities of an engine with this configuration, with either carrier.
     public var capabilities: Capabilities {
         var capabilities = Capabilities(
             name: "io_uring", implementation: "\(path)", operations: [.peripheral, .command, .cyclic, .null], depth: depth)
@@ -163,7 +164,7 @@ extension IOUringConfiguration {
         capabilities.maximumSegments = 256
         capabilities.maximumCount = UInt64(Int64.max)
         capabilities.completesInOrder = false
-        // After each request that a transaction is made of, which may end at any byte.
+        // After each request of a transaction, which may end at any byte.
         capabilities.residueGranularity = .burst
         capabilities.canPause = true
         capabilities.hasInterrupts = true

@@ -4,10 +4,10 @@ internal import CDMA
 public import DMACore
 internal import SystemPackage
 
-// Termination, pause, residue, waiting: what an engine does beside moving bytes.
+// Termination, pause, residue and waiting.
 
 extension IOUringEngine {
-    /// What was done, and where the engine had to fall back.
+    /// Counters of work and fallbacks.
     public var statistics: IOUringStatistics {
         var statistics = state.statistics
         statistics.fixedRequests = fixedRequests
@@ -24,11 +24,11 @@ extension IOUringEngine {
         cancelAll()
     }
 
-    /// What was queued and is not with the kernel never gets there. Also at the end of `quiesce`: a channel that keeps fences
-    /// itself may have let go of transactions meanwhile.
+    /// Drops queued requests that were not passed to the kernel. Also runs at the end of `quiesce`: a channel that keeps fences
+    /// itself may have submitted transactions meanwhile.
     private mutating func dropQueued() {
-        // SAFETY: an entry between `issued` and `tail` is the engine's alone; it names the slot for which it was made, and the mask
-        // keeps that inside the table.
+        // SAFETY: an entry between `issued` and `tail` belongs to the engine; it names the slot for which it was made, and the
+        // mask keeps that inside the table.
         while tail != issued {
             tail &-= 1
             let name = unsafe view.submission(tail).pointee.user_data
@@ -43,7 +43,7 @@ extension IOUringEngine {
         state.granted = 0
     }
 
-    /// Asks the carrier to give up whatever can be given up.
+    /// Asks the carrier to cancel everything that can be cancelled.
     private mutating func cancelAll() {
         guard freeCount <= Int(slotMask) else { return }
         if let threads = state.threads {
@@ -62,7 +62,7 @@ extension IOUringEngine {
         if paused { detours.insert(.paused) }
     }
 
-    /// Asks the kernel to give up one request.
+    /// Asks the kernel to cancel one request.
     mutating func cancelRequest(_ name: UInt64, _ slot: Int) {
         var request = cdma_uring_sqe()
         request.opcode = Opcode.cancel
@@ -82,9 +82,9 @@ extension IOUringEngine {
         return true
     }
 
-    /// Takes completions until no request is with the carrier, or the deadline. What they end waits to be reported.
+    /// Takes completions until the carrier has no request, or the deadline. Transactions that they end wait to be reported.
     private mutating func drainCarrier(by deadline: Deadline) -> Bool {
-        // SAFETY: the words are the carrier's ring, which the state holds; they are accessed by atomics alone.
+        // SAFETY: the words are the carrier's ring, which the state keeps; they are accessed only by atomics.
         var nextCancel = Deadline.after(milliseconds: 10)
         while isBusy {
             while unsafe head != cdma_load_acquire32(view.completionTail) {
@@ -96,7 +96,7 @@ extension IOUringEngine {
             guard isBusy else { break }
             let now = Deadline.now
             if now >= deadline { return false }
-            // A request that was on its way to the kernel is not found by the first.
+            // The first cancellation does not find a request that was just being submitted.
             if now >= nextCancel {
                 cancelAll()
                 nextCancel = .after(milliseconds: 10)
@@ -106,13 +106,13 @@ extension IOUringEngine {
         return true
     }
 
-    /// Whether the carrier has a request of ours.
+    /// Whether the carrier has a request of this engine.
     private var isBusy: Bool {
         // SAFETY: the loop counts over the numbers of slots, and there are a request and a transaction for each.
         let kept = state.held.count + state.unissued.count
         guard freeCount + kept + Int(tail &- issued) <= Int(slotMask) else { return false }
         guard detours.contains(.paused) else { return true }
-        // In a pause those that wait for their turn are at rest too.
+        // During a pause, transactions that wait for their turn are idle too.
         return (0...Int(slotMask)).contains { slot in
             switch unsafe request(slot).pointee.state {
             case .free: false
@@ -122,9 +122,9 @@ extension IOUringEngine {
         }
     }
 
-    /// Whether a plain request stands behind those issued.
+    /// Whether a plain request follows the issued ones.
     private func isQueued(_ slot: Int) -> Bool {
-        // SAFETY: an entry between `issued` and `tail` is the engine's alone.
+        // SAFETY: an entry between `issued` and `tail` belongs to the engine.
         var index = issued
         while index != tail {
             if unsafe Int(truncatingIfNeeded: view.submission(index).pointee.user_data & slotMask) == slot { return true }
@@ -133,28 +133,28 @@ extension IOUringEngine {
         return false
     }
 
-    /// Submits what there is and sleeps until a completion, at most so long.
+    /// Submits issued requests and sleeps until a completion, at most for the given time.
     private mutating func sleep(_ nanoseconds: Int64) {
         // SAFETY: as for `drainCarrier`: words of the ring.
         let waiting = issued &- (unsafe cdma_load_acquire32(view.submissionHead))
         let result = state.carrier.wait(waiting, nanoseconds: max(nanoseconds, 1))
         if waiting > 0, unsafe cdma_load_acquire32(view.submissionHead) == issued { detours.remove(.unsubmitted) }
-        // Without a ring that can wait, this must not become a loop that never sleeps.
+        // Without a ring that can wait, this must not become a busy loop.
         if let errno = result.errno, errno != .timeout, errno != .interrupted {
-            // What was not taken for good is over, and reported: nothing is left to wait for.
+            // Requests that the kernel refuses permanently have ended and are reported: nothing is left to wait for.
             if waiting > 0 { delay(result) } else { note(result) }
             if detours.contains(.reports) { return }
             cdma_sleep_until(cdma_monotonic_nanoseconds() + min(nanoseconds, 1_000_000))
         }
     }
 
-    /// Lets what runs come to its end, or gives it back to the engine: within a second, or the pause fails.
+    /// Lets running requests complete, or takes them back: within one second, or the pause fails.
     public mutating func pause() -> Bool {
         guard !detours.contains(.terminating) else { return false }
         if detours.contains(.paused) { return true }
         submitIssued()
         detours.insert(.paused)
-        // Most requests are over in this time; those that wait for a stream are cancelled, and made again at the end of the
+        // Most requests complete in this time; those that wait for a stream are cancelled, and made again at the end of the
         // pause.
         if drainCarrier(by: .after(milliseconds: 1000)) {
             state.threads?.cancel(false)
@@ -171,7 +171,7 @@ extension IOUringEngine {
         detours.remove(.paused)
         let held = state.held
         state.held.removeAll(keepingCapacity: true)
-        // Of what is queued, only what was issued during the pause starts (rule 5).
+        // Of the queued requests, only those issued during the pause start (rule 5).
         issued &+= min(state.granted, tail &- issued)
         state.granted = 0
         unsafe cdma_store_release32(view.submissionTail, issued)
@@ -188,14 +188,14 @@ extension IOUringEngine {
             switch unsafe request(slot).pointee.state {
             case .slowPath: return count - (unsafe min(transaction(slot).pointee.done, count))
             case .read, .write: return count
-            // What was dropped left its residue there.
+            // Dropped transactions left their residue there.
             case .free: found = count
             }
         }
         return found
     }
 
-    /// Sleeps in the kernel until a completion, or the deadline; submits on the way what was issued.
+    /// Sleeps in the kernel until a completion, or the deadline; submits issued requests with the same call.
     public mutating func wait(until deadline: Deadline) -> Bool {
         // SAFETY: as for `drainCarrier`.
         while true {
@@ -208,9 +208,9 @@ extension IOUringEngine {
         }
     }
 
-    /// Chooses the file of later transactions that name none.
+    /// Selects the file of later transactions that name none.
     ///
-    /// - Throws: `noSuchPeripheral`; `badConfiguration` for a width, burst or priority, which a file has not.
+    /// - Throws: `noSuchPeripheral`; `badConfiguration` for a width, burst or priority, which files do not have.
     public mutating func configure(_ configuration: EngineConfiguration) throws(DMAError) {
         guard UInt64(configuration.peripheral) < fileLimit, state.table.records[Int(configuration.peripheral)] != nil else {
             throw DMAError(.noSuchPeripheral, asked: UInt64(configuration.peripheral))

@@ -4,7 +4,7 @@ public import DMACore
 internal import DMAEngineKit
 
 extension IOUringEngine {
-    /// What ``statistics`` counts, by name; what did not happen is left out.
+    /// The counters of ``statistics`` by name, without those that are 0.
     public var figures: [EngineFigure] {
         let counts = statistics
         let all = [

@@ -2,25 +2,25 @@
 
 internal import DMACore
 
-/// How an io_uring engine is set up.
+/// The settings of an io_uring engine.
 public struct IOUringConfiguration: Equatable, Sendable {
-    /// What carries the requests.
+    /// The carrier of the requests.
     public enum Path: UInt8, Hashable, Sendable, CaseIterable {
-        /// The kernel's ring where it is to be had, threads otherwise.
+        /// The kernel's ring if available, otherwise threads.
         case automatic
-        /// The kernel's ring or nothing.
+        /// The kernel's ring only.
         case ring
         /// Threads with preadv2 and pwritev2, as where io_uring is absent or forbidden.
         case threads
     }
 
-    /// Which threads will use the engine, one at a time in any case.
+    /// The threads that will use the engine, one at a time in any case.
     public enum Threading: UInt8, Hashable, Sendable, CaseIterable {
-        /// Any, as the tasks of Swift do that move from one to another.
+        /// Any thread, as with Swift tasks, which move between threads.
         case any
-        /// The one that issues first, for the engine's whole life: the kernel then saves locks and wake-ups
-        /// (`IORING_SETUP_SINGLE_ISSUER`, `IORING_SETUP_DEFER_TASKRUN`). From another thread nothing can be started, and the
-        /// engine's memory is quarantined where it ends there with work in flight.
+        /// Only the one that issues first, for the engine's whole life: the kernel then saves locks and wake-ups
+        /// (`IORING_SETUP_SINGLE_ISSUER`, `IORING_SETUP_DEFER_TASKRUN`). Nothing can be started from another thread, and the
+        /// engine's memory is quarantined if it ends there with work in flight.
         case pinnedToThread
     }
 
@@ -28,9 +28,9 @@ public struct IOUringConfiguration: Equatable, Sendable {
     public enum Buffers: UInt8, Hashable, Sendable, CaseIterable {
         /// Never.
         case never
-        /// When the engine meets a mapping for the second time: what is used once is not worth two system calls.
+        /// When the engine uses a mapping for the second time: memory used once is not worth two system calls.
         case whenReused
-        /// When the engine meets it first.
+        /// When the engine first uses a mapping.
         case always
     }
 
@@ -38,29 +38,29 @@ public struct IOUringConfiguration: Equatable, Sendable {
     public var depth: Int
     /// Files that can be attached at the same time; 1…4096.
     public var files: Int
-    /// What carries the requests.
+    /// The carrier of the requests.
     public var path: Path
-    /// Which threads will use the engine.
+    /// The threads that will use the engine.
     public var threading: Threading
-    /// Whether a thread of the kernel's takes what is issued, without a system call (`IORING_SETUP_SQPOLL`).
+    /// Whether a kernel thread consumes submissions, without a system call (`IORING_SETUP_SQPOLL`).
     public var submissionThread: Bool
-    /// How long that thread looks for work before it sleeps. Milliseconds, 1…60,000.
+    /// How long that thread spins before it sleeps. Milliseconds, 1…60,000.
     public var submissionIdle: Int
     /// Whether completions are polled for in the device's queue instead of waiting for its interrupt (`IORING_SETUP_IOPOLL`):
-    /// for direct transfers on devices with poll queues alone.
+    /// only for direct transfers on devices with poll queues.
     public var polledCompletions: Bool
-    /// Whether the ring's entries have room for commands to NVMe namespaces; then each takes twice the memory.
+    /// Whether the ring's entries have room for commands to NVMe namespaces, which doubles their size.
     public var passthrough: Bool
     /// When memory is registered.
     public var buffers: Buffers
-    /// Who knows what memory is mapped; nil where none is to be registered. Its domain is the channel's.
+    /// Tracks mapped memory; nil to register none. Its domain is the channel's.
     public var registrar: IOUringRegistrar?
     /// Threads of the path `threads`; 1…256.
     public var workers: Int
-    /// Sends of at least this many bytes to a socket go without a copy, where the kernel can (`IORING_OP_SEND_ZC`). Bytes.
+    /// Sends of at least this many bytes to a socket use zero-copy, where the kernel supports it (`IORING_OP_SEND_ZC`). Bytes.
     public var zeroCopyThreshold: Int
 
-    /// The ring where there is one, from any thread.
+    /// The kernel's ring if available, from any thread.
     public init(depth: Int = 64, path: Path = .automatic) {
         self.depth = depth
         self.path = path
@@ -76,7 +76,7 @@ public struct IOUringConfiguration: Equatable, Sendable {
         zeroCopyThreshold = 16 << 10
     }
 
-    /// - Throws: `badConfiguration` for the first value that is out of its range.
+    /// - Throws: `badConfiguration` for the first value that is out of range.
     func checked() throws(DMAError) -> IOUringConfiguration {
         func check(_ value: Int, _ range: ClosedRange<Int>) throws(DMAError) {
             guard range.contains(value) else {

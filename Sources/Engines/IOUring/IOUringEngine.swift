@@ -4,63 +4,62 @@ public import CDMA
 public import DMACore
 public import DMAEngineKit
 
-/// The kernel's storage, pipes and sockets as peripherals, through io_uring; or through threads, where io_uring is not to be
-/// had.
+/// The kernel's storage, pipes and sockets as peripherals, through io_uring or, where that is not available, through threads.
 ///
-/// It moves nothing between two places in memory: its operations are transfers with attached files, commands to them, and
-/// streams. Addresses are this process's own. Positions are bytes of the file. Completions come in whatever order the kernel
-/// takes; on a stream (a transfer without a position) one transaction reads at a time and one writes, in the order in which
-/// they were issued.
+/// It has no memory-to-memory operations: it supports transfers with attached files, commands to them, and streams. Addresses
+/// are virtual addresses of this process. Positions are bytes of the file. Completions come in any order; on a stream (a
+/// transfer without a position) one transaction reads at a time and one writes, in the order in which they were issued.
 ///
-/// A transfer is continued until it is whole or the file ends; one that ends early is `complete` with what is left as residue.
-/// A failed one carries the kernel's error number in its value and says by its residue how far it came.
+/// A transfer is continued until it is whole or the file ends; one that ends early is `complete` with the rest as residue. A
+/// failed one has the kernel's error number in its value and its progress in the residue.
 ///
-/// A flush covers the writes that were complete when it was issued: a fence before it makes that all of them.
+/// A flush covers the writes that were complete when it was issued: put a fence before it to cover all of them.
 ///
-/// The steady path — `enqueue`, `issuePending`, `next` — allocates nothing, counts no references and takes no lock; its one
+/// The fast path — `enqueue`, `issuePending`, `next` — allocates nothing, counts no references and takes no lock; its one
 /// system call is io_uring_enter(2).
 ///
 /// Source: io_uring(7), io_uring_enter(2); include/uapi/linux/io_uring.h.
 @frozen @safe
 public struct IOUringEngine: ~Copyable, Engine {
-    /// What the steady path does not touch. The first word, because the thread sanitizer takes the first word of a value that lends a part of
-    /// itself for the part's address: this one leads to memory of the engine's alone, those below to memory of two threads.
+    /// State outside the fast path. The first word, because the thread sanitizer attributes an access through a borrowed part
+    /// of a value to the value's first word: this one points to memory that only the engine uses, those below to memory of two
+    /// threads.
     @usableFromInline let cold: UnsafeMutablePointer<ColdState>
     @usableFromInline let view: RingView
     @usableFromInline let files: UnsafeMutablePointer<FileEntry>
     @usableFromInline let fileLimit: UInt64
     @usableFromInline let requests: UnsafeMutablePointer<Request>
-    /// Slots that are not in use: the first `freeCount` of these.
+    /// Free slots: the first `freeCount` of these.
     @usableFromInline let free: UnsafeMutablePointer<UInt16>
     @usableFromInline let slotMask: UInt64
     @usableFromInline var freeCount: Int
-    /// Submissions are written up to `tail`, and given up to `issued`.
+    /// Submissions are written up to `tail`, and published up to `issued`.
     @usableFromInline var tail: UInt32
     @usableFromInline var issued: UInt32
     /// Completions taken.
     @usableFromInline var head: UInt32
-    /// Any bit sends `issuePending` and `next` off the steady path.
+    /// Any set bit takes `issuePending` and `next` off the fast path.
     @usableFromInline var detours: RingDetour
     @usableFromInline var submissionMethod: SubmissionMethod
-    /// The file that `configure` chose.
+    /// The file selected by `configure`.
     @usableFromInline var chosen: UInt64
-    /// The piece of registered memory that was used last, its number, and how many mappings had ended then. No bytes for none.
+    /// The last used window of registered memory, its number, and the number of ended mappings at that time. Empty for none.
     @usableFromInline var windowStart: UInt64
     @usableFromInline var windowCount: UInt64
     @usableFromInline var windowIndex: UInt16
     @usableFromInline var windowEpoch: UInt32
     @usableFromInline let mayRegister: Bool
-    /// How many mappings have ended.
+    /// The number of ended mappings.
     @usableFromInline let epoch: UnsafeMutableRawPointer
     @usableFromInline var fixedRequests: UInt64
 
-    /// Makes the ring, or starts the threads.
+    /// Creates the ring, or starts the threads.
     ///
     /// - Throws: `badConfiguration` for a value out of range; `kernelRefused` with the error number where the path `ring` was
-    ///   asked for and is not to be had; `engineFailed` where the system has no threads for the other one.
+    ///   requested and is not available; `engineFailed` where the system cannot create threads for the other one.
     public init(_ configuration: IOUringConfiguration = IOUringConfiguration()) throws(DMAError) {
-        // SAFETY: just allocated, for so many, and initialized in full before anything reads; `deinit` alone frees it. The ring's
-        // words live in the carrier, which the state holds.
+        // SAFETY: just allocated, with that capacity, and fully initialized before the first read; only `deinit` frees it. The
+        // ring's words live in the carrier, which the state keeps.
         let configuration = try configuration.checked()
         var slots = 1
         while slots < configuration.depth { slots *= 2 }
@@ -75,7 +74,7 @@ public struct IOUringEngine: ~Copyable, Engine {
         unsafe requests = .allocate(capacity: slots)
         unsafe requests.initialize(repeating: Request(), count: slots)
         unsafe free = .allocate(capacity: slots)
-        // The first slot on top.
+        // The first slot is on top.
         for index in 0..<slots { unsafe (free + index).initialize(to: UInt16(slots - 1 - index)) }
         slotMask = UInt64(slots - 1)
         freeCount = slots
@@ -92,15 +91,15 @@ public struct IOUringEngine: ~Copyable, Engine {
         fixedRequests = 0
         let buffers = unsafe cold.pointee.buffers
         mayRegister = buffers != nil
-        // Without a registrar any word does: the window has no bytes. The state keeps the registrar alive.
+        // Without a registrar any word will do: the window is empty. The state keeps the registrar alive.
         unsafe epoch = configuration.registrar?.epoch ?? view.submissionFlags
         unsafe cold.pointee.depth = depth
     }
 
     deinit {
-        // SAFETY: the channel has quiesced, or parked this engine, which then does not end. First the ring goes, with whatever the
-        // kernel has of it; then nobody uses the tables.
-        // The channel has quiesced, or parked the memory. First the ring goes, with whatever the kernel has of it; then ours.
+        // SAFETY: the channel has quiesced, or quarantined this engine, which then does not end. The ring is closed first, with
+        // all requests in the kernel; then nothing uses the tables. The channel has quiesced, or quarantined the memory. The
+        // ring is closed first; then our memory is freed.
         unsafe cold.deinitialize(count: 1)
         unsafe cold.deallocate()
         unsafe files.deallocate()
@@ -108,26 +107,26 @@ public struct IOUringEngine: ~Copyable, Engine {
         unsafe free.deallocate()
     }
 
-    /// What this engine can do, and what carries it.
+    /// The engine's capabilities, with its carrier.
     // SAFETY: the state lives as long as the engine.
     public var capabilities: Capabilities { unsafe cold.pointee.capabilities }
 
-    /// Where interrupts arrive.
+    /// The interrupt line.
     ///
-    /// An interrupt is counted when the completion that asked for it is taken; a suspended task is woken to take it.
+    /// An interrupt is counted when the completion with the flag is taken; a suspended task is woken to take it.
     // SAFETY: as above.
     public var interruptLine: InterruptLine? { unsafe cold.pointee.line }
 
-    /// Addresses are this process's own.
+    /// Addresses are virtual addresses of this process.
     @inlinable public var addressing: EngineAddressing { .cpu }
-    /// Completions come in whatever order the kernel takes.
+    /// Completions come in any order.
     @inlinable public static var order: CompletionOrder { .outOfOrder }
 
     @unsafe @inlinable @inline(__always)
     public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
-        // SAFETY: the index is below the number of file entries; the slot came from the list of free ones, which hold numbers of
-        // slots; entries between `issued` and `tail` are the engine's, and a free slot has one. The addresses go to the kernel, as
-        // the caller permits.
+        // SAFETY: the index is below the number of file entries; the slot came from the list of free ones, which contains
+        // numbers of slots; entries between `issued` and `tail` belong to the engine, and there is one for each free slot. The
+        // addresses are passed to the kernel, as the caller permits.
         let number = descriptor.detail[0]
         let index = number == 0 ? chosen : number &- 1
         let position = descriptor.value
@@ -141,7 +140,7 @@ public struct IOUringEngine: ~Copyable, Engine {
         let mask = unsafe writes ? file.pointee.writeMask : file.pointee.readMask
         guard (address | position | descriptor.count) & mask == 0 else { return enqueueSlowPath(descriptor, tag: tag) }
         let into = address &- windowStart
-        // A mapping that ended since may have left its address to another: then the window is looked up again.
+        // A mapping that ended since may have left its address to another: the window is then looked up again.
         let isFixed =
             unsafe into < windowCount && descriptor.count <= windowCount &- into && cdma_load_acquire32(epoch) == windowEpoch
             || mayRegister && findWindow(address, descriptor.count)
@@ -171,7 +170,7 @@ public struct IOUringEngine: ~Copyable, Engine {
 
     @inlinable @inline(__always)
     public mutating func issuePending() {
-        // SAFETY: the word is the ring's, which the state holds; what stands before the new tail is written.
+        // SAFETY: the word is the ring's, which the state keeps; all entries before the new tail are written.
         guard detours.isEmpty else { return issueSlowPath() }
         guard tail != issued else { return }
         issued = tail
@@ -181,17 +180,17 @@ public struct IOUringEngine: ~Copyable, Engine {
 
     @inlinable @inline(__always)
     public mutating func next() -> Completion? {
-        // SAFETY: the head is not the tail, so that the kernel has written the entry; the mask keeps the slot inside the tables,
-        // and a stamp that fits says that the slot is in use, so that its file is a number of the table and the free list has room
-        // for it.
+        // SAFETY: the head is not the tail, so that the kernel has written the entry; the mask keeps the slot inside the
+        // tables, and a matching stamp means that the slot is in use, so that its file is a number of the table and the free
+        // list has room for it.
         if unsafe head == cdma_load_acquire32(view.completionTail) {
-            // TASKRUN or OVERFLOW: there is something that only a system call brings.
+            // TASKRUN or OVERFLOW: only a system call delivers the completions.
             if detours.isEmpty, unsafe cdma_load_acquire32(view.submissionFlags) & 6 == 0 { return nil }
             return nextSlowPath()
         }
         let entry = unsafe view.completion(head)
         let name = unsafe entry.pointee.user_data
-        // No name leads outside the table.
+        // The mask keeps every name inside the table.
         let slot = Int(truncatingIfNeeded: name & slotMask)
         let request = unsafe requests + slot
         guard unsafe name >> 16 == request.pointee.stamp, detours.isDisjoint(with: [.reports, .gated, .terminating]),
@@ -202,14 +201,14 @@ public struct IOUringEngine: ~Copyable, Engine {
         unsafe (files + Int(request.pointee.file)).pointee.inFlight &-= 1
         unsafe request.pointee.stamp = (request.pointee.stamp &+ 0x1_0000) & 0xffff_ffff_ffff
         unsafe request.pointee.state = .free
-        // One slot goes back for one that was taken: the stamp has changed, so that it cannot go back twice.
+        // A slot is freed once for each time it was taken: its stamp has changed, so that it cannot be freed twice.
         unsafe free[freeCount] = UInt16(truncatingIfNeeded: slot)
         freeCount &+= 1
         return Completion(tag: unsafe request.pointee.tag)
     }
 }
 
-/// A transaction, as the steady path knows it.
+/// A transaction, as the fast path sees it.
 @usableFromInline @frozen
 struct Request {
     @usableFromInline
@@ -217,11 +216,11 @@ struct Request {
         case free
         /// One plain request.
         case read, write
-        /// There is a ``SlowPathTransaction``.
+        /// A ``SlowPathTransaction`` exists.
         case slowPath
     }
-    /// The use of the slot: the upper 48 bits of the names of its requests. The low 16 bits are 0; a name that has any of them
-    /// set is a slow-path request's.
+    /// The use of the slot: the upper 48 bits of the names of its requests. The low 16 bits are 0; a name with any of them set
+    /// belongs to a slow-path request.
     @usableFromInline var stamp: UInt64
     @usableFromInline var count: UInt64
     @usableFromInline var address: UInt64
@@ -241,20 +240,20 @@ struct Request {
     }
 }
 
-/// Why an engine is off its steady path.
+/// The reasons for which an engine is off its fast path.
 @usableFromInline @frozen
 struct RingDetour: OptionSet {
     @usableFromInline let rawValue: UInt32
     @inlinable init(rawValue: UInt32) { self.rawValue = rawValue }
-    /// Slow-path transactions are queued that were not issued.
+    /// Queued slow-path transactions were not issued.
     @inlinable static var unissued: RingDetour { RingDetour(rawValue: 1) }
-    /// There are completions to report that no entry of the ring stands for.
+    /// There are completions to report without an entry in the ring.
     @inlinable static var reports: RingDetour { RingDetour(rawValue: 2) }
-    /// The kernel has not taken all that was issued.
+    /// The kernel has not consumed all issued entries.
     @inlinable static var unsubmitted: RingDetour { RingDetour(rawValue: 4) }
     @inlinable static var paused: RingDetour { RingDetour(rawValue: 8) }
     @inlinable static var terminating: RingDetour { RingDetour(rawValue: 16) }
-    /// Completions come only to those who ask the kernel.
+    /// Completions are delivered only by a system call.
     @inlinable static var polls: RingDetour { RingDetour(rawValue: 32) }
     /// On some file direct writes and buffered ones wait for each other.
     @inlinable static var gated: RingDetour { RingDetour(rawValue: 64) }

@@ -10,22 +10,22 @@ internal import SystemPackage
     internal import Musl
 #endif
 
-/// What of io_uring this machine has, each found out by asking the kernel for it.
+/// The features of io_uring on this machine, each determined by trying it.
 public struct IOUringFeatures: Equatable, Sendable {
-    /// One thing that the engine uses where it is there.
+    /// A feature that the engine uses if available.
     public struct Feature: Equatable, Sendable, Codable {
-        /// What it is, in the words of io_uring's documents.
+        /// Its name in io_uring's documentation.
         public let name: String
-        /// Whether this kernel, with this process's rights, has it.
+        /// Whether this kernel supports it with this process's rights.
         public let isAvailable: Bool
-        /// Why not, or what it is used for.
+        /// Why it is unavailable, or its purpose.
         public let note: String
     }
 
-    /// All of them, the ring itself first.
+    /// All features, the ring itself first.
     public let list: [Feature]
 
-    /// Asks the kernel, by making small rings and letting them go. A few milliseconds.
+    /// Probes the kernel by creating small rings and closing them. A few milliseconds.
     public static func probe() -> IOUringFeatures {
         var list: [Feature] = []
         func add(_ name: String, _ result: KernelResult, _ use: String) {
@@ -33,9 +33,9 @@ public struct IOUringFeatures: Equatable, Sendable {
             list.append(Feature(name: name, isAvailable: result.errno == nil, note: note))
         }
         let plain = ring(0)
-        add("ring", plain, "submission and completion without a system call for each")
+        add("ring", plain, "submission and completion without one system call each")
         guard let ring = try? FileDescriptor(plain) else { return IOUringFeatures(list: list) }
-        // A sandbox may permit the making of a ring and forbid its use.
+        // A sandbox may permit creating a ring and forbid its use.
         let entered = KernelResult(cdma_uring_enter(ring.rawValue, 0, 0, 0, nil, 0))
         if entered.errno != nil {
             ReleaseFailures.note(ring.release())
@@ -44,12 +44,12 @@ public struct IOUringFeatures: Equatable, Sendable {
             return IOUringFeatures(list: list)
         }
         let setups: [(String, UInt32, String)] = [
-            ("COOP_TASKRUN", SetupFlags.cooperative | SetupFlags.taskRunFlag, "no interruption of the thread that computes"),
+            ("COOP_TASKRUN", SetupFlags.cooperative | SetupFlags.taskRunFlag, "no interruption of a running thread"),
             (
                 "SINGLE_ISSUER, DEFER_TASKRUN", SetupFlags.singleIssuer | SetupFlags.deferTaskRun | SetupFlags.taskRunFlag,
-                "completions when the one thread asks"
+                "completions only on request of the one thread"
             ),
-            ("SQPOLL", SetupFlags.submissionThread, "a thread of the kernel's that submits"),
+            ("SQPOLL", SetupFlags.submissionThread, "submission by a kernel thread"),
             ("IOPOLL", SetupFlags.completionPolling, "completions by polling the device"),
             ("NO_SQARRAY", SetupFlags.noArray, "one table less"),
             ("SQE128, CQE32", SetupFlags.entries128 | SetupFlags.completions32, "commands to an NVMe namespace"),
@@ -70,9 +70,9 @@ public struct IOUringFeatures: Equatable, Sendable {
         for (name, opcode, use) in wanted {
             add(name, operations[Int(opcode)] ? .success : KernelResult(.notSupportedOnSocket), use)
         }
-        add("registered files", files(ring), "no counting of references to the file for each request")
+        add("registered files", files(ring), "no reference counting on the file for each request")
         add("registered buffers", buffers(ring), "memory is pinned once, when it is mapped")
-        add("buffer rings filled bit by bit", bufferRing(ring), "one request receives round a whole ring")
+        add("incremental buffer rings", bufferRing(ring), "one request receives into the whole ring")
         ReleaseFailures.note(ring.release())
         return IOUringFeatures(list: list)
     }
@@ -100,7 +100,7 @@ public struct IOUringFeatures: Equatable, Sendable {
         return register(ring, RegisterOperation.files, &table, MemoryLayout<cdma_uring_resources>.size)
     }
 
-    /// With one page really registered: the memory that a process may lock counts.
+    /// With one page really registered: the limit of locked memory applies.
     private static func buffers(_ ring: FileDescriptor) -> KernelResult {
         // SAFETY: the page outlives the registration, which ends with the ring; the structures are local, and read before the call
         // returns.
@@ -123,7 +123,7 @@ public struct IOUringFeatures: Equatable, Sendable {
         request.flags = BufferRing.incremental
         let result = register(ring, RegisterOperation.bufferRing, &request, 1)
         if result.errno == nil {
-            // All but the group is to be zero.
+            // All fields except the group must be zero.
             var end = cdma_uring_buffer_ring()
             ReleaseFailures.note(register(ring, RegisterOperation.endBufferRing, &end, 1))
         }

@@ -3,20 +3,20 @@
 internal import DMACore
 internal import DMAEngineKit
 
-/// What a channel made of an engine whose reports were spoilt on purpose.
+/// A channel's handling of an engine whose reports were corrupted on purpose.
 package struct FaultRow: Hashable, Sendable, Codable {
     package let engine: String
     package let fault: InjectedFault
     package let transactions: Int
     package let injected: Int
-    /// How often the channel's own counters, or the status of a transaction, say so; nil where nothing was wrong with it: an engine that
-    /// promises no order may complete in any.
+    /// How often the channel's own counters, or the status of a transaction, show it; nil where nothing was wrong: an
+    /// out-of-order engine may complete in any order.
     package let noticed: Int?
-    /// Transactions whose memory came back. All must.
+    /// Transactions whose memory was returned. All must be.
     package let cargoBack: Int
-    /// Bytes of transactions reported complete that were compared.
+    /// Compared bytes of transactions reported complete.
     package let bytesVerified: UInt64
-    /// What was wrong; empty where the channel coped.
+    /// The failures; empty where the channel handled the fault.
     package let findings: [String]
 
     package var passed: Bool { findings.isEmpty }
@@ -25,7 +25,7 @@ package struct FaultRow: Hashable, Sendable, Codable {
     private static let wanted = 96
     private static let inFlight = 8
 
-    /// Copies through the engine with one kind of fault, until everything has come back.
+    /// Copies through the engine with one kind of fault, until everything was returned.
     static func run(
         _ engine: String, _ fault: InjectedFault, seed: UInt64, patience: Int64, _ domain: Domain,
         _ make: () throws(DMAError) -> AnyEngine
@@ -52,7 +52,7 @@ package struct FaultRow: Hashable, Sendable, Codable {
                 limit = .after(nanoseconds: patience)
                 try book.take(finished, seed)
             } else if channel.withEngine({ $0.isMute }) {
-                // Nothing more comes: the rest is terminated, as a client would do after a time.
+                // Nothing more arrives: the rest is terminated, as a client would do after a while.
                 try channel.terminateSync(by: .after(nanoseconds: patience))
                 limit = .after(nanoseconds: patience)
             }
@@ -62,7 +62,7 @@ package struct FaultRow: Hashable, Sendable, Codable {
                 break
             }
         }
-        // The last completion may be reported twice, which is seen by whoever looks once more.
+        // The last completion may be reported twice, which only one more poll shows.
         while channel.withEngine({ $0.isPending }), Deadline.now < limit { channel.poll() }
         let injected = channel.withEngine { $0.injected }
         let noticed = noticed(fault, channel.faults, book, keepsOrder: keepsOrder)
@@ -76,7 +76,7 @@ package struct FaultRow: Hashable, Sendable, Codable {
             cargoBack: book.returned.count, bytesVerified: book.bytesVerified, findings: book.findings)
     }
 
-    /// How often the channel says that something was wrong; nil where nothing is.
+    /// How often the channel reports that something was wrong; nil where nothing is.
     private static func noticed(
         _ fault: InjectedFault, _ faults: EngineFaults, _ book: Book, keepsOrder: Bool
     ) -> Int? {
@@ -93,7 +93,7 @@ package struct FaultRow: Hashable, Sendable, Codable {
     }
 }
 
-/// What came back, and whether it was right.
+/// The returned memory, and whether it was right.
 private struct Book {
     var submitted = 0
     var refused = 0
@@ -105,7 +105,7 @@ private struct Book {
 
     static let count = 4096
 
-    /// A source that bears its number in every word, and an empty target.
+    /// A source with its number in every word, and an empty target.
     static func cargo(_ number: Int, _ seed: UInt64, _ domain: Domain) throws(DMAError) -> Pair<MappedBuffer, MappedBuffer> {
         var source = try Buffer(count: count)
         source.withMutableBytes { bytes in
@@ -118,12 +118,12 @@ private struct Book {
             try Buffer(count: count).mapped(for: domain, direction: .bidirectional))
     }
 
-    /// The number in the low half, something of the place above.
+    /// The number in the low half, a function of the offset above.
     private static func word(_ number: Int, _ offset: Int, _ seed: UInt64) -> UInt64 {
         ((UInt64(offset) ^ seed) &* 0x9e37_79b9_7f4a_7c15) << 32 | UInt64(number)
     }
 
-    /// Notes whose memory this is. Once each.
+    /// Records the return of a transaction's memory. Once each.
     mutating func back(_ cargo: borrowing Pair<MappedBuffer, MappedBuffer>) {
         let number =
             (try? cargo.first.withCPUAccess { bytes throws(DMAError) in

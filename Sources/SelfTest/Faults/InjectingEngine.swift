@@ -4,32 +4,32 @@ internal import DMAConformance
 package import DMACore
 package import DMAEngineKit
 
-/// What a device may do wrong that an engine hands on: each is injected between a real engine and the channel above it.
+/// Faults of a device that an engine passes on: each is injected between a real engine and the channel above it.
 package enum InjectedFault: String, Hashable, Sendable, Codable, CaseIterable {
     /// A transfer is reported as failed.
     case failure
-    /// A completion bears a tag that nobody gave out.
+    /// A completion has an unassigned tag.
     case unknownTag
     /// A completion is reported twice.
     case twice
-    /// A status that does not exist.
+    /// An undefined status.
     case badStatus
-    /// More left to move than there was.
+    /// A residue beyond the length.
     case badResidue
-    /// The queue says that it is full, and is not.
+    /// The queue reports that it is full, and is not.
     case refusal
-    /// A completion never comes.
+    /// A completion is never reported.
     case lost
-    /// A completion overtakes the one before it.
+    /// A completion overtakes the previous one.
     case overtaken
 
-    /// In words, for a table.
+    /// A description for a table.
     package var title: String {
         switch self {
         case .failure: "transfer reported as failed"
         case .unknownTag: "completion of nothing"
         case .twice: "completion repeated"
-        case .badStatus: "status that does not exist"
+        case .badStatus: "undefined status"
         case .badResidue: "residue beyond the length"
         case .refusal: "queue refuses"
         case .lost: "completion lost"
@@ -38,7 +38,7 @@ package enum InjectedFault: String, Hashable, Sendable, Codable, CaseIterable {
     }
 }
 
-/// A real engine whose reports are spoilt, about one in four, as a seed has it. The data is moved all the same.
+/// A real engine whose reports are corrupted, about one in four, depending on a seed. The data is moved correctly.
 package struct InjectingEngine: ~Copyable, Engine {
     package var addressing: EngineAddressing { base.addressing }
     package var isGone: Bool { base.isGone }
@@ -46,18 +46,19 @@ package struct InjectingEngine: ~Copyable, Engine {
     private var base: AnyEngine
     private let fault: InjectedFault
     private var random: SeededRandom
-    /// Reports that come next, before anything of the engine's.
+    /// Reports that come next, before the engine's own.
     private var pending: [Completion] = []
-    /// Whether there is something to report that the channel has not asked for.
+    /// Whether there is something to report that the channel has not taken.
     package var isPending: Bool { !pending.isEmpty }
     private var kept: Completion?
-    /// What the engine has taken and not reported.
+    /// Transactions that the engine has accepted and not reported.
     private var inside = 0
     /// Completions that were lost, since the last termination.
     private var withheld = 0
     /// How often the fault was injected.
     package private(set) var injected = 0
-    /// Whether nothing will come any more but by a termination: known, not guessed from a silence, which on a busy machine may be long.
+    /// Whether only a termination will produce further completions: known, not inferred from a silence, which on a busy machine
+    /// may be long.
     package var isMute: Bool { withheld > 0 && inside == 0 && pending.isEmpty }
 
     package init(_ base: consuming AnyEngine, _ fault: InjectedFault, seed: UInt64) {
@@ -77,7 +78,7 @@ package struct InjectingEngine: ~Copyable, Engine {
 
     @unsafe package mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
         if fault == .refusal, strikes() { return .full }
-        // SAFETY: the caller vouches for the descriptor, which is passed on as it is.
+        // SAFETY: the caller vouches for the descriptor, which is passed on unchanged.
         let result = unsafe base.enqueue(descriptor, tag: tag)
         if case .accepted = result { inside += 1 }
         return result
@@ -89,7 +90,8 @@ package struct InjectingEngine: ~Copyable, Engine {
     package mutating func next() -> Completion? {
         if !pending.isEmpty { return pending.removeFirst() }
         guard var completion = base.next() else {
-            // The last one is overtaken by nothing, and was held back in vain. The others wait for their successor, however slow.
+            // No completion overtakes the last one, which was held back in vain. The others wait for their successor, however
+            // slow.
             guard inside == 0, let last = kept.take() else { return nil }
             injected -= 1
             return last

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What clients of the inlined channel write, and those of callbacks: types of the core that `import DMA` does not show.
+// Client code with the inlined channel, and with callbacks: types of the core that `import DMA` does not re-export.
 import DMA
 import DMACore
 

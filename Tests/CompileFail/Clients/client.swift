@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What clients of channels write, each with `import DMA` alone.
+// Client code of channels that only needs `import DMA`.
 import DMA
 
 typealias Two = Pair<MappedBuffer, MappedBuffer>
@@ -28,7 +28,7 @@ func copy(on system: DMASystem) throws(DMAError) -> TransactionStatus {
     }
 }
 
-// A fill and a checksum, in a task, on a channel that is kept.
+// A fill and a checksum, in a task, on a stored channel.
 
 struct Checksums: ~Copyable {
     var channel: SystemChannel<MappedBuffer>
@@ -87,7 +87,7 @@ func parity() -> (OperationKind, OperationSet) {
 
 func isIntact(_ finished: borrowing Finished<MappedBuffer>) -> Bool { finished.validation == ValidationResult([]) }
 
-// What a channel says of itself.
+// The properties of a channel.
 
 func describe<C: Cargo & ~Copyable>(_ channel: borrowing SystemChannel<C>, _ flags: DescriptorFlags) -> String {
     let capabilities: Capabilities = channel.capabilities
@@ -140,7 +140,7 @@ func largest(_ channel: SharedChannel<Loan>, _ file: PeripheralFile) async throw
 struct Odd: Error {}
 
 func isOdd(_ memory: inout MappedBuffer) throws -> Bool {
-    // Closures of several statements throw errors of their own, with no annotation.
+    // Closures of several statements throw their own errors, without annotation.
     try memory.withMutableCPUAccess { bytes in
         let first = try bytes.bytes.load(as: UInt16.self)
         if first == 1 { throw Odd() }

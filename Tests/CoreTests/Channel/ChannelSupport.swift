@@ -5,10 +5,10 @@ import DMAEngineKit
 import ScriptedEngines
 import Testing
 
-/// Most tests' cargo: a source and a destination.
+/// The cargo of most tests: a source and a destination.
 typealias Two = Pair<MappedBuffer, MappedBuffer>
 
-/// A domain and what tests map in it.
+/// A domain, and mappings for tests.
 struct Place {
     var domain = Domain(name: "channel tests")
 
@@ -38,7 +38,7 @@ extension MappedBuffer {
     }
 }
 
-/// A completion that a test needs did not come.
+/// A completion that a test needs did not arrive.
 struct NotFinished: Error {}
 
 /// The code of the error that `body` throws, or nil.
@@ -68,7 +68,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return nil
     }
 
-    // The next completion's parts, for the testing macros, which cannot hold what cannot be copied.
+    // The next completion's parts, for the testing macros, which cannot hold noncopyable values.
     mutating func soonStatus() -> TransactionStatus? {
         guard let finished = soon() else { return nil }
         return finished.status
@@ -82,7 +82,7 @@ extension Channel where E: ~Copyable, C: ~Copyable {
         return finished.value
     }
 
-    /// What finishes within so many polls, as statuses in order of completion.
+    /// The statuses of the transactions that finish within that many polls, in order of completion.
     mutating func all(_ polls: Int = 2000) -> [(cookie: Cookie, status: TransactionStatus)] {
         var endings: [(cookie: Cookie, status: TransactionStatus)] = []
         for _ in 0..<polls {

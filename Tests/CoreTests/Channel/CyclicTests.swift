@@ -5,12 +5,12 @@ import DMAEngineKit
 import ScriptedEngines
 import Testing
 
-/// Rings whose device fails, stops, starts again, or shares its channel.
+/// Rings whose device fails, stops, restarts, or shares its channel.
 @Suite("Cyclic transactions")
 struct CyclicTests {
     let place = Place()
 
-    @Test("a ring learns that its transaction has failed: waiting ends, and says how")
+    @Test("a ring reports that its transaction has failed: waiting ends, with the status")
     func failedRing() throws {
         var engine = ScriptedEngine()
         engine.ending = Completion(tag: 0, status: .failed, deviceStatus: 3)
@@ -27,7 +27,7 @@ struct CyclicTests {
         #expect(memory.count == 4096)
     }
 
-    @Test("a ring whose device is gone ends its waiters")
+    @Test("a ring whose device is gone ends its waits")
     func goneRing() throws {
         var channel = try Channel(ScriptedEngine(), domain: place.domain, of: MappedBuffer.self)
         var cursor = try channel.startCyclic(try place.buffer(4096, .fromDevice), period: 1024)
@@ -54,7 +54,7 @@ struct CyclicTests {
         #expect(captured == .intact(1024))
         let played = try playback.withNextPeriod(on: &channel) { view in view.count }
         #expect(played == .empty)
-        // A cursor is no use on another channel.
+        // A cursor is refused on another channel.
         var other = try Channel(ScriptedEngine(), domain: place.domain, of: MappedBuffer.self)
         _ = try other.startCyclic(try place.buffer(64, .fromDevice), period: 64)
         #expect(
@@ -77,7 +77,7 @@ struct CyclicTests {
     }
 
     @Test(
-        "on a device that is not coherent the period's caches are maintained around the body",
+        "on a device that is not coherent the period's caches are maintained before and after the body",
         arguments: [Direction.fromDevice, .toDevice])
     func caches(direction: Direction) throws {
         var constraints = DeviceConstraints()
@@ -94,7 +94,7 @@ struct CyclicTests {
         #expect(domain.statistics.maintainedBytes == before + 2048, "before and after the body")
     }
 
-    @Test("periods beyond every bound are overruns, and trap nothing")
+    @Test("period counts beyond every bound are overruns, and do not trap")
     func hugePeriods() throws {
         var channel = try Channel(ScriptedEngine(), domain: place.domain, of: MappedBuffer.self)
         var cursor = try channel.startCyclic(try place.buffer(4096, .fromDevice), period: 1024)

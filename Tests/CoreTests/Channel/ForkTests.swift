@@ -6,7 +6,7 @@ import ForkedChild
 import ScriptedEngines
 import Testing
 
-/// What a child process finds of its parent's channel. In a global, because what runs there is a C function.
+/// The state of a parent's channel in a child process. In a global, because the code there is a C function.
 private final class Inheritance: @unchecked Sendable {
     var channel: Channel<RingEngine, MappedBuffer>?
     var domain: Domain?
@@ -18,7 +18,7 @@ private let left = Inheritance()
 
 @Suite("Channels after fork", .serialized)
 struct ForkTests {
-    @Test("a child process can neither submit, issue, take, wait for nor stop what its parent's channel does")
+    @Test("a child process can neither submit to, issue, take from, wait for nor stop its parent's channel")
     func useInChild() throws {
         let domain = Domain(name: "fork")
         left.channel = try Channel(RingEngine(entries: 8), domain: domain, of: MappedBuffer.self)
@@ -26,7 +26,7 @@ struct ForkTests {
         _ = try left.channel!.submit(.fill(pattern: 1), try Buffer(count: 64).mapped(for: domain, direction: .fromDevice)).get()
         left.mapped = try Buffer(count: 64).mapped(for: domain, direction: .fromDevice)
         let found = forked_child_run {
-            // Bit by bit what is wrong; 0 where nothing is.
+            // A bit for each failure; 0 for none.
             var wrong: Int32 = 0
             switch left.channel!.submit(.fill(pattern: 1), left.mapped.take()!) {
             case .refused(let error, _): if error.code != .usedAfterFork { wrong |= 1 }
@@ -46,7 +46,7 @@ struct ForkTests {
             return wrong
         }
         #expect(found == 0, "wrong in the child: \(found)")
-        // The parent's transaction is as it was: not issued, then completed.
+        // The parent's transaction is unchanged: not issued, then completed.
         #expect(left.channel!.all(3).isEmpty)
         left.channel!.issuePending()
         #expect(left.channel!.soonStatus() == .complete)
@@ -66,7 +66,7 @@ struct ForkTests {
                 _ = try Buffer(count: 4096).mapped(for: left.domain!, direction: .toDevice)
                 wrong |= 2
             } catch { if error.code != .usedAfterFork { wrong |= 4 } }
-            // What the child makes itself, it can use.
+            // Objects made in the child are usable there.
             do throws(DMAError) {
                 let own = try Buffer(count: 4096).mapped(for: Domain(name: "child"), direction: .toDevice)
                 _ = try own.unmap()
@@ -77,7 +77,7 @@ struct ForkTests {
         #expect(buffer.count == 8192)
     }
 
-    @Test("a buffer that ends in a child process does not unmap what is there by then")
+    @Test("a buffer that ends in a child process does not unmap other memory at its address")
     func endInChild() throws {
         left.buffer = try Buffer(count: 4096)
         defer { left.buffer = nil }

@@ -4,14 +4,13 @@ import DMACore
 import ScriptedEngines
 import Testing
 
-/// An engine that lies: the channel does not trap, does not hang, hands no cargo out twice, frees nothing that was not stopped,
-/// and counts
-/// each lie.
+/// A hostile engine: the channel does not trap, does not hang, returns no cargo twice, frees nothing that was not stopped, and
+/// counts each violation.
 @Suite("Hostile engines", .serialized)
 struct HostileTests {
     let place = Place()
 
-    /// What becomes of eight transactions: how each ended, and the channel's count of faults.
+    /// The outcome of eight transactions: how each ended, and the channel's count of faults.
     private func run(_ misdeed: Misdeed) throws -> (endings: [TransactionStatus], residues: [UInt64], faults: EngineFaults) {
         var channel = try place.channel(HostileEngine(misdeed))
         var submitted: Set<Cookie> = []
@@ -30,7 +29,7 @@ struct HostileTests {
             #expect(finished.residue <= 4096)
             endings.append(finished.status)
             residues.append(finished.residue)
-            // The cargo is whole, and the client's alone.
+            // The cargo is whole, and belongs to the client alone.
             #expect(try finished.cargo.first.holds(7))
         }
         let polls = channel.withEngine { $0.polls }
@@ -47,7 +46,7 @@ struct HostileTests {
         return (endings, residues, channel.faults)
     }
 
-    @Test("each lie is counted where it belongs, and does no harm")
+    @Test("each violation is counted in its own counter, and does no harm")
     func counted() throws {
         var (endings, residues, faults) = try run(.completesTwice)
         #expect(endings.count == 8 && faults.notInFlight == 8)
@@ -77,7 +76,7 @@ struct HostileTests {
         #expect(faults.refusedEnqueue >= 1)
     }
 
-    @Test("rule 5: what completes before it was issued is not believed")
+    @Test("rule 5: a completion before the issue is ignored")
     func rule05_beforeIssue() throws {
         var channel = try place.channel(HostileEngine(.completesBeforeIssue))
         let cookie = try channel.submit(.copy(), try place.two()).get()
@@ -88,7 +87,7 @@ struct HostileTests {
         #expect(channel.soonStatus() == .aborted)
     }
 
-    @Test("rule 16: a completion after termination is for nobody, also when the slot has a new tenant")
+    @Test("rule 16: a completion after termination is dropped, also when the slot was reused")
     func rule16_late() throws {
         var channel = try place.channel(HostileEngine(.completesAfterTermination))
         for _ in 0..<8 { _ = try channel.submit(.copy(), try place.two()).get() }
@@ -105,7 +104,7 @@ struct HostileTests {
         #expect(channel.all(50).count == 8)
     }
 
-    @Test("rule 18: what cannot be stopped is quarantined, neither unmapped nor freed")
+    @Test("rule 18: memory that cannot be stopped is quarantined, neither unmapped nor freed")
     func rule18_quarantine() throws {
         let before = Quarantine.entries.count { $0.domain == place.domain.id }
         do {
@@ -120,7 +119,7 @@ struct HostileTests {
                 let code = channel.submit(.copy(), try place.two()).refusal()
                 #expect(code == .terminating)
             }
-            // Asking again is allowed.
+            // The call can be repeated.
             #expect(refusal { () throws(DMAError) in try channel.synchronize(by: .after(milliseconds: 1)) } == .quiesceTimeout)
             #expect(place.domain.statistics.mappings == 6)
         }
@@ -128,7 +127,7 @@ struct HostileTests {
         #expect(parked.count - before == 1, "one entry for what one channel left")
         #expect(place.domain.statistics.mappings == 6, "quarantined memory was unmapped")
         #expect(parked.allSatisfy { $0.ranges.count == 6 && $0.bytes == 6 * 4096 })
-        // This engine only said so: nothing of its reaches the memory.
+        // This engine only reported it: nothing accesses the memory.
         #expect(try unsafe Quarantine.unsafeReleaseAll(of: place.domain.id) == 1)
         #expect(place.domain.statistics.mappings == 0)
     }
@@ -141,9 +140,10 @@ struct HostileTests {
         #expect(refusal { () throws(DMAError) in try channel.resume() } == .notPaused)
     }
 
-    @Test("rule 20: a residue larger than the transaction is the whole of it", arguments: Misdeed.allCases)
+    @Test("rule 20: a residue larger than the transaction is clamped to its length", arguments: Misdeed.allCases)
     func rule20_bounded(misdeed: Misdeed) throws {
-        // SAFETY: the engine moves nothing. What it refuses to stop is parked when the channel ends, before this.
+        // SAFETY: the engine moves nothing. The remains that it refuses to stop are quarantined when the channel ends, before
+        // this.
         defer { _ = try? unsafe Quarantine.unsafeReleaseAll(of: place.domain.id) }
         var channel = try place.channel(HostileEngine(misdeed))
         let cookie = try channel.submit(.copy(), try place.two()).get()
@@ -155,7 +155,7 @@ struct HostileTests {
         #expect(channel.inFlight == 0)
     }
 
-    @Test("rule 22: periods without bound do not bring a ring to fall")
+    @Test("rule 22: unbounded period counts do not break a ring")
     func rule22_periods() throws {
         let channel = try Channel(HostileEngine(.reportsPeriods), domain: place.domain, of: MappedBuffer.self)
         var ring = try CyclicRing(channel, ring: try place.buffer(4096, .fromDevice), period: 1024)
@@ -173,7 +173,7 @@ struct HostileTests {
             do throws(DMAError) {
                 var channel = try Place.channel(HostileEngine(misdeed), in: domain)
                 let cookie = try channel.submit(.null(), NoCargo()).get()
-                // A flood may guess the tag; then it is complete.
+                // A flood may guess the tag; it is complete then.
                 _ = try await channel.finished(cookie)
                 return nil
             } catch { return error.code }

@@ -5,12 +5,12 @@ import DMAEngineKit
 import ScriptedEngines
 import Testing
 
-/// Rules 16 to 28, each by the plainest engine that can show it.
+/// Rules 16 to 28, each with the simplest engine that can exercise it.
 @Suite("Channel rules 16–28")
 struct LaterRuleTests {
     let place = Place()
 
-    @Test("rule 16: what did not complete is aborted, once, in order")
+    @Test("rule 16: transactions that did not complete are aborted, once, in order")
     func rule16_aborted() throws {
         var channel = try place.channel(try ChainEngine(entries: 16, domain: place.domain))
         var cookies: [Cookie] = []
@@ -26,7 +26,7 @@ struct LaterRuleTests {
         #expect(channel.inFlight == 0 && channel.faults.total == 0)
     }
 
-    @Test("rule 16: a wait on a terminated channel is an error, not for ever", .timeLimit(.minutes(1)))
+    @Test("rule 16: a wait on a terminated channel is an error and does not block for ever", .timeLimit(.minutes(1)))
     func rule16_waitAfterTerminate() async throws {
         var channel = try place.channel(QueuePairEngine())
         for flags in [DescriptorFlags(), .interrupt] {
@@ -62,7 +62,7 @@ struct LaterRuleTests {
         #expect(log.endings == [.complete, .aborted, .aborted] || log.endings == [.complete, .complete, .aborted])
     }
 
-    @Test("rule 18: terminated memory comes back after synchronize, not before")
+    @Test("rule 18: terminated memory is returned after synchronize, not before")
     func rule18_synchronize() throws {
         var channel = try place.channel(QueuePairEngine())
         _ = try channel.submit(.copy(), try place.two(1 << 20)).get()
@@ -103,7 +103,7 @@ struct LaterRuleTests {
         #expect(domain.statistics.mappings == 0)
     }
 
-    @Test("rule 19: pause and resume; errors where there is none")
+    @Test("rule 19: pause and resume; errors where they are not supported")
     func rule19_pause() throws {
         var plain = try place.channel(RingEngine(entries: 4))
         #expect(refusal { () throws(DMAError) in try plain.pause() } == .notPausable)
@@ -122,7 +122,7 @@ struct LaterRuleTests {
         #expect(refusal { () throws(DMAError) in try channel.pause() } == .terminating)
     }
 
-    @Test("rule 19: a wait on a paused channel throws: only its owner could resume it", .timeLimit(.minutes(1)))
+    @Test("rule 19: a wait on a paused channel throws, because only its owner could resume it", .timeLimit(.minutes(1)))
     func rule19_waits() async throws {
         var channel = try place.channel(try ChainEngine(domain: place.domain))
         for _ in 0..<4 { _ = try channel.submit(.copy(), try place.two(16_384)).get() }
@@ -173,7 +173,7 @@ struct LaterRuleTests {
         #expect(try channel.residue(of: short) == 64)
         channel.issuePending()
         while try channel.status(of: long) == .inProgress {
-            // Asking polls, so that it may be over by now; but never in between.
+            // A query polls, so that it may have ended by now; but the residue is never in between.
             #expect([0, 65_536].contains(try channel.residue(of: long)), "this engine knows descriptors alone")
         }
         #expect(try channel.residue(of: long) == 0)
@@ -186,7 +186,7 @@ struct LaterRuleTests {
         #expect(Set(values).count > 4, "a burst's granularity shows no progress")
     }
 
-    @Test("rule 22: a ring that overruns says so and counts; one in time is intact")
+    @Test("rule 22: a ring that overruns reports and counts it; one in time is intact")
     func rule22_overrun() throws {
         let engine = CyclicEngine()
         let device = engine.device
@@ -203,7 +203,7 @@ struct LaterRuleTests {
         #expect(back.count == 4096)
     }
 
-    @Test("rule 22: a period is held to the engine's alignment")
+    @Test("rule 22: a period must match the engine's alignment")
     func rule22_alignment() throws {
         var channel = try Channel(AlignedCyclic(), domain: place.domain, of: MappedBuffer.self)
         let odd = channel.submit(.cyclic(period: 2, direction: .fromDevice), try place.buffer(4096, .fromDevice)).refusal()
@@ -226,7 +226,7 @@ struct LaterRuleTests {
         #expect(written == (0..<4).flatMap { frame in (0..<16).map { frame * Int(template.destinationStride) + $0 } })
     }
 
-    @Test("rule 24: an extension that comes too late starts the chain again; nothing is lost, nothing run twice")
+    @Test("rule 24: an extension that comes too late restarts the chain; nothing is lost, nothing run twice")
     func rule24_extension() throws {
         var channel = try place.channel(try ChainEngine(entries: 8, seed: 9, domain: place.domain))
         var submitted: [Cookie] = []
@@ -234,17 +234,17 @@ struct LaterRuleTests {
         while submitted.count < 400 {
             if case .queued(let cookie) = channel.submit(.copy(), try place.two(256)) { submitted.append(cookie) }
             channel.issuePending()
-            // At least one look for each submission, or a full queue would stay full.
+            // At least one poll for each submission, or a full queue would stay full.
             for _ in 0...submitted.count % 3 { if let one = channel.next() { finished.append(one.cookie) } }
         }
         finished += channel.all().map(\.cookie)
         #expect(finished == submitted)
         let restarts = channel.withEngine { $0.restarts }
-        #expect(restarts > 0, "the race was never met")
+        #expect(restarts > 0, "the race did not occur")
         #expect(restarts < 400, "the chain was never extended while it ran")
     }
 
-    @Test("rule 25: a descriptor waits for its completion to be taken, and is used again where offered")
+    @Test("rule 25: a descriptor is kept until its completion is taken, and is used again where supported")
     func rule25_reuse() throws {
         var channel = try place.channel(QueuePairEngine(entries: 4))
         for _ in 0..<4 { _ = try channel.submit(.copy(), try place.two()).get() }
@@ -270,7 +270,7 @@ struct LaterRuleTests {
         }
     }
 
-    @Test("rule 26: behind a fence nothing ends before it", arguments: 1...8 as ClosedRange<UInt64>)
+    @Test("rule 26: nothing submitted after a fence ends before it", arguments: 1...8 as ClosedRange<UInt64>)
     func rule26_fence(seed: UInt64) throws {
         var channel = try place.channel(QueuePairEngine(seed: seed))
         var cookies: [Cookie] = []
@@ -298,9 +298,9 @@ struct LaterRuleTests {
         #expect(channel.soonValue() == broken)
     }
 
-    @Test("rule 28: metadata lives as long as its descriptor, and is no other's")
+    @Test("rule 28: metadata lives as long as its descriptor, and belongs to no other")
     func rule28_metadata() throws {
-        // One slot, so that each descriptor follows the other's metadata.
+        // One slot, so that each descriptor reuses the previous one's metadata.
         var channel = try place.channel(QueuePairEngine(entries: 1))
         let bytes: [UInt8] = .init(repeating: 0xab, count: 8)
         // Bytes have no padding: their span may be read raw.
@@ -322,7 +322,7 @@ struct LaterRuleTests {
     }
 }
 
-/// A ring whose device wants aligned periods; it runs nothing.
+/// A ring whose device requires aligned periods; it runs nothing.
 struct AlignedCyclic: ~Copyable, Engine {
     var addressing: EngineAddressing { base.addressing }
     var isGone: Bool { base.isGone }

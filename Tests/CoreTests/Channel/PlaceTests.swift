@@ -5,12 +5,12 @@ import DMAEngineKit
 import ScriptedEngines
 import Testing
 
-/// Where a peripheral transfer goes, and what a peripheral is told.
+/// The places of peripheral transfers, and commands to peripherals.
 @Suite("Places and commands")
 struct PlaceTests {
     let place = Place()
 
-    @Test("a command of the capabilities completes; another, and a place beyond 2⁶³, are refused with the reason")
+    @Test("a command of the capabilities completes; another one, and a place beyond 2⁶³, are refused with the reason")
     func commands() throws {
         var channel = try Channel(try ChainEngine(domain: place.domain), domain: place.domain, of: NoCargo.self)
         let cookie = try channel.submit(.command(.flush), NoCargo()).get()
@@ -47,7 +47,7 @@ struct PlaceTests {
         #expect(code == nil)
     }
 
-    @Test("a descriptor says which peripheral, which position and which command")
+    @Test("a descriptor names the peripheral, the position and the command")
     func words() {
         var descriptor = unsafe Descriptor(kind: .peripheral, value: 4096)
         descriptor.detail = SIMD4(8, 0, 0, 0)

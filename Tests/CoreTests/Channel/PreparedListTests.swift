@@ -4,7 +4,7 @@ import DMACore
 import DMAEngineKit
 import Testing
 
-/// Lends the regions of a cargo, and not their list.
+/// Lends the regions of a cargo, without their list.
 struct WithoutList<Base: Cargo & ~Copyable>: ~Copyable, Cargo {
     let base: Base
     var regionCount: Int { base.regionCount }
@@ -23,7 +23,7 @@ struct WithList<Base: Cargo & ~Copyable>: ~Copyable, Cargo {
     }
 }
 
-/// Says any number of regions, and has one.
+/// Reports any number of regions, and has one.
 struct Boaster: ~Copyable, Cargo {
     let base: MappedBuffer
     let regionCount: Int
@@ -31,12 +31,13 @@ struct Boaster: ~Copyable, Cargo {
     func region(at index: Int) -> Region { base.region(at: index) }
 }
 
-/// Operand lists that were checked when they were made: a channel accepts and refuses with them just what it does region by region.
+/// Operand lists that were checked when they were made: with them a channel accepts and refuses exactly what it does region by
+/// region.
 @Suite("Prepared operand lists")
 struct PreparedListTests {
     private static let kinds: OperationSet = [.copy, .fill, .xor, .xorValidate, .pq, .pqValidate, .scatterGather, .peripheral]
 
-    /// What an engine was given, as words that can be compared; or why it was not.
+    /// The descriptor that an engine received, as comparable words; or the reason of a refusal.
     private struct Answer: Equatable, CustomStringConvertible {
         var operands: [Segment] = []
         var words: [UInt64] = []
@@ -47,7 +48,7 @@ struct PreparedListTests {
     private func answer<C: Cargo & ~Copyable>(
         _ operation: Operation, _ cargo: consuming C, _ domain: Domain, alignment: UInt64, maximumCount: UInt64
     ) throws -> Answer {
-        // Addresses from the first region on: each answer has memory of its own.
+        // Addresses relative to the first region: each answer has memory of its own.
         let base = cargo.ranges.first?.start.rawValue ?? 0
         func relative(_ segment: Segment) -> Segment {
             segment.address == 0 ? segment : Segment(address: segment.address &- base, count: segment.count)
@@ -76,10 +77,10 @@ struct PreparedListTests {
         }
     }
 
-    /// Regions of a cargo's list. A function of its own: a lent list borrows its owner to the end of the function.
+    /// Regions of a cargo's list. A separate function: a lent list borrows its owner to the end of the function.
     private func listed<C: Cargo & ~Copyable>(_ cargo: borrowing C) -> Int { cargo.regionList.count }
 
-    /// Every shape of an operation over a few regions, those that fit and those that do not.
+    /// Operations of every kind over a few regions, valid and invalid ones.
     private var operations: [Operation] {
         var operations: [Operation] = []
         let ranges: [Range<UInt16>] = [0..<0, 0..<1, 0..<2, 0..<3, 1..<3, 2..<6, 0..<7, 5..<9, 3..<4]
@@ -109,7 +110,7 @@ struct PreparedListTests {
     }
 
     @Test(
-        "the same answer with a list as without, for blocks of several segments",
+        "the same result with and without a list, for blocks of several segments",
         arguments: [Direction.bidirectional, .toDevice, .fromDevice], [(1, 1 << 20), (64, 1 << 20), (4096, 1 << 20), (1, 100)])
     func blocks(direction: Direction, limits: (alignment: UInt64, maximumCount: UInt64)) throws {
         let domain = Domain(name: "lists")
@@ -140,12 +141,12 @@ struct PreparedListTests {
             }
         }
         #expect(refused > 100)
-        // Segments have 128 bytes, so that little fits where an engine takes 100, and nothing with several operands where they begin on
-        // multiples of 4096.
+        // Segments have 128 bytes, so that little fits where an engine takes 100, and nothing with several operands where they
+        // must begin on multiples of 4096.
         #expect(accepted > 20 || limits.maximumCount == 100 || limits.alignment == 4096)
     }
 
-    @Test("the same answer with a list as without, for scatter lists: unequal, overlapping, in any order")
+    @Test("the same result with and without a list, for scatter lists: unequal, overlapping, in any order")
     func scatterLists() throws {
         let domain = Domain(name: "lists")
         let shapes: [[Range<Int>]] = [
@@ -176,7 +177,7 @@ struct PreparedListTests {
         #expect(accepted > 100)
     }
 
-    @Test("a cargo that says any number of regions does not trap", arguments: [-1, .min, .max, 65_537])
+    @Test("a cargo that reports any number of regions does not trap", arguments: [-1, .min, .max, 65_537])
     func hostileCount(count: Int) throws {
         let domain = Domain(name: "lists")
         var list = CargoList<Boaster>(capacity: 2)

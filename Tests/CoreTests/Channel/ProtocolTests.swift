@@ -5,7 +5,7 @@ import DMAEngineKit
 import ScriptedEngines
 import Testing
 
-/// What engine and channel say to each other beyond the contract's rules.
+/// The protocol between engine and channel, beyond the contract's rules.
 @Suite("Engine protocol")
 struct ProtocolTests {
     let place = Place()
@@ -18,7 +18,7 @@ struct ProtocolTests {
         channel.submit(.copy(), try place.two(64)).refusal()
     }
 
-    @Test("enqueue says what happened: full, refused with a reason, or the device is gone")
+    @Test("enqueue returns the outcome: full, refused with a reason, or the device is gone")
     func enqueueResults() throws {
         var channel = try place.channel(ScriptedEngine())
         unsafe channel.withUnsafeEngine { $0.result = .full }
@@ -54,7 +54,7 @@ struct ProtocolTests {
     }
 
     @Test(
-        "AnyEngine passes every word of a descriptor on, and every word of a completion back",
+        "AnyEngine passes on every word of a descriptor, and every word of a completion",
         arguments: [OperationKind.copy, .fill, .crc32c, .copyCRC32C, .xor, .cyclic])
     func anyEngineWords(kind: OperationKind) {
         var engine = ScriptedEngine()
@@ -73,7 +73,7 @@ struct ProtocolTests {
         #expect(any.next() == nil)
     }
 
-    @Test("a device's status word stands beside the channel's status, in the completion and in its error")
+    @Test("a device's status word accompanies the channel's status, in the completion and in its error")
     func deviceStatus() throws {
         var channel = try place.channel(ScriptedEngine())
         unsafe channel.withUnsafeEngine {
@@ -101,7 +101,7 @@ struct ProtocolTests {
         #expect(finished.status == .complete && finished.deviceStatus == 7 && finished.error == nil)
     }
 
-    @Test("a device that is gone ends every waiter, and the memory comes back where it has stopped")
+    @Test("a device that is gone ends every wait, and returns the memory if it has stopped")
     func goneAndStopped() async throws {
         var channel = try place.channel(ScriptedEngine())
         let cookie = try channel.submit(.copy(), try place.two(64)).get()
@@ -115,7 +115,7 @@ struct ProtocolTests {
         #expect(refusal { () throws(DMAError) in try channel.pause() } == .deviceGone)
     }
 
-    @Test("a device that is gone and has not stopped: waiters end with the error, the memory stays")
+    @Test("a device that is gone and has not stopped: waits end with the error, the memory stays")
     func goneAndRunning() async throws {
         do {
             var engine = ScriptedEngine()
@@ -140,7 +140,7 @@ struct ProtocolTests {
         #expect(place.domain.statistics.mappings == 0)
     }
 
-    @Test("an engine that does not stop is told, and parked with the cargo; it ends when the quarantine is released")
+    @Test("an engine that does not stop is informed, and quarantined with the cargo; it ends when the quarantine is released")
     func parked() throws {
         let log = ScriptedEngine.Log()
         do {
@@ -157,7 +157,7 @@ struct ProtocolTests {
         #expect(place.domain.statistics.mappings == 0)
     }
 
-    @Test("a cargo's code decides nothing: the channel parks what it cannot stop")
+    @Test("a cargo's code cannot prevent it: the channel quarantines what it cannot stop")
     func cargoDecidesNothing() throws {
         struct Lazy: ~Copyable, Cargo {
             var mapped: MappedBuffer
@@ -211,7 +211,7 @@ struct ProtocolTests {
         #expect(log.events == ["rate 48000", "rate 44100"])
     }
 
-    @Test("an engine that keeps the order out of turn is counted, whoever knows of it")
+    @Test("out-of-order reports of an in-order engine are counted, whether the order is known statically or at run time")
     func order() throws {
         var channel = try place.channel(AnyEngine(HostileEngine(.reversesOrder)))
         for _ in 0..<4 { #expect(try submitAny(&channel) == nil) }
@@ -232,7 +232,7 @@ struct ProtocolTests {
         #expect(finished.lateness > 0)
     }
 
-    @Test("a cookie that was never given out is told from one whose completion was taken")
+    @Test("a cookie that was never assigned is distinguished from one whose completion was taken")
     func cookies() throws {
         var one = try place.channel(ScriptedEngine())
         var two = try place.channel(ScriptedEngine())
@@ -243,7 +243,7 @@ struct ProtocolTests {
         #expect(refusal { () throws(DMAError) in _ = try one.status(of: first) } == .staleCookie)
     }
 
-    @Test("what was queued when the channel was terminated is not started by a later issuePending")
+    @Test("work queued when the channel was terminated is not started by a later issuePending")
     func issueWhileTerminating() throws {
         var channel = try place.channel(ScriptedEngine())
         let cookie = try channel.submit(.copy(), try place.two(64)).get()
@@ -285,7 +285,7 @@ struct ProtocolTests {
         #expect(channel.inFlight == 0 && channel.faults.total == 0, "\(channel.faults)")
     }
 
-    @Test("memory of a device that is proved gone leaves the quarantine, and only that")
+    @Test("memory of a device that is proved gone leaves the quarantine, and no other memory does")
     func deadBackend() throws {
         final class Backend: MappingBackend, @unchecked Sendable {
             var isDead = false
@@ -309,13 +309,13 @@ struct ProtocolTests {
         Quarantine.releaseDead()
         #expect(parked() == 0)
         #expect(domain.statistics.mappings == 0)
-        // From then on an unmap that the kernel refuses is one that is not needed.
+        // From then on an unmap that the kernel refuses is unnecessary.
         let later = try Buffer(count: 4096).mapped(for: domain, direction: .fromDevice)
         _ = try later.unmap()
     }
 }
 
-/// Completes what is issued in an order of its own.
+/// Completes issued transactions in its own order.
 private struct ShuffledEngine: ~Copyable, Engine {
     let capabilities: Capabilities
     let addressing = EngineAddressing.cpu

@@ -5,12 +5,12 @@ import DMAEngineKit
 import ScriptedEngines
 import Testing
 
-/// Rules 1 to 15, each by the plainest engine that can show it. Every engine meets them again in the conformance suite.
+/// Rules 1 to 15, each with the simplest engine that can exercise it. The conformance suite checks them on every engine.
 @Suite("Channel rules 1–15")
 struct RuleTests {
     let place = Place()
 
-    @Test("rule 1: a channel's end stops what runs and unmaps it")
+    @Test("rule 1: a channel's end stops running work and unmaps it")
     func rule01_endOfScope() throws {
         do {
             var channel = try place.channel(QueuePairEngine())
@@ -22,7 +22,7 @@ struct RuleTests {
         #expect(place.domain.statistics.quarantined == 0)
     }
 
-    @Test("rule 2: a configuration is checked, and reaches later transactions alone")
+    @Test("rule 2: a configuration is checked, and applies to later transactions only")
     func rule02_configuration() throws {
         var memory = try place.channel(RingEngine(entries: 4))
         #expect(refusal { () throws(DMAError) in try memory.configure(EngineConfiguration()) } == .notPeripheral)
@@ -43,7 +43,7 @@ struct RuleTests {
         #expect(far.drain(line: 1) == [UInt8](repeating: 2, count: 64))
     }
 
-    @Test("rule 3: region numbers at the end of their range are refused, not trapped on")
+    @Test("rule 3: region numbers at the end of their range are refused and do not trap")
     func rule03_lastRegion() throws {
         var channel = try place.channel(QueuePairEngine())
         let last = UInt16.max
@@ -86,9 +86,9 @@ struct RuleTests {
         }
     }
 
-    @Test("rule 3: frames are held to the engine's alignment and largest transfer")
+    @Test("rule 3: frames must match the engine's alignment and maximum transfer")
     func rule03_frames() throws {
-        // The one engine with frames here takes any alignment: the channel is asked with one that says otherwise.
+        // The only engine with frames here accepts any alignment: the channel is made with one that declares another.
         var channel = try place.channel(AlignedEngine(alignment: 4, maximumCount: 8192))
         func asked(_ template: InterleavedTemplate) throws -> DMAError.Code? {
             channel.submit(.interleaved(template: template), try place.two()).refusal()
@@ -102,7 +102,7 @@ struct RuleTests {
         #expect(try asked(still) == .sizeOverflow)
     }
 
-    @Test("rule 4: what is dropped is unmapped, what is refused comes back")
+    @Test("rule 4: a dropped transaction is unmapped, a refused one returned")
     func rule04_dropped() throws {
         _ = Transaction(.copy(), try place.two())
         #expect(place.domain.statistics.mappings == 0)
@@ -124,7 +124,7 @@ struct RuleTests {
         #expect(try finished.cargo.second.holds(7))
     }
 
-    @Test("rule 5: what a fence held back and nobody issued stays back when the fence falls")
+    @Test("rule 5: work held back by a fence and not issued stays back when the fence ends")
     func rule05_behindFence() throws {
         var channel = try place.channel(QueuePairEngine())
         let fenced = try channel.submit(.copy(flags: .fence), try place.two()).get()
@@ -138,7 +138,7 @@ struct RuleTests {
         #expect(channel.all().map(\.cookie) == [unissued])
     }
 
-    @Test("rule 6: from submit on the mapping is the channel's")
+    @Test("rule 6: from submit on the channel owns the mapping")
     func rule06_ownership() throws {
         var channel = try place.channel(RingEngine(entries: 4))
         _ = try channel.submit(.copy(), try place.two()).get()
@@ -179,7 +179,7 @@ struct RuleTests {
         }
     }
 
-    @Test("rule 9: an engine that keeps no order says so, and each status is right")
+    @Test("rule 9: an out-of-order engine declares it, and each status is right")
     func rule09_anyOrder() throws {
         var channel = try place.channel(QueuePairEngine(seed: 5))
         #expect(!channel.capabilities.completesInOrder)
@@ -210,7 +210,7 @@ struct RuleTests {
         #expect(try channel.status(of: dropped) == .aborted)
     }
 
-    @Test("rule 11 and 12: callbacks run where they are asked for, and submit more")
+    @Test("rules 11 and 12: callbacks run only in runCallbacks, and submit more")
     func rule11_rule12_callbacks() throws {
         final class Log { var rounds = 0, isInside = false }
         let log = Log()
@@ -246,7 +246,7 @@ struct RuleTests {
         #expect(try second.cargo.second.holds(7))
     }
 
-    @Test("rule 14: interrupts for those that asked; polling sees the others")
+    @Test("rule 14: interrupts for transactions with the flag; polling finds the others")
     func rule14_interrupts() throws {
         var channel = try place.channel(QueuePairEngine())
         _ = try channel.submit(.copy(), try place.two()).get()
@@ -261,7 +261,7 @@ struct RuleTests {
         #expect(channel.interruptCount == 1)
     }
 
-    @Test("rule 14: a wait for what a fence holds back does not sleep through the fence's fall", .timeLimit(.minutes(1)))
+    @Test("rule 14: a wait for work behind a fence does not sleep past the fence's end", .timeLimit(.minutes(1)))
     func rule14_behindFence() async throws {
         var channel = try place.channel(QueuePairEngine())
         for turn in 0..<2 {
@@ -280,7 +280,7 @@ struct RuleTests {
         #expect(channel.faults.total == 0)
     }
 
-    @Test("rule 15: the engine goes on while completions wait to be taken")
+    @Test("rule 15: the engine continues while completions wait to be taken")
     func rule15_goesOn() throws {
         var channel = try place.channel(QueuePairEngine())
         var cookies: [Cookie] = []
@@ -292,7 +292,7 @@ struct RuleTests {
     }
 }
 
-/// A queue pair behind narrower capabilities, to see what the channel holds back.
+/// A queue pair behind narrower capabilities, to test which requests the channel refuses.
 struct AlignedEngine: ~Copyable, Engine {
     var addressing: EngineAddressing { base.addressing }
     var isGone: Bool { base.isGone }

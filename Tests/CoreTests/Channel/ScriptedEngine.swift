@@ -3,9 +3,9 @@
 import DMACore
 import DMAEngineKit
 
-/// An engine that does what a test says, word by word; it moves nothing.
+/// An engine whose results the test sets word by word; it moves nothing.
 struct ScriptedEngine: ~Copyable, Engine {
-    /// What happened to it, for after its end.
+    /// A record of its calls, readable after its end.
     final class Log: @unchecked Sendable {
         private(set) var events: [String] = []
         func note(_ event: String) { events.append(event) }
@@ -15,12 +15,12 @@ struct ScriptedEngine: ~Copyable, Engine {
     var capabilities: Capabilities
     var addressing = EngineAddressing.cpu
     var isGone = false
-    /// What `enqueue` answers.
+    /// The result of `enqueue`.
     var result = EnqueueResult.accepted
     var stops = true
-    /// What is reported of each transaction, but for its tag.
+    /// The completion of each transaction, without its tag.
     var ending = Completion(tag: 0)
-    /// Reported before anything else; cyclic transactions do not end by themselves then.
+    /// Reported before everything else; cyclic transactions then do not end on their own.
     var periods: [Completion] = []
     let log: Log
     private(set) var queued: [UInt32] = []

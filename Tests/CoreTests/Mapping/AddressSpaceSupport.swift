@@ -4,7 +4,7 @@ import DMAEngineKit
 
 @testable import DMACore
 
-/// A backend that behaves as the kernel's type 1, or as it is told to.
+/// A backend that behaves like the kernel's type 1, or as configured.
 final class TypeOneBackend: MappingBackend, @unchecked Sendable {
     struct State {
         var live: [UInt64: UInt64] = [:]
@@ -16,7 +16,7 @@ final class TypeOneBackend: MappingBackend, @unchecked Sendable {
     let keepsMappings: Bool
     let needs: SourceNeeds
     let takesDeviceMemory: Bool
-    /// What `map` throws, and what `unmap` answers instead of the count.
+    /// The error of `map`, and the result of `unmap` instead of the count.
     var mapErrno: Int32 = 0
     var unmapAnswer: UInt64?
 
@@ -43,7 +43,7 @@ final class TypeOneBackend: MappingBackend, @unchecked Sendable {
         }
     }
 
-    /// As the kernel does: the last device takes every mapping with it.
+    /// As in the kernel: detaching the last device removes every mapping.
     func detach() {
         state.withLock { state in
             state.isAttached = false
@@ -59,7 +59,7 @@ func translation(
     _ backend: any MappingBackend, _ aperture: ClosedRange<UInt64> = 0x10_0000...0xffff_ffff
 ) -> Translation { .translated(backend, apertures: [aperture], pageSizes: [4096]) }
 
-/// An engine on bus addresses that completes what it is given, and moves nothing.
+/// An engine on bus addresses that completes its descriptors, and moves nothing.
 struct BusEngine: ~Copyable, Engine {
     var domain: DomainID?
     var alignment: UInt64 = 1

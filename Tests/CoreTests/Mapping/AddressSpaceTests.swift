@@ -7,7 +7,7 @@ import Testing
 
 @Suite("Address spaces and their devices")
 struct AddressSpaceTests {
-    @Test("two devices of one address space are never given the same bus address")
+    @Test("two devices of one address space never get the same bus address")
     func sharedAllocator() throws {
         let backend = TypeOneBackend()
         let one = try Domain(name: "nic", translation: translation(backend))
@@ -19,13 +19,13 @@ struct AddressSpaceTests {
         #expect(places.0 != places.1)
         #expect(backend.live.count == 2)
         _ = try first.unmap()
-        // What one has given up, and keeps for reuse, the other may still have: it is taken back where there is no other.
+        // Addresses that one domain keeps for reuse are available to the other: they are returned where no others are left.
         #expect(one.space.rangesInUse == 1)
         _ = try second.unmap()
         #expect(one.space.rangesInUse == 0)
     }
 
-    @Test("a backend has one address space; another attempt succeeds when that has ended")
+    @Test("a backend has one address space; another attempt succeeds once that has ended")
     func oneSpace() throws {
         let backend = TypeOneBackend()
         func other() -> DMAError.Code? {
@@ -43,10 +43,10 @@ struct AddressSpaceTests {
         #expect(other() == nil)
     }
 
-    @Test("addresses that one device keeps for reuse are there for the other")
+    @Test("addresses that one device keeps for reuse are available to the other")
     func reclaim() throws {
         let backend = TypeOneBackend()
-        // Room for four pages; the first and the last page of the space are never given.
+        // Room for four pages; the first and the last page of the space are never allocated.
         let space = try AddressSpace(name: "small", translation: translation(backend, 0x10_0000...0x10_3fff))
         let (one, two) = (Domain(name: "one", space: space), Domain(name: "two", space: space))
         for _ in 0..<4 { _ = try Buffer(count: 4096).mapped(for: one, direction: .toDevice).unmap() }
@@ -58,7 +58,7 @@ struct AddressSpaceTests {
         _ = try Buffer(count: 1).mapped(for: one, direction: .toDevice)
     }
 
-    @Test("a mapping serves another device of the space where it meets that one's constraints")
+    @Test("a mapping serves another device of the space whose constraints it meets")
     func serves() throws {
         let space = try AddressSpace(name: "group", translation: translation(TypeOneBackend()))
         var narrow = DeviceConstraints()
@@ -67,14 +67,14 @@ struct AddressSpaceTests {
         let (wide, small) = (Domain(name: "wide", space: space), Domain(name: "narrow", constraints: narrow, space: space))
         var channel = try Channel(BusEngine(domain: wide.id), domain: wide, of: MappedBuffer.self)
         var other = try Channel(BusEngine(domain: small.id), domain: small, of: MappedBuffer.self)
-        // Mapped for the narrow device, it does for both.
+        // Mapped for the narrow device, it is valid for both.
         let low = try Buffer(count: 4096).mapped(for: small, direction: .fromDevice)
         let lowest = low.iova.rawValue
         #expect(lowest < 1 << 24)
         _ = try channel.submit(.fill(pattern: 1), low).get()
         let another = try Buffer(count: 4096).mapped(for: small, direction: .fromDevice)
         _ = try other.submit(.fill(pattern: 1), another).get()
-        // Mapped for the wide one, it lies where the narrow one does not reach.
+        // Mapped for the wide one, it lies beyond the narrow one's mask.
         let high = try Buffer(count: 4096).mapped(for: wide, direction: .fromDevice)
         let highest = high.iova.rawValue
         #expect(highest >= 1 << 24)
@@ -89,12 +89,12 @@ struct AddressSpaceTests {
         case .queued: Issue.record("of another address space")
         case .refused(let error, _):
             #expect(error.code == .foreignDomain)
-            // By name, where there is one.
+            // By name, if it has one.
             #expect("\(error)".contains("memory mapped for domain \(foreign.id.rawValue) (foreign)"), "\(error)")
         }
     }
 
-    @Test("what is mapped without a device is programmed when one is attached, and again after the last has left")
+    @Test("mappings made without a device are programmed when one is attached, and again after the last has been detached")
     func replay() throws {
         let backend = TypeOneBackend(keepsMappings: false)
         let space = try AddressSpace(name: "container", translation: translation(backend))
@@ -114,7 +114,7 @@ struct AddressSpaceTests {
         try space.detach {}
         try space.detach { backend.detach() }
         #expect(refusal { () throws(DMAError) in try space.detach {} } == .notAttached)
-        // Ended while nobody is there: nothing to be told.
+        // Ended without a device: the backend is not called.
         _ = try during.unmap()
         try space.attach { backend.attach() }
         #expect(backend.live.count == 4)
@@ -131,7 +131,7 @@ struct AddressSpaceTests {
         let domain = Domain(name: "device", space: space)
         let mapped = try Buffer(count: 4096).mapped(for: domain, direction: .toDevice)
         let place = mapped.iova
-        // The first half of `unmap`: there is no device, so that the backend is told nothing.
+        // The first half of `unmap`: there is no device, so that the backend is not called.
         let refused = unsafe domain.core.withdraw(mapped.mapping.record)
         #expect(refused == nil)
         try space.attach { backend.attach() }
@@ -139,7 +139,7 @@ struct AddressSpaceTests {
         try space.detach { backend.detach() }
         _ = try mapped.unmap()
         try space.attach { backend.attach() }
-        // The address is given out again, and is free for the backend, too.
+        // The address is allocated again, and is free in the backend, too.
         let next = try Buffer(count: 4096).mapped(for: domain, direction: .toDevice)
         let reused = next.iova
         #expect(reused == place && backend.live.count == 1)
@@ -149,7 +149,7 @@ struct AddressSpaceTests {
 
     private func firstAddress(_ list: borrowing MappedScatterList) -> UInt64 { list.region(at: 0).start.rawValue }
 
-    @Test("a list reuses the addresses of the list before it; they are there for another device, too")
+    @Test("a list reuses the addresses of the previous list; they are available to another device, too")
     func listAddresses() throws {
         let backend = TypeOneBackend()
         let space = try AddressSpace(name: "small", translation: translation(backend, 0x10_0000...0x10_3fff))
@@ -186,7 +186,9 @@ struct AddressSpaceTests {
         _ = try mapped.unmap()
     }
 
-    @Test("an unmap that answers fewer bytes than asked is a failure: the memory is parked, its addresses stay taken")
+    @Test(
+        "an unmap that returns fewer bytes than requested is a failure: the memory is quarantined, its addresses stay allocated"
+    )
     func partialUnmap() throws {
         let backend = TypeOneBackend()
         let domain = try Domain(name: "device", translation: translation(backend))
@@ -212,7 +214,7 @@ struct AddressSpaceTests {
         #expect(domain.space.rangesInUse == 0)
     }
 
-    @Test("EEXIST is no success, and the range is not given out again")
+    @Test("EEXIST is a failure, and the range is not allocated again")
     func exists() throws {
         let backend = TypeOneBackend()
         let domain = try Domain(name: "device", translation: translation(backend))
@@ -231,7 +233,7 @@ struct AddressSpaceTests {
         _ = try mapped.unmap()
         #expect(domain.statistics.mappings == 0)
         #expect(domain.statistics.refusals == 1)
-        // A list that the backend refuses is one refusal too.
+        // A list that the backend refuses counts as one refusal too.
         backend.mapErrno = 12
         let code = refusal { () throws(DMAError) in
             var list = ScatterList()
@@ -242,7 +244,7 @@ struct AddressSpaceTests {
         #expect(domain.statistics.refusals == 2)
     }
 
-    @Test("mapping while devices come and go: every mapping is programmed exactly while one is attached")
+    @Test("mapping while devices are attached and detached: every mapping is programmed exactly while one is attached")
     func concurrentAttach() async throws {
         let backend = TypeOneBackend(keepsMappings: false)
         let space = try AddressSpace(name: "container", translation: translation(backend))

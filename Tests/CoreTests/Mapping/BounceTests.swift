@@ -21,7 +21,7 @@ struct BounceTests {
         return buffer
     }
 
-    @Test("rule 30: a device with a narrow mask gets memory that it reaches", arguments: [24, 31, 32, 36])
+    @Test("rule 30: a device with a narrow mask gets memory that it can reach", arguments: [24, 31, 32, 36])
     func rule30_bounced(bits: Int) throws {
         let domain = Self.narrow(bits)
         let mapped = try Self.filled(10_000, 0x11).mapped(for: domain, direction: .bidirectional)
@@ -62,7 +62,8 @@ struct BounceTests {
         #expect(mapped.wasBounced == false)
     }
 
-    @Test("rule 39: copied at map, at sync and at unmap, in the direction's way, and counted", arguments: Direction.allCases)
+    @Test(
+        "rule 39: copied at map, at sync and at unmap, in the mapping's direction, and counted", arguments: Direction.allCases)
     func rule39_copies(direction: Direction) throws {
         let domain = Self.narrow(32)
         var mapped = try Self.filled(4096, 1).mapped(for: domain, direction: direction)
@@ -86,14 +87,14 @@ struct BounceTests {
         #expect(domain.statistics.bouncedBytes == before + (direction == .toDevice ? 0 : 4096))
     }
 
-    @Test("rule 35: reading gives the device's bytes, writes nothing, and takes none of them back")
+    @Test("rule 35: reading returns the device's bytes, writes nothing, and discards none of them")
     func rule35_readOnlyAccess() throws {
         let domain = Self.narrow(32)
         let mapped = try Self.filled(64, 1).mapped(for: domain, direction: .bidirectional)
         let region = mapped.ranges[0]
         deviceWrites(9, to: region, at: 3)
         let before = domain.statistics.bouncedBytes
-        // One reader inside another: each reads what the device wrote, where the device wrote it.
+        // Two nested readers: each reads the device's bytes in place.
         let seen = try mapped.withCPUAccess { outer throws(DMAError) in
             let inner = try mapped.withCPUAccess { span throws(DMAError) in span.byte(3) }
             return [inner, outer.byte(3), outer.byte(4)]
@@ -148,14 +149,14 @@ struct BounceTests {
                 #expect(error.code == .sharedCacheLine)
             }
         }
-        // A buffer's own pages belong to it alone, also behind its last byte.
+        // A buffer's own pages belong to it alone, also after its last byte.
         let own = try Buffer(count: 100).mapped(for: domain, direction: .fromDevice)
         #expect(own.wasBounced == false)
         #expect(refusal { () throws(DMAError) in _ = try CoherentBuffer(count: 64, domain: domain) } == .notCoherent)
     }
 
     @Test(
-        "rule 39: the longest segment and the boundary split a buffer",
+        "rule 39: the maximum segment size and the boundary split a buffer",
         arguments: [
             (65536 as UInt64, 0 as UInt64, 4), (.max, 65536, 4), (100_000, 65536, 4), (32768, 65536, 8), (262_144, 0, 1),
         ])
@@ -181,7 +182,7 @@ struct BounceTests {
         #expect(total == 262_144)
     }
 
-    @Test("rule 39: what is larger than a mapping may be, or has too many segments, is refused")
+    @Test("rule 39: a mapping that is too large, or has too many segments, is refused")
     func rule39_limits() throws {
         var constraints = DeviceConstraints()
         constraints.maximumMappingSize = 8192
@@ -204,7 +205,7 @@ struct BounceTests {
         #expect(code == .tooManySegments)
     }
 
-    @Test("rule 32: a list of more pieces than the device takes is gathered, or refused", arguments: [true, false])
+    @Test("rule 32: a list of more segments than the device takes is gathered, or refused", arguments: [true, false])
     func rule32_gathered(bounce: Bool) throws {
         var constraints = DeviceConstraints()
         constraints.maximumSegments = 2

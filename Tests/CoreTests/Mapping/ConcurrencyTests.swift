@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Mappings from many threads")
 struct ConcurrencyTests {
-    @Test("one domain, many tasks: no address is given twice, and the counts balance", arguments: [true, false])
+    @Test("one domain, many tasks: no address is allocated twice, and the counts balance", arguments: [true, false])
     func oneDomain(bounced: Bool) async throws {
         var constraints = DeviceConstraints()
         if bounced { constraints.streamingMask = DMAMask(bits: 32) }
@@ -41,7 +41,7 @@ struct ConcurrencyTests {
         try domain.close()
     }
 
-    @Test("rule 30: many threads want the same low memory, and each gets its own")
+    @Test("rule 30: many threads allocate the same low memory, and each gets its own")
     func rule30_lowMemory() async throws {
         let addresses = try await withThrowingTaskGroup(of: [UInt64].self) { group in
             for _ in 0..<4 {
@@ -64,7 +64,7 @@ struct ConcurrencyTests {
         #expect(addresses.allSatisfy { $0 + 8192 <= 1 << 24 })
     }
 
-    @Test("mappings are sent between tasks, and parked and released by others")
+    @Test("mappings are sent between tasks, and quarantined and released by others")
     func parked() async throws {
         let domain = Domain(name: "parked")
         await withTaskGroup(of: Void.self) { group in

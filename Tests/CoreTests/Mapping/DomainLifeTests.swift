@@ -4,7 +4,7 @@ import Testing
 
 @testable import DMACore
 
-@Suite("How long a domain lives")
+@Suite("Lifetime of a domain")
 struct DomainLifeTests {
     private final class Watch {
         weak var core: DomainCore?
@@ -34,7 +34,7 @@ struct DomainLifeTests {
         #expect(other.hasEnded)
     }
 
-    @Test("a mapping answers with its domain, also after the last object has gone")
+    @Test("a mapping returns its domain, also after the last object has gone")
     func answers() throws {
         var domain: Domain? = Domain(name: "asked for")
         let watch = Watch(try #require(domain))
@@ -58,7 +58,7 @@ struct DomainLifeTests {
         #expect(watch.hasEnded)
     }
 
-    @Test("lists, coherent memory, parts and pools keep it")
+    @Test("lists, coherent memory, parts and pools keep it alive")
     func kinds() throws {
         func check(_ make: (Domain) throws -> any AnyObject) throws {
             var domain: Domain? = Domain(name: "kinds")
@@ -89,7 +89,7 @@ struct DomainLifeTests {
         init(_ value: consuming T) { self.value = value }
     }
 
-    @Test("what was mapped from a raw address keeps nothing, and is ended with the domain")
+    @Test("mappings from raw addresses keep nothing alive, and end with the domain")
     func raw() throws {
         let backend = RecordingBackend()
         let memory = UnsafeMutableRawPointer.allocate(byteCount: 8192, alignment: 4096)
@@ -108,7 +108,8 @@ struct DomainLifeTests {
         #expect(watch.hasEnded && backend.live.isEmpty && backend.mistakes.isEmpty)
     }
 
-    @Test("what its backend would not take back keeps it until the quarantine lets go", arguments: [false, true])
+    @Test(
+        "a mapping that its backend refused to end keeps it alive until the quarantine releases it", arguments: [false, true])
     func quarantined(isRaw: Bool) throws {
         let backend = RecordingBackend()
         let memory = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 4096)
@@ -138,7 +139,7 @@ struct DomainLifeTests {
     private final class Slot: Sendable {
         private let mapped: Locked<MappedBuffer?>
         init(_ mapped: consuming sending MappedBuffer) { self.mapped = Locked(consume mapped) }
-        /// Ends the mapping; before that, asks it for its domain and maps once more.
+        /// Ends the mapping; before that, gets its domain and maps once more.
         func end(asking: Bool) throws {
             guard let mapped = mapped.withLock({ $0.take() }) else { return }
             if asking { _ = try Buffer(count: 4096).mapped(for: mapped.domain, direction: .fromDevice).unmap() }

@@ -10,13 +10,13 @@ struct IOVAAllocatorTests {
     static let msi: ClosedRange<UInt64> = 0xfee0_0000...0xfeef_ffff
     static let space39: ClosedRange<UInt64> = 0...(1 << 39) - 1
 
-    @Test("rule 30: holes, page 0 and the last page are never given")
+    @Test("rule 30: holes, page 0 and the last page are never allocated")
     func rule30_holes() throws {
         var allocator = IOVAAllocator(apertures: [Self.space39], holes: [Self.msi])
         #expect(allocator.freeRanges == [0x1000...0xfedf_ffff, 0xfef0_0000...(1 << 39) - 1])
         let top = try allocator.allocate(4096)
         #expect(top == IOVA((1 << 39) - 4096))
-        // The window lies in the middle of what is asked: the next place is below it.
+        // The window lies in the middle of the range: the next place is below it.
         let below = try allocator.allocate(0x2000, limit: 0xfef0_0fff)
         #expect(below == IOVA(0xfedf_e000))
         let whole = IOVAAllocator(apertures: [0...UInt64.max])
@@ -26,7 +26,7 @@ struct IOVAAllocatorTests {
         #expect(IOVAAllocator(apertures: [0x800...0x27ff, 0x2800...0x3fff, 0x3000...0x5000]).freeRanges == [0x1000...0x4fff])
     }
 
-    @Test("rule 30: a mask is a limit, and one that reaches nothing is refused", arguments: [0, 5, 11, 12])
+    @Test("rule 30: a mask is a limit, and an empty one is refused", arguments: [0, 5, 11, 12])
     func rule30_mask(bits: Int) {
         var allocator = IOVAAllocator(apertures: [Self.space39])
         #expect(
@@ -46,7 +46,7 @@ struct IOVAAllocatorTests {
         #expect(large.rawValue % 0x10_0000 == 0)
     }
 
-    @Test("bad requests are refused by name, and change nothing")
+    @Test("bad requests are refused with their own code, and change nothing")
     func refused() throws {
         var allocator = IOVAAllocator(apertures: [0x1000...0xffff])
         let before = allocator.freeRanges
@@ -70,7 +70,7 @@ struct IOVAAllocatorTests {
         #expect(allocator.freeRanges == before)
     }
 
-    @Test("a reserved range is not given, and only free ones can be reserved")
+    @Test("a reserved range is not allocated, and only free ones can be reserved")
     func reserve() throws {
         var allocator = IOVAAllocator(apertures: [0x1000...0x4fff])
         try allocator.reserve(IOVA(0x2000), count: 0x1000)
@@ -84,7 +84,7 @@ struct IOVAAllocatorTests {
         #expect(allocator.count == 1)
     }
 
-    /// A plain model: one flag for each page.
+    /// A simple model: one flag for each page.
     @Test("random sequences agree with a table of pages", arguments: [IOVAAllocator.Order.topDown, .bottomUp])
     func random(order: IOVAAllocator.Order) throws {
         var random = Seeded("IOVA allocator")
@@ -134,6 +134,6 @@ struct IOVAAllocatorTests {
             }
         }
         for gone in live { try allocator.free(IOVA(UInt64(gone.start) * 4096), count: UInt64(gone.count) * 4096) }
-        #expect(allocator.freeRanges.count == 2, "what is given back grows together")
+        #expect(allocator.freeRanges.count == 2, "freed ranges are merged")
     }
 }

@@ -7,7 +7,7 @@ import Testing
 struct MappedBufferTests {
     let domain = Domain(name: "identity")
 
-    @Test("rule 29: in an identity domain the bus address is the CPU's, and still another type")
+    @Test("rule 29: in an identity domain the bus address equals the CPU's, and still has another type")
     func rule29_identity() throws {
         var buffer = try Buffer(count: 8192)
         let address = unsafe buffer.withUnsafeMutableBytes { bytes in UInt64(UInt(bitPattern: bytes.baseAddress)) }
@@ -28,7 +28,7 @@ struct MappedBufferTests {
         try domain.close()
     }
 
-    @Test("rule 31: a refused mapping gives the buffer back")
+    @Test("rule 31: a refused mapping returns the buffer")
     func rule31_bufferComesBack() throws {
         try domain.close()
         var buffer = try Buffer(count: 4096)
@@ -42,7 +42,7 @@ struct MappedBufferTests {
         #expect(domain.statistics.refusals == 1)
     }
 
-    @Test("rule 33: a mapping that is dropped is unmapped")
+    @Test("rule 33: a dropped mapping is unmapped")
     func rule33_endOfScope() throws {
         do {
             let mapped = try Buffer(count: 4096).mapped(for: domain, direction: .toDevice)
@@ -53,7 +53,7 @@ struct MappedBufferTests {
         try domain.close()
     }
 
-    @Test("rule 34: the CPU does not write what only the device writes")
+    @Test("rule 34: the CPU does not write memory that only the device writes")
     func rule34_direction() throws {
         var mapped = try Buffer(count: 4096).mapped(for: domain, direction: .fromDevice)
         #expect(mapped.ranges[0].access == .write)

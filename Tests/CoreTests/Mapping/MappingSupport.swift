@@ -13,7 +13,7 @@ func refusal(_ body: () throws(DMAError) -> Void) -> DMAError.Code? {
     } catch { return error.code }
 }
 
-/// A backend that remembers what is mapped, checks what every backend may rely on, and can be told to fail.
+/// A backend that records mappings, checks the preconditions of every backend, and can fail on demand.
 final class RecordingBackend: MappingBackend {
     struct Entry: Equatable {
         var iova: UInt64
@@ -71,7 +71,7 @@ final class RecordingBackend: MappingBackend {
     func failMap(in calls: Int) { state.withLock { $0.failMapIn = calls } }
     func failUnmap(_ fails: Bool) { state.withLock { $0.failUnmap = fails } }
 
-    /// Where a bus address leads in this process, if a mapping permits the access.
+    /// The address in this process behind a bus address, if a mapping permits the access.
     func resolve(_ iova: IOVA, _ access: DeviceAccess) -> UInt? {
         for entry in live where iova.rawValue >= entry.iova && iova.rawValue - entry.iova < entry.count {
             return entry.access.isSuperset(of: access) ? entry.address + UInt(iova.rawValue - entry.iova) : nil
@@ -79,13 +79,13 @@ final class RecordingBackend: MappingBackend {
         return nil
     }
 
-    /// Plays the device: one byte at a bus address, nil where the IOMMU would stop it.
+    /// Simulates the device: one byte at a bus address, nil where the IOMMU would stop it.
     func read(_ iova: IOVA) -> UInt8? {
         guard let address = resolve(iova, .read) else { return nil }
         return unsafe UnsafeRawPointer(bitPattern: address)?.load(as: UInt8.self)
     }
 
-    /// - Returns: whether the IOMMU let it pass.
+    /// - Returns: whether the IOMMU permitted it.
     func write(_ value: UInt8, _ iova: IOVA) -> Bool {
         guard let address = resolve(iova, .write) else { return false }
         unsafe UnsafeMutableRawPointer(bitPattern: address)?.storeBytes(of: value, as: UInt8.self)
@@ -93,7 +93,7 @@ final class RecordingBackend: MappingBackend {
     }
 }
 
-/// A domain behind a recording backend: 39 address bits, a hole where a PC has its MSI window.
+/// A domain behind a recording backend: 39 address bits, with a hole at a PC's MSI window.
 func translatedDomain(
     _ constraints: DeviceConstraints = DeviceConstraints(), backend: RecordingBackend = RecordingBackend(),
     apertures: [ClosedRange<UInt64>] = [0...0xfedf_ffff, 0xfef0_0000...(1 << 39) - 1], pageSizes: [UInt64] = [4096, 2 << 20]
@@ -104,7 +104,7 @@ func translatedDomain(
     return (domain, backend)
 }
 
-/// Plays the device in an identity domain: writes bytes at a bus address, as a region vouches for them.
+/// Simulates the device in an identity domain: writes bytes at a bus address inside a region.
 func deviceWrites(_ value: UInt8, to region: MappedRange, at offset: Int = 0, count: Int = 1) {
     let pointer = unsafe UnsafeMutableRawPointer(bitPattern: UInt(region.start.rawValue))
     for index in 0..<count { unsafe pointer?.storeBytes(of: value, toByteOffset: offset + index, as: UInt8.self) }

@@ -41,7 +41,7 @@ struct PartsTests {
         #expect(byte == 2)
         #expect(code { () throws(DMAError) in _ = try upper.withCPUAccess(0..<4097) { _ in 0 } } == .outOfRange)
         var third: MappedBuffer? = consume upper
-        // Not neighbours yet.
+        // Not adjacent yet.
         #expect(code { () throws(DMAError) in try first.join(&third) } == .foreignPart)
         let isJoined = isNil(third)
         #expect(!isJoined)
@@ -61,7 +61,7 @@ struct PartsTests {
         #expect(bytes == [0, 1, 2, 3])
     }
 
-    @Test("a part that is dropped frees nothing under another, and cannot be unmapped alone")
+    @Test("a dropped part frees no memory of another, and cannot be unmapped alone")
     func dropped() throws {
         var left = try mapped()
         do {
@@ -88,7 +88,7 @@ struct PartsTests {
         } catch { return error.code }
     }
 
-    @Test("a part that is parked keeps the whole mapped until it is released")
+    @Test("a quarantined part keeps the whole mapped until it is released")
     func parked() throws {
         let parked = Quarantine.entries.filter { $0.domain == domain.id }.count
         #expect(parked == 0)
@@ -106,7 +106,7 @@ struct PartsTests {
         #expect(domain.statistics.mappings == 0)
     }
 
-    @Test("a buffer cut by the device's limits, split inside a region: each byte is in one part's regions")
+    @Test("a buffer split by the device's limits, split again inside a region: each byte is in one part's regions")
     func regions() throws {
         var constraints = DeviceConstraints()
         constraints.maximumSegmentSize = 6000
@@ -125,7 +125,7 @@ struct PartsTests {
     }
 
     @Test(
-        "a split outside, off the device's alignment, or inside a cache line of a device that does not see caches, is refused")
+        "a split outside, off the device's alignment, or inside a cache line of a non-coherent device, is refused")
     func refused() throws {
         var constraints = DeviceConstraints()
         constraints.alignment = 16
@@ -140,7 +140,7 @@ struct PartsTests {
             var buffer = try mapped(in: domain)
             #expect(code { () throws(DMAError) in _ = try buffer.split(at: offset) } == expected)
             #expect(buffer.count == 16384)
-            #expect(unmapCode(buffer) == nil, "the buffer was to be what it was")
+            #expect(unmapCode(buffer) == nil, "the buffer should be unchanged")
         }
     }
 

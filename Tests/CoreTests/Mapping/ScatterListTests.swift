@@ -41,7 +41,7 @@ struct ScatterListTests {
         #expect(list.bufferCount == 2)
     }
 
-    @Test("segments: cut by pure arithmetic")
+    @Test("segments: split by pure arithmetic")
     func arithmetic() {
         var constraints = DeviceConstraints()
         constraints.maximumSegmentSize = 4096

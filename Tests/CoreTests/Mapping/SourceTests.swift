@@ -5,9 +5,9 @@ import Testing
 
 @testable import DMACore
 
-@Suite("What is mapped, and what devices ask of it")
+@Suite("Mapping sources, and devices' requirements")
 struct SourceTests {
-    @Test("files are told with descriptor and offset, and never merged with another source", arguments: [false, true])
+    @Test("files are passed with descriptor and offset, and never merged with another source", arguments: [false, true])
     func sources(isReversed: Bool) throws {
         let backend = TypeOneBackend()
         let domain = try Domain(name: "vfio-user", translation: translation(backend))
@@ -39,7 +39,7 @@ struct SourceTests {
         _ = try two.unmap()
     }
 
-    @Test("a backend that needs a file gets one: for buffers, coherent memory and bounces")
+    @Test("a backend that needs a file gets one: for buffers, coherent memory and bounce buffers")
     func needsDescriptor() throws {
         let backend = TypeOneBackend(needs: .descriptor)
         var constraints = DeviceConstraints()
@@ -63,7 +63,7 @@ struct SourceTests {
         _ = try plain.unmap()
     }
 
-    @Test("another device's memory: mapped where the backend takes it, refused where not")
+    @Test("another device's memory: mapped where the backend supports it, refused otherwise")
     func deviceMemory() throws {
         final class Driver: Sendable {}
         let driver = Driver()
@@ -103,7 +103,7 @@ struct SourceTests {
         #expect(code { () throws(DMAError) in _ = try memory(.max, 1).count } == .sizeOverflow)
     }
 
-    @Test("a virtual boundary: inner segments begin and end on it; else the list is gathered, or refused")
+    @Test("a virtual boundary: inner segments begin and end on it; otherwise the list is gathered, or refused")
     func virtualBoundary() throws {
         var constraints = DeviceConstraints()
         constraints.virtualBoundary = 4096
@@ -115,7 +115,7 @@ struct SourceTests {
             return list
         }
         let domain = Domain(name: "prp", constraints: constraints)
-        // Starts inside a page, ends inside one, whole pages between: as PRP allows it.
+        // Starts inside a page, ends inside one, whole pages between: as PRP permits.
         let right = try list([100..<12288, 16384..<20480, 40960..<41000]).mapped(for: domain, direction: .toDevice)
         let rightBounced = right.wasBounced
         #expect(!rightBounced)
@@ -136,7 +136,7 @@ struct SourceTests {
         #expect(code == .segmentGap)
     }
 
-    @Test("alignment of addresses and unit of length are two things")
+    @Test("alignment of addresses and length unit are independent")
     func lengthUnit() throws {
         let domain = Domain(name: "disk")
         func channel(alignment: UInt64, unit: UInt64) throws(DMAError) -> Channel<BusEngine, MappedBuffer> {

@@ -8,7 +8,7 @@ import Testing
 
 @Suite("Translated domains")
 struct TranslatedTests {
-    @Test("rule 34: the IOMMU mapping carries just the direction's permissions", arguments: Direction.allCases)
+    @Test("rule 34: the IOMMU mapping has only the direction's permissions", arguments: Direction.allCases)
     func rule34_permissions(direction: Direction) throws {
         let (domain, backend) = try translatedDomain()
         let mapped = try Buffer(count: 5000).mapped(for: domain, direction: direction)
@@ -22,7 +22,7 @@ struct TranslatedTests {
         #expect(backend.mistakes.isEmpty)
     }
 
-    @Test("rule 30: addresses are taken under the mask and outside the holes")
+    @Test("rule 30: addresses are allocated under the mask and outside the holes")
     func rule30_mask() throws {
         var constraints = DeviceConstraints()
         constraints.streamingMask = .pciDefault
@@ -40,7 +40,7 @@ struct TranslatedTests {
                 == .noAddressSpace)
     }
 
-    @Test("large pages are served by aligned addresses")
+    @Test("large pages are used through aligned addresses")
     func largePages() throws {
         let (domain, backend) = try translatedDomain()
         let mapped = try Buffer(count: 6 << 20, alignment: 2 << 20).mapped(for: domain, direction: .toDevice)
@@ -48,7 +48,7 @@ struct TranslatedTests {
         #expect(backend.live.count == 1)
     }
 
-    @Test("rule 31: a backend that refuses leaves nothing behind, and the buffer comes back")
+    @Test("rule 31: a refusal of the backend leaves nothing mapped, and the buffer is returned")
     func rule31_refusal() throws {
         let (domain, backend) = try translatedDomain()
         backend.failMap(in: 1)
@@ -63,12 +63,12 @@ struct TranslatedTests {
         #expect(domain.space.rangesInUse == 0)
     }
 
-    @Test("rule 31: a list that fails half-way is unwound", arguments: 1...5)
+    @Test("rule 31: a list that fails half-way is unmapped again", arguments: 1...5)
     func rule31_unwind(call: Int) throws {
         let (domain, backend) = try translatedDomain()
         var list = ScatterList()
         for _ in 0..<5 {
-            // Parts that do not touch, so that each needs a call of its own.
+            // Parts that are not adjacent, so that each needs its own call.
             let number = list.appendWithoutEntry(try Buffer(count: 16384))
             try list.appendEntry(buffer: number, range: 4096..<8192)
         }
@@ -86,7 +86,7 @@ struct TranslatedTests {
         try domain.close()
     }
 
-    @Test("rule 18: memory that the backend will not unmap is parked, and never given back by mistake")
+    @Test("rule 18: memory that the backend refuses to unmap is quarantined, and never freed by mistake")
     func rule18_failedUnmap() throws {
         let (domain, backend) = try translatedDomain()
         let mapped = try Buffer(count: 4096).mapped(for: domain, direction: .fromDevice)
@@ -105,7 +105,7 @@ struct TranslatedTests {
         #expect(backend.live.isEmpty)
         #expect(domain.statistics.quarantined == 1)
         try domain.close()
-        // The same when nobody asks: the mapping just ends.
+        // The same without an explicit unmap: the mapping ends with its value.
         backend.failUnmap(true)
         let (second, other) = try translatedDomain()
         other.failUnmap(true)
@@ -117,7 +117,7 @@ struct TranslatedTests {
         #expect(unknown == .notMapped)
     }
 
-    @Test("rule 32: what touches behind the IOMMU is one segment, and unmap knows the original")
+    @Test("rule 32: ranges that are adjacent behind the IOMMU form one segment, and unmap uses the original entries")
     func rule32_merge() throws {
         let (domain, backend) = try translatedDomain()
         var list = ScatterList()
@@ -164,7 +164,7 @@ struct TranslatedTests {
         #expect(mapped.regionCount == 3, "an entry that ends inside a page ends its segment")
     }
 
-    @Test("a space in pieces still takes a list, entry by entry")
+    @Test("a fragmented space still maps a list, entry by entry")
     func fragmented() throws {
         let (domain, backend) = try translatedDomain(apertures: [0x1000...0x2fff, 0x8000...0x9fff, 0x2_0000...0x2_1fff])
         var list = ScatterList()
@@ -179,7 +179,7 @@ struct TranslatedTests {
         #expect(domain.space.rangesInUse == 0)
     }
 
-    @Test("rule 36: memory that does not own its pages is not opened to a device: bounced, or refused")
+    @Test("rule 36: memory that does not own its pages is not exposed to a device: bounced, or refused")
     func rule36_foreignPages() throws {
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 300, alignment: 64)
         defer { unsafe memory.deallocate() }
@@ -213,7 +213,7 @@ struct TranslatedTests {
         if let block = pool.lease() { #expect(block.ranges[0].start.rawValue % (1 << 16) == 0) }
     }
 
-    @Test("an IOMMU whose pages are larger than the CPU's: nothing beside the buffer is opened")
+    @Test("an IOMMU whose pages are larger than the CPU's: nothing beside the buffer is exposed")
     func largeGranule() throws {
         let backend = RecordingBackend(page: 65536)
         let (domain, _) = try translatedDomain(backend: backend, pageSizes: [65536])
@@ -228,7 +228,7 @@ struct TranslatedTests {
         #expect(backend.mistakes.isEmpty)
     }
 
-    @Test("rule 18, rule 31: what cannot even be unwound is parked, and the list comes back all the same")
+    @Test("rules 18 and 31: mappings that cannot be undone are quarantined, and the list is returned all the same")
     func rule31_unwindRefused() throws {
         let (domain, backend) = try translatedDomain()
         var list = ScatterList()
@@ -246,7 +246,7 @@ struct TranslatedTests {
         }
         #expect(backend.live.count == 2)
         #expect(backend.write(1, IOVA(backend.live[0].iova)), "the buffers ended, their memory did not")
-        #expect(domain.space.rangesInUse == 1, "addresses that are in use are not given again")
+        #expect(domain.space.rangesInUse == 1, "addresses in use are not allocated again")
         backend.failUnmap(false)
         let released = try unsafe Quarantine.unsafeReleaseAll(of: domain.id)
         #expect(released == 1)
@@ -254,7 +254,7 @@ struct TranslatedTests {
         #expect(domain.space.rangesInUse == 0)
     }
 
-    @Test("odd page sizes are put right")
+    @Test("invalid page sizes are corrected")
     func pageSizes() throws {
         let domain = try Domain(
             name: "odd", translation: .translated(RecordingBackend(), apertures: [0...0xfffff], pageSizes: [0, 3, 1]))
@@ -262,7 +262,7 @@ struct TranslatedTests {
         _ = try Buffer(count: 1).mapped(for: domain, direction: .toDevice)
     }
 
-    @Test("random lists: no byte is lost, no segment breaks a limit")
+    @Test("random lists: no byte is lost, no segment exceeds a limit")
     func random() throws {
         var random = Seeded("scatter lists")
         for round in 0..<300 {

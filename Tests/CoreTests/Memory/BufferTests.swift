@@ -14,7 +14,7 @@ struct BufferTests {
         } catch { return error.code }
     }
 
-    @Test("a buffer is zeroed, aligned, writable, and as long as asked")
+    @Test("a buffer is zeroed, aligned, writable, and has the requested length")
     func plain() throws {
         var buffer = try Buffer(count: 5000, alignment: 64)
         #expect(buffer.count == 5000)
@@ -34,7 +34,7 @@ struct BufferTests {
     }
 
     @Test(
-        "bad requests are refused by name",
+        "bad requests are refused with their own code",
         arguments: [
             (0, 64, DMAError.Code.zeroLength), (-1, 64, .sizeOverflow), (Int.max, 64, .sizeOverflow),
             (Int.min, 64, .sizeOverflow),
@@ -53,7 +53,7 @@ struct BufferTests {
         #expect(buffer.alignment == alignment)
     }
 
-    @Test("huge pages that are not there are refused with the cure, or fall back visibly")
+    @Test("unavailable huge pages are refused with the cure, or fall back visibly")
     func hugePages() throws {
         for backing in [Backing.huge1GiB, .huge2MiB] {
             do throws(DMAError) {
@@ -68,7 +68,7 @@ struct BufferTests {
         }
     }
 
-    @Test("a fall-back from huge pages says what it is")
+    @Test("a fallback from huge pages is reported")
     func hugeFallback() throws {
         let buffer = try Buffer(count: 1 << 20, backing: .huge1GiB, policy: AllocationPolicy(acceptsFallback: true))
         if buffer.backing == .huge1GiB {
@@ -79,7 +79,7 @@ struct BufferTests {
         }
     }
 
-    @Test("transparent huge pages: aligned, and the answer says whether the kernel may use them")
+    @Test("transparent huge pages: aligned, and the buffer reports whether the kernel may use them")
     func transparentHuge() throws {
         var buffer = try Buffer(count: 4 << 20, backing: .pages(transparentHuge: true))
         let address = unsafe buffer.withUnsafeMutableBytes { bytes in UInt(bitPattern: bytes.baseAddress) }
@@ -115,7 +115,7 @@ struct BufferTests {
         #expect(DMAMask(bits: bits).reaches(IOVA(start), count: 100_000))
     }
 
-    @Test("rule 30: a mask that reaches nothing is refused", arguments: [0, 1, 12, 16])
+    @Test("rule 30: an empty mask is refused", arguments: [0, 1, 12, 16])
     func rule30_noMemory(bits: Int) {
         let policy = AllocationPolicy(below: DMAMask(bits: bits))
         #expect(Self.code { () throws(DMAError) in _ = try Buffer(count: 4096, policy: policy) } == .noAddressSpace)

@@ -17,7 +17,7 @@ struct CargoListTests {
         if let refused = list.append(try Buffer(count: 1).mapped(for: domain, direction: .toDevice)) {
             #expect(refused.count == 1)
         } else {
-            Issue.record("no room, and taken")
+            Issue.record("no room, but accepted")
         }
         #expect(list.regionCount == 3)
         #expect([0, 1, 2].map { list.ranges[$0].count } == [100, 200, 300])
@@ -28,7 +28,7 @@ struct CargoListTests {
         try domain.close()
     }
 
-    @Test("an array of what cannot be copied: each element ends once")
+    @Test("an array of noncopyable values: each element ends once")
     func fixedArray() throws {
         let counter = BufferTests.Counter()
         struct Token: ~Copyable {

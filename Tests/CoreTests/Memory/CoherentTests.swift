@@ -10,7 +10,7 @@ import Testing
 struct CoherentTests {
     let domain = Domain(name: "coherent")
 
-    @Test("rule 37: whole words of every width, seen by the device at once")
+    @Test("rule 37: whole words of every width, visible to the device at once")
     func rule37_words() throws {
         let memory = try CoherentBuffer(count: 4096, domain: domain)
         try memory.store(0x11 as UInt8, at: 1)
@@ -29,7 +29,7 @@ struct CoherentTests {
     }
 
     @Test(
-        "words outside or across are refused, never trapped on",
+        "words outside or across the end are refused and do not trap",
         arguments: [
             (4089, DMAError.Code.outOfRange), (4096, .outOfRange), (-8, .outOfRange), (Int.max, .outOfRange),
             (Int.min, .outOfRange),
@@ -45,7 +45,7 @@ struct CoherentTests {
         #expect(refusal { () throws(DMAError) in _ = try tiny.load(at: 0, as: UInt64.self) } == .outOfRange)
     }
 
-    @Test("rule 30: the coherent mask holds, apart from the streaming one")
+    @Test("rule 30: the coherent mask applies, independent of the streaming one")
     func rule30_coherentMask() throws {
         var constraints = DeviceConstraints()
         constraints.coherentMask = .pciDefault
@@ -61,7 +61,7 @@ struct CoherentTests {
         #expect(backend.live.isEmpty)
     }
 
-    @Test("rule 33: coherent memory ends with its value, or is parked")
+    @Test("rule 33: coherent memory ends with its value, or is quarantined")
     func rule33_end() throws {
         let (domain, backend) = try translatedDomain()
         do {

@@ -5,7 +5,7 @@ import DMATestSupport
 import Foundation
 import Testing
 
-/// A folder that looks like a machine's root, with what the kernel says of memory in it.
+/// A directory that simulates a machine's root, with the kernel's files about memory.
 private struct Root {
     let scratch: Scratch
 
@@ -27,13 +27,13 @@ private let unified = "25 1 0:24 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 c
 private let single =
     "31 1 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n30 1 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
 
-@Suite("How much memory may be taken")
+@Suite("The memory budget")
 struct MemoryBudgetTests {
-    @Test("without a limit it is what the machine has, and says so")
+    @Test("without a limit it is the machine's available memory, with its source")
     func machineAlone() throws {
         let budget = try Root(["proc/meminfo": machine]).budget
         #expect(budget == MemoryBudget(available: 8 << 30, source: "MemAvailable of /proc/meminfo"))
-        // Kernels before 3.14 do not say what is available.
+        // Kernels before 3.14 do not report the available memory.
         #expect(try Root(["proc/meminfo": "MemTotal: 9 kB\nMemFree: 1024 kB\n"]).budget.available == mib)
         #expect(try Root([:]).budget == MemoryBudget(available: .max, source: nil))
         let own = MemoryBudget.current
@@ -54,7 +54,7 @@ struct MemoryBudgetTests {
         #expect(try Root(files).budget.available == 48 * mib)
         files["sys/fs/cgroup/a/b/memory.high"] = "\(16 * mib)"
         #expect(try Root(files).budget.source == "/sys/fs/cgroup/a/b/memory.high")
-        // More is used than the limit is: nothing is left, which is no large number.
+        // The use exceeds the limit: the rest is 0, not a large number.
         files["sys/fs/cgroup/a/b/memory.current"] = "\(90 * mib)"
         #expect(try Root(files).budget.available == 0)
         #expect(try Root(files).budget.sentence { "\($0) B" } == "0 B are available (/sys/fs/cgroup/a/b/memory.max)")
@@ -68,7 +68,7 @@ struct MemoryBudgetTests {
             "sys/fs/cgroup/memory/x/memory.limit_in_bytes": "\(64 * mib)\n",
             "sys/fs/cgroup/memory/x/memory.usage_in_bytes": "\(32 * mib)\n",
             "sys/fs/cgroup/memory/x/memory.stat": "cache 9\ntotal_inactive_file \(8 * mib)\ntotal_active_file 0\n",
-            // No limit: as many pages as there can be.
+            // No limit: the largest number of pages.
             "sys/fs/cgroup/memory/x/y/memory.limit_in_bytes": "9223372036854771712\n",
         ]
         #expect(
@@ -88,7 +88,7 @@ struct MemoryBudgetTests {
         }
     }
 
-    @Test("what is no number limits nothing, and nothing of it crashes")
+    @Test("malformed numbers set no limit, and nothing crashes")
     func hostile() throws {
         let path = "sys/fs/cgroup/memory.max"
         for text in [
@@ -112,7 +112,7 @@ struct MemoryBudgetTests {
                 #expect(try Root(files).budget.available == 8 << 30, "\(group.prefix(20)) \(mount)")
             }
         }
-        // A sum that no number holds is no more than all of it.
+        // A sum beyond the range is limited to the total.
         let most = [
             "proc/meminfo": machine, "proc/self/mountinfo": unified, "proc/self/cgroup": "0::/\n", path: "\(mib)",
             "sys/fs/cgroup/memory.current": "\(UInt64.max)",

@@ -49,7 +49,7 @@ struct PoolTests {
         try domain.close()
     }
 
-    @Test("a block's bytes are those its device sees")
+    @Test("a block's bytes are those that its device accesses")
     func bytes() throws {
         var pool = try pool(4096, block: 1024)
         guard var block = pool.lease() else { return }
@@ -68,7 +68,7 @@ struct PoolTests {
         #expect(code == .wrongDirection)
     }
 
-    @Test("rule 38: a pool that ends with leased blocks says so, and its memory outlives it")
+    @Test("rule 38: a pool that ends with leased blocks reports it, and its memory outlives it")
     func rule38_endInUse() throws {
         var pool = try pool(4096, block: 1024)
         let first = pool.lease()
@@ -138,14 +138,14 @@ struct PoolTests {
         #expect(domain.statistics.mappings == 0)
     }
 
-    /// Takes blocks to another task, which ends them.
+    /// Sends blocks to another task, which ends them.
     private final class Carrier: @unchecked Sendable {
         private var blocks: FixedArray<Block>?
         init(_ blocks: consuming FixedArray<Block>) { self.blocks = consume blocks }
         func end() { blocks = nil }
     }
 
-    @Test("blocks of a pool know their index, and come back from any thread", arguments: [true, false])
+    @Test("blocks of a pool know their index, and return from any thread", arguments: [true, false])
     func blocksFromOtherThreads(givesBack: Bool) async throws {
         var pool = try pool(4096 * 64, block: 64)
         for _ in 0..<8 {
@@ -178,7 +178,7 @@ struct PoolTests {
         #expect(seen == Set(0..<pool.capacity))
     }
 
-    @Test("blocks outlive their pool; the last one, on whatever thread, takes the memory with it")
+    @Test("blocks outlive their pool; the last one, on any thread, frees the memory")
     func blocksOutlivePool() async throws {
         for _ in 0..<40 {
             var pool = try pool(4096, block: 64)

@@ -6,9 +6,9 @@ import Testing
 
 @testable import DMACore
 
-@Suite("What concerns the whole process")
+@Suite("Limits and settings of the whole process")
 struct ProcessTests {
-    @Test("the arithmetic of RLIMIT_MEMLOCK")
+    @Test("the figures of RLIMIT_MEMLOCK")
     func arithmetic() {
         #expect(LockBudget(limit: 65536, locked: 4096).remaining == 61440)
         #expect(LockBudget(limit: 4096, locked: 8192).remaining == 0)
@@ -19,33 +19,33 @@ struct ProcessTests {
         #expect(LockBudget.lockedBytes(inStatus: []) == 0)
     }
 
-    @Test("locked memory says so")
+    @Test("locked memory is reported")
     func locked() throws {
         let buffer = try Buffer(count: 4096, policy: AllocationPolicy(locked: true))
         #expect(buffer.isLocked == true)
     }
 
-    /// Binds this process to RLIMIT_MEMLOCK, for good: also root, who would be above it, becomes nobody.
+    /// Subjects this process to RLIMIT_MEMLOCK, permanently: root, who is exempt, becomes nobody.
     static func limitLocks(to bytes: rlim_t) -> Bool {
         var limit = rlimit(rlim_cur: bytes, rlim_max: bytes)
-        // Not by the constant's rawValue: which of the modules that carry the C library's headers owns it depends on what was built.
+        // Not by the constant's rawValue: the module that owns it, of those with the C library's headers, depends on the build.
         return unsafe setrlimit(unsafeBitCast(__RLIMIT_MEMLOCK, to: __rlimit_resource_t.self), &limit) == 0
             && (getuid() != 0 || setuid(65534) == 0)
     }
 
-    /// Before anything has read the environment, in a process of its own.
+    /// Before the first read of the environment, in a separate process.
     static func ask(_ value: String) { unsafe _ = setenv("DMA_SANITIZE", value, 1) }
 
-    /// Ends something that was never mapped; the refusal is not what the tests look at.
+    /// Unmaps an address that was never mapped; the tests do not check the refusal.
     static func mistake(_ domain: Domain) {
         _ = refusal { () throws(DMAError) in try unsafe UnsafeMappings(domain).unmap(IOVA(4096), count: 1, direction: .toDevice)
         }
     }
 
-    @Test("RLIMIT_MEMLOCK hit: refused with the arithmetic, or unlocked memory that says so")
+    @Test("RLIMIT_MEMLOCK reached: refused with the figures, or unlocked memory that is reported as such")
     func limitHit() async {
-        // In a process of its own: the limit is the process's, and root has to become somebody whom it binds. It ends at once: the system
-        // does not let a leak check look into a process that has changed its user.
+        // In a separate process: the limit belongs to the process, and root must become a user whom it binds. It ends at once:
+        // the system does not permit a leak check of a process that has changed its user.
         await #expect(processExitsWith: .exitCode(0)) {
             guard Self.limitLocks(to: 64 << 10) else { _exit(2) }
             do throws(DMAError) {

@@ -4,14 +4,14 @@ import Testing
 
 @testable import DMACore
 
-/// One test for each identifier. The sanitizer is turned on for the process and stays on; every test looks only at the reports
+/// One test for each identifier. The sanitizer is turned on for the process and stays on; every test reads only the reports
 /// about its own domain, so that they do not disturb each other.
 @Suite("Sanitizer")
 struct SanitizerTests {
     let domain: Domain
     let memory = Pages()
 
-    /// Memory of the client's own, as the door takes it: four pages.
+    /// Imported memory of the client: four pages.
     @safe
     final class Pages: @unchecked Sendable {
         let start = UnsafeMutableRawPointer.allocate(byteCount: 16384, alignment: 4096)
@@ -23,7 +23,7 @@ struct SanitizerTests {
         domain = Domain(name: "sanitized")
     }
 
-    /// An address that is not meant to be used; never 0.
+    /// An address for tests; never 0.
     @unsafe
     static func pointer(_ address: UInt) -> UnsafeMutableRawPointer {
         unsafe UnsafeMutableRawPointer(bitPattern: address).unsafelyUnwrapped
@@ -48,12 +48,12 @@ struct SanitizerTests {
         #expect(Sanitizer.reports(for: domain.id).isEmpty, sourceLocation: location)
     }
 
-    /// Apart, because a lent region borrows its owner to the end of the function.
+    /// A separate function, because a lent region borrows its owner to the end of the function.
     private func isReadable(_ mapped: borrowing MappedBuffer) -> Bool {
         Sanitizer.check(region: mapped.region(at: 0), domain: domain.id, access: .read)
     }
 
-    @Test("what is right is not reported")
+    @Test("correct use is not reported")
     func silence() throws {
         let iova = try unsafe UnsafeMappings(domain).map(address: memory.start, count: 4096, direction: .bidirectional)
         try UnsafeMappings(domain).check(iova)
@@ -68,7 +68,7 @@ struct SanitizerTests {
         expectNothing()
     }
 
-    @Test("DMA-S01: the end of a mapping at the error value")
+    @Test("DMA-S01: unmap of the error value")
     func s01() {
         for word in [IOVA.mappingError, IOVA(0)] {
             let code = refusal { () throws(DMAError) in
@@ -79,7 +79,7 @@ struct SanitizerTests {
         expect(.unmapInvalidAddress, mappingKnown: false)
     }
 
-    @Test("DMA-S02: rule 33: the end of a mapping that does not exist")
+    @Test("DMA-S02: rule 33: unmap of a mapping that does not exist")
     func s02_rule33() throws {
         let iova = try unsafe UnsafeMappings(domain).map(address: memory.start, count: 4096, direction: .toDevice)
         try unsafe UnsafeMappings(domain).unmap(iova, count: 4096, direction: .toDevice)
@@ -93,7 +93,7 @@ struct SanitizerTests {
         #expect(report?.rule == 33)
     }
 
-    @Test("DMA-S03: the end of a mapping with another size")
+    @Test("DMA-S03: unmap with another size")
     func s03() throws {
         let iova = try unsafe UnsafeMappings(domain).map(address: memory.start, count: 4096, direction: .toDevice)
         for count in [4095, 0, -1] {
@@ -106,7 +106,7 @@ struct SanitizerTests {
         try unsafe UnsafeMappings(domain).unmap(iova, count: 4096, direction: .toDevice)
     }
 
-    @Test("DMA-S04: the end of a mapping as another kind")
+    @Test("DMA-S04: unmap as another kind")
     func s04() throws {
         let iova = try unsafe UnsafeMappings(domain).map(address: memory.start, count: 4096, direction: .toDevice)
         let code = refusal { () throws(DMAError) in
@@ -117,7 +117,7 @@ struct SanitizerTests {
         try unsafe UnsafeMappings(domain).unmap(iova, count: 4096, direction: .toDevice)
     }
 
-    @Test("DMA-S05: rule 34: the end of a mapping in another direction")
+    @Test("DMA-S05: rule 34: unmap with another direction")
     func s05_rule34() throws {
         let iova = try unsafe UnsafeMappings(domain).map(address: memory.start, count: 4096, direction: .toDevice)
         let code = refusal { () throws(DMAError) in
@@ -128,11 +128,11 @@ struct SanitizerTests {
         try unsafe UnsafeMappings(domain).unmap(iova, count: 4096, direction: .toDevice)
     }
 
-    @Test("DMA-S06: rule 32: the end of a list with the mapped number instead of the original one")
+    @Test("DMA-S06: rule 32: unmap of a list with the mapped number instead of the original one")
     func s06_rule32() throws {
         let parts = unsafe [0, 4096].map { unsafe UnsafeMutableRawBufferPointer(start: memory.start + $0, count: 4096) }
         let regions = try unsafe UnsafeMappings(domain).mapList(parts, direction: .toDevice)
-        #expect(regions.count == 1, "they touch, so they merge")
+        #expect(regions.count == 1, "they are adjacent, so they merge")
         let first = regions[0].start
         let code = refusal { () throws(DMAError) in
             try unsafe UnsafeMappings(domain).unmapList(first, originalCount: 1, direction: .toDevice)
@@ -165,7 +165,7 @@ struct SanitizerTests {
         expect(.mapText)
     }
 
-    @Test("DMA-S09: what is no memory is mapped, or read-only memory for writing")
+    @Test("DMA-S09: a range that is not memory is mapped, or read-only memory for writing")
     func s09() throws {
         let low = unsafe Self.pointer(64)
         let first = try unsafe UnsafeMappings(domain).map(address: low, count: 16, direction: .toDevice)
@@ -192,7 +192,7 @@ struct SanitizerTests {
         try unsafe UnsafeMappings(domain).unmap(first, count: 100, direction: .toDevice)
     }
 
-    @Test("DMA-S11: rule 31: a mapping's result that nobody checked")
+    @Test("DMA-S11: rule 31: a mapping's result was never checked")
     func s11_rule31() throws {
         let checked = unsafe UnsafeMappings(domain).mapUnchecked(address: memory.start, count: 64, direction: .toDevice)
         try UnsafeMappings(domain).check(checked)
@@ -229,7 +229,7 @@ struct SanitizerTests {
         }
     }
 
-    @Test("DMA-S12: rule 39: a list of more entries than the device has segments")
+    @Test("DMA-S12: rule 39: a list of more entries than the device's segments")
     func s12_rule39() {
         let limited = Self.limited()
         #expect(refusedList([0..<10, 20..<30], limited) == nil)
@@ -253,7 +253,7 @@ struct SanitizerTests {
         expect(.segmentAcrossBoundary, of: limited, mappingKnown: false)
     }
 
-    @Test("DMA-S15: rule 35: sync of what is not mapped")
+    @Test("DMA-S15: rule 35: sync of an address that is not mapped")
     func s15_rule35() {
         let code = refusal { () throws(DMAError) in
             try unsafe UnsafeMappings(domain).syncForCPU(IOVA(4096), range: 0..<1, direction: .toDevice)
@@ -262,7 +262,7 @@ struct SanitizerTests {
         expect(.syncNotMapped, mappingKnown: false)
     }
 
-    @Test("DMA-S16: rule 35: sync of more than is mapped", arguments: [0..<101, -1..<1, 100..<200])
+    @Test("DMA-S16: rule 35: sync beyond the mapping", arguments: [0..<101, -1..<1, 100..<200])
     func s16_rule35(range: Range<Int>) throws {
         let iova = try unsafe UnsafeMappings(domain).map(address: memory.start, count: 100, direction: .toDevice)
         let code = refusal { () throws(DMAError) in
@@ -296,7 +296,7 @@ struct SanitizerTests {
         #expect(first.count == 4096)
         let (other, backend) = try Self.leakyDomain(memory)
         #expect(Sanitizer.reports(for: other).map(\.identifier) == [.leak])
-        #expect(backend.live.isEmpty, "a domain that ends takes the device's way to the memory with it")
+        #expect(backend.live.isEmpty, "a domain that ends removes the device's access to the memory")
     }
 
     static func leakyDomain(_ memory: Pages) throws -> (DomainID, RecordingBackend) {
@@ -305,7 +305,7 @@ struct SanitizerTests {
         return (domain.id, backend)
     }
 
-    @Test("DMA-S19: rule 18: memory is parked")
+    @Test("DMA-S19: rule 18: memory is quarantined")
     func s19_rule18() throws {
         do {
             var mapped = try Buffer(count: 4096).mapped(for: domain, direction: .fromDevice)
@@ -380,7 +380,7 @@ struct SanitizerTests {
     }
 
     @Test(
-        "maps of the process are hostile input",
+        "the list of mappings is untrusted input",
         arguments: [
             "zzzz", "-", "1000-", "1000-2000", "2000-1000 rw-p", "11112222333344445-5 rw-p", "1000-2000 rw-p\n1800-3000 rw-p",
             "1000-2000 ",
@@ -389,7 +389,7 @@ struct SanitizerTests {
         #expect(ProcessMaps(parsing: Array(text.utf8)) == nil)
     }
 
-    @Test("maps that were torn by another thread are read again; a file that never parses ends the reading")
+    @Test("a list torn by another thread is read again; one that never parses ends the reading")
     func tornMaps() {
         let (torn, whole) = ("1000-4000 rw-p\n3000-5000 rw-p\n", "1000-4000 rw-p\n5000-6000 rw-p\n")
         var reads = 0
@@ -407,7 +407,7 @@ struct SanitizerTests {
         #expect(ProcessMaps.current { nil } == nil)
     }
 
-    @Test("gaps are found from the top, under the limit")
+    @Test("gaps are searched from the top, under the limit")
     func gaps() throws {
         let text = "10000-20000 rw-p 0\n30000-40000 r-xp 0\n50000-60000 rw-p 0\n"
         let maps = try #require(ProcessMaps(parsing: Array(text.utf8)))

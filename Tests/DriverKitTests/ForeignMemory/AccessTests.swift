@@ -14,7 +14,7 @@ extension DriverKitTests {
         private let page = UInt64(PeerFile.page)
 
         @Test(
-            "a copy goes over neighbouring regions of different files, and is refused before a byte moves where one is missing or forbids it"
+            "a copy spans adjacent regions of different files, and is refused before a byte moves where one is missing or forbids it"
         )
         func acrossRegions() throws {
             let memory = ForeignMemory()
@@ -78,7 +78,7 @@ extension DriverKitTests {
             try memory.read(IOVA(start), into: &tail)
         }
 
-        @Test("a copy longer than one piece moves every byte, of mapped memory and of copied")
+        @Test("a copy longer than one piece moves every byte, of mapped and of copied memory")
         func longCopies() throws {
             let pages = 300
             let memory = ForeignMemory()
@@ -95,11 +95,11 @@ extension DriverKitTests {
             #expect(copied.bytes(0, Int(count) - 2) == Array(own.suffix(Int(count) - 2)))
         }
 
-        @Test("words of each width, at each place that is aligned in this process; no other")
+        @Test("words of each width, at each address that is aligned in this process, and at no other")
         func words() throws {
             let memory = ForeignMemory()
             let file = PeerFile(sealed: 2)
-            // The bus address is odd; the place in this process is the page's start.
+            // The bus address is odd; the address in this process is the page's start.
             let start = 0x1003 as UInt64
             try memory.insert(IOVA(start), count: page + 4, access: [.read, .write], file: file.descriptor)
             func check<T: SharedWord>(_ type: T.Type) throws {
@@ -143,7 +143,7 @@ extension DriverKitTests {
                     == .unmappedAddress)
         }
 
-        @Test("atomic additions of several threads, and of a mapping beside, are all counted")
+        @Test("atomic additions of several threads, and of another mapping, are all counted")
         func atomics() throws {
             let memory = ForeignMemory()
             let file = PeerFile(sealed: 1)
@@ -162,7 +162,7 @@ extension DriverKitTests {
         }
 
         @Test(
-            "a file that its owner may make shorter is refused; where the kernel copies, a page that has gone is an error and no signal"
+            "a file that its owner may truncate is refused; where the kernel copies, a missing page is an error and no signal"
         )
         func shrinking() throws {
             let memory = ForeignMemory()
@@ -188,13 +188,13 @@ extension DriverKitTests {
                     Issue.record("bytes of a page that is gone")
                 } catch { #expect(error.code == .kernelRefused && error.errno == EFAULT) }
                 #expect(refusal { () throws(DMAError) in try memory.put([1], 3 * page) } == .kernelRefused)
-                // What is left can be read, and the region ends.
+                // The rest can be read, and the region is removed.
                 #expect(try memory.bytes(0, Int(page)) == [UInt8](repeating: 0x40, count: Int(page)))
                 try memory.end(0, 4 * page)
             }
         }
 
-        @Test("huge pages, of which a hole may find none, are refused in spite of their seal")
+        @Test("huge pages, which a hole may lack, are refused in spite of their seal")
         func hugePages() throws {
             let file = unsafe cdma_shared_memory("peer", 2 << 20, 21)
             try #require(file >= 0, "no memfd of huge pages on this kernel: \(file)")
@@ -207,7 +207,8 @@ extension DriverKitTests {
                 refusal { () throws(DMAError) in
                     try memory.insert(IOVA(0), count: 4096, access: [.read], file: file, offset: 4096, unstable: .copied)
                 } == .misaligned)
-            // Copied, where the machine has a page set aside; else the kernel refuses the mapping, which is an error as well.
+            // Copied, if the machine has a reserved huge page; otherwise the kernel refuses the mapping, which is an error as
+            // well.
             let code = refusal { () throws(DMAError) in
                 try memory.insert(IOVA(0), count: 1 << 20, access: [.read], file: file, unstable: .copied)
             }
@@ -218,7 +219,7 @@ extension DriverKitTests {
             }
         }
 
-        @Test("a trusted file is mapped, with words")
+        @Test("a trusted file is mapped, with single words")
         func trusted() throws {
             let memory = ForeignMemory()
             let file = PeerFile(shrinkable: 1, first: 3)
@@ -257,7 +258,7 @@ extension DriverKitTests {
     }
 }
 
-/// What a child process finds. In a global, because what runs there is a C function.
+/// The state in a child process. In a global, because the code there is a C function.
 private final class Inherited: @unchecked Sendable {
     var memory: ForeignMemory?
     var descriptor: Int32 = -1

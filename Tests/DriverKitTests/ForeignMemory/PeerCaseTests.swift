@@ -6,13 +6,14 @@ import DMATestSupport
 import Testing
 
 extension DriverKitTests {
-    /// What libvfio-user's own tests of its DMA regions check (test/unit-tests.c, test/py/test_dma_map.py, test_dma_unmap.py, test_sgl_get_put.py,
-    /// test_sgl_read_write.py, as of June 2026), as far as it concerns regions and not messages: each case by what it checks.
+    /// The cases of libvfio-user's own tests of its DMA regions (test/unit-tests.c, test/py/test_dma_map.py, test_dma_unmap.py,
+    /// test_sgl_get_put.py, test_sgl_read_write.py, as of June 2026), as far as they concern regions and not messages: each by
+    /// the property that it checks.
     @Suite("Foreign memory: the cases of libvfio-user's tests")
     struct PeerCaseTests {
         private let page = UInt64(PeerFile.page)
 
-        @Test("a region one page larger than the largest is refused; one as large is not")
+        @Test("a region one page larger than the maximum is refused; one of the maximum is not")
         func tooBig() throws {
             let memory = ForeignMemory(maximumCount: 8 * page)
             let file = PeerFile(sealed: 16)
@@ -23,7 +24,7 @@ extension DriverKitTests {
             try memory.insert(IOVA(0x10000), count: 8 * page, access: [.read, .write], file: file.descriptor)
         }
 
-        @Test("sixteen regions and one more; then all end at once, and sixteen come again")
+        @Test("sixteen regions and one more; then all are removed at once, and sixteen are inserted again")
         func tooMany() throws {
             let memory = ForeignMemory(maximumRegions: 16)
             let file = PeerFile(sealed: 1)
@@ -39,7 +40,7 @@ extension DriverKitTests {
             }
         }
 
-        @Test("a region is there as a whole once it is inserted, and not at all when its client was lost")
+        @Test("a region is complete once it is inserted, and removed completely when its client was lost")
         func lost() throws {
             let memory = ForeignMemory()
             let file = PeerFile(sealed: 1)
@@ -50,7 +51,7 @@ extension DriverKitTests {
             #expect(Holdings.now.peerMappings == 0)
         }
 
-        @Test("the end of a region that is not there is refused; of one out of three the others are as they were")
+        @Test("removing a region that does not exist is refused; removing one of three leaves the others unchanged")
         func removal() throws {
             let memory = ForeignMemory()
             let file = PeerFile(sealed: 3, first: 1)
@@ -64,12 +65,12 @@ extension DriverKitTests {
             #expect(try memory.bytes(0x5000, 1) == [2])
             #expect(try memory.bytes(0x9000, 1) == [3])
             try memory.removeAll(until: .now)
-            // Nothing is left to end, which is no error.
+            // Nothing is left to remove, which is no error.
             try memory.removeAll(until: .now)
         }
 
         @Test(
-            "two descriptors of one file, side by side; the identical region again, which libvfio-user takes and this table refuses unchanged"
+            "two descriptors of one file, side by side; the identical region again, which libvfio-user accepts and this table refuses"
         )
         func sameFile() throws {
             let memory = ForeignMemory()
@@ -87,7 +88,7 @@ extension DriverKitTests {
             #expect(memory.regionCount == 2)
         }
 
-        @Test("an address range: within one region, over two, beyond them, and without the right")
+        @Test("an address range: within one region, over two, beyond them, and without permission")
         func ranges() throws {
             let memory = ForeignMemory()
             let file = PeerFile(sealed: 6)
@@ -104,7 +105,7 @@ extension DriverKitTests {
         }
 
         @Test(
-            "64 bytes, and two pages and 42 bytes, written, read and seen by the peer: of mapped memory and of copied",
+            "64 bytes, and two pages and 42 bytes, written, read and seen by the peer: of mapped and of copied memory",
             arguments: [false, true])
         func readAndWrite(isCopied: Bool) throws {
             let memory = ForeignMemory()
@@ -120,10 +121,10 @@ extension DriverKitTests {
         }
     }
 
-    @Suite("Foreign memory: random programs against a plain table")
+    @Suite("Foreign memory: random programs against a simple table")
     struct ForeignPropertyTests {
-        /// Every byte of a small bus that has one, and what it is.
-        @Test("every answer and every byte is that of a table of single bytes")
+        /// The contents and existence of every byte of a small bus.
+        @Test("every result and every byte equals that of a table of single bytes")
         func property() throws {
             var random = Seeded("ForeignPropertyTests")
             let page = UInt64(PeerFile.page)
@@ -184,7 +185,7 @@ extension DriverKitTests {
                 #expect(file.bytes(0, bytes.count) == bytes)
                 try memory.removeAll(until: .now)
             }
-            // A run in which nothing happened would have shown nothing.
+            // A run in which nothing happened would prove nothing.
             #expect(inserted > 100 && refused > 100 && moved > 1000, "\(inserted) inserted, \(refused) refused, \(moved) bytes")
         }
     }

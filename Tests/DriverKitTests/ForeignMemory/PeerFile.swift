@@ -6,7 +6,7 @@ import DMATestSupport
 import Foundation
 import Glibc
 
-/// A file as a peer hands it over. Closed at its end.
+/// A file as a peer passes it. Closed at its end.
 struct PeerFile: ~Copyable {
     let descriptor: Int32
 
@@ -30,7 +30,7 @@ struct PeerFile: ~Copyable {
         precondition(descriptor >= 0)
     }
 
-    /// An ordinary file, which its owner may make shorter.
+    /// An ordinary file, which its owner may truncate.
     init(shrinkable pages: Int, first: UInt8 = 0, in folder: String = "/dev/shm", flags: Int32 = O_RDWR) {
         var name = Array("\(folder)/peer-XXXXXX".utf8CString)
         let file = unsafe mkstemp(&name)
@@ -48,7 +48,7 @@ struct PeerFile: ~Copyable {
         precondition(unsafe pwrite(descriptor, bytes, bytes.count, page * PeerFile.page) == bytes.count)
     }
 
-    /// What the peer sees.
+    /// The peer's view.
     func bytes(_ offset: Int, _ count: Int) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
         let got = unsafe pread(descriptor, &bytes, count, offset)
@@ -81,13 +81,13 @@ extension ForeignMemory {
     }
 }
 
-/// The code that `body` is refused with; nil where it is not.
+/// The code of the refusal of `body`; nil where it is not refused.
 func refusal(_ body: () throws(DMAError) -> Void) -> DMAError.Code? {
     do throws(DMAError) { try body() } catch { return error.code }
     return nil
 }
 
-/// What this process has open and mapped.
+/// The open descriptors and mappings of this process.
 struct Holdings: Equatable {
     var descriptors: Int
     var peerMappings: Int
@@ -104,7 +104,7 @@ struct Holdings: Equatable {
         return maps.split(separator: "\n").filter { $0.contains("peer") }.map { String($0.split(separator: " ")[1]) }
     }
 
-    /// A file of the kernel's, which says no size.
+    /// A kernel file, which reports no size.
     private static func wholeFile(_ path: String) -> [UInt8] {
         let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
         precondition(file >= 0)

@@ -12,7 +12,7 @@ extension DriverKitTests {
     struct ForeignRegionTests {
         private let page = UInt64(PeerFile.page)
 
-        @Test("a region has its bytes from the first to the last, and none beside them")
+        @Test("a region has its bytes from the first to the last, and none outside")
         func bounds() throws {
             let memory = ForeignMemory()
             let file = PeerFile(sealed: 3, first: 0x10)
@@ -29,7 +29,7 @@ extension DriverKitTests {
             #expect(try memory.bytes(0xdead, 0) == [])
         }
 
-        @Test("the last address of the 64-bit space can be a region's")
+        @Test("the last address of the 64-bit space can belong to a region")
         func highest() throws {
             let memory = ForeignMemory()
             let file = PeerFile(sealed: 1, first: 7)
@@ -41,7 +41,7 @@ extension DriverKitTests {
             try memory.end(0 &- page, page)
         }
 
-        @Test("what is no range, no part of the file, or no multiple of its page is refused, and the table stays as it was")
+        @Test("invalid ranges, ranges beyond the file, and unaligned offsets are refused, and the table is unchanged")
         func refusals() throws {
             let memory = ForeignMemory(maximumRegions: 4, maximumCount: 1 << 40)
             let file = PeerFile(sealed: 2)
@@ -72,7 +72,7 @@ extension DriverKitTests {
             #expect(code(4 * page, page) == nil)
         }
 
-        @Test("every overlap is refused, the identical region too, and changes nothing")
+        @Test("every overlap is refused, also with the identical region, and changes nothing")
         func overlaps() throws {
             let memory = ForeignMemory()
             let file = PeerFile(sealed: 16, first: 1)
@@ -96,7 +96,7 @@ extension DriverKitTests {
             #expect(try memory.bytes(8 * page, 1) == [3])
         }
 
-        @Test("a region ends by its exact start and count alone")
+        @Test("a region is removed only with its exact start and count")
         func exactRemoval() throws {
             let memory = ForeignMemory()
             let file = PeerFile(sealed: 8)
@@ -115,7 +115,7 @@ extension DriverKitTests {
             #expect(Holdings.now.peerMappings == 0)
         }
 
-        @Test("permissions reach the mapping and every access")
+        @Test("permissions apply to the mapping and every access")
         func permissions() throws {
             let memory = ForeignMemory()
             let file = PeerFile(sealed: 4, first: 9)
@@ -140,18 +140,18 @@ extension DriverKitTests {
                         == (reads && writes ? nil : .noPermission))
                 try memory.end(0x1000, page)
             }
-            // A descriptor that does not permit as much.
+            // A descriptor without that permission.
             let readOnly = PeerFile(shrinkable: 1, flags: O_RDONLY)
             do throws(DMAError) {
                 try memory.insert(IOVA(0), count: page, access: [.write], file: readOnly.descriptor, unstable: .copied)
-                Issue.record("a descriptor that only reads was mapped for writing")
+                Issue.record("a read-only descriptor was mapped for writing")
             } catch {
                 #expect(error.code == .kernelRefused && error.errno == EACCES)
             }
         }
 
         @Test(
-            "a thousand insertions and removals leave no descriptor and no mapping; neither do a dead peer's, nor a table that ends"
+            "a thousand inserts and removals leave no descriptor and no mapping; nor do a dead peer, or a table that ends"
         )
         func nothingLeft() throws {
             let file = PeerFile(sealed: 4)
@@ -169,12 +169,12 @@ extension DriverKitTests {
                 }
                 #expect(Holdings.now == before)
                 for round in 0..<1000 as Range<UInt64> {
-                    // Not neighbours in the file either, so that the kernel merges none.
+                    // Not adjacent in the file either, so that the kernel merges none.
                     try memory.insert(
                         IOVA(round * 2 * page), count: page, access: [.read], file: file.descriptor, offset: (round % 4) * page)
                 }
                 #expect(memory.mappedCount == 1000 * page)
-                // The kernel may have merged neighbours of the file that came to lie side by side.
+                // The kernel may have merged adjacent parts of the file that were mapped side by side.
                 #expect(Holdings.now.peerMappings >= 250)
                 try memory.removeAll(until: .after(milliseconds: 10_000))
                 #expect(Holdings.now == before)

@@ -22,7 +22,7 @@ extension DriverKitTests {
             let misses = Atomic(0)
         }
 
-        /// A thread that is within an access until it is told to leave.
+        /// A thread inside an access until it is told to leave.
         private func holder(_ memory: ForeignMemory, _ flag: Flag) throws -> Worker {
             let worker = try Worker {
                 try memory.withAccess {
@@ -35,7 +35,7 @@ extension DriverKitTests {
         }
 
         @Test(
-            "a removal that accesses do not let end in time is an error; the region stays mapped, closed and its own, until it is removed again"
+            "a removal that accesses delay past its deadline is an error; the region stays mapped, closed and reserved, until it is removed again"
         )
         func deadline() throws {
             let memory = ForeignMemory()
@@ -51,7 +51,7 @@ extension DriverKitTests {
                     try memory.remove(IOVA(0), count: page, until: .after(milliseconds: 30))
                 } == .regionInUse)
             #expect(Deadline.now.nanoseconds - before.nanoseconds >= 30_000_000)
-            // Still mapped, closed, and its addresses taken; its neighbour is as it was.
+            // Still mapped, closed, and its addresses reserved; its neighbour is unchanged.
             #expect(memory.mappedCount == 2 * page)
             #expect(memory.regionCount == 1)
             #expect(refusal { () throws(DMAError) in _ = try memory.bytes(0, 1) } == .unmappedAddress)
@@ -60,7 +60,7 @@ extension DriverKitTests {
                     try memory.insert(IOVA(page / 2), count: 1, access: [.read], file: file.descriptor)
                 } == .alreadyMapped)
             #expect(try memory.bytes(page, 1) == [6])
-            // Other regions come and may be read while one is kept.
+            // Other regions can be inserted and read meanwhile.
             try memory.insert(IOVA(8 * page), count: page, access: [.read], file: file.descriptor, offset: 2 * page)
             #expect(try memory.bytes(8 * page, 1) == [7])
             #expect(refusal { () throws(DMAError) in try memory.remove(IOVA(0), count: 1, until: .now) } == .unmapMismatch)
@@ -76,7 +76,7 @@ extension DriverKitTests {
             try memory.insert(IOVA(0), count: page, access: [.read], file: file.descriptor)
         }
 
-        @Test("a removal waits for an access that is under way, and not a moment less")
+        @Test("a removal waits exactly until the accesses in progress have ended")
         func waits() throws {
             for _ in 0..<20 {
                 let memory = ForeignMemory()
@@ -90,7 +90,7 @@ extension DriverKitTests {
                     try memory.remove(IOVA(0), count: page, until: .after(milliseconds: 20_000))
                     isOver.entered.store(true, ordering: .releasing)
                 }
-                // Refused from the moment at which the removal has begun, on whatever day that is on a busy machine.
+                // Refused from the moment at which the removal has begun, however late that is on a busy machine.
                 let patience = Deadline.after(milliseconds: 20_000)
                 while refusal({ () throws(DMAError) in _ = try memory.bytes(0, 1) }) == nil, Deadline.now < patience {
                     usleep(100)
@@ -98,7 +98,7 @@ extension DriverKitTests {
                 let wasEarly = isOver.entered.load(ordering: .acquiring)
                 #expect(!wasEarly)
                 #expect(memory.mappedCount == page)
-                // New accesses do not hold it up.
+                // New accesses do not delay it.
                 for _ in 0..<100 { #expect(refusal { () throws(DMAError) in _ = try memory.bytes(0, 1) } == .unmappedAddress) }
                 flag.leaves.store(true, ordering: .releasing)
                 #expect(worker.end() == nil)
@@ -107,8 +107,8 @@ extension DriverKitTests {
             }
         }
 
-        /// Regions come and go at the same addresses with another file each time, while threads read and write: each access finds one file's
-        /// bytes or none, and no page that is not mapped any more.
+        /// Regions are inserted and removed at the same addresses with another file each time, while threads read and write:
+        /// each access finds one file's bytes or none, and no page that is no longer mapped.
         @Test("readers and writers against a thread that inserts and removes")
         func race() throws {
             let memory = ForeignMemory()
@@ -124,7 +124,7 @@ extension DriverKitTests {
                         let start = UInt64.random(in: 0..<regions, using: &random) * 4 * page
                         do throws(DMAError) {
                             if number == 2 {
-                                // Equal bytes, as all that is written there.
+                                // All bytes there are equal.
                                 let value = try memory.load(at: IOVA(start), as: UInt8.self)
                                 try memory.storeRelease(value, at: IOVA(start))
                             } else {

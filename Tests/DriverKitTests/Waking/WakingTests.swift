@@ -10,14 +10,14 @@ import Synchronization
 import Testing
 
 extension DriverKitTests {
-    @Suite("Waking: events and their watcher")
+    @Suite("Events and their watcher")
     struct WakingTests {
         private final class Facts: Sendable {
             let word = Atomic(0)
             let calls = Atomic(0)
         }
 
-        @Test("a signal raises the line; signals that nobody has looked at are one; none is invented")
+        @Test("a signal raises the line; unread signals are merged; none is invented")
         func raises() throws {
             let watcher = try EventWatcher()
             let event = try EventDescriptor()
@@ -33,7 +33,7 @@ extension DriverKitTests {
             watcher.remove(event)
             try event.signal()
             #expect(!line.wait(after: 2, until: .after(milliseconds: 30)))
-            // Again, with what was signalled meanwhile.
+            // Again, with the signals in the meantime.
             try watcher.add(event, line)
             #expect(line.wait(after: 2, until: .after(milliseconds: 10_000)))
             #expect(line.count == 3)
@@ -62,7 +62,7 @@ extension DriverKitTests {
             #expect(line.count == 6000)
         }
 
-        @Test("signals of several threads at once: after the last one is one more look")
+        @Test("signals of several threads at once: after the last one there is one more wake-up")
         func storm() throws {
             let watcher = try EventWatcher()
             let event = try EventDescriptor()
@@ -77,7 +77,7 @@ extension DriverKitTests {
                     }
                 }
             }
-            // Whoever looks after each interrupt sees all that was signalled.
+            // A waiter that checks after each interrupt sees all signals.
             var seen: UInt64 = 0
             var found = 0
             while found < 20_000 {
@@ -90,7 +90,7 @@ extension DriverKitTests {
             for thread in threads { #expect(thread.end() == nil) }
         }
 
-        @Test("where only the engine can say what an interrupt is, a task that suspends too late is found by looking again")
+        @Test("where only the engine can tell what an interrupt is, a task that suspends too late is found by checking again")
         func nudges() async throws {
             let watcher = try EventWatcher()
             let event = try EventDescriptor()
@@ -103,17 +103,17 @@ extension DriverKitTests {
                     return facts.word.load(ordering: .sequentiallyConsistent) != 0
                 })
             for round in 0..<2000 as Range<UInt64> {
-                // Something to take, and its signal; nobody waits yet.
+                // Something to take, and its signal; no task waits yet.
                 facts.word.store(1, ordering: .sequentiallyConsistent)
                 try event.signal()
                 if round % 50 == 0 { try await Task.sleep(nanoseconds: 300_000) }
                 await line.wait(after: round)
-                // The engine looks, takes and counts.
+                // The engine polls, takes and counts.
                 facts.word.store(0, ordering: .sequentiallyConsistent)
                 line.raise()
             }
             #expect(line.count == 2000)
-            // With nothing left it does not go on looking.
+            // With nothing left it stops checking.
             try await Task.sleep(nanoseconds: 20_000_000)
             let calls = facts.calls.load(ordering: .relaxed)
             try await Task.sleep(nanoseconds: 50_000_000)
@@ -121,7 +121,7 @@ extension DriverKitTests {
             #expect(calls == later)
         }
 
-        @Test("after remove has returned the condition is not asked any more, however often it was signalled")
+        @Test("after remove has returned the condition is not called again, however often it was signalled")
         func removal() throws {
             let watcher = try EventWatcher()
             for _ in 0..<200 {
@@ -146,7 +146,7 @@ extension DriverKitTests {
             }
         }
 
-        @Test("one watched event hundreds of times at once, a thousand lines, and no descriptor is left")
+        @Test("one event watched hundreds of times at once, a thousand lines, and no descriptor is left")
         func thousandLines() throws {
             var limit = rlimit()
             #expect(unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
@@ -205,7 +205,7 @@ extension DriverKitTests {
             }
         }
 
-        @Test("what is taken over is an event, which cannot make its taker wait; anything else stays the caller's")
+        @Test("only an eventfd is adopted, and cannot block its user; any other descriptor stays the caller's")
         func taking() throws {
             let before = Holdings.now
             for descriptor in [-1, 1 << 20] as [Int32] {
@@ -221,7 +221,7 @@ extension DriverKitTests {
             } catch { #expect(error.code == .kernelRefused && error.errno == EINVAL) }
             #expect(close(file) == 0)
             do {
-                // A peer's, which waits, and whose counter the peer has filled.
+                // An event of the peer, which blocks, and whose counter the peer has filled.
                 let raw = cdma_event_make(true)
                 var full = UInt64.max - 1
                 #expect(unsafe write(raw, &full, 8) == 8)
@@ -236,7 +236,7 @@ extension DriverKitTests {
             #expect(Holdings.now == before)
         }
 
-        @Test("a child process can signal its parent's event; it adds nothing to the watcher, whose end there harms nobody")
+        @Test("a child process can signal its parent's event; it cannot add to the watcher, whose end there has no effect")
         func fork() throws {
             inherited.watcher = try EventWatcher()
             inherited.event = try EventDescriptor()
@@ -264,7 +264,7 @@ extension DriverKitTests {
     }
 }
 
-/// What a child process finds. In a global, because what runs there is a C function.
+/// The state in a child process. In a global, because the code there is a C function.
 private final class InheritedWatcher: @unchecked Sendable {
     var watcher: EventWatcher?
     var event: EventDescriptor?

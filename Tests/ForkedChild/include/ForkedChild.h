@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Runs `body` in a child process made by fork(2), for at most ten seconds; in another one, up to five times, where that did not suffice.
-// Returns what it returned (0 to 255); 256 plus the signal where one ended it; -errno where there is no child.
+// Runs `body` in a child process made by fork(2), for at most ten seconds; repeats that, up to five times, if it timed out.
+// Returns its result (0 to 255); 256 plus the signal that ended it; -errno where there is no child.
 int forked_child_run(int (*body)(void));
 
 // Whether a page at `address` is mapped in this process.

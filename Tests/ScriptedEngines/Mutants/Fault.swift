@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What a ``MutantEngine`` does wrong: one thing at a time. Without a fault it is a correct engine.
+/// The fault of a ``MutantEngine``: one at a time. Without one it is a correct engine.
 public enum Fault: String, CaseIterable, Sendable {
-    // What is moved
-    /// One byte in the middle of a destination is another.
+    // Moved bytes
+    /// One byte in the middle of a destination is wrong.
     case wrongByte
     /// Fills begin with the pattern's second byte.
     case turnsPattern
     /// CRC values ignore their seed.
     case ignoresSeed
-    /// CRC values of copies have a bit wrong.
+    /// CRC values of copies have a wrong bit.
     case wrongCopyCRC
-    /// One byte of an XOR is another.
+    /// One byte of an XOR is wrong.
     case wrongXOR
-    /// XOR validation is always content.
+    /// XOR validation always succeeds.
     case validatesXOR
-    /// One byte of P, or of Q where there is no P, is another.
+    /// One byte of P, or of Q where there is no P, is wrong.
     case wrongParity
     /// P and Q failures are confused.
     case confusesPAndQ
@@ -27,49 +27,49 @@ public enum Fault: String, CaseIterable, Sendable {
     case ignoresSourceGap
     /// Interleaved transfers leave the destination's gaps out.
     case ignoresTargetGap
-    /// The last byte from or to a peripheral is another.
+    /// The last byte from or to a peripheral is wrong.
     case spoilsPeripheral
-    /// The first byte of a captured period is another.
+    /// The first byte of a captured period is wrong.
     case wrongCapture
-    // What is reported
+    // Reports
     /// Every completion is reported twice.
     case reportsTwice
-    /// The first completion of an engine is reported once more, after a hundred polls in which nothing happened.
+    /// The first completion of an engine is reported again, after a hundred polls without an event.
     case reportsFirstAgain
     /// A completion is lost.
     case losesCompletion
     /// A completion is lost while more than three other transactions are in flight.
     case losesInCrowds
-    /// After the thirtieth completion tags are those of another round.
+    /// After the thirtieth completion tags belong to another round.
     case forgetsRound
-    /// Two completions that are ready come in the wrong order, from an engine that claims the order.
+    /// Two completions that are ready are swapped, in an engine that declares in-order completion.
     case swapsCompletions
-    /// Ends with a status that is none.
+    /// Ends with an undefined status.
     case badStatus
     /// Failures are reported as success.
     case hidesFailure
     /// A flush ends as failed.
     case failsCommands
-    /// A transaction that moves nothing is never reported.
+    /// A null transaction is never reported.
     case losesNull
-    /// The residue grows now and then.
+    /// The residue increases now and then.
     case growsResidue
-    /// Each residue is that of the transaction under way.
+    /// Each residue is that of the running transaction.
     case confusesResidues
-    /// Metadata comes back as it was.
+    /// Metadata is returned unchanged.
     case ignoresMetadata
-    /// Has room for one transaction fewer than its depth.
+    /// Accepts one transaction fewer than its depth.
     case shallow
-    /// The engine that is made first has fewer flags than the others.
+    /// The first engine has fewer flags than the others.
     case changesCapabilities
     /// A ring ends after one pass.
     case endsRing
-    // When it acts
+    // Timing
     /// Starts in enqueue.
     case startsAtSubmit
-    /// What is submitted while something runs is started with it.
+    /// Transactions submitted while another runs are started with it.
     case startsWhileBusy
-    /// A configuration reaches what was submitted before.
+    /// A configuration affects transactions submitted before.
     case configuresEarlier
     /// Raises an interrupt for every transaction.
     case interruptsAlways
@@ -77,16 +77,16 @@ public enum Fault: String, CaseIterable, Sendable {
     case neverInterrupts
     /// Small transactions overtake a fenced one.
     case ignoresFence
-    /// What is added behind a long transfer that runs is lost.
+    /// Transactions added behind a long running transfer are lost.
     case losesExtension
-    /// `terminate` waits until everything is over.
+    /// `terminate` waits until everything has ended.
     case terminateWaits
-    /// `quiesce` returns at once: what is large goes on, and is reported when it is over.
+    /// `quiesce` returns at once: large transfers continue, and are reported when they have ended.
     case quiescesAtOnce
-    /// What was terminated is reported complete.
+    /// Terminated transactions are reported complete.
     case completesTerminated
-    /// Goes on while paused.
+    /// Continues while paused.
     case pauseRunsOn
-    /// Goes on when its channel has ended with work under way.
+    /// Continues when its channel has ended with work in flight.
     case outlivesChannel
 }

@@ -5,17 +5,17 @@ import DMAEngineKit
 import DMAThreads
 import Synchronization
 
-/// Writes where terminated transfers would have written, from a thread, for a while.
+/// Writes to the destinations of terminated transfers, from a thread, for a while.
 ///
-/// It writes as a device does: by the kernel, from a file, and by no instruction of this process. That it writes to memory that is the
-/// client's again is the fault that a suite is to find in the memory's contents.
+/// It writes as a device does: through the kernel, from a file, and by no instruction of this process. Writing to memory that
+/// belongs to the client again is the fault that a suite must find in the memory's contents.
 final class LateWriter: Sendable {
     private let isOver = Atomic(false)
     private let thread = Locked<NativeThread?>(nil)
 
     /// - Parameters:
-    ///   - descriptors: of what was terminated. Their destinations stay valid until ``stop()`` has returned.
-    ///   - time: milliseconds after which the thread ends by itself.
+    ///   - descriptors: of terminated transactions. Their destinations stay valid until ``stop()`` has returned.
+    ///   - time: milliseconds after which the thread ends on its own.
     init(_ descriptors: [Descriptor], forMilliseconds time: Int64) {
         let limit = Deadline.after(milliseconds: time)
         let addresses = descriptors.map(\.destination).filter { $0 != 0 }
@@ -37,11 +37,12 @@ final class LateWriter: Sendable {
         thread.withLock { $0.take() }?.join()
     }
 
-    /// Makes the byte at `address` another, whichever it is.
+    /// Changes the byte at `address`, whatever its value.
     private static func increment(_ address: UInt64, by file: Int32) {
         var memory = cdma_segment(address: address, count: 1)
         var byte: UInt8 = 0
-        // SAFETY: the segment is a byte that the writer's maker vouches for, and the second one is `byte` alone, for the time of the call.
+        // SAFETY: the segment is a byte that the writer's creator vouches for, and the second one is `byte` alone, for the time
+        // of the call.
         unsafe withUnsafeMutablePointer(to: &byte) { pointer in
             var own = cdma_segment(address: UInt64(UInt(bitPattern: pointer)), count: 1)
             _ = unsafe cdma_file_write(file, &memory, 1, 0, 0)
@@ -53,7 +54,7 @@ final class LateWriter: Sendable {
     }
 }
 
-/// The writers of engines that have ended: the owner of the memory ends them before it frees it.
+/// The writers of ended engines: the owner of the memory ends them before it frees it.
 public final class LateWriters: Sendable {
     private let writers = Locked<[LateWriter]>([])
 

@@ -4,11 +4,11 @@ import DMACore
 import DMAEngineKit
 import DMAThreads
 
-/// The device behind a ``MutantEngine``: a thread that works off transactions in order, some bytes at a time, and reports them.
+/// The device behind a ``MutantEngine``: a thread that executes transactions in order, some bytes at a time, and reports them.
 final class MutantDevice: Sendable {
-    /// What is large lies in memory that outlives the engine, so that a device which goes on does no damage.
+    /// Large transfers use memory that outlives the engine, so that a device which continues does no damage.
     static var large: UInt64 { 65_536 }
-    /// Bytes between two looks at what the driver wants.
+    /// Bytes between two checks of the driver's state.
     private static var quantum: UInt64 { 16_384 }
 
     struct Entry: Sendable {
@@ -18,9 +18,9 @@ final class MutantDevice: Sendable {
 
     struct State {
         var jobs: [Entry] = []
-        /// What the thread works on, outside of the lock.
+        /// The thread's working state, outside the lock.
         var isBusy = false
-        /// Rises with each quiesce: what a thread brings back from before is dropped.
+        /// Incremented by each quiesce: results of a thread from before are dropped.
         var generation = 0
         var isPaused = false
         var isEnding = false
@@ -38,7 +38,7 @@ final class MutantDevice: Sendable {
 
     init(_ faults: @escaping @Sendable (Fault) -> Bool) { self.faults = faults }
 
-    /// Hands transactions over.
+    /// Passes transactions to the device.
     func start(_ entries: [Entry]) {
         state.withLock { $0.jobs += entries }
         thread.withLock { thread in
@@ -47,7 +47,7 @@ final class MutantDevice: Sendable {
         work.raise()
     }
 
-    /// Looks at the state again.
+    /// Checks the state again.
     func kick() { work.raise() }
 
     func end() {
@@ -86,12 +86,12 @@ final class MutantDevice: Sendable {
                 return finish(entry, &state)
             }
             if raises { line.raise() }
-            // A peripheral with nothing to offer: until somebody feeds it.
+            // A peripheral without data: until it is fed.
             if isStarved { _ = work.wait(after: seen, until: .after(nanoseconds: 1_000_000)) }
         }
     }
 
-    /// Which one is next: the oldest.
+    /// The next one: the oldest.
     private func next(_ jobs: [Entry]) -> Int? {
         guard let first = jobs.first else { return nil }
         if faults(.ignoresFence), first.job.descriptor.flags.contains(.fence) {
@@ -100,7 +100,7 @@ final class MutantDevice: Sendable {
         return 0
     }
 
-    /// A little of one transaction. True where its peripheral had nothing.
+    /// Executes part of one transaction. True where its peripheral had no data.
     private func advance(_ entry: inout Entry) -> Bool {
         guard entry.job.descriptor.kind == .peripheral else {
             if !entry.job.isOver { entry.job.step(Self.quantum) }
@@ -160,7 +160,7 @@ final class MutantDevice: Sendable {
         }
     }
 
-    /// Turns one byte over, in memory that the transaction still owns.
+    /// Inverts one byte, in memory that the transaction still owns.
     private func poke(_ descriptor: Descriptor) {
         guard descriptor.count > 0 else { return }
         if unsafe descriptor.operands != nil {

@@ -3,8 +3,8 @@
 public import DMACore
 public import DMAEngineKit
 
-/// A correct engine that does everything a suite can ask about, on a thread of its own and in order; and, with a ``Fault``, one that does a
-/// single thing wrong. What a suite finds out about the second and not about the first is what it can find out.
+/// A correct engine with every feature that a suite tests, on its own thread and in order; and, with a ``Fault``, one with a
+/// single fault. The suite's findings about the second and not about the first show what it detects.
 public struct MutantEngine: ~Copyable, Engine {
     public var addressing: EngineAddressing { .cpu }
     private let device: MutantDevice
@@ -15,25 +15,25 @@ public struct MutantEngine: ~Copyable, Engine {
     private let isFirst: Bool
     private var configuration = EngineConfiguration()
     private var waiting: [MutantDevice.Entry] = []
-    /// Transactions that were enqueued and are not reported.
+    /// Transactions that were enqueued and not reported.
     private var open: [UInt32: Descriptor] = [:]
     private var reported = 0
     private var firstTag: UInt32?
     private var idlePolls = 0
     private var residuesAsked = 0
-    /// To be reported when the channel believes that nothing is in flight.
+    /// Reported when the channel believes that nothing is in flight.
     private var late: [Completion] = []
     private var writer: LateWriter?
     private let lateWriters: LateWriters
-    /// What was under way when the engine was stopped, until it is used or polled for long.
+    /// The work in flight when the engine was stopped, until it is used or polled for long.
     private var stopped: [Descriptor] = []
     private var pollsSinceStop = 0
 
     /// - Parameters:
-    ///   - isFirst: whether it is the first engine that its maker makes.
+    ///   - isFirst: whether it is the first engine of its maker.
     ///   - lateWriters: where the engine leaves the thread that goes on writing when it has ended. The maker stops them before the memory of
     ///     terminated transactions is given back.
-    ///   - faults: whether the engine has a fault, at the moment.
+    ///   - faults: whether the engine has a fault at present.
     public init(isFirst: Bool = false, lateWriters: LateWriters, faults: @escaping @Sendable (Fault) -> Bool) {
         self.isFirst = isFirst
         self.lateWriters = lateWriters
@@ -172,7 +172,7 @@ public struct MutantEngine: ~Copyable, Engine {
         if faults(.confusesResidues), let running { return running }
         let said = own ?? open[tag]?.count
         guard faults(.growsResidue), let said, let count = open[tag]?.count else { return said }
-        // At most half, and then the whole again: also where the device does all of it between two questions.
+        // At most half, and then the whole again: also where the device does all of it between two queries.
         residuesAsked += 1
         return residuesAsked % 2 == 0 ? min(said, count / 2) : count
     }
@@ -204,7 +204,7 @@ public struct MutantEngine: ~Copyable, Engine {
             }
             return state.jobs
         }
-        // What the thread works on it drops after a quantum.
+        // The thread drops its current work after a quantum.
         while device.state.withLock({ $0.isBusy }) { if Deadline.now >= deadline { return false } }
         let large = dropped.filter { $0.job.descriptor.count >= MutantDevice.large }
         if faults(.quiescesAtOnce), let first = large.first {
@@ -246,7 +246,7 @@ public final class MutantPeripheral: Sendable {
     private let device: MutantDevice
     init(_ device: MutantDevice) { self.device = device }
     public var lines: [UInt32] { [0, 1, 2, 3] }
-    /// Bytes that a transfer's length is a multiple of.
+    /// The unit of a transfer's length, in bytes.
     public var unit: Int { 4 }
     public func feed(_ bytes: [UInt8], line: UInt32) {
         device.state.withLock { $0.incoming[Int(line & 3)] += bytes }

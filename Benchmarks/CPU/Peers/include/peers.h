@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the CPU engine is measured beside: plain C loops over the C library and ISA-L. Each runs `operations` operations round
-// robin over `pieces` pieces of `stride` bytes, the first at `base`, and says how many nanoseconds of processor time they took.
+// The baselines of the CPU engine: plain C loops over the C library and ISA-L. Each runs `operations` operations round robin
+// over `pieces` pieces of `stride` bytes, the first at `base`, and returns their processor time in nanoseconds.
 #ifndef DMA_BENCHMARK_PEERS_H
 #define DMA_BENCHMARK_PEERS_H
 
@@ -19,10 +19,10 @@ int64_t peer_isal_encode(uint8_t *base, size_t stride, size_t place, size_t piec
                          long operations);
 int64_t peer_isal_crc32c(uint8_t *base, size_t stride, size_t pieces, size_t count, long operations);
 
-// Nanoseconds that the calling thread has been on a processor.
+// Processor time of the calling thread, in nanoseconds.
 int64_t peer_processor_time(void);
 // Pins the calling thread to one CPU; 0 or an errno.
 int peer_pin(int cpu);
-// Work of the caller's own that touches no memory to speak of.
+// A foreground task's work that accesses almost no memory.
 uint64_t peer_spin(uint64_t rounds);
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A global executor of one thread, the caller's: with it a suspension and its resumption are counted without a thread pool's own work.
+// A global executor on the caller's thread: with it a suspension and its resumption are counted without the work of a thread
+// pool.
 #ifndef LOOP_H
 #define LOOP_H
 

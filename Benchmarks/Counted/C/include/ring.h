@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The measure: submit + device step + poll on a ring in shared memory, as C writes it. 64-byte entries, a producer and a consumer
-// index, a completion word in each entry. The device's step is part of the operation in every variant alike.
+// The baseline: submit + device step + poll on a ring in shared memory, in C. 64-byte entries, a producer and a consumer index,
+// a completion word in each entry. The device's step is part of the operation in every variant.
 #ifndef RING_H
 #define RING_H
 
@@ -27,7 +27,7 @@ struct ring {
     volatile uint32_t *doorbell;
 };
 
-// Runs operations on a ring of 32 entries; the sum of the tags that came back.
+// Runs operations on a ring of 32 entries; returns the sum of the completed tags.
 uint64_t counted_ring(uint64_t operations);
 
 #endif

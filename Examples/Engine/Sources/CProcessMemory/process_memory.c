@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-// The process is asked for its number in each call: after fork(2), a stored one would name the parent's memory.
+// The process ID is read in each call: after fork(2), a stored one would name the parent's memory.
 
 ssize_t process_memory_write(const struct iovec *sources, size_t source_count, const struct iovec *targets, size_t target_count) {
     ssize_t moved = process_vm_writev(getpid(), sources, source_count, targets, target_count, 0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Puts the engine through the contract, and prints the table.
+// Checks the engine against the contract, and prints the table.
 //
 //   swift run process-memory-conformance [SEED]
 //   swift run process-memory-conformance --refused    what a user is told where the kernel does not permit the calls

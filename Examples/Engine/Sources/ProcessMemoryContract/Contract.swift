@@ -4,7 +4,7 @@ public import DMAConformance
 internal import DMADriverKit
 public import ProcessMemoryEngine
 
-/// The contract on this engine, for the tests and for the command line.
+/// The contract's checks on this engine, for the tests and for the command line.
 public enum Contract {
     // snippet: engine-contract
     /// Runs every rule that applies.

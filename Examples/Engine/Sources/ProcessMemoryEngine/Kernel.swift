@@ -4,7 +4,7 @@ import CProcessMemory
 import DMADriverKit
 import Glibc
 
-/// The two system calls, and the error numbers that the engine tells apart.
+/// The two system calls, and the error numbers that the engine distinguishes.
 enum Kernel {
     static let permissionDenied = EPERM
     static let noSuchCall = ENOSYS
@@ -15,11 +15,12 @@ enum Kernel {
 
     /// Moves bytes from one list of ranges to another of the same length. Returns how many were moved, or a negative errno.
     ///
-    /// Unsafe: the caller vouches that the targets may be written and that nothing else accesses either side meanwhile. Addresses that are
-    /// not mapped are an error, not a fault.
+    /// Unsafe: the caller vouches that the targets may be written and that no other code accesses either side meanwhile.
+    /// Addresses that are not mapped are an error, not a fault.
     @unsafe
     static func move(_ call: ProcessMemorySettings.Call, from sources: [Segment], to targets: [Segment]) -> Int {
-        // SAFETY: both lists live until the call returns, and their counts are their own. What they name is what the caller vouches for.
+        // SAFETY: both lists live until the call returns, and their counts are their own. The caller vouches for the memory
+        // that they describe.
         unsafe list(sources).withUnsafeBufferPointer { sources in
             unsafe list(targets).withUnsafeBufferPointer { targets in
                 switch call {
@@ -32,19 +33,21 @@ enum Kernel {
         }
     }
 
-    /// Whether the byte at `address` can be read: the kernel is asked, so that an address that is not mapped is an answer.
+    /// Whether the byte at `address` can be read: the kernel checks it, so that an unmapped address is an error and not a
+    /// fault.
     static func canRead(_ address: UInt64) -> Bool {
         var byte: UInt8 = 0
-        // SAFETY: the target is a local variable of one byte, which nothing else names; the source is only read.
+        // SAFETY: the target is a local variable of one byte, which no other code uses; the source is only read.
         return unsafe withUnsafeMutableBytes(of: &byte) { target in
             let target = Segment(address: UInt64(UInt(bitPattern: target.baseAddress)), count: 1)
             return unsafe move(.read, from: [Segment(address: address, count: 1)], to: [target]) == 1
         }
     }
 
-    /// The kernel's form of a list. An address or a count that this machine's words do not hold becomes the largest, which is not mapped.
+    /// The kernel's form of a list. An address or a count that does not fit into a machine word becomes the largest, which is
+    /// not mapped.
     private static func list(_ segments: [Segment]) -> [iovec] {
-        // SAFETY: the pointers are words for the kernel; this process does not dereference them.
+        // SAFETY: the pointers are numbers for the kernel; this process does not dereference them.
         unsafe segments.map { segment in
             unsafe iovec(
                 iov_base: UnsafeMutableRawPointer(bitPattern: UInt(clamping: segment.address)),

@@ -2,31 +2,32 @@
 
 public import DMADriverKit
 
-/// An engine that lets the kernel copy: process_vm_writev(2) or process_vm_readv(2) on this process's own memory.
+/// An engine that uses the kernel to copy: process_vm_writev(2) or process_vm_readv(2) on this process's own memory.
 ///
-/// The work is done by the thread that polls, one system call of at most ``ProcessMemorySettings/quantum`` bytes in each poll, in the order
-/// of submission. What it has over memcpy(3) is that an address that is not mapped is an error of one transaction, not a signal: EFAULT in
-/// ``Finished/deviceStatus``, with the side that failed as the status.
+/// The polling thread does the work, one system call of at most ``ProcessMemorySettings/quantum`` bytes in each poll, in the
+/// order of submission. Compared with memcpy(3), an unmapped address is an error of one transaction instead of a signal: EFAULT
+/// in ``Finished/deviceStatus``, with the side that failed as the status.
 public struct ProcessMemoryEngine: ~Copyable, Engine {
     /// Work is done from the head of a queue.
     public static var order: CompletionOrder { .inOrder }
-    /// Descriptors hold what the system calls take: this process's virtual addresses.
+    /// Descriptors contain the addresses that the system calls take: this process's virtual addresses.
     public var addressing: EngineAddressing { .cpu }
     public private(set) var capabilities: Capabilities
 
-    /// The places of the ring. Those from `head` on are in use; those before `issued` may run. The three numbers only grow, modulo 2³².
+    /// The entries of the ring. Those from `head` on are in use; those before `issued` may run. The three numbers only
+    /// increase, modulo 2³².
     private var queue: [Transfer?]
     private var head: UInt32 = 0
     private var issued: UInt32 = 0
     private var tail: UInt32 = 0
     private var isPaused = false
     private var settings: ProcessMemorySettings
-    /// Calls, and those of them that moved less than was asked for.
+    /// The number of calls, and of those that moved less than requested.
     private var calls: UInt64 = 0
     private var partialCalls: UInt64 = 0
     private var misdirection: TransactionStatus?
 
-    /// An engine for at most `depth` transactions at a time, 1 to 32,768, rounded up to a power of two.
+    /// An engine with at most `depth` transactions in flight, 1 to 32,768, rounded up to a power of two.
     ///
     /// - Throws: `kernelRefused` with errno where the kernel does not permit the calls, which ``Refusal`` explains; `badConfiguration`.
     public init(depth: Int = 64, settings: ProcessMemorySettings = ProcessMemorySettings()) throws(DMAError) {
@@ -39,14 +40,14 @@ public struct ProcessMemoryEngine: ~Copyable, Engine {
         try Self.probe(settings.call)
     }
 
-    /// What an engine of the usual depth and settings can do, without making one.
+    /// The capabilities of an engine with the default depth and settings, without making one.
     public static var offeredCapabilities: Capabilities { capabilities(depth: 64) }
 
     private static func capabilities(depth: Int) -> Capabilities {
         var capabilities = Capabilities(
             name: "process-memory", implementation: "process_vm_writev", operations: [.copy, .scatterGather, .null],
             depth: depth)
-        // One transaction ends before the next begins, which is all that a fence asks for.
+        // One transaction ends before the next begins, which is what a fence requires.
         capabilities.flags = [.fence]
         // A list of IOV_MAX entries for each side.
         capabilities.maximumSegments = 1024
@@ -56,10 +57,10 @@ public struct ProcessMemoryEngine: ~Copyable, Engine {
         return capabilities
     }
 
-    /// Moves one byte, so that a refusal shows before there is work.
+    /// Moves one byte, so that a refusal is detected before there is work.
     private static func probe(_ call: ProcessMemorySettings.Call) throws(DMAError) {
         var bytes: (UInt8, UInt8) = (1, 0)
-        // SAFETY: both addresses are bytes of a local variable, which is not accessed otherwise until the call has returned.
+        // SAFETY: both addresses are bytes of a local variable, which is not used otherwise until the call has returned.
         let result = unsafe withUnsafeMutableBytes(of: &bytes) { bytes in
             let address = UInt64(UInt(bitPattern: bytes.baseAddress))
             return unsafe Kernel.move(
@@ -87,7 +88,7 @@ public struct ProcessMemoryEngine: ~Copyable, Engine {
 
     public mutating func issuePending() { issued = tail }
 
-    /// Does one call's worth of the first transaction, and reports that one where it is over.
+    /// Makes one call for the first transaction, and reports that when it has ended.
     public mutating func next() -> Completion? {
         guard !isPaused, head != issued, var transfer = queue[place(head)] else { return nil }
         if !transfer.isOver {
@@ -113,8 +114,8 @@ public struct ProcessMemoryEngine: ~Copyable, Engine {
 
     // MARK: Control
 
-    /// Nothing runs between two polls: what is dropped here has stopped. The entries stay where they are, because the channel asks for the
-    /// residue of what it ends as aborted.
+    /// Nothing runs between two polls: dropped work has stopped. The entries are kept, because the channel queries the residue
+    /// of transactions that it ends as aborted.
     public mutating func terminate() {
         (head, issued) = (tail, tail)
         isPaused = false
@@ -137,7 +138,7 @@ public struct ProcessMemoryEngine: ~Copyable, Engine {
         return nil
     }
 
-    /// - Throws: `badConfiguration` for a quantum outside of ``ProcessMemorySettings/quanta``.
+    /// - Throws: `badConfiguration` for a quantum outside ``ProcessMemorySettings/quanta``.
     public mutating func apply(_ settings: ProcessMemorySettings) throws(DMAError) {
         guard ProcessMemorySettings.quanta.contains(settings.quantum) else {
             throw DMAError(.badConfiguration, asked: settings.quantum, limit: ProcessMemorySettings.quanta.upperBound)
@@ -159,7 +160,7 @@ public struct ProcessMemoryEngine: ~Copyable, Engine {
         guard let status = misdirection, descriptor.kind == .copy else { return descriptor }
         misdirection = nil
         var descriptor = descriptor
-        // In the first page, which the kernel lets nobody map (vm.mmap_min_addr).
+        // In the first page, which the kernel does not let any process map (vm.mmap_min_addr).
         if status == .readFailed { descriptor.source = 8 }
         if status == .writeFailed { descriptor.destination = 8 }
         return descriptor

@@ -2,26 +2,26 @@
 
 public import DMADriverKit
 
-/// Why the kernel did not move the bytes, in the words of this engine's calls.
+/// Why the kernel did not move the bytes, in terms of this engine's calls.
 ///
-/// A channel shows `errno` as ``Finished/deviceStatus``, and an engine that cannot be made throws it in a `DMAError`.
+/// A channel reports `errno` as ``Finished/deviceStatus``; an engine that cannot be made throws it in a `DMAError`.
 public struct Refusal: Equatable, Sendable, CustomStringConvertible {
     /// The kernel's error number.
     public let errno: Int32
 
-    /// The refusal that a device status of this engine stands for; nil for success.
+    /// The refusal for a device status of this engine; nil for success.
     public init?(deviceStatus: UInt32) {
         guard deviceStatus != 0 else { return nil }
         errno = Int32(bitPattern: deviceStatus)
     }
 
-    /// The refusal for which the engine could not be made; nil where the error is of another kind.
+    /// The refusal that kept the engine from being made; nil for an error of another kind.
     public init?(_ error: DMAError) {
         guard error.code == .kernelRefused, error.errno != 0 else { return nil }
         errno = error.errno
     }
 
-    /// What happened, and what to change.
+    /// What happened, and the cure.
     public var description: String { "\(reason). Cure: \(cure)." }
 
     /// What happened.
@@ -51,8 +51,8 @@ public struct Refusal: Equatable, Sendable, CustomStringConvertible {
                 "keep the memory mapped, and writable at the destination, until the transaction has ended"
             )
         case Kernel.outOfMemory:
-            ("the kernel has no memory for the call's lists", "free memory, or set a smaller quantum")
-        default: ("the kernel answers errno \(errno)", "see process_vm_readv(2)")
+            ("the kernel lacks memory for the call's lists", "free memory, or set a smaller quantum")
+        default: ("the kernel returned errno \(errno)", "see process_vm_readv(2)")
         }
     }
 }

@@ -2,7 +2,7 @@
 
 import DMADriverKit
 
-/// One transaction in the engine's queue, and how far it has come.
+/// One transaction in the engine's queue, and its progress.
 struct Transfer: Sendable {
     let descriptor: Descriptor
     let tag: UInt32
@@ -20,12 +20,12 @@ struct Transfer: Sendable {
     enum Step {
         /// Bytes were moved; some may be left.
         case moved
-        /// Nothing was moved: which side is to blame, and the kernel's error number.
+        /// Nothing was moved: the side that failed, and the kernel's error number.
         case failed(TransactionStatus, Int32)
     }
 
-    /// Moves up to `quantum` bytes with one system call, on from where the last one ended. The kernel may move fewer: then the next step
-    /// continues, and meets the reason itself if there is one.
+    /// Moves up to `quantum` bytes with one system call, continuing where the last one ended. The kernel may move fewer: the
+    /// next step then continues, and gets the error itself if there is one.
     ///
     /// Unsafe: the descriptor's addresses are accessed.
     @unsafe
@@ -34,20 +34,20 @@ struct Transfer: Sendable {
         // SAFETY: the ranges are parts of those that the channel checked against the cargo that it owns until this transaction ends.
         let result = unsafe Kernel.move(call, from: ranges(isSource: true, limit), to: ranges(isSource: false, limit))
         guard result >= 0 else { return failure(Int32(truncatingIfNeeded: 0 - result)) }
-        // More than was asked for is as impossible as nothing.
+        // Moving more than requested is as impossible as moving nothing.
         guard result > 0, UInt64(result) <= limit else { return .failed(.failed, Kernel.noProgress) }
         done += UInt64(result)
         return .moved
     }
 
-    /// EFAULT says that one of the two sides is not accessible, and not which. The byte that comes next is at the place that failed, since
-    /// a call that moves anything before it succeeds; whether that byte can be read tells the sides apart.
+    /// EFAULT means that one of the two sides is not accessible, without saying which. The next byte is the one that failed,
+    /// since a call that moves anything before it succeeds; whether that byte can be read determines the side.
     private func failure(_ errno: Int32) -> Step {
         guard errno == Kernel.badAddress, let next = ranges(isSource: true, 1).first else { return .failed(.failed, errno) }
         return .failed(Kernel.canRead(next.address) ? .writeFailed : .readFailed, errno)
     }
 
-    /// The next `limit` bytes of a side, as the kernel's list. No more than what is left.
+    /// The next `limit` bytes of a side, as the kernel's list. At most the remaining bytes.
     private func ranges(isSource: Bool, _ limit: UInt64) -> [Segment] {
         guard descriptor.kind == .scatterGather else {
             return [Segment(address: (isSource ? descriptor.source : descriptor.destination) &+ done, count: limit)]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// dmactl as it is, with one engine more.
+// dmactl with one more engine.
 //
 //   swift run -c release process-memory-dmactl list
 //   swift run -c release process-memory-dmactl test --engine process-memory

@@ -8,7 +8,7 @@ import Testing
 /// Every rule that applies to the engine holds, by either system call.
 @Suite("The contract", .serialized)
 struct ContractTests {
-    /// What the engine is there for; a check that does not apply to it cannot pass for one that holds.
+    /// The engine's main features; a check that does not apply to it cannot count as passed.
     private let mustPass: Set<ConformanceCheck> = [
         .rule01, .rule03, .rule05, .rule06, .rule07, .rule09, .rule10, .rule13, .rule16, .rule17, .rule18, .rule19, .rule20,
         .rule26, .copy, .scatterGather, .null, .batches, .cancellation, .erased,

@@ -6,8 +6,8 @@ import Glibc
 import ProcessMemoryEngine
 import Testing
 
-/// What the kernel answers reaches the client: which side failed, how far the transfer came, and errno.
-@Suite("The kernel's answers")
+/// The kernel's errors reach the client: which side failed, the progress of the transfer, and errno.
+@Suite("Errors of the kernel")
 struct KernelTests {
     typealias Cargo = Pair<MappedBuffer, MappedBuffer>
 
@@ -56,7 +56,7 @@ struct KernelTests {
         #expect(Refusal(deviceStatus: ended.deviceStatus)?.description.contains("Cure:") == true)
     }
 
-    @Test("every refusal says what to change", arguments: [EPERM, ENOSYS, EFAULT, ENOMEM, ESRCH])
+    @Test("every refusal has a cure", arguments: [EPERM, ENOSYS, EFAULT, ENOMEM, ESRCH])
     func refusals(errno: Int32) throws {
         let refusal = try #require(Refusal(DMAError(.kernelRefused, errno: errno)))
         #expect(refusal.errno == errno)

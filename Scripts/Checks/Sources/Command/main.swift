@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The checks that no compiler makes. `Scripts/test` calls them; each prints what is wrong, where, and the cure, and ends with 1.
+// Checks that the compiler does not make. `Scripts/test` calls them; each prints the findings with file, line and cure, and
+// exits with 1.
 
 import Foundation
 import HouseChecks
@@ -24,7 +25,7 @@ let usage = """
            house-checks loops DECLARATION LISTING
     """
 
-/// The two runs of a variant, FEW operations and as many again.
+/// The two runs of a variant, with FEW operations and with twice as many.
 func runs(_ variant: String, _ folder: String) throws(CannotCheck) -> (few: Callgrind, many: Callgrind) {
     func one(_ name: String) throws(CannotCheck) -> Callgrind {
         let path = "\(folder)/\(variant).\(name)"
@@ -85,14 +86,16 @@ func hotPath(
         where !found.contains(where: { $0.problem.contains(example.fault) }) {
             findings.append(
                 Finding(
-                    path, 0, "the \(name) shows no \(example.fault) in \(example.variant)", cure: "the check is blind; mend it")
+                    path, 0, "the \(name) shows no \(example.fault) in \(example.variant)",
+                    cure: "the check does not detect it; repair the check")
             )
         }
     }
     return findings
 }
 
-/// What a program sees that imports `face`, by the re-exports in the sources and the symbol graphs in `graphs`.
+/// The declarations visible to a program that imports `face`, from the re-exports in the sources and the symbol graphs in
+/// `graphs`.
 func faces(_ face: String, limit: Int, _ graphs: String, package: String) throws(CannotCheck) -> [Finding] {
     let folders = try Libraries.folders(package, read(package))
     let faces = try Faces(face) { module throws(CannotCheck) in
@@ -106,7 +109,7 @@ func faces(_ face: String, limit: Int, _ graphs: String, package: String) throws
     return findings
 }
 
-/// The steady path of a variant by function: where a count that has grown can be found.
+/// The steady path of a variant by function: shows where a count has grown.
 func show(_ variant: String, _ folder: String, _ operations: UInt64) throws(CannotCheck) {
     let (few, many) = try runs(variant, folder)
     var sums: [String: Double] = [:]
@@ -126,7 +129,7 @@ func unchecked(_ folder: String) throws(CannotCheck) -> [UnsafeCode.Unchecked] {
     return found
 }
 
-/// Unsafe steps of the folders that a list names, and the document of the unchecked types of all.
+/// Unsafe steps of the folders that a list names, and the document of all unchecked types.
 func unsafeCode(_ list: String, _ document: String, _ folder: String) throws(CannotCheck) -> [Finding] {
     var findings = UnsafeCode.check(try unchecked(folder), document: (document, try read(document)))
     for held in lines(of: try read(list)) where !held.isEmpty && !held.hasPrefix("#") {
@@ -186,7 +189,7 @@ func check(_ words: [String]) throws(CannotCheck) -> [Finding]? {
         return []
     case ("broken", 5...):
         let interface = try Interface(folder: words[3], modules: Array(words[4...]))
-        // A package in which nothing is meant to be broken has no such file.
+        // A package without intended breakages has no such file.
         let allowed =
             FileManager.default.fileExists(atPath: words[2])
             ? (words[2], lines(of: try read(words[2])).map(String.init)) : nil
@@ -203,7 +206,8 @@ func check(_ words: [String]) throws(CannotCheck) -> [Finding]? {
     case ("loops", 3):
         let declarations = try MeasuredLoops.declarations(words[1], read(words[1]))
         let findings = MeasuredLoops.check(words[1], declarations, try Disassembly(read(words[2]), path: words[2]))
-        print("  \(words[1]): \(declarations.count - findings.count) of \(declarations.count) measured loops are there")
+        print(
+            "  \(words[1]): \(declarations.count - findings.count) of \(declarations.count) measured loops contain their work")
         return findings
     case ("show", 4):
         try show(words[1], words[2], number(words[3]))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What one run of a program cost, instruction by instruction, as valgrind's callgrind wrote it.
+/// The cost of one run of a program, instruction by instruction, as valgrind's callgrind recorded it.
 ///
-/// Read is the uncompressed form (`--dump-instr=yes --dump-line=no --compress-strings=no --compress-pos=no`), whose addresses are
+/// Reads the uncompressed form (`--dump-instr=yes --dump-line=no --compress-strings=no --compress-pos=no`), whose addresses are
 /// those of the object's own symbol table.
 public struct Callgrind {
     public struct Place: Hashable {
@@ -20,13 +20,13 @@ public struct Callgrind {
     /// How often each instruction ran.
     public let executions: [Place: UInt64]
 
-    /// - Throws: `CannotCheck` where the text has no sum, as after a run that was cut short.
+    /// - Throws: `CannotCheck` where the text has no total, as after an aborted run.
     public init(_ text: String, path: String) throws(CannotCheck) {
         var total: UInt64?
         var executions: [Place: UInt64] = [:]
         var object = ""
         var function = ""
-        // The line after `calls=` is the cost of what was called, which has lines of its own.
+        // The line after `calls=` is the cost of the callee, which has lines of its own.
         var isCost = true
         for line in text.split(separator: "\n") {
             if line.hasPrefix("0x") {
@@ -45,12 +45,12 @@ public struct Callgrind {
                 total = UInt64(line.dropFirst(9))
             }
         }
-        guard let total else { throw CannotCheck("\(path): has no sum of instructions; did the program end by itself?") }
+        guard let total else { throw CannotCheck("\(path): has no sum of instructions; did the program exit normally?") }
         self.total = total
         self.executions = executions
     }
 
-    /// The instructions that ran again for each further operation, most of the time at least: the steady path.
+    /// The instructions that ran again for each further operation, at least most of the time: the steady path.
     public static func steady(_ few: Callgrind, _ many: Callgrind, operations: UInt64) -> Set<Place> {
         var steady: Set<Place> = []
         for (place, count) in many.executions {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Instructions for one operation of each variant, and the limits that they are held to.
+/// Instructions per operation of each variant, and their limits.
 public enum Counts {
-    /// One line of the file of limits: `VARIANT <= EXPRESSION  # why`, or `VARIANT` alone, which is only shown.
+    /// One line of the file of limits: `VARIANT <= EXPRESSION  # why`, or `VARIANT` alone, which is only printed.
     ///
     /// An expression is a number, a variant, `number * variant` or `variant + number`.
     public struct Limit: Equatable {
@@ -23,14 +23,14 @@ public enum Counts {
         }
     }
 
-    /// - Throws: `CannotCheck` with the number of the line that is none.
+    /// - Throws: `CannotCheck` with the number of an invalid line.
     public static func limits(_ path: String, _ text: String) throws(CannotCheck) -> [Limit] {
         var limits: [Limit] = []
         for (index, line) in lines(of: text).enumerated() {
             let words = line.prefix { $0 != "#" }.split(separator: " ").map(String.init)
             guard let variant = words.first else { continue }
             guard words.count == 1 || words.count >= 3 && (words[1] == "<=" || words[1] == "<") else {
-                throw CannotCheck("\(path):\(index + 1): error: no limit; cure: VARIANT <= EXPRESSION")
+                throw CannotCheck("\(path):\(index + 1): error: not a limit; cure: VARIANT <= EXPRESSION")
             }
             limits.append(
                 Limit(
@@ -40,7 +40,7 @@ public enum Counts {
         return limits
     }
 
-    /// The table, and what in it is over its limit. Compared are whole instructions: a count is a quotient of two long runs.
+    /// The table, and the counts over their limits. Whole instructions are compared: a count is a quotient of two long runs.
     public static func check(_ path: String, _ limits: [Limit], _ counts: [String: Double]) -> (
         table: String, findings: [Finding]
     ) {
@@ -49,7 +49,7 @@ public enum Counts {
         for limit in limits {
             guard let count = counts[limit.variant] else {
                 findings.append(
-                    Finding(path, limit.line, "\(limit.variant) was not counted", cure: "give it to dma-counted as a variant"))
+                    Finding(path, limit.line, "\(limit.variant) was not counted", cure: "add it to dma-counted as a variant"))
                 continue
             }
             let shown = "\((count * 10).rounded() / 10)"
@@ -61,7 +61,7 @@ public enum Counts {
                 findings.append(
                     Finding(
                         path, limit.line, "no such limit: \(limit.expression.joined(separator: " "))",
-                        cure: "name variants that are counted"))
+                        cure: "name counted variants"))
                 continue
             }
             let kept = limit.isStrict ? count.rounded() < value : count.rounded() <= value
@@ -70,7 +70,7 @@ public enum Counts {
             if kept { continue }
             findings.append(
                 Finding(
-                    path, limit.line, "\(limit.variant) takes \(shown) instructions for one operation; the limit is \(value)",
+                    path, limit.line, "\(limit.variant) takes \(shown) instructions per operation; the limit is \(value)",
                     cure: "see what entered the steady path: Benchmarks/count --show \(limit.variant)"))
         }
         return (table, findings)

@@ -8,16 +8,18 @@ public struct Disassembly {
         /// Counted from 1, in the listing.
         public let line: Int
 
-        /// The function that a call or jump goes to, without an offset into it; nil where it stays, or goes by a register.
+        /// The function that a call or jump goes to, without an offset into it; nil where it stays inside, or goes through a
+        /// register.
         public var target: String? {
             guard isCall || text.hasPrefix("j"), let open = text.firstIndex(of: "<"), text.last == ">" else { return nil }
             let name = text[text.index(after: open)...].dropLast()
-            // `name+0x2c` is a place inside a function: another block of the same one.
+            // `name+0x2c` is an address inside a function: another block of the same one.
             if let plus = name.lastIndex(of: "+"), name[plus...].hasPrefix("+0x") { return nil }
             return String(name)
         }
         public var isCall: Bool { text.hasPrefix("call") }
-        /// An atomic read-modify-write: a lock, a reference count or a counter shared between threads. Exchanges lock without saying so.
+        /// An atomic read-modify-write: a lock, a reference count or a counter shared between threads. Exchanges lock
+        /// implicitly.
         public var isLocked: Bool { text.hasPrefix("lock ") || text.hasPrefix("xchg") && text.contains("(") }
     }
 
@@ -27,13 +29,13 @@ public struct Disassembly {
         public let instructions: [Instruction]
     }
 
-    /// Under one name there may be several: specializations.
+    /// One name may have several: specializations.
     public let functions: [Function]
     public let path: String
 
-    /// Reads `objdump -d --no-show-raw-insn`, whose names may have been demangled since.
+    /// Parses `objdump -d --no-show-raw-insn`, whose names may have been demangled since.
     ///
-    /// - Throws: `CannotCheck` where there is no function in it.
+    /// - Throws: `CannotCheck` where it contains no function.
     public init(_ text: String, path: String) throws(CannotCheck) {
         var functions: [Function] = []
         var open: (name: String, line: Int, instructions: [Instruction])?
@@ -50,7 +52,7 @@ public struct Disassembly {
             }
         }
         if let open { functions.append(Function(name: open.name, line: open.line, instructions: open.instructions)) }
-        guard !functions.isEmpty else { throw CannotCheck("\(path): lists no function; was it made by objdump -d?") }
+        guard !functions.isEmpty else { throw CannotCheck("\(path): contains no function; is it the output of objdump -d?") }
         self.functions = functions
         self.path = path
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Every public declaration has a comment. Excepted are cases of which several stand on one line: there the enumeration's own comment
-/// says what its list is. The error codes' meanings stand in the chapter on errors, which `ErrorTable` checks.
+/// Every public declaration has a comment, except cases of which several share a line: there the enumeration's own comment
+/// describes the list. The chapter on errors, which `ErrorTable` checks, explains the error codes.
 public enum Documented {
     public static func check(_ graph: SymbolGraph) -> [Finding] {
         let cases = Dictionary(grouping: graph.symbols.filter { $0.kind == "swift.enum.case" }) { "\($0.file):\($0.line)" }
@@ -11,7 +11,7 @@ public enum Documented {
             return symbol.path.dropLast() != ["DMAError", "Code"] && cases["\(symbol.file):\(symbol.line)"]?.count == 1
         }.map { symbol in
             Finding(
-                symbol.file, symbol.line, "\(symbol.name) is public and says nothing of itself",
+                symbol.file, symbol.line, "\(symbol.name) is public and has no comment",
                 cure: "write /// above it: what it is, its unit, what it throws")
         }
     }

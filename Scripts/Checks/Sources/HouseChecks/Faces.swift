@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How much a public face of the package shows: what a program can name that imports one module of it.
+/// The size of a public interface of the package: the declarations that a program can name after importing one module.
 ///
-/// That is what the module declares, and what it re-exports: of a module that is re-exported whole, everything and its re-exports; of a
-/// declaration that is re-exported alone, itself and its members. The compiler shows members that a module adds to a type wherever it shows
-/// the type and anything of that module; so these count too, also where the type is Swift's own.
+/// These are the module's own declarations, and its re-exports: for a module re-exported as a whole, everything and its
+/// re-exports; for a single re-exported declaration, itself and its members. The compiler shows members that a module adds to a
+/// type wherever it shows the type and anything of that module; so these count too, even for Swift's own types.
 ///
-/// A declaration counts once, where a source file makes it: types, members, initializers, operators, witnesses of requirements. What the
-/// compiler derives (`init(rawValue:)` of an enumeration, `init(from:)`) has no place in a file and is nobody's to learn. The cases of
-/// enumerations are counted apart: each is a value of a declaration that is counted.
+/// A declaration counts once, where a source file contains it: types, members, initializers, operators, witnesses of
+/// requirements. Derived declarations (`init(rawValue:)` of an enumeration, `init(from:)`) have no source location and are not
+/// counted. The cases of enumerations are counted separately: each is a value of a counted declaration.
 public struct Faces {
-    /// What one module contributes.
+    /// The contribution of one module.
     public struct Count: Equatable, Sendable {
         public let module: String
         public let declarations: Int
@@ -23,19 +23,19 @@ public struct Faces {
         }
     }
 
-    /// The modules that are shown whole, the imported one first.
+    /// The modules that are shown as a whole, the imported one first.
     private var whole: [String] = []
-    /// Of the other modules, the declarations that are shown.
+    /// The declarations that are shown of the other modules.
     private var listed: [String: [Reexport]] = [:]
-    /// What is wrong with the re-exports themselves.
+    /// Errors in the re-exports themselves.
     private var findings: [Finding] = []
 
     /// Follows the re-exports of a module.
     ///
     /// - Parameters:
     ///   - face: the name of the module that is imported.
-    ///   - reexports: those of a module, and what is wrong with them.
-    /// - Throws: what `reexports` throws.
+    ///   - reexports: those of a module, and their errors.
+    /// - Throws: errors of `reexports`.
     public init(
         _ face: String, _ reexports: (String) throws(CannotCheck) -> (reexports: [Reexport], findings: [Finding])
     ) throws(CannotCheck) {
@@ -59,11 +59,11 @@ public struct Faces {
     public var modules: [String] { whole + listed.keys.filter { !whole.contains($0) }.sorted() }
 
     /// - Parameters:
-    ///   - limit: the most declarations that a program may see.
+    ///   - limit: the maximum number of visible declarations.
     ///   - graph: the declarations of a module.
-    ///   - isOurs: whether a module is one of the package. Any program can name the declarations of the others.
-    /// - Returns: one row for each module and one for the sum, and what is wrong.
-    /// - Throws: what `graph` throws.
+    ///   - isOurs: whether a module belongs to the package. Any program can name the declarations of the others.
+    /// - Returns: one row for each module and one for the sum, and the findings.
+    /// - Throws: errors of `graph`.
     public func check(
         limit: Int, _ graph: (String) throws(CannotCheck) -> SymbolGraph, isOurs: (String) -> Bool
     ) throws(CannotCheck) -> (table: String, findings: [Finding]) {
@@ -105,7 +105,9 @@ public struct Faces {
         for count in counts { table += "  \(count.module): \(count.declarations) declarations, \(count.cases) cases\n" }
         table += "  import \(face): \(declarations) declarations of at most \(limit), \(cases) cases\n"
         guard declarations > 0 else {
-            return (table, [Finding(face, 0, "shows no declaration at all", cure: "make public what a program is to use")])
+            return (
+                table, [Finding(face, 0, "shows no declaration at all", cure: "make the declarations public that programs use")]
+            )
         }
         guard declarations > limit else { return (table, []) }
         return (
@@ -114,7 +116,7 @@ public struct Faces {
                 Finding(
                     face, 0, "shows \(declarations) public declarations, \(limit) at most",
                     cure:
-                        "make package what programs do not need, or re-export less: what is left out is there for `import DMACore`"
+                        "make declarations package that programs do not need, or re-export less: `import DMACore` still has them"
                 )
             ]
         )

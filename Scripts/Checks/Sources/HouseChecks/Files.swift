@@ -10,12 +10,13 @@ public func read(_ path: String) throws(CannotCheck) -> String {
     return String(decoding: data, as: UTF8.self)
 }
 
-/// The lines of a text, without their ends; empty ones are kept, so that an index is a line number less one.
+/// The lines of a text, without their terminators; empty ones are kept, so that an index is a line number less one.
 public func lines(of text: String) -> [Substring] { text.split(separator: "\n", omittingEmptySubsequences: false) }
 
-/// The regular files below `folder` whose names end in one of `endings`, in alphabetical order. None where there is no such folder.
+/// The regular files below `folder` whose names end in one of `endings`, in alphabetical order. Empty where the folder does not
+/// exist.
 ///
-/// Folders whose names begin with a point, such as `.build`, are left out.
+/// Folders whose names begin with a dot, such as `.build`, are skipped.
 public func files(below folder: String, endingIn endings: [String]) -> [String] {
     guard let all = FileManager.default.enumerator(atPath: folder) else { return [] }
     var found: [String] = []

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// One thing that a check found wrong: where, what, and how to mend it.
+/// A finding of a check: where, what, and the cure.
 public struct Finding: Equatable, Sendable, CustomStringConvertible {
     public let file: String
-    /// Counted from 1; 0 where the whole file is meant.
+    /// Counted from 1; 0 for the whole file.
     public let line: Int
     public let problem: String
     public let cure: String
@@ -15,11 +15,11 @@ public struct Finding: Equatable, Sendable, CustomStringConvertible {
         self.cure = cure
     }
 
-    /// In the form that editors and compilers use, so that a click leads there.
+    /// In the format of editors and compilers, so that they can jump to the line.
     public var description: String { "\(file)\(line > 0 ? ":\(line)" : ""): error: \(problem); cure: \(cure)" }
 }
 
-/// Why a check could not be made at all: an input is missing or is not what it should be. Never counts as passed.
+/// Why a check could not be made: an input is missing or malformed. Never counts as passed.
 public struct CannotCheck: Error, CustomStringConvertible {
     public let description: String
     public init(_ description: String) { self.description = description }

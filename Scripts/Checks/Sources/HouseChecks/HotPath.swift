@@ -4,34 +4,36 @@ import Foundation
 
 /// The steady path retains nothing, releases nothing, allocates nothing, checks no exclusivity and takes no lock.
 ///
-/// Two looks at the same release build, because each sees what the other cannot. The listing shows every call that a hot function
-/// holds, also those that this run did not reach; the run shows what was really executed for each operation, also in functions that
-/// nobody thought of. A hot function may hold a call to a helper off the steady path only if the helper is named in the list.
+/// Two analyses of the same release build, because each detects what the other cannot. The listing contains every call in a hot
+/// function, including those that this run did not reach; the run shows what was executed for each operation, also in functions
+/// that the list does not name. A hot function may contain a call to a helper off the steady path only if the list names the
+/// helper.
 public enum HotPath {
-    /// What the house has declared, one a line: `hot VARIANT = FUNCTION`, `cold = FUNCTION`, `within FUNCTION = TARGET`,
-    /// `atomics VARIANT = NUMBER`, `caught VARIANT = FUNCTION by FAULT`.
+    /// The list of declarations, one a line: `hot VARIANT = FUNCTION`, `cold = FUNCTION`, `within FUNCTION = TARGET`, `atomics
+    /// VARIANT = NUMBER`, `caught VARIANT = FUNCTION by FAULT`.
     public struct Declaration: Equatable {
-        /// A variant that is wrong on purpose, and what must be said of it.
+        /// A variant that is wrong on purpose, and its expected finding.
         public struct Counterexample: Equatable {
             public let variant: String
             public let function: String
             public let fault: String
         }
 
-        /// For each variant the functions that make up its steady path; with a `*` behind, another library's by prefix.
+        /// For each variant the functions of its steady path; with a trailing `*`, those of another library by prefix.
         public var hot: [String: [String]] = [:]
-        /// Helpers that hot functions may call, but not steadily.
+        /// Helpers that hot functions may call, but not for each operation.
         public var cold: [String] = []
-        /// Such helpers of one function alone, the runtime's own among them.
+        /// Such helpers of one function only, including runtime functions.
         public var within: [String: [String]] = [:]
-        /// Variants that may lock, judged by what they run alone: nothing of the allocator, and so many atomic read-modify-writes at most.
+        /// Variants that may lock, checked by their run alone: no allocator functions, and at most this many atomic
+        /// read-modify-writes.
         public var atomics: [String: Int] = [:]
-        /// Variants in which both looks must find something, or they are blind.
+        /// Variants in which both analyses must find something, to prove that they detect it.
         public var caught: [Counterexample] = []
         public init() {}
     }
 
-    /// - Throws: `CannotCheck` with the number of the line that is no declaration.
+    /// - Throws: `CannotCheck` with the number of an invalid line.
     public static func declaration(_ path: String, _ text: String) throws(CannotCheck) -> Declaration {
         var declaration = Declaration()
         for (index, line) in lines(of: text).enumerated() where !line.hasPrefix("#") && !line.isEmpty {
@@ -49,13 +51,13 @@ public enum HotPath {
                 let function = String(line[sides[1].startIndex..<fault.lowerBound])
                 declaration.caught.append(
                     Declaration.Counterexample(variant: head[1], function: function, fault: String(line[fault.upperBound...])))
-            default: throw CannotCheck("\(path):\(index + 1): error: no declaration; cure: hot VARIANT = FUNCTION")
+            default: throw CannotCheck("\(path):\(index + 1): error: not a declaration; cure: hot VARIANT = FUNCTION")
             }
         }
         return declaration
     }
 
-    /// Runtime functions that have no place on a hot path, whoever calls them.
+    /// Runtime functions that are forbidden on a hot path, whoever calls them.
     static let forbidden = [
         "swift_retain", "swift_release", "swift_bridgeObject", "swift_unknownObject", "swift_weak", "swift_unowned",
         "swift_allocObject",
@@ -72,14 +74,15 @@ public enum HotPath {
         }
     }
 
-    /// Of those, what allocates and frees.
+    /// Those of them that allocate and free.
     private static let allocators = [
         "swift_alloc", "swift_dealloc", "swift_slowAlloc", "swift_slowDealloc", "malloc", "calloc", "realloc", "free",
         "posix_memalign",
         "_int_malloc", "_int_free",
     ]
 
-    /// What a variant that may lock runs for each operation: nothing that allocates, and `most` atomic read-modify-writes at most.
+    /// The check of a variant that may lock: for each operation nothing that allocates, and at most `most` atomic
+    /// read-modify-writes.
     public static func atomics(
         _ variant: String, _ most: Int, _ steady: Set<Callgrind.Place>, program: String, _ code: Disassembly,
         declaredIn path: String
@@ -105,12 +108,12 @@ public enum HotPath {
                     path, 0,
                     "\(variant) runs \(locked.count) atomic read-modify-writes for each operation, \(most) at most: "
                         + locked.map(\.text).joined(separator: "; "),
-                    cure: "take the lock once, and count nothing that threads share"))
+                    cure: "take the lock once, and keep no counters that threads share"))
         }
         return findings
     }
 
-    /// The first look: what the listing of each hot function holds.
+    /// The first analysis: the listing of each hot function.
     public static func listing(
         _ functions: [String], cold: [String], within: [String: [String]] = [:], _ code: Disassembly, declaredIn path: String
     ) -> [Finding] {
@@ -128,7 +131,7 @@ public enum HotPath {
                         findings.append(
                             Finding(
                                 code.path, instruction.line, "\(name) holds an atomic read-modify-write: \(instruction.text)",
-                                cure: "keep state that threads share out of the steady path"))
+                                cure: "keep state shared between threads off the steady path"))
                     }
                     guard let target = instruction.target, target != name, !(within[name] ?? []).contains(target) else {
                         continue
@@ -138,12 +141,12 @@ public enum HotPath {
                             Finding(
                                 code.path, instruction.line, "\(name) calls \(target)",
                                 cure:
-                                    "hold hot state in noncopyable structs of trivial fields; move what is cold to a function of its own"
+                                    "keep hot state in noncopyable structs of trivial fields; move cold code to a separate function"
                             ))
                     } else if !functions.contains(target), !cold.contains(target) {
                         findings.append(
                             Finding(
-                                code.path, instruction.line, "\(name) calls \(target), which nobody has declared cold",
+                                code.path, instruction.line, "\(name) calls \(target), which is not declared cold",
                                 cure: "inline it, or, if it is off the steady path, add `cold = \(target)` to \(path)"))
                     }
                 }
@@ -152,7 +155,7 @@ public enum HotPath {
         return findings
     }
 
-    /// The second look: what ran for each operation.
+    /// The second analysis: the instructions that ran for each operation.
     public static func run(
         _ variant: String, _ functions: [String], _ steady: Set<Callgrind.Place>, program: String, _ code: Disassembly,
         declaredIn path: String

@@ -2,15 +2,15 @@
 
 import Foundation
 
-/// The public interface as a text, a declaration a line, and whether that of a release still holds.
+/// The public interface as text, one declaration per line, and whether it still contains that of a release.
 ///
-/// What is noticed is what stops a client from compiling: a declaration that is gone or is written otherwise, a conformance that is gone, a new
-/// requirement without a default, a new case of an enumeration that a client may switch over. Values of default arguments do not show in
-/// a symbol graph: the clients of Tests/Clients use them.
+/// It detects changes that stop a client from compiling: a declaration that is missing or has changed, a missing conformance, a
+/// new requirement without a default, a new case of an enumeration that a client may switch over. A symbol graph does not
+/// contain the values of default arguments: the clients of Tests/Clients use them.
 public struct Interface {
     /// "DMA swift.method DMASystem.register(_:) = func register(_ provider: any EngineProvider)", sorted.
     public let lines: [String]
-    /// Those of `lines` that an earlier interface cannot be without, when its protocol or enumeration is in it: by line, the owner's name.
+    /// New lines that break clients if the earlier interface contains their protocol or enumeration: by line, the owner's name.
     private let demands: [String: String]
 
     /// - Throws: `CannotCheck` where a module has no graph.
@@ -67,13 +67,13 @@ public struct Interface {
         self.demands = demands
     }
 
-    /// The text that a release keeps.
+    /// The text that a release stores.
     public var text: String {
         "# SPDX-License-Identifier: Apache-2.0\n# Written by Scripts/api --write; what a later interface must still have.\n"
             + lines.map { $0 + "\n" }.joined()
     }
 
-    /// What of an earlier interface does not hold any more.
+    /// The parts of an earlier interface that are broken.
     ///
     /// - Parameters:
     ///   - earlier: its path and its text.
@@ -87,13 +87,13 @@ public struct Interface {
         for line in lines { if let name = Self.name(line) { byName[name, default: []].append(line) } }
         var problems: [(line: Int, text: String)] = []
         for (index, line) in old.enumerated() where !line.isEmpty && !line.hasPrefix("#") && !now.contains(line) {
-            // Where another declaration has the name now and had not before, it is this one, changed.
+            // A declaration whose name is new and used by another line is this one, changed.
             let others = Self.name(line).flatMap { byName[$0] }?.filter { !known.contains($0) } ?? []
             let after = others.first.flatMap { Self.declaration($0) }
             problems.append((index + 1, (after == nil ? "gone: " : "changed: ") + line + (after.map { " -> \($0)" } ?? "")))
         }
         for (line, owner) in demands.sorted(by: { $0.key < $1.key }) where !known.contains(line) && owners.contains(owner) {
-            // One that was changed is reported as such.
+            // A changed one is reported as such.
             guard let name = Self.name(line), !owners.contains(name) else { continue }
             problems.append((0, "new: \(line)"))
         }
@@ -105,13 +105,14 @@ public struct Interface {
         if let allowed {
             for (index, line) in allowed.lines.enumerated() where !line.isEmpty && !line.hasPrefix("#") && !texts.contains(line)
             {
-                findings.append(Finding(allowed.path, index + 1, "allows what is not broken: \(line)", cure: "remove the line"))
+                findings.append(
+                    Finding(allowed.path, index + 1, "allows a line that is not broken: \(line)", cure: "remove the line"))
             }
         }
         return findings
     }
 
-    /// What a line declares; nil for a conformance.
+    /// The part before the declaration in a line; nil for a conformance.
     private static func declaration(_ line: String) -> String? {
         line.range(of: " = ").map { range in String(line[range.upperBound...]) }
     }

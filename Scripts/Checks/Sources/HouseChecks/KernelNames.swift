@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The table of the kernel's names beside ours promises nothing that is not there: each name in its second column is a public declaration.
+/// The table of kernel names and their equivalents is correct: each name in its second column is a public declaration.
 public enum KernelNames {
     /// - Parameters:
     ///   - path: of the document.
@@ -23,14 +23,14 @@ public enum KernelNames {
             rows += 1
             let cells = line.split(separator: "|", omittingEmptySubsequences: false)
             guard cells.count >= 4 else {
-                findings.append(Finding(path, index + 1, "a row without a second column", cure: "write our name there"))
+                findings.append(Finding(path, index + 1, "a row without a second column", cure: "write the equivalent there"))
                 continue
             }
             let names = cells[2].split(separator: "`", omittingEmptySubsequences: false).enumerated().filter {
                 $0.offset % 2 == 1
             }
             if names.isEmpty {
-                findings.append(Finding(path, index + 1, "a row without a name of ours", cure: "write it in backticks"))
+                findings.append(Finding(path, index + 1, "a row without an equivalent", cure: "write it in backticks"))
             }
             for (_, name) in names where !known.contains(String(name)) {
                 findings.append(

@@ -2,11 +2,12 @@
 
 import Foundation
 
-/// The modules that a package offers to others, so that a new library is checked without being named anywhere, and where sources lie.
+/// The libraries that a package offers, so that a new one is checked without further configuration, and the locations of
+/// sources.
 public enum Libraries {
     /// - Parameters:
     ///   - path: for the message.
-    ///   - text: what `swift package dump-package` printed.
+    ///   - text: the output of `swift package dump-package`.
     /// - Throws: `CannotCheck` where it offers no library.
     public static func modules(_ path: String, _ text: String) throws(CannotCheck) -> [String] {
         let package = try decode(path, text)
@@ -15,12 +16,12 @@ public enum Libraries {
         return modules.sorted()
     }
 
-    /// Where the sources of each target lie, by its name.
+    /// The source folder of each target, by its name.
     ///
     /// - Parameters:
     ///   - path: for the message; the folders are relative to the package's own.
-    ///   - text: what `swift package dump-package` printed.
-    /// - Throws: `CannotCheck` where it is no description of a package.
+    ///   - text: the output of `swift package dump-package`.
+    /// - Throws: `CannotCheck` where it is not a description of a package.
     public static func folders(_ path: String, _ text: String) throws(CannotCheck) -> [String: String] {
         var folders: [String: String] = [:]
         for target in try decode(path, text).targets { folders[target.name] = target.path ?? "Sources/\(target.name)" }

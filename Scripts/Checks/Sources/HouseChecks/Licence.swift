@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Every file says its licence in its first line (the second, where the first is fixed by the file's kind).
+/// Every file names its licence in its first line (the second, where the first is fixed by the file's kind).
 public enum Licence {
     static let words = "SPDX-License-Identifier: Apache-2.0"
 
-    /// Kinds of files that have no comments, or none that would not change what they mean.
+    /// Kinds of files without comments, or whose comments would change their meaning.
     static let exempt = [".json", ".swift-format", "LICENSE", ".gitignore", ".resolved", ".png", ".svg", ".dtb", ".expected"]
 
     public static func check(_ path: String, _ text: String) -> [Finding] {
-        // An article of the guide begins with its title; its licence follows, in a comment that the guide's converter knows.
+        // An article of the guide begins with its title; its licence follows, in a comment that the guide's converter ignores.
         if path.contains(".docc/") {
             let isSaid = lines(of: text).prefix(3).contains { $0 == "@Comment { \(words) }" }
             return isSaid ? [] : [Finding(path, 3, "no licence line", cure: "write \"@Comment { \(words) }\" below the title")]
         }
-        // Inputs of parsers are what they are.
+        // Inputs of parsers are not changed.
         if exempt.contains(where: { path.hasSuffix($0) }) || path.hasPrefix("Fuzz/Corpus/") { return [] }
         let head = lines(of: text).prefix(2)
         guard let first = head.first else { return [Finding(path, 0, "an empty file", cure: "remove it")] }
@@ -23,7 +23,7 @@ public enum Licence {
             let isThere = lines(of: text).prefix(6).contains("@Comment { \(words) }")
             return isThere ? [] : [Finding(path, 5, "no licence line", cure: "write \"@Comment { \(words) }\" there")]
         }
-        // A shebang, SwiftPM's tools version, and the machine of a litmus test must stand first themselves.
+        // A shebang, SwiftPM's tools version, and the machine of a litmus test must be in the first line.
         let isFixed = first.hasPrefix("#!") || first.hasPrefix("// swift-tools-version") || path.hasSuffix(".litmus")
         if isFixed, head.count > 1, head[1].contains(words) { return [] }
         return [Finding(path, isFixed ? 2 : 1, "no licence line", cure: "write \"\(comment(for: path))\" there")]

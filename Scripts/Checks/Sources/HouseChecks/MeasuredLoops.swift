@@ -10,15 +10,15 @@ public enum MeasuredLoops {
         public let line: Int
     }
 
-    /// What the house has declared, one a line: `loop FUNCTION = INSTRUCTION`.
+    /// The list of declarations, one a line: `loop FUNCTION = INSTRUCTION`.
     ///
-    /// - Throws: `CannotCheck` with the number of the line that is no declaration, or where there is none at all.
+    /// - Throws: `CannotCheck` with the number of an invalid line, or where there is none at all.
     public static func declarations(_ path: String, _ text: String) throws(CannotCheck) -> [Declaration] {
         var declarations: [Declaration] = []
         for (index, line) in lines(of: text).enumerated() where !line.hasPrefix("#") && !line.isEmpty {
             let sides = line.split(separator: " = ", maxSplits: 1)
             guard sides.count == 2, sides[0].hasPrefix("loop "), !sides[1].isEmpty else {
-                throw CannotCheck("\(path):\(index + 1): error: no declaration; cure: loop FUNCTION = INSTRUCTION")
+                throw CannotCheck("\(path):\(index + 1): error: not a declaration; cure: loop FUNCTION = INSTRUCTION")
             }
             declarations.append(
                 Declaration(function: String(sides[0].dropFirst(5)), work: String(sides[1]), line: index + 1))
@@ -27,7 +27,7 @@ public enum MeasuredLoops {
         return declarations
     }
 
-    /// What is not there.
+    /// The missing loops.
     public static func check(_ path: String, _ declarations: [Declaration], _ code: Disassembly) -> [Finding] {
         var findings: [Finding] = []
         for declaration in declarations {
@@ -48,7 +48,7 @@ public enum MeasuredLoops {
         return findings
     }
 
-    /// Whether an instruction that begins so stands between a jump backwards and where that goes.
+    /// Whether an instruction with this prefix lies between a backward jump and its target.
     static func holds(_ function: Disassembly.Function, _ work: String) -> Bool {
         guard let first = function.instructions.first?.address else { return false }
         let loops = function.instructions.compactMap { jump -> ClosedRange<UInt64>? in
@@ -63,13 +63,13 @@ public enum MeasuredLoops {
         }
     }
 
-    /// Where a jump goes: `jne    1010 <name+0x10>`.
+    /// The target of a jump: `jne    1010 <name+0x10>`.
     private static func target(_ text: String) -> UInt64? {
         let parts = words(text)
         return parts.count > 1 ? UInt64(parts[1], radix: 16) : nil
     }
 
-    /// The words of an instruction; of a call to a function, its name alone beside the word.
+    /// The words of an instruction; for a call to a function, the opcode and the function's name.
     private static func words(_ text: String) -> [String] {
         var parts = text.split(separator: " ").map(String.init)
         if parts.first == "call", parts.count > 2, parts[2].hasPrefix("<") { parts.remove(at: 1) }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What a module shows of another one to a program that imports it: `@_exported import`, of the whole module or of one declaration.
+/// The re-exports of a module: `@_exported import`, of a whole module or of one declaration.
 public struct Reexport: Equatable, Sendable {
     public let module: String
-    /// The declaration that is shown, with all of its members; nil where the whole module is.
+    /// The re-exported declaration, with all of its members; nil for a whole module.
     public let name: String?
     public let file: String
     /// Counted from 1.
@@ -16,7 +16,7 @@ public struct Reexport: Equatable, Sendable {
         self.line = line
     }
 
-    /// The re-exports of one source file, and those that cannot be read.
+    /// The re-exports of one source file, and those that cannot be parsed.
     public static func read(_ path: String, _ text: String) -> (reexports: [Reexport], findings: [Finding]) {
         var reexports: [Reexport] = []
         var findings: [Finding] = []

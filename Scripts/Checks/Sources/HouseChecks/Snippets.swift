@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The code in the guide is the code that was built and run: each Swift block of a chapter is a marked region of an example.
+/// The code in the guide equals code that was built and run: each Swift block of a chapter is a marked region of an example.
 ///
 /// In an example a region lies between `// snippet: NAME` and `// end`; a chapter says `<!-- snippet: NAME -->` above the block.
 public enum Snippets {
@@ -11,7 +11,7 @@ public enum Snippets {
         public let text: [String]
     }
 
-    /// The marked regions of an example, moved to the left margin.
+    /// The marked regions of an example, outdented.
     public static func regions(of path: String, _ text: String) -> (regions: [Region], findings: [Finding]) {
         var regions: [Region] = []
         var findings: [Finding] = []
@@ -37,7 +37,7 @@ public enum Snippets {
         return (regions, findings)
     }
 
-    /// Compares a chapter's blocks with the regions. Adds the names it used to `used`.
+    /// Compares a chapter's blocks with the regions. Adds the names in use to `used`.
     public static func check(chapter path: String, _ text: String, _ regions: [Region], used: inout Set<String>) -> [Finding] {
         var findings: [Finding] = []
         var name: String?
@@ -67,7 +67,7 @@ public enum Snippets {
         guard let name else {
             return [
                 Finding(
-                    path, line, "Swift code that no example has",
+                    path, line, "Swift code that no example contains",
                     cure:
                         "write it in Examples/ between `// snippet: NAME` and `// end`, and `<!-- snippet: NAME -->` above this block"
                 )
@@ -85,7 +85,7 @@ public enum Snippets {
         let wanted = at < region.text.count ? "`\(region.text[at])`" : "the end"
         return [
             Finding(
-                path, line + 1 + at, "snippet \(name) is not what \(region.file):\(region.line + 1 + at) says",
+                path, line + 1 + at, "snippet \(name) differs from \(region.file):\(region.line + 1 + at)",
                 cure: "the line there is \(wanted)")
         ]
     }

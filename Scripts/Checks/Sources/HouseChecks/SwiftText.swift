@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A Swift source by lines, its code apart from its comments: as much of the grammar as a check of comments needs.
+/// A Swift source by lines, with code and comments separated: as much of the grammar as a check of comments needs.
 ///
-/// What stands in strings is left out of the code, interpolations too.
+/// The contents of strings are left out of the code, including interpolations.
 struct SwiftText {
-    /// Of each line: what is code, and what stands in comments.
+    /// For each line: the code, and the comments.
     private(set) var code: [String] = [""]
     private(set) var comments: [String] = [""]
 
@@ -52,7 +52,7 @@ struct SwiftText {
         }
     }
 
-    /// Where the string ends that begins at `start`; nil where none does.
+    /// The end of the string that begins at `start`; nil where there is none.
     private static func string(_ characters: [Character], _ start: Int) -> Int? {
         var index = start
         while index < characters.count, characters[index] == "#" { index += 1 }
@@ -82,7 +82,7 @@ struct SwiftText {
         return characters.count
     }
 
-    /// Where the interpolation ends whose contents begin at `start`.
+    /// The end of the interpolation whose contents begin at `start`.
     private static func interpolation(_ characters: [Character], _ start: Int) -> Int {
         var (index, depth) = (start, 1)
         while index < characters.count, depth > 0 {
@@ -97,7 +97,7 @@ struct SwiftText {
         return index
     }
 
-    /// The words of a line of code: identifiers with a `@` or `#` before them, and single signs.
+    /// The words of a line of code: identifiers with a leading `@` or `#`, and single characters.
     static func words(_ line: String) -> [String] {
         var words: [String] = []
         var word = ""

@@ -8,7 +8,7 @@ public struct SymbolGraph {
         /// "DMACore.Channel.submit(_:_:deadline:)".
         public let name: String
         public let kind: String
-        /// The module whose declaration is extended, by a module that did not declare it; nil for what a module declares itself.
+        /// The module whose declaration is extended by another module; nil for a module's own declarations.
         public let extended: String?
         /// Names from the outermost type inwards, without the module's.
         public let path: [String]
@@ -20,9 +20,9 @@ public struct SymbolGraph {
 
     public let symbols: [Symbol]
 
-    /// Reads every graph in `folder` whose module is one of `modules`, extensions of other modules' types included.
+    /// Reads every graph in `folder` whose module is one of `modules`, including extensions of other modules' types.
     ///
-    /// - Throws: `CannotCheck` where a module has no graph, so that a check over nothing does not pass.
+    /// - Throws: `CannotCheck` where a module has no graph, so that an empty check does not pass.
     public init(folder: String, modules: [String]) throws(CannotCheck) {
         var symbols: [Symbol] = []
         for module in modules {
@@ -55,7 +55,7 @@ public struct SymbolGraph {
         } catch {
             throw CannotCheck("\(path): is no symbol graph: \(error)")
         }
-        // A member that fulfils a documented requirement takes over its text; the compiler notes where it comes from.
+        // A member that implements a documented requirement inherits its text; the compiler records the origin.
         let inheriting = Set(graph.relationships.filter { $0.sourceOrigin != nil }.map(\.source))
         return graph.symbols.map { symbol in
             Symbol(

@@ -2,13 +2,13 @@
 
 import Foundation
 
-/// A picture of a package's targets and of what they import, from its manifest: Mermaid, which is text.
+/// A picture of a package's targets and their imports, from its manifest: Mermaid text.
 public enum Targets {
     /// - Parameters:
     ///   - path: for the message.
-    ///   - text: what `swift package dump-package` printed.
-    ///   - folder: targets whose sources lie below it are shown.
-    /// - Throws: `CannotCheck` where it is no description of a package, or no target is below the folder.
+    ///   - text: the output of `swift package dump-package`.
+    ///   - folder: targets with sources below it are shown.
+    /// - Throws: `CannotCheck` where it is not a description of a package, or no target is below the folder.
     public static func picture(_ path: String, _ text: String, below folder: String) throws(CannotCheck) -> String {
         let package: Package
         do { package = try JSONDecoder().decode(Package.self, from: Data(text.utf8)) } catch {
@@ -21,7 +21,8 @@ public enum Targets {
         for target in shown {
             below[target.name] = Set(target.dependencies.compactMap(\.target)).intersection(names)
         }
-        /// Everything under a target, at any depth. The manifest's graph has no circles, and no more targets than these.
+        /// All direct and indirect dependencies of a target. The manifest's graph has no cycles, and no more targets than
+        /// these.
         func all(under name: String) -> Set<String> {
             var found: Set<String> = []
             var next = below[name] ?? []
@@ -39,7 +40,7 @@ public enum Targets {
         }
         for target in shown.sorted(by: { $0.name < $1.name }) {
             let own = below[target.name] ?? []
-            // What is also reached through another is not drawn: 70 lines would show nothing.
+            // Edges implied by others are not drawn: 70 lines would be unreadable.
             for one in own.sorted() where !own.contains(where: { $0 != one && all(under: $0).contains(one) }) {
                 lines.append("    \(target.name.id) --> \(one.id)")
             }
@@ -55,7 +56,7 @@ public enum Targets {
         return lines.map { $0 + "\n" }.joined()
     }
 
-    /// Whether the picture in a document, between "```mermaid" and "```", is this one.
+    /// Whether the picture in a document, between "```mermaid" and "```", equals this one.
     public static func check(_ document: (path: String, text: String), _ picture: String) -> [Finding] {
         let lines = HouseChecks.lines(of: document.text)
         guard let begin = lines.firstIndex(of: "```mermaid"), let end = lines[begin...].firstIndex(of: "```") else {
@@ -63,7 +64,9 @@ public enum Targets {
         }
         let shown = lines[(begin + 1)..<end].map { $0 + "\n" }.joined()
         guard shown != picture else { return [] }
-        return [Finding(document.path, begin + 1, "the picture of the targets is not the manifest's", cure: "Scripts/picture")]
+        return [
+            Finding(document.path, begin + 1, "the picture of the targets differs from the manifest", cure: "Scripts/picture")
+        ]
     }
 
     private struct Package: Decodable {
@@ -111,6 +114,6 @@ public enum Targets {
 }
 
 extension String {
-    /// As Mermaid takes a name.
+    /// A name in Mermaid's syntax.
     fileprivate var id: String { String(map { $0.isLetter || $0.isNumber ? $0 : "_" }) }
 }

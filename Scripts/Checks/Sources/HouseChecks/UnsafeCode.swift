@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Every unsafe step has its argument.
+/// Every unsafe step has a justification.
 ///
-/// A step is a declaration with the word `unsafe` in it: a function, an initializer, a property, or a statement of a program's top level.
-/// Its argument is a comment that begins with `SAFETY:`, within it or directly above it; `SAFETY, for each of these:` above a group. Declarations that follow each other without an
-/// empty line are a group: what stands above the first is said of all of them.
+/// A step is a declaration that contains the word `unsafe`: a function, an initializer, a property, or a statement at a
+/// program's top level. Its justification is a comment that begins with `SAFETY:`, inside it or directly above it; `SAFETY, for
+/// each of these:` above a group. Declarations without an empty line between them form a group: a comment above the first
+/// applies to all of them.
 public enum UnsafeCode {
     static let mark = "SAFETY:"
 
-    /// Whether a comment is an argument.
+    /// Whether a comment is a justification.
     static func isArgument(_ comment: String) -> Bool { comment.contains(mark) || comment.contains("SAFETY, ") }
 
     /// A declaration, by its lines.
@@ -18,7 +19,7 @@ public enum UnsafeCode {
         var isUnsafe: Bool
     }
 
-    /// A type that is called Sendable against the compiler's judgement, and why that is so.
+    /// A type that is declared `@unchecked Sendable`, and the justification.
     public struct Unchecked: Equatable, Sendable {
         public let file: String
         public let line: Int
@@ -27,7 +28,7 @@ public enum UnsafeCode {
         public let argument: String
     }
 
-    /// Unsafe steps without an argument, and how many steps there are.
+    /// Unsafe steps without a justification, and the number of steps.
     public static func check(_ path: String, _ text: String) -> (steps: Int, findings: [Finding]) {
         let source = SwiftText(text)
         let steps = steps(of: source)
@@ -41,7 +42,7 @@ public enum UnsafeCode {
             if (head..<steps[top].first).contains(where: { isArgument(source.comments[$0]) }) { continue }
             findings.append(
                 Finding(
-                    path, step.first + 1, "an unsafe step without an argument",
+                    path, step.first + 1, "an unsafe step without a justification",
                     cure: "say in a comment above it, or in it, why it is sound: // \(mark) …"))
         }
         return (steps.count { $0.isUnsafe }, findings)
@@ -62,10 +63,10 @@ public enum UnsafeCode {
     private static let typeWords: Set = ["class", "struct", "enum", "extension", "protocol", "actor"]
     private static let bodyWords: Set = ["func", "init", "deinit", "subscript", "var", "let", "case", "macro"]
 
-    /// The declarations of a source, in their order: members of types and what stands outside of them.
+    /// The declarations of a source, in order: members of types and top-level code.
     static func steps(of source: SwiftText) -> [Step] {
         var steps: [Step] = []
-        /// Whether each open brace is a type's.
+        /// Whether each open brace belongs to a type.
         var braces: [Bool] = []
         /// Open parentheses and brackets, in which no declaration begins.
         var nesting = 0
@@ -123,7 +124,7 @@ public enum UnsafeCode {
         ].contains(word)
     }
 
-    /// The types of a source that are `@unchecked Sendable`, each with what the comment above says.
+    /// The types of a source that are `@unchecked Sendable`, each with the comment above it.
     public static func unchecked(_ path: String, _ text: String) -> [Unchecked] {
         let source = SwiftText(text)
         var found: [Unchecked] = []
@@ -143,14 +144,14 @@ public enum UnsafeCode {
         return found
     }
 
-    /// The list of them, as the document has it.
+    /// The list of them, in the document's format.
     public static func document(_ all: [Unchecked]) -> String {
         var text = """
             <!-- SPDX-License-Identifier: Apache-2.0 -->
-            # Types that are Sendable against the compiler's judgement
+            # Types that are declared @unchecked Sendable
 
-            Each `@unchecked Sendable` of the package with its argument, which stands above the declaration. `Scripts/test unsafe` writes what
-            this list must be, and fails where it is another.
+            Each `@unchecked Sendable` of the package with its justification, which is in the comment above the declaration. `Scripts/test unsafe`
+            prints the expected list, and fails if this one differs.
 
             | Type | Declared in | Why it may be shared |
             |---|---|---|
@@ -162,11 +163,11 @@ public enum UnsafeCode {
         return text
     }
 
-    /// Types without an argument, and a document that is not the list of them.
+    /// Types without a justification, and a document that differs from the list.
     public static func check(_ all: [Unchecked], document: (path: String, text: String)) -> [Finding] {
         var findings = all.filter { $0.argument.isEmpty }.map { one in
             Finding(
-                one.file, one.line, "\(one.type) is @unchecked Sendable without an argument",
+                one.file, one.line, "\(one.type) is @unchecked Sendable without a justification",
                 cure: "say above it why it may be shared: // \(mark) …")
         }
         if document.text != Self.document(all) {
@@ -174,7 +175,8 @@ public enum UnsafeCode {
             let place = zip(lines.0, lines.1).enumerated().first { $0.element.0 != $0.element.1 }?.offset
             findings.append(
                 Finding(
-                    document.path, (place ?? min(lines.0.count, lines.1.count)) + 1, "this is not the list that Sources makes",
+                    document.path, (place ?? min(lines.0.count, lines.1.count)) + 1,
+                    "this differs from the list generated from Sources",
                     cure: "house-checks unchecked Sources > \(document.path)"))
         }
         return findings

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each check passes what is right and catches what is wrong: a check that cannot fail proves nothing.
+// Each check accepts correct input and detects faults: a check that cannot fail proves nothing.
 
 import Foundation
 import HouseChecks
@@ -105,7 +105,7 @@ let listing = """
     #expect(problems(1, places([0x1104, 0x1108])).first?.contains("2 atomic read-modify-writes") == true)
     let allocating = places([0x110c]).union([Callgrind.Place(object: "/lib", function: "malloc", address: 1)])
     #expect(problems(2, allocating) == ["v runs malloc for each operation"])
-    // Nothing that ran is no proof.
+    // An empty run proves nothing.
     #expect(problems(2, []).count == 1)
 }
 

@@ -5,9 +5,10 @@ import HouseChecks
 import Testing
 
 /// A package of three modules: Face shows one type of Core, or all of it; Core shows all of Types.
-@Suite("What an import shows")
+@Suite("Declarations visible through an import")
 struct FacesTests {
-    /// A symbol graph; each word is a kind and a path, as "struct:Channel" or "method:Channel.next". What has no place ends in "!".
+    /// A symbol graph; each word is a kind and a path, such as "struct:Channel" or "method:Channel.next". Declarations without
+    /// a source location end in "!".
     private static func graph(_ words: String) -> String {
         let symbols = words.split(separator: " ").enumerated().map { index, word in
             let parts = word.split(separator: ":")
@@ -29,7 +30,7 @@ struct FacesTests {
         "Types": "struct:Limits property:Limits.count struct:Hidden",
     ]
 
-    /// What is counted where Face's source has these lines.
+    /// The counted declarations where Face's source has these lines.
     private func check(_ face: String, limit: Int = 100) throws -> (table: String, findings: [Finding]) {
         let folder = FileManager.default.temporaryDirectory.appending(path: "house-faces-\(UInt64.random(in: 0 ... .max))")
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -47,7 +48,7 @@ struct FacesTests {
             isOurs: { sources[$0] != nil })
     }
 
-    @Test("a module that re-exports nothing shows its own declarations")
+    @Test("a module without re-exports shows its own declarations")
     func alone() throws {
         // An import that is not re-exported shows nothing.
         let (table, findings) = try check("public import Core\n// @_exported public import Core\n")
@@ -55,7 +56,7 @@ struct FacesTests {
         #expect(table.contains("import Face: 2 declarations of at most 100, 0 cases"))
     }
 
-    @Test("a listed type counts with its members, and what is not listed does not")
+    @Test("a listed type counts with its members, and an unlisted one does not")
     func listed() throws {
         let (table, findings) = try check("@_exported public import struct Core.Channel\n")
         #expect(findings.isEmpty)
@@ -65,13 +66,13 @@ struct FacesTests {
         #expect(table.contains("import Face: 6 declarations"))
     }
 
-    @Test("cases are counted apart, and what the compiler derives is not")
+    @Test("cases are counted separately, and derived declarations are not counted")
     func cases() throws {
         let (table, _) = try check("@_exported public import enum Core.State\n")
         #expect(table.contains("Core: 2 declarations, 1 cases"))
     }
 
-    @Test("members that one module adds to a listed type of another count where something of both is shown")
+    @Test("members that one module adds to a listed type of another count if declarations of both are shown")
     func extended() throws {
         let (types, _) = try check("@_exported public import struct Types.Limits\n")
         #expect(types.contains("Types: 2 declarations") && !types.contains("Core:"))
@@ -81,7 +82,7 @@ struct FacesTests {
         #expect(both.contains("Core: 4 declarations"))
     }
 
-    @Test("a module that is re-exported whole shows everything, and what it re-exports")
+    @Test("a module re-exported as a whole shows everything, and its own re-exports")
     func whole() throws {
         let (table, findings) = try check("@_exported public import Core\n@_exported public import struct Core.Channel\n")
         #expect(findings.isEmpty)
@@ -89,27 +90,27 @@ struct FacesTests {
         #expect(table.contains("import Face: 15 declarations"))
     }
 
-    @Test("a name that the module does not declare is found")
+    @Test("a name that the module does not declare is reported")
     func unknown() throws {
         let found = try check("\n@_exported public import struct Core.Limits\n").findings
         #expect(found.map(\.problem) == ["Core declares no public Limits"] && found.map(\.line) == [2])
         #expect(try check("@_exported public import struct Core.next\n").findings.count == 1)
     }
 
-    @Test("a re-export that cannot be read is found")
+    @Test("a re-export that cannot be parsed is reported")
     func unreadable() throws {
         let found = try check("@_exported\npublic import struct Core.Channel\n").findings
         #expect(found.map(\.problem) == ["a re-export that cannot be read"] && found.map(\.line) == [1])
     }
 
-    @Test("a face that has grown beyond its limit is found")
+    @Test("an interface beyond its limit is reported")
     func grown() throws {
         let source = "@_exported public import struct Core.Channel\n"
         #expect(try check(source, limit: 6).findings.isEmpty)
         #expect(try check(source, limit: 5).findings.map(\.problem) == ["shows 6 public declarations, 5 at most"])
     }
 
-    @Test("what has no sources, or shows nothing, has not passed")
+    @Test("a module without sources, or without declarations, has not passed")
     func nothing() throws {
         #expect(throws: CannotCheck.self) { try check("@_exported public import Other\n") }
         #expect(throws: CannotCheck.self) { try Reexport.read(below: "/nonexistent") }

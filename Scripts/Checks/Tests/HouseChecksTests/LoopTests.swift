@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A measured loop whose work was left out is found; one that is there is not.
+// A measured loop without its work is reported; one with it is not.
 
 import HouseChecks
 import Testing

@@ -3,7 +3,7 @@
 import HouseChecks
 import Testing
 
-/// Lines, from 1, that a source is faulted for.
+/// Lines, from 1, that are reported for a source.
 private func faults(_ text: String) -> [Int] { UnsafeCode.check("a.swift", text).findings.map(\.line) }
 private func steps(_ text: String) -> Int { UnsafeCode.check("a.swift", text).steps }
 
@@ -16,7 +16,7 @@ private func steps(_ text: String) -> Int { UnsafeCode.check("a.swift", text).st
         faults(bare.replacing("    func", with: "    /// It does.\n    ///\n    /// SAFETY: so\n    @inline(never)\n    func"))
             .isEmpty)
     #expect(faults(bare.replacing("    func", with: "    // SAFETY, for each of these: so\n    func")).isEmpty)
-    // A comment that says something else, or stands elsewhere, is no argument.
+    // A comment without the mark, or in another place, is no justification.
     #expect(faults(bare.replacing("    func", with: "    // Safe.\n    func")) == [3])
     #expect(faults(bare.replacing("    func", with: "    // SAFETY: so\n\n    func")) == [4])
     #expect(faults(bare.replacing("struct", with: "// SAFETY: so\nstruct")) == [3])
@@ -73,7 +73,7 @@ private func steps(_ text: String) -> Int { UnsafeCode.check("a.swift", text).st
 
         """
     #expect(faults(group) == [10] && steps(group) == 4)
-    // An argument within one member is that member's alone.
+    // A justification inside one member applies only to that member.
     let one =
         "struct A {\n    var x: Int {\n        // SAFETY: inside\n        unsafe p[0]\n    }\n    var y: Int { unsafe p[1] }\n}\n"
     #expect(faults(one) == [6])

@@ -5,12 +5,12 @@
     internal import CISAL
     internal import DMAEngineKit
 
-    /// XOR, PQ and CRC32C by ISA-L. Its lengths are `int`, its XOR wants 32-byte alignment (raid.h), its erasure code takes any
-    /// address but writes the last vector twice (so that results are never made in place with it).
+    /// XOR, PQ and CRC32C by ISA-L. Its lengths are `int`, its XOR requires 32-byte alignment (raid.h), its erasure code takes
+    /// any address but writes the last vector twice (so that it cannot be used in place).
     enum ISALKernels {
-        /// No single call is longer. Bytes, a multiple of 64.
+        /// The maximum length of a single call. Bytes, a multiple of 64.
         private static let longest = 1 << 30
-        /// The most sources, and one place more for the destination.
+        /// The maximum number of sources, plus one place for the destination.
         private static let places = Int(CDMA_PQ_SOURCES) + 1
 
         static func crc32c(_ from: UnsafeRawPointer, count: Int, register: UInt32) -> UInt32 {
@@ -28,23 +28,22 @@
             return register
         }
 
-        /// XOR of a list of sources into the destination behind them. False where ISA-L cannot do it as it stands.
+        /// XOR of a list of sources into the destination after them. False where ISA-L cannot do it.
         static func xorList(_ list: UnsafePointer<Segment>, sources: UInt32, at offset: Int, count: Int) -> Bool {
-            // SAFETY: the caller vouches for the list's segments from the offset on; the function gives up on an address that is
-            // none.
+            // SAFETY: the caller vouches for the list's segments from the offset on; the function returns false for a null
+            // address.
             guard sources > 1, count <= longest, count & 31 == 0 else { return false }
             return unsafe cdma_raid_list(xor_gen, list, sources + 1, offset, count)
         }
 
-        /// P and Q of a list of sources. False where an address is none.
+        /// P and Q of a list of sources. False for a null address.
         static func pqList(
             _ list: UnsafePointer<Segment>, sources: UInt32, coefficients: UnsafePointer<UInt8>, at offset: Int, count: Int,
             options: ParityOptions
         ) -> Bool {
-            // SAFETY: the caller vouches for the list's segments, for `count` bytes from the offset on, and for one coefficient for
-            // each source. The temporary list has a place for each of the sources, fewer than `places`, and does not leave the
-            // closure.
-            // The powers of two in order are what ISA-L calls P+Q, and make without tables.
+            // SAFETY: the caller vouches for the list's segments, for `count` bytes from the offset on, and for one coefficient
+            // for each source. The temporary list has a place for each of the sources, fewer than `places`, and does not leave
+            // the closure. With the powers of two in order ISA-L's P+Q applies, which needs no tables.
             if options == [.p, .q], count <= longest, count & 31 == 0, unsafe cdma_pq_is_standard(coefficients, sources),
                 unsafe cdma_raid_list(pq_gen, list, sources + 2, offset, count)
             {
@@ -54,7 +53,7 @@
                 list, sources: sources, coefficients: coefficients, at: offset, count: count, options: options)
         }
 
-        /// `pqList` by the erasure code, for weights, lengths and options that `pq_gen` does not know.
+        /// `pqList` with the erasure code, for weights, lengths and options that `pq_gen` does not support.
         @inline(never)
         private static func pqListByTables(
             _ list: UnsafePointer<Segment>, sources: UInt32, coefficients: UnsafePointer<UInt8>, at offset: Int, count: Int,
@@ -126,13 +125,13 @@
             p: UnsafeMutableRawPointer?, q: UnsafeMutableRawPointer?, from sources: Kernels.Sources,
             coefficients: UnsafePointer<UInt8>, count: Int, options: ParityOptions
         ) {
-            // SAFETY: the caller vouches for the pointers. Each piece, and the rest behind the last of them, lies in `count`; the
-            // encoder does not leave the closure.
+            // SAFETY: the caller vouches for the pointers. Each piece, and the rest after the last of them, lies in `count`;
+            // the encoder does not leave the closure.
             let whole = count & ~63
             unsafe withEncoder(sources, coefficients, options) { encoder in
                 var at = 0
                 while at < whole {
-                    // Continuing adds one source after the other, so pieces stay in the first cache.
+                    // The continue flag adds one source after the other, so that pieces stay in the first-level cache.
                     let length = min(options.contains(.continue) ? 8 << 10 : longest, whole - at)
                     unsafe encoder.run(at: at, count: length, p: p, q: q, update: options.contains(.continue))
                     at += length
@@ -185,7 +184,7 @@
             return failure
         }
 
-        /// The erasure code with one row for each of P and Q that is wanted.
+        /// The erasure code with one row for each of P and Q that is computed.
         @unsafe private struct Encoder {
             let tables: UnsafeMutablePointer<UInt8>
             let original: Kernels.Sources
@@ -214,8 +213,8 @@
                     }
                     guard row > 0 else { return }
                     unsafe move(to: at)
-                    // ISA-L's lists are of mutable bytes; it only reads the sources.
-                    // SAFETY: as for `sources`; the rows are P and Q where they are wanted, and reach `count` bytes from `at` on.
+                    // ISA-L's lists contain mutable pointers; it only reads the sources. SAFETY: as for `sources`; the rows are
+                    // P and Q where they are computed, and reach `count` bytes from `at` on.
                     unsafe moved.withMemoryRebound(to: UnsafeMutablePointer<UInt8>?.self) { data in
                         if update {
                             for k in unsafe original.indices {

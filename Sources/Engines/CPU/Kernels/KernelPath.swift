@@ -2,27 +2,27 @@
 
 internal import CDMA
 
-/// Which code works on the bytes. Several can do the same work; which one runs is chosen once, by what the processor has, and
-/// can be read by name, so that a list of engines says what ran.
+/// An implementation of the kernels. Several can do the same work; one is selected once, by the processor's features, and its
+/// name is shown in lists of engines.
 @frozen
 public enum KernelPath: UInt8, Sendable, Hashable, CaseIterable {
-    /// The compiler's vector extensions at the platform's baseline: SSE2 on x86-64, NEON on arm64. Eight table look-ups for
-    /// eight bytes of CRC32C.
+    /// The compiler's vector extensions at the platform's baseline: SSE2 on x86-64, NEON on arm64. CRC32C with eight table
+    /// look-ups per eight bytes.
     case portable
     /// The same with 256-bit vectors.
     case avx2
     /// The same with 512-bit vectors.
     case avx512
-    /// 512-bit vectors and the Galois field instructions: a multiplication for each 64 bytes (PQ only).
+    /// 512-bit vectors and the Galois field instructions: one multiplication per 64 bytes (PQ only).
     case galois
-    /// The CRC32C instruction of SSE4.2 or ARMv8, on three streams at once (CRC32C only).
+    /// The CRC32C instruction of SSE4.2 or ARMv8, on three interleaved streams (CRC32C only).
     case instruction
     /// Carry-less multiplication of 512-bit vectors (CRC32C only).
     case folding
-    /// Intel's ISA-L, where the package was built with the trait `ISAL`.
+    /// Intel's ISA-L, in builds with the trait `ISAL`.
     case isal
 
-    /// The stable name that lists and reports print.
+    /// The stable name in lists and reports.
     public var name: String {
         switch self {
         case .portable: "portable"
@@ -35,7 +35,7 @@ public enum KernelPath: UInt8, Sendable, Hashable, CaseIterable {
         }
     }
 
-    /// The number by which the C kernels know the width of this path.
+    /// The number by which the C kernels select the width of this path.
     @inlinable
     var width: UInt32 {
         switch self {
@@ -46,9 +46,9 @@ public enum KernelPath: UInt8, Sendable, Hashable, CaseIterable {
     }
 }
 
-/// What a kernel does.
+/// The work of a kernel.
 public enum KernelWork: UInt8, Sendable, Hashable, CaseIterable {
-    /// Large copies and fills that go past the cache.
+    /// Large copies and fills that bypass the cache.
     case stream
     /// Fills with a pattern.
     case fill
@@ -59,10 +59,10 @@ public enum KernelWork: UInt8, Sendable, Hashable, CaseIterable {
     /// CRC32C.
     case crc32c
 
-    /// Every path that this processor and this build have for the work, the one that is chosen by itself first. Never empty.
+    /// Every path that this processor and this build support for the work, the default first. Never empty.
     ///
-    /// With 512-bit vectors the kernels of this package are ahead of ISA-L 2.30 (Benchmarks/results), which stores past the
-    /// cache at every length and cannot update P and Q in one pass; without them, ISA-L comes first.
+    /// With 512-bit vectors the kernels of this package are faster than ISA-L 2.30 (Benchmarks/results), which uses streaming
+    /// stores at every length and cannot update P and Q in one pass; without them, ISA-L comes first.
     public var paths: [KernelPath] {
         let has = Processor.features
         let wide = has & UInt32(CDMA_CPU_AVX512) != 0
@@ -92,7 +92,7 @@ public enum KernelWork: UInt8, Sendable, Hashable, CaseIterable {
     }
 }
 
-/// What the processor can do, asked once.
+/// The processor's features, read once.
 enum Processor {
     static let features: UInt32 = cdma_cpu_features()
 }

@@ -2,37 +2,37 @@
 
 public import CDMA
 
-/// The kernels that an engine uses: a path for each kind of work, and the lengths from which streaming stores are the better
-/// ones. A trivial value.
+/// The kernels that an engine uses: a path for each kind of work, and the lengths from which streaming stores are faster. A
+/// trivial value.
 ///
-/// The pointers that its functions take must reach the stated number of bytes, and ranges must not overlap except where a
-/// function says so; nothing is checked here. All functions may run on any number of threads at once.
+/// The pointers passed to its functions must reach the stated number of bytes, and ranges must not overlap except where a
+/// function permits it; nothing is checked here. All functions may run on any number of threads at once.
 @frozen
 public struct Kernels: Sendable, Equatable {
     /// The path of large copies.
     public var stream: KernelPath
-    /// The path of fills that the C library's memset cannot do.
+    /// The path of fills that the C library's memset does not support.
     public var fill: KernelPath
-    /// The code that makes and checks XOR.
+    /// The code for XOR and its validation.
     public var xor: KernelPath
-    /// The code that makes and checks P and Q.
+    /// The code for P and Q and their validation.
     public var pq: KernelPath
-    /// The code that sums CRC32C.
+    /// The code for CRC32C.
     public var crc32c: KernelPath
-    /// Copies of this many bytes and more go past the cache. Bytes.
+    /// Copies of this many bytes and more bypass the cache. Bytes.
     public var streamThreshold: Int
 
-    /// How many lengths, from ``cachedStart`` on, are copied by 512-bit vectors; none on a processor without them. There memcpy, and
-    /// from 16 KiB on everywhere, is as fast or faster.
+    /// The range of lengths from ``cachedStart`` on that 512-bit vectors copy; 0 on a processor without them. On
+    /// such a processor, and from 16 KiB on everywhere, memcpy is as fast or faster.
     @inlinable
     var cachedLengths: Int { stream == .avx512 ? 16 << 10 &- Kernels.cachedStart : 0 }
 
-    /// The shortest copy for which that pays. Bytes.
+    /// The shortest copy of that range. Bytes.
     @inlinable
     static var cachedStart: Int { 512 }
 
-    /// The paths chosen by name, for tests and comparisons. One that this processor or build lacks is replaced by the
-    /// portable one, so that what runs is always what the properties say.
+    /// Paths selected by name, for tests and comparisons. A path that this processor or build lacks is replaced by the portable
+    /// one, and the properties name the actual one.
     public init(
         stream: KernelPath, fill: KernelPath, xor: KernelPath, pq: KernelPath, crc32c: KernelPath, streamThreshold: Int
     ) {
@@ -45,7 +45,7 @@ public struct Kernels: Sendable, Equatable {
         self.streamThreshold = max(streamThreshold, 0)
     }
 
-    /// The best paths of this processor, with the threshold measured on it. The first use in a process takes up to 50 ms.
+    /// The best paths of this processor, with the measured threshold. The first use in a process takes up to 50 ms.
     public static let best: Kernels = {
         var kernels = bestPaths
         kernels.streamThreshold = StreamThreshold.measured(kernels.stream)
@@ -58,19 +58,21 @@ public struct Kernels: Sendable, Equatable {
             pq: KernelWork.pq.paths[0], crc32c: KernelWork.crc32c.paths[0], streamThreshold: StreamThreshold.fallback)
     }
 
-    /// What runs on any processor.
+    /// The paths that run on any processor.
     public static let portable = Kernels(
         stream: .portable, fill: .portable, xor: .portable, pq: .portable, crc32c: .portable,
         streamThreshold: StreamThreshold.fallback)
 
-    /// Fills this long go past the cache: a copy touches twice the memory, and memset, which reads nothing, keeps up longer.
+    /// Fills from this length on bypass the cache: a copy uses twice the memory, and memset, which reads nothing, stays faster
+    /// for longer.
     @inlinable
     var fillStreamThreshold: Int { streamThreshold > .max / 8 ? .max : streamThreshold &* 8 }
 
     /// Copies between ranges that do not overlap.
     @unsafe @inlinable @inline(__always)
     public func copy(to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int) {
-        // SAFETY: this type's contract: the pointers reach `count` bytes and the ranges do not overlap. So for all kernels below.
+        // SAFETY: this type's contract: the pointers reach `count` bytes and the ranges do not overlap. The same holds for all
+        // kernels below.
         if count < streamThreshold {
             unsafe copyCached(to: to, from: from, count: count)
         } else {
@@ -89,10 +91,10 @@ public struct Kernels: Sendable, Equatable {
         }
     }
 
-    /// Copies past the cache, whatever the length.
+    /// Copies with streaming stores, whatever the length.
     @unsafe
     public func copyStreaming(to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int) {
-        // SAFETY: as above; a width is that of a path which this processor has, since the initializer replaces others.
+        // SAFETY: as above; a width is that of a path which this processor supports, since the initializer replaces others.
         unsafe cdma_copy_stream(stream.width, to, from, count)
     }
 
@@ -127,8 +129,8 @@ public struct Kernels: Sendable, Equatable {
         unsafe cdma_fill(fill.width, count >= fillStreamThreshold, to, pattern, count)
     }
 
-    // Pieces of larger work, or of a queue of it, go past the cache where all of it together would not stay there, whatever
-    // their own length; `whole` is that sum. Short ones never do: each would pay for the barrier at its end.
+    // Pieces of a larger transaction, or of a queue, bypass the cache where all of it together would not fit, whatever their
+    // own length; `whole` is that total. Short ones never do: each would need a barrier at its end.
 
     private static var shortest: Int { 4096 }
 
@@ -152,7 +154,7 @@ public struct Kernels: Sendable, Equatable {
         }
     }
 
-    /// Continues a CRC32C over `count` bytes. `crc` is the published CRC of what came before, 0 at the start, and so is the
+    /// Continues a CRC32C over `count` bytes. `crc` is the standard CRC of the preceding data, 0 at the start, and so is the
     /// result: over "123456789" it is 0xe3069283 (RFC 3720, 12.1).
     @unsafe
     public func crc32c(_ from: UnsafeRawPointer, count: Int, continuing crc: UInt32 = 0) -> UInt32 {
@@ -169,7 +171,7 @@ public struct Kernels: Sendable, Equatable {
         return unsafe ~cdma_crc32c(how, CRCTable.words, ~crc, from, count)
     }
 
-    /// Copies, and continues a CRC32C over what was copied. Each piece is still in the first cache when it is copied.
+    /// Copies, and continues a CRC32C over the copied bytes. Each piece is still in the first-level cache when it is copied.
     @unsafe
     public func copyCRC32C(
         to: UnsafeMutableRawPointer, from: UnsafeRawPointer, count: Int, continuing crc: UInt32 = 0
@@ -197,10 +199,10 @@ public struct Kernels: Sendable, Equatable {
 }
 
 extension Kernels: CustomStringConvertible {
-    /// One line for lists: which path runs for which work.
+    /// One line for lists: the path of each kind of work.
     public var description: String { text("from \(streamThreshold >> 10) KiB") }
 
-    /// The same of ``best``, without its measurement.
+    /// The same for ``best``, without its measurement.
     static var unmeasured: String { bestPaths.text("where that is faster") }
 
     private func text(_ streams: String) -> String {
@@ -212,9 +214,8 @@ extension Kernels: CustomStringConvertible {
 /// The tables of CRC32C, made once and never freed.
 enum CRCTable {
     nonisolated(unsafe) static let words: UnsafePointer<UInt32> = {
-        // SAFETY: 16 KiB that live as long as the process; a static is initialized once, before anybody reads, and only read
-        // afterwards.
-        // 16 KiB that live as long as the process; initialised here and only read afterwards.
+        // SAFETY: 16 KiB that live as long as the process; a static is initialized once, before the first read, and only read
+        // afterwards. 16 KiB that live as long as the process; initialised here and only read afterwards.
         let words = UnsafeMutablePointer<UInt32>.allocate(capacity: Int(CDMA_CRC_TABLE_WORDS))
         unsafe cdma_crc32c_prepare(words)
         return unsafe UnsafePointer(words)

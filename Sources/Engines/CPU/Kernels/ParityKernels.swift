@@ -2,20 +2,20 @@
 
 internal import CDMA
 
-/// What a parity operation is to do: the kernel's DMA_PREP_PQ_DISABLE_P, DMA_PREP_PQ_DISABLE_Q and DMA_PREP_CONTINUE, turned
-/// to the positive.
+/// The options of a parity operation: the kernel's DMA_PREP_PQ_DISABLE_P and DMA_PREP_PQ_DISABLE_Q, inverted, and
+/// DMA_PREP_CONTINUE.
 public struct ParityOptions: OptionSet, Sendable, Hashable {
     public let rawValue: UInt32
     public init(rawValue: UInt32) { self.rawValue = rawValue }
-    /// Make or check P, the XOR of the sources.
+    /// Compute or check P, the XOR of the sources.
     public static let p = ParityOptions(rawValue: 1)
-    /// Make or check Q, the sum of the sources times their coefficients.
+    /// Compute or check Q, the sum of the sources times their coefficients.
     public static let q = ParityOptions(rawValue: 2)
-    /// What P and Q hold already belongs to the sum.
+    /// The present contents of P and Q are part of the sum.
     public static let `continue` = ParityOptions(rawValue: 4)
 }
 
-/// Which of P and Q were found wrong: the kernel's SUM_CHECK_P_RESULT and SUM_CHECK_Q_RESULT (rule 27).
+/// The result of a check of P and Q: the kernel's SUM_CHECK_P_RESULT and SUM_CHECK_Q_RESULT (rule 27).
 public struct ParityFailure: OptionSet, Sendable, Hashable {
     public let rawValue: UInt32
     public init(rawValue: UInt32) { self.rawValue = rawValue }
@@ -26,7 +26,7 @@ public struct ParityFailure: OptionSet, Sendable, Hashable {
 }
 
 extension Kernels {
-    /// The most sources that an XOR or PQ takes.
+    /// The maximum number of sources of an XOR or PQ.
     public static var maximumSources: Int { Int(CDMA_PQ_SOURCES) }
 
     /// A list of sources: 1 to ``maximumSources`` pointers, none of them nil.
@@ -35,11 +35,11 @@ extension Kernels {
     /// Sets each of `count` bytes at `to` to the XOR of the sources' bytes. `to` may be exactly one of the sources.
     @unsafe
     public func xor(to: UnsafeMutableRawPointer, from sources: Sources, count: Int) {
-        // SAFETY: this type's contract: each pointer reaches `count` bytes. So for all below.
+        // SAFETY: this type's contract: each pointer reaches `count` bytes. The same holds for all functions below.
         unsafe xorPart(to: to, from: sources, count: count, of: count)
     }
 
-    /// Whether so many operands of `whole` bytes touch more memory than a copy that goes past the cache: it has two.
+    /// Whether that many operands of `whole` bytes use more memory than a copy that bypasses the cache: it has two.
     func streams(_ whole: Int, operands: Int) -> Bool {
         let (touched, overflow) = whole.multipliedReportingOverflow(by: operands)
         return overflow || touched / 2 >= streamThreshold
@@ -47,7 +47,7 @@ extension Kernels {
 
     @unsafe
     func xorPart(to: UnsafeMutableRawPointer, from sources: Sources, count: Int, of whole: Int) {
-        // SAFETY: as above; the list has as many pointers as it says, 1 or more.
+        // SAFETY: as above; the list has as many pointers as its count, 1 or more.
         guard let list = sources.baseAddress, sources.count > 0 else { return }
         #if ISAL
             if xor == .isal, unsafe ISALKernels.xor(to: to, from: sources, count: count, fallback: self) { return }
@@ -59,14 +59,14 @@ extension Kernels {
     /// Whether the sources XOR to zero: `dma_prep_dma_xor_val`, whose sources include the parity.
     @unsafe
     public func xorIsZero(_ sources: Sources, count: Int) -> Bool {
-        // SAFETY: as above; the function reads alone.
+        // SAFETY: as above; the function only reads.
         guard let list = sources.baseAddress, sources.count > 0 else { return true }
-        // ISA-L's xor_check wants alignment and gains nothing: this only reads.
+        // ISA-L's xor_check requires alignment and gains nothing: this only reads.
         let path = xor == .isal ? KernelPath.portable : xor
         return unsafe cdma_xor_is_zero(path.width, list, UInt32(sources.count), count)
     }
 
-    /// Makes P and Q as `options` say (`dma_prep_dma_pq`). A nil pointer goes with an option that is absent. P and Q overlap
+    /// Computes P and Q with `options` (`dma_prep_dma_pq`). A pointer may be nil where its option is absent. P and Q overlap
     /// neither each other nor a source; `coefficients` has one byte for each source.
     @unsafe
     public func pq(
@@ -97,7 +97,7 @@ extension Kernels {
             options.rawValue & 7 | (streaming ? UInt32(CDMA_PQ_STREAM) : 0))
     }
 
-    /// Compares P and Q with what the sources say (`dma_prep_dma_pq_val`); `.continue` has no meaning here.
+    /// Compares P and Q with those of the sources (`dma_prep_dma_pq_val`); `.continue` has no meaning here.
     @unsafe
     public func pqCheck(
         p: UnsafeRawPointer?, q: UnsafeRawPointer?, from sources: Sources, coefficients: UnsafePointer<UInt8>, count: Int,

@@ -8,13 +8,13 @@ internal import CDMA
     internal import Musl
 #endif
 
-/// From which length a copy is faster past the cache than through it.
+/// The length from which a copy is faster with streaming stores than through the cache.
 ///
-/// That depends on caches, memory and neighbours, so it is measured once in a process: copies of doubling length between the
-/// same two buffers (the case that favours the cache most), memcpy beside streaming, until streaming wins. It touches 16 MiB
-/// and stops after 40 ms.
+/// It depends on caches, memory and other processes, so it is measured once per process: copies of doubling length between the
+/// same two buffers (the case that favours the cache most), memcpy against streaming stores, until streaming is faster. It uses
+/// 16 MiB and stops after 40 ms.
 enum StreamThreshold {
-    /// Where nothing could be measured. Bytes.
+    /// The value where nothing could be measured. Bytes.
     static let fallback = 4 << 20
 
     private static let shortest = 512 << 10
@@ -31,12 +31,12 @@ enum StreamThreshold {
         // The only user of the mapping, which is as long as both buffers together.
         defer { unsafe munmap(memory, length) }
         let from = unsafe UnsafeRawPointer(memory + longest)
-        // Written, because pages that were only read are all the same page of zeros.
+        // Written, because pages that were only read all map the zero page.
         unsafe cdma_set(memory, 1, length)
         let start = cdma_monotonic_nanoseconds()
         var count = shortest
         while count <= longest {
-            // Each leaves the caches as it would find them in a row of its kind: so each runs twice, and the second counts.
+            // Each leaves the caches as a series of its kind would: so each runs twice, and the second run counts.
             var library = Int64.max
             var streaming = Int64.max
             for _ in 0..<3 {

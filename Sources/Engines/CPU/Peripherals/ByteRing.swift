@@ -3,25 +3,25 @@
 internal import CDMA
 internal import DMAEngineKit
 
-/// A ring of bytes between one writer and one reader, each on any thread. Either may sleep until the other has moved on.
+/// A ring of bytes between one writer and one reader, each on any thread. Either may sleep until the other has advanced.
 ///
-/// The two counters only grow; their difference is what lies in the ring. Each is written by one side alone.
-// SAFETY: each counter is written by one side and read by the other, by atomics; bytes between them belong to the side that the
-// counters give them to.
+/// The two counters only increase; their difference is the number of bytes in the ring. Each is written by one side only.
+// SAFETY: each counter is written by one side and read by the other, by atomics; the counters determine which side owns each
+// byte.
 @safe
 final class ByteRing: @unchecked Sendable {
-    /// Bytes the ring holds; a power of two.
+    /// The capacity in bytes; a power of two.
     let capacity: Int
     /// Who writes, and who reads.
     let writing = FIFOEnd()
     let reading = FIFOEnd()
-    // Counter of the writer at 0, of the reader at 64, the futex at 128 and its sleepers at 132; the bytes from 192.
+    // The writer's counter at 0, the reader's at 64, the futex at 128 and its sleepers at 132; the bytes from 192.
     private let memory: UnsafeMutableRawPointer
 
     private static let head = 192
 
     init(capacity: Int) {
-        // SAFETY: just allocated, for so many bytes; `deinit` alone frees them.
+        // SAFETY: just allocated, with that size; only `deinit` frees it.
         var rounded = 64
         while rounded < min(capacity, 1 << 30) { rounded *= 2 }
         self.capacity = rounded
@@ -29,24 +29,24 @@ final class ByteRing: @unchecked Sendable {
         unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: Self.head + rounded)
     }
 
-    // The last reference has gone, so neither side is inside.
-    // SAFETY: the last reference has gone, so that neither side is inside.
+    // The last reference is released, so neither side is inside. SAFETY: the last reference is released, so that neither side
+    // is inside.
     deinit { unsafe memory.deallocate() }
 
-    // SAFETY: for both: the words live as long as `self` and are accessed by atomics alone.
+    // SAFETY: for both: the words live as long as `self` and are accessed only by atomics.
     private var written: UInt64 { unsafe cdma_load_acquire64(memory) }
     private var read: UInt64 { unsafe cdma_load_acquire64(memory + 64) }
 
-    /// Bytes that can be read now. Exact for the reader, at most what there is for the writer; for others, who see the two counters at
-    /// different times, near the truth and inside the ring.
+    /// Bytes that can be read now. Exact for the reader, an upper bound for the writer; for other threads, which read the two
+    /// counters at different times, approximate but within the capacity.
     var count: Int {
         let before = read
         return min(Int(truncatingIfNeeded: written &- before), capacity)
     }
-    /// Bytes that can be written now. Exact for the writer, at most what there is for the reader.
+    /// Bytes that can be written now. Exact for the writer, an upper bound for the reader.
     var room: Int { capacity - count }
 
-    /// The writer's: puts in up to `count` bytes, as many as there is room for.
+    /// For the writer: writes up to `count` bytes, as many as there is room for.
     func write(_ from: UnsafeRawPointer, count: Int) -> Int {
         // SAFETY: the caller vouches for `count` bytes at `from`. What is written lies in the room that the counters give to the
         // writer: the reader does not touch it until the counter is stored, and both parts end inside the ring.
@@ -63,7 +63,7 @@ final class ByteRing: @unchecked Sendable {
         return length
     }
 
-    /// The reader's: takes out up to `count` bytes, as many as there are.
+    /// For the reader: reads up to `count` bytes, as many as there are.
     func read(into: UnsafeMutableRawPointer, count: Int) -> Int {
         // SAFETY: the caller vouches for `count` bytes at `into`. What is read lies between the counters, where the writer does not
         // touch it until the reader's is stored, and both parts end inside the ring.
@@ -80,10 +80,11 @@ final class ByteRing: @unchecked Sendable {
         return length
     }
 
-    /// One side's: moves all segments of a list into the ring or out of it, and then tells the other side, once. False where an address is
-    /// none, or the segments have more or fewer bytes than `count`: then nothing has been moved as far as the other side can tell.
+    /// For either side: moves all segments of a list into the ring or out of it, and then notifies the other side, once. False
+    /// for a null address, or where the segments' total is not `count`: then nothing has been moved as far as the other side
+    /// can see.
     ///
-    /// - Parameter count: bytes, no more than ``room``, or ``count``, was for the side that calls.
+    /// - Parameter count: bytes, at most the value of ``room``, or ``count``, that the calling side read before.
     @unsafe
     func move(_ list: UnsafePointer<Segment>, segments: Int, count: Int, toRing: Bool) -> Bool {
         // SAFETY: the caller vouches for the list and its segments, and calls for the side that it is. Together they have `count` bytes, which
@@ -115,14 +116,14 @@ final class ByteRing: @unchecked Sendable {
         return true
     }
 
-    /// Either side's: wakes the other, without a system call where it does not sleep.
+    /// For either side: wakes the other, without a system call where it does not sleep.
     func signal() {
-        // SAFETY: the words live as long as `self`, and are accessed by atomics alone.
+        // SAFETY: the words live as long as `self`, and are accessed only by atomics.
         unsafe cdma_fetch_add32(memory + 128, 1)
         if unsafe cdma_load_ordered32(memory + 132) > 0 { unsafe cdma_futex_wake(memory + 128, .max) }
     }
 
-    /// Sleeps until a signal or for `nanoseconds`, unless `isReady` says that there is something to do.
+    /// Sleeps until a signal or for `nanoseconds`, unless `isReady` returns true.
     func sleep(nanoseconds: Int64, unless isReady: () -> Bool) {
         // SAFETY: as above; the kernel compares the futex before it sleeps.
         unsafe cdma_fetch_add32(memory + 132, 1)

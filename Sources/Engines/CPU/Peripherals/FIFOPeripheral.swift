@@ -3,29 +3,29 @@
 public import DMACore
 internal import DMAEngineKit
 
-/// A peripheral made of software: two FIFOs, of which one side belongs to an engine and the other to whoever plays the wire.
+/// A software peripheral: two FIFOs, of which one side belongs to an engine and the other to the code that simulates the wire.
 ///
-/// It has what a peripheral shows its DMA controller: an item width, a depth, and a request line that is up while a burst can
-/// be moved. So transfers that wait for the device, and the demand mode, are real: an engine moves what the FIFO asks for, when
-/// it asks.
+/// It has the properties that a peripheral shows its DMA controller: an item width, a depth, and a request line that is raised
+/// while a burst can be moved. So transfers really wait for the device, and demand mode is real: an engine moves as much as the
+/// FIFO requests, when it requests it.
 ///
-/// Each direction has one user at a time. A transfer that finds its direction in use, by the same engine or by another one over the same
-/// FIFO, waits until those that began before it are over. Threads that play the wire take turns call by call.
+/// Each direction has one user at a time. A transfer that finds its direction in use, by the same engine or by another one over
+/// the same FIFO, waits until the earlier ones have ended. Threads that simulate the wire take turns call by call.
 @safe
 public final class FIFOPeripheral: Sendable {
-    /// Bytes moved at once; 1, 2, 4 or 8. Transfers are whole numbers of them.
+    /// Bytes per item; 1, 2, 4 or 8. Transfers are whole numbers of items.
     public let width: Int
-    /// What comes from the wire, for the engine to put into memory.
+    /// Bytes from the wire, for the engine to write to memory.
     let receiving: ByteRing
-    /// What comes from memory, for the wire.
+    /// Bytes from memory, for the wire.
     let transmitting: ByteRing
-    /// Bytes that came from the wire and found no room: what a UART calls an overrun.
+    /// Bytes from the wire that found no room: a UART's overrun.
     private let lost = Counter()
 
-    /// A peripheral with two FIFOs of `depth` bytes, brought up to a power of two from 64 to 2^30.
+    /// A peripheral with two FIFOs of `depth` bytes, rounded up to a power of two from 64 to 2^30.
     ///
-    /// - Parameter loopback: what is transmitted is received again. There is one FIFO: the wire may fill or empty it while no transfer
-    ///   does so.
+    /// - Parameter loopback: transmitted bytes are received again. There is one FIFO: the wire may fill or empty it while no
+    ///   transfer does.
     /// - Throws: `badConfiguration` where the width is not 1, 2, 4 or 8.
     public init(depth: Int = 4096, width: Int = 4, loopback: Bool = false) throws(DMAError) {
         guard [1, 2, 4, 8].contains(width) else {
@@ -39,7 +39,8 @@ public final class FIFOPeripheral: Sendable {
     /// The engine's end of one direction.
     func end(toDevice: Bool) -> FIFOEnd { toDevice ? transmitting.writing : receiving.reading }
 
-    /// The engine's: moves a whole list where no transfer uses this direction and the FIFO is ready for all of it. False: nothing was moved.
+    /// For the engine: moves a whole list if no transfer uses this direction and the FIFO is ready for all of it. False:
+    /// nothing was moved.
     ///
     /// - Parameters:
     ///   - list: `segments` segments, which together have `count` bytes.
@@ -56,7 +57,7 @@ public final class FIFOPeripheral: Sendable {
         } == 1
     }
 
-    /// Bytes each FIFO holds.
+    /// The capacity of each FIFO, in bytes.
     public var depth: Int { receiving.capacity }
     /// Bytes that wait to be moved into memory.
     public var received: Int { receiving.count }
@@ -65,9 +66,9 @@ public final class FIFOPeripheral: Sendable {
     /// Bytes from the wire that were lost because the FIFO was full.
     public var overrun: UInt64 { lost.value }
 
-    /// The wire delivers bytes. What does not fit is lost and counted, unless `keepsRest`. Any thread.
+    /// Receives bytes from the wire. Bytes that do not fit are lost and counted, unless `keepsRest`. Any thread.
     ///
-    /// - Returns: how many went in; none on a loopback to which a transfer transmits.
+    /// - Returns: how many were stored; 0 on a loopback to which a transfer transmits.
     @discardableResult
     public func deliver(_ bytes: RawSpan, keepsRest: Bool = false) -> Int {
         // SAFETY: the buffer is the span's, which outlives the call; the ring copies.
@@ -80,11 +81,12 @@ public final class FIFOPeripheral: Sendable {
         return taken
     }
 
-    /// The wire takes bytes. Any thread.
+    /// Passes bytes to the wire. Any thread.
     ///
-    /// - Returns: how many it got: fewer than it has room for where the FIFO ran dry; none on a loopback from which a transfer receives.
+    /// - Returns: how many were read: fewer than requested where the FIFO ran empty; 0 on a loopback from which a transfer
+    ///   receives.
     public func collect(into bytes: inout MutableRawSpan) -> Int {
-        // SAFETY: as above; the exclusive access to the span is the exclusive access to its bytes.
+        // SAFETY: as above; exclusive access to the span is exclusive access to its bytes.
         unsafe bytes.withUnsafeMutableBytes { buffer in
             // As above.
             guard let start = buffer.baseAddress else { return 0 }

@@ -3,20 +3,20 @@
 internal import DMACore
 internal import DMAEngineKit
 
-/// One transfer between memory and a peripheral, or round a ring, as far as it has come.
+/// The progress of one transfer between memory and a peripheral, or round a ring.
 ///
-/// It waits for the FIFO's end that it moves bytes through, and owns it then; whoever runs it calls ``end()`` when it is over or dropped.
+/// It waits for its end of the FIFO, and then owns it; the code that runs it calls ``end()`` when it has ended or was dropped.
 struct PeripheralRun {
     let peripheral: FIFOPeripheral
-    /// Bytes moved each time the request line is up.
+    /// Bytes moved each time the request line is raised.
     let burst: Int
     let toDevice: Bool
     let isCyclic: Bool
-    /// Bytes of the list, or of the ring.
+    /// The length of the list, or of the ring, in bytes.
     let count: UInt64
-    /// Bytes of a period; 0 where the run is not cyclic.
+    /// The length of a period in bytes; 0 where the run is not cyclic.
     let period: UInt64
-    /// The place in the list; nil for a ring.
+    /// The position in the list; nil for a ring.
     private var cursor: SegmentCursor?
     private let fifoEnd: FIFOEnd
     private let ticket: UInt64
@@ -24,7 +24,7 @@ struct PeripheralRun {
     /// Bytes moved since the start.
     private(set) var moved: UInt64 = 0
 
-    /// Nil where the transfer is not a whole number of the peripheral's items.
+    /// Nil where the length is not a whole number of the peripheral's items.
     init?(_ descriptor: Descriptor, _ peripheral: FIFOPeripheral, _ configuration: EngineConfiguration) {
         self.peripheral = peripheral
         isCyclic = descriptor.kind == .cyclic
@@ -46,28 +46,28 @@ struct PeripheralRun {
         }
         fifoEnd = peripheral.end(toDevice: toDevice)
         ticket = fifoEnd.enter()
-        // Past segments of no bytes; at the end of the list nothing is left to move.
+        // Past empty segments; at the end of the list nothing is left to move.
         _ = cursor?.advance(by: 0)
     }
 
-    /// Whether a transfer's bytes, or a ring's, go from memory to the peripheral.
+    /// Whether the transfer goes from memory to the peripheral.
     static func isToDevice(_ descriptor: Descriptor) -> Bool {
         descriptor.kind == .cyclic ? descriptor.source != 0 : descriptor.sourceCount > 0
     }
 
-    /// What has not been moved: of the list, or of this pass over the ring (rule 21).
+    /// The residue: of the list, or of this pass over the ring (rule 21).
     var residue: UInt64 { isCyclic ? count - moved % count : count - moved }
     var isOver: Bool { !isCyclic && moved == count }
     /// Periods since the start.
     var periods: UInt64 { period == 0 ? 0 : moved / period }
 
-    /// Lets the next transfer have the FIFO's end.
+    /// Releases the FIFO's end to the next transfer.
     func end() { if fifoEnd.leave(ticket) { ring.signal() } }
 
     private var ring: ByteRing { toDevice ? peripheral.transmitting : peripheral.receiving }
 
-    /// Bytes that can be moved now: whole bursts while there are that many to go, whole items at the end. None for a transfer whose turn
-    /// has not come.
+    /// Bytes that can be moved now: whole bursts while that many are left, whole items at the end. 0 for a transfer that does
+    /// not own the FIFO's end yet.
     private var ready: Int {
         guard ownsEnd || fifoEnd.isOwned(by: ticket) else { return 0 }
         let available = toDevice ? ring.room : ring.count
@@ -76,7 +76,7 @@ struct PeripheralRun {
         return length >= burst ? length / burst * burst : left < burst ? length / peripheral.width * peripheral.width : 0
     }
 
-    /// Moves up to `limit` bytes, as far as the peripheral is ready. Returns how many, nil where an address is none.
+    /// Moves up to `limit` bytes, as far as the peripheral is ready. Returns how many; nil for a null address.
     mutating func step(_ descriptor: Descriptor, limit: Int) -> Int? {
         if !ownsEnd { ownsEnd = fifoEnd.isOwned(by: ticket) }
         var left = min(ready, limit / peripheral.width * peripheral.width)
@@ -100,7 +100,7 @@ struct PeripheralRun {
         return total
     }
 
-    /// What lies at the present place, up to the end of its segment.
+    /// The memory at the present position, up to the end of its segment.
     private func place(_ descriptor: Descriptor) -> Segment {
         if isCyclic {
             let offset = moved % count

@@ -4,9 +4,10 @@ internal import CDMA
 internal import DMACore
 internal import DMAEngineKit
 
-/// XOR, PQ and scatter-gather, straight from a descriptor's list of segments: nothing is allocated, and each segment is looked at once.
+/// XOR, PQ and scatter-gather, directly on a descriptor's list of segments: nothing is allocated, and each segment is read
+/// once.
 enum Lists {
-    /// Does `count` bytes at `offset` of an operation. False where the list is not one that a channel makes, or an address is none.
+    /// Runs `count` bytes at `offset` of an operation. False for a list that no channel makes, or a null address.
     ///
     /// - Parameter descriptor: of kind `xor`, `pq` or `scatterGather`; only read.
     @unsafe @inline(__always)
@@ -42,7 +43,7 @@ enum Lists {
 }
 
 extension ParityOptions {
-    /// What a descriptor's flags ask of P and Q.
+    /// The P and Q options of a descriptor's flags.
     init(_ flags: DescriptorFlags) {
         // Each flag is a bit, so that no branch is needed: `disableP` is 16, `disableQ` 32, `continue` 8.
         self.init(rawValue: UInt32(~flags.rawValue >> 4 & 3) | UInt32(flags.rawValue >> 1 & 4))
@@ -50,13 +51,13 @@ extension ParityOptions {
 }
 
 extension Kernels {
-    /// `xorPart`, for a list of sources and the destination behind them. False where an address is none, or there are too many.
+    /// `xorPart`, for a list of sources and the destination after them. False for a null address, or too many sources.
     @unsafe @inline(__always)
     func xorList(
         _ list: UnsafePointer<Segment>, sources: UInt32, continues: Bool, at offset: Int, count: Int,
         of whole: @autoclosure () -> Int
     ) -> Bool {
-        // SAFETY: by the contract of this function the list holds the sources and the destination behind them, each of which
+        // SAFETY: by the contract of this function the list holds the sources and the destination after them, each of which
         // reaches `count` bytes from the offset on.
         #if ISAL
             if xor == .isal, !continues, unsafe ISALKernels.xorList(list, sources: sources, at: offset, count: count) {
@@ -67,13 +68,13 @@ extension Kernels {
         return unsafe cdma_xor_list(xor.width, streaming, list, sources, continues, offset, count)
     }
 
-    /// `pqPart`, for a list of sources and P and Q behind them. False where an address is none, or there are too many.
+    /// `pqPart`, for a list of sources and P and Q after them. False for a null address, or too many sources.
     @unsafe @inline(__always)
     func pqList(
         _ list: UnsafePointer<Segment>, sources: UInt32, coefficients: UnsafePointer<UInt8>, at offset: Int, count: Int,
         of whole: @autoclosure () -> Int, options: ParityOptions
     ) -> Bool {
-        // SAFETY: as above, with P and Q behind the sources and a coefficient for each source.
+        // SAFETY: as above, with P and Q after the sources and a coefficient for each source.
         #if ISAL
             if pq == .isal {
                 return unsafe ISALKernels.pqList(

@@ -3,13 +3,13 @@
 internal import DMACore
 internal import DMAEngineKit
 
-/// What a descriptor asks, done piece by piece: any piece of most operations can be done by anybody at any time.
+/// Runs a descriptor piece by piece: any piece of most operations can run on any thread at any time.
 ///
-/// The addresses of a descriptor are this process's own: for a CPU, a bus address is a pointer. The channel has checked them
-/// against mapped memory that the transaction owns until the engine reports its completion, which is why following them is
-/// sound.
+/// The addresses of a descriptor are virtual addresses of this process: for a CPU, a bus address is a pointer. The channel has
+/// checked them against mapped memory that the transaction owns until the engine reports its completion, so that dereferencing
+/// them is sound.
 enum Piecework {
-    /// Whether pieces may be done in any order, by several threads.
+    /// Whether pieces may run in any order, on several threads.
     static func isDivisible(_ descriptor: Descriptor) -> Bool {
         switch descriptor.kind {
         case .copy, .fill, .xor, .xorValidate, .pq, .pqValidate, .scatterGather: true
@@ -18,11 +18,10 @@ enum Piecework {
         }
     }
 
-    /// Does `count` bytes at `offset`, both within the descriptor's count; offsets are multiples of 64.
+    /// Runs `count` bytes at `offset`, both within the descriptor's count; offsets are multiples of 64.
     ///
-    /// `whole` is the number of bytes that are under way together: where the cache could not hold them, they go past it.
-    /// `carry` is the CRC so far or the failures found so far, and comes back as it is afterwards. Nil where an address is
-    /// none.
+    /// `whole` is the number of bytes in progress together: where they exceed the cache, copies bypass it. `carry` is the CRC
+    /// so far or the accumulated validation bits, and is returned updated. Nil for a null address.
     static func run(
         _ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int, whole: Int, carry: UInt64
     ) -> UInt64? {
@@ -62,13 +61,13 @@ enum Piecework {
         }
     }
 
-    /// `number` transactions of `count` bytes together, or as much as can be said.
+    /// The total of `number` transactions of `count` bytes, saturating.
     static func sum(_ count: UInt64, _ number: Int) -> Int {
         let (sum, overflow) = Int(clamping: count).multipliedReportingOverflow(by: number)
         return overflow ? .max : sum
     }
 
-    // SAFETY: the pointer is made of a word and not dereferenced here.
+    // SAFETY: the pointer is made from a word and not dereferenced here.
     private static func source(_ descriptor: Descriptor) -> UnsafeRawPointer? {
         unsafe UnsafeRawPointer(bitPattern: UInt(descriptor.source))
     }
@@ -78,10 +77,10 @@ enum Piecework {
         unsafe UnsafeMutableRawPointer(bitPattern: UInt(descriptor.destination))
     }
 
-    /// XOR and PQ, validated. The result has the bits of `ValidationResult`.
+    /// Validates XOR and PQ. The result has the bits of `ValidationResult`.
     private static func validate(_ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int) -> UInt64? {
-        // SAFETY: as for `run`; the list has a place for each source. The four detail words are 32 bytes, one coefficient for each
-        // source that PQ can have.
+        // SAFETY: as for `run`; the list has a place for each source. The four detail words are 32 bytes, one coefficient for
+        // each source that PQ can have.
         let number = Int(descriptor.sourceCount)
         guard number >= 1, number <= Kernels.maximumSources else { return nil }
         return unsafe withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: number) { list -> UInt64? in
@@ -117,12 +116,12 @@ enum Piecework {
     private static func rows(
         _ descriptor: Descriptor, _ kernels: Kernels, at offset: Int, count: Int, whole: Int
     ) -> Bool {
-        // SAFETY: as for `run`: each row lies in the region that the channel has measured with the same template, so that the
+        // SAFETY: as for `run`: each row lies in the region that the channel has checked with the same template, so that the
         // products do not overflow.
         let template = descriptor.template
         let chunk = Int(template.chunk)
         guard let to = unsafe destination(descriptor), let from = unsafe source(descriptor), chunk > 0 else { return false }
-        // Within the regions that the channel has measured with the same template, so the products do not overflow.
+        // Within the regions that the channel has checked with the same template, so the products do not overflow.
         let (toStride, fromStride) = (Int(template.destinationStride), Int(template.sourceStride))
         var (row, column) = (offset / chunk, offset % chunk)
         var left = count

@@ -3,10 +3,11 @@
 internal import DMACore
 internal import DMAEngineKit
 
-/// Copies between two lists of segments that need not match.
+/// Copies between two lists of segments with different boundaries.
 enum ScatterWalk {
-    /// Copies between lists whose segments have the same lengths, one by one. False, before or after some were copied, where they have not,
-    /// or an address is none; then ``copy(_:sources:destinations:_:at:count:whole:)`` does it, or finds the same.
+    /// Copies between lists whose segments have the same lengths, one by one. False, before or after some were copied, where
+    /// they have not, or for a null address; ``copy(_:sources:destinations:_:at:count:whole:)`` then does it, or finds the
+    /// same.
     ///
     /// - Parameter list: `sources` segments, then `destinations`.
     @unsafe @inline(__always)
@@ -29,10 +30,10 @@ enum ScatterWalk {
         return true
     }
 
-    /// Does `count` bytes at `offset` of the two lists taken as one range each. False where they are shorter, or an address is
-    /// none.
+    /// Copies `count` bytes at `offset` of the two lists, each taken as one range. False where they are shorter, or for a null
+    /// address.
     ///
-    /// Finding the place is linear in the number of segments: of a piece of many kilobytes, a small part of its time.
+    /// Finding the position is linear in the number of segments: a small part of the time of a piece of many kilobytes.
     ///
     /// - Parameter list: `sources` segments, then `destinations`.
     @unsafe
@@ -60,7 +61,7 @@ enum ScatterWalk {
     }
 }
 
-/// A place in a list of segments: one that has bytes left, and what is left of it.
+/// A position in a list of segments: the first segment with bytes left, and its rest.
 @safe
 struct SegmentCursor {
     private var next: UnsafePointer<Segment>
@@ -68,15 +69,15 @@ struct SegmentCursor {
     /// From the place to the end of its segment.
     private(set) var rest = Segment(address: 0, count: 0)
 
-    /// Before the first of `number` segments; ``advance(by:)`` by nothing leads to its first byte.
+    /// Before the first of `number` segments; ``advance(by:)`` with 0 moves to its first byte.
     @unsafe
     init(_ list: UnsafePointer<Segment>, number: Int) {
-        // SAFETY: the caller vouches for `number` segments; `end` is the place behind the last, which is not read.
+        // SAFETY: the caller vouches for `number` segments; `end` is the address after the last, which is not read.
         unsafe next = unsafe list
         unsafe end = unsafe list + number
     }
 
-    /// Moves on, over segments that are at an end or empty. False where the list ends before.
+    /// Advances, across ends and empty segments. False where the list ends before.
     @inline(__always)
     mutating func advance(by count: UInt64) -> Bool {
         var left = count
@@ -86,7 +87,7 @@ struct SegmentCursor {
                 rest = Segment(address: 0, count: 0)
                 return false
             }
-            // SAFETY: not the end; whoever made the cursor keeps the list.
+            // SAFETY: not the end; the caller of `init` keeps the list.
             rest = unsafe next.pointee
             unsafe next += 1
         }

@@ -4,23 +4,23 @@ internal import CDMA
 internal import DMACore
 internal import DMAEngineKit
 
-/// What a job is; written by the engine before the job is delivered, only read from then on.
+/// A job; written by the engine before the job is delivered, and only read from then on.
 struct JobOrder {
     var descriptor: Descriptor
     var tag: UInt32
-    /// Distinguishes the uses of a slot: larger is later.
+    /// Distinguishes the uses of a slot: later ones are larger.
     var serial: UInt64
-    /// The job starts when this many fences are over.
+    /// The job starts when this many fences have ended.
     var afterFences: UInt32
-    /// The worker that a job which waits for a device keeps to itself; nil for the others.
+    /// The worker that a job which waits for a device keeps for itself; nil for the others.
     var keeps: Int?
-    /// Bytes under way together with this job's own, when it was delivered.
+    /// Bytes in progress together with this job's own, when it was delivered.
     var whole: Int
-    /// What `configure` had said when the job was queued (rule 2).
+    /// The settings of `configure` when the job was queued (rule 2).
     var configuration: EngineConfiguration
 }
 
-/// What the workers are to do, all of them.
+/// The command for all workers.
 enum Command {
     static let run: UInt32 = 0
     static let pause: UInt32 = 1
@@ -28,16 +28,16 @@ enum Command {
     static let stop: UInt32 = 3
 }
 
-/// The memory that an engine and its workers share: jobs, a ring of deliveries to each worker and one of completions back.
+/// The memory that an engine and its workers share: jobs, a delivery ring to each worker and a completion ring back.
 ///
-/// Each word has one writer, or is reached by atomic instructions alone; each stands in a cache line of its own side. A ring's
-/// indices only grow; what it holds is written before the index that publishes it, and read after it.
+/// Each word has one writer, or is accessed only by atomic instructions; each lies in a cache line of its own side. A ring's
+/// indices only increase; an item is written before the index that publishes it, and read after it.
 ///
-/// A delivery names a slot and the use of it that is meant. A worker may come to it late, when others have done the job and
-/// the slot has another: so it enters first and then looks whether the use is still the same, and the engine ends a use first
-/// and then looks whether anybody is inside. Of the two, one sees the other.
-// SAFETY: an order belongs to the engine until it is delivered and to the workers inside of its slot until they have left, as the words
-// say that both reach by atomics.
+/// A delivery names a slot and its use. A worker may read it late, when others have finished the job and the slot has another:
+/// so it enters first and then checks whether the use is still the same, and the engine ends a use first and then checks
+/// whether a worker is inside. At least one of them sees the other.
+// SAFETY: an order belongs to the engine until it is delivered, and to the workers inside its slot until they have left, as
+// tracked by the words that both access by atomics.
 @safe
 final class Board: @unchecked Sendable {
     let slots: Int
@@ -53,12 +53,13 @@ final class Board: @unchecked Sendable {
     private let shared: UnsafeMutablePointer<cdma_board>
     private let jobs: UnsafeMutablePointer<cdma_board_job>
     private let lanes: UnsafeMutablePointer<cdma_board_lane>
-    /// What the rings hold: those of each worker, deliveries first; `places` to each.
+    /// The contents of the rings: for each worker `places` entries, deliveries first.
     private let items: UnsafeMutablePointer<UInt64>
     private let places: Int
 
     init(_ configuration: CPUConfiguration, slots: Int, placement: Placement) {
-        // SAFETY: just allocated, for so many; `deinit` alone frees them. An order is initialized here, and assigned to later.
+        // SAFETY: just allocated, with that capacity; only `deinit` frees them. An order is initialized here, and assigned to
+        // later.
         self.slots = slots
         workers = configuration.workers
         quantum = UInt64(configuration.quantum)
@@ -81,17 +82,17 @@ final class Board: @unchecked Sendable {
         unsafe items = Board.zeroed(0, count: workers * 2 * places)
     }
 
-    /// Memory from the beginning of a cache line on.
+    /// Memory that begins at a cache line.
     private static func zeroed<Word: BitwiseCopyable>(_ zero: Word, count: Int) -> UnsafeMutablePointer<Word> {
         let memory = UnsafeMutableRawPointer.allocate(
             byteCount: max(count, 1) * MemoryLayout<Word>.stride, alignment: Int(CDMA_BOARD_LINE))
-        // SAFETY: just allocated, for so many.
+        // SAFETY: just allocated, with that size.
         return unsafe memory.initializeMemory(as: Word.self, repeating: zero, count: count)
     }
 
-    // The last holder has gone: the engine has joined every worker.
+    // The last reference is released: the engine has joined every worker.
     deinit {
-        // SAFETY: the last holder has gone: the engine has joined every worker.
+        // SAFETY: the last reference is released: the engine has joined every worker.
         unsafe shared.deallocate()
         unsafe jobs.deallocate()
         unsafe lanes.deallocate()
@@ -100,18 +101,19 @@ final class Board: @unchecked Sendable {
         unsafe orders.deallocate()
     }
 
-    // MARK: Words of all
+    // MARK: Words for all workers
 
-    /// A ``Command``, and the futex of those who are paused.
-    // SAFETY: for all words below: they live as long as `self`, are aligned as the C types say, and are accessed by atomics alone.
+    /// A ``Command``, and the futex of paused workers.
+    // SAFETY: for all words below: they live as long as `self`, are aligned for their C types, and are accessed only by
+    // atomics.
     var command: UInt32 { unsafe cdma_load_acquire32(cdma_board_command(shared)) }
-    /// Pieces that are being moved, and deliveries that a worker has not done with.
+    /// Pieces in progress, and deliveries that a worker has not finished with.
     var moving: UInt32 { unsafe cdma_load_acquire32(cdma_board_moving(shared)) }
     var outstanding: UInt32 { unsafe cdma_load_acquire32(cdma_board_outstanding(shared)) }
-    /// Fences that are over, and the futex of those who wait for one.
+    /// The number of fences that have ended, and the futex of workers that wait for one.
     var fences: UInt32 { unsafe cdma_load_acquire32(cdma_board_fences(shared)) }
 
-    /// Changes the command and wakes everybody who may sleep over the old one.
+    /// Changes the command and wakes every worker that may sleep because of the old one.
     func setCommand(_ command: UInt32) {
         // SAFETY: as above.
         unsafe cdma_exchange32(cdma_board_command(shared), command)
@@ -136,7 +138,7 @@ final class Board: @unchecked Sendable {
         unsafe cdma_fetch_add32(cdma_board_fences(shared), 1)
         wakeFences()
     }
-    /// After a termination: those that never ended count as over.
+    /// After a termination: fences that never ended count as ended.
     func settleFences(_ count: UInt32) { unsafe cdma_store_release32(cdma_board_fences(shared), count) }
 
     // SAFETY: for both: as above.
@@ -151,21 +153,21 @@ final class Board: @unchecked Sendable {
 
     // MARK: Words of a job
 
-    // SAFETY: for each of these: callers pass numbers of slots, for each of which there is a job; its words live as long as `self`
-    // and are accessed by atomics alone.
+    // SAFETY: for each of these: callers pass numbers of slots, for each of which there is a job; its words live as long as
+    // `self` and are accessed only by atomics.
     private func job(_ slot: Int) -> UnsafeMutablePointer<cdma_board_job> { unsafe jobs + slot }
 
-    // SAFETY, for each of these: callers pass numbers of slots, for each of which there is a job; its words live as long as `self` and
-    // are accessed by atomics alone. Only a slot in which nobody is gets reset.
-    /// Nobody is inside: clears all but the use and those who look whether it is theirs.
+    // SAFETY, for each of these: callers pass numbers of slots, for each of which there is a job; its words live as long as
+    // `self` and are accessed only by atomics. Only a slot without workers inside is reset.
+    /// Clears everything except the use and the count of workers that check it. No worker is inside.
     func resetJob(_ slot: Int) { unsafe cdma_board_job_reset(job(slot)) }
-    /// Which use of the slot this is: it changes when the job is reported or dropped.
+    /// The slot's use: it changes when the job is reported or dropped.
     func use(_ slot: Int) -> UInt32 { unsafe cdma_load_acquire32(cdma_board_job_use(job(slot))) }
     func endUse(_ slot: Int) {
         unsafe cdma_fetch_add32(cdma_board_job_use(job(slot)), 1)
         cdma_full_barrier()
     }
-    /// Whether the delivered use is the present one. If so, the slot stays as it is until `leave`.
+    /// Whether the delivered use is the present one. If so, the slot does not change until `leave`.
     func enter(_ slot: Int, use: UInt32) -> Bool {
         unsafe cdma_fetch_add32(cdma_board_job_holders(job(slot)), 1)
         cdma_full_barrier()
@@ -174,27 +176,27 @@ final class Board: @unchecked Sendable {
         return false
     }
     func leave(_ slot: Int) { unsafe cdma_fetch_add32(cdma_board_job_holders(job(slot)), .max) }
-    /// Takes the next `count` bytes for the caller: where they begin.
+    /// Claims the next `count` bytes for the caller: returns where they begin.
     func claim(_ slot: Int, _ count: UInt64) -> UInt64 { unsafe cdma_fetch_add64(cdma_board_job_claimed(job(slot)), count) }
-    /// Says that `count` bytes are done: how many are, in all.
+    /// Adds `count` bytes to those done: returns the total.
     func finish(_ slot: Int, _ count: UInt64) -> UInt64 {
         unsafe cdma_fetch_add64(cdma_board_job_finished(job(slot)), count) &+ count
     }
     func finished(_ slot: Int) -> UInt64 { unsafe cdma_load_acquire64(cdma_board_job_finished(job(slot))) }
-    /// Whether a worker is inside, or about to find that it is late.
+    /// Whether a worker is inside, or is about to find that it is late.
     func isHeld(_ slot: Int) -> Bool { unsafe cdma_load_acquire32(cdma_board_job_holders(job(slot))) != 0 }
-    /// Validation bits that any piece has found.
+    /// The validation bits of all pieces.
     func addFindings(_ slot: Int, _ bits: UInt32) { unsafe cdma_fetch_or32(cdma_board_job_findings(job(slot)), bits) }
     func findings(_ slot: Int) -> UInt32 { unsafe cdma_load_acquire32(cdma_board_job_findings(job(slot))) }
-    /// The CRC, of the one worker that makes it.
+    /// The CRC, of the one worker that computes it.
     func setValue(_ slot: Int, _ value: UInt64) { unsafe cdma_store_release64(cdma_board_job_value(job(slot)), value) }
     func value(_ slot: Int) -> UInt64 { unsafe cdma_load_acquire64(cdma_board_job_value(job(slot))) }
     func setPeriods(_ slot: Int, _ periods: UInt64) { unsafe cdma_store_release64(cdma_board_job_periods(job(slot)), periods) }
     func periods(_ slot: Int) -> UInt64 { unsafe cdma_load_acquire64(cdma_board_job_periods(job(slot))) }
-    /// Whether a piece could not be done.
+    /// Whether a piece failed.
     func setFailed(_ slot: Int) { unsafe cdma_fetch_or32(cdma_board_job_failed(job(slot)), 1) }
     func failed(_ slot: Int) -> Bool { unsafe cdma_load_acquire32(cdma_board_job_failed(job(slot))) != 0 }
-    /// How far a job with a peripheral has come: in the list, or in this pass over the ring.
+    /// The progress of a job with a peripheral: in the list, or in this pass over the ring.
     func setPosition(_ slot: Int, _ position: UInt64) {
         unsafe cdma_store_release64(cdma_board_job_finished(job(slot)), position)
     }
@@ -232,15 +234,16 @@ final class Board: @unchecked Sendable {
         return value
     }
 
-    /// Gives a job to a worker, and wakes it where it sleeps. False where the worker has too many that it has not looked at.
-    // SAFETY: for each of these: the lane's words live as long as `self`, and are accessed by atomics alone.
+    /// Delivers a job to a worker, and wakes it where it sleeps. False where its ring is full.
+    // SAFETY: for each of these: the lane's words live as long as `self`, and are accessed only by atomics.
     func deliver(_ slot: Int, to worker: Int) -> Bool {
         addOutstanding(1)
         guard push(worker, .delivery, UInt64(use(slot)) << 32 | UInt64(slot)) else {
             addOutstanding(.max)
             return false
         }
-        // The worker says that it sleeps before it looks at the ring for the last time; so of the two, one sees the other.
+        // The worker announces that it sleeps before it reads the ring for the last time; so at least one of them sees the
+        // other.
         cdma_full_barrier()
         if unsafe cdma_load_acquire32(cdma_board_lane_sleeps(lane(worker))) != 0 { wake(worker) }
         return true
@@ -263,18 +266,18 @@ final class Board: @unchecked Sendable {
         cdma_full_barrier()
         let ring = unsafe cdma_board_deliveries(lane(worker))
         let isIdle = unsafe cdma_load_acquire32(cdma_board_ring_head(ring)) == cdma_load_acquire32(cdma_board_ring_tail(ring))
-        // An hour: nothing but work wakes an idle worker.
+        // One hour: only work wakes an idle worker.
         if isIdle && command != Command.stop { unsafe cdma_futex_wait(doorbell, ticket, 3_600_000_000_000) }
         unsafe cdma_store_release32(sleeps, 0)
     }
 
-    /// There is room: a job is completed once, and the ring has a place for each.
+    /// There is room: a job completes once, and the ring has an entry for each.
     func complete(_ slot: Int, by worker: Int) { _ = push(worker, .completion, UInt64(slot)) }
     func nextCompletion(_ worker: Int) -> Int? { pop(worker, .completion).map { Int($0) } }
 
-    /// The engine's: slots whose completion lies in a ring still.
+    /// For the engine: the slots whose completions are still in a ring.
     func completions() -> [Int] {
-        // SAFETY: the engine alone pops completions, and asks here: what lies between the two indices stays until it does.
+        // SAFETY: only the engine pops completions, and it calls this: the entries between the two indices stay until it does.
         (0..<workers).flatMap { worker in
             let ring = unsafe cdma_board_completions(lane(worker))
             let head = unsafe cdma_load_acquire32(cdma_board_ring_head(ring))

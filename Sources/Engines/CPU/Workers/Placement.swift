@@ -9,7 +9,7 @@ internal import DMACore
     internal import Musl
 #endif
 
-/// Where the workers of an engine run.
+/// The placement of an engine's workers on CPUs.
 package struct Placement: Sendable {
     /// A mask of CPUs for each worker; empty where the kernel chooses.
     private let masks: [[UInt64]]
@@ -40,7 +40,7 @@ package struct Placement: Sendable {
         }
     }
 
-    /// Moves the calling thread, the worker `index`. A CPU that went away since the check leaves it where it is.
+    /// Moves the calling thread, worker `index`. A CPU that was taken offline since the check leaves it where it is.
     func apply(to index: Int) {
         // SAFETY: the array lives until the call returns, and its count is its own.
         guard !masks.isEmpty else { return }
@@ -64,7 +64,7 @@ package struct Placement: Sendable {
         return mask
     }
 
-    /// "0-3,8" and the like: Documentation/admin-guide/cputopology.rst.
+    /// Parses lists such as "0-3,8": Documentation/admin-guide/cputopology.rst.
     package static func parse(_ list: String) -> [Int] {
         var cpus: [Int] = []
         for part in list.split(whereSeparator: { $0 == "," || $0.isWhitespace }) {
@@ -86,7 +86,7 @@ package struct Placement: Sendable {
     }
 }
 
-/// The system call, by a name that the static function above does not hide.
+/// The system call, under a name that the static function above does not hide.
 private func posixRead(_ file: Int32, _ into: UnsafeMutableRawPointer?, _ count: Int) -> Int {
     // SAFETY: the caller vouches for `count` bytes at `into`.
     unsafe read(file, into, count)

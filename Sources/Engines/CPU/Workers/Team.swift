@@ -5,41 +5,42 @@ internal import DMACore
 internal import DMAEngineKit
 internal import DMAThreads
 
-/// The engine's side of its workers: hands out jobs, collects what is done. One thread at a time, like the engine.
+/// The engine's side of its workers: delivers jobs and collects completions. One thread at a time, like the engine.
 @usableFromInline @safe
 struct Team: ~Copyable {
     let board: Board
     private let threads: [NativeThread]
     private let depth: Int
 
-    /// Where a slot stands.
+    /// The state of a slot.
     private enum SlotState: UInt8 {
         case free
         /// Written, not delivered.
         case queued
         case delivered
-        /// Reported; some worker is about to see that there is nothing left to do.
+        /// Reported; a worker is about to find that there is nothing left to do.
         case lingering
     }
     private var states: [SlotState]
     private var free: [Int]
     private var queued: [Int] = []
-    /// Issued, but the workers' rings were full of jobs that others have done meanwhile.
+    /// Issued, but the workers' rings were full of jobs that other workers have finished meanwhile.
     private var waiting: [Int] = []
     /// Jobs in flight: queued or delivered.
     private var inFlight = 0
     private var serial: UInt64 = 0
-    /// Jobs with a fence so far, and those of them that the channel knows to be over.
+    /// The number of jobs with a fence so far, and of those that the channel knows to have ended.
     private var fences: UInt32 = 0
     private var reportedFences: UInt32 = 0
-    /// Jobs that are over and stand behind a fence which is too, but lies in another worker's ring: reported after it (rule 26).
+    /// Jobs that have ended and follow a fence which has ended too, but whose completion is in another worker's ring: reported
+    /// after it (rule 26).
     private var early: [Int] = []
-    /// Jobs of each worker that wait for a device.
+    /// The number of each worker's jobs that wait for a device.
     private var kept: [Int]
-    /// The worker that has all delivered jobs of one end of a FIFO, and their number: so they run in order, and keep one worker.
+    /// The worker with all delivered jobs of one end of a FIFO, and their number: so they run in order, and occupy one worker.
     private var keepers: [ObjectIdentifier: (worker: Int, jobs: Int)] = [:]
     private var turn = 0
-    /// The cyclic job, and the periods reported of it.
+    /// The cyclic job, and the number of its reported periods.
     private var cyclic: Int?
     private var periods: UInt64 = 0
     /// Interrupts whose completions the channel has taken.
@@ -47,7 +48,7 @@ struct Team: ~Copyable {
 
     init(_ configuration: CPUConfiguration) throws(DMAError) {
         let placement = try Placement(cpus: configuration.cpus, node: configuration.node)
-        // A worker that was put to sleep inside a finished job keeps its slot for a while: one each, at most.
+        // A worker that was preempted inside a finished job keeps its slot for a while: at most one each.
         let slots = configuration.depth + configuration.workers
         let board = Board(configuration, slots: slots, placement: placement)
         var threads: [NativeThread] = []
@@ -70,17 +71,17 @@ struct Team: ~Copyable {
 
     deinit { Team.stop(board, threads) }
 
-    /// Bounded: a worker looks at the command after each piece.
+    /// Bounded: a worker reads the command after each piece.
     private static func stop(_ board: Board, _ threads: [NativeThread]) {
         board.setCommand(Command.stop)
         for thread in threads { thread.join() }
     }
 
-    /// Whether later work has to wait for a fence.
+    /// Whether later work must wait for a fence.
     mutating func hasOpenFence() -> Bool { reportedFences != fences }
 
     mutating func enqueue(_ descriptor: Descriptor, tag: UInt32, _ configuration: EngineConfiguration) -> Bool {
-        // SAFETY: `free` holds numbers of slots, and there is an order for each. Nobody is inside of a free slot, so that the
+        // SAFETY: `free` holds numbers of slots, and there is an order for each. No worker is inside a free slot, so that the
         // engine may write it.
         guard inFlight < depth else { return false }
         if free.isEmpty { sweep() }
@@ -122,7 +123,7 @@ struct Team: ~Copyable {
         // SAFETY: the slot is queued and not delivered: the order is the engine's.
         let descriptor = unsafe board.orders[slot].descriptor
         let count = descriptor.count
-        // Those that wait for a device keep a worker; the others go round the workers that none keeps.
+        // Jobs that wait for a device occupy a worker; the others are distributed round robin over the rest.
         let waits = descriptor.kind == .peripheral || descriptor.kind == .cyclic
         if waits, let end = fifoEnd(slot), let worker = keepers[end]?.worker {
             return deliver(slot, to: worker, keeping: end)
@@ -147,9 +148,9 @@ struct Team: ~Copyable {
         return true
     }
 
-    /// Gives a job that waits for a device to one worker. False where that has no room.
+    /// Delivers a job that waits for a device to one worker. False where that has no room.
     private mutating func deliver(_ slot: Int, to worker: Int, keeping end: ObjectIdentifier?) -> Bool {
-        // SAFETY: the order is the engine's until the delivery, and again where the delivery failed; after that it is only read.
+        // SAFETY: the order is the engine's until the delivery, and again where the delivery failed; otherwise it is only read.
         // Before the delivery: from then on the worker reads the order.
         unsafe board.orders[slot].keeps = worker
         guard board.deliver(slot, to: worker) else {
@@ -163,9 +164,9 @@ struct Team: ~Copyable {
         return true
     }
 
-    /// The FIFO's end that a job moves bytes through. Nil where it names no peripheral of this engine's.
+    /// The FIFO's end that a job uses. Nil where it names no peripheral of this engine.
     private func fifoEnd(_ slot: Int) -> ObjectIdentifier? {
-        // SAFETY: the slot has a job of this engine's, whose order nobody writes.
+        // SAFETY: the slot has a job of this engine, whose order is not being written.
         let order = unsafe board.orders[slot]
         let number = Int(order.descriptor.place.number ?? order.configuration.peripheral)
         guard number < board.peripherals.count else { return nil }
@@ -183,7 +184,7 @@ struct Team: ~Copyable {
                 early.append(slot)
             }
         }
-        // The fence may have come out of a ring that was looked at after the one of a job behind it.
+        // The fence may come from a ring that was read after the one with a job behind it.
         if let slot = takeEarly() { return report(slot) }
         guard let slot = cyclic else { return nil }
         let now = board.periods(slot)
@@ -225,7 +226,7 @@ struct Team: ~Copyable {
         return completion
     }
 
-    /// The job in `slot` is over, one way or the other.
+    /// The job in `slot` has ended, in any way.
     private mutating func leave(_ slot: Int) {
         // SAFETY: as above; the order is not written until the slot is free.
         inFlight -= 1
@@ -242,9 +243,9 @@ struct Team: ~Copyable {
     func terminate() { board.setCommand(Command.terminate) }
 
     mutating func quiesce(by deadline: Deadline) -> Bool {
-        // SAFETY: nobody is inside any more; the slots in `complete` came from `complete` and so are numbers of slots.
+        // SAFETY: no worker is inside any more; the slots in `complete` came from `complete` and so are numbers of slots.
         guard wait(by: deadline, until: { $0.outstanding == 0 }) else { return false }
-        // Nobody moves anything any more. What is complete is reported yet; the rest never will be.
+        // No piece is in progress any more. Complete jobs are still reported; the rest never will be.
         let complete = Set(board.completions()).union(early)
         for slot in states.indices where !complete.contains(slot) && states[slot] != .free {
             if states[slot] != .lingering { leave(slot) }
@@ -261,7 +262,7 @@ struct Team: ~Copyable {
         return true
     }
 
-    /// True once no piece is being moved; at most a second.
+    /// Returns true once no piece is in progress; waits at most one second.
     func pause() -> Bool {
         guard board.command == Command.run else { return false }
         board.setCommand(Command.pause)
@@ -276,7 +277,7 @@ struct Team: ~Copyable {
         return true
     }
 
-    /// Looks often at first, and every 50 µs later: pieces are short.
+    /// Polls continuously at first, then every 50 µs: pieces are short.
     private func wait(by deadline: Deadline, until isSo: (Board) -> Bool) -> Bool {
         // SAFETY: the C function reads a local value.
         var looks = 0
@@ -294,8 +295,8 @@ struct Team: ~Copyable {
     }
 
     func residue(of tag: UInt32) -> UInt64? {
-        // SAFETY: there is an order for each slot, initialized with the board; workers only read it.
-        // A slot remembers its last job, so that the residue of a terminated one can be asked for.
+        // SAFETY: there is an order for each slot, initialized with the board; workers only read it. A slot keeps its last job,
+        // so that the residue of a terminated one can be queried.
         let slots = states.indices.filter { unsafe board.orders[$0].tag == tag && board.orders[$0].serial > 0 }
         guard let slot = slots.max(by: { unsafe board.orders[$0].serial < board.orders[$1].serial }) else { return nil }
         let count = unsafe board.orders[slot].descriptor.count

@@ -5,7 +5,7 @@ internal import DMACore
 internal import DMAEngineKit
 internal import DMAThreads
 
-/// One thread of an engine: takes jobs from its ring, helps with those that can be divided, sleeps when there are none.
+/// One thread of an engine: takes jobs from its ring, helps with divisible ones, sleeps when there are none.
 final class Worker: Sendable {
     private let board: Board
     private let index: Int
@@ -17,7 +17,7 @@ final class Worker: Sendable {
 
     /// Starts a thread, which ends after ``Command/stop``.
     ///
-    /// - Throws: `engineFailed` with the error number, where the system has no thread to give.
+    /// - Throws: `engineFailed` with the error number where the system cannot create a thread.
     static func start(_ board: Board, _ index: Int) throws(DMAError) -> NativeThread {
         let worker = Worker(board, index)
         return try NativeThread { worker.work() }
@@ -38,7 +38,7 @@ final class Worker: Sendable {
         }
     }
 
-    /// Spins for a delivery, no longer than the engine was told to.
+    /// Spins for a delivery, at most for the configured time.
     private func look() -> (slot: Int, use: UInt32)? {
         guard board.spin > 0 else { return nil }
         let end = cdma_monotonic_nanoseconds() + board.spin
@@ -52,7 +52,7 @@ final class Worker: Sendable {
     }
 
     private func execute(_ slot: Int) {
-        // SAFETY: the slot was entered with its present use: its order stays as it is until `leave`.
+        // SAFETY: the slot was entered with its present use: its order does not change until `leave`.
         let order = unsafe board.orders[slot]
         while board.fences &- order.afterFences > .max / 2 {
             guard board.command < Command.terminate else { return }
@@ -70,10 +70,11 @@ final class Worker: Sendable {
         }
     }
 
-    /// Asks for leave to move one piece. While paused, sleeps; false where the job is to be dropped.
+    /// Asks for permission to run one piece. Sleeps while paused; false where the job is to be dropped.
     private func mayMove() -> Bool {
         while true {
-            // Announced before the command is read; who changes the command reads the announcements afterwards.
+            // Announced before the command is read; the engine changes the command first and reads the announcements
+            // afterwards.
             board.beginMoving()
             let command = board.command
             if command == Command.run { return true }
@@ -83,7 +84,7 @@ final class Worker: Sendable {
         }
     }
 
-    /// Takes pieces of a job that others may be working on too. Whoever does the last one completes it.
+    /// Runs pieces of a job that others may be working on too. The worker with the last piece completes it.
     private func help(_ slot: Int, _ order: JobOrder) {
         let count = order.descriptor.count
         while mayMove() {
@@ -109,7 +110,7 @@ final class Worker: Sendable {
         }
     }
 
-    /// Does a job whose pieces follow from each other.
+    /// Runs a job whose pieces depend on each other.
     private func runAlone(_ slot: Int, _ order: JobOrder) {
         let count = order.descriptor.count
         var carry = order.descriptor.value
@@ -132,7 +133,7 @@ final class Worker: Sendable {
         complete(slot, order)
     }
 
-    /// Moves what a peripheral asks for, and sleeps while it asks for nothing.
+    /// Moves the bytes that a peripheral requests, and sleeps while it requests none.
     private func runWithPeripheral(_ slot: Int, _ order: JobOrder) {
         let number = Int(order.descriptor.place.number ?? order.configuration.peripheral)
         guard number < board.peripherals.count,
@@ -151,7 +152,7 @@ final class Worker: Sendable {
     private func move(_ run: inout PeripheralRun, _ slot: Int, _ order: JobOrder) -> Bool {
         while !run.isOver {
             guard mayMove() else { return false }
-            // Never over the end of a period, so that each is seen when it ends (rule 22).
+            // Never across the end of a period, so that each is reported when it ends (rule 22).
             let limit = min(board.quantum, run.period == 0 ? .max : run.period - run.moved % run.period)
             let moved = run.step(order.descriptor, limit: Int(limit))
             board.setPosition(slot, order.descriptor.count - run.residue)

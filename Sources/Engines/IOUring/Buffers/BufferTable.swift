@@ -7,9 +7,9 @@ internal import SystemPackage
 
 /// The memory that is registered with one ring.
 ///
-/// The engine looks memory up and registers it; any thread may end a mapping. Both under a lock, off the steady path.
+/// The engine looks memory up and registers it; any thread may end a mapping. Both take a lock, off the fast path.
 final class BufferTable: Sendable {
-    /// Registered memory, as requests name it.
+    /// A piece of registered memory, as requests name it.
     struct Window: Sendable {
         var start: UInt64
         var count: UInt64
@@ -25,21 +25,21 @@ final class BufferTable: Sendable {
         var hasTable = false
         var isRefused = false
         var windows: [Key: Window] = [:]
-        /// Mappings that were met, and not registered for it.
+        /// Mappings seen once and not registered for that.
         var met: Set<Key> = []
         var free: [UInt16] = []
-        /// Mappings that the kernel would not register: it is not asked again for each transfer.
+        /// Mappings that the kernel refused to register, so that it is not asked for each transfer.
         var unwanted: Set<Key> = []
-        /// Windows whose mapping has ended while only the ring's own thread could say so to the kernel.
+        /// Windows whose mapping ended while only the ring's own thread could unregister them.
         var stale: [UInt16] = []
         var registered: UInt64 = 0
         var refused: UInt64 = 0
         var isClosed = false
     }
 
-    /// Windows that a ring has at most.
+    /// The maximum number of windows of a ring.
     private static let capacity = 1024
-    /// The kernel registers no more at once: 1 GiB.
+    /// The kernel's limit for one registration: 1 GiB.
     private static let pieceShift: UInt64 = 30
 
     private let descriptor: FileDescriptor
@@ -51,10 +51,10 @@ final class BufferTable: Sendable {
         self.policy = policy
     }
 
-    /// Registered, and refused, so far.
+    /// The numbers of registrations and refusals so far.
     var counts: (registered: UInt64, refused: UInt64) { state.withLock { ($0.registered, $0.refused) } }
 
-    /// The window in which a range of a mapping lies; registers it where that is the policy. Nil where the range goes without.
+    /// The window that contains a range of a mapping; registers one if the policy says so. Nil where the range has none.
     func window(_ mapped: IOUringRegistrar.Mapped, _ address: UInt64, _ count: UInt64) -> Window? {
         let piece = (address - mapped.start) >> Self.pieceShift
         guard piece == (address - mapped.start + max(count, 1) - 1) >> Self.pieceShift else { return nil }
@@ -82,7 +82,7 @@ final class BufferTable: Sendable {
         }
     }
 
-    /// A mapping has ended: its windows go.
+    /// A mapping has ended: removes its windows.
     func forget(_ serial: UInt64) {
         state.withLock { state in
             guard !state.isClosed else { return }
@@ -99,7 +99,7 @@ final class BufferTable: Sendable {
         }
     }
 
-    /// The ring is about to go, and its number may be another file's.
+    /// The ring is about to be closed, and its number may be reused for another file.
     func close() { state.withLock { $0.isClosed = true } }
 
     private func makeTable(_ state: inout State) {

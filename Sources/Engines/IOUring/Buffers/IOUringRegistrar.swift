@@ -4,11 +4,13 @@ internal import CDMA
 public import DMACore
 public import DMAEngineKit
 
-/// Knows what memory is mapped for io_uring engines, so that they can register it with their rings: mapping is pinning.
+/// Tracks the memory that is mapped for io_uring engines, so that they can register it with their rings: mapping pins the
+/// memory.
 ///
-/// Make a ``Domain`` whose translation is `.announced(registrar)`, and engines with the same registrar in their configuration. What is
-/// mapped for the domain is registered when an engine meets it (``IOUringConfiguration/buffers``), and forgotten by all of them when the
-/// mapping ends. A pool is one mapping. Where the kernel refuses, transfers go without, and are counted.
+/// Make a ``Domain`` with the translation `.announced(registrar)`, and engines with the same registrar in their configuration.
+/// Memory mapped for the domain is registered when an engine uses it (``IOUringConfiguration/buffers``), and removed from all
+/// of them when the mapping ends. A pool is one mapping. Where the kernel refuses to register memory, transfers run without,
+/// and are counted.
 ///
 /// Thread rules: any thread.
 @safe
@@ -16,12 +18,12 @@ public final class IOUringRegistrar: MappingBackend, Equatable {
     struct Mapped: Sendable {
         var start: UInt64
         var count: UInt64
-        /// Distinguishes mappings of the same bytes, now and later.
+        /// Distinguishes successive mappings of the same bytes.
         var serial: UInt64
     }
 
     private struct State {
-        /// By their first address.
+        /// Sorted by first address.
         var mappings: [Mapped] = []
         var serial: UInt64 = 0
         var tables: [ObjectIdentifier: BufferTable] = [:]
@@ -29,18 +31,18 @@ public final class IOUringRegistrar: MappingBackend, Equatable {
 
     private let state = Locked(State())
 
-    /// How many mappings have ended; raw memory, because engines look at it for each transfer.
-    // SAFETY: the pointer never changes, and the word behind it is accessed by atomics alone.
+    /// The number of ended mappings; raw memory, because engines read it for each transfer.
+    // SAFETY: the pointer never changes, and the word behind it is accessed only by atomics.
     nonisolated(unsafe) let epoch: UnsafeMutableRawPointer
 
-    /// Nothing mapped yet.
+    /// A registrar without mappings.
     public init() {
-        // SAFETY: just allocated, for 64 bytes; `deinit` alone frees them.
+        // SAFETY: just allocated, with 64 bytes; only `deinit` frees them.
         unsafe epoch = .allocate(byteCount: 64, alignment: 64)
         unsafe epoch.initializeMemory(as: UInt8.self, repeating: 0, count: 64)
     }
 
-    // SAFETY: an engine that looks at the word holds the registrar by its configuration, so that nobody looks any more.
+    // SAFETY: an engine that reads the word keeps the registrar alive by its configuration, so that none is left.
     deinit { unsafe epoch.deallocate() }
 
     public static func == (left: IOUringRegistrar, right: IOUringRegistrar) -> Bool { left === right }
@@ -54,7 +56,7 @@ public final class IOUringRegistrar: MappingBackend, Equatable {
     }
 
     public func unmap(at iova: IOVA, count: UInt64) throws(DMAError) -> UInt64 {
-        // SAFETY: the word lives as long as `self`, and is accessed by atomics alone.
+        // SAFETY: the word lives as long as `self`, and is accessed only by atomics.
         let (ended, tables) = state.withLock { state -> (Mapped?, [BufferTable]) in
             var index = Self.index(of: iova.rawValue, in: state.mappings)
             while index < state.mappings.count, state.mappings[index].start == iova.rawValue {
@@ -66,17 +68,17 @@ public final class IOUringRegistrar: MappingBackend, Equatable {
             return (nil, [])
         }
         guard let ended else { return 0 }
-        // First nobody takes the old number for the address any more; then the number goes.
+        // First the address stops leading to the old number; then the number is released.
         unsafe cdma_fetch_add32(epoch, 1)
         for table in tables { table.forget(ended.serial) }
         return count
     }
 
-    /// The mapping in which a range lies as a whole.
+    /// The mapping that contains the whole range.
     func find(_ address: UInt64, _ count: UInt64) -> Mapped? {
         state.withLock { state in
             var index = Self.index(of: address &+ 1, in: state.mappings)
-            // Mappings may lie in each other, so that a nearer one may be too short; but few do.
+            // Mappings may be nested, so that a closer one may be too short; but nesting is rare.
             for _ in 0..<8 where index > 0 {
                 index -= 1
                 let mapped = state.mappings[index]
@@ -89,7 +91,7 @@ public final class IOUringRegistrar: MappingBackend, Equatable {
     func register(_ table: BufferTable) { state.withLock { $0.tables[ObjectIdentifier(table)] = table } }
     func unregister(_ table: BufferTable) { state.withLock { _ = $0.tables.removeValue(forKey: ObjectIdentifier(table)) } }
 
-    /// Where a mapping that begins at `start` stands, or would.
+    /// The index of a mapping that begins at `start`, or the place to insert one.
     private static func index(of start: UInt64, in list: [Mapped]) -> Int {
         var (low, high) = (0, list.count)
         while low < high {

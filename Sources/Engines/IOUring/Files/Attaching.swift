@@ -11,7 +11,7 @@ internal import SystemPackage
 #endif
 
 extension FileRecord {
-    /// Gives our descriptors back: the first error, where there is one.
+    /// Closes the engine's own descriptors: returns the first error, if any.
     func close() -> KernelResult {
         let result = owned.release()
         let direct = ownedDirect?.release() ?? .success
@@ -20,16 +20,16 @@ extension FileRecord {
 }
 
 extension IOUringEngine {
-    /// Takes a file, a block device, a pipe, a socket or a character device. The engine keeps a descriptor of its own.
+    /// Attaches a file, a block device, a pipe, a socket or a character device. The engine keeps a descriptor of its own.
     ///
-    /// The generic node of an NVMe namespace (/dev/ngXnY) is driven by commands, past the block layer: in whole blocks, on an
-    /// engine whose configuration says ``IOUringConfiguration/passthrough``.
+    /// The generic node of an NVMe namespace (/dev/ngXnY) is used with NVMe commands, bypassing the block layer: in whole
+    /// blocks, on an engine with ``IOUringConfiguration/passthrough``.
     ///
-    /// On an engine that polls for completions, every file has to be attached as direct and on a device that can be polled, and
-    /// what is not aligned fails with EOPNOTSUPP.
+    /// On an engine that polls for completions, every file must be attached as direct and be on a device that supports polling,
+    /// and unaligned transfers fail with EOPNOTSUPP.
     ///
-    /// - Throws: `tooManyPeripherals`; `kernelRefused` where the descriptor is none, or with EOPNOTSUPP for a namespace on an
-    ///   engine whose ring does not take commands.
+    /// - Throws: `tooManyPeripherals`; `kernelRefused` where the descriptor is not valid, or with EOPNOTSUPP for a namespace on
+    ///   an engine whose ring does not support commands.
     public mutating func attach(_ file: PeripheralFile) throws(DMAError) -> UInt32 {
         // SAFETY: the C function writes a local structure. `number` is an index of the records, of which there are as many as file
         // entries.
@@ -62,7 +62,7 @@ extension IOUringEngine {
         return UInt32(number)
     }
 
-    /// A description of our own for transfers through the page cache; or as the client opened it.
+    /// An open file description of the engine's own for transfers through the page cache; or as the client opened it.
     private mutating func open(
         _ file: PeripheralFile, _ facts: cdma_file_facts, _ number: Int
     ) throws(DMAError) -> FileRecord {
@@ -87,7 +87,7 @@ extension IOUringEngine {
         return record
     }
 
-    /// A second description, past the page cache. Where there is none to be had, everything goes through the cache, and is
+    /// A second open file description, with O_DIRECT. Where it cannot be opened, everything goes through the cache, and is
     /// counted.
     private mutating func openDirect(_ record: inout FileRecord, _ facts: cdma_file_facts, _ number: Int) {
         guard let owned = try? FileDescriptor(KernelResult(cdma_file_reopen(record.file.descriptor, true))) else {
@@ -97,7 +97,7 @@ extension IOUringEngine {
         record.ownedDirect = owned
         record.direct = state.table.handle(owned, at: number * 2 + 1, state.carrier)
         func mask(_ alignment: UInt32) -> UInt64 {
-            // Where nobody says: what every device of these days is content with.
+            // Where the kernel does not report an alignment: one that all current devices accept.
             let known = alignment > 0 && alignment & (alignment - 1) == 0 ? UInt64(alignment) : 4096
             return known - 1
         }
@@ -107,8 +107,8 @@ extension IOUringEngine {
         record.writeMask = max(record.readMask, UInt64(cdma_page_size()) - 1)
     }
 
-    /// How files attached as direct are aligned for direct transfers: of memory, and of positions and lengths of reads and of
-    /// writes. Bytes; nil for a file that is not there or has no direct description.
+    /// The alignment of direct transfers with an attached file: of memory, and of positions and lengths of reads and of writes.
+    /// Bytes; nil for a number that is not attached or has no direct description.
     public func directAlignment(of number: UInt32) -> (memory: UInt64, read: UInt64, write: UInt64)? {
         guard UInt64(number) < fileLimit, let record = state.table.records[Int(number)], record.direct != nil else {
             return nil
@@ -116,10 +116,10 @@ extension IOUringEngine {
         return (record.memoryMask + 1, record.readMask + 1, record.writeMask + 1)
     }
 
-    /// Gives an attached file back.
+    /// Detaches a file.
     ///
-    /// - Throws: `noSuchPeripheral`; `peripheralBusy`; `kernelRefused` where the system reports only now that something written before
-    ///   is lost. The file is detached then all the same.
+    /// - Throws: `noSuchPeripheral`; `peripheralBusy`; `kernelRefused` where the system reports only now that data written
+    ///   before is lost. The file is detached even then.
     public mutating func detach(_ number: UInt32) throws(DMAError) {
         // SAFETY: the number is below `fileLimit`, the number of file entries.
         guard UInt64(number) < fileLimit, let record = state.table.records[Int(number)] else {

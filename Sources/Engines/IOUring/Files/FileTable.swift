@@ -4,17 +4,17 @@ internal import CDMA
 internal import DMACore
 internal import SystemPackage
 
-/// What the steady path looks at of a file.
+/// The part of a file's state that the fast path reads.
 @usableFromInline @frozen
 struct FileEntry {
-    /// Address, position and length have none of these bits: then a read, or a write, goes as one plain request. All ones where
-    /// none does.
+    /// A read, or a write, is one plain request if address, position and length have none of these bits. All ones where none
+    /// is.
     @usableFromInline var readMask: UInt64
     @usableFromInline var writeMask: UInt64
-    /// What requests name, and with which of their flags.
+    /// The file's name in requests, and its flag.
     @usableFromInline var descriptor: Int32
     @usableFromInline var flags: UInt8
-    /// Transactions that name the file.
+    /// The number of transactions that name the file.
     @usableFromInline var inFlight: UInt32
 
     init() {
@@ -26,7 +26,7 @@ struct FileEntry {
     }
 }
 
-/// What kind of file a peripheral is.
+/// The kind of a file.
 enum FileKind: UInt8 {
     case regular, block, character, pipe, socket, other
 
@@ -45,54 +45,55 @@ enum FileKind: UInt8 {
     var hasPositions: Bool { self == .regular || self == .block }
 }
 
-/// How requests name one open description of a file: its place in the kernel's table where the flags say so, else its descriptor.
+/// The name of an open file description in requests: its index in the kernel's table if the flag says so, otherwise its
+/// descriptor.
 struct FileHandle {
     var number: Int32
     var flags: UInt8
-    /// For requests that have no file.
+    /// For requests without a file.
     static let none = FileHandle(number: -1, flags: 0)
 }
 
-/// What is known of an attached file beside its entry.
+/// The state of an attached file beside its entry.
 struct FileRecord {
     var file: PeripheralFile
     var kind: FileKind
-    /// Our own descriptors: through the page cache (or as it was opened), and past it.
+    /// The engine's own descriptors: through the page cache (or as it was opened), and with O_DIRECT.
     var owned: FileDescriptor
     var ownedDirect: FileDescriptor?
     var handle: FileHandle
     var direct: FileHandle?
-    /// Where the file is the generic node of an NVMe namespace.
+    /// Set where the file is the generic node of an NVMe namespace.
     var namespace: NVMeNamespace?
-    /// What direct transfers are multiples of, less 1: the memory, and positions and lengths of reads and of writes. Bytes.
+    /// The alignments of direct transfers, less 1: of memory, and of positions and lengths of reads and of writes. Bytes.
     var memoryMask: UInt64 = 0
     var readMask: UInt64 = 0
     var writeMask: UInt64 = 0
     var gate = WriteGate()
-    /// Direct writes that are slow-path transactions and run.
+    /// Running direct writes that are slow-path transactions.
     var openDirect = 0
-    /// Whether sends to a socket may go without a copy.
+    /// Whether sends to a socket may use zero-copy.
     var sendsZeroCopy = true
     /// Transactions that wait for their turn on a stream, by slot: one reads at a time, and one writes.
     var readers: [Int] = []
     var writers: [Int] = []
 
-    /// What the steady path looks at: a direct file's alignments where it has a direct description.
+    /// The fast path's part: a direct file's alignments where it has a direct description.
     var entryReadMask: UInt64 { !kind.hasPositions ? .max : direct == nil ? 0 : readMask | memoryMask }
     var entryWriteMask: UInt64 { !kind.hasPositions ? .max : direct == nil ? 0 : writeMask | memoryMask }
 
     var isStream: Bool { namespace == nil && !kind.hasPositions }
 }
 
-/// The files that an engine has, and their places in the kernel's table.
+/// An engine's files, and their indices in the kernel's table.
 struct FileTable {
     var records: [FileRecord?]
-    /// Whether the kernel has a table of ours: two places for each file.
+    /// Whether a table is registered with the kernel: two entries for each file.
     private(set) var isRegistered = false
 
     init(_ capacity: Int) { records = Array(repeating: nil, count: capacity) }
 
-    /// Asks the kernel for an empty table.
+    /// Registers an empty table with the kernel.
     mutating func register(_ carrier: any Carrier) {
         // SAFETY: the kernel reads a local structure, of which it is told the size, before the call returns.
         guard carrier.isKernel else { return }
@@ -105,7 +106,7 @@ struct FileTable {
         }
     }
 
-    /// How requests name `descriptor`, which has place `place` in the kernel's table where there is one.
+    /// The name of `descriptor` in requests; it has index `place` in the kernel's table if there is one.
     func handle(_ descriptor: FileDescriptor, at place: Int, _ carrier: any Carrier) -> FileHandle {
         guard isRegistered, set(descriptor.rawValue, at: place, carrier).errno == nil else {
             return FileHandle(number: descriptor.rawValue, flags: 0)
@@ -113,7 +114,7 @@ struct FileTable {
         return FileHandle(number: Int32(place), flags: EntryFlags.fixedFile)
     }
 
-    /// Takes the file at `place` out of the kernel's table.
+    /// Removes the file at `place` from the kernel's table.
     func clear(_ place: Int, _ carrier: any Carrier) {
         guard isRegistered else { return }
         ReleaseFailures.note(set(-1, at: place, carrier))

@@ -4,15 +4,15 @@ internal import CDMA
 internal import DMACore
 internal import SystemPackage
 
-/// Whether a file's device can be polled for completions: found out by one read.
+/// Whether a file's device can be polled for completions: determined by one read.
 ///
-/// On a ring with `IORING_SETUP_IOPOLL` everything else is refused by the kernel, transfers through the page cache too; so a
-/// file that cannot be polled has no place on such an engine.
+/// On a ring with `IORING_SETUP_IOPOLL` the kernel refuses everything else, also transfers through the page cache; so a file
+/// that cannot be polled cannot be attached to such an engine.
 enum PolledProbe {
-    /// EOPNOTSUPP where the device or its driver has no polling; nil where it can be polled.
+    /// EOPNOTSUPP where the device or its driver does not support polling; nil where it does.
     static func run(_ descriptor: FileDescriptor, alignment: UInt64) -> Errno? {
-        // SAFETY: the ring is this function's own and has four entries; the read goes to memory of its own, as long as the read,
-        // which is given up to the kernel where the read may still be under way.
+        // SAFETY: the ring is this function's own and has four entries; the read uses memory of its own, as long as the read,
+        // which is leaked where the read may still be in progress.
         var configuration = IOUringConfiguration(depth: 1, path: .ring)
         configuration.polledCompletions = true
         let ring: KernelRing
@@ -33,7 +33,7 @@ enum PolledProbe {
         let limit = cdma_monotonic_nanoseconds() + 5_000_000_000
         while result.errno == nil, unsafe cdma_load_acquire32(ring.view.completionTail) == 0 {
             if cdma_monotonic_nanoseconds() > limit {
-                // The read may still be under way.
+                // The read may still be in progress.
                 memory.leak()
                 return .timedOut
             }

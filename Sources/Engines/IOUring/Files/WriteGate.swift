@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Keeps writes through the page cache and writes past it apart on one file.
+/// Separates buffered and direct writes to one file.
 ///
-/// A direct write drops the cached pages of its range; where somebody makes them dirty meanwhile, through the rest of a page or of a
-/// large folio, one of the two is lost or the kernel reports an error at the next flush. So the two kinds take turns, and a
-/// transaction that is of both has the file's writes to itself. While no write goes through the cache the gate is open and costs
+/// A direct write drops the cached pages of its range; if a buffered write dirties them meanwhile, through the rest of a page
+/// or of a large folio, one of the two is lost or the kernel reports an error at the next flush. So the two kinds alternate,
+/// and a transaction with both runs alone among the file's writes. While no write is buffered the gate is open and costs
 /// nothing.
 struct WriteGate {
     enum Kind: UInt8 {
-        /// Past the cache as a whole, or through it as a whole.
+        /// Entirely direct, or entirely buffered.
         case direct, buffered
-        /// Head and tail through the cache.
+        /// Direct with a buffered head or tail.
         case mixed
     }
 
-    /// Transactions that run, of each kind.
+    /// Running transactions of each kind.
     private var direct = 0
     private var buffered = 0
     private var mixed = 0
-    /// Transactions that wait, by slot, in order.
+    /// Waiting transactions, by slot, in order.
     private(set) var waiting: [Int] = []
-    /// Whether every write comes by: not only those of the cold path.
+    /// Whether every write passes the gate, including those of the fast path.
     private(set) var isClosed = false
 
     var isIdle: Bool { direct == 0 && buffered == 0 && mixed == 0 && waiting.isEmpty }
 
-    /// From now on every write comes by; `running` direct ones are under way.
+    /// From now on every write passes the gate; `running` direct ones are in progress.
     mutating func close(running: Int) {
         isClosed = true
         direct = running
@@ -41,7 +41,7 @@ struct WriteGate {
         }
     }
 
-    /// Whether a transaction may start; where not, it waits.
+    /// Whether a transaction may start; otherwise it waits.
     mutating func enter(_ slot: Int, _ kind: Kind) -> Bool {
         guard waiting.isEmpty, admits(kind) else {
             waiting.append(slot)
@@ -53,10 +53,10 @@ struct WriteGate {
 
     mutating func leave(_ kind: Kind) { count(kind, -1) }
 
-    /// Takes out one that will not run.
+    /// Removes one that will not run.
     mutating func forget(_ slot: Int) { waiting.removeAll { $0 == slot } }
 
-    /// The next that may start, if it may now.
+    /// The next transaction that may start, if it may start now.
     mutating func admit(_ kind: (Int) -> Kind) -> Int? {
         guard let first = waiting.first, admits(kind(first)) else { return nil }
         count(kind(first), 1)

@@ -4,9 +4,9 @@ internal import CDMA
 internal import DMACore
 internal import SystemPackage
 
-/// What a system call, or a request that a ring carried, came to: a number, or why there is none.
+/// The result of a system call, or of a request in a ring: a number, or an error.
 struct KernelResult: Equatable {
-    /// As the kernel gives it: a negative number is an error's, negated.
+    /// The kernel's encoding: a negative number is a negated error number.
     let rawValue: Int32
 
     init(_ rawValue: Int32) { self.rawValue = rawValue }
@@ -14,10 +14,10 @@ struct KernelResult: Equatable {
 
     static let success = KernelResult(0)
 
-    /// Why the call failed; nil where it did not.
+    /// The error; nil for a success.
     var errno: Errno? { rawValue < 0 ? Errno(rawValue: rawValue == .min ? .max : -rawValue) : nil }
 
-    /// The number, or the error as `kernelRefused`.
+    /// The number; throws the error as `kernelRefused`.
     @discardableResult
     func get() throws(DMAError) -> Int32 {
         if let errno { throw DMAError(.kernelRefused, errno: errno.rawValue) }
@@ -26,20 +26,20 @@ struct KernelResult: Equatable {
 }
 
 extension FileDescriptor {
-    /// A descriptor that the kernel gave as the result of a call.
+    /// A descriptor returned by a system call.
     ///
     /// - Throws: `kernelRefused`.
     init(_ result: KernelResult) throws(DMAError) { self.init(rawValue: try result.get()) }
 
-    /// Closes it. The descriptor is gone in any case; a write that the file system had put off may fail only here.
+    /// Closes it. The descriptor is released in any case; a write that the file system had deferred may fail only here.
     func release() -> KernelResult {
         let result = KernelResult(cdma_close(rawValue))
-        // close(2): Linux has let go of the descriptor before a signal is looked at.
+        // close(2): Linux releases the descriptor before it checks for a signal.
         return result.errno == .interrupted ? .success : result
     }
 }
 
-/// System calls that failed while something was let go of, where nobody can be told: they are counted.
+/// Failed system calls during a release, where no caller can be informed: they are counted.
 package enum ReleaseFailures {
     private struct Failures {
         var count: UInt64 = 0
@@ -48,12 +48,12 @@ package enum ReleaseFailures {
 
     private static let failures = Locked(Failures())
 
-    /// How many there were in this process.
+    /// The number of failures in this process.
     package static var count: UInt64 { failures.withLock { $0.count } }
     /// The error number of the last; 0 for none.
     package static var last: Int32 { failures.withLock { $0.last } }
 
-    /// Counts a failure; a success is none.
+    /// Counts a failure; ignores a success.
     static func note(_ result: KernelResult) {
         guard let errno = result.errno else { return }
         failures.withLock {
@@ -63,7 +63,7 @@ package enum ReleaseFailures {
     }
 }
 
-/// Anonymous memory that a kernel object uses; unmapped at its end.
+/// Anonymous memory that a kernel object uses; unmapped when this value ends.
 @safe
 struct MappedPages: ~Copyable {
     let base: UnsafeMutableRawPointer
@@ -71,7 +71,7 @@ struct MappedPages: ~Copyable {
 
     /// - Throws: `kernelRefused`.
     init(count: Int) throws(DMAError) {
-        // SAFETY: the C function writes a local variable; what it maps is this value's alone.
+        // SAFETY: the C function writes a local variable; only this value uses the mapping.
         var start: UnsafeMutableRawPointer?
         try KernelResult(unsafe cdma_map_anonymous(0, count, 0, &start)).get()
         guard let start = unsafe start else { throw DMAError(.kernelRefused, errno: Errno.noMemory.rawValue) }
@@ -79,9 +79,9 @@ struct MappedPages: ~Copyable {
         self.count = count
     }
 
-    /// Leaves the memory mapped for good: the kernel may still write to it.
+    /// Leaks the mapping, because the kernel may still write to it.
     consuming func leak() { discard self }
 
-    // SAFETY: mapped by `init`, and nothing that was given the address is left: the owner of this value ends last.
+    // SAFETY: mapped by `init`, and no user of the address is left: the owner of this value ends last.
     deinit { ReleaseFailures.note(KernelResult(unsafe cdma_unmap(base, count))) }
 }

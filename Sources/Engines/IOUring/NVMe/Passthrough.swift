@@ -5,18 +5,18 @@ internal import DMACore
 internal import DMAEngineKit
 internal import SystemPackage
 
-// Commands to an NVMe namespace by its generic character device, past the block layer.
+// Commands to an NVMe namespace through its generic character device, bypassing the block layer.
 //
 // Source: NVM Command Set Specification, "I/O commands"; drivers/nvme/host/ioctl.c.
 
-/// A namespace that was attached by its node /dev/ngXnY.
+/// A namespace attached by its node /dev/ngXnY.
 struct NVMeNamespace: Equatable {
     var identifier: UInt32
-    /// The logarithm of a block's bytes.
+    /// The binary logarithm of the block size in bytes.
     var blockShift: UInt64
     var blocks: UInt64
 
-    /// What every controller takes at once. Bytes.
+    /// The transfer size that every controller supports. Bytes.
     static let largest: UInt64 = 128 << 10
 
     var mask: UInt64 { 1 << blockShift - 1 }
@@ -32,9 +32,9 @@ struct NVMeNamespace: Equatable {
         return NVMeNamespace(identifier: answer.identifier, blockShift: UInt64(answer.block_shift), blocks: answer.blocks)
     }
 
-    /// Whether sysfs says that the device is of the class of generic namespaces: no other is asked anything.
+    /// Whether sysfs reports that the device belongs to the class of generic namespaces: no other device receives an ioctl.
     private static func isGeneric(_ facts: cdma_file_facts) -> Bool {
-        // SAFETY: the C function writes at most as many bytes as the array has, and says how many.
+        // SAFETY: the C function writes at most as many bytes as the array has, and returns how many.
         let path = "/sys/dev/char/\(facts.device_major):\(facts.device_minor)/uevent"
         var text = [UInt8](repeating: 0, count: 512)
         let count = unsafe text.withUnsafeMutableBytes { unsafe cdma_read_file(path, $0.baseAddress, $0.count) }
@@ -45,7 +45,7 @@ struct NVMeNamespace: Equatable {
         }
     }
 
-    /// The command for a transfer, or nil where its place is not of whole blocks inside the namespace, or its memory is not of
+    /// The command for a transfer; nil where its range does not consist of whole blocks inside the namespace, or its memory of
     /// whole words.
     func transfer(writes: Bool, at position: UInt64, address: UInt64, count: UInt64) -> cdma_nvme_command? {
         guard count > 0, count <= Self.largest, (position | count) & mask == 0, address & 3 == 0 else { return nil }
@@ -58,12 +58,12 @@ struct NVMeNamespace: Equatable {
         command.data_length = UInt32(count)
         command.cdw10 = UInt32(truncatingIfNeeded: first)
         command.cdw11 = UInt32(truncatingIfNeeded: first >> 32)
-        // The number of blocks, counted from 0.
+        // The number of blocks, 0-based.
         command.cdw12 = UInt32(number - 1)
         return command
     }
 
-    /// The command that brings everything written to the medium.
+    /// The flush command.
     var flush: cdma_nvme_command {
         var command = cdma_nvme_command()
         command.opcode = 0x00
@@ -75,8 +75,8 @@ struct NVMeNamespace: Equatable {
 extension IOUringEngine {
     /// Makes the next command of a transfer with a namespace.
     mutating func requestNextCommand(_ slot: Int, _ namespace: NVMeNamespace, _ record: FileRecord) {
-        // SAFETY: callers pass numbers of slots in use; what the command addresses is memory of the transaction, which lasts until
-        // its completion is reported.
+        // SAFETY: callers pass numbers of slots in use; the command's addresses are memory of the transaction, which lasts
+        // until its completion is reported.
         let done = unsafe transaction(slot).pointee.done
         let descriptor = unsafe transaction(slot).pointee.descriptor
         let (index, skip) = descriptor.place(of: done)
@@ -89,22 +89,23 @@ extension IOUringEngine {
         push(command, of: slot, record, moving: count)
     }
 
-    /// Pushes a command: an entry of 128 bytes, the second half and a bit of the first being the command.
+    /// Pushes a command: an entry of 128 bytes, which contains the command in its second half and the end of its first.
     mutating func push(_ command: cdma_nvme_command, of slot: Int, _ record: FileRecord, moving bytes: UInt64) {
         var request = entry(Opcode.command, record.handle, slot: slot)
         request.offset = UInt64(cdma_nvme_uring_operation())
         guard push(request, of: slot, .passthrough(bytes: bytes)) else { return }
-        // SAFETY: an entry of this ring has 128 bytes, or no namespace would have been attached. `push` put it last among the issued ones; nobody looks at it before the submission that follows.
+        // SAFETY: an entry of this ring has 128 bytes, or no namespace would have been attached. `push` put it last among the
+        // issued ones; nothing reads it before the submission that follows.
         let place = unsafe UnsafeMutableRawPointer(view.submission(issued &- 1)) + 48
         unsafe place.storeBytes(of: command, as: cdma_nvme_command.self)
     }
 
-    /// What a command came to: 0, an error, or the controller's status.
+    /// The result of a command: 0, an error, or the controller's status.
     mutating func passthroughRequestEnded(_ slot: Int, _ result: KernelResult) {
         // SAFETY: callers pass numbers of slots in use.
         guard result == .success else {
             if let errno = result.errno, retries(slot, after: errno) { return }
-            // Whatever the controller says.
+            // The controller's status, unchanged.
             return fail(slot, result.errno ?? .ioError)
         }
         if case .running(.passthrough(let bytes)) = unsafe transaction(slot).pointee.state {

@@ -5,13 +5,13 @@ public import DMACore
 internal import DMAEngineKit
 internal import SystemPackage
 
-// Giving up one transaction, or all of a file, while the others go on.
+// Cancels one transaction, or all of a file, while others continue.
 
 extension IOUringEngine {
-    /// Asks for the end of the transaction that was queued under `tag`: the low bits of its cookie. False where there is none.
+    /// Cancels the transaction that was queued under `tag`: the low bits of its cookie. False where there is none.
     ///
-    /// It does not wait. The transaction ends as `aborted` with what is left as residue, or as it would have ended where the
-    /// kernel was faster; its memory is in use until then. Reach it through ``Channel/withUnsafeEngine(_:)``.
+    /// It does not wait. The transaction ends as `aborted` with its residue, or normally if the kernel was faster; its memory
+    /// is in use until then. Call it through ``Channel/withUnsafeEngine(_:)``.
     public mutating func cancel(tag: UInt32) -> Bool {
         // SAFETY: the loop counts over the numbers of slots.
         for slot in 0...Int(slotMask) where unsafe request(slot).pointee.tag == tag {
@@ -29,8 +29,7 @@ extension IOUringEngine {
         return false
     }
 
-    /// Asks for the end of every transaction that names file `number`, so that it can be detached. Does not wait, as
-    /// ``cancel(tag:)``.
+    /// Cancels every transaction that names file `number`, so that it can be detached. Does not wait, as ``cancel(tag:)``.
     ///
     /// - Throws: `noSuchPeripheral`.
     public mutating func cancel(transactionsOf number: UInt32) throws(DMAError) {
@@ -63,8 +62,8 @@ extension IOUringEngine {
         submitIssued()
     }
 
-    /// Remembers that a transaction's end was asked for, and ends it where nothing of it is with the carrier. Returns the names
-    /// of what is, without the slot.
+    /// Marks a transaction as cancelled, and ends it if the carrier has no request of it. Returns the names of those that it
+    /// has, without the slot.
     private mutating func beginCancelling(_ slot: Int) -> [UInt64] {
         // SAFETY: callers pass numbers of slots.
         let stamp = unsafe request(slot).pointee.stamp
@@ -84,17 +83,18 @@ extension IOUringEngine {
         }
     }
 
-    /// Whether the end of a plain transaction was asked for.
+    /// Whether a plain transaction is being cancelled.
     mutating func wasCancelled(_ slot: Int) -> Bool {
         // SAFETY: as above.
         guard let stamp = state.cancelled.removeValue(forKey: slot) else { return false }
         return stamp == (unsafe request(slot).pointee.stamp)
     }
 
-    /// The kernel will not take what was issued: whatever it has not taken ends with `errno`. EEXIST, where the ring belongs to another thread.
+    /// The kernel does not consume the issued entries: those that it has not consumed end with `errno`. EEXIST, where the ring
+    /// belongs to another thread.
     mutating func refuseIssued(_ errno: Errno) {
-        // SAFETY: entries from the head on and before the tail are in the ring and, since the kernel refuses to take them from this
-        // thread, the engine's; the mask keeps each inside, and a copy is as long as an entry.
+        // SAFETY: entries from the head on and before the tail are in the ring and, since the kernel refuses to consume them
+        // from this thread, belong to the engine; the mask keeps each inside, and a copy is as long as an entry.
         let taken = unsafe cdma_load_acquire32(view.submissionHead)
         var names: [UInt64] = []
         var index = taken
@@ -102,7 +102,7 @@ extension IOUringEngine {
             names.append(unsafe view.submission(index).pointee.user_data)
             index &+= 1
         }
-        // What is queued and not issued takes their places.
+        // Entries that are queued and not issued take their places.
         let gap = issued &- taken
         index = issued
         while index != tail {
@@ -118,7 +118,7 @@ extension IOUringEngine {
     }
 
     private mutating func refuse(_ slot: Int, _ errno: Errno) {
-        // SAFETY: the names are of requests that this engine made, so that the mask gives their slots.
+        // SAFETY: the names belong to requests that this engine made, so that the mask yields their slots.
         if unsafe request(slot).pointee.state != .slowPath { promote(slot) }
         unsafe transaction(slot).pointee.outstanding = max(transaction(slot).pointee.outstanding - 1, 0)
         guard unsafe transaction(slot).pointee.outstanding == 0 else { return }

@@ -22,7 +22,7 @@ extension IOUringEngine {
         switch command {
         case .flush where record.kind == .pipe || record.kind == .socket,
             .flushData where record.kind == .pipe || record.kind == .socket:
-            // There is no medium: what was written is where it goes.
+            // A flush of a stream: there is no medium, and written data has arrived.
             push(entry(Opcode.nop, .none, slot: slot), of: slot, .single(isDirect: false))
         case .flush, .flushData:
             var request = entry(Opcode.fsync, record.handle, slot: slot)
@@ -50,7 +50,7 @@ extension IOUringEngine {
         }
     }
 
-    /// A way to do what a command asks.
+    /// A method for a command.
     private enum Method {
         /// fallocate(2) with a mode.
         case fallocate(UInt32)
@@ -58,7 +58,7 @@ extension IOUringEngine {
         case discard
     }
 
-    /// The ways to do a command: each is tried where the one before is not supported.
+    /// The methods for a command: each is tried where the previous one is not supported.
     private func methods(_ command: PeripheralCommand, _ record: FileRecord) -> [Method] {
         switch command {
         // FALLOC_FL_ZERO_RANGE; or a hole, which reads as zeroes.
@@ -71,7 +71,7 @@ extension IOUringEngine {
         }
     }
 
-    /// splice(2) wants a pipe on one side, tee(2) on both.
+    /// splice(2) requires a pipe on one side, tee(2) on both.
     public mutating func checkCommand(_ descriptor: Descriptor) throws(DMAError) {
         guard descriptor.command == .move || descriptor.command == .duplicate else { return }
         let (source, target) = (try number(of: descriptor.place), try number(of: descriptor.secondPlace))
@@ -112,7 +112,7 @@ extension IOUringEngine {
         return position + done
     }
 
-    /// What a command's request came to.
+    /// Handles the result of a command's request.
     mutating func commandRequestEnded(_ slot: Int, _ result: KernelResult) {
         // SAFETY: as above.
         let descriptor = unsafe transaction(slot).pointee.descriptor
@@ -136,7 +136,7 @@ extension IOUringEngine {
         unsafe transaction(slot).pointee.done += min(
             UInt64(result.rawValue), descriptor.count - (unsafe transaction(slot).pointee.done))
         let isWhole = unsafe transaction(slot).pointee.done == descriptor.count
-        // What tee(2) duplicated stays in the pipe: a second call would begin again with the same bytes.
+        // The bytes that tee(2) duplicated stay in the pipe: a second call would start with the same bytes.
         if isWhole || result == .success || command == .duplicate { return finish(slot, .complete) }
         state.statistics.continuations += 1
         proceed(slot)

@@ -5,18 +5,18 @@ internal import DMACore
 public import DMAEngineKit
 internal import SystemPackage
 
-// From the kernel's completions to ours.
+// From the kernel's completions to the engine's.
 
 extension IOUringEngine {
-    /// Stands in the names of requests that belong to no transaction.
+    /// The slot in the names of requests that belong to no transaction.
     static var ownName: UInt64 { .max }
 
-    /// `next`, where there is more to do than to hand out one plain completion.
+    /// `next`, where there is more to do than to report one plain completion.
     @usableFromInline @inline(never)
     mutating func nextSlowPath() -> Completion? {
-        // SAFETY: the words are the ring's, which the state holds, and accessed by atomics alone.
+        // SAFETY: the words are the ring's, which the state keeps, and accessed only by atomics.
         var hasAsked = false
-        // Bounded: each turn takes an entry of the ring or is the last.
+        // Bounded: each iteration takes an entry of the ring or is the last.
         for _ in 0..<(Int(view.completionMask) + 64) {
             if let completion = takeReport() { return completion }
             if let completion = takeEntry() { return completion }
@@ -43,10 +43,10 @@ extension IOUringEngine {
         return completion
     }
 
-    /// Takes one entry of the ring. Nil where there is none, or none that ends a transaction.
+    /// Takes one entry of the ring. Nil where there is none, or it does not end a transaction.
     mutating func takeEntry() -> Completion? {
-        // SAFETY: the head is not the tail, so that the kernel has written the entry; the mask keeps the slot inside the tables,
-        // whatever the entry says.
+        // SAFETY: the head is not the tail, so that the kernel has written the entry; the mask keeps the slot inside the
+        // tables, whatever the entry contains.
         guard unsafe head != cdma_load_acquire32(view.completionTail) else { return nil }
         let entry = unsafe view.completion(head).pointee
         head &+= 1
@@ -54,7 +54,7 @@ extension IOUringEngine {
         if entry.user_data == Self.ownName { return nil }
         let slot = Int(truncatingIfNeeded: entry.user_data & slotMask)
         let request = unsafe request(slot)
-        // The slot, its use and whether it is of the slow path: all of the name but the number of the part.
+        // The slot, its use and whether it is on the slow path: the name without the number of the part.
         let part = entry.user_data >> 16 & 0xffff
         let isKnown =
             unsafe entry.user_data & 0xffff == UInt64(slot) && (entry.user_data >> 16) & ~0xffff == request.pointee.stamp
@@ -69,7 +69,7 @@ extension IOUringEngine {
         return nil
     }
 
-    /// A plain request's end. One that is not whole goes on as a slow-path transaction.
+    /// The end of a plain request. A short one continues as a slow-path transaction.
     private mutating func plainRequestEnded(_ slot: Int, _ result: KernelResult) -> Completion? {
         // SAFETY: the slot is in use for a plain request, whose file is a number of the table.
         let request = unsafe request(slot)
@@ -79,7 +79,7 @@ extension IOUringEngine {
             unsafe files[number].inFlight &-= 1
             let wasWrite = unsafe request.pointee.state == .write
             release(slot)
-            // It was counted, if the gate is closed, as one that was under way when that happened.
+            // If the gate is closed, it was counted as in progress when that happened.
             if wasWrite, detours.contains(.gated), state.table.records[number]?.gate.isClosed ?? false {
                 state.table.records[number]?.openDirect += 1
                 endGate(number, .direct)
@@ -91,7 +91,7 @@ extension IOUringEngine {
         return nil
     }
 
-    /// A plain transaction becomes one of the slow path, which has more to be said of it.
+    /// Turns a plain transaction into a slow-path one, which has more state.
     mutating func promote(_ slot: Int) {
         // SAFETY: as above. The descriptor's addresses are those of the request, which were valid for the transaction.
         let request = unsafe request(slot)
@@ -113,9 +113,9 @@ extension IOUringEngine {
         }
     }
 
-    /// One of a slow-path transaction's requests is over.
+    /// The end of one of a slow-path transaction's requests.
     private mutating func slowPathRequestEnded(_ slot: Int, part: Int, _ entry: cdma_uring_cqe) {
-        // SAFETY: the caller has found the name to be that of a request of the slot's present use.
+        // SAFETY: the caller has checked that the name belongs to a request of the slot's present use.
         guard unsafe transaction(slot).pointee.outstanding > 0 else {
             state.statistics.unknownCompletions += 1
             return
@@ -130,7 +130,7 @@ extension IOUringEngine {
             return cyclicRequestEnded(slot, KernelResult(entry.result), flags: entry.flags, more: more)
         }
         if more {
-            // A zero-copy send: the bytes are on their way, and the memory is still read.
+            // A zero-copy send: the bytes are queued, and the kernel still reads the memory.
             if apply(.sent(entry.result), to: slot) { state.statistics.zeroCopySends += 1 }
             return
         }
@@ -151,7 +151,7 @@ extension IOUringEngine {
         }
     }
 
-    /// Goes on after a request, or ends the transaction.
+    /// Continues after a request, or ends the transaction.
     private mutating func requestEnded(_ slot: Int, _ result: KernelResult) {
         // SAFETY: as above.
         if detours.contains(.terminating) { return terminatedRequestEnded(slot, result) }
@@ -169,7 +169,7 @@ extension IOUringEngine {
         }
     }
 
-    /// What was terminated ends with the request that runs; it is reported only where that made it whole (rule 16).
+    /// A terminated transaction ends with its running request; it is reported only if that completed it (rule 16).
     private mutating func terminatedRequestEnded(_ slot: Int, _ result: KernelResult) {
         // SAFETY: as above.
         let isTransfer = unsafe transaction(slot).pointee.descriptor.kind == .peripheral
@@ -184,7 +184,7 @@ extension IOUringEngine {
 
     // MARK: Ends
 
-    /// Ends a slow-path transaction that an error keeps from going on.
+    /// Ends a slow-path transaction because of an error.
     mutating func fail(_ slot: Int, _ errno: Errno) {
         // SAFETY: callers pass numbers of slots in use.
         let descriptor = unsafe transaction(slot).pointee.descriptor
@@ -193,7 +193,7 @@ extension IOUringEngine {
         finish(slot, !isTransfer ? .failed : isRead ? .readFailed : .writeFailed, errno)
     }
 
-    /// Ends a slow-path transaction: its completion is reported by the next call of `next`.
+    /// Ends a slow-path transaction: the next call of `next` reports its completion.
     mutating func finish(_ slot: Int, _ status: TransactionStatus, _ errno: Errno? = nil) {
         // SAFETY: as above.
         let detail = unsafe transaction(slot).pointee
@@ -206,7 +206,7 @@ extension IOUringEngine {
         detours.insert(.reports)
     }
 
-    /// Ends a transaction that will not be reported. What is left of it can still be asked for.
+    /// Ends a transaction that will not be reported. Its residue can still be queried.
     mutating func drop(_ slot: Int) {
         // SAFETY: as above; the file of a slot in use is a number of the table, or -1.
         if unsafe request(slot).pointee.state == .slowPath {
@@ -225,7 +225,7 @@ extension IOUringEngine {
         release(slot)
     }
 
-    /// A slow-path transaction lets go of its files.
+    /// A slow-path transaction releases its files.
     private mutating func releaseFiles(_ slot: Int) {
         // SAFETY: as above.
         endTurn(slot)
@@ -240,9 +240,9 @@ extension IOUringEngine {
         if detail.descriptor.kind == .cyclic { state.rings[slot] = nil }
     }
 
-    /// Gives a slot back; names of its last use are known no more.
+    /// Frees a slot; names of its last use become invalid.
     private mutating func release(_ slot: Int) {
-        // SAFETY: a slot goes back once for each time it was taken: the list of free ones has room for all.
+        // SAFETY: a slot is freed once for each time it was taken: the list of free ones has room for all.
         let request = unsafe request(slot)
         unsafe request.pointee.stamp = (request.pointee.stamp &+ 0x1_0000) & 0xffff_ffff_ffff
         unsafe request.pointee.state = .free

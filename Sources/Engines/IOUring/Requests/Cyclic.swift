@@ -7,16 +7,16 @@ internal import SystemPackage
 
 // Streams round a ring of periods (rule 22): capture from a socket, a pipe or a device, playback to one.
 
-/// A cyclic transaction that runs.
+/// A running cyclic transaction.
 struct CyclicRun {
     /// Bytes moved since the start.
     var moved: UInt64 = 0
-    /// The kernel fills the periods by itself: one request for all.
+    /// Set where the kernel fills the periods on its own: one request for all.
     var buffers: BufferRing?
 }
 
 extension IOUringEngine {
-    /// Starts a ring, or goes on with it.
+    /// Starts a ring, or continues it.
     mutating func startCyclic(_ slot: Int) {
         // SAFETY: callers pass numbers of slots in use.
         let descriptor = unsafe transaction(slot).pointee.descriptor
@@ -45,7 +45,7 @@ extension IOUringEngine {
     /// The next request of a ring: one that fills period after period, or the rest of one period.
     private mutating func requestNextPeriod(_ slot: Int, _ record: FileRecord) {
         // SAFETY: as above; each request lies in the ring's memory, which the transaction owns until it is terminated and the
-        // kernel has let go of it.
+        // kernel has released it.
         let descriptor = unsafe transaction(slot).pointee.descriptor
         let run = state.rings[slot] ?? CyclicRun()
         let writes = descriptor.cyclicWrites
@@ -76,7 +76,7 @@ extension IOUringEngine {
         push(request, of: slot, .single(isDirect: false))
     }
 
-    /// What a request of a ring came to; `more` where the kernel goes on by itself.
+    /// Handles the result of a ring's request; `more` where the kernel continues on its own.
     mutating func cyclicRequestEnded(_ slot: Int, _ result: KernelResult, flags: UInt32, more: Bool) {
         // SAFETY: as above.
         let descriptor = unsafe transaction(slot).pointee.descriptor
@@ -88,14 +88,14 @@ extension IOUringEngine {
         }
         if result == .success { return more ? () : finish(slot, .complete) }
         if let errno = result.errno {
-            // The kernel was faster than we gave periods back; they are back now.
+            // The kernel was faster than periods were returned; they are returned now.
             if errno == .noBufferSpace, run.buffers != nil { return more ? () : proceed(slot) }
             if errno == .notSupportedOnSocket, writes, state.hasNoSignal {
                 state.hasNoSignal = false
                 return proceed(slot)
             }
             if errno == .invalidArgument || errno == .notSupportedOnSocket, run.buffers != nil, run.moved == 0 {
-                // The kernel has the rings and not the request.
+                // The kernel supports buffer rings but not the request.
                 run.buffers = nil
                 state.rings[slot] = run
                 return proceed(slot)
@@ -113,14 +113,14 @@ extension IOUringEngine {
             guard flags & CompletionFlags.buffer != 0, number == before % (descriptor.count / period),
                 UInt64(result.rawValue) <= room
             else {
-                // The kernel wrote elsewhere than in the stream's next place.
+                // The kernel wrote to another place than the stream's next.
                 guard more else { return fail(slot, .protocolError) }
-                // It ends when the kernel has let go of the periods.
+                // It ends when the kernel has released the periods.
                 apply(.failing(errno: Errno.protocolError.rawValue), to: slot)
                 return cancelRequest(unsafe request(slot).pointee.stamp | 1, slot)
             }
             if moved == room {
-                // The ring runs on whether or not the client has seen the period: that is what cyclic means.
+                // The ring continues whether or not the client has seen the period: that is the meaning of cyclic.
                 buffers.add(descriptor.destination + number * period, count: UInt32(period), number: UInt16(number))
             }
         }

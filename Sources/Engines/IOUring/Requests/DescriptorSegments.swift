@@ -3,7 +3,7 @@
 internal import DMACore
 internal import DMAEngineKit
 
-/// A peripheral descriptor's memory, on whichever side it is, as a list of segments.
+/// A peripheral descriptor's memory, on either side, as a list of segments.
 extension Descriptor {
     var writes: Bool { sourceCount > 0 }
 
@@ -15,7 +15,7 @@ extension Descriptor {
         return writes ? sourceSegment(index) : destinationSegment(index)
     }
 
-    /// The segment in which byte `offset` lies, and how far into it.
+    /// The segment that contains byte `offset`, and the offset in it.
     func place(of offset: UInt64) -> (Int, UInt64) {
         var left = offset
         for index in 0..<segments {
@@ -26,7 +26,8 @@ extension Descriptor {
         return (max(segments - 1, 0), 0)
     }
 
-    /// Whether the memory of `count` bytes from `offset` on begins and ends, segment by segment, without any of the bits of `mask`.
+    /// Whether the memory of `count` bytes from `offset` on begins and ends, in each segment, at addresses without any bit of
+    /// `mask`.
     func isAligned(_ mask: UInt64, from offset: UInt64, count: UInt64) -> Bool {
         if mask == 0 { return true }
         var (index, skip) = place(of: offset)

@@ -4,10 +4,10 @@ internal import CDMA
 internal import DMACore
 internal import DMAEngineKit
 
-/// How far a transaction of the slow path has come.
+/// The progress of a slow-path transaction.
 @usableFromInline @safe
 struct SlowPathTransaction {
-    // SAFETY: it names no address.
+    // SAFETY: it contains no address.
     var descriptor = unsafe Descriptor(kind: .null)
     private(set) var state = TransactionState.none
     /// The file, and the second one of a command between two; -1 for none.
@@ -15,32 +15,32 @@ struct SlowPathTransaction {
     var second = -1
     /// Bytes done.
     var done: UInt64 = 0
-    /// Requests whose completions are still to come.
+    /// Requests whose completions are outstanding.
     var outstanding = 0
-    /// Requests in a row that moved nothing.
+    /// Consecutive requests that moved nothing.
     var retries = 0
-    /// Whether a stream's order holds it.
+    /// Whether it waits for its turn on a stream.
     var hasTurn = false
-    /// Which of the ways to do a command is tried.
+    /// The index of the method that is tried for a command.
     var method = 0
-    /// Whether its end was asked for, alone or with all of its file.
+    /// Whether it is being cancelled, alone or with its whole file.
     var isCancelled = false
-    /// How it stands to its file's gate, where it has passed it.
+    /// Its kind at its file's gate, once it has passed it.
     var gate: WriteGate.Kind?
-    /// Whether none of it may go past the page cache.
+    /// Whether all of it must be buffered.
     var avoidsDirect = false
-    /// The header of a message with a list, made when first needed.
+    /// The header of a message with a list, allocated when first needed.
     var message: UnsafeMutablePointer<cdma_message>?
-    /// Room for the rest of a list: made when first needed, kept for the slot's next uses.
+    /// Memory for the rest of a list: allocated when first needed, kept for the slot's next uses.
     var scratch: UnsafeMutablePointer<Segment>?
 
     init() {}
 
     var writes: Bool { descriptor.writes }
 
-    /// As new, for another transaction.
+    /// Resets it for another transaction.
     mutating func begin(_ descriptor: Descriptor, file: Int) {
-        // SAFETY: the pointers are kept for the next use, not dereferenced; the memory stays this slot's.
+        // SAFETY: the pointers are kept for the next use, not dereferenced; the memory stays with this slot.
         let scratch = unsafe scratch
         let message = unsafe message
         self = SlowPathTransaction()
@@ -50,7 +50,7 @@ struct SlowPathTransaction {
         self.file = file
     }
 
-    /// Changes the state; false, and nothing changed, where the event cannot happen in it.
+    /// Changes the state; false, without a change, where the event is impossible in it.
     mutating func apply(_ event: TransactionState.Event) -> Bool {
         guard let next = state.after(event) else { return false }
         state = next

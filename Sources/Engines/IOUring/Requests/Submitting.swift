@@ -5,7 +5,7 @@ internal import DMACore
 public import DMAEngineKit
 internal import SystemPackage
 
-// From what is queued to what the kernel has.
+// From the queue to the kernel.
 
 extension IOUringEngine {
     // The memory is this value's own, from its beginning to its end.
@@ -18,11 +18,11 @@ extension IOUringEngine {
     func transaction(_ slot: Int) -> UnsafeMutablePointer<SlowPathTransaction> { unsafe state.transactions + slot }
     func request(_ slot: Int) -> UnsafeMutablePointer<Request> { unsafe requests + slot }
 
-    /// `enqueue`, for whatever is not one plain request.
+    /// `enqueue`, for transactions that are not one plain request.
     @usableFromInline @inline(never)
     mutating func enqueueSlowPath(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
-        // SAFETY: the list of free slots holds numbers of slots below `freeCount`; the files' numbers were compared with the number
-        // of entries.
+        // SAFETY: the list of free slots contains numbers of slots below `freeCount`; the files' numbers were checked against
+        // the number of entries.
         guard freeCount > 0 else { return .full }
         freeCount -= 1
         let slot = unsafe Int(free[freeCount])
@@ -48,22 +48,22 @@ extension IOUringEngine {
         return .accepted
     }
 
-    /// Sees to it that a task which waits for an interrupt is woken.
+    /// Makes sure that a task which waits for an interrupt is woken.
     private func watch() {
         guard state.watcher == nil, let watcher = Watcher(view, state.line) else { return }
         if state.carrier.signal(watcher.descriptor) { state.watcher = watcher } else { watcher.stop() }
     }
 
-    /// `issuePending`, where there is more to do than to move an index.
+    /// `issuePending`, where there is more to do than to advance an index.
     @usableFromInline @inline(never)
     mutating func issueSlowPath() {
-        // SAFETY: the word is the ring's, which the state holds; what stands before the new tail is written.
+        // SAFETY: the word is the ring's, which the state keeps; all entries before the new tail are written.
         if detours.isDisjoint(with: [.paused, .terminating]), tail != issued {
             issued = tail
             unsafe cdma_store_release32(view.submissionTail, tail)
         }
         if detours.contains(.paused) { state.granted = tail &- issued }
-        // Terminated work is dropped by `quiesce`; what is queued during a pause starts at its end.
+        // `quiesce` drops terminated work; work queued during a pause starts at its end.
         guard !detours.contains(.terminating) else { return }
         detours.remove(.unissued)
         for index in 0..<state.unissued.count { start(state.unissued[index]) }
@@ -71,7 +71,7 @@ extension IOUringEngine {
         submitIssued()
     }
 
-    /// Tells the carrier what was issued.
+    /// Passes the issued entries to the carrier.
     @usableFromInline @inline(never)
     mutating func submitIssued() {
         // SAFETY: as above: a word of the ring.
@@ -96,8 +96,7 @@ extension IOUringEngine {
     /// Wakes the kernel's thread where it sleeps.
     @inline(never)
     private mutating func wakeThread(_ count: UInt32) {
-        // SAFETY: as above.
-        // It says that it sleeps before it looks at the ring for the last time.
+        // SAFETY: as above. It announces that it sleeps before it reads the ring for the last time.
         cdma_full_barrier()
         guard unsafe cdma_load_acquire32(view.submissionFlags) & SubmissionFlags.needWakeUp != 0 else {
             detours.remove(.unsubmitted)
@@ -108,7 +107,7 @@ extension IOUringEngine {
         if result.errno != nil { delay(result) } else { detours.remove(.unsubmitted) }
     }
 
-    /// Threads, and a ring that has yet to be enabled.
+    /// For threads, and for a ring that is not enabled yet.
     @inline(never)
     private mutating func submitByCarrier(_ count: UInt32) -> KernelResult {
         let result = state.carrier.submit(count)
@@ -116,12 +115,12 @@ extension IOUringEngine {
         return result
     }
 
-    /// The kernel did not take everything: EAGAIN, EBUSY and EINTR pass, so `next` and `wait` try again. What does not pass ends what was issued
-    /// and not taken, with that error.
+    /// The kernel did not consume everything: EAGAIN, EBUSY and EINTR are temporary, so `next` and `wait` try again. Any other
+    /// error ends the issued entries that were not consumed, with that error.
     @inline(never)
     mutating func delay(_ result: KernelResult) {
-        // EEXIST: the ring belongs to another thread. A registered descriptor is that thread's too, and here it is EINVAL or
-        // EBADF.
+        // EEXIST: the ring belongs to another thread. A registered descriptor also belongs to that thread, and yields EINVAL or
+        // EBADF here.
         let isRegistered = submissionMethod.flags & EnterFlags.registeredRing != 0
         switch result.errno {
         case .fileExists?: return refuseIssued(.fileExists)
@@ -159,7 +158,7 @@ extension IOUringEngine {
         return true
     }
 
-    /// Counts what the carrier refuses beside submissions; that it has nothing, or was interrupted, is no refusal.
+    /// Counts refusals of calls other than submissions; an empty ring or an interruption is no refusal.
     func note(_ result: KernelResult) {
         switch result.errno {
         case nil, .interrupted?, .timeout?, .resourceTemporarilyUnavailable?: break
@@ -167,11 +166,11 @@ extension IOUringEngine {
         }
     }
 
-    /// Whether the ring has room for `count` requests more, and for one of each free slot, which `enqueue` writes without a look. Tries to
-    /// make room; the kernel may take nothing, and in a pause nothing is submitted.
+    /// Whether the ring has room for `count` more requests, and for one of each free slot, which `enqueue` writes without a
+    /// check. Tries to make room; the kernel may consume nothing, and during a pause nothing is submitted.
     mutating func hasRoom(for count: Int) -> Bool {
         for attempt in 0..<2 {
-            // SAFETY: the word is the ring's, which the state holds.
+            // SAFETY: the word is the ring's, which the state keeps.
             let used = Int(tail &- (unsafe cdma_load_acquire32(view.submissionHead)))
             if used + freeCount + count <= Int(view.submissionMask) + 1 { return true }
             if attempt == 0 { submitIssued() }
@@ -179,17 +178,18 @@ extension IOUringEngine {
         return false
     }
 
-    /// Puts a request of the engine's own among those issued: a cancellation, which asks and may be left out. It is where the ring has no
-    /// room.
+    /// Puts a request of the engine's own among the issued ones: a cancellation, which is optional. It is dropped where the
+    /// ring has no room.
     mutating func pushOwn(_ entry: cdma_uring_sqe) {
         if hasRoom(for: 1) { push(entry) } else { state.statistics.refusedCalls += 1 }
     }
 
-    /// Puts one request among those issued, before all that is queued and not issued. Its submission follows. There is room for it.
+    /// Puts one request among the issued ones, before all that are queued and not issued. The caller submits it next, and has
+    /// checked that there is room.
     private mutating func push(_ entry: cdma_uring_sqe) {
-        // SAFETY: entries from `issued` on are the engine's, the mask keeps each inside the ring, and by the caller's look there is room:
-        // the kernel has taken the entry that stood there before.
-        // What waits for `issuePending` moves up by one.
+        // SAFETY: entries from `issued` on belong to the engine, the mask keeps each inside the ring, and by the caller's check
+        // there is room: the kernel has consumed the previous entry in that place. Entries that wait for `issuePending` move up
+        // by one.
         var index = tail
         while index != issued {
             let size = 1 << Int(view.submissionShift)
@@ -203,7 +203,7 @@ extension IOUringEngine {
         unsafe cdma_store_release32(view.submissionTail, issued)
     }
 
-    /// A request of transaction `slot`, of which this is part `part`.
+    /// Part `part` of the requests of transaction `slot`.
     func entry(_ opcode: UInt8, _ handle: FileHandle, slot: Int, part: UInt64 = 0) -> cdma_uring_sqe {
         // SAFETY: callers pass numbers of slots in use.
         var entry = cdma_uring_sqe()
@@ -215,7 +215,7 @@ extension IOUringEngine {
         return entry
     }
 
-    /// Pushes the one request that the carrier is to have of a transaction. False where the ring has no room: then the transaction fails.
+    /// Pushes a transaction's single request. False where the ring has no room: the transaction then fails.
     @discardableResult
     mutating func push(_ entry: cdma_uring_sqe, of slot: Int, _ requests: TransactionState.Requests) -> Bool {
         guard hasRoom(for: 1) else {
@@ -227,14 +227,14 @@ extension IOUringEngine {
         return true
     }
 
-    /// Pushes a request of a slow-path transaction whose state has it already, and for which there is room.
+    /// Pushes a request of a slow-path transaction whose state includes it already, and for which there is room.
     mutating func push(_ entry: cdma_uring_sqe, of slot: Int) {
         // SAFETY: as above.
         unsafe transaction(slot).pointee.outstanding += 1
         push(entry)
     }
 
-    /// Changes a transaction's state. What cannot happen in it is counted, and changes nothing; then false.
+    /// Changes a transaction's state. An impossible event is counted and changes nothing; then false.
     @discardableResult
     func apply(_ event: TransactionState.Event, to slot: Int) -> Bool {
         // SAFETY: as above.
@@ -251,7 +251,7 @@ extension IOUringEngine {
 
     // MARK: Starting
 
-    /// Begins, or goes on with, an issued transaction.
+    /// Starts, or continues, an issued transaction.
     mutating func start(_ slot: Int) {
         // SAFETY: as above.
         if detours.contains(.paused) { return hold(slot) }
@@ -270,7 +270,7 @@ extension IOUringEngine {
         }
     }
 
-    /// What a file that was never attached, or is not any more, answers.
+    /// Fails a transaction whose file is not attached.
     func record(of slot: Int) -> FileRecord? {
         // SAFETY: as above.
         let number = unsafe transaction(slot).pointee.file
@@ -301,13 +301,13 @@ extension IOUringEngine {
         let number = unsafe transaction(slot).pointee.file
         let kind = gateKind(slot, record)
         if !record.gate.isClosed {
-            // Plain direct writes that are under way were not counted.
+            // Plain direct writes in progress were not counted.
             var running = 0
             for other in 0...Int(slotMask) where unsafe request(other).pointee.state == .write {
                 if unsafe Int(request(other).pointee.file) == number { running += 1 }
             }
             if kind == .direct {
-                // Nothing goes through the cache: no reason to close.
+                // Nothing is buffered: no reason to close the gate.
                 unsafe transaction(slot).pointee.gate = .direct
                 state.table.records[number]?.openDirect += 1
                 return true
@@ -325,7 +325,7 @@ extension IOUringEngine {
         return true
     }
 
-    /// A write of kind `kind` is over: those that waited for it start.
+    /// A write of kind `kind` has ended: starts those that waited for it.
     mutating func endGate(_ number: Int, _ kind: WriteGate.Kind) {
         guard let isClosed = state.table.records[number]?.gate.isClosed else { return }
         if kind == .direct { state.table.records[number]?.openDirect -= 1 }
@@ -335,7 +335,7 @@ extension IOUringEngine {
     }
 
     private mutating func admitWaiting(_ number: Int) {
-        // SAFETY: what waits at a gate are numbers of slots in use; `number` is a file of the table.
+        // SAFETY: the waiting entries of a gate are numbers of slots in use; `number` is a file of the table.
         guard var record = state.table.records[number] else { return }
         while detours.isDisjoint(with: .terminating) {
             var kinds: [Int: WriteGate.Kind] = [:]
@@ -373,7 +373,7 @@ extension IOUringEngine {
         return false
     }
 
-    /// Takes a transaction out of its stream's queue, and starts the one that is first now.
+    /// Removes a transaction from its stream's queue, and starts the one that is first now.
     mutating func endTurn(_ slot: Int) {
         // SAFETY: as above.
         guard unsafe transaction(slot).pointee.hasTurn else { return }
@@ -388,7 +388,7 @@ extension IOUringEngine {
             detours.isDisjoint(with: .terminating)
         else { return }
         start(next)
-        // By the next call: one that is refused at once would come back here, and so on through the whole queue.
+        // With the next call: one that is refused at once would recurse through the whole queue.
         detours.insert(.unsubmitted)
     }
 }

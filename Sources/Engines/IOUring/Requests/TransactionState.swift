@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Where a transaction of the slow path stands.
+/// The state of a slow-path transaction.
 ///
-/// A state changes by an event alone. ``after(_:)`` is the whole table: what it has no row for does not happen, and is counted where
-/// somebody asks for it.
+/// Only events change a state. ``after(_:)`` is the whole table: an event without a row is impossible, and is counted where it
+/// occurs.
 enum TransactionState: Equatable {
-    /// What keeps an issued transaction from having a request with the carrier.
+    /// What an issued transaction without a request waits for.
     enum Obstacle: Equatable {
-        /// Transactions that were issued before it on the same stream.
+        /// Earlier transactions on the same stream.
         case turn
         /// Writes of the other kind on the same file: ``WriteGate``.
         case gate
-        /// A pause.
+        /// The end of a pause.
         case pause
     }
 
-    /// What the carrier has of a transaction.
+    /// The requests of a transaction that the carrier has.
     enum Requests: Equatable {
-        /// One request, past the page cache or not.
+        /// One request, direct or not.
         case single(isDirect: Bool)
         /// Head, middle and tail of a transfer, linked.
         case chain(RequestChain)
-        /// One command to an NVMe namespace, which moves so many bytes.
+        /// One command to an NVMe namespace, with its number of bytes.
         case passthrough(bytes: UInt64)
-        /// A zero-copy send that came to this result; the kernel still reads its memory.
+        /// A zero-copy send with this result; the kernel still reads its memory.
         case sent(Int32)
-        /// A wait until the file is ready; what the transaction asks for follows.
+        /// A poll until the file is ready; the transaction's request follows.
         case poll
-        /// A cyclic receive that is being cancelled for this error.
+        /// A cyclic receive that is being cancelled because of this error.
         case stopping(errno: Int32)
     }
 
@@ -35,14 +35,14 @@ enum TransactionState: Equatable {
     case none
     /// Not issued.
     case queued
-    /// Issued; nothing of it is with the carrier.
+    /// Issued; the carrier has no request of it.
     case waiting(for: Obstacle)
-    /// Requests of it are with the carrier, or one is over and the next is about to be made.
+    /// The carrier has requests of it, or one has ended and the next is about to be made.
     case running(Requests)
 
     enum Event {
         case enqueued
-        /// A plain request has ended otherwise than as a whole: the slow path takes over.
+        /// A plain request has ended short or with an error: the slow path takes over.
         case promoted(isDirect: Bool)
         case stopped(by: Obstacle)
         case requested(Requests)
@@ -59,7 +59,7 @@ enum TransactionState: Equatable {
         case (.none, .promoted(let isDirect)): .running(.single(isDirect: isDirect))
         case (.none, _), (_, .enqueued), (_, .promoted): nil
         case (_, .ended): TransactionState.none
-        // A transaction that was begun on a stream keeps its turn, and one past the gate is not asked again.
+        // A transaction that was begun on a stream keeps its turn, and one past the gate does not enter it again.
         case (.queued, .stopped(let obstacle)), (.waiting, .stopped(let obstacle)): .waiting(for: obstacle)
         case (.running, .stopped(.pause)): .waiting(for: .pause)
         case (.running, .stopped): nil
@@ -75,15 +75,15 @@ enum TransactionState: Equatable {
 
     /// Whether requests of it may be with the carrier.
     var isRunning: Bool { if case .running = self { true } else { false } }
-    /// Whether its only request waits for its file.
+    /// Whether its only request polls its file.
     var isPolling: Bool { self == .running(.poll) }
-    /// Whether it has been issued and waits.
+    /// Whether it was issued and waits.
     var isWaiting: Bool { if case .waiting = self { true } else { false } }
 }
 
-/// Up to three requests that the carrier makes one after the other: what each is to move, and what came of it.
+/// Up to three requests that the carrier runs one after the other: the length of each, and its result.
 struct RequestChain: Equatable {
-    /// Bytes of each part, past the page cache or not; parts there are not have none.
+    /// The bytes of each part, direct or not; missing parts have 0.
     private(set) var planned: SIMD4<Int64> = .zero
     private(set) var directParts: UInt8 = 0
     private(set) var results: SIMD4<Int64> = .zero
@@ -97,7 +97,7 @@ struct RequestChain: Equatable {
         }
     }
 
-    /// The chain once the request of a part has ended; nil for a part that there is not.
+    /// The chain after the request of a part has ended; nil for a missing part.
     func after(_ part: Int, _ result: Int32) -> RequestChain? {
         guard part >= 0, part < parts else { return nil }
         var chain = self
@@ -105,8 +105,8 @@ struct RequestChain: Equatable {
         return chain
     }
 
-    /// What a chain whose requests are all over came to, as if it had been one: the bytes up to the first that is missing, or why there
-    /// are none.
+    /// The result of a chain whose requests have all ended, as if it had been one: the bytes up to the first that is missing,
+    /// or the error if there are none.
     var result: Int32 {
         var sum: Int64 = 0
         for part in 0..<parts {
@@ -118,7 +118,7 @@ struct RequestChain: Equatable {
         return Int32(clamping: sum)
     }
 
-    /// Of the first `count` bytes, those that went past the page cache.
+    /// Of the first `count` bytes, those that were direct.
     func directBytes(of count: UInt64) -> UInt64 {
         var left = Int64(clamping: count)
         var direct: Int64 = 0

@@ -8,7 +8,7 @@ internal import SystemPackage
 // Transfers between memory and a file that take more than one plain request: lists, streams, unaligned ones of direct files,
 // the rest of a short one.
 
-/// The most that one request moves: the kernel's MAX_RW_COUNT on pages of 4 KiB. Bytes.
+/// The maximum length of one request: the kernel's MAX_RW_COUNT with pages of 4 KiB. Bytes.
 let requestLimit: UInt64 = 0x7fff_f000
 
 /// A piece of a transfer that one request moves.
@@ -33,12 +33,12 @@ extension IOUringEngine {
 
     /// The request that moves one piece.
     private mutating func transfer(_ slot: Int, _ piece: TransferPiece, _ record: FileRecord, part: Int = 0) -> cdma_uring_sqe {
-        // SAFETY: as above; the address of a request is that of a segment, and what it moves lies inside. A list lives until the
+        // SAFETY: as above; the address of a request is that of a segment, and its length stays inside. A list lives until the
         // transaction has ended.
         let descriptor = unsafe transaction(slot).pointee.descriptor
         let writes = descriptor.writes
         let handle = piece.isDirect ? record.direct ?? record.handle : record.handle
-        // Pipes and sockets know no positions, whatever the client says.
+        // Pipes and sockets have no positions, even if the client names one.
         let knowsPositions = record.kind != .pipe && record.kind != .socket
         var (index, skip) = descriptor.place(of: piece.offset)
         while descriptor.segment(index).count == skip, index + 1 < descriptor.segments { (index, skip) = (index + 1, 0) }
@@ -80,15 +80,16 @@ extension IOUringEngine {
 
     // MARK: Sockets
 
-    /// Whether a send is large enough that notifying costs less than copying.
+    /// Whether a send is large enough that the notification costs less than copying.
     private func sendsZeroCopy(_ piece: TransferPiece, _ record: FileRecord) -> Bool {
         record.sendsZeroCopy && piece.count >= UInt64(state.configuration.zeroCopyThreshold)
             && state.carrier.operations[Int(Opcode.sendZeroCopy)]
     }
 
-    /// A list becomes a message: a plain vector could not say that a broken connection is to send no signal.
+    /// A list becomes a message: a plain vector could not suppress the signal of a broken connection.
     private func makeMessage(_ request: inout cdma_uring_sqe, _ slot: Int, _ piece: TransferPiece, _ record: FileRecord) {
-        // SAFETY: the header stays in the slot's own memory until the transaction has ended, and a slot has one message at a time.
+        // SAFETY: the header stays in the slot's own memory until the transaction has ended, and a slot has one message at a
+        // time.
         let writes = unsafe transaction(slot).pointee.writes
         let message = unsafe transaction(slot).pointee.message ?? UnsafeMutablePointer<cdma_message>.allocate(capacity: 1)
         unsafe transaction(slot).pointee.message = unsafe message
@@ -106,18 +107,18 @@ extension IOUringEngine {
         request.operation_flags = writes ? 0x4000 : 0
     }
 
-    /// The list from a place on, as the kernel takes it: the client's own where all of it is meant, else a copy.
+    /// The list from a position on, as the kernel's iovec: the client's own where all of it is used, otherwise a copy.
     @unsafe
     private mutating func list(
         _ slot: Int, from index: Int, skip: UInt64, count bytes: UInt64
     ) -> (UnsafePointer<Segment>?, Int) {
-        // SAFETY: the index is below the number of segments, and as many follow as `count` says. The copy has room for the most
-        // segments that the engine takes, stays the slot's, and is written only while no request is under way.
+        // SAFETY: the index is below the number of segments, and as many follow as `count` says. The copy has room for the
+        // maximum number of segments, stays with the slot, and is written only while no request is in progress.
         let descriptor = unsafe transaction(slot).pointee.descriptor
-        // IOV_MAX: more would be refused.
+        // IOV_MAX: the kernel refuses more.
         let count = min(descriptor.segments - index, 1024)
         guard let operands = unsafe descriptor.operands else { return (nil, 0) }
-        // A list of one side alone: the segments of that side stand first.
+        // A list of one side only: the segments of that side come first.
         let isWhole = bytes == descriptor.count - (unsafe transaction(slot).pointee.done)
         if skip == 0, isWhole { return unsafe (operands + index, count) }
         let room = max(state.capabilities.maximumSegments, count)
@@ -136,9 +137,9 @@ extension IOUringEngine {
         return unsafe (UnsafePointer(scratch), filled)
     }
 
-    // MARK: Past the page cache
+    // MARK: Direct transfers
 
-    /// What the next request moves, from byte `offset` on.
+    /// The next request, from byte `offset` on.
     private mutating func piece(_ slot: Int, at offset: UInt64, _ record: FileRecord) -> TransferPiece {
         // SAFETY: callers pass numbers of slots in use.
         let detail = unsafe transaction(slot).pointee
@@ -154,7 +155,7 @@ extension IOUringEngine {
         let middle = min(rest, requestLimit) & ~mask
         guard middle > 0 else { return TransferPiece(offset: offset, count: rest, isDirect: false) }
         guard detail.descriptor.isAligned(record.memoryMask, from: offset, count: middle) else {
-            // Somewhere in memory the device cannot reach; the page cache can.
+            // A part of the memory is misaligned for the device; the page cache handles it.
             unsafe self.transaction(slot).pointee.avoidsDirect = true
             state.statistics.misalignedTransactions += 1
             return TransferPiece(offset: offset, count: rest, isDirect: false)
@@ -162,7 +163,7 @@ extension IOUringEngine {
         return TransferPiece(offset: offset, count: middle, isDirect: true)
     }
 
-    /// How a write stands to its file's gate.
+    /// The kind of a write at its file's gate.
     mutating func gateKind(_ slot: Int, _ record: FileRecord) -> WriteGate.Kind {
         // SAFETY: as above.
         let descriptor = unsafe transaction(slot).pointee.descriptor
@@ -170,13 +171,13 @@ extension IOUringEngine {
         let first = piece(slot, at: 0, record)
         if first.isDirect { return first.count == descriptor.count ? .direct : .mixed }
         if first.count == descriptor.count { return .buffered }
-        // A head; whether anything after it is direct, the memory decides.
+        // A head; whether anything after it is direct depends on the memory.
         let rest = piece(slot, at: first.count, record)
         return rest.isDirect ? .mixed : .buffered
     }
 
-    /// Head, middle and tail of a contiguous transfer go to the kernel at once, linked so that they run one after the other.
-    /// False where there is but one part, or it is not so simple.
+    /// Head, middle and tail of a contiguous transfer are submitted at once, linked so that they run one after the other. False
+    /// where there is only one part, or the transfer does not qualify.
     private mutating func startChain(_ slot: Int, _ record: FileRecord) -> Bool {
         // SAFETY: as above.
         let descriptor = unsafe transaction(slot).pointee.descriptor
@@ -200,7 +201,7 @@ extension IOUringEngine {
 
     // MARK: Ends of requests
 
-    /// What a request of a transfer came to.
+    /// Handles the result of a transfer's request.
     mutating func transferRequestEnded(_ slot: Int, _ result: KernelResult) {
         // SAFETY: as above.
         if record(of: slot)?.namespace != nil { return passthroughRequestEnded(slot, result) }
@@ -232,13 +233,13 @@ extension IOUringEngine {
         state.statistics.bufferedBytes += moved - direct
     }
 
-    /// A request that moved nothing.
+    /// Handles a request that moved nothing.
     private mutating func nothingMoved(_ slot: Int, _ result: KernelResult) {
         // SAFETY: as above.
         let writes = unsafe transaction(slot).pointee.writes
         guard let errno = result.errno else {
             let isEmpty = unsafe transaction(slot).pointee.descriptor.count == 0
-            // The end of the file, or of the stream. A write of nothing is no way to go on for ever.
+            // The end of the file, or of the stream. A write that moves nothing must not repeat for ever.
             return !writes || isEmpty ? finish(slot, .complete) : finish(slot, .writeFailed, .ioError)
         }
         let kind = record(of: slot)?.kind
@@ -247,13 +248,13 @@ extension IOUringEngine {
             state.hasNoSignal = false
             proceed(slot)
         case .notSupportedOnSocket where writes && record(of: slot)?.sendsZeroCopy ?? false && kind == .socket:
-            // A kind of socket that has no such send.
+            // A kind of socket without zero-copy sends.
             let number = unsafe transaction(slot).pointee.file
             state.table.records[number]?.sendsZeroCopy = false
             state.statistics.zeroCopyRefusals += 1
             proceed(slot)
         case .invalidArgument where wasDirect(slot), .notSupportedOnSocket where wasDirect(slot):
-            // A device that asks for more than it says, or a file system that only let itself be opened so.
+            // A device that requires more than it reports, or a file system that accepts O_DIRECT only when opening.
             unsafe transaction(slot).pointee.avoidsDirect = true
             state.statistics.directRefusals += 1
             proceed(slot)
@@ -262,7 +263,7 @@ extension IOUringEngine {
         }
     }
 
-    /// Whether the requests that are over went past the page cache, or one of them did.
+    /// Whether the finished requests, or one of them, were direct.
     private func wasDirect(_ slot: Int) -> Bool {
         // SAFETY: as above.
         switch unsafe transaction(slot).pointee.state {
@@ -271,7 +272,7 @@ extension IOUringEngine {
         }
     }
 
-    /// Whether a refusal is one that passes, and the transaction goes on after it. Bounded.
+    /// Whether a refusal is temporary, and the transaction continues after it. Bounded.
     mutating func retries(_ slot: Int, after errno: Errno) -> Bool {
         // SAFETY: as above.
         guard errno == .resourceTemporarilyUnavailable || errno == .interrupted || errno == .canceled else { return false }
@@ -283,7 +284,7 @@ extension IOUringEngine {
         guard unsafe transaction(slot).pointee.retries <= 1000 else { return false }
         state.statistics.retries += 1
         if errno == .resourceTemporarilyUnavailable, let record = record(of: slot), record.isStream {
-            // A descriptor that was opened not to wait: wait for it here.
+            // The descriptor is non-blocking: poll for it here.
             var poll = entry(Opcode.pollAdd, record.handle, slot: slot)
             // POLLOUT, POLLIN
             poll.operation_flags = unsafe transaction(slot).pointee.writes ? 4 : 1
@@ -295,7 +296,7 @@ extension IOUringEngine {
         return true
     }
 
-    /// The next request of a transaction that runs; at the end of the pause, in a pause.
+    /// Makes the next request of a running transaction; during a pause, at its end.
     mutating func proceed(_ slot: Int) {
         // SAFETY: as above.
         if unsafe transaction(slot).pointee.isCancelled { return finish(slot, .aborted) }

@@ -3,7 +3,7 @@
 internal import CDMA
 internal import DMACore
 
-/// The periods of a cyclic transfer as a ring of buffers that the kernel fills one after the other, each bit by bit
+/// The periods of a cyclic transfer as a ring of buffers that the kernel fills one after the other, each incrementally
 /// (`IOU_PBUF_RING_INC`, Linux 6.12).
 ///
 /// Source: io_uring_register(2), IORING_REGISTER_PBUF_RING; io_uring_setup_buf_ring(3).
@@ -19,9 +19,9 @@ final class BufferRing {
     private var tail: UInt16 = 0
     private let isRegistered: Bool
 
-    /// Nil where the kernel has no such rings, or none that are filled bit by bit.
+    /// Nil where the kernel does not support such rings, or incremental consumption.
     init?(_ carrier: any Carrier, group: UInt16, periods: Int) {
-        // SAFETY: the memory is this object's, as long as the ring of so many entries, and outlives the registration, which
+        // SAFETY: the memory is this object's, as long as a ring of that many entries, and outlives the registration, which
         // `deinit` ends; the structure is local, and read before the call returns.
         guard carrier.isKernel, periods <= 1 << 14 else { return nil }
         var entries = 2
@@ -45,7 +45,7 @@ final class BufferRing {
     }
 
     deinit {
-        // SAFETY: the kernel reads a local structure before the call returns; after it, it has let go of the memory.
+        // SAFETY: the kernel reads a local structure before the call returns; afterwards it no longer uses the memory.
         if isRegistered {
             var request = cdma_uring_buffer_ring()
             request.group = group
@@ -55,11 +55,10 @@ final class BufferRing {
         }
     }
 
-    /// Lends the kernel one more buffer.
+    /// Provides one more buffer to the kernel.
     func add(_ address: UInt64, count: UInt32, number: UInt16) {
-        // SAFETY: the mask keeps the place inside the memory, and an entry is 16 bytes. The kernel reads it only after the tail has
-        // been moved on.
-        // Not the whole entry: the first one's last word is the ring's tail.
+        // SAFETY: the mask keeps the index inside the memory, and an entry is 16 bytes. The kernel reads it only after the tail
+        // has advanced. Not the whole entry: the first one's last word is the ring's tail.
         let place = unsafe memory.base + Int(tail & mask) * 16
         unsafe place.storeBytes(of: address, as: UInt64.self)
         unsafe (place + 8).storeBytes(of: count, as: UInt32.self)

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What takes submissions out of a ring and puts completions into one: the kernel, or our threads.
+/// Consumes submissions from a ring and puts completions into it: the kernel, or the engine's threads.
 ///
 /// One thread at a time, like the engine.
 protocol Carrier: AnyObject {
     var view: RingView { get }
     var isKernel: Bool { get }
-    /// Which operations it has, by opcode.
+    /// The supported operations, by opcode.
     var operations: [Bool] { get }
-    /// How submissions are started without asking the carrier.
+    /// How submissions are started without a call of the carrier.
     var submissionMethod: SubmissionMethod { get }
-    /// Starts `count` submissions, which are in the ring. How many were taken.
+    /// Starts `count` submissions, which are in the ring. Returns how many were consumed.
     func submit(_ count: UInt32) -> KernelResult
-    /// Lets what is done, and has not been put into the ring, be put there.
+    /// Makes the carrier put finished completions into the ring.
     func reap() -> KernelResult
-    /// Starts `count` submissions and sleeps until there is a completion, at most so long.
+    /// Starts `count` submissions and sleeps until there is a completion, at most for the given time.
     func wait(_ count: UInt32, nanoseconds: Int64) -> KernelResult
-    /// From now on signals an event for each completion. False where it cannot.
+    /// From now on signals an event for each completion. False where that is not possible.
     func signal(_ event: Int32) -> Bool
     /// io_uring_register(2), or ENOSYS.
     func register(_ operation: UInt32, _ argument: UnsafeMutableRawPointer?, _ count: UInt32) -> KernelResult

@@ -10,7 +10,7 @@ internal import SystemPackage
     internal import Musl
 #endif
 
-/// A ring of the kernel's: made, mapped, and given back at its end.
+/// An io_uring of the kernel: created, mapped, and closed at its end.
 ///
 /// Source: io_uring_setup(2), io_uring_enter(2), io_uring_register(2).
 @safe
@@ -25,16 +25,16 @@ final class KernelRing: Carrier {
     private let entries: UnsafeMutableRawPointer
     private let entryBytes: Int
     private var isDisabled: Bool
-    /// What io_uring_enter(2) is given: the descriptor, or its number among the thread's registered ones.
+    /// The argument of io_uring_enter(2): the descriptor, or its index among the thread's registered ones.
     private var number: Int32
     private var numberFlags: UInt32 = 0
 
     /// Tries the setups that suit the configuration, the best first.
     ///
-    /// - Parameter submissions: how many submissions there are room for.
-    /// - Throws: `kernelRefused` with what the kernel says of the plainest one.
-    // SAFETY: the kernel reads and writes a local structure. It is the one that says how long its rings are and where their words
-    // lie; the mappings below are made for those numbers and kept by this object.
+    /// - Parameter submissions: the number of submission entries.
+    /// - Throws: `kernelRefused` with the kernel's error for the simplest one.
+    // SAFETY: the kernel reads and writes a local structure, in which it returns the lengths of its rings and the offsets of
+    // their words; the mappings below are made for those numbers and kept by this object.
     init(_ configuration: IOUringConfiguration, submissions: Int, wide: Bool = false) throws(DMAError) {
         var params = cdma_uring_params()
         var result = KernelResult(.invalidArgument)
@@ -44,14 +44,14 @@ final class KernelRing: Carrier {
             params.cq_entries = UInt32(submissions * 2)
             params.sq_thread_idle = UInt32(configuration.submissionIdle)
             result = KernelResult(unsafe cdma_uring_setup(UInt32(submissions), &params))
-            // EINVAL: a flag that this kernel does not know. EPERM and ENOMEM may be the submission thread's.
+            // EINVAL: a flag that this kernel does not support. EPERM and ENOMEM may concern the submission thread.
             if result.errno == nil || flags == Self.plain { break }
         }
         let ring = try FileDescriptor(result)
         let needed = RingFeature.singleMap | RingFeature.noDrop | RingFeature.waitArgument | RingFeature.currentPosition
         guard params.features & needed == needed else {
             ReleaseFailures.note(ring.release())
-            // Older than 5.11: what the engine stands on is not there.
+            // Older than 5.11: features that the engine requires are missing.
             throw DMAError(.kernelRefused, errno: Errno.noFunction.rawValue)
         }
         descriptor = ring
@@ -79,7 +79,7 @@ final class KernelRing: Carrier {
         }
         unsafe self.entries = unsafe entries
         if setup & SetupFlags.noArray == 0 {
-            // Submission i is entry i, for good.
+            // Submission i is always entry i.
             for index in 0..<params.sq_entries {
                 unsafe (rings + Int(params.sq.array) + Int(index) * 4).storeBytes(of: index, as: UInt32.self)
             }
@@ -94,7 +94,7 @@ final class KernelRing: Carrier {
     }
 
     deinit {
-        // SAFETY: mapped in `init`; whoever was given the view has ended, or has parked its memory and keeps this object.
+        // SAFETY: mapped in `init`; the users of the view have ended, or have quarantined their memory and keep this object.
         ReleaseFailures.note(KernelResult(unsafe cdma_unmap(entries, entryBytes)))
         ReleaseFailures.note(KernelResult(unsafe cdma_unmap(rings, ringBytes)))
         ReleaseFailures.note(descriptor.release())
@@ -113,7 +113,7 @@ final class KernelRing: Carrier {
         }
         let cooperative = SetupFlags.cooperative | SetupFlags.taskRunFlag
         if configuration.threading == .pinnedToThread {
-            // Disabled at first: the thread that enables it is the one.
+            // Disabled at first: the thread that enables it becomes the only one.
             let single = SetupFlags.singleIssuer | SetupFlags.deferTaskRun | SetupFlags.taskRunFlag | SetupFlags.disabled
             list += [newest | single, base | SetupFlags.submitAll | single]
         }
@@ -123,7 +123,7 @@ final class KernelRing: Carrier {
     }
 
     static func probe(_ ring: FileDescriptor) -> [Bool] {
-        // SAFETY: the structure has room for 256 operations, which is what the kernel is told; the index stays below.
+        // SAFETY: the structure has room for 256 operations, the number passed to the kernel; the index stays below.
         var probe = cdma_uring_probe()
         let result = unsafe withUnsafeMutablePointer(to: &probe) {
             KernelResult(unsafe cdma_uring_register(ring.rawValue, RegisterOperation.probe, $0, 256))
@@ -152,7 +152,7 @@ final class KernelRing: Carrier {
     /// Why io_uring_enter(2), which does nothing here, is refused; nil where it is not.
     var refusesEntry: Errno? {
         let result = KernelResult(cdma_uring_enter(number, 0, 0, numberFlags, nil, 0))
-        // A ring that is disabled yet answers EBADFD to everybody who may ask.
+        // A disabled ring returns EBADFD where the call is permitted.
         if isDisabled, result.rawValue == -EBADFD { return nil }
         return result.errno == .interrupted ? nil : result.errno
     }
@@ -199,20 +199,20 @@ final class KernelRing: Carrier {
         KernelResult(unsafe cdma_uring_register(descriptor.rawValue, operation, argument, count))
     }
 
-    /// The calling thread becomes the one that the ring belongs to. Returns what the kernel refuses that with; nil where it does not.
+    /// Makes the calling thread the owner of the ring. Returns the kernel's error; nil for a success.
     private func enable() -> KernelResult? {
         // SAFETY: the structure is local and lent for the call.
         let enabled = unsafe register(RegisterOperation.enable, nil, 0)
         guard enabled.errno == nil else { return enabled }
         isDisabled = false
-        // The ring belongs to one thread: then its descriptor can be registered with that thread, and costs no look-up.
+        // The ring belongs to one thread: its descriptor can then be registered with that thread, which saves the look-up.
         var update = cdma_uring_resource_update()
         update.offset = .max
         update.data = UInt64(descriptor.rawValue)
         let result = unsafe withUnsafeMutablePointer(to: &update) {
             unsafe register(RegisterOperation.ringFile, $0, 1)
         }
-        // A kernel older than 5.18 has no such register: then every call looks the descriptor up.
+        // A kernel older than 5.18 does not support this: every call then looks the descriptor up.
         guard result == KernelResult(1) else { return nil }
         number = Int32(bitPattern: update.offset)
         numberFlags = EnterFlags.registeredRing

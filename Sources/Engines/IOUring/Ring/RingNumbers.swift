@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Numbers of the kernel's ABI: include/uapi/linux/io_uring.h.
+/// Constants of the kernel's ABI: include/uapi/linux/io_uring.h.
 @usableFromInline
 enum Opcode {
     static let nop: UInt8 = 0
     static let readv: UInt8 = 1
     static let writev: UInt8 = 2
     static let fsync: UInt8 = 3
-    // Those of the steady path are computed: what is inlined elsewhere must not ask for a global.
+    // Those of the fast path are computed: code inlined elsewhere must not access a global.
     @inlinable static var readFixed: UInt8 { 4 }
     @inlinable static var writeFixed: UInt8 { 5 }
     static let pollAdd: UInt8 = 6

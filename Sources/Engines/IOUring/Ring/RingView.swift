@@ -2,12 +2,13 @@
 
 public import CDMA
 
-/// Where the words and entries of a ring are: the kernel's ring or the threads', which have the same shape.
+/// The addresses of a ring's words and entries: the kernel's ring or the threads', which have the same layout.
 ///
-/// Indices only grow; an entry stands at its index modulo the number of entries. Whoever made the ring keeps its memory alive.
+/// Indices only increase; an entry is at its index modulo the number of entries. The creator of the ring keeps its memory
+/// alive.
 @usableFromInline @frozen @safe
 struct RingView {
-    /// How far submissions were taken, and how far they were given.
+    /// The submission head and tail.
     @usableFromInline let submissionHead: UnsafeMutableRawPointer
     @usableFromInline let submissionTail: UnsafeMutableRawPointer
     /// The other side's flags: ``SubmissionFlags``.
@@ -18,7 +19,7 @@ struct RingView {
     @usableFromInline let completions: UnsafeMutableRawPointer
     @usableFromInline let submissionMask: UInt32
     @usableFromInline let completionMask: UInt32
-    /// Logarithms of the entries' sizes: 6 or 7, 4 or 5.
+    /// Binary logarithms of the entries' sizes: 6 or 7, 4 or 5.
     @usableFromInline let submissionShift: UInt32
     @usableFromInline let completionShift: UInt32
 

@@ -5,7 +5,7 @@ internal import DMACore
 internal import DMAEngineKit
 internal import SystemPackage
 
-/// What a worker does with one submission: the system call that it stands for.
+/// Runs one submission in a worker: the corresponding system call.
 enum ThreadOperation {
     static let supported: [Bool] = {
         var list = [Bool](repeating: false, count: 256)
@@ -17,11 +17,11 @@ enum ThreadOperation {
         return list
     }()
 
-    /// In a submission's `personality`: the file is one that makes a call wait.
+    /// In a submission's `personality`: calls on the file may block.
     static let mayWait: UInt16 = 1
 
     static func run(_ entry: cdma_uring_sqe, _ ring: ThreadRing) -> KernelResult {
-        // SAFETY: the entry is one that the engine made: its addresses are memory of a transaction that has not ended, or lists and
+        // SAFETY: the engine made the entry: its addresses are memory of a transaction that has not ended, or lists and
         // messages that its slot keeps until then.
         if ring.isCancelling { return KernelResult(.canceled) }
         let fd = entry.fd
@@ -75,7 +75,7 @@ enum ThreadOperation {
         case Opcode.command where entry.offset == UInt64(cdma_uring_discard_operation()):
             return KernelResult(cdma_block_discard(fd, entry.address, entry.address3))
         case Opcode.splice:
-            // POLLIN on the first: what stands still there, must not stand still in a system call. SPLICE_F_NONBLOCK.
+            // POLLIN on the first: poll here, so that the system call does not block. SPLICE_F_NONBLOCK.
             return attempt(true, entry.file_index, 1, ring, entry.user_data) { _ in
                 cdma_file_splice(entry.file_index, Int64(bitPattern: entry.address), fd, position, Int(entry.length), 2)
             }
@@ -88,8 +88,8 @@ enum ThreadOperation {
         }
     }
 
-    /// Makes a call; on a file that makes it wait, waits for the file and for a cancellation at the same time, and calls
-    /// without waiting.
+    /// Makes a call; on a file that may block, polls for the file and for a cancellation at the same time, then makes a
+    /// non-blocking call.
     private static func attempt(
         _ waits: Bool, _ fd: Int32, _ events: Int16, _ ring: ThreadRing, _ name: UInt64, _ call: (Int32) -> Int64
     ) -> KernelResult {
@@ -103,10 +103,10 @@ enum ThreadOperation {
             let result = KernelResult(Int32(clamping: call(RWF_NOWAIT)))
             switch result.errno {
             case .resourceTemporarilyUnavailable?:
-                // Somebody else was quicker, or the other side of a splice is not ready.
+                // Another reader was faster, or the other side of a splice is not ready.
                 cdma_sleep_until(cdma_monotonic_nanoseconds() + 100_000)
             case .notSupportedOnSocket?:
-                // A file that cannot be told not to wait; it is ready.
+                // A file without non-blocking calls; it is ready.
                 return KernelResult(Int32(clamping: call(0)))
             default:
                 return result
@@ -114,7 +114,7 @@ enum ThreadOperation {
         }
     }
 
-    /// Whether those linked behind a submission are dropped.
+    /// Whether submissions linked behind this one are dropped.
     static func breaksChain(_ entry: cdma_uring_sqe, _ result: KernelResult) -> Bool {
         switch entry.opcode {
         case Opcode.read, Opcode.write, Opcode.send, Opcode.receive:

@@ -5,29 +5,29 @@ internal import DMACore
 internal import DMAThreads
 internal import SystemPackage
 
-/// A ring of our own in front of threads: for machines where io_uring is absent or forbidden. It has the kernel's shape, so
-/// that the engine above does not know the difference.
+/// A ring served by threads, for machines where io_uring is absent or forbidden. It has the kernel's layout, so that the engine
+/// above handles both alike.
 ///
-/// The engine gives submissions and takes completions without a lock; the workers take turns by a lock of their own.
-// SAFETY: the engine's side is used by the one thread that has the engine; what the workers share with it are words reached by atomics,
-// and the workers among themselves take turns by the lock.
+/// The engine writes submissions and takes completions without a lock; the workers share a lock of their own.
+// SAFETY: the engine's side is used by the one thread that has the engine; the words shared with the workers are accessed by
+// atomics, and the workers are serialized by the lock.
 @safe
 final class ThreadRing: Carrier, @unchecked Sendable {
-    // What is shared stands in raw memory and is reached by atomic instructions, or under the workers' lock alone.
+    // Shared state lies in raw memory and is accessed by atomic instructions, or under the workers' lock.
     let view: RingView
     let operations: [Bool]
     private let words: UnsafeMutableRawPointer
     private let submissions: UnsafeMutableRawPointer
     private let completions: UnsafeMutableRawPointer
-    /// Can be read while whatever runs is to be cancelled.
+    /// Readable while running calls are to be cancelled.
     let cancelEvent: FileDescriptor
     private var threads: [NativeThread] = []
-    /// The workers' turns: one takes submissions at a time, and one gives completions.
+    /// The workers' locks: one takes submissions at a time, and one writes completions.
     private let taking = Locked(())
     private let giving = Locked(())
 
-    // SAFETY: just allocated and cleared, for as many entries as the masks say; `deinit` alone frees it, and the words lie 64 bytes
-    // apart in 1024.
+    // SAFETY: just allocated and cleared, for as many entries as the masks say; only `deinit` frees it, and the words lie 64
+    // bytes apart in 1024.
     init(_ configuration: IOUringConfiguration, submissions count: Int) throws(DMAError) {
         cancelEvent = try FileDescriptor(KernelResult(cdma_event_make(false)))
         unsafe words = .allocate(byteCount: 1024, alignment: 64)
@@ -45,23 +45,23 @@ final class ThreadRing: Carrier, @unchecked Sendable {
             do throws(DMAError) {
                 threads.append(try NativeThread { [self] in work() })
             } catch {
-                // Fewer threads than wished are enough; none are not.
+                // Fewer threads than requested are enough; 0 are not.
                 if threads.isEmpty { throw error }
             }
         }
     }
 
     deinit {
-        // SAFETY: each thread holds this object while it runs, so that all have ended.
+        // SAFETY: each thread keeps this object alive while it runs, so that all have ended.
         unsafe words.deallocate()
         unsafe submissions.deallocate()
         unsafe completions.deallocate()
         ReleaseFailures.note(cancelEvent.release())
     }
 
-    /// Ends the threads. Bounded: whatever waits is cancelled, a system call that runs comes to its end.
+    /// Ends the threads. Bounded: waiting calls are cancelled, a running system call completes.
     func stop() {
-        // SAFETY: the word lives as long as `self`, and is accessed by atomics alone.
+        // SAFETY: the word lives as long as `self`, and is accessed only by atomics.
         unsafe cdma_store_release32(stopWord, 1)
         cancel(true)
         for thread in threads { thread.join() }
@@ -71,32 +71,31 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     // MARK: Words
 
     // SAFETY: for each of these: the place lies in the 1024 bytes of this object, aligned for its word.
-    /// Workers that sleep, and what they sleep on.
+    /// The number of sleeping workers, and their futex.
     private var sleepers: UnsafeMutableRawPointer { unsafe words + 320 }
     private var doorbell: UnsafeMutableRawPointer { unsafe words + 384 }
     /// Whether the engine sleeps on the completion tail.
     private var waiting: UnsafeMutableRawPointer { unsafe words + 448 }
     private var stopWord: UnsafeMutableRawPointer { unsafe words + 512 }
     private var cancelWord: UnsafeMutableRawPointer { unsafe words + 576 }
-    /// The name of a submission whose end was asked for.
+    /// The name of a submission that is to be cancelled.
     private var cancelName: UnsafeMutableRawPointer { unsafe words + 832 }
-    /// An event to be signalled for each completion, less 1 a number of a file; 0 for none.
+    /// An event to signal for each completion, as a descriptor plus 1; 0 for none.
     private var eventWord: UnsafeMutableRawPointer { unsafe words + 768 }
 
-    // SAFETY: for both: the words live as long as `self`, and are accessed by atomics alone.
+    // SAFETY: for both: the words live as long as `self`, and are accessed only by atomics.
     var isStopping: Bool { unsafe cdma_load_acquire32(stopWord) != 0 }
     var isCancelling: Bool { unsafe cdma_load_acquire32(cancelWord) != 0 }
 
-    /// Asks for the end of one submission: now, if it waits for its file.
+    /// Cancels one submission: at once, if it waits for its file.
     func cancel(name: UInt64) {
-        // SAFETY: as above.
-        // One at a time: the one before is heard within a few microseconds, or was over.
+        // SAFETY: as above. One at a time: the previous one is noticed within a few microseconds, or had ended.
         let limit = cdma_monotonic_nanoseconds() + 10_000_000
         while unsafe cdma_load_acquire64(cancelName) != 0, cdma_monotonic_nanoseconds() < limit { cdma_relax() }
         unsafe cdma_store_release64(cancelName, name)
         ReleaseFailures.note(KernelResult(cdma_event_signal(cancelEvent.rawValue)))
     }
-    /// Whether the end of a submission was asked for. The question clears the event, so that nobody else is disturbed for long.
+    /// Whether a submission is to be cancelled. The check clears the event, so that other workers are not woken for long.
     func isCancelled(_ name: UInt64) -> Bool { forgetCancellation(name) }
 
     @discardableResult
@@ -110,11 +109,11 @@ final class ThreadRing: Carrier, @unchecked Sendable {
 
     private func clearCancelEvent() {
         let result = KernelResult(cdma_event_clear(cancelEvent.rawValue))
-        // Somebody else was quicker.
+        // Another worker was faster.
         if result.errno != .resourceTemporarilyUnavailable { ReleaseFailures.note(result) }
     }
 
-    /// Whether everything that waits comes back with ECANCELED, and nothing new begins.
+    /// Whether everything that waits ends with ECANCELED, and nothing new begins.
     func cancel(_ on: Bool) {
         // SAFETY: as above.
         unsafe cdma_store_release32(cancelWord, on ? 1 : 0)
@@ -174,7 +173,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
             var chain = take()
             if chain.isEmpty {
                 unsafe cdma_fetch_add32(sleepers, 1)
-                // An hour: nothing but work wakes an idle worker.
+                // One hour: only work wakes an idle worker.
                 if unsafe cdma_load_ordered32(doorbell) == ticket {
                     unsafe cdma_futex_wait(doorbell, ticket, 3_600_000_000_000)
                 }
@@ -185,7 +184,7 @@ final class ThreadRing: Carrier, @unchecked Sendable {
         }
     }
 
-    /// A chain of linked submissions stops at the first that does not do all it was asked (io_uring_enter(2), IOSQE_IO_LINK).
+    /// A chain of linked submissions stops at the first short one (io_uring_enter(2), IOSQE_IO_LINK).
     private func run(_ chain: inout [cdma_uring_sqe]) {
         var isBroken = false
         for entry in chain {
@@ -217,11 +216,11 @@ final class ThreadRing: Carrier, @unchecked Sendable {
     }
 
     private func give(_ userData: UInt64, _ result: KernelResult) {
-        // It may be over before anybody heard that its end was asked for: then nobody is to hear it of a later one.
+        // It may have ended before a worker noticed its cancellation: a later submission must not inherit it.
         forgetCancellation(userData)
         giving.withLock { _ in
             let tail = unsafe cdma_load_acquire32(view.completionTail)
-            // SAFETY: there is room, the ring is twice as long as the one that submissions come from; and one worker gives at a time.
+            // SAFETY: there is room, because the ring is twice as long as the submission ring; and one worker writes at a time.
             unsafe view.completion(tail).pointee = cdma_uring_cqe(user_data: userData, result: result.rawValue, flags: 0)
             unsafe cdma_store_release32(view.completionTail, tail &+ 1)
             cdma_full_barrier()
