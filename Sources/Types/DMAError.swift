@@ -50,10 +50,6 @@ extension DMAError {
     /// One sentence without a full stop: `cannot map 8192 bytes: one mapping takes at most 4096 bytes`.
     public var message: String { "cannot \(request): \(reason)" }
 
-    /// The former name of ``reason``.
-    @available(*, deprecated, renamed: "reason")
-    public var ability: String { reason }
-
     /// The C library's text for `errno`; nil where `errno` is 0.
     public var kernelText: String? { errno == 0 ? nil : DMAError.sentence(errno) }
 
