@@ -40,6 +40,8 @@ struct ColdState: ~Copyable {
     let refusal: RingRefusal?
     /// When the kernel first refused to consume the ring's entries, and the values of both heads at that time.
     var refusedSince: (nanoseconds: Int64, submissions: UInt32, completions: UInt32)?
+    /// When the kernel first refused a wait while it had requests, and how far submissions and completions were then.
+    var stuckSince: (nanoseconds: Int64, submissions: UInt32, completions: UInt32)?
     /// Whether writes may say that a broken pipe is to send no signal (RWF_NOSIGNAL, Linux 6.18).
     var hasNoSignal: Bool
 
