@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The guide's chapter on copies, as a program. Its files lie in a directory that is deleted afterwards.
+// The guide's chapter on copies, as a program. Its files are in a folder that is removed at the end.
 
 import DMA
-
 // snippet: copy
 import DMACopy
 
@@ -23,7 +22,7 @@ func backUp(_ path: String, to name: String) async throws(CopyFailure) -> CopyRe
 func compare(_ path: String) async throws(CopyFailure) {
     // snippet: compare
     let compared = try await Copier().copy(from: .path(path), to: .pattern(seed: 7, size: nil))
-    print("\(compared.bytes) bytes are what the stream with seed 7 has there")
+    print("\(compared.bytes) bytes are equal to the stream with seed 7")
     // end
 }
 
@@ -48,7 +47,7 @@ func cancel(_ path: String) async {
     do {
         _ = try await task.value
     } catch let failure as CopyFailure where failure.code == .cancelled {
-        print("\(failure.possible); the file is what it was")
+        print("\(failure.possible); the file is unchanged")
     } catch {
         print("failed before it could be stopped: \(error)")
     }
@@ -68,6 +67,14 @@ func follow(_ plan: CopyPlan, from source: Endpoint, to target: Endpoint) throws
     // end
 }
 
+func rescue(_ disk: String, to image: String) throws {
+    // snippet: rescue
+    let rescued = try Copier().rescue(from: .path(disk), to: .path(image), map: CopyPath(image + ".map"), retries: 2)
+    print("\(rescued.rescued) of \(rescued.size) bytes are in the image")
+    if !rescued.isWhole { print("\(rescued.bad) bytes in \(rescued.badAreas) areas could not be read") }
+    // end
+}
+
 let scratch = try Scratch()
 defer { scratch.end() }
 _ = try await Copier().copy(from: .pattern(seed: 7, size: 32 << 20), to: .path(scratch.original))
@@ -76,4 +83,5 @@ try follow(report.plan, from: .path(scratch.original), to: .path(scratch.backup)
 await cancel(scratch.backup)
 try await compare(scratch.backup)
 _ = try load(scratch.backup)
+try rescue(scratch.original, to: scratch.backup + ".img")
 print("copies: \(report.bytes) bytes, verified: \(report.verified); there are \(try scratch.names())")

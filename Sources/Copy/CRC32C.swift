@@ -2,11 +2,11 @@
 
 internal import DMACPUEngine
 
-/// A CRC32C over pieces that are finished in any order: each piece's own, put together without the bytes.
+/// CRC32C of data whose pieces complete in any order: the CRCs of the pieces are combined, without the data.
 ///
-/// The bytes are counted by the CPU engine's kernels. Joining is the copy's own business, since no engine sees a piece beside another.
+/// The kernels of the CPU engine compute the CRC of a piece.
 ///
-/// The register is linear over GF(2), so that the CRC of A followed by B is that of A, moved on by the length of B, plus that of B.
+/// The register is linear over GF(2), so that the CRC of A followed by B is that of A, advanced by the length of B, plus the CRC of B.
 /// Source: M. Adler's crc32_combine in zlib describes the method; this is polynomial arithmetic modulo 0x1edc6f41, reflected.
 package enum CRC32C {
     /// The CRC of the bytes, continuing `crc`.
@@ -23,12 +23,12 @@ package enum CRC32C {
         unsafe of(bytes.span.bytes)
     }
 
-    /// The CRC of what has `first`, followed by `count` bytes that have `second`.
+    /// The CRC of data with the CRC `first`, followed by `count` bytes with the CRC `second`.
     package static func joining(_ first: UInt32, _ second: UInt32, count: UInt64) -> UInt32 {
         multiply(power(of: count), first) ^ second
     }
 
-    /// The CRC of so many zero bytes: of a hole, whatever its size.
+    /// The CRC of `count` zero bytes, such as a hole, in constant time.
     package static func ofZeros(_ count: UInt64) -> UInt32 { ~multiply(power(of: count), .max) }
 
     /// The product of two polynomials, bit-reflected, modulo the CRC's.

@@ -6,16 +6,16 @@ internal import DMACore
 
 /// Copies between endpoints: opens them, plans, moves the bytes, verifies, publishes.
 ///
-/// Thread rules: a copy runs on the thread that asks for it, and returns when it is over; ``CopyControl`` is for the others.
+/// Thread rules: a copy runs on the calling thread and returns when it has ended. Other threads use its ``CopyControl``.
 public struct Copier: Sendable {
     let system: DMASystem
 
-    /// - Parameter system: whose engines may be used.
+    /// - Parameter system: the engines that may be used.
     public init(system: DMASystem = DMASystem()) { self.system = system }
 
-    /// How this copy would be done, and why. Touches nothing.
+    /// How this copy would be done, and why. Changes nothing.
     ///
-    /// - Throws: what keeps the endpoints from being copied.
+    /// - Throws: the reason why it cannot be done.
     public func plan(
         from source: Endpoint, to target: Endpoint, _ options: CopyOptions = CopyOptions()
     ) throws(CopyFailure) -> CopyPlan {
@@ -27,15 +27,15 @@ public struct Copier: Sendable {
         return try plans(opened, site, folder, options).plan
     }
 
-    /// Copies, and says what was done.
+    /// Copies, and reports what was done.
     ///
     /// - Parameters:
-    ///   - source: where bytes come from.
-    ///   - target: where they go.
-    ///   - options: what is wanted.
-    ///   - given: how, where it was made before; checked against the endpoints. nil makes one.
-    ///   - control: for progress, and for a stop.
-    /// - Throws: ``CopyFailure``. Unless the target is a device or a stream, or is overwritten in place, it is then what it was.
+    ///   - source: where the data comes from.
+    ///   - target: where it goes.
+    ///   - options: what is requested.
+    ///   - given: a plan that was made before, which is checked against the endpoints; nil makes one.
+    ///   - control: reports progress, and cancels the copy.
+    /// - Throws: ``CopyFailure``. The target is then unchanged, unless it is a device or a stream, or is overwritten in place.
     public func copy(
         from source: Endpoint, to target: Endpoint, _ options: CopyOptions = CopyOptions(), plan given: CopyPlan? = nil,
         control: CopyControl = CopyControl()
@@ -53,7 +53,7 @@ public struct Copier: Sendable {
     ) throws(CopyFailure) -> CopyPlans {
         try EndpointWishes(options: options).check(source, target)
         if let wish = options.engine { try checkEngine(wish) }
-        // Looking for engines takes longer than many a copy: only a plan that needs one has them looked for.
+        // Probing for engines takes longer than copying a small file: it is done only for a plan that needs one.
         let mayBePlain = options.engine == nil && options.mode == nil && (options.depth ?? 1) == 1
         let facts = try CopyFacts(source, target, folder, engine: Self.anyEngine, mayBePlain: mayBePlain)
         var plans = CopyPlans(plan: try engaged(try CopyPlanner.plan(facts, options)))
@@ -67,7 +67,7 @@ public struct Copier: Sendable {
         return plans
     }
 
-    /// The plan with the engine that it needs.
+    /// The plan with the name of the engine that it needs.
     private func engaged(_ made: CopyPlan) throws(CopyFailure) -> CopyPlan {
         var plan = made
         guard plan.path == .engine else { return plan }
@@ -77,15 +77,15 @@ public struct Copier: Sendable {
         }
         guard let engine else {
             throw CopyFailure(
-                .notSupported, "engine", asked: "find an", possible: "none that is here reaches files",
-                cure: "see why in the list of engines")
+                .notSupported, "engine", asked: "find an", possible: "no engine here can read and write files",
+                cure: "The list of engines says why each is absent.")
         }
         plan.engine = engine.offer.name
         plan.tell(engine.waiver)
         return plan
     }
 
-    /// Refuses what no endpoints could follow.
+    /// Refuses options that no endpoints could support.
     ///
     /// - Throws: `badOption`.
     package func check(_ options: CopyOptions) throws(CopyFailure) {
@@ -93,32 +93,31 @@ public struct Copier: Sendable {
         if let wish = options.engine { try checkEngine(wish) }
     }
 
-    /// Before anything is opened to be written: an engine that is not there would be missed after the target was emptied.
+    /// Before the target is opened: a missing engine must not be noticed after the target has been emptied.
     private func checkEngine(_ wish: String) throws(CopyFailure) {
         let engines = system.engines
         func refuse(_ reason: String, _ fitting: [EngineListing]) -> CopyFailure {
             let names = fitting.map(\.offer.name).joined(separator: ", ")
             return CopyFailure(
-                .badOption, "engine", asked: "take \"\(CopyFailure.quoted(wish))\" as", possible: reason,
-                cure: names.isEmpty ? "leave it out" : names)
+                .badOption, "engine", asked: "use \"\(CopyFailure.quoted(wish))\" as", possible: reason,
+                cure: names.isEmpty ? "Leave it out." : "Use one of these: \(names).")
         }
         guard let found = engines.first(where: { $0.offer.name == wish || $0.channelNames.contains(wish) }) else {
             throw refuse("there is no such engine", engines)
         }
         if let absence = found.offer.absence { throw refuse(absence.reason, engines.filter(Self.reachesFiles)) }
         guard found.offer.capabilities.operations.contains(.peripheral) else {
-            throw refuse("it reaches no files", engines.filter(Self.reachesFiles))
+            throw refuse("it cannot read and write files", engines.filter(Self.reachesFiles))
         }
     }
 
-    /// A plan from outside: within its ranges, and for endpoints like these.
+    /// Checks a plan of the caller: its values, and whether it suits these endpoints.
     static func fit(_ given: CopyPlan, to made: CopyPlan, _ source: CopySource) throws(CopyFailure) -> CopyPlan {
         try given.check()
         func refuse(_ field: String, _ value: String, _ possible: String) -> CopyFailure {
             CopyFailure(
-                .badPlan, field, asked: "take \"\(value)\" as the plan's",
-                possible: "between these endpoints it is \(possible)",
-                cure: "make a plan for these endpoints")
+                .badPlan, field, asked: "use \"\(value)\" as the plan's", possible: "for these endpoints it is \(possible)",
+                cure: "Make a plan for these endpoints.")
         }
         func isFile(_ access: CopyPlan.Access) -> Bool { access == .direct || access == .buffered }
         guard isFile(given.source) == isFile(made.source), isFile(given.source) || given.source == made.source else {
@@ -140,10 +139,10 @@ public struct Copier: Sendable {
         return given
     }
 
-    /// Stands in a plan until it is known whether one is needed.
+    /// The engine of a plan until it is known whether one is needed.
     private static let anyEngine = "any"
 
-    /// The first engine that reaches files.
+    /// The first engine that can read and write files.
     var engine: EngineListing? { system.engines.first(where: Self.reachesFiles) }
 
     private static func reachesFiles(_ listing: EngineListing) -> Bool {

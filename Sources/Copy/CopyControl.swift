@@ -3,13 +3,13 @@
 public import DMACore
 internal import Synchronization
 
-/// The handle of a copy that runs: another thread reads its progress, and may ask it to stop.
+/// The handle of a running copy, by which another thread reads its progress and can cancel it.
 ///
 /// Any thread may use it.
 public final class CopyControl: Sendable {
     private struct State {
         var progress = CopyProgress()
-        /// When somebody was last told.
+        /// When the watcher was last called.
         var told: Int64 = 0
     }
 
@@ -19,17 +19,17 @@ public final class CopyControl: Sendable {
 
     /// For one copy.
     ///
-    /// - Parameter progress: told how far the copy is: at the beginning of each phase, and ten times a second at most. On the copy's thread,
-    ///   which goes on when it returns.
+    /// - Parameter progress: called with the progress at the start of each phase, and at most ten times a second. On the thread of the
+    ///   copy, which continues when it returns.
     public init(progress: (@Sendable (CopyProgress) -> Void)? = nil) { watcher = progress }
 
-    /// Asks the copy to stop. It does so within a second, puts away what is unfinished, and throws `cancelled`.
+    /// Cancels the copy. It stops within a second, removes what is unfinished, and throws `cancelled`.
     public func cancel() { stop.store(true, ordering: .relaxed) }
 
-    /// Whether somebody asked for the end.
+    /// Whether ``cancel()`` has been called.
     public var isCancelled: Bool { stop.load(ordering: .relaxed) }
 
-    /// How far it is.
+    /// The progress so far.
     public var progress: CopyProgress { state.withLock { $0.progress } }
 
     func update(_ body: (inout CopyProgress) -> Void) {
@@ -46,33 +46,33 @@ public final class CopyControl: Sendable {
     }
 }
 
-/// How far a copy is, at one moment.
+/// The progress of a copy at one moment.
 public struct CopyProgress: Equatable, Sendable {
-    /// What the copy is at.
+    /// What the copy is doing.
     public enum Phase: String, Sendable, Codable {
         /// Endpoints are opened and the plan is made.
         case planning
-        /// What an interrupted copy left is read and compared.
+        /// What an interrupted copy wrote is read and compared.
         case checking
-        /// Bytes move.
+        /// Data is copied.
         case copying
-        /// The medium is waited for.
+        /// The copy waits until the medium has the data.
         case flushing
         /// What was written is read back.
         case verifying
-        /// Over.
+        /// The copy has ended.
         case done
     }
 
-    /// What it is at.
+    /// The current phase.
     public var phase = Phase.planning
     /// Bytes of the source that are at the target, holes counted; of the verification, bytes compared.
     public var bytes: UInt64 = 0
-    /// Of how many; nil where the source has no size.
+    /// Bytes of the source; nil where it has no size.
     public var total: UInt64?
-    /// Of the whole, 0 to 1; nil where the source has no size.
+    /// The part that is done, 0 to 1; nil where the source has no size.
     public var fraction: Double? { total.map { $0 == 0 ? 1 : min(Double(bytes) / Double($0), 1) } }
-    /// When the phase began.
+    /// When the phase started.
     public var began = Deadline.now
 
     /// Nothing so far.

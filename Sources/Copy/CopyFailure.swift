@@ -4,8 +4,8 @@ public import DMACore
 
 /// Why a copy was refused or failed: what could not be done with which endpoint, the reason, and what to try.
 ///
-/// `DMAError` is a trivial value with numbers alone; a copy fails at paths and with the kernel's words, so that it has an error of its
-/// own, which carries the engine's where that is the cause. `code` is stable across releases: match on it, never on the text.
+/// `DMAError` is a trivial value that holds numbers only. A copy fails at a path and with an error text of the kernel, so it has an error
+/// type of its own, which holds the engine's error where that is the cause. `code` is stable across releases: match on it, not on the text.
 public struct CopyFailure: Error, Equatable, Sendable {
     /// What went wrong, as a stable identifier.
     public enum Code: String, Sendable, CaseIterable, Codable {
@@ -15,35 +15,35 @@ public struct CopyFailure: Error, Equatable, Sendable {
         case notFound, notPermitted, isDirectory, notSupported, sameFile, targetTooSmall, readOnly, notReplaceable, danglingLink
         // Devices
         case mounted, held, needsConfirmation
-        // On the way
+        // During the copy
         case readFailed, writeFailed, noSpace, quotaExceeded, fileTooLarge, sourceShrank, brokenPipe, cancelled, flushFailed,
             engineFailed, noReflink, outOfMemory
-        // Afterwards
+        // After the data has been written
         case verifyFailed, patternMismatch, publishFailed, badJournal, attributesLost
     }
 
     /// The setting of ``CopyOptions`` that avoids the failure. A front end names its own option for it.
     package enum Remedy: Equatable, Sendable {
-        case overwriteInPlace, append, confirmOverwriting, resume
+        case overwriteInPlace, append, confirmOverwriting, resume, rescue
     }
 
     /// What went wrong.
     public let code: Code
     /// The path or endpoint at which it did, as ``CopyPath/text`` has it; of ``Code/badOption`` the property of ``CopyOptions``.
     public let subject: String
-    /// What was asked for, as it follows "cannot" and precedes the subject: `write`.
+    /// What was to be done, as it follows "cannot" and precedes the subject: `write`.
     public let asked: String
-    /// Why not: what the file, the device or the kernel can do, or what it answered.
+    /// Why it was not done: what the file, the device or the kernel allows, or the kernel's error.
     public let possible: String
-    /// What to try.
+    /// What to try, as a sentence; empty where nothing can be done.
     public let cure: String
     /// The kernel's error number, or zero.
     public let errno: Int32
     /// The engine's error, where it is the cause.
     public let engine: DMAError?
-    /// What had been noted before it failed, and what could not be put away after that.
+    /// What had been noted before the failure, and what could not be removed after it.
     public let notes: [String]
-    /// Which choice ``cure`` speaks of.
+    /// The setting that ``cure`` ends with, if any.
     package let remedy: Remedy?
 
     /// A failure at `subject`.
@@ -62,7 +62,7 @@ public struct CopyFailure: Error, Equatable, Sendable {
         self.notes = notes
     }
 
-    /// The same with parts of it replaced.
+    /// The same failure with parts of it replaced.
     package func with(
         subject: String? = nil, possible: String? = nil, cure: String? = nil, notes: [String]? = nil, remedy: Remedy? = nil
     ) -> CopyFailure {
@@ -73,25 +73,31 @@ public struct CopyFailure: Error, Equatable, Sendable {
 }
 
 extension CopyFailure: CustomStringConvertible {
-    /// One line, whatever the path contains.
+    /// One line, whatever the path contains: "cannot write big.iso: no space left (needs 100 MiB, 52 MiB free). Delete files, …".
     public var description: String {
         var text = "cannot \(Self.oneLine(asked)) \(Self.quoted(subject)): \(Self.oneLine(possible))"
         if let engine { text += " [\(engine.code)]" }
-        return cure.isEmpty ? text : text + "; try: \(Self.oneLine(cure))"
+        return cure.isEmpty ? text : text + ". " + Self.oneLine(Self.sentence(cure))
+    }
+
+    /// A cure as a sentence: those of an engine's error begin with a small letter and have no full stop.
+    package static func sentence(_ cure: String) -> String {
+        let text = cure.prefix(1).uppercased() + cure.dropFirst()
+        return text.last == "." ? text : text + "."
     }
 
     /// A path on one line: control characters and backslashes as `\n`, `\t`, `\xHH`, and so are bytes that are not UTF-8.
     package static func quoted(_ path: String) -> String { oneLine(path.replacing("\\", with: "\\\\")) }
 
-    /// A text that may have a path in it, on one line and without what moves a terminal's cursor or turns its text around: as ``quoted(_:)``,
-    /// but for backslashes.
+    /// A text that may contain a path, on one line and without characters that move a terminal's cursor or change the direction of text: as
+    /// ``quoted(_:)``, except that backslashes stay.
     package static func oneLine(_ text: String) -> String {
         var result = ""
         for scalar in text.unicodeScalars {
             switch scalar {
             case "\n": result += "\\n"
             case "\t": result += "\\t"
-            // The digits of such a byte follow: CopyPath.text.
+            // CopyPath.text writes a byte that is not UTF-8 as U+0000 and two digits.
             case "\0": result += "\\x"
             case "\u{200e}", "\u{200f}", "\u{202a}"..."\u{202e}", "\u{2066}"..."\u{2069}":
                 result += "\\u" + String(scalar.value, radix: 16)

@@ -2,27 +2,27 @@
 
 internal import DMACore
 
-/// One copy under way: what every path needs, and what it leaves in the report.
+/// One copy in progress: what every path needs, and its report.
 final class CopyJob {
     let source: CopySource
     let target: OpenTarget
-    /// The target as it was named.
+    /// The target as the caller named it.
     let endpoint: Endpoint
-    /// What is followed: the plan, changed where a file system refuses what was planned.
+    /// The plan, changed where a file system refused a step of it.
     private(set) var plan: CopyPlan
-    /// What is followed where the file system shares no blocks.
+    /// The plan for a file system that does not share blocks.
     private let unshared: CopyPlan?
     let options: CopyOptions
     let session: CopySession
     let control: CopyControl
-    /// Where the copy begins in the source: behind what an interrupted one brought.
+    /// Where the copy starts in the source: after what an interrupted copy wrote.
     var start: UInt64 = 0
     /// CRC32C of what precedes `start`.
     var startCRC: UInt32 = 0
     /// When the bytes began to move.
     var began = CopyClock.now
     var report: CopyReport
-    /// The same for all of the copy.
+    /// Made once for the copy.
     private var local: MoverTarget?
 
     init(
@@ -40,7 +40,7 @@ final class CopyJob {
         report = CopyReport(plan: plans.plan)
     }
 
-    /// Another way, because the planned one was refused; without a word where it brings what was asked for as well.
+    /// Changes to another path because the planned one was refused; without a note where the result is the same.
     func fall(to path: CopyPlan.Path, engine: String = "", because reason: String?) {
         if let reason { note(reason) }
         plan.path = path
@@ -67,7 +67,7 @@ final class CopyJob {
         if report.notes.count < 100, !report.notes.contains(text) { report.notes.append(text) }
     }
 
-    /// Writes down how far a copy that may be resumed has come.
+    /// Saves the progress of a copy that can be resumed.
     func keepJournal(_ place: UInt64, _ crc: UInt32) throws(CopyFailure) {
         guard var journal = ResumeJournal(of: source) else { return }
         journal.length = place
@@ -75,7 +75,7 @@ final class CopyJob {
         try target.keepJournal(journal)
     }
 
-    /// What takes the bytes in this process; nil where the target is a file.
+    /// What receives the data in this process; nil where the target is a file.
     func localTarget() throws(CopyFailure) -> MoverTarget? {
         if let local { return local }
         switch endpoint {
@@ -88,15 +88,15 @@ final class CopyJob {
         return local
     }
 
-    /// The source's file, where holes are looked for.
+    /// The source's file, where its holes are kept.
     var holesOf: OpenFile? { plan.holes == .keep ? source.file : nil }
 
-    /// - Throws: `cancelled`, where somebody asked for the end.
+    /// - Throws: `cancelled` after ``CopyControl/cancel()``.
     func checkCancelled(_ bytes: UInt64) throws(CopyFailure) {
         if control.isCancelled { throw .cancelled(target.name, after: bytes) }
     }
 
-    /// What a path has done: everything up to `end`, of which `moved` bytes are data.
+    /// Reports what a path did: everything up to `end`, of which `moved` bytes were transferred.
     func done(end: UInt64, moved: UInt64, crc: UInt32?) {
         report.bytes = end
         report.moved = moved
@@ -105,14 +105,14 @@ final class CopyJob {
         report.crc32c = crc
     }
 
-    /// More of the source came, behind what was done.
+    /// More of the source was copied, after what was reported.
     func continued(by count: UInt64, crc: UInt32) {
         if let before = report.crc32c { report.crc32c = CRC32C.joining(before, crc, count: count) }
         report.bytes += count
         report.moved += count
     }
 
-    /// Begins a phase, in which `bytes` are done already.
+    /// Starts a phase, of which `bytes` are done already.
     func enter(_ phase: CopyProgress.Phase, bytes: UInt64 = 0, total: UInt64?) {
         control.update {
             $0.phase = phase
@@ -123,7 +123,7 @@ final class CopyJob {
     }
 }
 
-/// A plan, and the one for where its file system refuses to share blocks, which shows only when it is asked to.
+/// A plan, and the one to follow if the file system refuses to share blocks, which only the attempt shows.
 struct CopyPlans {
     var plan: CopyPlan
     var unshared: CopyPlan?

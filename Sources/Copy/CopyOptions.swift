@@ -2,45 +2,45 @@
 
 internal import DMAUnits
 
-/// How a copy takes its turns on the processor and the disk, before a channel is there.
+/// How a copy shares the processor and the disk with other programs.
 public enum CopyMode: String, Sendable, Codable, CaseIterable {
-    /// As fast as it goes.
+    /// As fast as possible.
     case burst
-    /// A quantum, then a rest, so that it is at work for a share of the time.
+    /// Transfers a quantum, then pauses, so that it is active for a share of the time.
     case cycleStealing = "cycle-stealing"
-    /// What comes is passed on at once, as much as the other side takes: for pipes, sockets and terminals.
+    /// Data is passed on as soon as it arrives, as much as the target accepts: for pipes, sockets and terminals.
     case demand
 }
 
 /// When blocks are shared with the source instead of copied.
 public enum ReflinkChoice: String, Sendable, Codable, CaseIterable {
-    /// Where the file system can.
+    /// Where the file system supports it.
     case auto
-    /// Not at all: the target is a second copy on the medium.
+    /// Never: the target is a second copy on the medium.
     case never
-    /// Or not copied at all.
+    /// Always: the copy fails where blocks cannot be shared.
     case always
 }
 
-/// What is done with bytes that the target has already.
+/// What is done with data that the target has already.
 public enum TargetTreatment: String, Sendable, Codable, CaseIterable {
-    /// A new file takes the place of the old one, once it is whole.
+    /// A new file replaces the old one when it is complete.
     case replace
     /// The file is overwritten in place: a failed copy leaves a mixture of old and new.
     case inPlace = "in-place"
-    /// Behind what is there.
+    /// The data is written after the existing data.
     case append
-    /// An interrupted copy goes on, after what it left has been read back and compared.
+    /// An interrupted copy is continued, after what it wrote has been read back and compared.
     case resume
 }
 
-/// What a client wants of a copy; everything else is the planner's choice.
+/// What is requested of a copy; the planner chooses everything else.
 public struct CopyOptions: Equatable, Sendable {
     /// nil leaves it to the planner.
     public var mode: CopyMode?
-    /// Of the time at work in ``CopyMode/cycleStealing``: above 0, at most 1.
+    /// The share of the time that the copy is active in ``CopyMode/cycleStealing``: above 0, at most 1.
     public var share = 0.5
-    /// Bytes a second at most; nil for no limit.
+    /// The most bytes in a second; nil for no limit.
     public var rate: UInt64?
     /// Bytes of one transfer; nil leaves it to the planner.
     public var chunk: UInt64?
@@ -50,23 +50,23 @@ public struct CopyOptions: Equatable, Sendable {
     public var engine: String?
     /// Whether what was written is read back from the medium and compared, before the target is published.
     public var verifies = false
-    /// Whether owner, extended attributes and access control lists become the source's, beside mode and times.
+    /// Whether the target gets owner, extended attributes and access control lists of the source, beside mode and times.
     public var preserves = false
     /// When blocks are shared.
     public var reflink = ReflinkChoice.auto
-    /// What becomes of a target that is there.
+    /// What is done with a target that exists.
     public var treatment = TargetTreatment.replace
-    /// Whether the copy is over only when the medium has it.
+    /// Whether the copy ends only when the medium has the data.
     public var flushes = true
     /// Whether a block device's blocks are discarded first.
     public var discards = false
     /// Whether a block device may be overwritten.
     public var overwritesDevices = false
 
-    /// Everything as usual.
+    /// The defaults.
     public init() {}
 
-    /// Refuses what contradicts itself.
+    /// Refuses values out of range and options that exclude each other.
     ///
     /// - Throws: `badOption`.
     package func check() throws(CopyFailure) {
@@ -74,31 +74,33 @@ public struct CopyOptions: Equatable, Sendable {
             CopyFailure(.badOption, name, asked: asked, possible: possible, cure: cure)
         }
         if !(share > 0 && share <= 1) {
-            throw refuse("share", "take \(share) as", "it is above 0 and at most 1", "0.5 for half the time")
+            throw refuse("share", "use \(share) as", "it must be above 0 and at most 1", "Use 0.5 for half of the time.")
         }
         if let chunk, chunk < 512 || chunk > CopyPlan.largestChunk {
             throw refuse(
-                "chunk", "take \(chunk) bytes as", "it is 512 B to \(ByteSize.text(CopyPlan.largestChunk))",
-                "1MiB, which suits most disks")
+                "chunk", "use \(chunk) bytes as", "it must be from 512 B to \(ByteSize.text(CopyPlan.largestChunk))",
+                "Use 1MiB, which suits most disks.")
         }
         if let depth, depth < 1 || depth > CopyPlan.largestDepth {
             throw refuse(
-                "depth", "take \(depth) as", "it is 1 to \(CopyPlan.largestDepth)", "8 to 32, which keeps most disks busy")
+                "depth", "use \(depth) as", "it must be from 1 to \(CopyPlan.largestDepth)",
+                "Use 8 to 32, which keeps most disks busy.")
         }
         if let rate, rate == 0 {
-            throw refuse("rate", "take 0 as", "it is 1 byte a second or more", "leave it out for no limit")
+            throw refuse("rate", "use 0 as", "it must be 1 byte a second or more", "Leave it out for no limit.")
         }
         let moving: [(String, Bool)] = [
             ("engine", engine != nil), ("mode", mode != nil), ("chunk", chunk != nil), ("depth", depth != nil),
         ]
         if reflink == .always, let first = moving.first(where: \.1) {
             throw refuse(
-                first.0, "follow", "no bytes move where blocks are shared", "leave it out, or do not ask for shared blocks")
+                first.0, "apply", "no data is transferred where blocks are shared",
+                "Leave it out, or do not request shared blocks.")
         }
         if treatment == .resume || treatment == .append, reflink == .always {
             throw refuse(
-                treatment.rawValue, "follow", "blocks that are shared are shared at once, by a new file",
-                "leave it out, or do not ask for shared blocks")
+                treatment.rawValue, "apply", "blocks are shared as a whole, and only by a new file",
+                "Leave it out, or do not request shared blocks.")
         }
     }
 }

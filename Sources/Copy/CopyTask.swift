@@ -4,16 +4,16 @@ internal import DMACore
 internal import DMAThreads
 
 extension Copier {
-    /// Copies as a task: on a thread of its own, so that none of those which run tasks waits for a disk. Cancelling the task stops the copy,
-    /// which then throws `cancelled`.
+    /// Copies from a task, on a thread of its own, so that no thread of the concurrency runtime waits for a disk. Cancelling the task cancels
+    /// the copy, which then throws `cancelled`.
     ///
     /// - Parameters:
-    ///   - source: where bytes come from.
-    ///   - target: where they go.
-    ///   - options: what is wanted.
-    ///   - plan: how, where it was made before; nil makes one.
-    ///   - progress: as ``CopyControl/init(progress:)`` has it.
-    /// - Throws: ``CopyFailure``. Unless the target is a device or a stream, or is overwritten in place, it is then what it was.
+    ///   - source: where the data comes from.
+    ///   - target: where it goes.
+    ///   - options: what is requested.
+    ///   - plan: a plan that was made before; nil makes one.
+    ///   - progress: called as ``CopyControl/init(progress:)`` describes.
+    /// - Throws: ``CopyFailure``. The target is then unchanged, unless it is a device or a stream, or is overwritten in place.
     public func copy(
         from source: Endpoint, to target: Endpoint, _ options: CopyOptions = CopyOptions(), plan: CopyPlan? = nil,
         progress: (@Sendable (CopyProgress) -> Void)? = nil

@@ -2,13 +2,13 @@
 
 internal import CDMA
 
-/// Walks the data of a file from place to place, and skips its holes: lseek(2) with SEEK_DATA and SEEK_HOLE.
+/// Iterates over the data of a file and skips its holes: lseek(2) with SEEK_DATA and SEEK_HOLE.
 ///
-/// A file system that knows no holes answers that all is data. Bounded: each step goes forward, or ends the walk.
+/// A file system without holes reports that everything is data. Bounded: each step goes forward, or ends the iteration.
 struct ExtentWalk {
     private let file: OpenFile?
     private let end: UInt64
-    /// Where the next piece begins at the earliest.
+    /// Where the next piece starts at the earliest.
     private var place: UInt64
     /// The end of the data that `place` is in.
     private var dataEnd: UInt64
@@ -24,7 +24,7 @@ struct ExtentWalk {
     /// The next piece of data, at most `limit` bytes and within what a multiple of `limit` bounds, so that pieces stay aligned; nil at
     /// the end.
     ///
-    /// - Throws: `readFailed` where the file system cannot say.
+    /// - Throws: `readFailed` where lseek(2) fails.
     mutating func next(atMost limit: UInt64) throws(CopyFailure) -> Range<UInt64>? {
         if place >= dataEnd, let file {
             guard place < end, let found = try Self.data(file, from: place, to: end) else { return nil }
@@ -37,7 +37,7 @@ struct ExtentWalk {
         return place..<stop
     }
 
-    /// The next stretch of data that begins at or behind `start`, and before `end`.
+    /// The next range of data that starts at or after `start`, and before `end`.
     static func data(_ file: OpenFile, from start: UInt64, to end: UInt64) throws(CopyFailure) -> Range<UInt64>? {
         guard start < end, let place = Int64(exactly: start) else { return nil }
         let data = cdma_seek(file.descriptor, place, CDMA_SEEK_DATA)
@@ -48,7 +48,7 @@ struct ExtentWalk {
         }
         guard UInt64(data) < end else { return nil }
         let hole = cdma_seek(file.descriptor, data, CDMA_SEEK_HOLE)
-        // Shrunk meanwhile: the read says so.
+        // The file has become shorter: the next read reports it.
         guard hole > data else { return UInt64(data)..<end }
         return UInt64(data)..<min(UInt64(hole), end)
     }

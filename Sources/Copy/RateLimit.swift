@@ -3,7 +3,7 @@
 internal import CDMA
 internal import DMACore
 
-/// A limit of bytes a second: a bucket that fills with time and holds a tenth of a second's worth.
+/// A limit of bytes a second: a token bucket that holds the bytes of a tenth of a second.
 struct RateLimit {
     private let rate: Double
     private var credit: Double
@@ -17,7 +17,8 @@ struct RateLimit {
         last = Deadline.now.nanoseconds
     }
 
-    /// How many of `wanted` bytes may go now: 0 means later. A bucket in debt pays first, so that the mean is kept whatever the chunk.
+    /// Whether a chunk may be transferred now. The bucket may be overdrawn by one chunk, and must be full again before the next: the mean rate
+    /// is kept for every chunk size.
     mutating func allows() -> Bool {
         let now = Deadline.now.nanoseconds
         credit = min(credit + Double(now - last) / 1e9 * rate, rate / 10)
@@ -27,10 +28,10 @@ struct RateLimit {
 
     mutating func charge(_ bytes: UInt64) { credit -= Double(bytes) }
 
-    /// When the debt will be paid, a tenth of a second on at most.
+    /// When to ask again: when the bucket is no longer overdrawn, in a tenth of a second at most.
     var nextTurn: Deadline { .after(nanoseconds: Int64(min(max(-credit / rate, 0.001), 0.1) * 1e9)) }
 
-    /// Sleeps until bytes may go, and takes `bytes` of the allowance.
+    /// Sleeps until a chunk may be transferred, and takes `bytes` from the bucket.
     ///
     /// - Throws: `cancelled`.
     mutating func waitAndCharge(_ bytes: UInt64, _ path: String, _ control: CopyControl) throws(CopyFailure) {

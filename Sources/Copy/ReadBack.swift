@@ -3,7 +3,7 @@
 internal import CDMA
 internal import DMACore
 
-/// Reads a file back and counts its CRC32C: what was really written, or what an interrupted copy left.
+/// Reads a file back and computes its CRC32C: of what has been written, or of what an interrupted copy wrote.
 struct ReadBack {
     let file: OpenFile
     let name: String
@@ -37,7 +37,7 @@ struct ReadBack {
             sequence += 1
             control.update { $0.bytes = order.done }
         }
-        // Behind the last data, a hole and the end of the file look alike, but to a read.
+        // lseek(2) reports a hole at the end and the end of the file alike; a read tells them apart.
         if order.done < end {
             // SAFETY: the call writes at most the one byte of a local variable.
             var byte: UInt8 = 0
@@ -53,14 +53,13 @@ struct ReadBack {
     static func shorter(_ name: String, _ size: UInt64, _ end: UInt64) -> CopyFailure {
         CopyFailure(
             .verifyFailed, name, asked: "verify", possible: "it has \(size) bytes, and \(end) were written",
-            cure: "see who else writes it, and copy again")
+            cure: "Copy again while no other process writes it.")
     }
 
-    /// Drops the file's pages from the cache, so that reading it means reading the medium. They must be flushed.
+    /// Drops the file's pages from the page cache, so that the next read comes from the medium. They must have been flushed.
     func forget() { _ = cdma_drop_cache(file.descriptor, 0, 0) }
 
-    /// How much of the range is in the page cache, where the kernel says so (cachestat(2)) and there is a medium: not in memory's own
-    /// file systems, tmpfs and ramfs.
+    /// How much of the range is in the page cache, where the kernel reports it (cachestat(2)) and there is a medium: tmpfs and ramfs have none.
     func cachedBytes(from start: UInt64, count: UInt64) -> UInt64 {
         // SAFETY: the C function writes two local variables.
         guard let kind = Room(file)?.kind, kind != 0x0102_1994, kind != 0x8584_58f6, count > 0 else { return 0 }

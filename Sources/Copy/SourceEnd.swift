@@ -3,10 +3,10 @@
 internal import CDMA
 internal import DMACore
 
-/// The end of a source that is read by place: where a read answers 0, whatever its size promised.
+/// The end of a source that is read at positions: where a read returns 0, whatever size the file reported.
 ///
-/// The size is what the file said when it was opened. Files that are made as they are read say what they like, and a network file's may be
-/// old. So what lies behind is copied as well, and a file that ends before its size is whole, unless it was written meanwhile.
+/// The size is the one that the file reported when it was opened. A generated file may report any size, and the size of a network file may
+/// be out of date. So data after that size is copied too, and a file that ends before it is complete, unless it was written meanwhile.
 struct SourceEnd {
     let job: CopyJob
 
@@ -22,12 +22,12 @@ struct SourceEnd {
             throw Self.shrank(job.source.name, min(now.size, job.report.bytes))
         }
         if now.modified != before.modified {
-            job.note("the source was written meanwhile: the copy may hold old and new bytes")
+            job.note("the source was written during the copy, which may therefore hold old and new data")
         }
     }
 
-    /// Copies what lies behind. True where that is what was written to the source since it was opened, which is said and not copied: it
-    /// may have no end.
+    /// Copies what follows the reported size. True where that has been written to the source since it was opened: it is noted and not copied,
+    /// because it may grow without end.
     private func copiesRest(_ from: OpenFile, _ size: UInt64) throws(CopyFailure) -> Bool {
         // SAFETY: the call writes at most the one byte of a local variable.
         var byte: UInt8 = 0
@@ -54,11 +54,14 @@ struct SourceEnd {
         let now = try from.facts()
         guard now.size > max(before.size, job.report.bytes), job.source.wasWritten(now) else { return false }
         job.note(
-            "the source grew from \(before.size) to \(now.size) bytes meanwhile: the first \(job.report.bytes) were copied")
+            "the source grew from \(before.size) to \(now.size) bytes during the copy: the first \(job.report.bytes) were copied"
+        )
         return true
     }
 
-    /// One read and its write. How much came.
+    /// One read and its write.
+    ///
+    /// - Returns: bytes that were read.
     private func copyPiece(
         _ from: OpenFile, _ buffer: inout Buffer, _ limit: inout RateLimit?, _ sink: MoverTarget?
     ) throws(CopyFailure) -> UInt64 {
@@ -85,7 +88,7 @@ struct SourceEnd {
 
     static func shrank(_ name: String, _ end: UInt64) -> CopyFailure {
         CopyFailure(
-            .sourceShrank, name, asked: "copy", possible: "it became shorter meanwhile, and ends at byte \(end)",
-            cure: "stop who writes it, and copy again")
+            .sourceShrank, name, asked: "copy", possible: "it became shorter during the copy, and ends at byte \(end)",
+            cure: "Copy it again while no other process writes it.")
     }
 }

@@ -4,16 +4,16 @@ internal import CDMA
 internal import DMA
 internal import DMACore
 
-/// One copy in two steps: its bytes are brought to where they are not seen yet; then they become the target.
+/// One copy in two steps: the data is written where no other process sees it yet; then it becomes the target.
 ///
-/// A single copy takes them one after the other. Of a list the first is taken for many files, before the medium is waited for once.
+/// A single copy takes both steps at once. For a list, the first step is taken for many files before the medium is flushed once.
 struct StagedCopy {
     let job: CopyJob
     private let copier: Copier
-    /// When it began: on the wall, and of the processor's time.
+    /// When it started: monotonic time, and processor time of the process.
     private let began = CopyClock.now
     private let processor = CopyClock.processor
-    /// When its bytes were there.
+    /// When its data had been written.
     private var moved: Int64 = 0
 
     /// Opens both ends and plans.
@@ -32,28 +32,28 @@ struct StagedCopy {
         let open = try OpenTarget.open(site, plans.plan, options, size: opened.size, folder, control)
         job = CopyJob(opened, open, target, plans, options, session, control)
         for note in open.notes { job.note(note) }
-        noteMounts()
+        for note in BlockDevice.notes(of: opened) { job.note(note) }
     }
 
     var report: CopyReport { job.report }
 
-    /// Whether it is one of many small ones, which wait for the medium together.
+    /// Whether it may be flushed together with other small files.
     var mayWait: Bool {
         let plan = job.plan
         return plan.publishing == .rename && plan.flushes && !plan.verifies && job.report.bytes < CopyPlanner.worthDirect
     }
 
-    /// The file system that it goes to.
+    /// The file system of the target, by its device number.
     var fileSystem: UInt64 { job.target.facts?.device ?? 0 }
 
     // MARK: The steps
 
-    /// Brings the bytes.
+    /// Writes the data.
     mutating func move() throws(CopyFailure) {
         do throws(CopyFailure) { try moveBytes() } catch { throw abandoned(error) }
     }
 
-    /// Verifies where that is asked for, and makes the bytes the target.
+    /// Verifies where that is requested, and makes the new data the target.
     mutating func publish() throws(CopyFailure) {
         do throws(CopyFailure) {
             try job.target.setLength(job.report.bytes)
@@ -67,7 +67,7 @@ struct StagedCopy {
         } catch { throw abandoned(error) }
     }
 
-    /// The first part of ``publish()`` for one of many: everything but the name, and no flush of its own.
+    /// The first part of ``publish()`` for one file of many: everything but the name, and no flush of its own.
     func complete() throws(CopyFailure) {
         do throws(CopyFailure) {
             try job.target.complete(
@@ -76,7 +76,7 @@ struct StagedCopy {
         } catch { throw abandoned(error) }
     }
 
-    /// The second part, after the file system was flushed.
+    /// The second part, after the file system has been flushed.
     func giveName() throws(CopyFailure) {
         do throws(CopyFailure) {
             try job.target.file?.checkWritten()
@@ -86,7 +86,7 @@ struct StagedCopy {
         } catch { throw abandoned(error) }
     }
 
-    /// The last part, after that was flushed.
+    /// The last part, after the names have been flushed.
     func close() throws(CopyFailure) { try job.target.close() }
 
     private func finish(flushedSince moment: Int64) {
@@ -95,7 +95,7 @@ struct StagedCopy {
         job.control.update { $0.phase = .done }
     }
 
-    /// Puts away what was begun, and says what was noted so far and what is left.
+    /// Removes what was begun, and adds to the failure what was noted so far and what could not be removed.
     func abandoned(_ error: CopyFailure) -> CopyFailure {
         let left = job.target.abandon(keepsPart: error.code != .badJournal)
         var failure = error
@@ -107,7 +107,7 @@ struct StagedCopy {
 
     private mutating func moveBytes() throws(CopyFailure) {
         try prepare()
-        // Reading a FIFO without a writer returns 0, as at the end.
+        // Reading a FIFO without a writer returns 0, like the end of the data.
         if let file = job.source.file, job.source.facts?.kind == .pipe { try file.waitUntilReady(toWrite: false, job.control) }
         job.enter(.copying, bytes: job.start, total: job.source.size)
         job.began = CopyClock.now
@@ -118,7 +118,7 @@ struct StagedCopy {
         job.report.copyNanoseconds = moved - job.began
     }
 
-    /// Sizes, room, what an interrupted copy left, discards.
+    /// Discards a device, checks what an interrupted copy wrote, and sets the length of the target.
     private func prepare() throws(CopyFailure) {
         guard let file = job.target.file else { return }
         if job.target.facts?.kind == .block, job.options.discards { try discard(file) }
@@ -128,7 +128,7 @@ struct StagedCopy {
         try TargetRoom(job: job).take()
     }
 
-    /// The old bytes go when nothing is left that could be found out without that: the source can be read, and there is room.
+    /// The old data is removed only after everything else that can fail has been tried: the source can be read, and there is space.
     private func prepareInPlace(_ file: OpenFile) throws(CopyFailure) {
         // SAFETY: the call writes at most the one byte of a local variable.
         if job.source.hasPlaces, let from = job.source.file {
@@ -136,7 +136,7 @@ struct StagedCopy {
             let read = unsafe cdma_read_all(from.descriptor, &byte, 1, 0)
             guard read >= 0 else { throw .reading(job.source.name, at: 0, errno: Int32(-read)) }
         }
-        // What is left out must not keep old bytes. Where none is left out, they go one after the other.
+        // A hole must not keep old data. Where there are no holes, all old data is overwritten.
         if job.plan.holes == .keep, !(try job.target.empty()) { job.writeHoles() }
     }
 
@@ -147,7 +147,7 @@ struct StagedCopy {
             try job.checkCancelled(0)
             let count = min(1 << 30, size - place)
             let result = cdma_block_discard(file.descriptor, place, count)
-            if result == -EOPNOTSUPP { return job.note("not discarded: the device does not know how") }
+            if result == -EOPNOTSUPP { return job.note("not discarded: the device does not support it") }
             guard result == 0 else { throw .writing(job.target.name, at: place, errno: -result) }
             place += count
         }
@@ -162,13 +162,13 @@ struct StagedCopy {
         job.target.isAboutToBeOverwritten()
         if job.plan.path == .inKernel {
             if try InKernelPath(job: job).run() { return }
-            job.fall(to: .readWrite, because: "not copied in the kernel: it does not, between these files")
+            job.fall(to: .readWrite, because: "not copied in the kernel: copy_file_range(2) does not support these files")
         }
         if job.plan.path == .splice {
             if try SplicePath(job: job).run() { return }
             job.fall(
                 to: .engine, engine: copier.engine?.offer.name ?? "",
-                because: "not spliced: the kernel does not, with these files")
+                because: "not spliced: splice(2) does not support these files")
         }
         switch job.plan.path {
         case .engine, .memory: try EnginePath(job: job, system: copier.system).run()
@@ -184,19 +184,5 @@ struct StagedCopy {
         try job.target.flush()
         try Verification(job: job, system: copier.system).run()
         job.report.verifyNanoseconds = CopyClock.now - began
-    }
-
-    // MARK: What is said
-
-    /// A device whose files may be written while it is read.
-    private func noteMounts() {
-        guard let facts = job.source.facts, facts.kind == .block else { return }
-        var path = CopyPath(job.source.name)
-        if case .path(let named) = job.source.endpoint { path = named }
-        for (name, mount) in BlockDevice.mounts(path, facts) where mount.isWritable {
-            job.note(
-                "\(name) is mounted at \(mount.point) and may be written meanwhile: what is not on the device yet is not in the copy; "
-                    + "unmount it first, or remount it read-only")
-        }
     }
 }

@@ -5,7 +5,7 @@ internal import DMA
 internal import DMACore
 internal import DMAUnits
 
-/// Reads back what was written, past the cache or after that was emptied, and compares its CRC32C with that of what was read.
+/// Reads back what was written, by direct I/O or after dropping it from the page cache, and compares its CRC32C with that of the source.
 struct Verification {
     let job: CopyJob
     let system: DMASystem
@@ -36,22 +36,25 @@ struct Verification {
         return CopyFailure(
             .verifyFailed, job.target.name, asked: "verify",
             possible: othersWrote
-                ? "others have appended meanwhile: their bytes and those of the copy cannot be told apart"
-                : "the medium gives back CRC32C \(String(found, radix: 16)), and \(String(expected, radix: 16)) was written",
+                ? "another process appended during the copy, and its data cannot be told apart from that of the copy"
+                : "CRC32C \(String(expected, radix: 16)) was written, and \(String(found, radix: 16)) was read back",
             cure: othersWrote
-                ? "copy while no other process appends, or do not verify"
-                : "copy again; if it fails again, the device or its memory is damaged (dmesg, smartctl)")
+                ? "Copy while no other process appends, or do not verify."
+                : "Copy again. If it fails again, the device or its memory is damaged (see dmesg and smartctl).")
     }
 
-    /// With the engine where it wrote past the cache, so that the medium answers; else through the cache, which was emptied.
+    /// By the engine where the target was written by direct I/O, so that the data comes from the medium; else through the page cache, from
+    /// which the file was dropped.
     private func readBack(_ file: OpenFile, _ back: ReadBack) throws(CopyFailure) -> UInt32 {
         let base = job.target.base
-        // Pages that could not be taken out of the cache answer for the medium; a file in memory has no other.
+        // Pages that could not be dropped are read instead of the medium; a file in memory has no medium.
         let kept = back.cachedBytes(from: base, count: job.report.bytes)
         guard job.plan.path == .engine, job.plan.target == .direct else {
             if kept > 0 {
                 let amount = ByteSize.text(kept)
-                job.note("verified through the page cache, which kept \(amount): the medium was not asked for those")
+                job.note(
+                    "verified partly from the page cache: \(amount) could not be dropped from it, and were not read from the medium"
+                )
             }
             return try back.crc(base, base + job.report.bytes)
         }

@@ -155,7 +155,7 @@ struct FaultTests {
             }
         try Command.shell(line, folder: scratch.path)
         let report = try faulty(.none).copy(from: .path(scratch.at("a")), to: .path(scratch.at("b")), resuming)
-        #expect(report.resumed == 0 && (what == "journal" || report.notes.contains { $0.contains("begun anew") }))
+        #expect(report.resumed == 0 && (what == "journal" || report.notes.contains { $0.contains("started again") }))
         try expectSame(scratch)
     }
 
@@ -194,7 +194,11 @@ struct FaultTests {
             _ = try faulty(.read(at: 5_000_000, errno: 5)).copy(from: from, to: to, resuming, control: control)
         }
         let report = try Copier().copy(from: from, to: to)
-        #expect(report.notes.contains { $0.hasPrefix("an interrupted copy is still there") && $0.hasSuffix("/.b.dmactl-part") })
+        #expect(
+            report.notes.contains {
+                $0.hasPrefix("an interrupted copy, which could have been resumed, still exists")
+                    && $0.hasSuffix("/.b.dmactl-part")
+            })
     }
 
     @Test("the other names of a file that was replaced lead to the old bytes, and that is said")
@@ -237,7 +241,7 @@ struct FaultTests {
             try expectOld(scratch)
         } else {
             let report = try Copier().copy(from: .path(path), to: .path(scratch.at("b")), options, control: control)
-            let says = what == "grows" ? "the source grew" : "the source was written meanwhile"
+            let says = what == "grows" ? "the source grew" : "the source was written during the copy"
             #expect(report.bytes == UInt64(size) && report.notes.contains { $0.hasPrefix(says) })
             #expect(try scratch.read("b").count == size)
         }

@@ -19,12 +19,15 @@ public final class GeneratedFile: Sendable {
 
     /// The file.
     public let path: String
+    /// The name of the folder that it lies in, in the test's own.
+    public var folderName: String { URL(filePath: folder).lastPathComponent }
     private let folder: String
 
     /// - Parameters:
-    ///   - bytes: the contents returned by reads.
-    ///   - says: the size reported by stat.
-    public init(_ bytes: [UInt8], says: Int, in scratch: Scratch) throws {
+    ///   - bytes: what a read gives.
+    ///   - says: the size that stat says.
+    ///   - bad: what cannot be read: a read that asks for a byte of it answers EIO.
+    public init(_ bytes: [UInt8], says: Int, bad: [Range<Int>] = [], in scratch: Scratch) throws {
         folder = scratch.at("generated-\(UUID().uuidString)")
         path = folder + "/file"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -36,7 +39,7 @@ public final class GeneratedFile: Sendable {
             close(device)
             throw Machine.Missing("a FUSE file system cannot be mounted: \(errno)")
         }
-        Thread { Self.serve(device, bytes, UInt64(says)) }.start()
+        Thread { Self.serve(device, bytes, UInt64(says), bad) }.start()
     }
 
     deinit {
@@ -46,15 +49,15 @@ public final class GeneratedFile: Sendable {
 
     // MARK: The protocol
 
-    /// Serves requests until the file system is unmounted.
-    private static func serve(_ device: Int32, _ bytes: [UInt8], _ says: UInt64) {
+    /// Answers until the file system is unmounted.
+    private static func serve(_ device: Int32, _ bytes: [UInt8], _ says: UInt64, _ bad: [Range<Int>]) {
         defer { close(device) }
         var request = [UInt8](repeating: 0, count: 1 << 18)
         while true {
             let count = unsafe request.withUnsafeMutableBytes { unsafe read(device, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR || errno == ENOENT { continue }
             guard count >= 40 else { return }
-            guard let answer = answer(Array(request[..<count]), bytes, says) else { continue }
+            guard let answer = answer(Array(request[..<count]), bytes, says, bad) else { continue }
             let unique: UInt64 = Words.number(request, at: 8)
             var reply = Words()
             reply.add(UInt32(16 + answer.bytes.count), answer.error, unique)
@@ -63,8 +66,10 @@ public final class GeneratedFile: Sendable {
         }
     }
 
-    /// nil for requests without a reply.
-    private static func answer(_ request: [UInt8], _ file: [UInt8], _ says: UInt64) -> (error: Int32, bytes: [UInt8])? {
+    /// nil for what wants none.
+    private static func answer(
+        _ request: [UInt8], _ file: [UInt8], _ says: UInt64, _ bad: [Range<Int>]
+    ) -> (error: Int32, bytes: [UInt8])? {
         let node: UInt64 = Words.number(request, at: 16)
         var out = Words()
         switch Words.number(request, at: 4) as UInt32 {
@@ -85,6 +90,7 @@ public final class GeneratedFile: Sendable {
         case 15:  // READ
             let offset = Int(clamping: Words.number(request, at: 48) as UInt64)
             let size = Int(Words.number(request, at: 56) as UInt32)
+            if bad.contains(where: { $0.overlaps(offset..<(offset + size)) }) { return (-EIO, []) }
             if offset < file.count { out.bytes = Array(file[offset..<min(file.count, offset + size)]) }
         case 17: out.bytes = [UInt8](repeating: 0, count: 80)  // STATFS
         case 18, 25, 29: break  // RELEASE, FLUSH, RELEASEDIR

@@ -9,7 +9,8 @@ public final class LoopDisk: Sendable {
     public let device: String
     /// The mount point, or "".
     public let directory: String
-    private let image: String
+    /// The file that the disk is made of, which goes with it; nil where it is not the disk's own.
+    private let image: String?
     private let isUp = Atomic(true)
 
     /// - Parameters:
@@ -22,7 +23,8 @@ public final class LoopDisk: Sendable {
         count: Int, fileSystem: String? = nil, at path: String? = nil, make: [String] = ["-q"], options: String = "defaults"
     ) throws {
         let path = path ?? FileManager.default.temporaryDirectory.appending(path: "dma-loop-\(UUID().uuidString)").path
-        image = path + ".disk"
+        let image = path + ".disk"
+        self.image = image
         directory = fileSystem == nil ? "" : path
         guard FileManager.default.createFile(atPath: image, contents: nil), unsafe truncate(image, count) == 0 else {
             throw Machine.Missing("no file of \(count) bytes")
@@ -40,6 +42,12 @@ public final class LoopDisk: Sendable {
         try Self.must(["mount", "-o", options, device, directory])
     }
 
+    /// A disk of a file that is there, and stays, which is not written.
+    public init(readOnly path: String) throws {
+        (image, directory) = (nil, "")
+        device = try Self.must(["losetup", "--read-only", "--show", "-f", path]).trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
     deinit { end() }
 
     /// Takes the disk down, once none of its files is open any more. Defer it right after the disk was made: that keeps it up
@@ -51,7 +59,7 @@ public final class LoopDisk: Sendable {
             _ = unsafe rmdir(directory)
         }
         _ = try? Command.run(["losetup", "-d", device])
-        _ = unsafe unlink(image)
+        if let image { _ = unsafe unlink(image) }
     }
 
     @discardableResult

@@ -14,6 +14,7 @@ extension FuzzEntry {
         FuzzEntry(parser: "copy-plan", copyPlan), FuzzEntry(parser: "journal", length: 1200, journal),
         FuzzEntry(parser: "endpoints", length: 128, endpoint), FuzzEntry(parser: "sizes", length: 64, size),
         FuzzEntry(parser: "kernel-texts", kernelText), FuzzEntry(parser: "copy-lists", length: 512, copyList),
+        FuzzEntry(parser: "rescue-map", rescueMap),
     ]
 
     /// The input of `--plan`.
@@ -38,6 +39,26 @@ extension FuzzEntry {
     private static func journal(_ bytes: [UInt8]) -> String? {
         guard let journal = ResumeJournal(String(decoding: bytes, as: UTF8.self)) else { return nil }
         return ResumeJournal(journal.text) == journal ? nil : "a journal is another when it is written and read again"
+    }
+
+    private static func rescueMap(_ bytes: [UInt8]) -> String? {
+        let found: RescueMap?
+        do throws(RescueMap.Flaw) { found = try RescueMap.parse(bytes) } catch {
+            return error.line < 1 || error.reason.isEmpty ? "a refusal without a line or a reason" : nil
+        }
+        guard var map = found else { return nil }
+        guard (try? RescueMap.parse(map.text())) == map else { return "a map is another when it is written and read again" }
+        let total = RescueMap.State.allCases.reduce(0) { $0 + map.bytes($1) }
+        guard total == map.size, map.missingAreas <= map.count else { return "the areas of a map are not its size" }
+        // Marks wherever the bytes say, against the sums.
+        for (index, state) in RescueMap.State.allCases.enumerated() where map.size > 0 {
+            let start = UInt64(bytes[index % bytes.count]) << (index * 8) % map.size
+            map.mark(start..<(start + 1 + map.size / 3), state)
+            guard map.state(at: start) == state else { return "a byte has not got the state that it was given" }
+            guard map.next(state, from: start)?.lowerBound == start else { return "an area is not found where it is" }
+        }
+        let sum = map.all.reduce(0) { $0 + UInt64($1.range.count) }
+        return sum == map.size ? nil : "the areas of a changed map are not its size"
     }
 
     private static func endpoint(_ bytes: [UInt8]) -> String? {

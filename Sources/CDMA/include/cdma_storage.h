@@ -203,6 +203,7 @@ static inline int cdma_drop_cache(int fd, uint64_t offset, uint64_t count) {
     return -posix_fadvise(fd, (off_t)offset, (off_t)count, POSIX_FADV_DONTNEED);
 }
 static inline int cdma_advise_sequential(int fd) { return -posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); }
+static inline int cdma_advise_random(int fd) { return -posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM); }
 
 // Copies in the kernel, from one file's position to another's. Returns bytes, 0 at the end.
 static inline int64_t cdma_copy_range(int from, uint64_t source, int to, uint64_t target, size_t count) {
@@ -329,6 +330,13 @@ static inline int cdma_set_attribute(int fd, const char *name, const void *value
     return syscall(SYS_fsetxattr, fd, name, value, count, 0) ? -errno : 0;
 }
 
+// One pread(2), of the bytes that are available; repeated after a signal.
+static inline int64_t cdma_read_at(int fd, void *bytes, size_t count, uint64_t position) {
+    ssize_t n;
+    do n = pread(fd, bytes, count, (off_t)position);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
 // One read of the available bytes; repeated after a signal.
 static inline int64_t cdma_read_some(int fd, void *bytes, size_t count) {
     ssize_t n;

@@ -2,32 +2,32 @@
 
 internal import CDMA
 
-/// What must be known of a block device before it is overwritten, and its queue's own limits.
+/// Checks of a block device before it is overwritten.
 ///
 /// Source: Documentation/ABI/stable/sysfs-block.
 enum BlockDevice {
-    /// Refuses a device that is mounted, or that another block device stands on (RAID, LVM, dm-crypt); names who.
+    /// Refuses a device that is mounted, or that another block device is built on (RAID, LVM, dm-crypt), and names the user.
     ///
-    /// Opening with O_EXCL is what really keeps others out; this says why before it fails.
+    /// Opening with O_EXCL is what excludes other users; this check gives the reason before it fails.
     static func refuseIfInUse(_ path: CopyPath, _ facts: FileFacts) throws(CopyFailure) {
         if let (name, mount) = mounts(path, facts).first {
             let point = CopyFailure.quoted(mount.point.text)
             throw CopyFailure(
-                .mounted, path.text, asked: "write", possible: "\(name) is mounted at \(point)", cure: "umount \(point)")
+                .mounted, path.text, asked: "write", possible: "\(name) is mounted at \(point)", cure: "Run umount \(point).")
         }
         if let area = swapArea(facts) {
             throw CopyFailure(
-                .held, path.text, asked: "write", possible: "the kernel swaps to it",
-                cure: "swapoff \(CopyFailure.quoted(area.text))")
+                .held, path.text, asked: "write", possible: "the kernel uses it as swap space",
+                cure: "Run swapoff \(CopyFailure.quoted(area.text)).")
         }
         for holder in Folder.names("/sys/dev/block/" + number(facts.special) + "/holders") {
             throw CopyFailure(
                 .held, path.text, asked: "write", possible: "\(holder) is built on it",
-                cure: "stop \(holder) first: lsblk shows what it is")
+                cure: "Stop \(holder) first; lsblk shows what it is.")
         }
     }
 
-    /// Where the device is mounted, or a partition of it, and by which name.
+    /// Where the device or a partition of it is mounted, and the name of that device.
     static func mounts(_ path: CopyPath, _ facts: FileFacts) -> [(name: CopyPath, mount: MountTable.Mount)] {
         let table = MountTable.current
         return ([(facts.special, path)] + partitions(of: facts.special)).flatMap { special, name in
@@ -35,11 +35,22 @@ enum BlockDevice {
         }
     }
 
-    /// The failure of the exclusive opening itself.
+    /// Notes about a block device whose files may be written while it is read.
+    static func notes(of source: CopySource) -> [String] {
+        guard let facts = source.facts, facts.kind == .block else { return [] }
+        var path = CopyPath(source.name)
+        if case .path(let named) = source.endpoint { path = named }
+        return mounts(path, facts).filter(\.mount.isWritable).map { name, mount in
+            "\(name) is mounted at \(mount.point) and may be written during the copy, which lacks what is not on the device yet; "
+                + "unmount it first, or remount it read-only"
+        }
+    }
+
+    /// The failure of opening with O_EXCL.
     static func held(_ path: CopyPath) -> CopyFailure {
         CopyFailure(
-            .held, path.text, asked: "write", possible: "another process holds the device open exclusively",
-            cure: "see who (lsblk, fuser -v), and end it", errno: EBUSY)
+            .held, path.text, asked: "write", possible: "another process has opened the device exclusively",
+            cure: "Find the process (lsblk, fuser -v), and stop it.", errno: EBUSY)
     }
 
     static func number(_ special: UInt64) -> String { "\(special >> 32):\(special & 0xffff_ffff)" }
@@ -68,8 +79,23 @@ enum BlockDevice {
     }
 }
 
-/// The names in a folder of /sys or of files, bounded.
+/// The names in a directory, bounded.
 enum Folder {
+    /// The names that are wanted; nil where the directory cannot be read, or has more than a million names.
+    static func names(_ path: CopyPath, where isWanted: (CopyPath) -> Bool) -> [CopyPath]? {
+        // SAFETY: as below; of the name's array only the bytes before its zero are read.
+        guard let directory = unsafe opendir(path.cString) else { return nil }
+        defer { unsafe _ = closedir(directory) }
+        var names: [CopyPath] = []
+        for _ in 0..<1_000_000 {
+            guard let entry = unsafe readdir(directory) else { return names }
+            // Only the bytes before the zero are read.
+            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { unsafe CopyPath(bytes: $0.prefix { $0 != 0 }) }
+            if isWanted(name) { names.append(name) }
+        }
+        return nil
+    }
+
     static func names(_ path: String) -> [String] {
         // SAFETY: the directory is open until `closedir`, which runs once, at the end. The name is an array inside the entry, ended
         // by a zero, which lives until the next readdir.

@@ -4,7 +4,7 @@ internal import CDMA
 public import DMA
 internal import DMACore
 
-/// A buffer as an end of copies, which has it from ``init(_:)`` until ``take()``.
+/// A buffer as an endpoint of copies, which owns it from ``init(_:)`` until ``take()``.
 ///
 /// ```swift
 /// let memory = CopyBuffer(try Buffer(count: 1 << 20))
@@ -12,30 +12,30 @@ internal import DMACore
 /// let firmware = memory.take()
 /// ```
 ///
-/// As a source all of its bytes are copied. As a target it takes as many as the source has, from its beginning; the bytes behind those
-/// stay what they were. A copy that fails may have written some.
+/// As a source all of its bytes are copied. As a target it receives as many bytes as the source has, from its start; the bytes after those
+/// are unchanged. A copy that fails may have written some.
 ///
-/// Thread rules: everything may be called from any thread. One copy at a time has the buffer: another one fails with `held`.
+/// Thread rules: everything may be called from any thread. One copy at a time uses the buffer: another one fails with `held`.
 public final class CopyBuffer: Sendable {
     private let buffer: Locked<Buffer?>
     /// Bytes.
     public let count: Int
 
-    /// Takes over a buffer.
+    /// Takes ownership of a buffer.
     public init(_ buffer: consuming sending Buffer) {
         count = buffer.count
         self.buffer = Locked(buffer)
     }
 
-    /// Gives the buffer back; nil while a copy has it, and once it was taken.
+    /// Returns the buffer; nil while a copy uses it, and after it was taken.
     public func take() -> Buffer? { buffer.withLock { $0.take() } }
 
     /// - Throws: `held`.
     fileprivate func lend(as name: String) throws(CopyFailure) -> Buffer {
         guard let buffer = take() else {
             throw CopyFailure(
-                .held, name, asked: "use", possible: "another copy has it, or it was taken",
-                cure: "wait for the other copy; make another CopyBuffer of a buffer that was taken")
+                .held, name, asked: "use", possible: "another copy uses it, or it was taken",
+                cure: "Wait for the other copy, or make another CopyBuffer of a buffer that was taken.")
         }
         return buffer
     }
@@ -47,21 +47,21 @@ public final class CopyBuffer: Sendable {
     }
 }
 
-/// Two are equal where they are one object.
+/// Equal only to itself.
 extension CopyBuffer: Hashable {
     public static func == (one: CopyBuffer, other: CopyBuffer) -> Bool { one === other }
     public func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }
 }
 
-/// Memory of this process as an end of a copy.
+/// Memory of this process as one end of a copy.
 final class MemoryEnd {
     private var buffer: Buffer?
     private let count: Int
     private let name: String
-    /// Whose buffer it is, and who gets it back; nil for memory of the copy's own.
+    /// The object that lent the buffer and gets it back; nil for memory of the copy's own.
     private let owner: CopyBuffer?
 
-    /// Memory that is zero at first, and gone with this object.
+    /// Memory that is zero at first, and is freed with this object.
     init(_ count: UInt64, name: String) throws(CopyFailure) {
         self.name = name
         owner = nil
@@ -69,7 +69,7 @@ final class MemoryEnd {
         do throws(DMAError) {
             buffer = try Buffer(
                 count: self.count, backing: .pages(transparentHuge: true), policy: AllocationPolicy(prefault: true))
-        } catch { throw .engine(name, error, to: "get memory for") }
+        } catch { throw .engine(name, error, to: "allocate memory for") }
     }
 
     /// A client's buffer, until this object ends.
@@ -105,7 +105,7 @@ final class MemoryEnd {
         guard holds(bytes.byteCount, at: position) else {
             throw CopyFailure(
                 .targetTooSmall, name, asked: "write \(bytes.byteCount) bytes at offset \(position) of",
-                possible: "it has \(count) bytes", cure: "a larger one")
+                possible: "it has \(count) bytes", cure: "Use a larger one.")
         }
         // SAFETY: as above.
         unsafe buffer?.withUnsafeMutableBytes { to in

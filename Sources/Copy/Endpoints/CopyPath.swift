@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A path, or a name in a directory, as the kernel has it: bytes, parted by the byte of the slash.
+/// A path, or a name in a directory, as the kernel uses it: bytes, separated by slashes.
 ///
 /// A file name may contain any byte except zero and the slash, in any encoding. A path is therefore passed as bytes from the command line or a
 /// list to the kernel. ``text`` shows it to people and in JSON, and ``init(escaped:)`` decodes that text back into the bytes.
 public struct CopyPath: Hashable, Sendable {
-    /// Without a zero at the end.
+    /// The bytes, without a terminating zero.
     public let bytes: [UInt8]
 
-    /// The path that has these bytes.
+    /// The path with these bytes.
     public init(bytes: some Sequence<UInt8>) { self.bytes = Array(bytes) }
 
-    /// The path that a text has in UTF-8.
+    /// The path that is this text in UTF-8.
     public init(_ text: String) { bytes = Array(text.utf8) }
 
-    /// Undoes ``text``.
+    /// The path whose ``text`` this is.
     public init(escaped text: String) {
         let source = Array(text.utf8)
         var bytes: [UInt8] = []
@@ -66,7 +66,7 @@ public struct CopyPath: Hashable, Sendable {
 }
 
 extension CopyPath: ExpressibleByStringLiteral {
-    /// The path that a literal has in UTF-8.
+    /// The path that is this literal in UTF-8.
     public init(stringLiteral text: String) { self.init(text) }
 }
 
@@ -80,10 +80,10 @@ extension CopyPath: CustomStringConvertible {
 extension CopyPath {
     private static let slash = UInt8(ascii: "/")
 
-    /// For a system call: with a zero at the end.
+    /// For a system call: with a terminating zero.
     package var cString: [CChar] { bytes.map { CChar(bitPattern: $0) } + [0] }
 
-    /// The names of the path.
+    /// The names in the path.
     func parts(keepsEmpty: Bool = false) -> [CopyPath] {
         bytes.split(separator: Self.slash, omittingEmptySubsequences: !keepsEmpty).map { CopyPath(bytes: $0) }
     }
@@ -94,23 +94,24 @@ extension CopyPath {
     /// `.` or `..`.
     var isDots: Bool { self == "." || self == ".." }
 
-    /// A name in the folder that this path is.
+    /// The path of a name in the directory that this path leads to.
     func joined(_ name: CopyPath) -> CopyPath {
         CopyPath(bytes: bytes + (endsInSlash ? [] : [Self.slash]) + name.bytes)
     }
 
-    /// Whether it is `folder`, or lies in it by its name.
+    /// Whether it is `folder`, or below it, judged by the names.
     func isBelow(_ folder: CopyPath) -> Bool {
         let (mine, theirs) = (parts(), folder.parts())
         return isAbsolute == folder.isAbsolute && mine.count >= theirs.count && mine.prefix(theirs.count).elementsEqual(theirs)
     }
 
-    /// - Throws: `badEndpoint` where the kernel would see less of it than there is.
+    /// - Throws: `badEndpoint` for an empty path, and for one with a zero byte, where the kernel would end it.
     func check() throws(CopyFailure) {
         guard !bytes.isEmpty, !bytes.contains(0) else {
             throw CopyFailure(
-                .badEndpoint, text, asked: "open", possible: isEmpty ? "the path is empty" : "a path has no zero byte in it",
-                cure: "name a file")
+                .badEndpoint, text, asked: "open",
+                possible: isEmpty ? "the path is empty" : "a path cannot contain a zero byte",
+                cure: "Name a file.")
         }
     }
 }

@@ -2,20 +2,20 @@
 
 internal import CDMA
 
-/// A source that is open and looked at.
+/// A source that is open, with the facts about it.
 struct CopySource {
     let endpoint: Endpoint
-    /// nil for what this process makes.
+    /// nil where the data is in this process.
     let file: OpenFile?
     let facts: FileFacts?
-    /// Bytes, as the file said when it was opened; nil where it says nothing. Of a file a copy is not over before a read answers 0.
+    /// Bytes, as the file reported when it was opened; nil where it reports none. The copy of a file ends only when a read returns 0.
     let size: UInt64?
-    /// Which file system it is on, by the magic number of statfs(2); 0 where that is not known.
+    /// The type of its file system, by the magic number of statfs(2); 0 where it is not known.
     let fileSystem: UInt64
 
     var name: String { endpoint.description }
 
-    /// Whether bytes are read by place; where not, in order and once.
+    /// Whether it is read at positions; if not, in order and once.
     var hasPlaces: Bool { file == nil || facts?.kind.hasPlaces == true && size != nil }
 
     init(opening endpoint: Endpoint) throws(CopyFailure) {
@@ -37,10 +37,10 @@ struct CopySource {
         case .pattern(_, nil):
             throw CopyFailure(
                 .badEndpoint, endpoint.description, asked: "read", possible: "the stream has no end",
-                cure: "one with a size, as \(endpoint):1GiB")
+                cure: "Add a size, as in \(endpoint):1GiB.")
         case .null:
             throw CopyFailure(
-                .badEndpoint, "null:", asked: "read", possible: "it only takes bytes", cure: "zero:SIZE, for zeroes")
+                .badEndpoint, "null:", asked: "read", possible: "it can only be written", cure: "Use zero:SIZE for zeros.")
         }
     }
 
@@ -63,11 +63,11 @@ struct CopySource {
         case .directory:
             throw CopyFailure(
                 .isDirectory, file.path, asked: "copy", possible: "it is a directory",
-                cure: "a list of its files: find \(file.path) -type f -print0")
+                cure: "Copy a list of its files, as find \(CopyFailure.quoted(file.path)) -type f -print0 prints it.")
         case .regular:
-            // Files of /proc and /sys say 0, or a page, whatever a read gives.
+            // Files in /proc and /sys report a size of 0, or of a page, whatever a read returns.
             let isGenerated = Self.generated.contains(fileSystem)
-            // What others have opened may stand somewhere in its file: then the rest is read from there, in order.
+            // A descriptor of the caller may have an offset: the rest of the file is read from there, in order.
             let isBehind = !endpoint.isPath && cdma_seek(file.descriptor, 0, SEEK_CUR) != 0
             size = facts.size == 0 || isGenerated || isBehind ? nil : facts.size
         case .block: size = try file.size(facts)

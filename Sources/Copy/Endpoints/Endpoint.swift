@@ -2,24 +2,24 @@
 
 internal import DMAUnits
 
-/// One end of a copy, as it is named: a path, a stream of this process, or something that makes or takes bytes by itself.
+/// One end of a copy: a path, a stream of this process, or a generator or consumer of data.
 public enum Endpoint: Hashable, Sendable {
-    /// A file, a block device, a pipe with a name, a character device.
+    /// A file, a block device, a named pipe, a character device.
     case path(CopyPath)
     /// `-`: standard input as a source, standard output as a target.
     case standard
-    /// What is open as this descriptor, which stays the caller's: a file from where it stands, a pipe, a socket, a memfd. It has
-    /// no name on a command line.
+    /// An open descriptor, which the caller still owns: a file from its current offset, a pipe, a socket, a memfd. It cannot be named on a
+    /// command line.
     case descriptor(Int32)
-    /// A buffer of this process. It has no name on a command line.
+    /// A buffer of this process. It cannot be named on a command line.
     case buffer(CopyBuffer)
-    /// `memory:SIZE`: so many bytes of this process's memory, zero at first.
+    /// `memory:SIZE`: memory of this process, of that many bytes, zero at first.
     case memory(UInt64)
-    /// `pattern:SEED[:SIZE]`: a reproducible stream. As a target, what arrives is compared with it.
+    /// `pattern:SEED[:SIZE]`: a reproducible stream. As a target, it compares the data with the stream.
     case pattern(seed: UInt64, size: UInt64?)
-    /// `null:`: takes everything, and is no source.
+    /// `null:`: discards all data; not a source.
     case null
-    /// `zero:SIZE`: so many zero bytes; no target.
+    /// `zero:SIZE`: that many zero bytes; not a target.
     case zero(UInt64)
 
     /// Reads an endpoint as it is written on a command line. A file whose name looks like another kind is written `./null:`.
@@ -36,7 +36,7 @@ public enum Endpoint: Hashable, Sendable {
             CopyFailure(.badEndpoint, text, asked: "use the endpoint", possible: possible, cure: cure)
         }
         if path.isEmpty {
-            throw refuse("it is empty", "name a path, -, memory:SIZE, pattern:SEED[:SIZE], null: or zero:SIZE")
+            throw refuse("it is empty", "Name a path, -, memory:SIZE, pattern:SEED[:SIZE], null: or zero:SIZE.")
         }
         try path.check()
         if path == "-" {
@@ -50,20 +50,21 @@ public enum Endpoint: Hashable, Sendable {
         let rest = String(text[text.index(after: colon)...])
         switch text[..<colon] {
         case "memory":
-            if rest.isEmpty { throw refuse("it has no size", "memory:1GiB; a file of that name is ./\(text)") }
+            if rest.isEmpty { throw refuse("it has no size", "Write memory:1GiB, or ./\(text) for a file with that name.") }
             self = .memory(try ByteSize.parse(rest, for: text))
         case "zero":
-            if rest.isEmpty { throw refuse("it has no size", "zero:1GiB; a file of that name is ./\(text)") }
+            if rest.isEmpty { throw refuse("it has no size", "Write zero:1GiB, or ./\(text) for a file with that name.") }
             self = .zero(try ByteSize.parse(rest, for: text))
         case "null":
             guard rest.isEmpty else {
-                throw refuse("nothing may follow null:", "null:; a file of that name is ./\(text)")
+                throw refuse("nothing may follow null:", "Write null: alone, or ./\(text) for a file with that name.")
             }
             self = .null
         case "pattern":
             let parts = rest.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
             guard let first = parts.first, let seed = UInt64(first) else {
-                throw refuse("its seed is no whole number", "pattern:SEED or pattern:SEED:SIZE, as pattern:42:1GiB")
+                throw refuse(
+                    "its seed is not a whole number", "Write pattern:SEED or pattern:SEED:SIZE, as in pattern:42:1GiB.")
             }
             self = .pattern(seed: seed, size: parts.count > 1 ? try ByteSize.parse(String(parts[1]), for: text) : nil)
         default:
@@ -73,10 +74,10 @@ public enum Endpoint: Hashable, Sendable {
 }
 
 extension Endpoint {
-    /// The path that a text has in UTF-8.
+    /// The path that is this text in UTF-8.
     public static func path(_ text: String) -> Endpoint { .path(CopyPath(text)) }
 
-    /// Whether the copy opens it by a name.
+    /// Whether the copy opens it by a path.
     var isPath: Bool {
         if case .path = self { return true }
         return false

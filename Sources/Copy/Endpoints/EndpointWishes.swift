@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Holds what was asked for against what was found: a wish that these endpoints cannot follow is refused, and never left out in silence.
+/// Compares the options with the endpoints: an option that they cannot support is refused, never ignored.
 struct EndpointWishes {
     let options: CopyOptions
 
@@ -15,47 +15,49 @@ struct EndpointWishes {
             let reason =
                 switch options.treatment {
                 case .replace: ""
-                case .append: "has no end to write behind"
-                case .resume: "keeps no journal to go on by"
-                case .inPlace: "is never replaced by a new file"
+                case .append: "cannot be appended to"
+                case .resume: "cannot keep an unfinished copy"
+                case .inPlace: "is always written in place"
                 }
             if !reason.isEmpty {
-                throw refuse(options.treatment.rawValue, "follow", "\(place) is \(kind), which \(reason)", "leave it out")
+                throw refuse(options.treatment.rawValue, "apply", "\(place) is \(kind), which \(reason)", "Leave it out.")
             }
         }
         if case .device = target {
         } else {
             if options.overwritesDevices {
                 throw refuse(
-                    "overwritesDevices", "follow", "it is said of a block device, and \(place) is \(kind)", "leave it out")
+                    "overwritesDevices", "apply", "it confirms overwriting a block device, and \(place) is \(kind)",
+                    "Leave it out.")
             }
             if options.discards {
                 throw refuse(
-                    "discards", "follow", "blocks are discarded of a block device, and \(place) is \(kind)", "leave it out")
+                    "discards", "apply", "only the blocks of a block device can be discarded, and \(place) is \(kind)",
+                    "Leave it out.")
             }
         }
         if options.treatment == .resume, source.facts?.kind.hasPlaces != true {
             throw refuse(
-                "resume", "follow",
-                "\(CopyFailure.quoted(source.name)) is not a file or device, so its state cannot be compared",
-                "leave it out")
+                "resume", "apply",
+                "\(CopyFailure.quoted(source.name)) is not a file or device, so it cannot be compared with what was copied",
+                "Leave it out.")
         }
         guard options.preserves else { return }
         if case .file = target, source.facts?.kind == .regular {
         } else {
-            throw refuse("preserves", "follow", "owner and attributes go from a file to a file", "leave it out")
+            throw refuse("preserves", "apply", "only files have an owner and attributes to copy", "Leave it out.")
         }
         if options.treatment == .append {
-            throw refuse("preserves", "follow", "a file that is appended to stays whose it is", "leave it out")
+            throw refuse("preserves", "apply", "a file that is appended to keeps its own owner and attributes", "Leave it out.")
         }
     }
 }
 
 extension TargetSite {
-    /// What it is, for a sentence.
+    /// What it is, in words.
     fileprivate var kindForPeople: String {
         switch self {
-        case .local: "no file"
+        case .local: "not a file"
         case .device: "a block device"
         case .file(let site): site.existing == nil ? "a new file" : "a regular file"
         case .stream(_, _, let facts):

@@ -2,21 +2,21 @@
 
 internal import CDMA
 
-/// What stands behind a descriptor: the file types of inode(7).
+/// The type of an open file: those of inode(7).
 package enum FileKind: String, Sendable, Codable, CaseIterable {
-    /// A file with places and a size.
+    /// A file with a size, which can be positioned.
     case regular
     /// A disk, a partition, a loop device.
     case block
     /// A terminal, /dev/zero, a tape.
     case character
-    /// A pipe, with a name or without.
+    /// A pipe, named or not.
     case pipe
     /// A connected socket.
     case socket
-    /// No endpoint of a copy.
+    /// A directory, which is not an endpoint of a copy.
     case directory
-    /// Nothing that a copy knows.
+    /// Anything else.
     case other
 
     init(mode: UInt32) {
@@ -32,19 +32,19 @@ package enum FileKind: String, Sendable, Codable, CaseIterable {
             }
     }
 
-    /// Whether bytes have places: what has none is read and written in order, once.
+    /// Whether it can be read and written at positions; if not, in order and once.
     package var hasPlaces: Bool { self == .regular || self == .block }
 }
 
-/// What a file is, as statx(2) says it at one moment.
+/// The facts about a file that statx(2) reports, at one moment.
 struct FileFacts: Equatable, Sendable {
     var kind: FileKind
     var size: UInt64
-    /// Bytes that it takes on its file system, which is less than its size where it has holes.
+    /// Bytes that are allocated for it, fewer than its size where it has holes.
     var allocated: UInt64
     var device: UInt64
     var inode: UInt64
-    /// Of a device's node, the device.
+    /// Of a device node, the number of the device.
     var special: UInt64
     var mode: UInt32
     var owner: UInt32
@@ -53,12 +53,12 @@ struct FileFacts: Equatable, Sendable {
     var accessed: FileTime
     var modified: FileTime
     var changed: FileTime
-    /// What direct I/O asks of memory addresses, and of positions and lengths; 0 where the kernel does not say.
+    /// What memory addresses, and positions and lengths, of direct I/O must be multiples of; 0 where the kernel does not report it.
     var directMemoryAlignment: UInt32
     var directOffsetAlignment: UInt32
-    /// Whether it may not be changed, renamed or removed: chattr +i.
+    /// Whether it cannot be changed, renamed or removed: chattr +i.
     var isImmutable: Bool
-    /// Whether it may only grow; a directory: only get names. chattr +a.
+    /// Whether it can only be appended to, or as a directory only get new names: chattr +a.
     var isAppendOnly: Bool
 
     init(_ facts: cdma_storage_facts) {
@@ -81,31 +81,31 @@ struct FileFacts: Equatable, Sendable {
         isAppendOnly = facts.attributes & UInt64(CDMA_STATX_APPEND) != 0
     }
 
-    /// Whether both are one file, by whatever names.
+    /// Whether both describe the same file.
     func isSameFile(_ other: FileFacts) -> Bool {
         if kind == .block, other.kind == .block { return special == other.special }
         return device == other.device && inode == other.inode
     }
 
-    /// The file at a path, or nil where there is none.
+    /// The facts about the file at a path; nil where there is none.
     ///
-    /// - Throws: what keeps the path from being looked at.
+    /// - Throws: the error of statx(2).
     static func at(_ path: CopyPath, follow: Bool = true) throws(CopyFailure) -> FileFacts? {
         // SAFETY: the path ends with a zero and lives until the call returns; the C function writes a local structure.
         var facts = cdma_storage_facts()
         let result = unsafe cdma_storage_look(AT_FDCWD, path.cString, follow, &facts)
         if result == -ENOENT { return nil }
-        guard result == 0 else { throw .opening(path.text, result, to: "look at") }
+        guard result == 0 else { throw .opening(path.text, result, to: "examine") }
         return FileFacts(facts)
     }
 }
 
-/// A moment of a file, as the file system keeps it.
+/// A time stamp of a file.
 struct FileTime: Equatable, Sendable {
     var seconds: Int64
     var nanoseconds: UInt32
 
-    /// As a journal has it.
+    /// As it is written in a journal.
     var text: String { "\(seconds) \(nanoseconds)" }
 }
 

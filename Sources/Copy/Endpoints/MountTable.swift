@@ -2,12 +2,12 @@
 
 internal import CDMA
 
-/// The mounts that this process sees: /proc/self/mountinfo, whose lines are read as if somebody hostile had written them.
+/// The mounts in the mount namespace of this process: /proc/self/mountinfo. Lines that cannot be parsed are skipped.
 ///
 /// Source: Documentation/filesystems/proc.rst, section 3.5; proc_pid_mountinfo(5).
 package struct MountTable: Sendable {
     package struct Mount: Equatable, Sendable {
-        /// As ``FileFacts/device`` and ``FileFacts/special`` have it.
+        /// The device number, as in ``FileFacts/device`` and ``FileFacts/special``.
         let device: UInt64
         let point: CopyPath
         let fileSystem: String
@@ -37,7 +37,7 @@ package struct MountTable: Sendable {
         self.mounts = mounts
     }
 
-    /// Options are parted by commas; `ro` or `rw` is one of them.
+    /// Options are separated by commas; `ro` or `rw` is one of them.
     private static func isWritable(_ options: Substring) -> Bool { !options.split(separator: ",").contains("ro") }
 
     /// Where the block device `special` is mounted.
@@ -45,7 +45,7 @@ package struct MountTable: Sendable {
         mounts.filter { $0.device == special || $0.source == path }
     }
 
-    /// Whether something is mounted at exactly this path: a file can be, too.
+    /// Whether this path is a mount point; a file can be one too.
     func isPoint(_ path: CopyPath) -> Bool { mounts.contains { $0.point == path } }
 
     /// The kernel writes space, tab, newline and backslash as `\` and three octal digits.
@@ -70,7 +70,7 @@ package struct MountTable: Sendable {
     }
 }
 
-/// Small files of /proc and /sys, as text.
+/// Small files in /proc and /sys, as text.
 enum KernelText {
     static func read(_ path: String, atMost capacity: Int) -> String? {
         // SAFETY: the C function writes at most the capacity that it is told, and says how many bytes it wrote; those count as
@@ -85,7 +85,7 @@ enum KernelText {
         return failed ? nil : String(decoding: bytes, as: UTF8.self)
     }
 
-    /// The first number of a file.
+    /// The number that a file starts with.
     static func number(_ path: String) -> UInt64? {
         guard let text = read(path, atMost: 4096) else { return nil }
         return UInt64(text.prefix { $0 >= "0" && $0 <= "9" })

@@ -6,15 +6,15 @@ internal import Synchronization
 
 /// A descriptor that is closed once.
 ///
-/// Who has written through it calls ``checkClose()`` or ``close()`` and reads what they say; the end of its life closes it on the ways of
-/// failure alone, where there is another failure to report.
+/// After writing, call ``checkClose()`` or ``close()`` for the result of close(2). The deinitializer closes it without one, for paths on which
+/// another failure is reported.
 final class OpenFile: Sendable {
     let descriptor: Int32
     /// The name for messages.
     let path: String
     private let isOpen: Atomic<Bool>
 
-    /// Takes over `descriptor`; one that is not owned is left open.
+    /// Takes ownership of `descriptor`, unless `isOwned` is false.
     init(_ descriptor: Int32, path: String, isOwned: Bool = true) {
         self.descriptor = descriptor
         self.path = path
@@ -25,7 +25,7 @@ final class OpenFile: Sendable {
 
     /// Opens `path` below `directory`, or from the working directory.
     ///
-    /// - Parameter verb: what it is opened for, as it follows "cannot".
+    /// - Parameter verb: the purpose, as it follows "cannot".
     convenience init(
         _ path: CopyPath, _ flags: Int32, mode: UInt32 = 0, in directory: OpenFile? = nil, for verb: String
     ) throws(CopyFailure) {
@@ -36,7 +36,7 @@ final class OpenFile: Sendable {
         self.init(result, path: name)
     }
 
-    /// A directory whose names are to be changed. One that may be written and not read is opened without reading: it has nothing to flush then.
+    /// Opens a directory whose names are to be changed. One that is writable but not readable is opened with O_PATH, and cannot be flushed.
     convenience init(directory path: CopyPath) throws(CopyFailure) {
         // SAFETY: as above.
         var result = unsafe cdma_open(AT_FDCWD, path.cString, O_RDONLY | O_DIRECTORY, 0)
@@ -47,39 +47,39 @@ final class OpenFile: Sendable {
 
     /// Closes it.
     ///
-    /// - Throws: what close(2) says, which may be the first word on bytes that were lost.
+    /// - Throws: the error of close(2), which may be the first report of lost data.
     func close() throws(CopyFailure) {
         guard isOpen.exchange(false, ordering: .acquiringAndReleasing) else { return }
         let result = cdma_close(descriptor)
         guard result == 0 else { throw .closing(path, errno: -result) }
     }
 
-    /// Says what close(2) says, and leaves it open: before a new file gets the name of the old one, while its lock is still needed.
+    /// Reports the result of close(2), and leaves the file open: before a new file replaces the old one, while its lock is still needed.
     func checkClose() throws(CopyFailure) {
         var result = cdma_close_copy(descriptor)
         while result == -EINTR { result = cdma_close_copy(descriptor) }
         guard result == 0 else { throw .closing(path, errno: -result) }
     }
 
-    /// - Throws: if it is not open in this direction: the parent process closed standard input or output.
+    /// - Throws: where it is not open in this direction, as when the parent process closed standard input or output.
     func checkIsOpen(toWrite: Bool) throws(CopyFailure) {
         guard cdma_is_open_for(descriptor, toWrite) != 0 else { return }
         throw CopyFailure(
             toWrite ? .writeFailed : .readFailed, path, asked: toWrite ? "write to" : "read",
             possible: "it is closed, or open for the other direction",
-            cure: toWrite ? "open standard output, or name a file" : "open standard input, or name a file", errno: EBADF)
+            cure: toWrite ? "Open standard output, or name a file." : "Open standard input, or name a file.", errno: EBADF)
     }
 
-    /// What it is now.
+    /// The current facts.
     func facts() throws(CopyFailure) -> FileFacts {
         // SAFETY: the C function writes a local structure.
         var facts = cdma_storage_facts()
         let result = unsafe cdma_storage_look(descriptor, "", true, &facts)
-        guard result == 0 else { throw .opening(path, result, to: "look at") }
+        guard result == 0 else { throw .opening(path, result, to: "examine") }
         return FileFacts(facts)
     }
 
-    /// The size of a regular file or block device; nil of what has none.
+    /// The size of a regular file or block device; nil of other files.
     func size(_ facts: FileFacts) throws(CopyFailure) -> UInt64? {
         // SAFETY: the C function writes a local variable.
         switch facts.kind {
@@ -87,18 +87,18 @@ final class OpenFile: Sendable {
         case .block:
             var bytes: UInt64 = 0
             let result = unsafe cdma_block_size(descriptor, &bytes)
-            guard result == 0 else { throw .opening(path, result, to: "learn the size of") }
+            guard result == 0 else { throw .opening(path, result, to: "get the size of") }
             guard bytes > 0 else {
                 throw CopyFailure(
                     .notSupported, path, asked: "open", possible: "the device has no medium: its size is 0",
-                    cure: "put one in, or attach a file to the loop device (losetup)")
+                    cure: "Insert one, or attach a file to the loop device (losetup).")
             }
             return bytes
         default: return nil
         }
     }
 
-    /// Where a stream is inherited as non-blocking, engines and calls would see EAGAIN: the flag goes.
+    /// Clears O_NONBLOCK of an inherited stream, for which engines and calls would return EAGAIN.
     func makeBlocking() {
         let flags = cdma_status_flags(descriptor)
         if flags >= 0, flags & O_NONBLOCK != 0 { _ = cdma_set_status_flags(descriptor, flags & ~O_NONBLOCK) }
@@ -110,12 +110,12 @@ final class OpenFile: Sendable {
     func waitUntilReady(toWrite: Bool, _ control: CopyControl) throws(CopyFailure) {
         while true {
             if control.isCancelled { throw .cancelled(path, after: control.progress.bytes) }
-            // What poll(2) cannot watch, and what has failed, answers at the next call.
+            // A file that poll(2) does not support, or that has failed, is reported by the next call.
             if cdma_poll(descriptor, toWrite, 100) != 0 { return }
         }
     }
 
-    /// Flushes it by fsync(2). False for what cannot be flushed: a stream, a directory or a file of a file system without the call.
+    /// Flushes it by fsync(2). False where fsync(2) is not supported: a stream, and some file systems.
     ///
     /// - Throws: `flushFailed`.
     @discardableResult
@@ -126,7 +126,7 @@ final class OpenFile: Sendable {
         return true
     }
 
-    /// Flushes the whole file system that it lies on. False where that is not to be had.
+    /// Flushes the whole file system that it is on. False where that is not supported.
     ///
     /// - Throws: `flushFailed`.
     func flushFileSystem() throws(CopyFailure) -> Bool {
@@ -136,9 +136,9 @@ final class OpenFile: Sendable {
         return true
     }
 
-    /// Waits for the bytes that are on their way to the medium.
+    /// Waits for writes to the medium that are in progress.
     ///
-    /// - Throws: `flushFailed` where some did not arrive.
+    /// - Throws: `flushFailed` where one failed.
     func checkWritten() throws(CopyFailure) {
         let result = cdma_written(descriptor)
         if [EINVAL, ENOSYS, EOPNOTSUPP, ESPIPE].contains(-result) { return }
@@ -152,7 +152,7 @@ final class OpenFile: Sendable {
         default:
             throw CopyFailure(
                 .flushFailed, path, asked: "flush", possible: DMAError.sentence(-result),
-                cure: "see the kernel's log (dmesg): what was written before may be lost", errno: -result)
+                cure: "See the kernel's log (dmesg); data that was written before may be lost.", errno: -result)
         }
     }
 }

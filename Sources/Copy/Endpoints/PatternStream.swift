@@ -2,16 +2,16 @@
 
 internal import CDMA
 
-/// A reproducible stream of bytes: what stands at an offset follows from the seed and the offset alone.
+/// A reproducible stream of bytes: the byte at an offset depends on the seed and the offset alone.
 ///
-/// Made and compared with the widest vectors that the processor has, so that it is no slower than memory. Any thread may use it.
+/// Generated and compared with the widest vectors of the processor, so that it is as fast as memory. Any thread may use it.
 package struct PatternStream: Hashable, Sendable {
-    /// Which stream.
+    /// The seed, which identifies the stream.
     package let seed: UInt64
     private let first: UInt64
     private let second: UInt64
 
-    /// The stream of a seed.
+    /// The stream with a seed.
     package init(seed: UInt64) {
         self.seed = seed
         first = Self.spread(seed)
@@ -28,7 +28,7 @@ package struct PatternStream: Hashable, Sendable {
         }
     }
 
-    /// The first byte of `bytes` that is not the stream's at `offset`, counted from the beginning of `bytes`; nil where all are.
+    /// The index of the first byte of `bytes` that differs from the stream at `offset`; nil where none does.
     package func firstMismatch(in bytes: RawSpan, at offset: UInt64) -> Int? {
         // SAFETY: the C function reads as many bytes as the span has.
         unsafe bytes.withUnsafeBytes { buffer in
@@ -48,7 +48,7 @@ package struct PatternStream: Hashable, Sendable {
         return features & UInt32(CDMA_CPU_AVX2) != 0 ? 1 : 0
     }()
 
-    /// Spreads a seed over 64 bits, so that near seeds give far keys. Source: S. Vigna's splitmix64.
+    /// Spreads a seed over 64 bits, so that similar seeds give different keys. Source: S. Vigna's splitmix64.
     private static func spread(_ seed: UInt64) -> UInt64 {
         var z = seed &+ 0x9e37_79b9_7f4a_7c15
         z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9

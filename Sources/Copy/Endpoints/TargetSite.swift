@@ -2,25 +2,25 @@
 
 internal import CDMA
 
-/// Where a copy is to go, looked at and not yet touched.
+/// The target of a copy, examined and not yet opened for writing.
 enum TargetSite {
-    /// This process takes the bytes.
+    /// An end in this process.
     case local(Endpoint)
-    /// Written in order, once; open already where it is standard output.
+    /// Written in order, once; already open where it is standard output or a descriptor.
     case stream(OpenFile?, CopyPath, FileFacts)
     /// A block device, not yet open.
     case device(CopyPath, FileFacts)
-    /// A regular file, there or not.
+    /// A regular file, which may not exist.
     case file(FileSite)
 
-    /// - Parameter isExact: whether the name is the file's own, and never that of a directory for it.
+    /// - Parameter isExact: whether the path names the file itself, and never a directory to put it in.
     init(_ endpoint: Endpoint, source: CopySource, isExact: Bool = false) throws(CopyFailure) {
         switch endpoint {
         case .buffer, .memory, .null, .pattern: self = .local(endpoint)
         case .zero:
             throw CopyFailure(
-                .badEndpoint, endpoint.description, asked: "write", possible: "it only gives zeroes",
-                cure: "null:, to drop what comes")
+                .badEndpoint, endpoint.description, asked: "write", possible: "it can only be read",
+                cure: "Use null: to discard the data.")
         case .standard: try self.init(open: 1, "-", source)
         case .descriptor(let number): try self.init(open: number, CopyPath(endpoint.description), source)
         case .path(let path):
@@ -38,15 +38,19 @@ enum TargetSite {
     }
 
     private init(path: CopyPath, source: CopySource, isExact: Bool) throws(CopyFailure) {
-        guard let facts = try FileFacts.at(path) else {
-            if let link = try FileFacts.at(path, follow: false), link.kind == .other {
+        // Most paths lead to no link, and need not be followed.
+        let named = try FileFacts.at(path, follow: false)
+        guard let facts = named?.kind == .other ? try FileFacts.at(path) : named else {
+            if named != nil {
                 throw CopyFailure(
-                    .danglingLink, path.text, asked: "write through", possible: "it is a symbolic link that leads nowhere",
-                    cure: "remove it, or name the file that it should lead to")
+                    .danglingLink, path.text, asked: "write through",
+                    possible: "it is a symbolic link to a file that does not exist",
+                    cure: "Remove it, or name the file that it should lead to.")
             }
             if path.endsInSlash {
                 throw CopyFailure(
-                    .notFound, path.text, asked: "write into", possible: "no such directory", cure: "mkdir -p it first",
+                    .notFound, path.text, asked: "write into", possible: "no such directory",
+                    cure: "Create it first with mkdir -p.",
                     errno: ENOENT)
             }
             self = .file(try FileSite(path, existing: nil))
@@ -59,7 +63,7 @@ enum TargetSite {
             guard !isExact, case .path(let sourcePath) = source.endpoint, let name = sourcePath.parts().last else {
                 throw CopyFailure(
                     .isDirectory, path.text, asked: "write", possible: "it is a directory",
-                    cure: "name the file: \(path.joined("NAME"))")
+                    cure: "Name the file in it: \(CopyFailure.quoted(path.joined("NAME").text)).")
             }
             let inside = path.joined(name)
             try self.init(path: inside, source: source, isExact: true)
@@ -69,11 +73,12 @@ enum TargetSite {
             self = .stream(nil, path, facts)
         case .other:
             throw CopyFailure(
-                .notSupported, path.text, asked: "write", possible: "it is no file, device or pipe", cure: "name one of those")
+                .notSupported, path.text, asked: "write", possible: "it is not a file, device or pipe",
+                cure: "Name one of those.")
         }
     }
 
-    /// A pipe without a reader is waited for, in steps.
+    /// Opens a stream. Waits in steps for the reader of a pipe.
     static func openStream(_ path: CopyPath, _ facts: FileFacts, _ control: CopyControl) throws(CopyFailure) -> OpenFile {
         // SAFETY: the path ends with a zero and lives until the call returns.
         while true {
@@ -91,23 +96,24 @@ enum TargetSite {
         }
     }
 
-    /// - Throws: `held` where the name leads to another file than when it was looked at.
+    /// - Throws: `held` where the path leads to another file than when it was examined.
     static func refuseExchanged(_ file: OpenFile, _ looked: FileFacts) throws(CopyFailure) {
         let now = try file.facts()
         guard now.kind != looked.kind || !now.isSameFile(looked) else { return }
         throw CopyFailure(
-            .held, file.path, asked: "write", possible: "another file got this name meanwhile",
-            cure: "see who changes it, and run it again")
+            .held, file.path, asked: "write", possible: "another file got this name in the meantime",
+            cure: "Run it again while no other process changes the directory.")
     }
 
     private static func refuseSame(_ source: CopySource, _ facts: FileFacts, _ path: CopyPath) throws(CopyFailure) {
         guard let other = source.facts, other.kind.hasPlaces, other.isSameFile(facts) else { return }
         throw CopyFailure(
-            .sameFile, path.text, asked: "copy \(CopyFailure.quoted(source.name)) to", possible: "both names lead to one file",
-            cure: "another target; ls -li shows the number that both have")
+            .sameFile, path.text, asked: "copy \(CopyFailure.quoted(source.name)) to",
+            possible: "both paths lead to the same file",
+            cure: "Choose another target; ls -li shows that both have the same inode number.")
     }
 
-    /// What the target is called in messages.
+    /// The name of the target in messages.
     var name: String {
         switch self {
         case .local(let endpoint): endpoint.description
@@ -128,15 +134,15 @@ enum RealPath {
             length = unsafe cdma_real_path(path.cString, buffer.baseAddress, buffer.count)
             filled = max(0, Int(length))
         }
-        guard length >= 0 else { throw .opening(path.text, Int32(length), to: "find the file behind") }
+        guard length >= 0 else { throw .opening(path.text, Int32(length), to: "resolve") }
         return CopyPath(bytes: bytes.map { UInt8(bitPattern: $0) })
     }
 }
 
 enum CopyClock {
-    /// A moment of the monotonic clock.
+    /// A time of the monotonic clock. Nanoseconds.
     static func after(milliseconds: Int64) -> Int64 { cdma_monotonic_nanoseconds() + milliseconds * 1_000_000 }
     static var now: Int64 { cdma_monotonic_nanoseconds() }
-    /// Processor time of the process, all threads.
+    /// Processor time of the process, all threads. Nanoseconds.
     static var processor: Int64 { cdma_process_nanoseconds() }
 }

@@ -2,18 +2,18 @@
 
 internal import CDMA
 
-/// Copies many files, and waits for the medium once for all of a batch: their bytes are written, the file system is flushed, they get their
-/// names, and it is flushed again. Each is whole or not there at all, as a single copy is.
+/// Copies many files, and flushes the medium once for a batch of them: their data is written, the file system is flushed, they get their
+/// names, and it is flushed again. Each file is complete or absent, as after a single copy.
 package struct CopyBatch {
-    /// What became of one file.
+    /// The result for one file.
     package struct Outcome {
-        /// As the list has it.
+        /// The path in the list.
         package let source: CopyPath
-        /// Where it went.
+        /// The path of the copy.
         package let target: CopyPath
-        /// What was done, or why not.
+        /// What was done, or why it failed.
         package let result: Result<CopyReport, CopyFailure>
-        /// How far it came.
+        /// The progress that it made.
         package let progress: CopyProgress
     }
 
@@ -28,9 +28,12 @@ package struct CopyBatch {
         }
     }
 
-    /// Files of a batch at most, each of which has a descriptor; and their bytes at most.
-    private static let mostFiles = 256
+    /// Bytes of a batch at most.
     private static let mostBytes: UInt64 = 64 << 20
+    /// Files of a batch at most, each of which has an open descriptor: what the limit of this process leaves.
+    private let mostFiles = min(max(FileLimit.current - 128, 32), 4096)
+    /// Whether names were made that no flush has covered.
+    private var hasUnflushed = false
 
     private let copier: Copier
     private let options: CopyOptions
@@ -45,19 +48,20 @@ package struct CopyBatch {
         self.options = options
     }
 
-    /// Copies one file, or brings its bytes and lets it wait for others.
+    /// Copies one file, or writes its data and leaves its name to ``finish(_:)``.
     ///
-    /// - Returns: what became of files that are over now, in the order in which they came.
+    /// - Returns: the results of files that are finished now, in the order of the list.
     package mutating func add(_ source: CopyPath, to target: CopyPath, _ control: CopyControl) -> [Outcome] {
         var outcomes: [Outcome] = []
         do throws(CopyFailure) {
             if let report = try link(source, target, control, &outcomes) {
+                hasUnflushed = true
                 outcomes.append(Outcome(source: source, target: target, result: .success(report), progress: control.progress))
                 return outcomes
             }
             var copy: StagedCopy
             do throws(CopyFailure) { copy = try open(source, target, control) } catch {
-                // Those that wait have the descriptors.
+                // The files that wait hold the descriptors.
                 guard error.errno == EMFILE || error.errno == ENFILE, !staged.isEmpty else { throw error }
                 outcomes += finish(control)
                 copy = try open(source, target, control)
@@ -75,16 +79,16 @@ package struct CopyBatch {
             try copy.job.source.file?.close()
             staged.append(Staged(copy: copy, source: source, target: target, control: control))
             bytes += copy.report.bytes
-            if staged.count >= Self.mostFiles || bytes >= Self.mostBytes { outcomes += finish(control) }
+            if staged.count >= mostFiles || bytes >= Self.mostBytes { outcomes += finish(control) }
         } catch {
             outcomes.append(Outcome(source: source, target: target, result: .failure(error), progress: control.progress))
         }
         return outcomes
     }
 
-    /// Gives their names to the files that wait.
+    /// Gives the files that wait their names.
     ///
-    /// - Parameter control: whether somebody has asked for the end: then they are put away.
+    /// - Parameter control: if it is cancelled, they are removed.
     package mutating func finish(_ control: CopyControl) -> [Outcome] {
         defer { (staged, bytes) = ([], 0) }
         var outcomes: [Outcome] = []
@@ -117,12 +121,16 @@ package struct CopyBatch {
         }
     }
 
-    /// Flushes what was made beside files, when the last one is over: names, and the attributes of directories.
+    /// Flushes what was made beside files, after the last one: names, and the attributes of directories.
     ///
+    /// - Parameter hasFolders: whether directories were created.
     /// - Throws: `flushFailed`.
-    package func flush(_ folder: CopyPath) throws(CopyFailure) {
-        if options.flushes { _ = try OpenFile(directory: folder).flushFileSystem() }
+    package func flush(_ folder: CopyPath, hasFolders: Bool) throws(CopyFailure) {
+        if options.flushes, hasFolders || hasUnflushed { _ = try OpenFile(directory: folder).flushFileSystem() }
     }
+
+    /// Raises the soft limit of open files, for large batches. For a program of its own, not for one that starts others or uses select(2).
+    package static func raiseFileLimit() { FileLimit.raise(to: 4352) }
 
     private func open(
         _ source: CopyPath, _ target: CopyPath, _ control: CopyControl
@@ -130,7 +138,9 @@ package struct CopyBatch {
         try StagedCopy(copier, from: .path(source), to: .path(target), options, plan: nil, session, control, isExact: true)
     }
 
-    /// Flushes each file system of these files once, or where that is not to be had each file and its directory. Those that could not be.
+    /// Flushes each file system of these files once, or where that is not supported each file and its directory.
+    ///
+    /// - Returns: why the flush failed, by the number of the file system.
     private func flush(_ files: [Staged]) -> [UInt64: CopyFailure] {
         var flushed: [UInt64: Bool] = [:]
         var failures: [UInt64: CopyFailure] = [:]
@@ -150,12 +160,12 @@ package struct CopyBatch {
         return failures
     }
 
-    /// Another name of a file that was copied before, where the source is one.
+    /// Links the copy of a file that was copied before under another name, where the source is one.
     private mutating func link(
         _ source: CopyPath, _ target: CopyPath, _ control: CopyControl, _ outcomes: inout [Outcome]
     ) throws(CopyFailure) -> CopyReport? {
         guard options.preserves, options.treatment == .replace, let first = try links.first(of: source) else { return nil }
-        // It needs its name.
+        // A link needs the name of the first copy.
         if staged.contains(where: { $0.target == first.target }) { outcomes += finish(control) }
         return try links.make(target, first, session)
     }

@@ -3,12 +3,12 @@
 internal import CDMA
 internal import DMAUnits
 
-/// A list of files, as find(1) writes it: separated by zero bytes, or by newlines where there is none.
+/// A list of files, as find(1) writes it: separated by zero bytes, or by newlines where it has no zero bytes.
 package enum CopyList {
     /// Bytes of a list at most.
     static let largest = 256 << 20
 
-    /// The paths of a list, in its order; empty ones are left out. With zero bytes, names may contain newlines.
+    /// The paths of a list, in its order, without empty ones. With zero bytes as separators, names may contain newlines.
     package static func paths(_ bytes: [UInt8]) -> [CopyPath] {
         let separator: UInt8 = bytes.contains(0) ? 0 : UInt8(ascii: "\n")
         return bytes.split(separator: separator).map { CopyPath(bytes: $0) }
@@ -35,17 +35,17 @@ package enum CopyList {
             guard bytes.count <= largest else {
                 throw CopyFailure(
                     .badList, path.text, asked: "read the list", possible: "it has more than \(ByteSize.text(UInt64(largest)))",
-                    cure: "split it: xargs -0 -n 100000")
+                    cure: "Split it, as with xargs -0 -n 100000.")
             }
         }
         return paths(bytes)
     }
 
-    /// Where a file of the list goes below `folder`: under its own path, without what leads out of it. Makes nothing: for plans.
+    /// Where a file of the list goes below `folder`: under its own path, without what leads out of it. Creates nothing: for plans.
     ///
-    /// - Returns: the path; and one to plan with. That is the first folder on the way that is missing, where one is: what will be made
-    ///   there is of the same file system, and a plan asks for no more.
-    /// - Throws: `badList` for a path with `..`; `notFound` where `folder` is none.
+    /// - Returns: the path, and one to plan with: the first missing folder, if any. What is created there will be on the same file system,
+    ///   which is all that a plan needs.
+    /// - Throws: `badList` for a path with `..`; `notFound` where `folder` is not a directory.
     package static func planned(
         _ path: CopyPath, below folder: CopyPath
     ) throws(CopyFailure) -> (path: CopyPath, standIn: CopyPath) {
@@ -65,8 +65,8 @@ package enum CopyList {
         var parts = path.parts().filter { $0 != "." }
         guard !parts.contains(".."), let name = parts.popLast() else {
             throw CopyFailure(
-                .badList, path.text, asked: "copy", possible: "its path has .. in it, which leads out of \(folder)",
-                cure: "run find from the right place")
+                .badList, path.text, asked: "copy", possible: "its path contains .., which leads out of \(folder)",
+                cure: "Run find in the directory whose files are to be copied.")
         }
         return (parts, name)
     }
@@ -74,12 +74,12 @@ package enum CopyList {
     static func checkFolder(_ folder: CopyPath) throws(CopyFailure) {
         guard let facts = try FileFacts.at(folder), facts.kind == .directory else {
             throw CopyFailure(
-                .notFound, folder.text, asked: "copy files of a list to", possible: "it is no directory",
-                cure: "mkdir -p it, or name another")
+                .notFound, folder.text, asked: "copy files of a list to", possible: "it is not a directory",
+                cure: "Create it with mkdir -p, or name another one.")
         }
     }
 
-    /// Whether both are one file, as `a` and `./a` are.
+    /// Whether both paths lead to one file, as `a` and `./a` do.
     package static func isSameFile(_ one: CopyPath, _ other: CopyPath) throws(CopyFailure) -> Bool {
         if one == other { return true }
         guard let one = try FileFacts.at(one), let other = try FileFacts.at(other) else { return false }

@@ -2,11 +2,11 @@
 
 internal import CDMA
 
-/// Files of a list that are one file by several names: they become one again.
+/// Names in a list that lead to one file: hard links, which the copies become again.
 struct ListLinks {
     struct First {
         let target: CopyPath
-        /// The copy's own number.
+        /// Device and inode number of the copy.
         let device: UInt64
         let inode: UInt64
         let plan: CopyPlan
@@ -20,20 +20,20 @@ struct ListLinks {
 
     private var firsts: [Number: First] = [:]
 
-    /// The file was copied.
+    /// Remembers a file that was copied.
     mutating func remember(_ source: FileFacts?, _ copy: FileFacts?, _ target: CopyPath, _ plan: CopyPlan) {
         guard let source, source.kind == .regular, source.links > 1, let copy else { return }
         firsts[Number(device: source.device, inode: source.inode)] = First(
             target: target, device: copy.device, inode: copy.inode, plan: plan, size: source.size)
     }
 
-    /// The copy of the file that has this name, too.
+    /// The copy of the file that `source` is another name of.
     func first(of source: CopyPath) throws(CopyFailure) -> First? {
         guard !firsts.isEmpty, let facts = try FileFacts.at(source), facts.kind == .regular, facts.links > 1 else { return nil }
         return firsts[Number(device: facts.device, inode: facts.inode)]
     }
 
-    /// Gives the copy this name. nil where it cannot have another: then the file is copied.
+    /// Links the copy to this name. nil where it cannot be linked: then the file is copied.
     func make(_ target: CopyPath, _ first: First, _ session: CopySession) throws(CopyFailure) -> CopyReport? {
         // SAFETY: the names end with a zero and live until the calls return.
         guard let there = try FileFacts.at(first.target, follow: false), there.device == first.device,

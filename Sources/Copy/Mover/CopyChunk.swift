@@ -2,16 +2,16 @@
 
 internal import DMACore
 
-/// One transfer's memory and what is known of it: a leased block, which part of the copy it carries, and on which leg it is.
+/// The memory of one transfer: a leased block, the part of the source that it holds, and whether it is being read or written.
 struct CopyChunk: ~Copyable, Cargo {
     enum Leg { case reading, writing }
 
     var block: Block
-    /// In the order of the reads.
+    /// The number of the read, from 0.
     let sequence: UInt64
-    /// In the source's bytes, from its beginning.
+    /// Offset in the source.
     let position: UInt64
-    /// Bytes asked for, then bytes that came.
+    /// Bytes requested; after the read, bytes that were read.
     var count: Int
     var leg = Leg.reading
 
@@ -27,7 +27,7 @@ struct CopyChunk: ~Copyable, Cargo {
     func region(at index: Int) -> Region { block.region(at: index) }
 }
 
-/// A place where a chunk waits for its turn, where the target takes bytes in order.
+/// Holds a chunk until its turn, for a target that must be written in order.
 final class ParkedChunk {
     private var chunk: CopyChunk?
 

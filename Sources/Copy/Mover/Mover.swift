@@ -4,24 +4,24 @@ internal import CDMA
 internal import DMACore
 internal import DMAEngineKit
 
-/// What a mover is to do.
+/// The work of a mover.
 struct MoverTask {
     var source: MoverSource
     var target: MoverTarget
     var sourceName: String
     var targetName: String
-    /// Of the source; `end` nil means until it ends.
+    /// Offsets in the source; `end` nil means up to its end.
     var start: UInt64 = 0
     var end: UInt64?
-    /// The data of the source, where holes are left out; nil where all is data.
+    /// The file whose holes are skipped; nil where everything is copied.
     var holesOf: OpenFile?
-    /// Whether the CRC32C is counted; `crc` is that of what precedes `start`.
+    /// Whether the CRC32C is computed; `crc` is that of what precedes `start`.
     var counts = false
     var crc: UInt32 = 0
     var chunk: UInt64
     var depth: Int
     var rate: UInt64?
-    /// Streams are passed on as they come.
+    /// Whether a stream's data is passed on as it arrives.
     var isDemand = false
 }
 
@@ -33,9 +33,9 @@ struct MoverResult {
     var figures: [EngineFigure]
 }
 
-/// Moves the bytes of one copy over a channel: several blocks in flight, each read and then written.
+/// Transfers the data of one copy over a channel: several blocks in flight, each read and then written.
 ///
-/// One thread. Never waits longer than a tenth of a second without looking whether it is to stop.
+/// Used by one thread. Checks for cancellation at least every tenth of a second.
 struct Mover<E: Engine & ~Copyable>: ~Copyable {
     private var channel: Channel<E, CopyChunk>
     private var pool: Pool
@@ -52,10 +52,10 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
     private var writes = 0
     private var moved: UInt64 = 0
     private var sourceEnded = false
-    /// Whether a read came to the end of the source before its size said so.
+    /// Whether a read reached the end of the source before its reported size.
     private var endedEarly = false
     private var failure: CopyFailure?
-    /// Called now and then with how far all is done and the CRC up to there.
+    /// Called at intervals with the end of what is done and the CRC up to there.
     private let checkpoint: ((UInt64, UInt32) throws(CopyFailure) -> Void)?
     private var lastCheckpoint = CopyClock.now
     private var checkpointPlace: UInt64
@@ -76,7 +76,7 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
         checkpointPlace = task.start
     }
 
-    /// Moves everything; afterwards nothing is in flight, whatever happened.
+    /// Transfers everything. Afterwards nothing is in flight, also after a failure.
     mutating func run() throws(CopyFailure) -> MoverResult {
         while failure == nil {
             if control.isCancelled {
@@ -97,7 +97,7 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
             if !took, failure == nil, reads + writes > 0 {
                 do throws(DMAError) {
                     _ = try channel.wait(until: .after(milliseconds: 100))
-                } catch { failure = .engine(task.targetName, error, to: "move bytes to") }
+                } catch { failure = .engine(task.targetName, error, to: "transfer data to") }
             } else if !took, failure == nil, let limit {
                 cdma_sleep_until(limit.nextTurn.nanoseconds)
             }
@@ -115,9 +115,9 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
     // MARK: Reading
 
     private mutating func startReads() {
-        // A stream has one place to read at; whatever is parked holds a block, so that the pool bounds what is ahead.
+        // A stream has one position to read at. Parked chunks hold blocks, so the pool bounds how far reads are ahead of writes.
         let atOnce = task.source.isStream ? 1 : task.depth
-        // Between ends of this process nothing is ever in flight: the rounds are bounded, so that somebody looks whether to stop.
+        // Between two ends in this process nothing is ever in flight: the rounds are bounded so that the caller checks for cancellation.
         var rounds = 0
         while !sourceEnded, reads < atOnce, failure == nil, rounds < 256, limit?.allows() ?? true {
             rounds += 1
@@ -164,7 +164,7 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
                 var part = bytes._mutatingExtracting(0..<count)
                 source.make(&part, at: position)
             }
-        } catch { throw .engine(task.sourceName, error, to: "make bytes of") }
+        } catch { throw .engine(task.sourceName, error, to: "generate the data of") }
         try arrived(chunk)
     }
 
@@ -187,14 +187,14 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
                     streamPosition += UInt64(max(came, 0))
                     if came <= 0 || (!task.isDemand && residue > 0) { sourceEnded = true }
                     guard came > 0 else {
-                        // Its number is not used by anybody else: nothing waits for it.
+                        // No write waits for its number.
                         nextSequence -= 1
                         return
                     }
                 } else if residue > 0 {
                     sourceEnded = true
                     endedEarly = true
-                    // What is read behind this place belongs to no end of the source that anybody knows: it is read again, if it is there.
+                    // Reads after this place are dropped, because the end is unknown: what is there is read again.
                     order.end(at: chunk.position + UInt64(max(came, 0)))
                     let sequence = chunk.sequence
                     parked = parked.filter { $0.key < sequence }
@@ -232,7 +232,7 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
                     if counts { crc = CRC32C.of(part) }
                     do throws(CopyFailure) { try target.take(part, at: range.lowerBound) } catch { refusal = error }
                 }
-            } catch { throw .engine(task.targetName, error, to: "look at bytes for") }
+            } catch { throw .engine(task.targetName, error, to: "read the data for") }
         }
         if let refusal { throw refusal }
         order.read(chunk.sequence, range, crc: crc)
@@ -275,7 +275,7 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
 
     // MARK: The end
 
-    /// Every two seconds, where somebody wants to know.
+    /// Calls `checkpoint`, where there is one, every two seconds.
     private mutating func makeCheckpoint() {
         guard let checkpoint, order.done > checkpointPlace, CopyClock.now - lastCheckpoint > 2_000_000_000 else { return }
         do throws(CopyFailure) { try checkpoint(order.done, order.crc) } catch { failure = error }
@@ -283,8 +283,7 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
         checkpointPlace = order.done
     }
 
-    /// The engine's own descriptors end here: what a ring keeps of files it may give back only long after its own end, and a device
-    /// would be busy until then.
+    /// Detaches the files from the engine: a ring may release them long after it is closed, and a device would be busy until then.
     private mutating func letGo() {
         if case .file(let number, _) = task.source { try? channel.detach(number) }
         if case .stream(let number) = task.source { try? channel.detach(number) }
@@ -292,20 +291,20 @@ struct Mover<E: Engine & ~Copyable>: ~Copyable {
         if case .stream(let number) = task.target { try? channel.detach(number) }
     }
 
-    /// What is in flight is taken back, or waited for by the channel's own end.
+    /// Terminates what is in flight, or leaves it to the end of the channel.
     private mutating func stop() {
         parked.removeAll()
         guard reads + writes > 0 else { return }
         channel.terminateAsync()
         do throws(DMAError) { try channel.synchronize(by: .after(milliseconds: 800)) } catch {
-            // The channel's end asks once more, and parks the memory for good where the device does not stop.
+            // The end of the channel terminates it again, and keeps the memory mapped where the device does not stop.
             return
         }
         while let finished = channel.next() {
             let status = finished.status
             let residue = finished.residue
             let chunk = finished.takeCargo()
-            // A write that was done when the stop came counts, so that a resumed copy does not repeat it.
+            // A write that completed before the stop counts, so that a resumed copy does not repeat it.
             if chunk.leg == .writing, status == .complete, residue == 0 { written(chunk.sequence, chunk.count) }
         }
         reads = 0

@@ -3,17 +3,17 @@
 internal import CDMA
 internal import DMACore
 
-/// Where a mover takes bytes from.
+/// Where a mover reads.
 enum MoverSource {
-    /// A file of the engine's, by place, from `base` on.
+    /// A file that is attached to the engine, read at positions from `base` on.
     case file(number: UInt32, base: UInt64)
-    /// A file of the engine's that is read in order.
+    /// A file that is attached to the engine, read in order.
     case stream(number: UInt32)
     case pattern(PatternStream)
     case zero
     case memory(MemoryEnd)
 
-    /// Whether the bytes are made here, at once.
+    /// Whether the data is generated or held in this process.
     var isLocal: Bool {
         switch self {
         case .file, .stream: false
@@ -23,7 +23,7 @@ enum MoverSource {
 
     var isStream: Bool { if case .stream = self { true } else { false } }
 
-    /// Makes the bytes of a local source.
+    /// Writes the data of a local source into `bytes`.
     func make(_ bytes: inout MutableRawSpan, at position: UInt64) {
         // SAFETY: the function writes exactly the span, which is accessed exclusively.
         switch self {
@@ -39,14 +39,14 @@ enum MoverSource {
     }
 }
 
-/// Where a mover brings bytes to.
+/// Where a mover writes.
 enum MoverTarget {
-    /// A file of the engine's, by place, from `base` on; in order, where the kernel writes each at the end.
+    /// A file that is attached to the engine, written at positions from `base` on; in order where the kernel appends each write.
     case file(number: UInt32, base: UInt64, inOrder: Bool)
-    /// A file of the engine's that is written in order.
+    /// A file that is attached to the engine, written in order.
     case stream(number: UInt32)
     case null
-    /// Compared, not kept.
+    /// Compared with the pattern, not kept.
     case pattern(PatternStream)
     case memory(MemoryEnd)
 
@@ -57,7 +57,7 @@ enum MoverTarget {
         }
     }
 
-    /// Whether one write follows the other.
+    /// Whether writes must follow each other in order.
     var isInOrder: Bool {
         switch self {
         case .stream: true
@@ -66,7 +66,7 @@ enum MoverTarget {
         }
     }
 
-    /// Takes bytes into a local target.
+    /// Passes data to a local target.
     ///
     /// - Throws: `patternMismatch`, `targetTooSmall`.
     func take(_ bytes: RawSpan, at position: UInt64) throws(CopyFailure) {
@@ -79,8 +79,8 @@ enum MoverTarget {
             let found = unsafe bytes.unsafeLoad(fromByteOffset: index, as: UInt8.self)
             throw CopyFailure(
                 .patternMismatch, "pattern:\(stream.seed)", asked: "find",
-                possible: "the source has \(found) at offset \(offset), and not \(stream.byte(at: offset))",
-                cure: "see whether the seed is right; else the bytes are damaged")
+                possible: "at offset \(offset) the source has \(found) instead of \(stream.byte(at: offset))",
+                cure: "Check the seed. If it is right, the data is damaged.")
         case .memory(let memory): try memory.write(bytes, at: position)
         }
     }

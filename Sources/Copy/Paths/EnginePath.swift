@@ -15,8 +15,8 @@ struct EnginePath {
         // SAFETY: the call writes at most the one byte of a local variable.
         let plan = job.plan
         if job.source.hasPlaces, let from = job.source.file, let size = job.source.size, size > 0 {
-            // A file that ends before its size is left to reads that are told their places one by one: after a short one, io_uring's retry may
-            // read the same place of a FUSE file again (seen on Linux 6.18).
+            // A file that ends before its reported size is copied by single reads (SourceEnd): after a short read, io_uring's retry may read the
+            // same place of a FUSE file again (seen on Linux 6.18).
             var byte: UInt8 = 0
             let last = unsafe cdma_read_all(from.descriptor, &byte, 1, Int64(clamping: size - 1))
             if last == 0 { return job.done(end: job.start, moved: 0, crc: plan.checksums ? job.startCRC : nil) }
@@ -44,8 +44,8 @@ struct EnginePath {
         for note in result.notes { job.note(note) }
         job.report.figures = result.moved.figures
         func count(_ name: String) -> UInt64 { result.moved.figures.first { $0.name == name }?.value ?? 0 }
-        if plan.registered, count("refusedBuffers") > 0 { job.note("memory not registered: the kernel refused to lock it") }
-        if count("directRefusals") > 0 { job.note("through the page cache, not past it: the file system refused direct I/O") }
+        if plan.registered, count("refusedBuffers") > 0 { job.note("memory was not registered: the kernel refused to lock it") }
+        if count("directRefusals") > 0 { job.note("buffered I/O was used: the file system refused direct I/O") }
         job.done(end: result.moved.end, moved: result.moved.moved, crc: plan.checksums ? result.moved.crc : nil)
     }
 
@@ -69,7 +69,7 @@ struct EnginePath {
     }
 }
 
-/// One end of a mover, before an engine knows it.
+/// One end of a mover, before it is attached to an engine.
 enum EngineEnd<Local> {
     case local(Local)
     case file(OpenFile?, isDirect: Bool, isStream: Bool, inOrder: Bool = false, base: UInt64)
@@ -103,7 +103,7 @@ struct EngineRun {
         do throws(DMAError) { granted = try system.grantEngine(request) } catch {
             throw .engine(plan.engine, error, to: "open a channel of")
         }
-        // Memory of an address space that the engine knows of is registered with it as it is mapped; of another one, it is not.
+        // Memory that is mapped for the engine's domain is registered with the engine; memory of another domain is not.
         let domain = plan.registered || plan.path == .memory ? granted.domain : Domain(name: "unregistered")
         let info = granted.info
         let notes = granted.waiver.map { ["\(info.engine): \($0)"] } ?? []
@@ -132,7 +132,9 @@ struct EngineRun {
         var task = task
         var notes = told
         let depth = min(task.depth, info.capabilities.depth)
-        if depth < task.depth { notes.append("\(depth) transfers in flight, not \(task.depth): the engine takes no more") }
+        if depth < task.depth {
+            notes.append("\(depth) transfers in flight instead of \(task.depth): the engine supports no more")
+        }
         task.depth = depth
         switch source {
         case .local(let end): task.source = end
@@ -154,7 +156,7 @@ struct EngineRun {
                 count: size * depth, alignment: 4096, backing: .pages(transparentHuge: true),
                 policy: AllocationPolicy(prefault: size * depth <= 64 << 20))
             pool = try Pool(try buffer.mapped(for: domain, direction: .bidirectional), blockSize: size, alignment: 4096)
-        } catch { throw .engine(task.targetName, error, to: "get \(depth) blocks of \(ByteSize.text(task.chunk)) for") }
+        } catch { throw .engine(task.targetName, error, to: "allocate \(depth) blocks of \(ByteSize.text(task.chunk)) for") }
         var mover = Mover(channel, pool: pool, task, control, checkpoint: checkpoint)
         let moved = try mover.run()
         let words = info.capabilities.implementation
@@ -165,11 +167,11 @@ struct EngineRun {
         _ file: OpenFile?, to channel: inout Channel<E, CopyChunk>, _ name: String, _ isDirect: Bool, endsShort: Bool
     ) throws(CopyFailure) -> UInt32 {
         guard let file else {
-            throw CopyFailure(.badEndpoint, name, asked: "open", possible: "it is an end in this process", cure: "name a file")
+            throw CopyFailure(.badEndpoint, name, asked: "open", possible: "it is not a file", cure: "Name a file.")
         }
         do throws(DMAError) {
             return try channel.attach(
                 PeripheralFile(file.descriptor, cache: isDirect ? .direct : .buffered, endsShort: endsShort))
-        } catch { throw .engine(name, error, to: "reach") }
+        } catch { throw .engine(name, error, to: "attach") }
     }
 }

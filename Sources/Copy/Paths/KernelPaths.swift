@@ -3,13 +3,13 @@
 internal import CDMA
 internal import DMACore
 
-/// copy_file_range(2): the kernel moves pages between files, and the bytes never come into this process.
+/// copy_file_range(2): the kernel copies between the files, and the data does not pass through this process.
 struct InKernelPath {
     let job: CopyJob
 
-    /// False where the kernel does not do it between these files, and nothing was written yet.
+    /// False where the kernel does not support these files, and nothing has been written.
     func run() throws(CopyFailure) -> Bool {
-        // The kernel chooses no places of its own for it: it refuses files that are appended to.
+        // The call needs a position in the target: it refuses files that are open with O_APPEND.
         guard let from = job.source.file, let to = job.target.file, let size = job.source.size, !job.target.isAppended else {
             return false
         }
@@ -41,12 +41,12 @@ struct InKernelPath {
         return true
     }
 
-    /// What the kernel answers where it copies only by other means. Source: copy_file_range(2), ERRORS.
+    /// Errors of files that the call does not support. Source: copy_file_range(2), ERRORS.
     private static func isRefusal(_ errno: Int32) -> Bool {
         [EXDEV, EINVAL, EOPNOTSUPP, ENOSYS, ETXTBSY, EPERM].contains(errno)
     }
 
-    /// The call does not say which of the two files failed: reading the place again does.
+    /// The call does not tell which of the two files failed: reading the place again does.
     private static func failure(_ job: CopyJob, _ place: UInt64, _ errno: Int32) throws(CopyFailure) -> CopyFailure {
         // SAFETY: the function writes at most the one byte of a local variable.
         guard errno == EIO, let file = job.source.file else { return .writing(job.target.name, at: place, errno: errno) }
@@ -57,13 +57,13 @@ struct InKernelPath {
     }
 }
 
-/// FICLONE: both files share their blocks, and nothing moves.
+/// FICLONE: the files share their blocks, and no data is transferred.
 struct ReflinkPath {
     let job: CopyJob
 
     /// False where the file system does not share blocks between these files.
     ///
-    /// - Throws: `noReflink` where nothing else would do.
+    /// - Throws: `noReflink` where shared blocks were required.
     func run() throws(CopyFailure) -> Bool {
         guard let from = job.source.file, let to = job.target.file, let size = job.source.size else { return false }
         let result = cdma_clone(to.descriptor, from.descriptor)
@@ -77,8 +77,8 @@ struct ReflinkPath {
         guard job.plan.reflink == .always else { return false }
         throw CopyFailure(
             .noReflink, job.target.name, asked: "share the blocks of \(CopyFailure.quoted(job.source.name)) with",
-            possible: "their file system has no shared blocks, or they are on two",
-            cure: "copy on one btrfs or xfs, or do not ask for shared blocks alone", errno: -result)
+            possible: "their file system does not support it, or they are on different ones",
+            cure: "Copy within one btrfs or xfs file system, or do not require shared blocks.", errno: -result)
     }
 }
 
@@ -86,7 +86,7 @@ struct ReflinkPath {
 struct SplicePath {
     let job: CopyJob
 
-    /// False where the kernel does not splice these files, and nothing was moved yet.
+    /// False where the kernel does not splice these files, and nothing has been transferred.
     func run() throws(CopyFailure) -> Bool {
         guard let from = job.source.file, let to = job.target.file else { return false }
         var limit = RateLimit(job.options.rate)

@@ -3,7 +3,7 @@
 internal import CDMA
 internal import DMACore
 
-/// read(2) and write(2), one after the other: small files, files without a size, and what is in the cache anyway.
+/// read(2) and write(2) in turn: small files, files without a size, and files in the page cache.
 struct ReadWritePath {
     let job: CopyJob
 
@@ -19,7 +19,7 @@ struct ReadWritePath {
                 try move(from, to, &buffer, &limit, &order, &moved)
             }
         } catch {
-            // How far it came is worth keeping, whatever ended it.
+            // The progress is kept, whatever the failure is.
             if job.plan.publishing == .resume, order.done > job.start { try? job.keepJournal(order.done, order.crc) }
             throw error
         }
@@ -27,7 +27,7 @@ struct ReadWritePath {
         job.done(end: order.done, moved: moved, crc: job.plan.checksums ? order.crc : nil)
     }
 
-    /// Whether a read came to the end of the source before its size said so.
+    /// Whether a read reached the end of the source before its reported size.
     private func move(
         _ from: OpenFile, _ to: OpenFile, _ buffer: inout Buffer, _ limit: inout RateLimit?, _ order: inout MoverOrder,
         _ moved: inout UInt64
@@ -56,7 +56,7 @@ struct ReadWritePath {
         return false
     }
 
-    /// Returns how many bytes came: fewer than asked at the end of the source alone.
+    /// - Returns: bytes that were read: fewer than requested only at the end of the source.
     private func transfer(
         _ range: Range<UInt64>, _ from: OpenFile, _ to: OpenFile, _ buffer: inout Buffer
     ) throws(CopyFailure) -> Int {

@@ -2,7 +2,7 @@
 
 internal import CDMA
 
-/// Writes bytes of the source to where they belong: to their place, behind what a stream has got, or at the end of a file that is appended to.
+/// Writes data of the source to the target: at its position, or in order to a stream or a file that is appended to.
 struct TargetWriter {
     let job: CopyJob
     let file: OpenFile

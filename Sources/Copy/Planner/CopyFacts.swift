@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What the planner looks at: gathered once, so that a plan follows from this value alone and can be tested without a disk.
+/// The input of the planner: collected once, so that a plan depends on this value alone and can be tested without a disk.
 package struct CopyFacts: Equatable, Sendable {
-    /// What is known of one end.
+    /// The facts about one end.
     package struct Side: Equatable, Sendable {
-        /// The file's type; nil for what this process makes or takes.
+        /// The file's type; nil for data of this process.
         package var kind: FileKind?
-        /// Bytes; nil where it has no size, or one that is not to be believed (/proc).
+        /// Bytes; nil where it has no size, or a meaningless one (/proc).
         package var size: UInt64?
-        /// Bytes that are data, not holes, at most.
+        /// Upper bound of the bytes that are data, not holes.
         package var data: UInt64?
-        /// Whether it has holes, where the file system was asked; nil where `data` has to tell.
+        /// Whether it has holes, by lseek(2); nil where only `data` tells.
         package var hasHoles: Bool?
-        /// Of the data, how much is in the page cache; nil where the kernel does not say.
+        /// Bytes of the data that are in the page cache; nil where the kernel does not report it.
         package var cachedBytes: UInt64?
-        /// What direct I/O asks of positions and lengths; 0 where the file system has none.
+        /// What positions and lengths of direct I/O must be multiples of; 0 where it is not supported.
         package var directAlignment: UInt32
-        /// The file system or device it lives on, to compare.
+        /// The number of its file system or device, to compare.
         package var device: UInt64
-        /// Which file system, by the magic number of statfs(2).
+        /// The type of its file system, by the magic number of statfs(2).
         package var fileSystem: UInt64
-        /// Bytes that the device takes in one request; 0 where that is not known.
+        /// Bytes that the device accepts in one request; 0 where it is not known.
         package var largestRequest: UInt64
 
-        /// An end that is no file.
+        /// An end that is not a file.
         package init(
             kind: FileKind? = nil, size: UInt64? = nil, data: UInt64? = nil, cachedBytes: UInt64? = nil,
             directAlignment: UInt32 = 0, device: UInt64 = 0, fileSystem: UInt64 = 0, largestRequest: UInt64 = 0
@@ -39,20 +39,20 @@ package struct CopyFacts: Equatable, Sendable {
         }
     }
 
-    /// Where bytes come from.
+    /// Where the data comes from.
     package var source = Side()
-    /// Where they go.
+    /// Where it goes.
     package var target = Side()
-    /// Memory that can be taken without anybody swapping. Bytes.
+    /// Memory that can be allocated without swapping. Bytes.
     package var freeMemory: UInt64 = 1 << 30
     /// Bytes that may still be locked in memory.
     package var lockable: UInt64 = 0
-    /// The best engine for files that is there; nil for none.
+    /// The best available engine for files; nil for none.
     package var engine: String?
     /// The kernel's page. Bytes.
     package var page: UInt64 = 4096
 
-    /// Nothing known.
+    /// No facts.
     package init() {}
 
     /// Whether both are files of the same file system.
@@ -60,13 +60,13 @@ package struct CopyFacts: Equatable, Sendable {
         source.kind == .regular && target.kind == .regular && source.device == target.device
     }
 
-    /// Whether both are files that may lie on one file system. Each subvolume of btrfs has a device number of its own: there the kernel alone
-    /// knows.
+    /// Whether both are files that may be on one file system. Each subvolume of btrfs has a device number of its own, so only the attempt shows
+    /// it there.
     var mayShareBlocks: Bool {
         source.kind == .regular && target.kind == .regular && source.fileSystem == target.fileSystem
     }
 
-    /// How much of the source's data has to come from the medium: 0…1; 1 where nobody knows.
+    /// The share of the source's data that must be read from the medium: 0…1; 1 where it is not known.
     var coldShare: Double {
         guard let cached = source.cachedBytes else { return 1 }
         let data = source.data ?? source.size ?? 0

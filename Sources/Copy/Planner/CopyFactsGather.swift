@@ -3,14 +3,14 @@
 internal import CDMA
 internal import DMACore
 
-// Facts are taken from the endpoints and the machine here, and judged in CopyPlanner.
+// Collects the facts about the endpoints and the machine that CopyPlanner decides by.
 
 extension CopyFacts {
     /// - Parameters:
     ///   - folder: the directory of a target that is a file.
-    ///   - engine: which engine there would be.
-    ///   - mayBePlain: whether nothing was asked for that takes an engine. Then a small file goes through the cache, and what a plan for a disk needs
-    ///     is not looked up: of many small files that would take longer than their copies.
+    ///   - engine: the engine that would be used.
+    ///   - mayBePlain: whether no option requires an engine. A small file is then copied through the page cache, and the facts for a plan with
+    ///     direct I/O are not collected: for many small files that would take longer than the copies.
     init(
         _ source: CopySource, _ target: TargetSite, _ folder: TargetFolder?, engine: String?, mayBePlain: Bool
     ) throws(CopyFailure) {
@@ -24,10 +24,10 @@ extension CopyFacts {
         self.source = Side(source, isPlain: isPlain)
         self.target = try Side(target, folder, isPlain: isPlain)
         guard !isPlain else { return }
-        // What the control group leaves, where it has a limit; 256 MiB where nothing is known.
+        // What the control group leaves, where it has a limit; 256 MiB where it is not known.
         let budget = MemoryBudget.current
         freeMemory = budget.source == nil ? 256 << 20 : budget.available
-        // Root may lock what it likes: CAP_IPC_LOCK.
+        // Root may lock any amount: CAP_IPC_LOCK.
         lockable = cdma_effective_user() == 0 ? .max : LockBudget.current.remaining
     }
 }
@@ -52,7 +52,7 @@ extension CopyFacts.Side {
         switch target {
         case .local: break
         case .stream(_, _, let facts):
-            // A file that standard output was led into is written where it stands: others may write it, too.
+            // A file that standard output is redirected to is written at its current offset: other processes may write to it too.
             kind = facts.kind.hasPlaces ? .character : facts.kind
         case .device(let path, let facts):
             kind = .block
@@ -68,7 +68,7 @@ extension CopyFacts.Side {
             fileSystem = folder.fileSystem
             size = site.existing?.size
             if !isPlain { largestRequest = Self.largestRequest(folder.facts) }
-            // A directory has no direct I/O of its own; a file of the same file system speaks for it.
+            // A directory does not report alignments for direct I/O; an existing file does.
             if let existing = site.existing, existing.directOffsetAlignment > 0 {
                 directAlignment = existing.directOffsetAlignment
             } else {
@@ -77,14 +77,14 @@ extension CopyFacts.Side {
         }
     }
 
-    /// Room that a file takes says nothing of it: there may be some beyond its end, or less for what is compressed.
+    /// Allocated blocks do not tell: there may be blocks beyond the end, and compressed data needs fewer.
     private static func hasHoles(_ file: OpenFile, _ size: UInt64) -> Bool? {
         let hole = cdma_seek(file.descriptor, 0, CDMA_SEEK_HOLE)
         return hole < 0 ? nil : UInt64(hole) < size
     }
 
-    /// Positions and lengths of direct I/O must be multiples of this; 0 where there is none. Kernels before 6.1 do not say.
-    private static func directAlignment(_ file: OpenFile, _ facts: FileFacts, _ fileSystem: UInt64) -> UInt32 {
+    /// What positions and lengths of direct I/O must be multiples of; 0 where it is not supported. Kernels before 6.1 do not report it.
+    static func directAlignment(_ file: OpenFile, _ facts: FileFacts, _ fileSystem: UInt64) -> UInt32 {
         // SAFETY: the C function writes a local variable.
         if facts.directOffsetAlignment > 0 { return facts.directOffsetAlignment }
         if facts.kind == .block {
@@ -94,7 +94,7 @@ extension CopyFacts.Side {
         return facts.kind == .regular ? assumedAlignment(fileSystem) : 0
     }
 
-    /// ext4 and xfs have direct I/O in whole blocks wherever a disk is below them. Source: linux/magic.h; open(2), O_DIRECT.
+    /// ext4 and xfs support direct I/O in whole blocks on any disk. Source: linux/magic.h; open(2), O_DIRECT.
     private static func assumedAlignment(_ fileSystem: UInt64) -> UInt32 {
         fileSystem == 0xef53 || fileSystem == 0x5846_5342 ? 4096 : 0
     }

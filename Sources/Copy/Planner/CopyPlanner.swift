@@ -2,16 +2,16 @@
 
 internal import DMAUnits
 
-/// Makes a plan from facts and wishes: rules, each with its reason, and no system call.
+/// Makes a plan from facts and options: rules, each with its reason, and no system call.
 package struct CopyPlanner: Sendable {
-    /// Below this a file is copied before a disk's queue is full, and stays useful in the cache. Bytes.
+    /// A smaller file is copied before a disk's queue is full, and is useful in the page cache. Bytes.
     static let worthDirect: UInt64 = 16 << 20
-    /// A third of a common second-level cache: what one step brings in, the next finds there. And no larger: for longer writes the
-    /// page cache looks for folios as long, which cost eight times as much where memory is in pieces. Bytes.
+    /// A third of a common second-level cache, so that the write finds there what the read brought in. Not larger: for longer writes the page
+    /// cache allocates folios of the same length, which takes eight times as long where memory is fragmented. Bytes.
     static let cacheChunk: UInt64 = 256 << 10
-    /// Beyond this a larger request makes no disk faster, and a stop takes longer. Bytes.
+    /// Larger requests make no disk faster, and stopping takes longer. Bytes.
     static let diskChunk: UInt64 = 1 << 20
-    /// Transfers in flight on a disk: at 1 MiB each, what a device of 8 GB/s moves in 2 ms.
+    /// Transfers in flight on a disk: at 1 MiB each, what a device with 8 GB/s transfers in 2 ms.
     static let diskDepth = 16
 
     private let facts: CopyFacts
@@ -23,9 +23,9 @@ package struct CopyPlanner: Sendable {
         self.options = options
     }
 
-    /// The plan for these facts and wishes.
+    /// The plan for these facts and options.
     ///
-    /// - Throws: `badOption` where a wish cannot be followed here.
+    /// - Throws: `badOption` for an option that cannot be followed here.
     package static func plan(_ facts: CopyFacts, _ options: CopyOptions) throws(CopyFailure) -> CopyPlan {
         try options.check()
         var planner = CopyPlanner(facts, options)
@@ -50,31 +50,34 @@ package struct CopyPlanner: Sendable {
         because(
             "flushes",
             plan.flushes
-                ? "the copy is over when the medium has it"
-                : options.flushes ? "the target is no storage" : "--no-sync: the kernel writes it back when it likes")
+                ? "the copy ends when the medium has the data"
+                : options.flushes ? "the target is not storage" : "turned off: the kernel writes the data back later")
     }
 
     private mutating func decidePublishing() {
         guard facts.target.kind == .regular else {
             plan.publishing = .none
-            because("publishing", "the target is no regular file: what is written stands")
+            because("publishing", "the target is not a regular file, so it is written directly")
             return
         }
         switch options.treatment {
         case .replace:
             plan.publishing = .rename
-            because("publishing", "whoever looks finds the old file or the whole new one")
+            because(
+                "publishing",
+                "a new file is renamed over the target when it is complete: readers see the old file or the new one")
         case .inPlace:
             plan.publishing = .inPlace
-            because("publishing", "asked for: overwritten in place; a failed copy leaves a mixture of old and new")
+            because("publishing", "requested: overwritten in place; a failed copy leaves a mixture of old and new data")
         case .append:
             plan.publishing = .append
             because(
                 "publishing",
-                "asked for: written after the existing data; a failed copy is truncated again if no other process has written")
+                "requested: written after the existing data; a failed copy is truncated again if no other process has written")
         case .resume:
             plan.publishing = .resume
-            because("publishing", "asked for: an interrupted copy is kept beside the target, with a journal, and resumed")
+            because(
+                "publishing", "requested: an interrupted copy is kept in the target's directory with a journal, and continued")
         }
     }
 
@@ -82,15 +85,15 @@ package struct CopyPlanner: Sendable {
         plan.verifies = options.verifies
         if options.verifies, facts.target.kind?.hasPlaces != true {
             throw CopyFailure(
-                .badOption, "verifies", asked: "follow", possible: "only files and block devices can be read back",
-                cure: "leave it out, or copy into a file")
+                .badOption, "verifies", asked: "apply", possible: "only files and block devices can be read back",
+                cure: "Leave it out, or copy to a file.")
         }
         plan.checksums = options.verifies || options.treatment == .resume
-        because("verifies", options.verifies ? "--verify: read back from the medium" : "not asked for")
+        because("verifies", options.verifies ? "requested: the target is read back from the medium" : "not requested")
         because(
             "checksums",
             options.treatment == .resume
-                ? "--resume compares what is there by it" : options.verifies ? "--verify compares it" : "nobody asks for it")
+                ? "resuming compares the existing data by it" : options.verifies ? "verification compares it" : "not needed")
     }
 
     private func access(_ side: CopyFacts.Side) -> CopyPlan.Access? {
@@ -104,44 +107,52 @@ package struct CopyPlanner: Sendable {
         let isLarge = (size ?? 0) >= Self.worthDirect
         if let fixed = access(facts.source) {
             plan.source = fixed
-            because("source", fixed == .memory ? "made in this process" : "read in order, once")
+            because(
+                "source", fixed == .memory ? "held or generated in this process" : "cannot be positioned: read in order, once")
         } else if facts.source.size == nil {
             plan.source = .stream
-            because("source", "the kernel gives it no size (as files of /proc): read until its end")
+            because("source", "the kernel reports no size (as for files in /proc): read to its end")
         } else if !isLarge {
             plan.source = .buffered
-            because("source", "\(amount): below \(ByteSize.text(Self.worthDirect)) the cache serves better")
+            because("source", "\(amount): below \(ByteSize.text(Self.worthDirect)) the page cache is faster")
         } else if facts.source.directAlignment == 0 {
             plan.source = .buffered
-            because("source", "its file system offers no direct I/O")
+            because("source", "its file system does not support direct I/O")
         } else if facts.coldShare <= 0.5 {
             plan.source = .buffered
-            because("source", "\(percent(1 - facts.coldShare)) of it are in the page cache")
+            because("source", "\(percent(1 - facts.coldShare)) of it is in the page cache")
         } else {
             plan.source = .direct
-            because("source", "\(percent(facts.coldShare)) of \(amount) come from the medium: past the cache costs no copy")
+            because(
+                "source",
+                "\(percent(facts.coldShare)) of \(amount) must be read from the medium: direct I/O saves a copy through the page cache"
+            )
         }
         if let fixed = access(facts.target) {
             plan.target = fixed
-            because("target", fixed == .memory ? "taken in this process" : "written in order, once")
+            because(
+                "target", fixed == .memory ? "held or checked in this process" : "cannot be positioned: written in order, once")
         } else if !isLarge {
             plan.target = .buffered
-            because("target", "\(amount): below \(ByteSize.text(Self.worthDirect)) the cache serves better")
+            because("target", "\(amount): below \(ByteSize.text(Self.worthDirect)) the page cache is faster")
         } else if facts.target.directAlignment == 0 {
             plan.target = .buffered
-            because("target", "its file system offers no direct I/O")
+            because("target", "its file system does not support direct I/O")
         } else if plan.publishing == .append {
             plan.target = .buffered
-            because("target", "--append begins anywhere in a page")
+            because("target", "the end of the existing data need not be aligned for direct I/O")
         } else if options.flushes {
             plan.target = .direct
-            because("target", "it has to reach the medium anyway: past the cache costs no copy")
+            because("target", "the data must reach the medium anyway: direct I/O saves a copy through the page cache")
         } else if let size, size > facts.freeMemory / 4 {
             plan.target = .direct
-            because("target", "\(amount) are more than the cache may keep dirty in \(ByteSize.text(facts.freeMemory)) free")
+            because(
+                "target",
+                "\(amount) is more than a quarter of the free memory (\(ByteSize.text(facts.freeMemory))), too much to be left to write-back"
+            )
         } else {
             plan.target = .buffered
-            because("target", "--no-sync, and the cache has room for \(amount)")
+            because("target", "flushing is turned off, and the page cache has room for \(amount)")
         }
     }
 
@@ -150,40 +161,39 @@ package struct CopyPlanner: Sendable {
         let mode = options.mode ?? (isStream ? .demand : .burst)
         if mode == .demand, !isStream {
             throw CopyFailure(
-                .badOption, "mode", asked: "take \"demand\" as", possible: "neither side asks for bytes by itself",
-                cure: "burst or cycle-stealing; demand is for pipes, sockets and terminals")
+                .badOption, "mode", asked: "use \"demand\" as", possible: "neither side is a stream",
+                cure: "Use burst or cycle-stealing; demand is for pipes, sockets and terminals.")
         }
         plan.mode = mode
         plan.share = mode == .cycleStealing ? options.share : 1
         because(
             "mode",
             options.mode != nil
-                ? "--mode"
-                : isStream ? "what comes is passed on at once, as much as the other side takes" : "nobody asked for less")
+                ? "requested"
+                : isStream ? "a stream's data is passed on as soon as it arrives" : "the default: as fast as possible")
     }
 
     private mutating func decidePath() throws(CopyFailure) {
         plan.reflink = options.reflink
-        because("reflink", options.reflink == .auto ? "where the file system can" : "--reflink \(options.reflink.rawValue)")
+        because("reflink", options.reflink == .auto ? "where the file system supports it" : "requested")
         if options.reflink == .always {
             guard facts.source.kind == .regular, facts.target.kind == .regular, options.treatment == .replace else {
                 throw CopyFailure(
-                    .badOption, "reflink", asked: "follow",
-                    possible: "blocks are shared by two regular files, the target a new one",
-                    cure: "leave it out")
+                    .badOption, "reflink", asked: "apply",
+                    possible: "only a regular file and a new file can share blocks", cure: "Leave it out.")
             }
-            return choose(.reflink, "--reflink always")
+            return choose(.reflink, "shared blocks were requested")
         }
-        if let wish = options.engine { return try chooseEngine("--engine \(wish)", wish) }
+        if let wish = options.engine { return try chooseEngine("an engine was requested", wish) }
         let isWhole = options.treatment == .replace && options.mode == nil && options.rate == nil && !options.verifies
         if options.reflink == .auto, isWhole, facts.mayShareBlocks, (data ?? 0) > 0,
             let name = Self.sharing[facts.source.fileSystem]
         {
-            return choose(.reflink, "\(name) lets both files have the same blocks, where they are on one")
+            return choose(.reflink, "files on one \(name) file system can share blocks")
         }
-        if plan.source == .memory, plan.target == .memory { return choose(.memory, "no file is concerned") }
-        if (options.depth ?? 1) > 1 { return try chooseEngine("transfers in flight are an engine's", nil) }
-        if options.mode == .cycleStealing { return try chooseEngine("turns are taken by an engine", nil) }
+        if plan.source == .memory, plan.target == .memory { return choose(.memory, "neither side is a file") }
+        if (options.depth ?? 1) > 1 { return try chooseEngine("several transfers in flight need an engine", nil) }
+        if options.mode == .cycleStealing { return try chooseEngine("cycle stealing needs an engine", nil) }
         let pipes = [facts.source.kind, facts.target.kind].contains(.pipe)
         let spliceable: Set<FileKind?> = [.pipe, .regular, .block]
         if pipes, !plan.checksums, facts.source.size != nil || facts.source.kind == .pipe, options.chunk == nil,
@@ -192,31 +202,32 @@ package struct CopyPlanner: Sendable {
             if plan.source == .direct { plan.source = .buffered }
             if plan.target == .direct { plan.target = .buffered }
             for (name, access) in [("source", plan.source), ("target", plan.target)] where access == .buffered {
-                because(name, "a pipe takes and gives pages of the cache")
+                because(name, "splice(2) moves pages of the page cache")
             }
-            return choose(.splice, "pages move through the pipe without a copy in this process")
+            return choose(.splice, "splice(2) moves pages through the pipe; the data does not pass through this process")
         }
         if plan.source == .direct || plan.target == .direct {
-            return try chooseEngine("direct I/O wants many transfers in flight", nil)
+            return try chooseEngine("direct I/O needs several transfers in flight to keep a disk busy", nil)
         }
         let areFiles = facts.source.kind == .regular && facts.target.kind == .regular
-        if areFiles, facts.source.size == nil { return choose(.readWrite, "a file without a size is read until its end") }
+        if areFiles, facts.source.size == nil { return choose(.readWrite, "a file without a reported size is read to its end") }
         if areFiles, !plan.checksums, facts.isSameFileSystem, options.reflink != .never, plan.publishing != .append,
             let name = Self.copying[facts.source.fileSystem]
         {
-            return choose(.inKernel, "\(name): who serves the files copies them, and the bytes do not travel")
+            return choose(.inKernel, "\(name): copy_file_range(2) lets the server of the file system copy the data")
         }
         if areFiles {
             return choose(
-                .readWrite, "through the cache nothing is waited for, and the kernel's own copy saves no time on a local disk")
+                .readWrite,
+                "both files are accessed through the page cache, where copy_file_range(2) saves no time on a local disk")
         }
-        try chooseEngine("neither side is a regular file", nil)
+        try chooseEngine("one side is not a regular file", nil)
     }
 
     private mutating func choose(_ path: CopyPlan.Path, _ reason: String) {
         plan.path = path
         because("path", reason)
-        because("engine", "the path needs none")
+        because("engine", "this path uses none")
     }
 
     private mutating func chooseEngine(_ reason: String, _ wish: String?) throws(CopyFailure) {
@@ -224,11 +235,11 @@ package struct CopyPlanner: Sendable {
         because("path", reason)
         guard let name = wish ?? facts.engine else {
             throw CopyFailure(
-                .notSupported, "engine", asked: "find an", possible: "none that is here reaches files",
-                cure: "see why in the list of engines")
+                .notSupported, "engine", asked: "find an", possible: "no engine here can read and write files",
+                cure: "The list of engines says why each is absent.")
         }
         plan.engine = name
-        because("engine", wish == nil ? "the first that reaches files (dmactl list)" : "--engine")
+        because("engine", wish == nil ? "the first engine that can read and write files" : "requested")
     }
 
     private mutating func decideTransfers() {
@@ -236,49 +247,52 @@ package struct CopyPlanner: Sendable {
         var chunk = isDirect ? Self.diskChunk : Self.cacheChunk
         var reason =
             isDirect
-            ? "large enough that a disk's requests are full, small enough to stop soon" : "stays in the processor's cache"
+            ? "large enough to keep a disk at its full rate, small enough to stop quickly"
+            : "fits in the processor's second-level cache"
         let limit = [facts.source.largestRequest, facts.target.largestRequest].filter { $0 > 0 }.min()
         if isDirect, let limit, limit < chunk {
             chunk = max(limit & ~(facts.page - 1), Self.cacheChunk)
-            reason = "the device takes \(ByteSize.text(limit)) in one request"
+            reason = "the device accepts at most \(ByteSize.text(limit)) in one request"
         }
         if plan.path == .inKernel || plan.path == .splice {
             chunk = plan.path == .inKernel ? 16 << 20 : 1 << 20
-            reason = "asked of the kernel at once; short enough to stop soon"
+            reason = "for one system call: short enough to stop quickly"
         }
         if let wish = options.chunk {
             chunk = wish
-            reason = "--chunk"
+            reason = "requested"
         }
         plan.chunk = chunk
         because("chunk", reason)
         guard plan.path == .engine else {
             plan.depth = 1
-            because("depth", "one after the other")
+            because("depth", "one transfer at a time")
             plan.staging = plan.path == .readWrite || plan.path == .memory ? "pool" : "none"
-            because("staging", plan.staging == "pool" ? "one block" : "the bytes do not come into this process")
+            because("staging", plan.staging == "pool" ? "one block" : "the data does not pass through this process")
             because("registered", "only an engine registers memory")
             return
         }
         var depth = isDirect ? Self.diskDepth : 4
-        reason = isDirect ? "keeps the disk busy while others complete" : "one is filled while others are emptied"
+        reason =
+            isDirect
+            ? "keeps the disk busy while completed transfers are handled" : "some blocks are read while others are written"
         if plan.mode == .demand {
             depth = 2
-            reason = "one comes while the other goes"
+            reason = "one block is received while another is sent"
         }
-        // An eighth of what is free leaves enough for everybody else.
+        // An eighth of the free memory leaves enough for other processes.
         let room = max(facts.freeMemory / 8, chunk) / chunk
         if UInt64(depth) > room {
             depth = Int(room)
-            reason = "an eighth of the free memory"
+            reason = "limited to an eighth of the free memory"
         }
         if let size = data, size > 0, (size - 1) / chunk + 1 < UInt64(depth) {
             depth = Int((size - 1) / chunk) + 1
-            reason = "there are no more transfers than that"
+            reason = "the data has no more chunks"
         }
         if let wish = options.depth {
             depth = wish
-            reason = "--depth"
+            reason = "requested"
         }
         plan.depth = depth
         because("depth", reason)
@@ -288,8 +302,8 @@ package struct CopyPlanner: Sendable {
         because(
             "registered",
             plan.registered
-                ? "their pages are pinned once, not for each transfer"
-                : "\(ByteSize.text(bytes)) are more than RLIMIT_MEMLOCK leaves (\(ByteSize.text(facts.lockable)))")
+                ? "pages are pinned once, not for each transfer"
+                : "\(ByteSize.text(bytes)) is more than RLIMIT_MEMLOCK leaves (\(ByteSize.text(facts.lockable)))")
     }
 
     private mutating func decideHoles() {
@@ -297,10 +311,11 @@ package struct CopyPlanner: Sendable {
         because(
             "preallocates",
             plan.preallocates
-                ? "a full disk is noticed before, and writes inside the file need no lock" : "room is taken as the bytes come")
+                ? "a full disk is noticed at the start, and writes do not extend the file"
+                : "space is allocated as data is written")
         guard facts.source.kind == .regular, let size = facts.source.size else {
             plan.holes = .none
-            because("holes", "the source says nothing of holes")
+            because("holes", "the source does not report holes")
             return
         }
         let hasHoles = facts.source.hasHoles ?? ((facts.source.data ?? size) < size)
@@ -312,7 +327,7 @@ package struct CopyPlanner: Sendable {
             plan.holes = canKeep ? .keep : .write
             because(
                 "holes",
-                canKeep ? "SEEK_DATA finds them, and the target gets the same" : "the target has none: zeroes are written")
+                canKeep ? "found by SEEK_DATA, and holes in the target too" : "the target cannot have holes: zeros are written")
         } else {
             plan.holes = .none
             because("holes", "the source has none")
@@ -321,7 +336,7 @@ package struct CopyPlanner: Sendable {
 
     private func percent(_ share: Double) -> String { "\(Int((share * 100).rounded())) %" }
 
-    /// File systems whose server copies by itself when it is asked to by copy_file_range(2). Source: linux/magic.h; nfs(5), mount.cifs(8).
+    /// File systems whose server copies by itself for copy_file_range(2). Source: linux/magic.h; nfs(5), mount.cifs(8).
     static let copying: [UInt64: String] = [
         0x6969: "nfs", 0xff53_4d42: "cifs", 0xfe53_4d42: "smb", 0x00c3_6400: "ceph", 0x6573_5546: "fuse",
     ]

@@ -2,9 +2,9 @@
 
 internal import CDMA
 
-/// A regular file that is to be written: which directory, which name, and what is there now.
+/// A regular file that is to be written: its directory, its name, and the file that has the name now.
 struct FileSite {
-    /// With every symbolic link followed, where the file is there.
+    /// With every symbolic link followed, where the file exists.
     let path: CopyPath
     let directory: CopyPath
     let name: CopyPath
@@ -19,34 +19,35 @@ struct FileSite {
         directory = folder.isEmpty ? (path.isAbsolute ? "/" : ".") : folder
         guard !name.isEmpty, !name.isDots else {
             throw CopyFailure(
-                .badEndpoint, path.text, asked: "write", possible: "it does not end with a file name", cure: "name the file")
+                .badEndpoint, path.text, asked: "write", possible: "it does not end with a file name",
+                cure: "Add the name of the file.")
         }
     }
 }
 
-// MARK: What is looked at before the first byte
+// MARK: Checks before the first byte
 
 extension FileSite {
-    /// Finds what would keep the file from being written, or the whole copy from getting its name.
+    /// Finds out whether the file could not be written, or the complete copy could not get its name.
     ///
-    /// - Parameter preserves: whether the owner is to be the source's.
+    /// - Parameter preserves: whether the owner is taken from the source.
     /// - Throws: `notPermitted`, `readOnly`, `notFound`, `notSupported`.
     func check(_ publishing: CopyPlan.Publishing, in place: TargetFolder, preserves: Bool) throws(CopyFailure) {
         if place.hasDevices { throw noDevice }
         let folder = place.facts
         let isReplaced = publishing == .rename || publishing == .resume
         if folder.isImmutable, isReplaced || existing == nil {
-            throw refusal("its directory is immutable", "chattr -i \(CopyFailure.quoted(directory.text))")
+            throw refusal("its directory is immutable", "Run chattr -i \(CopyFailure.quoted(directory.text)).")
         }
         if folder.isAppendOnly, isReplaced {
             throw refusal(
                 "its directory is append-only, so that no file can be renamed there",
-                "chattr -a \(CopyFailure.quoted(directory.text)), or write the file itself", .overwriteInPlace)
+                "Run chattr -a \(CopyFailure.quoted(directory.text)), or overwrite the file itself.", .overwriteInPlace)
         }
         guard let existing else { return }
-        if existing.isImmutable { throw refusal("it is immutable", "chattr -i it, or choose another target") }
+        if existing.isImmutable { throw refusal("it is immutable", "Run chattr -i on it, or choose another target.") }
         if existing.isAppendOnly, publishing != .append {
-            throw refusal("it is append-only", "chattr -a it, or append to it", .append)
+            throw refusal("it is append-only", "Run chattr -a on it, or append to it.", .append)
         }
         guard isReplaced else { return }
         try checkWritable()
@@ -54,36 +55,36 @@ extension FileSite {
         if folder.mode & 0o1000 != 0, existing.owner != user, folder.owner != user, !Privileges.ignoresOwners {
             throw refusal(
                 "it belongs to user \(existing.owner), and only its owner may replace it in a sticky directory",
-                "choose another target, or write the file itself", .overwriteInPlace)
+                "Choose another target, or overwrite the file itself.", .overwriteInPlace)
         }
         if !preserves, existing.owner != user, !Privileges.givesFilesAway {
             throw refusal(
                 "it belongs to user \(existing.owner), and a new file in its place would belong to user \(user)",
-                "choose another target, or write the file itself", .overwriteInPlace)
+                "Choose another target, or overwrite the file itself.", .overwriteInPlace)
         }
     }
 
-    /// A new file in the place of an old one needs the directory's permission alone. The old one's counts as well: its owner has
-    /// protected it against being written.
+    /// Replacing a file by a new one needs only the permissions of the directory. Those of the old file are checked too, because its owner
+    /// may have write-protected it.
     private func checkWritable() throws(CopyFailure) {
         // SAFETY: the path ends with a zero and lives until the call returns.
         let access = unsafe cdma_may_access(path.cString, W_OK)
         switch -access {
         case EACCES, EPERM:
             throw refusal(
-                "it is write-protected for user \(cdma_effective_user())", "chmod u+w it, or choose another target")
+                "it is write-protected for user \(cdma_effective_user())", "Run chmod u+w on it, or choose another target.")
         case EROFS: throw .opening(path.text, access, to: "write")
         default: return
         }
     }
 
-    /// A file in /dev is a mistyped name, or that of a device that is not plugged in, and lies in memory.
+    /// A file in /dev has a mistyped name, or that of a device that is not connected, and would be kept in memory.
     private var noDevice: CopyFailure {
         CopyFailure(
             existing == nil ? .notFound : .notSupported, path.text, asked: "write",
             possible: existing == nil
-                ? "there is no such device, and no file is made in /dev" : "it is a file in /dev, not a device",
-            cure: "see which devices there are (lsblk)")
+                ? "there is no such device, and no file is created in /dev" : "it is a file in /dev, not a device",
+            cure: "List the devices with lsblk.")
     }
 
     private func refusal(_ possible: String, _ cure: String, _ remedy: CopyFailure.Remedy? = nil) -> CopyFailure {
@@ -91,7 +92,7 @@ extension FileSite {
     }
 }
 
-/// What this process may do beyond its user.
+/// Privileges of this process beyond those of its user.
 enum Privileges {
     /// Whether it may remove other users' files from sticky directories: CAP_FOWNER, capabilities(7).
     static var ignoresOwners: Bool { has(3) }

@@ -4,29 +4,29 @@ internal import CDMA
 internal import DMACore
 internal import DMAUnits
 
-/// A target that is being written: under which name it is, and how it becomes what its own name stands for, or goes.
+/// A target that is being written: the name that it has meanwhile, and how it is published or removed.
 ///
-/// A replaced file is written as a ``PartFile`` of the same directory and renamed when it is whole and flushed: rename(2) is the
-/// only call that exchanges a file at once.
+/// A file that is replaced is written as a ``PartFile`` in the same directory and renamed when it is complete and flushed: rename(2) is the
+/// only call that replaces a file atomically.
 final class OpenTarget {
-    /// What is written; nil for what this process takes.
+    /// The file that is written; nil where the target is in this process.
     let file: OpenFile?
     let name: String
     let publishing: CopyPlan.Publishing
     let facts: FileFacts?
-    /// Where the source's first byte goes; of one that is appended to, where its end was.
+    /// The offset of the source's first byte in the target; of a target that is appended to, its old end.
     let base: UInt64
     let site: FileSite?
-    /// Where it has its name; nil where no name is given.
+    /// The directory of its name; nil where no name is given.
     let directory: OpenFile?
     /// The journal of an interrupted copy whose part file this is.
     private(set) var journal: ResumeJournal?
     /// The name that the file has until it is published; nil while it has none.
     private var partName: CopyPath?
-    /// What was found in the target's directory.
+    /// Notes about what was found in the target's directory.
     let notes: [String]
     private var isPublished = false
-    /// Whether its old bytes are gone, or some of them.
+    /// Whether some of its old data may be overwritten.
     private var isOverwritten = false
     /// Bytes that were appended so far.
     private var appended: UInt64 = 0
@@ -48,21 +48,21 @@ final class OpenTarget {
         self.notes = notes
     }
 
-    // MARK: On the way
+    // MARK: During the copy
 
-    /// Whether the kernel chooses each write's place, at the end of the file, so that there is one at a time.
+    /// Whether the kernel writes each chunk at the end of the file, so that only one may be in flight.
     var isAppended: Bool { publishing == .append }
 
-    /// The place for a byte of the source; -1 where it goes behind what was written before.
+    /// The offset for a byte of the source; -1 where it is written after the data that was written before.
     func place(of position: UInt64) -> Int64 { isAppended ? -1 : Int64(clamping: base + position) }
 
-    /// So many bytes of the source were appended, from its beginning.
+    /// Sets how many bytes of the source have been appended, from its start.
     func hasAppended(_ bytes: UInt64) { if isAppended { appended = bytes } }
 
-    /// From here on there is no way back to the old bytes of a file that is overwritten in place.
+    /// From here on the old data of a file that is overwritten in place cannot be restored.
     func isAboutToBeOverwritten() { if publishing == .inPlace { isOverwritten = true } }
 
-    /// Takes all old bytes away. False where the file system cannot.
+    /// Removes all old data. False where the file system cannot.
     func empty() throws(CopyFailure) -> Bool {
         guard let file else { return true }
         isAboutToBeOverwritten()
@@ -72,7 +72,7 @@ final class OpenTarget {
         return try file.facts().size == 0
     }
 
-    /// Keeps how far a copy that may be resumed has come.
+    /// Saves the progress of a copy that can be resumed.
     func keepJournal(_ journal: ResumeJournal) throws(CopyFailure) {
         guard publishing == .resume, let site, let directory, let file else { return }
         let result = cdma_fdatasync(file.descriptor)
@@ -86,7 +86,7 @@ final class OpenTarget {
 
     // MARK: The end
 
-    /// What was written becomes the target.
+    /// Makes what was written the target.
     func publish(_ source: CopySource, end: UInt64, _ plan: CopyPlan, preserves: Bool, note: (String) -> Void)
         throws(CopyFailure)
     {
@@ -98,7 +98,7 @@ final class OpenTarget {
         try close()
     }
 
-    /// Gives it its length and its attributes: then nothing is missing but its name.
+    /// Sets its length and its attributes: then only its name is missing.
     func complete(_ source: CopySource, end: UInt64, preserves: Bool, note: (String) -> Void) throws(CopyFailure) {
         guard let file else { return }
         try setLength(end)
@@ -113,10 +113,10 @@ final class OpenTarget {
         }
     }
 
-    /// Reads what close(2) says while the old file still has its name.
+    /// Reads the result of close(2) while the old file still has its name.
     func checkClose() throws(CopyFailure) { try file?.checkClose() }
 
-    /// Puts the new file in the place of the old one.
+    /// Renames the new file over the old one.
     func giveName(flushes: Bool, note: (String) -> Void) throws(CopyFailure) {
         // SAFETY: both names end with a zero and live until the call returns.
         guard publishing == .rename || publishing == .resume, let file, let directory, let site else {
@@ -124,24 +124,26 @@ final class OpenTarget {
             return
         }
         let hadName = partName != nil
-        let partName = try namePart(file, site, directory)
-        let result = unsafe cdma_rename(directory.descriptor, partName.cString, site.name.cString)
-        guard result == 0 else { throw renameRefused(result) }
+        if !isLinked(file, site, directory) {
+            let partName = try namePart(file, site, directory)
+            let result = unsafe cdma_rename(directory.descriptor, partName.cString, site.name.cString)
+            guard result == 0 else { throw renameRefused(result) }
+        }
         isPublished = true
         if publishing == .resume {
-            for left in ResumeJournal.remove(Self.journalName(site), in: directory) { note("left behind: \(left)") }
+            for left in ResumeJournal.remove(Self.journalName(site), in: directory) { note("not removed: \(left)") }
         }
-        // What had no name need not be in a file system's log although it was flushed (btrfs).
+        // A file without a name may not be in the log of the file system although it was flushed (btrfs).
         if flushes, !hadName { try file.flush() }
         if let links = site.existing?.links, links > 1 {
-            note("the old file had \(links) names; the others still lead to the old bytes")
+            note("the old file had \(links) names; the other names still lead to the old data")
         }
     }
 
-    /// Closes what was opened for it.
+    /// Closes the file.
     func close() throws(CopyFailure) { try file?.close() }
 
-    /// Makes it as long as what was copied: there may be a hole at the end, or old bytes behind it.
+    /// Sets its length to that of the copy: the source may end with a hole, and the target may have been longer.
     func setLength(_ length: UInt64) throws(CopyFailure) {
         // SAFETY: the call reads the one byte of a local variable.
         guard let file, facts?.kind == .regular, publishing != .none, !isAppended else { return }
@@ -152,16 +154,24 @@ final class OpenTarget {
         guard OptionalStep.isRefusal(-result) else { throw .writing(name, errno: -result, when: "when its length was set") }
         guard now < length else {
             throw CopyFailure(
-                .writeFailed, name, asked: "shorten", possible: "its file system cannot cut off what was behind the new end",
-                cure: "remove the file first, or put a new one in its place", errno: -result)
+                .writeFailed, name, asked: "shorten",
+                possible: "its file system cannot truncate the old data after the new end",
+                cure: "Remove the file first, or replace it by a new one.", errno: -result)
         }
-        // A hole at the end: its last byte is written.
+        // The source ends with a hole: the last byte of it is written.
         var zero: UInt8 = 0
         let written = unsafe cdma_write_all(file.descriptor, &zero, 1, Int64(clamping: length - 1))
         guard written == 1 else { throw .writing(name, at: length - 1, errno: Int32(-written)) }
     }
 
-    /// The name to be renamed.
+    /// Gives a file without a name that of the target, where no file has it: linkat(2) then does in one step what else takes a rename(2) as well.
+    private func isLinked(_ file: OpenFile, _ site: FileSite, _ directory: OpenFile) -> Bool {
+        // SAFETY: the name ends with a zero and lives until the call returns.
+        guard partName == nil, site.existing == nil else { return false }
+        return unsafe cdma_name_file(file.descriptor, directory.descriptor, site.name.cString) == 0
+    }
+
+    /// The name that is renamed.
     private func namePart(_ file: OpenFile, _ site: FileSite, _ directory: OpenFile) throws(CopyFailure) -> CopyPath {
         if let partName { return partName }
         do throws(PartFile.Refusal) {
@@ -176,29 +186,29 @@ final class OpenTarget {
         case EXDEV, EBUSY:
             CopyFailure(
                 .notReplaceable, name, asked: "replace",
-                possible: "it is on another file system than its directory, or something is mounted on it",
-                cure: "overwrite the file itself", errno: -result, remedy: .overwriteInPlace)
+                possible: "it is a mount point, or on another file system than its directory",
+                cure: "Overwrite the file itself.", errno: -result, remedy: .overwriteInPlace)
         default:
             CopyFailure(
                 .publishFailed, name, asked: "give the new file the name", possible: DMAError.sentence(-result),
-                cure: "see who changes its directory", errno: -result)
+                cure: "Check whether another process changes its directory.", errno: -result)
         }
     }
 
-    /// The copy failed: what was begun goes, and the old target stands. A part file that can be resumed stays.
+    /// After a failure: removes what was begun, and leaves the old target. A part file that can be resumed is kept.
     ///
-    /// - Returns: what is left, for the message.
+    /// - Returns: what was not removed, for the message.
     @discardableResult
     func abandon(keepsPart: Bool) -> String? {
         guard !isPublished else { return nil }
         isPublished = true
         if isAppended { return cutBack() }
         if publishing == .inPlace {
-            return isOverwritten ? "a mixture of old and new bytes: it was overwritten in place" : nil
+            return isOverwritten ? "a mixture of old and new data: it was overwritten in place" : nil
         }
         if publishing == .resume, let file { cdma_unlock_file(file.descriptor) }
         guard let partName, let directory, let site else { return nil }
-        if publishing == .resume, keepsPart { return "a part file, to be resumed: \(site.directory.joined(partName))" }
+        if publishing == .resume, keepsPart { return "a part file that can be resumed: \(site.directory.joined(partName))" }
         let journals = publishing == .resume ? ResumeJournal.remove(Self.journalName(site), in: directory) : []
         let left = [remove(partName, directory)].compactMap { $0 } + journals
         return left.isEmpty ? nil : left.joined(separator: "; ")
@@ -216,9 +226,9 @@ final class OpenTarget {
     /// plus what this copy wrote.
     private func cutBack() -> String? {
         guard appended > 0, let file else { return nil }
-        let rest = "\(ByteSize.text(appended)) of the copy behind its old end at byte \(base)"
+        let rest = "\(ByteSize.text(appended)) of the copy after the old end at byte \(base)"
         guard cdma_lease(file.descriptor, true) == 0 else {
-            return rest + ": another process has it open, and may have written to it"
+            return rest + ": another process has the file open, and may have written to it"
         }
         defer { _ = cdma_lease(file.descriptor, false) }
         guard let size = try? file.facts().size, size == base + appended else {
@@ -234,7 +244,7 @@ final class OpenTarget {
 // MARK: Names
 
 extension OpenTarget {
-    /// Names end at 255 bytes; the part's has an ending of its own.
+    /// Names have at most 255 bytes, and the part file's name is longer than the target's.
     static func shortened(_ name: CopyPath) -> CopyPath {
         if name.bytes.count <= 200 { return name }
         return CopyPath(bytes: name.bytes.prefix(180) + "~\(String(CRC32C.of(name.bytes), radix: 16))".utf8)
@@ -242,6 +252,11 @@ extension OpenTarget {
 
     static func hidden(_ name: CopyPath, _ ending: String) -> CopyPath {
         CopyPath(bytes: ".".utf8 + shortened(name).bytes + ".dmactl-\(ending)".utf8)
+    }
+
+    /// Whether a name is one that ``hidden(_:_:)`` makes.
+    static func isHidden(_ name: CopyPath) -> Bool {
+        String(decoding: name.bytes, as: UTF8.self).contains(".dmactl-")
     }
 
     static func resumeName(_ site: FileSite) -> CopyPath { hidden(site.name, "part") }

@@ -2,11 +2,11 @@
 
 internal import CDMA
 
-/// Steps that make a copy better and that it can do without: setting a length beforehand, taking room, a lock, a time stamp.
+/// Steps that a copy can do without: setting the length in advance, allocating space, locking, setting times.
 ///
-/// Not every file system has them, and a sandbox may forbid them. That is a reason to go on without, and none to fail.
+/// Some file systems do not support them, and a sandbox may forbid them. The copy then continues without them.
 enum OptionalStep {
-    /// Whether the answer means that the step is not to be had, and not that it has failed.
+    /// Whether the error means that the step is not supported or not allowed, and not that it failed.
     static func isRefusal(_ errno: Int32) -> Bool {
         [ENOSYS, EPERM, EOPNOTSUPP, EINVAL, EACCES, ENOTTY, ENODEV].contains(errno)
     }

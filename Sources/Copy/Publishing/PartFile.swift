@@ -3,20 +3,20 @@
 internal import CDMA
 internal import DMAUnits
 
-/// The file that is written in the target's place until it is whole.
+/// The file that is written instead of the target until it is complete.
 ///
-/// It has no name where the file system can do that (O_TMPFILE): whatever ends this process then, nothing of it is left. linkat(2) gives
-/// a free name only, so that it gets one of its own for the moment before rename(2) puts it in the place of the old file. Elsewhere it
-/// has that name from the beginning.
+/// It has no name where the file system supports that (O_TMPFILE): nothing of it is left then, however this process ends. linkat(2) does not
+/// replace a file, so it gets a name of its own just before rename(2) replaces the old file. On other file systems it has that name from
+/// the start.
 ///
-/// Who has such a file holds a lock on it, which ends with the process: one that is not locked is nobody's, and the next copy to the
-/// same target removes it. The names are few, so that the next copy knows where to look.
+/// The process that writes it holds a lock on it, which ends with the process: one that is not locked was left behind, and the next copy to
+/// the same target removes it. There are few such names, so that the next copy can look at each.
 struct PartFile {
     let file: OpenFile
-    /// nil while it has none.
+    /// nil while it has no name.
     let name: CopyPath?
 
-    /// Names that are looked at; with more copies to one target at once than that, the others take random ones.
+    /// How many names are tried first; more copies to one target at once use random names.
     private static let slots = 8
 
     static func name(_ stem: CopyPath, _ slot: String) -> CopyPath { OpenTarget.hidden(stem, "new-\(slot)") }
@@ -27,9 +27,9 @@ struct PartFile {
         return [AnySequence(known), AnySequence(others)].lazy.joined()
     }
 
-    /// A new one.
+    /// Creates one.
     ///
-    /// - Throws: the kernel's refusal, negative.
+    /// - Throws: the kernel's error, negative.
     init(_ stem: CopyPath, in directory: OpenFile, path: String) throws(Refusal) {
         // SAFETY: the name ends with a zero and lives until the call returns.
         let unnamed = cdma_open_unnamed(directory.descriptor)
@@ -47,7 +47,7 @@ struct PartFile {
             if result == -EEXIST { continue }
             guard result >= 0 else { throw Refusal(result: result) }
             let file = OpenFile(result, path: path)
-            // Before it was locked, it looked like nobody's: another copy may be about to remove it, or have done so.
+            // Until it was locked it looked left behind: another copy may be about to remove it, or have done so.
             if cdma_lock_file(result) == -EWOULDBLOCK { continue }
             guard let facts = try? file.facts(), facts.links == 1 else { continue }
             (self.file, self.name) = (file, name)
@@ -56,7 +56,7 @@ struct PartFile {
         throw Refusal(result: -EEXIST)
     }
 
-    /// Gives a file without a name one, for the moment before it is renamed.
+    /// Gives a file without a name one, just before it is renamed.
     static func giveName(_ file: OpenFile, _ stem: CopyPath, in directory: OpenFile) throws(Refusal) -> CopyPath {
         // SAFETY: as above.
         for name in names(stem) {
@@ -69,35 +69,40 @@ struct PartFile {
 
     struct Refusal: Error { let result: Int32 }
 
-    /// Removes what copies to this target left that were ended before they could.
+    /// Removes what killed copies to this target left behind.
     ///
+    /// - Parameter known: the names in the directory that may be left behind; nil where it has not been read.
     /// - Returns: what was removed, and what was not and why.
-    static func clear(_ stem: CopyPath, in directory: OpenFile) -> [String] {
-        (0..<slots).compactMap { clear(name(stem, String($0)), directory) }
+    static func clear(_ stem: CopyPath, in directory: OpenFile, _ known: Set<CopyPath>?) -> [String] {
+        if let known, known.isEmpty { return [] }
+        return (0..<slots).compactMap { slot in
+            let name = name(stem, String(slot))
+            return known.map { $0.contains(name) } ?? true ? clear(name, directory) : nil
+        }
     }
 
     private static func clear(_ name: CopyPath, _ directory: OpenFile) -> String? {
         // SAFETY: as above.
         guard let there = look(name, directory) else { return nil }
         let path = CopyFailure.quoted(directory.path + "/" + name.text)
-        let stranger = "\(path) is in the way: whose it is, cannot be seen; remove it if no copy runs"
+        let stranger = "\(path) has the name of a part file, but cannot be opened as one; remove it if no copy is running"
         guard there.kind == .regular else { return stranger }
         let result = unsafe cdma_open(directory.descriptor, name.cString, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0)
-        // Renamed meanwhile.
+        // It was renamed meanwhile.
         if result == -ENOENT { return nil }
         guard result >= 0 else { return stranger }
         let file = OpenFile(result, path: path)
         let lock = cdma_lock_file(file.descriptor)
-        // Somebody's who is at work.
+        // Another copy is writing it.
         if lock == -EWOULDBLOCK { return nil }
-        // Whoever holds the lock of a file that has the name is the only one who may take the name away.
+        // Only the process that has locked the file which has the name may remove the name.
         guard let facts = try? file.facts(), let there = look(name, directory), there.isSameFile(facts) else { return nil }
         guard lock == 0, unsafe cdma_remove(directory.descriptor, name.cString) == 0 else {
-            return "\(path) was left by a copy, and cannot be removed; remove it if none runs"
+            return "\(path) was left by a copy, and cannot be removed; remove it if no copy is running"
         }
-        // An empty one may be somebody's who had not come to lock it, and takes another name: nothing to speak of.
+        // An empty one may belong to a copy that had not locked it yet, and that now uses another name: not worth a note.
         guard facts.size > 0 else { return nil }
-        return "removed what an earlier copy had left when it was killed: \(path), \(ByteSize.text(facts.size))"
+        return "removed what an earlier copy left when it was killed: \(path), \(ByteSize.text(facts.size))"
     }
 
     private static func look(_ name: CopyPath, _ directory: OpenFile) -> FileFacts? {

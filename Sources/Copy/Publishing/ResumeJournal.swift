@@ -3,10 +3,10 @@
 internal import CDMA
 internal import DMACore
 
-/// What an interrupted copy leaves beside its part file: of which source it is, how far it came, and the CRC32C up to there.
+/// What an interrupted copy leaves beside its part file: the identity of its source, how much was copied, and the CRC32C of that.
 ///
-/// A few lines of text. Whoever can write to the directory can write one, so that nothing of it is believed before the part file was
-/// read and compared.
+/// A few lines of text. Every user who may write to the directory can write one, so it is trusted only after the part file has been read
+/// and compared.
 package struct ResumeJournal: Equatable {
     var device: UInt64
     var inode: UInt64
@@ -14,9 +14,9 @@ package struct ResumeJournal: Equatable {
     var modified: FileTime
     /// The source's status change time (ctime), which utimensat(2) cannot set, unlike `modified`.
     var changed: FileTime
-    /// Of a block device, which medium is in it, where the kernel counts them; else 0.
+    /// Of a block device, the number of its medium, where the kernel counts them; else 0.
     var medium: UInt64
-    /// Bytes of the source, from its beginning, that are in the part file.
+    /// Bytes of the source, from its start, that are in the part file.
     var length: UInt64
     var crc: UInt32
 
@@ -25,7 +25,7 @@ package struct ResumeJournal: Equatable {
         guard let facts = source.facts, facts.kind.hasPlaces, let size = source.size, let file = source.file else { return nil }
         (device, inode, self.size, modified, changed) = (facts.device, facts.inode, size, facts.modified, facts.changed)
         var medium: UInt64 = 0
-        // Of a device's node the times say nothing of the device.
+        // The times of a device node do not belong to the device.
         if facts.kind == .block {
             (device, inode) = (0, facts.special)
             _ = unsafe cdma_block_sequence(file.descriptor, &medium)
@@ -35,7 +35,7 @@ package struct ResumeJournal: Equatable {
         crc = 0
     }
 
-    /// Whether both are of one source in one state.
+    /// Whether both describe the same source in the same state.
     func isOfSameSource(_ other: ResumeJournal) -> Bool {
         device == other.device && inode == other.inode && size == other.size && modified == other.modified
             && changed == other.changed && medium == other.medium
@@ -52,7 +52,7 @@ package struct ResumeJournal: Equatable {
         """
     }
 
-    /// Reads a journal; nil for anything that is none, or not whole.
+    /// Reads a journal; nil for anything that is not a complete journal.
     package init?(_ text: String) {
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         guard text.utf8.count <= 1024, lines.count == 6, lines[0] == "dmactl-journal 2", lines[4] == "end", lines[5].isEmpty
@@ -73,28 +73,18 @@ package struct ResumeJournal: Equatable {
         self.crc = sum
     }
 
-    /// Puts the journal in the place of an older one, whole or not at all.
+    /// Replaces an older journal atomically.
     func write(_ name: CopyPath, in directory: OpenFile) throws(CopyFailure) {
-        // SAFETY: the array goes with its own count, and it and the names live until the calls return.
-        let fresh = Self.fresh(name)
-        let file = try OpenFile(
-            fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: 0o600, in: directory, for: "write the journal")
-        let bytes = Array(text.utf8)
-        let written = unsafe cdma_write_all(file.descriptor, bytes, bytes.count, 0)
-        guard written == Int64(bytes.count) else { throw .writing(file.path, at: 0, errno: Int32(-written)) }
-        try file.flush()
-        try file.close()
-        let renamed = unsafe cdma_rename(directory.descriptor, fresh.cString, name.cString)
-        guard renamed == 0 else { throw .writing(file.path, errno: -renamed, when: "when it was renamed") }
-        try directory.flush()
+        try WholeFile.replace(
+            name, by: Self.fresh(name), with: Array(text.utf8), mode: 0o600, in: directory, for: "write the journal")
     }
 
-    /// What a journal is called before it is whole.
+    /// The name of a journal until it is complete.
     private static func fresh(_ name: CopyPath) -> CopyPath { CopyPath(bytes: name.bytes + "-new".utf8) }
 
-    /// Removes a journal, and one that a copy was killed over.
+    /// Removes a journal, and an incomplete one of a killed copy.
     ///
-    /// - Returns: what is left, and why.
+    /// - Returns: what was not removed, and why.
     @discardableResult
     static func remove(_ name: CopyPath, in directory: OpenFile) -> [String] {
         // SAFETY: the name ends with a zero and lives until the call returns.
@@ -105,7 +95,7 @@ package struct ResumeJournal: Equatable {
         }
     }
 
-    /// The journal of that name, if there is a readable one.
+    /// The journal with that name, if there is a complete one.
     static func read(_ name: CopyPath, in directory: OpenFile) -> ResumeJournal? {
         // SAFETY: the C function writes at most as many bytes as the buffer has, and says how many; those count as filled.
         guard let file = try? OpenFile(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, in: directory, for: "read the journal") else {

@@ -4,7 +4,7 @@ internal import CDMA
 internal import DMAUnits
 
 extension OpenTarget {
-    /// Opens what is written, after it was looked at whether that can become the target.
+    /// Opens the file that is written, after checking that it can become the target.
     ///
     /// - Parameter folder: the directory of a target that is a file.
     static func open(
@@ -21,7 +21,7 @@ extension OpenTarget {
             let folder = if let folder { folder } else { try TargetFolder(site.directory) }
             try site.check(plan.publishing, in: folder, preserves: options.preserves)
             switch plan.publishing {
-            case .rename: return try openTemporary(site, folder.file)
+            case .rename: return try openTemporary(site, folder)
             case .resume: return try openPart(site, folder.file)
             case .append: return try openToAppend(site, control)
             case .inPlace, .none: return try openItself(site, plan.publishing)
@@ -39,13 +39,14 @@ extension OpenTarget {
         if let size, size > room {
             throw CopyFailure(
                 .targetTooSmall, path.text, asked: "write \(ByteSize.text(size)) to",
-                possible: "the device has \(ByteSize.text(room)) (\(size) and \(room) bytes)", cure: "a larger device")
+                possible: "the device has \(ByteSize.text(room)) (needs \(size) bytes, has \(room))",
+                cure: "Use a larger device.")
         }
         guard options.overwritesDevices else {
             throw CopyFailure(
                 .needsConfirmation, path.text, asked: "overwrite",
-                possible: "it is a block device of \(ByteSize.text(room)), and everything on it would be lost",
-                cure: "make sure that it is the right one (lsblk), and confirm", remedy: .confirmOverwriting)
+                possible: "it is a block device of \(ByteSize.text(room)), and all data on it would be lost",
+                cure: "Check that it is the right one (lsblk), and confirm.", remedy: .confirmOverwriting)
         }
         let result = unsafe cdma_open(AT_FDCWD, path.cString, O_RDWR | O_EXCL, 0)
         if result == -EBUSY { throw BlockDevice.held(path) }
@@ -55,18 +56,21 @@ extension OpenTarget {
         return OpenTarget(file, name: path.text, .none, facts: facts)
     }
 
-    private static func openTemporary(_ site: FileSite, _ directory: OpenFile) throws(CopyFailure) -> OpenTarget {
+    private static func openTemporary(_ site: FileSite, _ folder: TargetFolder) throws(CopyFailure) -> OpenTarget {
         // SAFETY: as above; the C function writes a local structure.
         if site.existing != nil, MountTable.current.isPoint(site.path) {
             throw CopyFailure(
-                .notReplaceable, site.path.text, asked: "replace", possible: "something is mounted on it",
-                cure: "overwrite the file itself", remedy: .overwriteInPlace)
+                .notReplaceable, site.path.text, asked: "replace", possible: "it is a mount point",
+                cure: "Overwrite the file itself.", remedy: .overwriteInPlace)
         }
-        var notes = PartFile.clear(shortened(site.name), in: directory)
+        let directory = folder.file
+        var notes = PartFile.clear(shortened(site.name), in: directory, folder.leftovers)
         var facts = cdma_storage_facts()
-        if unsafe cdma_storage_look(directory.descriptor, resumeName(site).cString, false, &facts) == 0 {
+        if folder.leftovers.map({ $0.contains(resumeName(site)) }) ?? true,
+            unsafe cdma_storage_look(directory.descriptor, resumeName(site).cString, false, &facts) == 0
+        {
             let path = CopyFailure.quoted(site.directory.joined(resumeName(site)).text)
-            notes.append("an interrupted copy is still there, which could have been resumed: \(path)")
+            notes.append("an interrupted copy, which could have been resumed, still exists: \(path)")
         }
         let part: PartFile
         do throws(PartFile.Refusal) {
@@ -78,11 +82,11 @@ extension OpenTarget {
     }
 
     private static func besideRefused(_ site: FileSite, _ result: Int32) -> CopyFailure {
-        let failure = CopyFailure.opening(site.path.text, result, to: "make a new file beside")
+        let failure = CopyFailure.opening(site.path.text, result, to: "create a new file beside")
         guard failure.code == .notPermitted else { return failure }
-        let possible = "user \(cdma_effective_user()) may not make files in its directory"
-        guard site.existing != nil else { return failure.with(possible: possible, cure: "choose another directory") }
-        return failure.with(possible: possible, cure: "overwrite the file itself", remedy: .overwriteInPlace)
+        let possible = "user \(cdma_effective_user()) may not create files in its directory"
+        guard site.existing != nil else { return failure.with(possible: possible, cure: "Choose another directory.") }
+        return failure.with(possible: possible, cure: "Overwrite the file itself.", remedy: .overwriteInPlace)
     }
 
     private static func openPart(_ site: FileSite, _ directory: OpenFile) throws(CopyFailure) -> OpenTarget {
@@ -93,16 +97,16 @@ extension OpenTarget {
         guard result >= 0 else { throw besideRefused(site, result) }
         let file = OpenFile(result, path: site.path.text)
         let facts = try file.facts()
-        // Another user may have put it there: a link to a file of ours, or a file that others can write.
+        // Another user may have created it: as a link to a file of this user, or as a file that others can write.
         guard facts.kind == .regular, facts.links == 1, facts.owner == cdma_effective_user() else {
             throw CopyFailure(
-                .badJournal, site.directory.joined(name).text, asked: "go on with",
-                possible: "it is another user's file, or has another name as well", cure: "remove it")
+                .badJournal, site.directory.joined(name).text, asked: "continue",
+                possible: "it is another user's file, or has a second name", cure: "Remove it.")
         }
         guard cdma_lock_file(file.descriptor) != -EWOULDBLOCK else {
             throw CopyFailure(
-                .held, site.path.text, asked: "go on with the interrupted copy to", possible: "another copy works on it",
-                cure: "wait for that, or end it")
+                .held, site.path.text, asked: "continue the interrupted copy to", possible: "another copy is writing it",
+                cure: "Wait for the other copy, or stop it.")
         }
         let journal = ResumeJournal.read(journalName(site), in: directory)
         return OpenTarget(
@@ -117,7 +121,7 @@ extension OpenTarget {
 
     private static func openToWrite(_ site: FileSite, _ flags: Int32) throws(CopyFailure) -> OpenFile {
         // SAFETY: as above.
-        // In a sticky directory the kernel refuses O_CREAT for another user's file that is there (fs.protected_regular).
+        // In a sticky directory the kernel refuses O_CREAT for an existing file of another user (fs.protected_regular).
         let flags = flags | O_NOCTTY | (site.existing == nil ? O_CREAT : 0)
         var result = unsafe cdma_open(AT_FDCWD, site.path.cString, O_RDWR | flags, 0o666)
         if result == -EACCES { result = unsafe cdma_open(AT_FDCWD, site.path.cString, O_WRONLY | flags, 0o666) }
@@ -127,7 +131,7 @@ extension OpenTarget {
         return file
     }
 
-    /// Copies append to a file one after the other: each waits for the lock, and then reads the size. The target is opened with O_APPEND, so
+    /// Copies to one file append one after the other: each waits for the lock, and then reads the size. The target is opened with O_APPEND, so
     /// that each write goes to the current end of the file, also while other programs append.
     private static func openToAppend(_ site: FileSite, _ control: CopyControl) throws(CopyFailure) -> OpenTarget {
         let file = try openToWrite(site, O_APPEND)
@@ -136,12 +140,12 @@ extension OpenTarget {
             cdma_sleep_until(CopyClock.after(milliseconds: 20))
         }
         let facts = try file.facts()
-        // While this copy waited for the lock, another file may have taken the name, as a rotated log's does.
+        // While this copy waited for the lock, another file may have got the name, as when a log is rotated.
         guard let named = try FileFacts.at(site.path) else {
             throw CopyFailure(
                 .held, site.path.text, asked: "append to",
                 possible: "it was removed or renamed while another copy had it locked",
-                cure: "run it again")
+                cure: "Run it again.")
         }
         try TargetSite.refuseExchanged(file, named)
         return OpenTarget(file, name: site.path.text, .append, facts: facts, base: facts.size, site: site)

@@ -40,6 +40,8 @@ struct ColdState: ~Copyable {
     let refusal: RingRefusal?
     /// The time of the kernel's first refusal to consume the ring's entries, and the values of both heads then.
     var refusedSince: (nanoseconds: Int64, submissions: UInt32, completions: UInt32)?
+    /// When the kernel first refused a wait while it had requests, and how far submissions and completions were then.
+    var stuckSince: (nanoseconds: Int64, submissions: UInt32, completions: UInt32)?
     /// Whether writes may use RWF_NOSIGNAL, which suppresses SIGPIPE (Linux 6.18).
     var hasNoSignal: Bool
 

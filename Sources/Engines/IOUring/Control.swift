@@ -107,7 +107,7 @@ extension IOUringEngine {
     }
 
     /// Whether the carrier has a request of this engine.
-    private var isBusy: Bool {
+    var isBusy: Bool {
         // SAFETY: the loop counts over the numbers of slots, and there are a request and a transaction for each.
         let kept = state.held.count + state.unissued.count
         guard freeCount + kept + Int(tail &- issued) <= Int(slotMask) else { return false }
@@ -144,7 +144,11 @@ extension IOUringEngine {
             // Requests that the kernel refuses permanently have ended and are reported: nothing is left to wait for.
             if waiting > 0 { delay(result) } else { note(result) }
             if detours.contains(.reports) { return }
+            loseIfStuck(errno)
+            if detours.contains(.lost) { return }
             cdma_sleep_until(cdma_monotonic_nanoseconds() + min(nanoseconds, 1_000_000))
+        } else {
+            state.stuckSince = nil
         }
     }
 
@@ -201,6 +205,7 @@ extension IOUringEngine {
         while true {
             if detours.contains(.reports) { return true }
             if unsafe head != cdma_load_acquire32(view.completionTail) { return true }
+            if detours.contains(.lost) { return false }
             let left = deadline.nanoseconds.subtractingReportingOverflow(Deadline.now.nanoseconds).partialValue
             if left <= 0 { return false }
             if freeCount > Int(slotMask), deadline == .never { return false }

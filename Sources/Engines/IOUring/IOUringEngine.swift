@@ -117,6 +117,10 @@ public struct IOUringEngine: ~Copyable, Engine {
     // SAFETY: as above.
     public var interruptLine: InterruptLine? { unsafe cold.pointee.line }
 
+    /// Whether io_uring_enter(2) is refused for good while the kernel has requests that only this call could bring to an end, as when a sandbox
+    /// forbids the call after the ring was made. What the kernel has may still be read and written, so that none of it can be given back.
+    @inlinable public var isGone: Bool { detours.contains(.lost) }
+
     /// Addresses are virtual addresses of this process.
     @inlinable public var addressing: EngineAddressing { .cpu }
     /// Completions come in any order.
@@ -257,4 +261,6 @@ struct RingDetour: OptionSet {
     @inlinable static var polls: RingDetour { RingDetour(rawValue: 32) }
     /// On some file direct writes and buffered ones wait for each other.
     @inlinable static var gated: RingDetour { RingDetour(rawValue: 64) }
+    /// The kernel refuses the ring's call for good, while it has requests that only this call could bring to an end.
+    @inlinable static var lost: RingDetour { RingDetour(rawValue: 128) }
 }

@@ -3,7 +3,7 @@
 public import ArgumentParser
 public import DMACopy
 
-/// A path, or another endpoint, as it was given: byte for byte.
+/// A path, or another endpoint, byte for byte as on the command line.
 struct PathArgument: ExpressibleByArgument {
     let path: CopyPath
 
@@ -13,7 +13,7 @@ struct PathArgument: ExpressibleByArgument {
 /// burst, demand, cycle-stealing or cycle-stealing:SHARE: spelled as for the benchmark.
 struct ModeArgument: ExpressibleByArgument {
     let mode: CopyMode
-    /// Of the time at work; nil for the library's own.
+    /// The share of the time that the copy is active; nil for the library's default.
     let share: Double?
 
     init?(argument: String) {

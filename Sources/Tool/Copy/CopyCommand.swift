@@ -15,60 +15,67 @@ struct CopyCommand: ParsableCommand {
             """,
         discussion: """
             An endpoint is a path (file, block device, pipe), - for standard input or output, memory:SIZE, pattern:SEED[:SIZE], null:
-            or zero:SIZE. Sizes: 4096, 64KiB, 1GiB, 10GB. A file whose name looks like another kind is written ./NAME.
+            or zero:SIZE. Sizes: 4096, 64KiB, 1GiB, 10GB. A file whose name looks like another endpoint is written ./NAME.
 
-            A regular file is written without a name, or under another one beside the target, flushed, and renamed when it is whole: a copy
-            that fails or is stopped leaves the old target as it was. What a killed one leaves where every file has a name, the next copy to
-            the target removes. Mode and times are kept. Holes stay holes.
+            A regular file is written to a new file in the directory of the target, which is flushed, and renamed when it is complete: a copy
+            that fails or is stopped leaves the old target unchanged. What a killed copy leaves behind, on file systems without unnamed
+            files, is removed by the next copy to the same target. Mode, times and holes are kept.
 
-            A file is read until a read says that it ends, whatever size it has been given. A source that shrinks meanwhile is an error. One that
-            grows is copied as long as it was at the start, and that is said.
+            A file is read to its end, whatever size it reports. A source that becomes shorter during the copy is an error. One that grows is
+            copied up to its size at the start, with a note.
 
-            A file that is replaced keeps its owner, its attributes and its access control list; one that its owner has write-protected is not
-            replaced. --preserve gives all of these as the source has them. An option that the endpoints cannot follow is refused.
+            A file that is replaced keeps its owner, attributes and access control list; a write-protected one is not replaced. --preserve
+            takes all of these from the source. An option that the endpoints do not support is refused.
+
+            --rescue copies a medium with bad sectors: undamaged parts first in large blocks, then damaged ones sector by sector. Its map
+            records what is at the target, in the format of GNU ddrescue, which can continue the rescue; it is saved every 10 s, at the
+            end and on a signal. The target is written in place. Where the source cannot be read, the target keeps its data: zeros in a
+            new file.
 
             EXAMPLES
-              dmactl copy disk.img backup.img                  as fast as the disk
-              dmactl copy --explain disk.img backup.img        how, and why; copies nothing
-              dmactl copy --resume big.iso /mnt/usb/big.iso    continue after a stop
+              dmactl copy disk.img backup.img                  at the speed of the disk
+              dmactl copy --explain disk.img backup.img        print the plan and its reasons
+              dmactl copy --resume big.iso /mnt/usb/big.iso    can be continued after a stop
               dmactl copy --verify --yes image.raw /dev/sdX    write, and read it back
               find . -type f -print0 | dmactl copy --files-from - /mnt/backup
               dmactl copy pattern:7:1GiB /dev/null             a reproducible stream
               dmactl copy test.bin pattern:7                   compare a file with it
-              dmactl copy --mode cycle-stealing:0.2 a b        work 20 % of the time
+              dmactl copy --mode cycle-stealing:0.2 a b        be active 20 % of the time
+              dmactl copy --rescue sdb.map /dev/sdb sdb.img    a disk with bad sectors
 
             EXIT CODES
               0    copied
-              1    failed or refused; the reason and the cure are on standard error
+              1    failed or refused, or a rescue that is not whole; the reason and the cure are on standard error
               64   the command line is wrong
-              130  stopped by ^C (143 by SIGTERM): what was unfinished is removed, or kept for --resume
-              141  nobody reads the output any more (as cat: by SIGPIPE)
+              130  stopped by ^C (143 by SIGTERM): an unfinished target is removed, or kept for --resume
+              141  the reader of the output has closed the pipe (SIGPIPE, as for cat)
             """)
 
-    @Argument(help: ArgumentHelp("Where bytes come from, and where they go.", valueName: "source> <target"))
+    @Argument(help: ArgumentHelp("Where the data comes from, and where it goes.", valueName: "source> <target"))
     var endpoints: [PathArgument] = []
     @Option(
         help: ArgumentHelp(
-            "burst, demand (what comes is passed on at once), or cycle-stealing:SHARE: at work for a share of the time, 0.5 if not said.",
+            "burst, demand (data is passed on as soon as it arrives), or cycle-stealing:SHARE: active for a share of the time; default 0.5.",
             valueName: "mode"),
         completion: .list(["burst", "demand"] + ModeArgument.shares))
     var mode: ModeArgument?
-    @Option(help: "Bytes a second at most.")
+    @Option(help: "The most bytes in a second.")
     var rate: String?
     @Option(help: "Bytes of one transfer.")
     var chunk: String?
     @Option(help: "Transfers in flight.")
     var depth: Int?
     @Option(
-        help: "The engine that moves the bytes, by its name in dmactl list.", completion: .custom { _, _, _ in Names.engines })
+        help: "The engine that transfers the data, by its name in dmactl list.",
+        completion: .custom { _, _, _ in Names.engines })
     var engine: String?
-    @Flag(help: "Read the target back from the medium and compare its CRC32C, before it gets its name.")
+    @Flag(help: "Read the new data back from the medium and compare its CRC32C, before it replaces the target.")
     var verify = false
-    @Flag(help: "Show how it would be done, and why; copy nothing. With --json, a plan for --plan.")
+    @Flag(help: "Print how it would be done, and why; copy nothing. With --json, a plan for --plan.")
     var explain = false
     @Flag(help: "Print what was done, or why it failed, as JSON (Schemas/copy.schema.json).")
     var json = false
-    @Option(help: "Do it as this plan says, a file that --explain --json wrote.")
+    @Option(help: "Follow this plan, a file that --explain --json wrote.")
     var plan: PathArgument?
     @Option(
         help:
@@ -77,22 +84,29 @@ struct CopyCommand: ParsableCommand {
     var filesFrom: PathArgument?
     @Flag(
         help:
-            "Make owner, extended attributes and access control lists those of the source; of a list, hard links and directories too."
+            "Take owner, extended attributes and access control lists from the source; for a list also hard links and directories."
     )
     var preserve = false
     @Option(help: "Share the source's blocks instead of copying them: auto, never, always.")
     var reflink = ReflinkChoice.auto
-    @Flag(help: "Go on with an interrupted copy, after what it left has been read back and compared.")
+    @Flag(help: "Continue an interrupted copy, after what it wrote has been read back and compared.")
     var resume = false
-    @Flag(help: "Write behind the end of the target, which others may write to meanwhile.")
+    @Flag(help: "Write after the end of the target, to which other processes may append meanwhile.")
     var append = false
-    @Flag(help: "Overwrite the target file in place; a failed copy leaves a mixture of old and new.")
+    @Flag(help: "Overwrite the target file in place; a failed copy leaves a mixture of old and new data.")
     var inPlace = false
-    @Flag(help: "Do not wait until the medium has it.")
+    @Option(
+        help:
+            "Rescue a medium with bad sectors, and keep a map of what was read in this file; an existing map continues its rescue."
+    )
+    var rescue: PathArgument?
+    @Option(help: "With --rescue: read bad sectors again this many times, after everything else; default 0.")
+    var retries: Int?
+    @Flag(help: "Do not wait until the medium has the data.")
     var noSync = false
-    @Flag(help: "Discard a block device's contents before it is written.")
+    @Flag(help: "Discard all blocks of a block device before it is written.")
     var discard = false
-    @Flag(help: "Yes, overwrite this block device.")
+    @Flag(help: "Confirm that this block device may be overwritten.")
     var yes = false
 
     func validate() throws {
@@ -100,25 +114,32 @@ struct CopyCommand: ParsableCommand {
         guard endpoints.count == wanted else {
             throw ValidationError(
                 filesFrom == nil
-                    ? "a source and a target are needed, and \(endpoints.count) given; many files: --files-from"
-                    : "with --files-from, the target directory alone is named")
+                    ? "a source and a target are needed, and \(endpoints.count) were given; --files-from copies many files"
+                    : "--files-from takes one argument, the target directory")
         }
         try Names.checkEngines([engine].compactMap(\.self))
         guard [resume, append, inPlace].count(where: { $0 }) <= 1 else {
             throw ValidationError("--resume, --append and --in-place exclude each other")
         }
         guard filesFrom == nil || !(yes || discard) else {
-            throw ValidationError("--yes and --discard are for one block device, and --files-from copies files")
+            throw ValidationError("--yes and --discard are for a block device, and --files-from copies files")
+        }
+        guard retries == nil || rescue != nil else {
+            throw ValidationError("--retries needs --rescue")
+        }
+        guard rescue == nil || filesFrom == nil else {
+            throw ValidationError("--rescue is for one source, and --files-from copies many files")
         }
         if plan != nil {
             let decided: [(String, Bool)] = [
-                ("--files-from", filesFrom != nil), ("--mode", mode != nil), ("--chunk", chunk != nil),
+                ("--files-from", filesFrom != nil), ("--rescue", rescue != nil), ("--mode", mode != nil),
+                ("--chunk", chunk != nil),
                 ("--depth", depth != nil),
                 ("--engine", engine != nil), ("--verify", verify), ("--reflink", reflink != .auto), ("--no-sync", noSync),
             ]
             if let first = decided.first(where: \.1) {
                 throw ValidationError(
-                    "a plan is for one copy and says everything else itself: leave \(first.0) out, or change the plan")
+                    "a plan is for one copy and contains this choice: leave \(first.0) out, or change the plan")
             }
         }
         guard !(json && !explain && endpoints.last?.path == "-") else {
@@ -153,6 +174,20 @@ struct CopyCommand: ParsableCommand {
             let run = CopyListRun(copier: copier, options: options, folder: last, json: json)
             return try explain ? run.explain(paths) : run.copy(paths, signals)
         }
+        if let map = rescue?.path {
+            let isWhole = try telling(first, last, control) {
+                let run = CopyRescueRun(
+                    copier: copier, source: first, target: last, map: map, retries: retries ?? 0, options: try self.options(),
+                    json: json)
+                if explain {
+                    try run.explain()
+                    return true
+                }
+                return try run.run(signals, control)
+            }
+            if !isWhole { throw ExitCode(1) }
+            return
+        }
         let report = try telling(first, last, control) { try copy(copier, signals, control) }
         guard let report else { return }
         signals.end()
@@ -161,12 +196,12 @@ struct CopyCommand: ParsableCommand {
         try CopyOutput.print(try JSON.text(CopyDocument(first, last, report)))
     }
 
-    /// Where a document is asked for, a failure is one too; its sentence stands on standard error as always.
+    /// With --json a failure is printed as a document too; its sentence is printed on standard error as always.
     private func telling<R>(_ source: CopyPath, _ target: CopyPath, _ control: CopyControl, _ body: () throws -> R) throws -> R
     {
         do { return try body() } catch let failure as CopyFailure {
             guard json else { throw failure }
-            // What cannot be printed is said as well, and does not stand for what happened.
+            // A document that cannot be printed is an error of its own, and does not replace the failure.
             do { try CopyOutput.print(try JSON.text(FailureDocument(source, target, failure, control.progress))) } catch {
                 Terminal.note("dmactl: \(error)\n")
             }
@@ -174,7 +209,7 @@ struct CopyCommand: ParsableCommand {
         }
     }
 
-    /// nil where it was explained alone.
+    /// nil after --explain.
     private func copy(_ copier: Copier, _ signals: CopySignals, _ control: CopyControl) throws -> CopyReport? {
         let options = try options()
         let source = try Endpoint(endpoints[0].path)

@@ -3,10 +3,10 @@
 import DMACopy
 import DMACore
 
-// What `dmactl copy --json` prints: Schemas/copy.schema.json. `version` rises when a field changes its meaning or goes. Paths are there as
-// `CopyPath.text` has them.
+// What `dmactl copy --json` prints: Schemas/copy.schema.json. `version` is raised when a field changes its meaning or is removed. Paths are
+// written as `CopyPath.text`.
 
-/// One copy that is done.
+/// One copy that succeeded.
 struct CopyDocument: Encodable {
     let version = 1
     let source: String
@@ -26,6 +26,24 @@ struct PlanDocument: Codable {
     var source: String?
     var target: String?
     var plan: CopyPlan
+}
+
+/// One rescue that has ended, whole or not.
+struct RescueDocument: Encodable {
+    var version = 1
+    let source: String
+    let target: String
+    let map: String
+    let rescue: RescueReport
+}
+
+/// One rescue, of `--explain --json`.
+struct RescuePlanDocument: Encodable {
+    var version = 1
+    let source: String
+    let target: String
+    let map: String
+    let rescuePlan: RescuePlan
 }
 
 /// One copy, or one plan, that was refused, failed or was stopped.
@@ -58,7 +76,7 @@ struct FailureDocument: Encodable {
     }
 }
 
-/// The files of a list: what became of each.
+/// The files of a list, with the result of each.
 struct CopyListDocument: Encodable {
     let version = 1
     let folder: String

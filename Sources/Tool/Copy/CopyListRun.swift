@@ -2,7 +2,7 @@
 
 import DMACopy
 
-/// The files of a list: what fails does not keep the others.
+/// The files of a list: a file that fails does not stop the others.
 struct CopyListRun {
     let copier: Copier
     let options: CopyOptions
@@ -11,12 +11,13 @@ struct CopyListRun {
 
     /// Copies them.
     ///
-    /// - Throws: `badList` where some were not copied, `cancelled` where a signal ended it; the document is printed before.
+    /// - Throws: `badList` where some were not copied, `cancelled` after a signal; the document is printed before.
     func copy(_ paths: [CopyPath], _ signals: CopySignals) throws {
         var document = CopyListDocument(folder: folder.text)
         var stopped: CopyFailure?
         var places: [CopyPath: CopyPath] = [:]
         let folders = ListFolders(below: folder, preserves: options.preserves)
+        CopyBatch.raiseFileLimit()
         var batch = CopyBatch(copier, options)
         var control = CopyControl()
         for path in paths where stopped == nil {
@@ -29,9 +30,10 @@ struct CopyListRun {
             } catch { fail(path, error, control.progress, &document, &stopped) }
         }
         take(batch.finish(control), &document, &stopped)
+        let hasFolders = folders.hasCreated
         for (path, note) in folders.finish() { CopyOutput.say([note], path.text) }
         signals.end()
-        do throws(CopyFailure) { try batch.flush(folder) } catch { stopped = stopped ?? error }
+        do throws(CopyFailure) { try batch.flush(folder, hasFolders: hasFolders) } catch { stopped = stopped ?? error }
         if json { try CopyOutput.print(try JSON.text(document)) }
         if let stopped { throw stopped }
         try sum(document.failed.count, of: paths.count, "copied")
@@ -56,7 +58,7 @@ struct CopyListRun {
         if failure.code == .cancelled { stopped = stopped ?? failure } else { CopyOutput.say(failure, path.text) }
     }
 
-    /// Plans them, and copies nothing.
+    /// Prints their plans, and copies nothing.
     ///
     /// - Throws: `badList` where some cannot be copied; the plans of the others are printed before.
     func explain(_ paths: [CopyPath]) throws {
@@ -78,9 +80,9 @@ struct CopyListRun {
         try sum(document.failed.count, of: paths.count, "planned")
     }
 
-    /// Whether a file of the list has been copied already, by this name or another.
+    /// Whether this file of the list has been copied already, under this name or another.
     ///
-    /// - Throws: `badList` where it was another file that has this place: it would be lost.
+    /// - Throws: `badList` where another file was copied to this place, and would be overwritten.
     private func isTaken(
         _ target: CopyPath, by path: CopyPath, _ places: inout [CopyPath: CopyPath]
     ) throws(CopyFailure) -> Bool {
@@ -91,14 +93,15 @@ struct CopyListRun {
         if try CopyList.isSameFile(earlier, path) { return true }
         throw CopyFailure(
             .badList, path.text, asked: "copy",
-            possible: "\(CopyFailure.quoted(earlier.text)) of the same list is at \(CopyFailure.quoted(target.text)) already",
-            cure: "run find from one place, or copy into two directories")
+            possible: "\(CopyFailure.quoted(earlier.text)) of the same list was copied to \(CopyFailure.quoted(target.text))",
+            cure: "Run find in one directory, or copy to two directories.")
     }
 
     private func sum(_ failed: Int, of all: Int, _ what: String) throws {
         guard failed > 0 else { return }
         throw CopyFailure(
-            .badList, folder.text, asked: "bring all \(all) files to", possible: "\(failed) of \(all) files were not \(what)",
-            cure: "see the reasons above")
+            .badList, folder.text, asked: "copy all files of the list to",
+            possible: "\(failed) of \(all) files were not \(what)",
+            cure: "See the reasons above.")
     }
 }

@@ -20,9 +20,9 @@ enum CopyOutput {
             if count < 0, number == EINTR { continue }
             guard count > 0 else {
                 throw CopyFailure(
-                    number == EPIPE ? .brokenPipe : .writeFailed, "-", asked: "print the answer to",
-                    possible: "standard output takes no more",
-                    cure: "see where it leads, and whether there is room (df)",
+                    number == EPIPE ? .brokenPipe : .writeFailed, "-", asked: "print the result to",
+                    possible: "standard output cannot be written",
+                    cure: "Check where it leads, and whether there is space (df).",
                     errno: number)
             }
             place += count
@@ -30,18 +30,22 @@ enum CopyOutput {
     }
 
     static func explain(_ plan: CopyPlan) -> String {
-        var table = Table(["choice", "value", "why"], leading: 3)
-        for choice in plan.choices { table.add([choice.name, choice.value, choice.reason].map(CopyFailure.oneLine)) }
-        return table.text + (Ran.line(plan.engine).map { "\n" + Terminal.wrapped($0, indent: 2) } ?? "")
+        explain(plan.choices) + (Ran.line(plan.engine).map { "\n" + Terminal.wrapped($0, indent: 2) } ?? "")
     }
 
-    /// What was other than expected, always; the sum of it all, on a terminal.
+    static func explain(_ choices: [CopyPlan.Choice]) -> String {
+        var table = Table(["choice", "value", "why"], leading: 3)
+        for choice in choices { table.add([choice.name, choice.value, choice.reason].map(CopyFailure.oneLine)) }
+        return table.text
+    }
+
+    /// Prints the notes, and on a terminal a summary.
     static func say(_ report: CopyReport, _ target: CopyPath, isTerminal: Bool) {
         say(report.notes, target.text)
         if isTerminal { Terminal.note(summary(report) + "\n") }
     }
 
-    /// What had been noted, and why it failed; the one is of `target`.
+    /// Prints the notes, which are about `target`, and the failure.
     static func say(_ failure: CopyFailure, _ target: String) {
         say(failure.notes, target)
         Terminal.note("dmactl: \(CopyWords.tell(failure))\n")

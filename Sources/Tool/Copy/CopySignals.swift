@@ -4,9 +4,9 @@ import DMACopy
 import DMACore
 import Glibc
 
-/// What signals do to a copy, and its progress while none comes.
+/// Handles signals during a copy, and shows its progress.
 ///
-/// Those that ask for an end cancel it, and SIGUSR1 asks how far it is.
+/// Signals that end a program cancel the copy; SIGUSR1 prints its progress.
 final class CopySignals: Sendable {
     private struct State {
         var control: CopyControl?
@@ -20,21 +20,21 @@ final class CopySignals: Sendable {
     let isTerminal = isatty(STDERR_FILENO) == 1
 
     init() {
-        // A write to a closed pipe, or beyond a limit, is to fail and not to kill.
+        // A write to a closed pipe, or beyond a limit, must fail, not end the process.
         _ = signal(SIGPIPE, SIG_IGN)
         _ = signal(SIGXFSZ, SIG_IGN)
     }
 
-    /// 128 and the signal that ended the copy, as shells count.
+    /// 128 plus the number of the signal that ended the copy, as shells report it.
     var exitCode: Int32? { signals.exitCode }
 
-    /// From now on signals stop this copy.
+    /// From now on signals cancel this copy.
     func watch(_ control: CopyControl, name: String) {
         let isFirst = state.withLock { state in
             let isFirst = state.control == nil
             state.control = control
             state.name = name
-            // The thread that hears signals cancels the control that it finds: this one, or the last.
+            // The signal thread cancels the control that it finds: this one, or the one before.
             if signals.caught != nil { control.cancel() }
             return isFirst
         }
@@ -48,7 +48,7 @@ final class CopySignals: Sendable {
         }
     }
 
-    /// The copy is over: nothing is drawn any more.
+    /// The copy has ended: no progress is shown any more.
     func end() {
         state.withLock { state in
             guard !state.isOver else { return }
@@ -71,6 +71,6 @@ final class CopySignals: Sendable {
         }
     }
 
-    /// As cat and cp end when nobody reads what they write.
+    /// Ends the process by SIGPIPE, as cat ends when its reader has closed the pipe.
     static func dieOfBrokenPipe() -> Never { Signals.die(SIGPIPE) }
 }

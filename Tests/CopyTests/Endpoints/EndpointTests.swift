@@ -39,7 +39,7 @@ struct EndpointTests {
     @Test("a failure is one line, whatever the path")
     func oneLine() {
         let failure = CopyFailure(.notFound, "a\nb\u{1b}[2J", asked: "x", possible: "y", cure: "z", errno: 2)
-        #expect(!failure.description.contains("\n") && failure.description == "cannot x a\\nb\\x1b[2J: y; try: z")
+        #expect(!failure.description.contains("\n") && failure.description == "cannot x a\\nb\\x1b[2J: y. Z.")
         // Bytes that are no UTF-8, and marks that turn a line around.
         let other = CopyFailure(
             .notFound, CopyPath(bytes: [0x63, 0xe9]).text + "\u{202e}", asked: "x", possible: "y", cure: "")

@@ -77,7 +77,7 @@ struct EndpointWishesTests {
         let scratch = try Scratch()
         try scratch.write("a", [1, 2, 3])
         try scratch.write("b", [9])
-        for (name, reason) in [("nope", "there is no such engine"), ("cpu", "it reaches no files")] {
+        for (name, reason) in [("nope", "there is no such engine"), ("cpu", "it cannot read and write files")] {
             var options = CopyOptions()
             (options.engine, options.treatment) = (name, .inPlace)
             #expect {

@@ -208,7 +208,7 @@ struct PlannerTests {
             $0.engine = "mine"
         }
         #expect(plan.chunk == 123_456 && plan.depth == 3 && plan.share == 0.25 && plan.engine == "mine")
-        #expect(plan.reasons["chunk"] == "--chunk" && plan.reasons["engine"] == "--engine")
+        #expect(plan.reasons["chunk"] == "requested" && plan.reasons["engine"] == "requested")
     }
 
     @Test("every choice of every plan has a reason")

@@ -128,7 +128,7 @@ struct AppendTests {
                 Issue.record("copied over a write error")
             } catch {
                 #expect(error.code == .writeFailed && error.errno == 5)
-                let left = error.notes.filter { $0.contains(" of the copy behind its old end at byte 6") }
+                let left = error.notes.filter { $0.contains(" of the copy after the old end at byte 6") }
                 #expect(left.count == (stranger == "none" ? 0 : 1), "\(stranger): \(error.notes)")
             }
             let found = try scratch.read("log")

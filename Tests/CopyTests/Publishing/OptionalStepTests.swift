@@ -65,7 +65,7 @@ struct OptionalStepTests {
             .path(scratch.at("a")), to: .path(scratch.at("b")), options, without: [(forbidden_ftruncate, ENOSYS)])
         guard case .failure(let failure) = result else { throw Unforbidden() }
         #expect(failure.code == .writeFailed && failure.asked == "shorten")
-        #expect(failure.notes.contains { $0.contains("a mixture of old and new bytes") }, "\(failure.notes)")
+        #expect(failure.notes.contains { $0.contains("a mixture of old and new data") }, "\(failure.notes)")
     }
 
     @Test("room that is refused is noted, and the copy made; no room is a failure before old bytes are gone")
@@ -76,7 +76,11 @@ struct OptionalStepTests {
         var plan = try Copier().plan(from: from, to: to)
         plan.preallocates = true
         let copied = try copying(from, to: to, plan: plan, without: [(forbidden_fallocate, EPERM)]).get()
-        #expect(copied.notes == ["no room taken before: Operation not permitted"])
+        #expect(copied.notes == ["space was not allocated in advance: Operation not permitted"])
+        #expect(try scratch.read("b") == scratch.read("a"))
+        // More is refused than is needed: a write has the last word.
+        let written = try copying(from, to: to, plan: plan, without: [(forbidden_fallocate, ENOSPC)]).get()
+        #expect(written.notes == ["space was not allocated in advance: No space left on device"])
         #expect(try scratch.read("b") == scratch.read("a"))
         try scratch.write("b", [1, 2, 3])
         var options = CopyOptions()

@@ -26,7 +26,10 @@ extension IOUringEngine {
             if detours.contains(.unsubmitted) { submitIssued() }
             let flags = unsafe cdma_load_acquire32(view.submissionFlags)
             let isTold = flags & (SubmissionFlags.taskRun | SubmissionFlags.overflow) != 0
-            if isTold || detours.contains(.polls) { note(state.carrier.reap()) }
+            guard isTold || detours.contains(.polls) else { continue }
+            let result = state.carrier.reap()
+            note(result)
+            if let errno = result.errno { loseIfUndelivered(errno) } else { state.stuckSince = nil }
         }
         return takeReport()
     }

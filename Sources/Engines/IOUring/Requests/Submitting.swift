@@ -104,7 +104,13 @@ extension IOUringEngine {
         }
         let flags = submissionMethod.flags | EnterFlags.wakeUp
         let result = KernelResult(cdma_uring_enter(submissionMethod.ring, count, 0, flags, nil, 0))
-        if result.errno != nil { delay(result) } else { detours.remove(.unsubmitted) }
+        if let errno = result.errno {
+            delay(result)
+            // Nothing else wakes that thread.
+            if !Self.mayPass(errno) { detours.insert(.lost) }
+        } else {
+            detours.remove(.unsubmitted)
+        }
     }
 
     /// For threads, and for a ring that is not enabled yet.
@@ -133,37 +139,6 @@ extension IOUringEngine {
         detours.insert(.unsubmitted)
         state.statistics.delayedSubmissions += 1
         note(result)
-    }
-
-    /// Whether the kernel's refusal to consume submissions is persistent: for a time that depends on `errno`, neither head has moved.
-    private mutating func lasts(_ errno: Errno) -> Bool {
-        // The kernel's submission thread may consume queued entries at any time, so that none of them can be withdrawn.
-        guard submissionMethod.kind != .kernelThread else { return false }
-        // SAFETY: the word is the ring's, which the state holds.
-        let taken = unsafe cdma_load_acquire32(view.submissionHead)
-        let now = Deadline.now.nanoseconds
-        let patience: Int64 =
-            switch errno {
-            case .resourceTemporarilyUnavailable, .resourceBusy, .interrupted: 10_000_000_000
-            case .noMemory: 1_000_000_000
-            default: 0
-            }
-        if let since = state.refusedSince, since.submissions == taken, since.completions == head {
-            guard now - since.nanoseconds >= patience else { return false }
-        } else {
-            state.refusedSince = (now, taken, head)
-            guard patience == 0 else { return false }
-        }
-        state.refusedSince = nil
-        return true
-    }
-
-    /// Counts refusals of calls other than submissions; an empty ring or an interruption is no refusal.
-    func note(_ result: KernelResult) {
-        switch result.errno {
-        case nil, .interrupted?, .timeout?, .resourceTemporarilyUnavailable?: break
-        default: state.statistics.refusedCalls += 1
-        }
     }
 
     /// Whether the ring has room for `count` more requests, and for one of each free slot, which `enqueue` writes without a

@@ -6,6 +6,10 @@
 protocol Carrier: AnyObject {
     var view: RingView { get }
     var isKernel: Bool { get }
+    /// Whether the calling thread may call it: a ring may belong to one thread.
+    var belongsToCaller: Bool { get }
+    /// Whether completions come only by a call of ``reap()`` or ``wait(_:nanoseconds:)``.
+    var completesByCall: Bool { get }
     /// The supported operations, by opcode.
     var operations: [Bool] { get }
     /// How submissions are started without a call of the carrier.
@@ -20,4 +24,9 @@ protocol Carrier: AnyObject {
     func signal(_ event: Int32) -> Bool
     /// io_uring_register(2), or ENOSYS.
     func register(_ operation: UInt32, _ argument: UnsafeMutableRawPointer?, _ count: UInt32) -> KernelResult
+}
+
+extension Carrier {
+    var belongsToCaller: Bool { true }
+    var completesByCall: Bool { false }
 }

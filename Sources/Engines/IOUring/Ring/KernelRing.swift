@@ -25,6 +25,8 @@ final class KernelRing: Carrier {
     private let entries: UnsafeMutableRawPointer
     private let entryBytes: Int
     private var isDisabled: Bool
+    /// The thread that enabled a ring of one thread.
+    private var owner: pthread_t?
     /// The argument of io_uring_enter(2): the descriptor, or its index among the thread's registered ones.
     private var number: Int32
     private var numberFlags: UInt32 = 0
@@ -143,6 +145,9 @@ final class KernelRing: Carrier {
 
     var isKernel: Bool { true }
 
+    var belongsToCaller: Bool { owner.map { pthread_equal($0, pthread_self()) != 0 } ?? true }
+    var completesByCall: Bool { setup & (SetupFlags.deferTaskRun | SetupFlags.completionPolling) != 0 }
+
     var submissionMethod: SubmissionMethod {
         if isDisabled { return SubmissionMethod(kind: .carrier, ring: -1, flags: 0) }
         let kind: SubmissionMethod.Kind = setup & SetupFlags.submissionThread != 0 ? .kernelThread : .systemCall
@@ -205,6 +210,7 @@ final class KernelRing: Carrier {
         let enabled = unsafe register(RegisterOperation.enable, nil, 0)
         guard enabled.errno == nil else { return enabled }
         isDisabled = false
+        owner = pthread_self()
         // The ring belongs to one thread: its descriptor can then be registered with that thread, which saves the look-up.
         var update = cdma_uring_resource_update()
         update.offset = .max
