@@ -20,7 +20,7 @@ struct EndpointWishes {
                 case .inPlace: "is always written in place"
                 }
             if !reason.isEmpty {
-                throw refuse(options.treatment.rawValue, "apply", "\(place) is \(kind), which \(reason)", "Leave it out.")
+                throw refuse(options.treatment.rawValue, "apply", "\(place) is \(kind), and \(reason)", "Leave it out.")
             }
         }
         if case .device = target {

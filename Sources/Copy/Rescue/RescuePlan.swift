@@ -68,7 +68,7 @@ extension RescuePlan {
                 "reads undamaged parts first, then trims, scrapes and retries the damaged ones (the phases of GNU ddrescue)",
             "map": isResumed
                 ? "areas that it gives as rescued are not read again" : "made by this rescue, in GNU ddrescue's format",
-            "rescued": "at the target already", "untried": "read first, in blocks of the chunk's size",
+            "size": "of the source", "rescued": "at the target already", "untried": "read first, in blocks of the chunk's size",
             "failed": "a block that includes them could not be read: trimmed and scraped sector by sector",
             "bad": retries > 0 ? "read again after everything else" : "not read again: no retries were requested",
             "source": isDirect

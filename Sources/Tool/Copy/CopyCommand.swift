@@ -34,8 +34,8 @@ struct CopyCommand: ParsableCommand {
 
             EXAMPLES
               dmactl copy disk.img backup.img                  at the speed of the disk
-              dmactl copy --explain disk.img backup.img        print the plan and its reasons
-              dmactl copy --resume big.iso /mnt/usb/big.iso    can be continued after a stop
+              dmactl copy --explain disk.img backup.img        print the plan
+              dmactl copy --resume big.iso /mnt/usb/big.iso    continue after a stop
               dmactl copy --verify --yes image.raw /dev/sdX    write, and read it back
               find . -type f -print0 | dmactl copy --files-from - /mnt/backup
               dmactl copy pattern:7:1GiB /dev/null             a reproducible stream
@@ -45,9 +45,9 @@ struct CopyCommand: ParsableCommand {
 
             EXIT CODES
               0    copied
-              1    failed or refused, or a rescue that is not whole; the reason and the cure are on standard error
+              1    failed or refused, or a rescue that is not whole; standard error says why
               64   the command line is wrong
-              130  stopped by ^C (143 by SIGTERM): an unfinished target is removed, or kept for --resume
+              130  stopped by ^C (143 by SIGTERM); what is unfinished is removed or kept
               141  the reader of the output has closed the pipe (SIGPIPE, as for cat)
             """)
 
