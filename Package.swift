@@ -261,6 +261,17 @@ package.targets += [
         swiftSettings: house),
 ]
 
+// Devices: what a driver and a model share, the ways to a device, models, and drivers. A driver imports Access and its Specification, a model
+// DeviceSide and the same Specification; neither can import the other.
+package.targets += [
+    .target(name: "DMARegisters", path: "Sources/Specifications/Registers", swiftSettings: house),
+    .target(
+        name: "DMAPCISpecification", dependencies: ["DMARegisters"], path: "Sources/Specifications/PCI", swiftSettings: house),
+    .testTarget(
+        name: "DMAPCISpecificationTests", dependencies: ["DMAPCISpecification", "DMARegisters"],
+        path: "Tests/PCISpecificationTests", swiftSettings: house),
+]
+
 // The guide's programs, which Scripts/test builds, runs and compares with the text.
 package.targets += [
     "FirstCopy", "Copies", "Buffers", "Channels", "Modes", "Errors", "FourChannels", "FileCheck", "Capture", "Parity",
@@ -292,7 +303,8 @@ if Context.environment["SWIFT_DMA_TOOL"] != nil || !asked.isEmpty {
 if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
     let rooms: Set = [
         "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMADriverKitTests", "DMAThreads",
-        "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests", "DMATestSupport", "ForkedChild",
+        "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests", "DMATestSupport", "ForkedChild", "DMARegisters",
+        "DMAPCISpecification", "DMAPCISpecificationTests",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }
     package.products.removeAll { product in
