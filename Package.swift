@@ -267,9 +267,31 @@ package.targets += [
     .target(name: "DMARegisters", path: "Sources/Specifications/Registers", swiftSettings: house),
     .target(
         name: "DMAPCISpecification", dependencies: ["DMARegisters"], path: "Sources/Specifications/PCI", swiftSettings: house),
+    .target(
+        name: "DMAAccess",
+        dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMATypes"],
+        path: "Sources/Access/Interface", swiftSettings: house),
+    .target(
+        name: "DMADeviceSide",
+        dependencies: ["DMACore", "DMADriverKit", "DMAPCISpecification", "DMARegisters", "DMATypes"],
+        path: "Sources/Access/DeviceSide", swiftSettings: house),
+    .target(
+        name: "DMAInProcessAccess",
+        dependencies: [
+            "CDMA", "DMAAccess", "DMACore", "DMADeviceSide", "DMADriverKit", "DMAEngineKit", "DMAPCISpecification",
+            "DMARegisters", "DMAThreads", "DMATypes",
+        ],
+        path: "Sources/Access/InProcess", swiftSettings: house),
     .testTarget(
         name: "DMAPCISpecificationTests", dependencies: ["DMAPCISpecification", "DMARegisters"],
         path: "Tests/PCISpecificationTests", swiftSettings: house),
+    .testTarget(
+        name: "DMAAccessTests",
+        dependencies: [
+            "DMAAccess", "DMACore", "DMADeviceSide", "DMADriverKit", "DMAInProcessAccess", "DMAPCISpecification",
+            "DMARegisters",
+        ],
+        path: "Tests/AccessTests", swiftSettings: house),
 ]
 
 // The guide's programs, which Scripts/test builds, runs and compares with the text.
@@ -304,7 +326,7 @@ if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
     let rooms: Set = [
         "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMADriverKitTests", "DMAThreads",
         "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests", "DMATestSupport", "ForkedChild", "DMARegisters",
-        "DMAPCISpecification", "DMAPCISpecificationTests",
+        "DMAPCISpecification", "DMAAccess", "DMADeviceSide", "DMAInProcessAccess", "DMAPCISpecificationTests", "DMAAccessTests",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }
     package.products.removeAll { product in
