@@ -282,6 +282,12 @@ package.targets += [
             "DMARegisters", "DMAThreads", "DMATypes",
         ],
         path: "Sources/Access/InProcess", swiftSettings: house),
+    .target(
+        name: "DMAQTestAccess",
+        dependencies: [
+            "CDMA", "DMAAccess", "DMACore", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMAThreads", "DMATypes",
+        ],
+        path: "Sources/Access/QTest", swiftSettings: house),
     .testTarget(
         name: "DMAPCISpecificationTests", dependencies: ["DMAPCISpecification", "DMARegisters"],
         path: "Tests/PCISpecificationTests", swiftSettings: house),
@@ -292,6 +298,12 @@ package.targets += [
             "DMARegisters",
         ],
         path: "Tests/AccessTests", swiftSettings: house),
+    .testTarget(
+        name: "DMAQTestTests",
+        dependencies: [
+            "DMAAccess", "DMACore", "DMAPCISpecification", "DMAQTestAccess", "DMARegisters", "DMATestSupport",
+        ],
+        path: "Tests/QTestTests", swiftSettings: house),
 ]
 
 // The guide's programs, which Scripts/test builds, runs and compares with the text.
@@ -326,7 +338,8 @@ if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
     let rooms: Set = [
         "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMADriverKitTests", "DMAThreads",
         "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests", "DMATestSupport", "ForkedChild", "DMARegisters",
-        "DMAPCISpecification", "DMAAccess", "DMADeviceSide", "DMAInProcessAccess", "DMAPCISpecificationTests", "DMAAccessTests",
+        "DMAPCISpecification", "DMAAccess", "DMADeviceSide", "DMAInProcessAccess", "DMAQTestAccess", "DMAPCISpecificationTests",
+        "DMAAccessTests", "DMAQTestTests",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }
     package.products.removeAll { product in

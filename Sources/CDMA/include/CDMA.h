@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The only C of the package: what Swift cannot express, as static inline functions. One header a topic.
+// The only C of the package: what Swift cannot express, as static inline functions, but for cdma_child.c. One header a topic.
 #ifndef CDMA_H
 #define CDMA_H
 
 #include "cdma_atomic.h"
 #include "cdma_board.h"
+#include "cdma_child.h"
 #include "cdma_event.h"
 #include "cdma_file.h"
 #include "cdma_foreign.h"
