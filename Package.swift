@@ -268,6 +268,8 @@ package.targets += [
     .target(
         name: "DMAPCISpecification", dependencies: ["DMARegisters"], path: "Sources/Specifications/PCI", swiftSettings: house),
     .target(
+        name: "DMAEDUSpecification", dependencies: ["DMARegisters"], path: "Sources/Specifications/EDU", swiftSettings: house),
+    .target(
         name: "DMAAccess",
         dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMATypes"],
         path: "Sources/Access/Interface", swiftSettings: house),
@@ -288,6 +290,15 @@ package.targets += [
             "CDMA", "DMAAccess", "DMACore", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMAThreads", "DMATypes",
         ],
         path: "Sources/Access/QTest", swiftSettings: house),
+    .target(
+        name: "DMAEDUModel", dependencies: ["DMADeviceSide", "DMAEDUSpecification", "DMARegisters", "DMATypes"],
+        path: "Sources/Models/EDU", swiftSettings: house),
+    .target(
+        name: "DMAEDUEngine",
+        dependencies: [
+            "DMAAccess", "DMACore", "DMAEDUSpecification", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMATypes",
+        ],
+        path: "Sources/Engines/EDU", swiftSettings: house),
     .testTarget(
         name: "DMAPCISpecificationTests", dependencies: ["DMAPCISpecification", "DMARegisters"],
         path: "Tests/PCISpecificationTests", swiftSettings: house),
@@ -298,6 +309,14 @@ package.targets += [
             "DMARegisters",
         ],
         path: "Tests/AccessTests", swiftSettings: house),
+    .testTarget(
+        name: "DMAEDUTests",
+        dependencies: [
+            "DMAAccess", "DMAConformance", "DMACore", "DMADeviceSide", "DMAEDUEngine", "DMAEDUModel", "DMAEDUSpecification",
+            "DMAEngineKit",
+            "DMAInProcessAccess", "DMAPCISpecification", "DMAQTestAccess", "DMARegisters", "DMATestSupport",
+        ],
+        path: "Tests/EDUTests", swiftSettings: house),
     .testTarget(
         name: "DMAQTestTests",
         dependencies: [
@@ -338,8 +357,9 @@ if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
     let rooms: Set = [
         "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMADriverKitTests", "DMAThreads",
         "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests", "DMATestSupport", "ForkedChild", "DMARegisters",
-        "DMAPCISpecification", "DMAAccess", "DMADeviceSide", "DMAInProcessAccess", "DMAQTestAccess", "DMAPCISpecificationTests",
-        "DMAAccessTests", "DMAQTestTests",
+        "DMAPCISpecification", "DMAEDUSpecification", "DMAAccess", "DMADeviceSide", "DMAInProcessAccess", "DMAQTestAccess",
+        "DMAEDUModel", "DMAEDUEngine", "DMAPCISpecificationTests", "DMAAccessTests", "DMAEDUTests", "DMAConformance",
+        "DMAQTestTests",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }
     package.products.removeAll { product in
