@@ -266,6 +266,70 @@ package.targets += [
         swiftSettings: house),
 ]
 
+// Devices: what a driver and a model share, the ways to a device, models, and drivers. A driver imports Access and its Specification, a model
+// DeviceSide and the same Specification; neither can import the other.
+package.targets += [
+    .target(name: "DMARegisters", path: "Sources/Specifications/Registers", swiftSettings: house),
+    .target(
+        name: "DMAPCISpecification", dependencies: ["DMARegisters"], path: "Sources/Specifications/PCI", swiftSettings: house),
+    .target(
+        name: "DMAEDUSpecification", dependencies: ["DMARegisters"], path: "Sources/Specifications/EDU", swiftSettings: house),
+    .target(
+        name: "DMAAccess",
+        dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMATypes"],
+        path: "Sources/Access/Interface", swiftSettings: house),
+    .target(
+        name: "DMADeviceSide",
+        dependencies: ["DMACore", "DMADriverKit", "DMAPCISpecification", "DMARegisters", "DMATypes"],
+        path: "Sources/Access/DeviceSide", swiftSettings: house),
+    .target(
+        name: "DMAInProcessAccess",
+        dependencies: [
+            "CDMA", "DMAAccess", "DMACore", "DMADeviceSide", "DMADriverKit", "DMAEngineKit", "DMAPCISpecification",
+            "DMARegisters", "DMAThreads", "DMATypes",
+        ],
+        path: "Sources/Access/InProcess", swiftSettings: house),
+    .target(
+        name: "DMAQTestAccess",
+        dependencies: [
+            "CDMA", "DMAAccess", "DMACore", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMAThreads", "DMATypes",
+        ],
+        path: "Sources/Access/QTest", swiftSettings: house),
+    .target(
+        name: "DMAEDUModel", dependencies: ["DMADeviceSide", "DMAEDUSpecification", "DMARegisters", "DMATypes"],
+        path: "Sources/Models/EDU", swiftSettings: house),
+    .target(
+        name: "DMAEDUEngine",
+        dependencies: [
+            "DMAAccess", "DMACore", "DMAEDUSpecification", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMATypes",
+        ],
+        path: "Sources/Engines/EDU", swiftSettings: house),
+    .testTarget(
+        name: "DMAPCISpecificationTests", dependencies: ["DMAPCISpecification", "DMARegisters"],
+        path: "Tests/PCISpecificationTests", swiftSettings: house),
+    .testTarget(
+        name: "DMAAccessTests",
+        dependencies: [
+            "DMAAccess", "DMACore", "DMADeviceSide", "DMADriverKit", "DMAInProcessAccess", "DMAPCISpecification",
+            "DMARegisters",
+        ],
+        path: "Tests/AccessTests", swiftSettings: house),
+    .testTarget(
+        name: "DMAEDUTests",
+        dependencies: [
+            "DMAAccess", "DMAConformance", "DMACore", "DMADeviceSide", "DMAEDUEngine", "DMAEDUModel", "DMAEDUSpecification",
+            "DMAEngineKit",
+            "DMAInProcessAccess", "DMAPCISpecification", "DMAQTestAccess", "DMARegisters", "DMATestSupport",
+        ],
+        path: "Tests/EDUTests", swiftSettings: house),
+    .testTarget(
+        name: "DMAQTestTests",
+        dependencies: [
+            "DMAAccess", "DMACore", "DMAPCISpecification", "DMAQTestAccess", "DMARegisters", "DMATestSupport",
+        ],
+        path: "Tests/QTestTests", swiftSettings: house),
+]
+
 // The guide's programs, which Scripts/test builds, runs and compares with the text.
 package.targets += [
     "FirstCopy", "Copies", "Buffers", "Channels", "Modes", "Errors", "FourChannels", "FileCheck", "Capture", "Parity",
@@ -297,7 +361,10 @@ if Context.environment["SWIFT_DMA_TOOL"] != nil || !asked.isEmpty {
 if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
     let rooms: Set = [
         "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMADriverKitTests", "DMAThreads",
-        "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests", "DMATestSupport", "ForkedChild",
+        "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests", "DMATestSupport", "ForkedChild", "DMARegisters",
+        "DMAPCISpecification", "DMAEDUSpecification", "DMAAccess", "DMADeviceSide", "DMAInProcessAccess", "DMAQTestAccess",
+        "DMAEDUModel", "DMAEDUEngine", "DMAPCISpecificationTests", "DMAAccessTests", "DMAEDUTests", "DMAConformance",
+        "DMAQTestTests",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }
     package.products.removeAll { product in

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The only C of the package: operations that Swift cannot express, as static inline functions. One header per topic.
+// The only C of the package: operations that Swift cannot express, as static inline functions, except for cdma_child.c. One header per topic.
 #ifndef CDMA_H
 #define CDMA_H
 
 #include "cdma_atomic.h"
 #include "cdma_board.h"
+#include "cdma_child.h"
 #include "cdma_event.h"
 #include "cdma_file.h"
 #include "cdma_foreign.h"

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import DMAPCISpecification
+public import DMATypes
+
+/// Why a device cannot be opened, started, stopped or asked.
+public struct AccessError: Error, Equatable, Sendable {
+    /// What went wrong, as a stable identifier.
+    public enum Code: String, Sendable, CaseIterable {
+        /// No device is there.
+        case absent
+        /// It is open already.
+        case busy
+        /// It answers no more.
+        case gone
+        /// It did not come back from its reset.
+        case notReady
+        /// It was told to stop, and did not.
+        case notStopped
+        /// It has no such range of registers, or a smaller one.
+        case noWindow
+        /// It has no interrupts of the kind that is asked for, or fewer.
+        case noInterrupts
+        /// Its configuration space contradicts itself, or what was written to it does not stay.
+        case badConfiguration
+        /// The kernel, an emulator or a peer refuses.
+        case refused
+    }
+
+    public let code: Code
+    /// Which device.
+    public let device: String
+    /// What was asked, and what there is.
+    public let detail: String
+    /// What to do.
+    public let cure: String
+
+    /// An error with its sentences.
+    public init(_ code: Code, device: String, _ detail: String, cure: String) {
+        self.code = code
+        self.device = device
+        self.detail = detail
+        self.cure = cure
+    }
+
+    /// What a configuration space says that it must not.
+    public init(_ error: ConfigurationError, device: String) {
+        let isAbsent = error == .absent
+        self.init(
+            isAbsent ? .absent : .badConfiguration, device: device, String(describing: error),
+            cure: isAbsent ? "see which slots have devices" : "reset the device, or use another one")
+    }
+
+    /// What an address space says.
+    public init(_ error: DMAError, device: String, _ doing: String) {
+        self.init(.refused, device: device, "\(doing): \(error.request); possible: \(error.ability)", cure: error.cure)
+    }
+}
+
+extension AccessError: CustomStringConvertible {
+    public var description: String { "\(device): \(detail) (\(code.rawValue)); cure: \(cure)" }
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The width of one access.
+@frozen
+public enum AccessWidth: Int, Sendable, CaseIterable {
+    case byte = 1
+    case half = 2
+    case word = 4
+    case wide = 8
+
+    /// All ones of that width: what a bus answers where nobody does.
+    @inlinable public var allOnes: UInt64 { .max >> UInt64(64 - 8 * rawValue) }
+}
+
+/// How registers that are not mapped are reached: by messages to whoever has the device. The cold path of a ``RegisterWindow``.
+///
+/// Thread rules: called from any thread.
+public protocol RegisterPath: AnyObject, Sendable {
+    /// One read of `width` bytes at `offset`, a multiple of the width inside the region. It returns after everything that was written before has
+    /// reached the device. All ones where nobody answers.
+    func read(_ offset: UInt64, _ width: AccessWidth) -> UInt64
+
+    /// One write of the lower `width` bytes of `value`. It is posted: it may be on its way when this returns, and keeps the order of the others. With
+    /// `isDoorbell` it is sent before this returns, with everything before it.
+    func write(_ value: UInt64, _ offset: UInt64, _ width: AccessWidth, isDoorbell: Bool)
+
+    /// Sends what is posted, and waits until it has reached the device.
+    func flush()
+
+    /// A barrier was executed, between what was written to memory and a doorbell: for whoever records.
+    func didOrder()
+
+    /// A driver's access outside of the region, or not aligned, was not done.
+    func didRefuse(_ offset: UInt64, _ width: AccessWidth)
+}
+
+extension RegisterPath {
+    public func didOrder() {}
+    public func didRefuse(_ offset: UInt64, _ width: AccessWidth) {}
+}
