@@ -119,6 +119,15 @@ extension OneAtATime {
             #expect(!report.passed)
         }
 
+        @Test("a ring that ends early fails the check of captures, and the check ends")
+        func endedRing() async {
+            let report = await Self.run(Self.always(.rule22, .endsRing), only: [.cyclic], patience: 50_000_000)
+            guard case .failed = report.row(.cyclic)?.outcome else {
+                Issue.record("\(report.table)")
+                return
+            }
+        }
+
         /// The rules in the guide for engine authors, in its order.
         static let inGuide: [ConformanceCheck] = [.rule05, .rule07, .rule13, .rule16, .rule18, .rule19, .rule20, .rule26]
 
