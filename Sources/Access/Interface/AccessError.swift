@@ -53,10 +53,13 @@ public struct AccessError: Error, Equatable, Sendable {
 
     /// What an address space says.
     public init(_ error: DMAError, device: String, _ doing: String) {
-        self.init(.refused, device: device, "\(doing): \(error.request); possible: \(error.ability)", cure: error.cure)
+        self.init(.refused, device: device, "\(doing): \(error.message)", cure: error.cure)
     }
 }
 
 extension AccessError: CustomStringConvertible {
-    public var description: String { "\(device): \(detail) (\(code.rawValue)); cure: \(cure)" }
+    /// What is wrong, and the cure as a sentence of its own, with the code in brackets.
+    public var description: String {
+        "\(device): \(detail). \(cure.prefix(1).uppercased() + cure.dropFirst()). [\(code.rawValue)]"
+    }
 }

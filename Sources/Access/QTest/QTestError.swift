@@ -65,6 +65,7 @@ public struct QTestError: Error, Equatable, Sendable {
 
 extension QTestError: CustomStringConvertible {
     public var description: String {
-        "\(detail) (\(code.rawValue))" + (lastWords.isEmpty ? "" : "; it said: \(lastWords)") + "; cure: \(cure)"
+        let output = lastWords.isEmpty ? "" : "; its last output: \(lastWords)"
+        return "\(detail)\(output). \(cure.prefix(1).uppercased() + cure.dropFirst()). [\(code.rawValue)]"
     }
 }
