@@ -202,10 +202,13 @@ struct BrowserTests {
         let browser = try Browser()
         defer { browser.end() }
         let page = browser.folder.appending(path: "report.html")
-        try HTMLReport(Sample.result()).text.write(to: page, atomically: true, encoding: .utf8)
+        // Longer than a line of the page: what does not fit is wrapped, not cut.
+        let command = ["dmactl", "bench"] + (0..<20).flatMap { ["--size", "\($0 + 1)KiB"] } + ["--seconds", "0.125"]
+        try HTMLReport(Sample.result(command: command)).text.write(to: page, atomically: true, encoding: .utf8)
         let pdf = browser.folder.appending(path: "report.pdf")
         _ = try browser.open(page, ["--print-to-pdf=\(pdf.path)", "--no-pdf-header-footer"])
         let text = try Command.run(["pdftotext", "-layout", pdf.path, "-"]).output
+        #expect(text.contains("--seconds") && text.contains("0.125"), "the command is cut")
         #expect(text.contains("Throughput by size"))
         // The tables behind the charts are on paper too.
         #expect(text.contains("contestant"))

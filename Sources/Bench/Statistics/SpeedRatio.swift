@@ -70,7 +70,12 @@ package struct SpeedRatio: Hashable, Sendable {
                 "which of \(name) and \(other) is faster is unclear: \(percent) % or more would have shown, \(repeatsNeeded) repeats are needed for what there is"
         }
         if value < 1 { return inverse.sentence(other, than: name, decimal) }
-        return "\(name) is \(decimal(value, 2)) +- \(decimal(half, 2)) times faster than \(other)"
+        return "\(name) is \(times(decimal)) times faster than \(other)"
+    }
+
+    /// "1.43 +- 0.06", or "1.10 to 8.21" where the interval is too wide for its middle to mean anything.
+    package func times(_ decimal: (Double, Int) -> String) -> String {
+        value - half > 1 ? "\(decimal(value, 2)) +- \(decimal(half, 2))" : "\(decimal(low, 2)) to \(decimal(high, 2))"
     }
 
     private init(_ value: Double, _ low: Double, _ high: Double, _ repeats: Int) {

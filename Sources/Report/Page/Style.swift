@@ -132,7 +132,7 @@ enum Style {
             details>summary{display:none}details::details-content{content-visibility:visible;display:block;height:auto}
             table{font-size:6.5pt}th,td{padding:1.5pt 3pt}.grid2 table{font-size:5.8pt}
             .grid2 th,.grid2 td{padding:1.2pt 2pt}td,th{white-space:normal}.scroll{overflow:visible;
-            background:none;margin-top:2pt}
+            background:none;margin-top:2pt}pre{white-space:pre-wrap;overflow:visible;overflow-wrap:anywhere}
             .card{border-color:#bbb}a{color:inherit;text-decoration:none}*{-webkit-print-color-adjust:exact;
             print-color-adjust:exact}}
             """

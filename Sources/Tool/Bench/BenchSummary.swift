@@ -44,7 +44,7 @@ enum BenchSummary {
         let lines = others.compactMap { other in
             SpeedRatio(fastest.bytesPerSecond, other.bytesPerSecond).map { ratio in
                 ratio.isTold
-                    ? "  \(Figures.decimal(ratio.value, 2)) +- \(Figures.decimal(ratio.half, 2)) times faster than \(called(other, in: rows))"
+                    ? "  \(ratio.times(Figures.decimal)) times faster than \(called(other, in: rows))"
                     : "  as fast as \(called(other, in: rows)), as far as these repeats tell"
             }
         }
