@@ -40,7 +40,6 @@ struct MannersTests {
         let known: [([String], Int32, String)] = [
             (["nonsense"], 64, "nonsense"), (["test", "--seed", "x"], 64, "--seed"), (["bench", "--size", "1XB"], 64, "1XB"),
             (["bench", "--engine", "nobody"], 64, "there are cpu"), (["bench", "--json", "--csv"], 64, "one of them"),
-            (["copy", "--engine", "nobody", "/nonexistent", "/tmp/x"], 64, "there are cpu"),
             (["copy", "--chunk", "1.1B", "/etc/passwd", "/tmp/x"], 64, "no whole number of bytes"),
             (["test", "--transfer-size", "64K"], 64, "write 64KiB or 64kB"),
             (["test", "--engine", "nobody"], 64, "dmactl: no engine is called \"nobody\"; there are cpu"),

@@ -117,7 +117,6 @@ struct CopyCommand: ParsableCommand {
                     ? "a source and a target are needed, and \(endpoints.count) were given; --files-from copies many files"
                     : "--files-from takes one argument, the target directory")
         }
-        try Names.checkEngines([engine].compactMap(\.self))
         guard [resume, append, inPlace].count(where: { $0 }) <= 1 else {
             throw ValidationError("--resume, --append and --in-place exclude each other")
         }
