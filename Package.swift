@@ -253,8 +253,8 @@ package.targets += [
     .target(
         name: "DMAFuzz",
         dependencies: [
-            "CDMA", "DMA", "DMABench", "DMACopy", "DMACPUEngine", "DMACore", "DMADriverKit", "DMAEngineKit", "DMAReport",
-            "DMASelfTest", "DMAUnits", "ScriptedEngines",
+            "CDMA", "DMA", "DMAAccess", "DMABench", "DMACopy", "DMACPUEngine", "DMACore", "DMADriverKit", "DMAEDUEngine",
+            "DMAEngineKit", "DMAPCISpecification", "DMAReport", "DMASelfTest", "DMAUnits", "ScriptedEngines",
         ],
         path: "Fuzz/Entries", swiftSettings: house),
     .executableTarget(name: "dma-fuzz", dependencies: ["DMAFuzz"], path: "Fuzz/Driver", swiftSettings: house),
@@ -361,10 +361,10 @@ if Context.environment["SWIFT_DMA_TOOL"] != nil || !asked.isEmpty {
 if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
     let rooms: Set = [
         "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMADriverKitTests", "DMAThreads",
-        "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests", "DMATestSupport", "ForkedChild", "DMARegisters",
-        "DMAPCISpecification", "DMAEDUSpecification", "DMAAccess", "DMADeviceSide", "DMAInProcessAccess", "DMAQTestAccess",
-        "DMAEDUModel", "DMAEDUEngine", "DMAPCISpecificationTests", "DMAAccessTests", "DMAEDUTests", "DMAConformance",
-        "DMAQTestTests",
+        "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests", "DMATestSupport", "ForkedChild",
+        "DMARegisters", "DMAPCISpecification", "DMAEDUSpecification", "DMAAccess",
+        "DMADeviceSide", "DMAInProcessAccess", "DMAQTestAccess", "DMAEDUModel", "DMAEDUEngine", "DMAPCISpecificationTests",
+        "DMAAccessTests", "DMAEDUTests", "DMAConformance", "DMAQTestTests",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }
     package.products.removeAll { product in

@@ -40,7 +40,7 @@ public struct FuzzEntry: Sendable {
         }
     }
 
-    private init(name: String, length: Int, isProgram: Bool, run: @escaping @Sendable ([UInt8]) -> Outcome) {
+    init(name: String, length: Int, isProgram: Bool, run: @escaping @Sendable ([UInt8]) -> Outcome) {
         self.name = name
         self.length = length
         self.isProgram = isProgram

@@ -11,6 +11,7 @@ public struct FunctionDescription: Sendable {
         /// Whether it takes two registers, for addresses of 64 bits.
         public var isWide: Bool
 
+        /// The range of register `index`.
         public init(_ index: Int, count: UInt64, isWide: Bool = false) {
             self.index = index
             self.count = count
@@ -18,11 +19,15 @@ public struct FunctionDescription: Sendable {
         }
     }
 
+    /// The vendor's ID.
     public var vendor: UInt16
+    /// The device's ID.
     public var device: UInt16
+    /// Which revision of it.
     public var revision: UInt8 = 0
     /// Class, subclass and programming interface, one byte each, the class above.
     public var classCode: UInt32 = 0xff0000
+    /// Ranges of registers, each of another register.
     public var regions: [Region] = []
     /// Vectors of MSI: a power of two up to 32, or 0.
     public var msiVectors: Int = 0

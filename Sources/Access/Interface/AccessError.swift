@@ -27,6 +27,7 @@ public struct AccessError: Error, Equatable, Sendable {
         case refused
     }
 
+    /// What went wrong.
     public let code: Code
     /// Which device.
     public let device: String

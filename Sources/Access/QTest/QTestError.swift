@@ -22,6 +22,7 @@ public struct QTestError: Error, Equatable, Sendable {
         case badAnswer
     }
 
+    /// What went wrong.
     public let code: Code
     /// What was asked, and what came of it.
     public let detail: String

@@ -183,7 +183,8 @@ extension EDUController.State {
             let job = queue.first
             guard job.done >= job.count else { return start(.load) }
             end(job, line)
-            startNext()
+            // One that has not reached memory waits for the restart.
+            if failure == nil { startNext() }
         }
     }
 
@@ -254,7 +255,20 @@ extension EDUController.State {
                     tag: job.tag, status: status, deviceStatus: failure.rawValue, residue: job.count - min(job.done, job.count)),
                 job, line)
         }
-        if !isOff { startNext() }
+        if isOff { failIssued(line) } else { startNext() }
+    }
+
+    /// The device could not be brought back, and its bus master is off: what was issued ends now, and does not wait for another attempt.
+    mutating func failIssued(_ line: InterruptLine) {
+        // Ends: each turn takes one of the queue's jobs out.
+        while queue.hasIssued {
+            let job = queue.first
+            complete(
+                Completion(
+                    tag: job.tag, status: .failed, deviceStatus: EDUFailure.timeout.rawValue,
+                    residue: job.count - min(job.done, job.count)),
+                job, line)
+        }
     }
 
     /// Bus master off, reset, proved idle, bus master on. Where that fails, the device is off, or gone.

@@ -74,8 +74,8 @@ public struct EDUEngine: ~Copyable, Engine {
         controller.with(()) { state, line in
             state.queue.issue()
             // One that was switched off to stop it is started again when there is something to do.
-            if state.isOff, !state.isGone { state.restart() }
-            state.progress(line)
+            if state.isOff, !state.isGone, state.queue.hasIssued { state.restart() }
+            if state.isOff, !state.isGone { state.failIssued(line) } else { state.progress(line) }
         }
     }
 

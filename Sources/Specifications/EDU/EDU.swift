@@ -8,6 +8,7 @@ public import DMARegisters
 public enum EDU {
     /// QEMU's own vendor ID.
     public static let vendor: UInt16 = 0x1234
+    /// The device's own ID.
     public static let device: UInt16 = 0x11e8
     /// The one range of its registers: base address register 0.
     public static let registers = 0
@@ -31,6 +32,7 @@ public enum EDU {
     public static let liveness = Register<UInt32, ReadWrite>(0x04)
     /// A number, and its factorial when ``status`` says that it is computed.
     public static let factorial = Register<UInt32, ReadWrite>(0x08)
+    /// Whether a factorial is being computed, and whether its end interrupts.
     public static let status = Register<EDUStatus, ReadWrite>(0x20)
     /// What has raised the interrupt.
     public static let interruptStatus = Register<EDUInterrupts, ReadOnly>(0x24)
@@ -39,9 +41,13 @@ public enum EDU {
     /// Takes bits out of ``interruptStatus``; with none left, INTx is lowered.
     public static let interruptAcknowledge = Register<EDUInterrupts, WriteOnly>(0x64, isDoorbell: true)
     // Written while a transfer runs, these four stay what they are. The lower half alone is a whole access: it clears the upper one.
+    /// Where a transfer reads: a bus address, or a place in the buffer.
     public static let source = Register<UInt64, ReadWrite>(0x80)
+    /// Where a transfer writes, likewise.
     public static let destination = Register<UInt64, ReadWrite>(0x88)
+    /// Bytes of a transfer.
     public static let count = Register<UInt64, ReadWrite>(0x90)
+    /// What a transfer is to do; written, it begins.
     public static let command = Register<EDUCommand, ReadWrite>(0x98, isDoorbell: true)
 }
 
@@ -55,7 +61,9 @@ public struct EDUIdentification: RegisterLayout {
 }
 
 extension Field where Layout == EDUIdentification, Value == UInt8 {
+    /// Major version.
     public static var major: Self { Self(24...31) }
+    /// Minor version.
     public static var minor: Self { Self(16...23) }
 }
 
@@ -113,5 +121,6 @@ extension Field where Layout == EDUCommand, Value == Bool {
 }
 
 extension Field where Layout == EDUCommand, Value == EDUDirection {
+    /// Which way the transfer goes.
     public static var direction: Self { Self(1) }
 }

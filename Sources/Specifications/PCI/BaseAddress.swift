@@ -17,6 +17,7 @@ public struct BaseAddress: Equatable, Sendable {
 
     /// Number of the register, 0 to 5.
     public let index: Int
+    /// What kind of addresses they are.
     public let space: Space
     /// Whether reading has no side effect, so that a bridge may read ahead.
     public let isPrefetchable: Bool

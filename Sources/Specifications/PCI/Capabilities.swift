@@ -11,12 +11,18 @@ public struct PCICapability: Hashable, Sendable {
     public let offset: Int
 
     // PCI Code and ID Assignment Specification 1.11, chapter 2.
+    /// Power management.
     public static let powerManagement: UInt16 = 0x01
+    /// Message signalled interrupts.
     public static let msi: UInt16 = 0x05
+    /// PCI Express.
     public static let pciExpress: UInt16 = 0x10
+    /// Message signalled interrupts with a table.
     public static let msix: UInt16 = 0x11
     // Chapter 3: extended capabilities.
+    /// Extended: advanced error reporting.
     public static let advancedErrors: UInt16 = 0x0001
+    /// Extended: single root I/O virtualisation.
     public static let sriov: UInt16 = 0x0010
 
     /// The capabilities of a function in the order of their list: at most 48, each at another place.

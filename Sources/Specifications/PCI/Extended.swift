@@ -8,12 +8,15 @@ public struct SRIOV: Equatable, Sendable {
     public let offset: Int
     /// Virtual functions at first, and in all.
     public let initialFunctions: Int
+    /// Virtual functions in all.
     public let totalFunctions: Int
     /// Those that are there now; 0 unless ``isEnabled``.
     public let functions: Int
+    /// Whether the functions are there.
     public let isEnabled: Bool
     /// From this function's routing ID to the first virtual one's, and from each to the next.
     public let firstOffset: Int
+    /// From one virtual function's routing ID to the next.
     public let stride: Int
     /// The virtual functions' device ID.
     public let device: UInt16
@@ -67,6 +70,7 @@ public struct AdvancedErrors: Equatable, Sendable {
     public let offset: Int
     /// A bit for each uncorrectable error; of those, which are fatal.
     public let uncorrectable: UInt32
+    /// Uncorrectable errors that are fatal, a bit for each.
     public let fatal: UInt32
     /// A bit for each correctable error.
     public let correctable: UInt32

@@ -50,11 +50,17 @@ extension Field where Layout == PCIStatus, Value == Bool {
 ///
 /// Source: PCI Local Bus Specification 3.0, figure 6-1.
 public enum PCIOffset {
+    /// The command register, 2 bytes.
     public static let command = 0x04
+    /// The status register, 2 bytes.
     public static let status = 0x06
+    /// The base address registers, 4 bytes each.
     public static let baseAddresses = 0x10
+    /// The address of the expansion ROM of a device.
     public static let expansionROM = 0x30
+    /// Where the first capability is, 1 byte.
     public static let capabilities = 0x34
+    /// What firmware has noted of the interrupt, 1 byte.
     public static let interruptLine = 0x3c
     /// The first byte in which a capability can be.
     public static let firstCapability = 0x40
@@ -74,11 +80,15 @@ public struct FunctionHeader: Equatable, Sendable {
         case cardBus = 2
     }
 
+    /// The vendor's ID.
     public let vendor: UInt16
+    /// The device's ID.
     public let device: UInt16
+    /// Which revision of it.
     public let revision: UInt8
     /// Class, subclass and programming interface, one byte each, the class above.
     public let classCode: UInt32
+    /// What follows the first 16 bytes.
     public let kind: Kind
     /// Whether other functions may stand beside this one.
     public let isMultifunction: Bool

@@ -13,6 +13,7 @@ public struct MSIControl: RegisterLayout {
 }
 
 extension Field where Layout == MSIControl, Value == Bool {
+    /// Messages are on, and INTx has no meaning.
     public static var isEnabled: Self { Self(0) }
     /// The address has 64 bits.
     public static var isWide: Self { Self(7) }
@@ -33,7 +34,9 @@ public struct MSI: Equatable, Sendable {
     public let offset: Int
     /// Vectors that the function can use: a power of two up to 32.
     public let vectors: Int
+    /// Whether the address has 64 bits.
     public let isWide: Bool
+    /// Whether each vector can be masked.
     public let masksVectors: Bool
 
     /// - Throws: `badField` for a number of vectors that is reserved; `truncated`.
@@ -73,6 +76,7 @@ public struct MSIXControl: RegisterLayout {
 }
 
 extension Field where Layout == MSIXControl, Value == Bool {
+    /// Messages are on, and INTx has no meaning.
     public static var isEnabled: Self { Self(15) }
     /// All vectors are masked.
     public static var isMasked: Self { Self(14) }

@@ -36,6 +36,7 @@ public enum LinkSpeed: UInt8, Comparable, Sendable {
 
 /// A link's speed and lanes. Nil where the device says what no specification defines.
 public struct Link: Equatable, Sendable {
+    /// Transfers a second on each lane.
     public let speed: LinkSpeed?
     /// 1, 2, 4, 8, 12, 16 or 32.
     public let lanes: Int?
@@ -60,6 +61,7 @@ extension Field where Layout == DeviceControl, Value == Bool {
     public static var resetsFunction: Self { Self(15) }
     /// Its writes may overtake each other.
     public static var relaxesOrder: Self { Self(4) }
+    /// Its requests need not be coherent.
     public static var skipsSnoop: Self { Self(11) }
 }
 
@@ -85,6 +87,7 @@ extension Field where Layout == DeviceStatus, Value == Bool {
 public struct PCIExpress: Equatable, Sendable {
     /// Where the capability begins.
     public let offset: Int
+    /// What it is; nil for what no specification defines.
     public let kind: ExpressKind?
     /// Bytes of the largest payload that it can take: 128 to 4096.
     public let maximumPayload: Int?

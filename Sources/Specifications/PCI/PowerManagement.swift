@@ -22,6 +22,7 @@ public struct PowerControl: RegisterLayout {
 }
 
 extension Field where Layout == PowerControl, Value == PowerState {
+    /// The state that it is in, and is brought to by writing.
     public static var state: Self { Self(0...1) }
 }
 
