@@ -41,7 +41,7 @@ struct FaultTests {
             let domain = engine.domain
             var channel = try EDUChannel(engine, domain: domain)
             var random = Seeded("faults")
-            // A page that belongs to nobody's transfer.
+            // A page that belongs to no transfer.
             let guardPage = random.bytes(4096)
             var guarded = try Buffer(count: 4096, for: domain)
             guarded.fill(guardPage)

@@ -26,7 +26,7 @@ struct HeaderTests {
         #expect(header.baseAddressCount == 6)
     }
 
-    @Test("nobody there, and not ready after a reset", arguments: [0xffff_ffff, 0x0000_0000, 0x1234_ffff, 0xffff_0001])
+    @Test("no device, or not ready after a reset", arguments: [0xffff_ffff, 0x0000_0000, 0x1234_ffff, 0xffff_0001])
     func absent(_ first: UInt32) {
         let space = Space()
         space.put(first, 0)

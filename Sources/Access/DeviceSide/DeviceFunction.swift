@@ -7,11 +7,11 @@ internal import DMATypes
 
 /// The device's side of a bus: configuration space, memory of the client, interrupts, and what went wrong.
 ///
-/// Whoever serves a model makes one, and feeds it with what the client says: writes to the configuration space, ranges of memory.
+/// The server of a model makes one, and passes on the client's requests: writes to the configuration space, ranges of memory.
 ///
-/// **Memory.** A model reads and writes at bus addresses. It gets there what the client has mapped, with the client's permission, and only while the
-/// bus master is on; everything else is refused, counted, and sets the status register's bit "received master abort", as on a bus where nobody
-/// answers.
+/// **Memory.** A model reads and writes at bus addresses. An access must lie in a range that the client has mapped, with its permission, while the
+/// bus master is on; any other is refused, counted, and sets the status register's bit "received master abort", as an unclaimed access on a bus
+/// does.
 ///
 /// **Interrupts.** With MSI, a vector is a message; while it is masked its pending bit is set, and unmasking sends one. Without, the level of INTx
 /// counts, which the command register can hold back.

@@ -18,8 +18,8 @@ final class ModelBackend: MappingBackend {
         guard source.kind != .device, let length = Int(exactly: count),
             let start = unsafe UnsafeMutableRawPointer(bitPattern: UInt(source.address))
         else { throw DMAError(.unsupportedSource) }
-        // SAFETY: the address space keeps the bytes valid until `unmap` has returned, which waits until no access of the model's uses them; whoever
-        // maps memory for a device reaches it as memory that the device shares.
+        // SAFETY: the address space keeps the bytes valid until `unmap` has returned, which waits until no access of the model's uses them; a
+        // mapping's owner accesses its memory as shared with the device.
         try unsafe memory.insert(
             iova, access: access, memory: UnsafeMutableRawBufferPointer(start: start, count: length))
         recorder?.add(.map(iova.rawValue, count))

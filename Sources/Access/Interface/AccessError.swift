@@ -3,7 +3,7 @@
 public import DMAPCISpecification
 public import DMATypes
 
-/// Why a device cannot be opened, started, stopped or asked.
+/// Why a device cannot be opened, started, stopped or accessed.
 public struct AccessError: Error, Equatable, Sendable {
     /// What went wrong, as a stable identifier.
     public enum Code: String, Sendable, CaseIterable {
@@ -11,17 +11,17 @@ public struct AccessError: Error, Equatable, Sendable {
         case absent
         /// It is open already.
         case busy
-        /// It answers no more.
+        /// It no longer answers.
         case gone
-        /// It did not come back from its reset.
+        /// It did not answer within the time limit after its reset.
         case notReady
-        /// It was told to stop, and did not.
+        /// It did not stop within the time limit.
         case notStopped
         /// It has no such range of registers, or a smaller one.
         case noWindow
-        /// It has no interrupts of the kind that is asked for, or fewer.
+        /// It has no interrupts of the requested kind, or fewer.
         case noInterrupts
-        /// Its configuration space contradicts itself, or what was written to it does not stay.
+        /// Its configuration space is inconsistent, or does not keep written values.
         case badConfiguration
         /// The kernel, an emulator or a peer refuses.
         case refused
@@ -31,7 +31,7 @@ public struct AccessError: Error, Equatable, Sendable {
     public let code: Code
     /// Which device.
     public let device: String
-    /// What was asked, and what there is.
+    /// What could not be done, and why.
     public let detail: String
     /// What to do.
     public let cure: String
@@ -44,7 +44,7 @@ public struct AccessError: Error, Equatable, Sendable {
         self.cure = cure
     }
 
-    /// What a configuration space says that it must not.
+    /// An error in the device's configuration space.
     public init(_ error: ConfigurationError, device: String) {
         let isAbsent = error == .absent
         self.init(
@@ -52,7 +52,7 @@ public struct AccessError: Error, Equatable, Sendable {
             cure: isAbsent ? "see which slots have devices" : "reset the device, or use another one")
     }
 
-    /// What an address space says.
+    /// An error of the device's address space.
     public init(_ error: DMAError, device: String, _ doing: String) {
         self.init(.refused, device: device, "\(doing): \(error.message)", cure: error.cure)
     }

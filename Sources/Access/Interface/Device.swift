@@ -6,12 +6,13 @@ public import DMATypes
 
 /// A device that is open and reaches no memory: its bus master is off, and it was reset.
 ///
-/// The order of opening and closing is the type's: opening switches the bus master off and resets before anything else can be asked; rings and buffers
-/// are mapped on this value; only ``start()`` switches the bus master on, and gives the value up. Back leads only ``RunningDevice/stop(until:_:)``, which
-/// wants a proof that the device has stopped. When this value ends, the device is given back; what was mapped for it can be unmapped.
+/// The types enforce the order of opening and closing: opening switches the bus master off and resets the device before any other access; rings and
+/// buffers are mapped while this value exists; only ``start()`` switches the bus master on, and consumes the value. ``RunningDevice/stop(until:_:)``
+/// returns to this state, and requires a proof that the device has stopped. The end of this value releases the device; memory that was mapped for it
+/// can then be unmapped.
 ///
-/// Others got this wrong: bus mastering that was never switched on and worked by luck, or was left on by the owner before, so that stale addresses were
-/// written right after attaching (openvmm pull requests 675 and 3338).
+/// A driver without this order never switched bus mastering on and worked by luck; another found it left on by the former owner, whose stale addresses
+/// the device wrote to right after attaching (openvmm pull requests 675 and 3338).
 ///
 /// Thread rules: a value, owned by one thread at a time; it may be sent to another.
 public struct QuietDevice: ~Copyable, Sendable {
@@ -35,15 +36,15 @@ public struct QuietDevice: ~Copyable, Sendable {
 
     deinit { core.ended(.quiet) }
 
-    /// For people.
+    /// The transport's name for messages.
     public var name: String { core.transport.name }
-    /// What it calls itself.
+    /// The identification in its configuration space.
     public var header: FunctionHeader { core.header }
     /// How it was reset.
     public var resetMethod: ResetMethod { core.reset }
     /// Its configuration space.
     public var configuration: DeviceConfiguration { core.configuration }
-    /// What memory is mapped for.
+    /// The domain that memory is mapped for.
     public var domain: Domain { core.domain }
 
     /// The registers behind a base address register.
@@ -102,11 +103,11 @@ public struct RunningDevice: ~Copyable, Sendable {
 
     deinit { core.ended(.running) }
 
-    /// For people.
+    /// The transport's name for messages.
     public var name: String { core.transport.name }
     /// Its configuration space.
     public var configuration: DeviceConfiguration { core.configuration }
-    /// What memory is mapped for.
+    /// The domain that memory is mapped for.
     public var domain: Domain { core.domain }
     /// The registers behind a base address register, as ``QuietDevice/window(_:atLeast:)``.
     public borrowing func window(_ index: Int, atLeast count: Int = 0) throws(AccessError) -> RegisterWindow {

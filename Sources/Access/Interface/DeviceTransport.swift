@@ -3,30 +3,30 @@
 public import DMACore
 public import DMATypes
 
-/// One way to one device: the kernel's VFIO, a vfio-user peer, QEMU behind qtest, a model in this process.
+/// Access to one device by one means: the kernel's VFIO, a vfio-user peer, QEMU behind qtest, a model in this process.
 ///
-/// A way knows how messages and mappings reach the device, and nothing of what the device is. What is the same on all of them stands above:
-/// the order of opening and closing in ``QuietDevice`` and ``RunningDevice``.
+/// A transport delivers register accesses, mappings and interrupts, and does not depend on the kind of device. ``QuietDevice`` and
+/// ``RunningDevice`` implement the order of opening and closing once for all transports.
 ///
-/// Nothing here traps, whatever the device, the peer or the kernel answers; every wait has a limit.
+/// No call traps, whatever the device, the peer or the kernel answers; every wait has a limit.
 ///
 /// Thread rules: called from any thread.
 public protocol DeviceTransport: AnyObject, Sendable {
-    /// For people: "qtest q35 00:05.0".
+    /// A name for messages: "qtest q35 00:05.0".
     var name: String { get }
 
-    /// Where its bus addresses have a meaning. Constant.
+    /// The address space of its bus addresses. Constant.
     var space: AddressSpace { get }
 
-    /// Why the device answers no more: it was removed, its peer has ended. Nil while it is there. Once it is not nil it stays so.
+    /// Why the device no longer answers: it was removed, or its peer has ended. Nil while it answers; once set, it stays set.
     var goneReason: String? { get }
 
-    /// Whether it is proved that the device reaches no memory any more, however it was left: its peer's process has ended, say.
+    /// Whether the device is known to access no memory any more, whatever its state: for example, its peer's process has ended.
     var isDead: Bool { get }
 
     // MARK: Opening
 
-    /// Takes the device for one owner, and makes it ready to be asked.
+    /// Claims the device for one owner, and makes it accessible.
     ///
     /// - Throws: `busy` where it has an owner; `absent`; `refused`.
     func claim() throws(AccessError)
@@ -34,8 +34,8 @@ public protocol DeviceTransport: AnyObject, Sendable {
     /// Ends what ``claim()`` began. Called once for each successful one.
     func release()
 
-    /// Brings the device to the state that it has after power-up, as far as the way can. Its registers and configuration space may answer all ones
-    /// for a while afterwards.
+    /// Resets the device to its power-up state, as far as the transport can. Its registers and configuration space may read as all ones for a
+    /// while afterwards.
     ///
     /// - Returns: how; ``ResetMethod/none`` where there is no way to.
     /// - Throws: `refused`, `gone`.
@@ -45,7 +45,7 @@ public protocol DeviceTransport: AnyObject, Sendable {
 
     /// Bytes of the configuration space: 256 or 4096.
     var configurationCount: Int { get }
-    /// One read at a multiple of its width (1, 2 or 4 bytes), inside the space. All ones where nobody answers.
+    /// One read at a multiple of its width (1, 2 or 4 bytes), inside the space. All ones where the device does not answer.
     func readConfiguration(_ offset: Int, _ width: AccessWidth) -> UInt32
     /// One write at a multiple of its width, done when this returns.
     func writeConfiguration(_ value: UInt32, _ offset: Int, _ width: AccessWidth)
@@ -110,7 +110,7 @@ public enum ResetMethod: Sendable, Equatable {
     case bus
     /// The peer, the model or the kernel has done it by its own means.
     case transport
-    /// Not at all: there is no way to. Whoever needs more than a stopped device refuses.
+    /// Not at all: the device offers no way. A driver that relies on a reset must refuse it.
     case none
 }
 

@@ -165,7 +165,7 @@ final class OpenDevice: Sendable {
         }
         // In a child of fork(2) the device is the parent's.
         guard isMine, cdma_fork_generation() == generation else { return }
-        // Nobody is left to be told of an error. What is still mapped for a device that would not stop is the channel's to quarantine.
+        // No caller is left to receive an error. The channel quarantines memory that is still mapped for a device that did not stop.
         try? Self.setBusMaster(false, configuration, transport)
         try? transport.disableInterrupts()
         if expected == .running { _ = try? transport.reset(by: .after(milliseconds: 1000)) }

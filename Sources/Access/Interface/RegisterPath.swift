@@ -8,16 +8,16 @@ public enum AccessWidth: Int, Sendable, CaseIterable {
     case word = 4
     case wide = 8
 
-    /// All ones of that width: what a bus answers where nobody does.
+    /// All ones of that width: the value of a read that no device answers.
     @inlinable public var allOnes: UInt64 { .max >> UInt64(64 - 8 * rawValue) }
 }
 
-/// How registers that are not mapped are reached: by messages to whoever has the device. The cold path of a ``RegisterWindow``.
+/// Access to registers that are not mapped, by messages to the process that has the device. The cold path of a ``RegisterWindow``.
 ///
 /// Thread rules: called from any thread.
 public protocol RegisterPath: AnyObject, Sendable {
     /// One read of `width` bytes at `offset`, a multiple of the width inside the region. It returns after everything that was written before has
-    /// reached the device. All ones where nobody answers.
+    /// reached the device. All ones where no device answers.
     func read(_ offset: UInt64, _ width: AccessWidth) -> UInt64
 
     /// One write of the lower `width` bytes of `value`. It is posted: it may be on its way when this returns, and keeps the order of the others. With
@@ -27,7 +27,7 @@ public protocol RegisterPath: AnyObject, Sendable {
     /// Sends what is posted, and waits until it has reached the device.
     func flush()
 
-    /// A barrier was executed, between what was written to memory and a doorbell: for whoever records.
+    /// A barrier was executed between writes to memory and a doorbell. Called for recorders.
     func didOrder()
 
     /// A driver's access outside of the region, or not aligned, was not done.

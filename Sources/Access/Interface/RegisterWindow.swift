@@ -3,21 +3,21 @@
 public import CDMA
 public import DMARegisters
 
-/// Registers of a device, or a part of them: what a driver reads and writes, whichever way leads to them.
+/// Registers of a device, or a part of them, independent of the transport.
 ///
-/// Where the device's memory is mapped, each access is one volatile access of the register's width. Where it is not, it is a message, on the cold
-/// path; the driver is the same.
+/// Where the device's memory is mapped, each access is one volatile access of the register's width. Where it is not, an access is a message, on the
+/// cold path; the driver is the same.
 ///
-/// **What goes wrong.** A bus knows no errors: a read that nobody answers is all ones, and a write is lost. So it is here, for a device that has gone,
-/// for a peer that has ended, and for an access that the window does not have (outside of it, or not aligned), which is not done and is told to the
-/// way (`RegisterPath.didRefuse`). Nothing traps, and the hot path has no error to hand on. All ones that cannot be a register's value
-/// mean: ask whether the device is gone.
+/// **Errors.** As on a bus, a read that no device answers returns all ones, and such a write is lost. The same holds for a device that has gone, for
+/// a peer that has ended, and for an access outside of the window or not aligned, which is not performed and reported to the path
+/// (`RegisterPath.didRefuse`). Nothing traps, and the hot path returns no errors. Where a register cannot have the value all ones, a driver that
+/// reads it checks whether the device is gone.
 ///
 /// **Order.** Accesses to registers keep their order among each other. Between memory and a register, a doorbell (``DMARegisters/Register/isDoorbell``)
 /// stands behind a barrier: what was written to memory before is seen by the device first. Writes are posted: what has to be over is read back, or
 /// flushed.
 ///
-/// **64 bits.** A wide register takes one access, unless the specification or the way wants two: then in the order that its declaration names.
+/// **64 bits.** A wide register takes one access, unless its specification or the transport requires two, in the order that its declaration names.
 ///
 /// Thread rules: a value, owned by one thread at a time; it may be sent to another.
 @safe @frozen

@@ -31,7 +31,7 @@ final class GuestMemory: @unchecked Sendable {
     }
 
     deinit {
-        // SAFETY: mapped by `init`, and nobody has the object any more. In a child of fork(2) it is not mapped.
+        // SAFETY: mapped by `init`, and no other reference to the object exists. In a child of fork(2) it is not mapped.
         if cdma_fork_generation() == generation { _ = unsafe cdma_unmap(base, Int(count)) }
         _ = cdma_close(descriptor)
     }

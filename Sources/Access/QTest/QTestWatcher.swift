@@ -43,7 +43,7 @@ final class QTestWatcher: Sendable {
     }
 
     func add(_ slot: QTestSlot, _ source: Source) throws(DMAError) {
-        // Messages from before are nobody's.
+        // Messages from before belong to no source.
         for address in source.messages { _ = memory.take(address) }
         let (state, connection, memory) = (state, connection, memory)
         try state.locked.withLock { (shared) throws(DMAError) in

@@ -36,7 +36,7 @@ public enum EDUFailure: UInt32, Sendable, CaseIterable {
     case timeout = 1
     /// The command register showed what was never written.
     case badStatus = 2
-    /// The device reached for an address that nobody answers, or that it may not access.
+    /// The device accessed an address that is not mapped, or without permission.
     case aborted = 3
     /// The registers answered all ones, though the device is there.
     case noAnswer = 4

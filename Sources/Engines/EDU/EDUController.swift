@@ -161,7 +161,7 @@ extension EDUController.State {
         var ended = command
         ended[.isRunning] = false
         if seen.word == running.word {
-            // Not by the clock alone: where nobody has looked for a while, the time may be over and the transfer just not seen.
+            // Not by the clock alone: without a poll for a while, the time may be over although the transfer has ended.
             looks += 1
             if looks >= Self.leastLooks, Deadline.now >= limit { fail(.timeout, line) }
             return
@@ -227,11 +227,11 @@ extension EDUController.State {
         if job.asksInterrupt { line.raise() }
     }
 
-    /// From here on nothing is started until the device was restarted, by whoever may wait.
+    /// Nothing is started from here on until a caller that may wait has restarted the device.
     private mutating func fail(_ failure: EDUFailure, _ line: InterruptLine) {
         self.failure = failure
         figures.failures &+= 1
-        // Whoever waits is to see to it: an interrupt that nobody asked for, once for each failure.
+        // Wakes a waiting client, which restarts the device: one interrupt for each failure.
         line.raise()
     }
 

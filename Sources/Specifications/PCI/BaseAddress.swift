@@ -21,7 +21,7 @@ public struct BaseAddress: Equatable, Sendable {
     public let space: Space
     /// Whether reading has no side effect, so that a bridge may read ahead.
     public let isPrefetchable: Bool
-    /// Where it is; 0 where nobody has assigned one.
+    /// The assigned address; 0 where none is assigned.
     public let address: UInt64
     /// Bytes, a power of two: what ``sizes(_:count:write:)`` found, or 0 where it was not asked for.
     public let count: UInt64
@@ -117,7 +117,7 @@ public struct BaseAddress: Equatable, Sendable {
                 index += 1
                 continue
             }
-            // All ones: nobody is there any more, or the register is none.
+            // All ones: the device is gone, or the register does not exist.
             guard low.mask != .max else { throw .badBaseAddress(index: index, mask: UInt64(low.mask)) }
             let isWide = low.mask & 1 == 0 && low.mask >> 1 & 3 == 2
             let high = isWide && index + 1 < count ? probe(offset + 4) : nil

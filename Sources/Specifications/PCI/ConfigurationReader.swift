@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The configuration space of a PCI function, as whoever can read it sees it.
+/// Read access to the configuration space of a PCI function.
 ///
-/// What it answers is the device's: it may say anything, and another thing at each reading.
+/// The values come from the device: each may be anything, and may differ from one read to the next.
 public protocol ConfigurationReader {
-    /// Bytes that can be asked for: 256, or 4096 where there is extended space.
+    /// Bytes that can be read: 256, or 4096 with extended space.
     var count: Int { get }
-    /// The 32 bits at `offset`, a multiple of 4 below ``count``; all ones where nobody answers.
+    /// The 32 bits at `offset`, a multiple of 4 below ``count``; all ones where no device answers.
     func word(at offset: Int) -> UInt32
 }
 
@@ -52,7 +52,7 @@ public struct ConfigurationBytes: ConfigurationReader, Sendable {
 
 /// What is wrong with a configuration space.
 public enum ConfigurationError: Error, Equatable, Sendable {
-    /// Nobody answers: all ones, or a vendor ID that no device has.
+    /// No device answers: all ones, or a vendor ID that no device has.
     case absent
     /// The function is another kind than was asked about: its header's type.
     case headerType(UInt8)
