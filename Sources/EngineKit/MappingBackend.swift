@@ -4,7 +4,7 @@ public import DMATypes
 
 /// Programs the translation between bus addresses and memory: VFIO's IOMMU, a vfio-user peer, a model.
 ///
-/// A backend stands for one address space: a second address space over the same backend is refused.
+/// A backend belongs to one address space: a second address space over the same backend is refused.
 ///
 /// Thread rules: may be called from several threads at once, for ranges that do not overlap.
 public protocol MappingBackend: AnyObject, Sendable {

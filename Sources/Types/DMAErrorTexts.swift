@@ -100,7 +100,7 @@ extension DMAError {
                 cure: "use huge pages or a dma-heap, or a scatter list")
         default:  // unsupportedBacking
             Texts(
-                "allocate memory with the backing .imported", "it stands for memory that exists already",
+                "allocate memory with the backing .imported", "this backing describes imported memory only",
                 cure: "choose another backing, or use Buffer(importing:)")
         }
     }

@@ -118,9 +118,9 @@ public enum ResetMethod: Sendable, Equatable {
 public enum InterruptKind: Sendable, Equatable, CaseIterable {
     /// A line, which is shared and has a level.
     case intx
-    /// Messages whose address stands in the configuration space.
+    /// MSI: the configuration space holds the message's address.
     case msi
-    /// Messages whose addresses stand in a table.
+    /// MSI-X: a table in a base address region holds each message's address.
     case msix
 }
 

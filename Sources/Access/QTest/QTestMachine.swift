@@ -31,7 +31,7 @@ public final class QTestMachine: Sendable {
     static let oldest = 7
     /// Where the words are to which messages of interrupts go: one page of the machine's memory.
     static let messages: UInt64 = 0x10_0000
-    /// What stands for devices' memory begins behind them.
+    /// Memory that is mapped for devices begins after them.
     static let firstMapped: UInt64 = 0x11_0000
 
     /// For people.

@@ -3,7 +3,7 @@
 import DMACore
 
 extension Explanation {
-    /// The codes of `DMAError`, with the texts of their messages; N and M stand for the numbers of a real error.
+    /// The codes of `DMAError`, with the texts of their messages; N and M are placeholders for the numbers of an error.
     static var errors: [Explanation] {
         DMAError.Code.allCases.map { code in
             // Numbers that no text contains.

@@ -3,7 +3,7 @@
 package import DMAUnits
 
 extension ByteSize {
-    /// The size that `text` stands for.
+    /// Parses a size.
     ///
     /// - Parameters:
     ///   - text: as ``ByteSize/parse(_:)`` reads it.

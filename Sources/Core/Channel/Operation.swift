@@ -35,7 +35,7 @@ public struct Operation: Sendable {
     @usableFromInline package var sourceOffset: UInt64
     /// The offset into the first region that is written, in bytes.
     @usableFromInline package var destinationOffset: UInt64
-    /// Bytes; `UInt64.max` stands for the rest of the region.
+    /// Bytes; `UInt64.max` means the rest of the region.
     @usableFromInline package var length: UInt64
     /// The payload in a descriptor's encoding. Use ``payload``: the meaning of the words depends on the kind.
     @usableFromInline let value: UInt64
@@ -70,7 +70,7 @@ public struct Operation: Sendable {
         self.detail = detail
     }
 
-    /// Bytes; `Int.max` stands for the rest of the region. Less than 1 is refused as `zeroLength`.
+    /// Bytes; `Int.max` means the rest of the region. Less than 1 is refused as `zeroLength`.
     @inlinable
     public var count: Int {
         get { length == .max ? .max : Int(clamping: length) }

@@ -90,7 +90,7 @@ public struct FunctionHeader: Equatable, Sendable {
     public let classCode: UInt32
     /// What follows the first 16 bytes.
     public let kind: Kind
-    /// Whether other functions may stand beside this one.
+    /// Whether the device has more than one function.
     public let isMultifunction: Bool
     /// 0 on bridges.
     public let subsystemVendor: UInt16

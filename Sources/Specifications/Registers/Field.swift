@@ -39,7 +39,7 @@ public protocol FieldChoice: RawRepresentable, Sendable where RawValue: FixedWid
 public struct Field<Layout: RegisterLayout, Value: Sendable>: Sendable {
     /// The lowest bit's number.
     public let lowest: Int
-    /// The bits, where they stand in the word.
+    /// The mask of the field's bits in the word.
     public let mask: Layout.Word
 
     /// One bit. A number that the word does not have is a field without bits: it reads as 0, and writing it changes nothing.

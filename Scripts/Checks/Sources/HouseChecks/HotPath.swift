@@ -57,7 +57,7 @@ public enum HotPath {
         return declaration
     }
 
-    /// Runtime functions that are forbidden on a hot path, whoever calls them.
+    /// Runtime functions that are forbidden on a hot path, also in the functions that it calls.
     static let forbidden = [
         "swift_retain", "swift_release", "swift_bridgeObject", "swift_unknownObject", "swift_weak", "swift_unowned",
         "swift_allocObject",
