@@ -262,12 +262,7 @@ private final class RescueSaver {
     /// After each request.
     func step(_ map: RescueMap) throws(CopyFailure) {
         control.update { $0.bytes = map.bytes(.rescued) }
-        if control.isCancelled {
-            throw CopyFailure(
-                .cancelled, target.name, asked: "finish",
-                possible: "stopped after \(ByteSize.text(map.bytes(.rescued))) of \(ByteSize.text(map.size))",
-                cure: "Run it again with the same map to continue.")
-        }
+        if control.isCancelled { throw cancelled(map) }
         guard map.count < RescueMap.mostAreas else {
             throw CopyFailure(
                 .badJournal, target.name, asked: "continue the rescue to",
@@ -275,6 +270,13 @@ private final class RescueSaver {
                 cure: "Replace the medium's controller or cable if reads fail at random, and run it again with the same map.")
         }
         if CopyClock.now - last > max(10_000_000_000, 20 * cost) { try save(map) }
+    }
+
+    private func cancelled(_ map: RescueMap) -> CopyFailure {
+        CopyFailure(
+            .cancelled, target.name, asked: "finish",
+            possible: "stopped after \(ByteSize.text(map.bytes(.rescued))) of \(ByteSize.text(map.size))",
+            cure: "Run it again with the same map to continue.")
     }
 
     /// Saves a map of what the target's medium has.
@@ -298,7 +300,8 @@ private final class RescueSaver {
 
     /// What ended the rescue, after the map was saved; or with a note that it could not be.
     func closing(_ map: RescueMap, _ error: CopyFailure) -> CopyFailure {
-        var failure = error
+        // Whatever noticed the cancellation, as the wait for the rate: the cure is the rescue's.
+        var failure = error.code == .cancelled ? cancelled(map) : error
         if error.code == .noSpace, let file = target.file {
             failure = RoomText.explain(error, file, needs: map.size - map.bytes(.rescued))
         }

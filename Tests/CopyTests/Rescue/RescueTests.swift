@@ -57,6 +57,27 @@ struct RescueTests {
         #expect(try #require(Int(blocks.trimmingCharacters(in: .whitespacesAndNewlines))) * 512 < size - 300_000)
     }
 
+    @Test("a rescue that is cancelled while it waits for its rate says how to continue")
+    func cancelledInWait() throws {
+        let scratch = try Scratch()
+        let path = try scratch.write("a", bytes())
+        var options = CopyOptions()
+        // The first block overdraws the rate for seconds.
+        (options.rate, options.chunk) = (8192, 65_536)
+        let control = CopyControl()
+        let thread = Thread {
+            usleep(300_000)
+            control.cancel()
+        }
+        thread.start()
+        do {
+            _ = try Copier().rescue(
+                from: .path(path), to: .path(scratch.at("b")), map: CopyPath(scratch.at("map")), options, control: control)
+            Issue.record("not cancelled")
+        } catch { #expect(error.code == .cancelled && error.cure.contains("same map") && error.notes.isEmpty, "\(error)") }
+        #expect(try map(scratch, "map").bytes(.rescued) == 65_536)
+    }
+
     @Test(
         "a disk with bad sectors: single sectors are rescued by direct I/O; a second run reads bad ones alone",
         .enabled(
