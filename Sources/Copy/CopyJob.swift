@@ -50,6 +50,13 @@ final class CopyJob {
         report.plan = plan
     }
 
+    /// Reads and writes in turn, because no thread or no memory could be had for reading ahead.
+    func fallInTurn(because reason: String) {
+        note(reason)
+        plan.depth = 1
+        report.plan = plan
+    }
+
     /// Copies the bytes after the file system refused to share blocks. The user did not require sharing, so no note is printed.
     func copyUnshared() {
         guard let unshared else { return fall(to: .readWrite, because: nil) }

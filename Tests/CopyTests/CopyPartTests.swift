@@ -26,7 +26,7 @@ struct CopyPartTests {
         #expect(RateLimit(nil) == nil)
     }
 
-    @Test("a debt is paid before anything else goes; whoever waits looks up ten times a second")
+    @Test("a debt is paid before the next transfer; a waiting copy checks for cancellation ten times a second")
     func debt() throws {
         var limit = try #require(RateLimit(1000))
         limit.charge(1_000_000)

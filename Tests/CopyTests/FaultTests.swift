@@ -159,7 +159,7 @@ struct FaultTests {
         try expectSame(scratch)
     }
 
-    @Test("a part file of nobody knows what leaves nothing of itself, not in holes either")
+    @Test("an unknown part file leaves none of its bytes in the target, also not in holes")
     func strangePart() throws {
         let scratch = try Scratch()
         try Command.shell(

@@ -49,6 +49,8 @@ package struct CopyFacts: Equatable, Sendable {
     package var lockable: UInt64 = 0
     /// The best available engine for files; nil for none.
     package var engine: String?
+    /// Processors that this process may run on.
+    package var processors = 1
     /// The kernel's page. Bytes.
     package var page: UInt64 = 4096
 

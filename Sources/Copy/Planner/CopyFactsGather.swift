@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CDMA
+internal import DMACPUEngine
 internal import DMACore
 
 // Collects the facts about the endpoints and the machine that CopyPlanner decides by.
@@ -17,6 +18,7 @@ extension CopyFacts {
         self.init()
         self.engine = engine
         page = UInt64(cdma_page_size())
+        processors = Placement.allowedCount
         var isPlain = false
         if mayBePlain, case .file = target, source.facts?.kind == .regular, let size = source.size {
             isPlain = size < CopyPlanner.worthDirect

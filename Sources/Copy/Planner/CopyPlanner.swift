@@ -14,6 +14,12 @@ package struct CopyPlanner: Sendable {
     /// Transfers in flight on a disk: at 1 MiB each, what a device with 8 GB/s transfers in 2 ms.
     static let diskDepth = 16
 
+    /// A shorter cached file is copied before a second thread has made up for its start. Bytes.
+    static let worthThread: UInt64 = 4 << 20
+    /// Chunks that the second thread reads ahead: enough that neither thread waits for the other's short delays, few enough for their memory to
+    /// stay in the cache that the processors share.
+    static let aheadDepth = 8
+
     private let facts: CopyFacts
     private let options: CopyOptions
     private var plan = CopyPlan()
@@ -219,7 +225,7 @@ package struct CopyPlanner: Sendable {
         if areFiles {
             return choose(
                 .readWrite,
-                "both files are accessed through the page cache, where copy_file_range(2) saves no time on a local disk")
+                "both files are accessed through the page cache; copy_file_range(2) would copy them with one processor")
         }
         try chooseEngine("one side is not a regular file", nil)
     }
@@ -265,8 +271,7 @@ package struct CopyPlanner: Sendable {
         plan.chunk = chunk
         because("chunk", reason)
         guard plan.path == .engine else {
-            plan.depth = 1
-            because("depth", "one transfer at a time")
+            decideReadAhead()
             plan.staging = plan.path == .readWrite || plan.path == .memory ? "pool" : "none"
             because("staging", plan.staging == "pool" ? "one block" : "the data does not pass through this process")
             because("registered", "only an engine registers memory")
@@ -304,6 +309,21 @@ package struct CopyPlanner: Sendable {
             plan.registered
                 ? "pages are pinned once, not for each transfer"
                 : "\(ByteSize.text(bytes)) is more than RLIMIT_MEMLOCK leaves (\(ByteSize.text(facts.lockable)))")
+    }
+
+    /// Whether a second thread reads a cached file while the first one writes.
+    private mutating func decideReadAhead() {
+        plan.depth = 1
+        guard plan.path == .readWrite, facts.source.kind == .regular, let data, data >= Self.worthThread else {
+            return because("depth", "one transfer at a time")
+        }
+        guard options.depth == nil else { return because("depth", "requested") }
+        guard facts.processors > 1 else {
+            return because("depth", "one transfer at a time: this process may use one processor")
+        }
+        guard options.rate == nil else { return because("depth", "one transfer at a time: the rate is the limit") }
+        plan.depth = Self.aheadDepth
+        because("depth", "a second thread reads ahead while the first one writes")
     }
 
     private mutating func decideHoles() {

@@ -54,7 +54,31 @@ struct PlannerTests {
         #expect(try plan(facts).path == .readWrite)
     }
 
-    @Test("blocks are shared where the file system can, and nobody wants a second copy")
+    @Test("a cached file is read ahead by a second thread, where there is a processor for it and the file is worth it")
+    func readAhead() throws {
+        func cached(_ size: UInt64, _ processors: Int = 2, _ change: (inout CopyOptions) -> Void = { _ in }) throws -> CopyPlan
+        {
+            var facts = files(size, cached: size)
+            facts.processors = processors
+            return try self.plan(facts) { options in
+                options.flushes = false
+                change(&options)
+            }
+        }
+        let plan = try cached(64 << 20)
+        #expect(plan.path == .readWrite && plan.depth == 8 && plan.chunk == 256 << 10)
+        #expect(plan.reasons["depth"] == "a second thread reads ahead while the first one writes")
+        #expect(try cached(4 << 20).depth == 8 && cached(4 << 20 - 1).depth == 1)
+        let one = try cached(64 << 20, 1)
+        #expect(one.depth == 1 && one.reasons["depth"]?.contains("one processor") == true)
+        #expect(try cached(64 << 20) { $0.rate = 1 << 20 }.depth == 1 && cached(64 << 20) { $0.depth = 1 }.depth == 1)
+        // A stream has no places, of which some could be read ahead.
+        var stream = files(64 << 20)
+        (stream.source.size, stream.source.data, stream.processors) = (nil, nil, 2)
+        #expect(try self.plan(stream).depth == 1)
+    }
+
+    @Test("blocks are shared where the file system can, unless a second copy was requested")
     func reflink() throws {
         let facts = files(4 << 30, fileSystem: 0x9123_683e)
         #expect(try plan(facts).path == .reflink)
@@ -94,7 +118,7 @@ struct PlannerTests {
         #expect(try plan(files(threshold)).source == .direct && plan(files(threshold - 1)).source == .buffered)
         #expect(try plan(files(1 << 30, cached: 400 << 20)).source == .direct)
         #expect(try plan(files(1 << 30, cached: 600 << 20)).source == .buffered)
-        // Nobody waits for the medium: a quarter of what is free may wait in the cache.
+        // Without a flush a quarter of the free memory may wait in the page cache.
         for (free, target) in [(UInt64(4) << 30, CopyPlan.Access.buffered), ((4 << 30) - 4, .direct)] {
             var facts = files(1 << 30)
             facts.freeMemory = free
@@ -158,7 +182,7 @@ struct PlannerTests {
         #expect(try plan(apart).path == .reflink)
         apart.target.fileSystem = 0xef53
         #expect(try plan(apart).path != .reflink)
-        // What the kernel moves, nobody here counts a CRC of.
+        // No CRC is computed of data that the kernel moves.
         let nfs: UInt64 = 0x6969
         for wish in [{ $0.verifies = true }, { $0.treatment = .resume }, { $0.treatment = .append }]
             as [(inout CopyOptions) -> Void]

@@ -58,6 +58,9 @@ package struct Placement: Sendable {
         return failed == 0 ? mask : []
     }
 
+    /// How many CPUs the calling thread may run on; 1 where the kernel does not say.
+    package static var allowedCount: Int { max(allowed.reduce(0) { $0 + $1.nonzeroBitCount }, 1) }
+
     private static func mask(_ cpus: [Int]) -> [UInt64] {
         var mask = [UInt64](repeating: 0, count: words)
         for cpu in cpus where cpu < words * 64 { mask[cpu / 64] |= 1 << UInt64(cpu % 64) }
