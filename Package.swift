@@ -151,7 +151,7 @@ let package = Package(
             name: "DMAToolTests",
             dependencies: [
                 "DMATestSupport", "DMA", "DMABench", "DMAConformance", "DMACopy", "DMACPUEngine", "DMACore", "DMAEngineKit",
-                "DMASelfTest", "ForbiddenSystemCalls", "ScriptedEngines", "DMATool", "dmactl",
+                "DMAPCIAccess", "DMASelfTest", "ForbiddenSystemCalls", "ScriptedEngines", "DMATool", "dmactl",
             ],
             path: "Tests/ToolTests", swiftSettings: house),
         .testTarget(
@@ -165,8 +165,8 @@ let package = Package(
         .target(
             name: "DMATool",
             dependencies: [
-                "CDMA", "DMA", "DMABench", "DMAConformance", "DMACopy", "DMACore", "DMAEngineKit", "DMAReport", "DMASelfTest",
-                "DMAThreads", "DMAUnits",
+                "CDMA", "DMA", "DMABench", "DMAConformance", "DMACopy", "DMACore", "DMADevices", "DMAEngineKit",
+                "DMAPCIAccess", "DMAReport", "DMASelfTest", "DMAThreads", "DMAUnits",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Tool", swiftSettings: house),
@@ -254,7 +254,8 @@ package.targets += [
         name: "DMAFuzz",
         dependencies: [
             "CDMA", "DMA", "DMAAccess", "DMABench", "DMACopy", "DMACPUEngine", "DMACore", "DMADriverKit", "DMAEDUEngine",
-            "DMAEngineKit", "DMAPCISpecification", "DMAReport", "DMASelfTest", "DMAUnits", "ScriptedEngines",
+            "DMAEngineKit", "DMAPCIAccess", "DMAPCISpecification", "DMAReport", "DMASelfTest", "DMAUnits",
+            "ScriptedEngines",
         ],
         path: "Fuzz/Entries", swiftSettings: house),
     .executableTarget(name: "dma-fuzz", dependencies: ["DMAFuzz"], path: "Fuzz/Driver", swiftSettings: house),
@@ -278,6 +279,14 @@ package.targets += [
         name: "DMAAccess",
         dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMATypes"],
         path: "Sources/Access/Interface", swiftSettings: house),
+    // The PCI devices of a machine, as the kernel lists them.
+    .target(
+        name: "DMAPCIAccess", dependencies: ["CDMA", "DMACore", "DMAPCISpecification", "DMATypes"], path: "Sources/Access/PCI",
+        swiftSettings: house),
+    .testTarget(
+        name: "DMAPCIAccessTests", dependencies: ["DMACore", "DMAPCIAccess", "DMAPCISpecification", "DMATestSupport"],
+        path: "Tests/PCIAccessTests",
+        swiftSettings: house),
     .target(
         name: "DMADeviceSide",
         dependencies: ["DMACore", "DMADriverKit", "DMAPCISpecification", "DMARegisters", "DMATypes"],
@@ -304,6 +313,17 @@ package.targets += [
             "DMAAccess", "DMACore", "DMAEDUSpecification", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMATypes",
         ],
         path: "Sources/Engines/EDU", swiftSettings: house),
+    // Devices by their addresses, with their drivers, for tools.
+    .target(
+        name: "DMADevices",
+        dependencies: [
+            "DMAAccess", "DMACore", "DMADeviceSide", "DMAEDUEngine", "DMAEDUModel", "DMAEDUSpecification", "DMAEngineKit",
+            "DMAInProcessAccess", "DMAPCISpecification", "DMAQTestAccess", "DMATypes",
+        ],
+        path: "Sources/Devices", swiftSettings: house),
+    .testTarget(
+        name: "DMADevicesTests", dependencies: ["DMA", "DMACore", "DMADevices", "DMATestSupport"], path: "Tests/DevicesTests",
+        swiftSettings: house),
     .testTarget(
         name: "DMAPCISpecificationTests", dependencies: ["DMAPCISpecification", "DMARegisters"],
         path: "Tests/PCISpecificationTests", swiftSettings: house),
@@ -362,7 +382,7 @@ if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
     let rooms: Set = [
         "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMADriverKitTests", "DMAThreads",
         "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests", "DMATestSupport", "ForkedChild",
-        "DMARegisters", "DMAPCISpecification", "DMAEDUSpecification", "DMAAccess",
+        "DMARegisters", "DMAPCISpecification", "DMAEDUSpecification", "DMAAccess", "DMAPCIAccess", "DMAPCIAccessTests",
         "DMADeviceSide", "DMAInProcessAccess", "DMAQTestAccess", "DMAEDUModel", "DMAEDUEngine", "DMAPCISpecificationTests",
         "DMAAccessTests", "DMAEDUTests", "DMAConformance", "DMAQTestTests",
     ]

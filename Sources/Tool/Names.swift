@@ -15,6 +15,8 @@ enum Names {
         guard !names.isEmpty else { return }
         let engines = engines
         for name in names where !engines.contains(name) {
+            // Opened when the command runs.
+            if try NamedDevices.isAddress(name) { continue }
             throw ValidationError("no engine is called \"\(name)\"; there are \(engines.joined(separator: ", "))")
         }
     }

@@ -167,7 +167,9 @@ struct MannersTests {
         }
     }
 
-    @Test("help fits a terminal of 80 columns as it was written", arguments: [[], ["list"], ["test"]])
+    @Test(
+        "help fits a terminal of 80 columns: columns are not broken, and paragraphs are filled",
+        arguments: [[]] + commands.map { [$0] })
     func helpWidth(_ command: [String]) throws {
         let (usual, wide) = (
             try Program.run(command + ["--help"], environment: ["COLUMNS": "80"]).output,
@@ -178,6 +180,15 @@ struct MannersTests {
         let columns = wide.components(separatedBy: "USAGE:")[0].components(separatedBy: "\n").filter { $0.hasPrefix("  ") }
         #expect(columns.count > 4)
         for line in columns { #expect(lines.contains(line), "\(line)") }
+        // A paragraph is one line of the wide text: a line's end in it would leave lines half empty in a narrow terminal.
+        let paragraphs = wide.components(separatedBy: "USAGE:")[0].components(separatedBy: "\n\n")
+            .filter {
+                !$0.hasPrefix(" ") && $0.components(separatedBy: "\n").contains { line in line.contains { $0.isLowercase } }
+            }
+        for paragraph in paragraphs {
+            let prose = paragraph.components(separatedBy: "\n").filter { !$0.hasPrefix(" ") }
+            #expect(prose.count == 1 || prose[0].count > 250, "\(paragraph)")
+        }
     }
 
     @Test("a table is cut as said")

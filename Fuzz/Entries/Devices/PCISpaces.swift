@@ -79,7 +79,7 @@ extension FuzzEntry {
         return try? PCICapability.extendedList(ConfigurationBytes(bytes)).last
     }
 
-    /// A function whose registers answer from the input, whatever is written to them.
+    /// A function whose registers answer from the input, and writes do not change them.
     private final class Fickle: ConfigurationReader {
         private let bytes: [UInt8]
         private var position = 0

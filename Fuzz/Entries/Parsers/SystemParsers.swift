@@ -3,6 +3,7 @@
 import DMACPUEngine
 import DMACopy
 import DMACore
+import DMAPCIAccess
 import DMAUnits
 import FoundationEssentials
 
@@ -14,7 +15,7 @@ extension FuzzEntry {
         FuzzEntry(parser: "copy-plan", copyPlan), FuzzEntry(parser: "journal", length: 1200, journal),
         FuzzEntry(parser: "endpoints", length: 128, endpoint), FuzzEntry(parser: "sizes", length: 64, size),
         FuzzEntry(parser: "kernel-texts", kernelText), FuzzEntry(parser: "copy-lists", length: 512, copyList),
-        FuzzEntry(parser: "rescue-map", rescueMap),
+        FuzzEntry(parser: "rescue-map", rescueMap), FuzzEntry(parser: "pci-ids", length: 512, pciNames),
     ]
 
     /// The input of `--plan`.
@@ -93,6 +94,23 @@ extension FuzzEntry {
                     }
                 }
                 _ = maps.covering(highest, length)
+            }
+        }
+        return nil
+    }
+
+    private static func pciNames(_ bytes: [UInt8]) -> String? {
+        let wanted = [(UInt16(0x1234), UInt16(0x11e8), UInt32(0x020000)), (0x8086, 0x1521, 0x010802), (0xffff, 0, 0xffffff)]
+            .map { PCIIdentity(vendor: $0.0, device: $0.1, subsystemVendor: 0, subsystem: 0, classCode: $0.2, revision: 0) }
+        let names = PCINames(parsing: bytes, for: wanted)
+        for identity in wanted {
+            for name in [names.vendor(of: identity), names.device(of: identity), names.className(of: identity)].compactMap(
+                \.self)
+            {
+                if name.isEmpty || name.utf8.count > 4 * bytes.count { return "a name of \(name.utf8.count) bytes" }
+                if name.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7f }) {
+                    return "a control character in a name"
+                }
             }
         }
         return nil

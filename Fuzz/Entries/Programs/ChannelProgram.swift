@@ -338,7 +338,7 @@ public struct ChannelProgram: ~Copyable {
             }
         }
         for domain in spaces where domain.statistics.mappings > 0 {
-            throw ProgramFailure("\(domain.statistics.mappings) mappings are left of \(domain.name), of which nobody knows")
+            throw ProgramFailure("\(domain.statistics.mappings) mappings are left of \(domain.name), which no value owns")
         }
         guard backend.count == 0 else { throw ProgramFailure("\(backend.count) translations are left") }
         try check()

@@ -23,29 +23,34 @@ struct BenchCommand: AsyncParsableCommand {
             EXAMPLES
               dmactl bench
               dmactl bench --engine cpu --size 4KiB --size 1MiB --depth 1 --depth 32
-              dmactl bench --operation xor --operation pq --size 64KiB --threads 1 --threads 2
+              dmactl bench --operation xor --size 64KiB --threads 1 --threads 2
               dmactl bench --operation xor --sources 2 --size 4KiB --depth 32
-              dmactl bench --size 4KiB --wait wait --rate 100MB --rate 1GB    latency by load
+              dmactl bench --size 4KiB --wait wait --rate 100MB --rate 1GB
               dmactl bench --matrix nodes --size 1MiB --cache cold
               dmactl bench --size 1MiB --seconds 10 --log speed.csv
-              dmactl bench --mode burst --mode cycle-stealing:0.25 --size 1MiB --wait wait
-              dmactl bench --operation fromPeripheral --operation toPeripheral --size 64KiB --wait wait
-              dmactl bench --operation fromPeripheral --size 4KiB --access random --direct --directory /mnt/nvme --file-size 1GiB
+              dmactl bench --mode burst --mode cycle-stealing:0.25 --size 1MiB
+              dmactl bench --operation fromPeripheral --size 64KiB --wait wait
+              dmactl bench --operation fromPeripheral --size 4KiB --access random \\
+                --direct --directory /mnt/nvme --file-size 1GiB
               dmactl bench --html report.html
-              dmactl bench --json > before.json; …; dmactl bench --compare before.json
+              dmactl bench --json > before.json; dmactl bench --compare before.json
               dmactl bench --config sweep.yaml
               dmactl bench --from before.json --html report.html
 
             EXIT CODES
               0    measured
-              1    a measurement failed, or wrote a wrong byte; with --compare and --fail-on-slower also: a row got slower
+              1    a measurement failed, or wrote a wrong byte; with --compare and
+                   --fail-on-slower also: a row got slower
               64   the command line or the configuration is wrong
               66   a file cannot be read
               73   a file cannot be written
-              130  stopped by ^C (143: SIGTERM, 129: SIGHUP); what was measured is printed
+              130  stopped by ^C (143: SIGTERM, 129: SIGHUP); results are printed
             """)
 
-    @Option(help: "Engine by name, from dmactl list. All by default.", completion: .custom { _, _, _ in Names.engines })
+    @Option(
+        name: [.customLong("engine"), .customLong("device")],
+        help: "Engine by name, from dmactl list, or a device by its address: model:edu, qtest:q35,edu. All engines by default.",
+        completion: .custom { _, _, _ in Names.engines })
     var engine: [String] = []
     @Option(
         help: "Operation by name, from dmactl list. copy by default.",
@@ -271,7 +276,7 @@ struct BenchCommand: AsyncParsableCommand {
 
 extension BenchCommand {
     private func measured(_ signals: Signals) async throws -> BenchResult {
-        let plan: BenchPlan
+        var plan: BenchPlan
         if let config {
             do {
                 plan = try BenchConfiguration.plan(try File.text(config, limit: 1 << 20), file: config)
@@ -282,6 +287,7 @@ extension BenchCommand {
         } else {
             plan = try asked()
         }
+        for index in plan.cases.indices { plan.cases[index].engines = try NamedDevices.open(plan.cases[index].engines) }
         var runner = BenchRunner(plan, on: try ToolSystem.make())
         try checkThreads(plan)
         let (status, time) = (StatusLine(), TimeLeft())

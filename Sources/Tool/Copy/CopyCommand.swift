@@ -14,22 +14,22 @@ struct CopyCommand: ParsableCommand {
                    dmactl copy [<options>] --files-from <list> <directory>
             """,
         discussion: """
-            An endpoint is a path (file, block device, pipe), - for standard input or output, memory:SIZE, pattern:SEED[:SIZE], null:
+            An endpoint is a path (file, block device, pipe), - for standard input or output, memory:SIZE, pattern:SEED[:SIZE], null: \
             or zero:SIZE. Sizes: 4096, 64KiB, 1GiB, 10GB. A file whose name looks like another endpoint is written ./NAME.
 
-            A regular file is written to a new file in the directory of the target, which is flushed, and renamed when it is complete: a copy
-            that fails or is stopped leaves the old target unchanged. What a killed copy leaves behind, on file systems without unnamed
+            A regular file is written to a new file in the directory of the target, which is flushed, and renamed when it is complete: a copy \
+            that fails or is stopped leaves the old target unchanged. What a killed copy leaves behind, on file systems without unnamed \
             files, is removed by the next copy to the same target. Mode, times and holes are kept.
 
-            A file is read to its end, whatever size it reports. A source that becomes shorter during the copy is an error. One that grows is
+            A file is read to its end, whatever size it reports. A source that becomes shorter during the copy is an error. One that grows is \
             copied up to its size at the start, with a note.
 
-            A file that is replaced keeps its owner, attributes and access control list; a write-protected one is not replaced. --preserve
+            A file that is replaced keeps its owner, attributes and access control list; a write-protected one is not replaced. --preserve \
             takes all of these from the source. An option that the endpoints do not support is refused.
 
-            --rescue copies a medium with bad sectors: undamaged parts first in large blocks, then damaged ones sector by sector. Its map
-            records what is at the target, in the format of GNU ddrescue, which can continue the rescue; it is saved every 10 s, at the
-            end and on a signal. The target is written in place. Where the source cannot be read, the target keeps its data: zeros in a
+            --rescue copies a medium with bad sectors: undamaged parts first in large blocks, then damaged ones sector by sector. Its map \
+            records what is at the target, in the format of GNU ddrescue, which can continue the rescue; it is saved every 10 s, at the \
+            end and on a signal. The target is written in place. Where the source cannot be read, the target keeps its data: zeros in a \
             new file.
 
             EXAMPLES
@@ -45,7 +45,7 @@ struct CopyCommand: ParsableCommand {
 
             EXIT CODES
               0    copied
-              1    failed or refused, or a rescue that is not whole; standard error says why
+              1    failed or refused, or a rescue that is not whole
               64   the command line is wrong
               130  stopped by ^C (143 by SIGTERM); what is unfinished is removed or kept
               141  the reader of the output has closed the pipe (SIGPIPE, as for cat)
@@ -231,7 +231,7 @@ struct CopyCommand: ParsableCommand {
         options.rate = try rate.map { try ByteSize.parse($0, for: "--rate") }
         options.chunk = try chunk.map { try ByteSize.parse($0, for: "--chunk") }
         options.depth = depth
-        options.engine = engine
+        options.engine = try engine.map { try NamedDevices.open([$0])[0] }
         options.verifies = verify
         options.preserves = preserve
         options.reflink = reflink

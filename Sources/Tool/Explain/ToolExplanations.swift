@@ -82,7 +82,10 @@ extension Explanation {
         case .fileTooLarge:
             ("the file would be too large", "5 GiB on FAT, or ulimit -f", "Choose another file system, or raise the limit.")
         case .sourceShrank:
-            ("the source became shorter during the copy", "A log that was truncated", "Copy again, when nobody writes it.")
+            (
+                "the source became shorter during the copy", "A log that was truncated",
+                "Copy it again while no other process writes it."
+            )
         case .brokenPipe:
             ("the reader of a pipe has gone", "dmactl copy file - | head -c 1", "Keep the reader, or expect this.")
         case .cancelled: ("the copy was stopped", "^C", "Go on with --resume.")

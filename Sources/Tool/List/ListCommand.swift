@@ -7,12 +7,14 @@ import DMACore
 struct ListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list",
-        abstract: "Show the engines of this machine, and what each can do.",
+        abstract: "Show the engines of this machine, and what each can do; or its PCI devices.",
         discussion: """
-            An engine that is absent is listed with the reason, and with what to change.
+            An engine that is absent is listed with the reason, and with what to change. --devices lists each PCI device that can move data: \
+            its driver, IOMMU group, link and DMA mask, and what keeps it from being driven from user space. It opens no device.
 
             EXAMPLES
               dmactl list
+              dmactl list --devices --verbose
               dmactl list --verbose
               dmactl list --json | jq -r '.engines[].name'
 
@@ -22,12 +24,18 @@ struct ListCommand: ParsableCommand {
               73  standard output cannot be written
             """)
 
-    @Flag(help: "Print JSON; its schema is Schemas/list.schema.json.")
+    @Flag(help: "PCI devices in place of engines.")
+    var devices = false
+    @Flag(help: "Print JSON; its schema is Schemas/list.schema.json, with --devices Schemas/devices.schema.json.")
     var json = false
-    @Flag(help: "Limits and memory constraints too.")
+    @Flag(help: "Limits and memory constraints too; of devices, everything that is known.")
     var verbose = false
 
-    func run() throws { print(try text(ToolSystem.make().engines)) }
+    func run() throws { print(devices ? try text(DeviceList()) : try text(ToolSystem.make().engines)) }
+
+    func text(_ list: DeviceList) throws -> String {
+        json ? try JSON.text(DeviceDocument(list)) : DeviceTables.text(list, verbose: verbose)
+    }
 
     func text(_ engines: [EngineListing]) throws -> String {
         json ? try JSON.text(ListDocument(engines)) : ListTables.text(engines, verbose: verbose)

@@ -10,7 +10,7 @@ private nonisolated(unsafe) var signalPipe: Int32 = -1
 
 /// Waits for signals on a thread of its own, while work is under way that a signal is to stop and not to destroy.
 ///
-/// The first of SIGINT, SIGTERM and SIGHUP is told to whoever watches; a second one ends the process at once. Before the work and after it
+/// The first of SIGINT, SIGTERM and SIGHUP is passed to the watchers; a second one ends the process at once. Before the work and after it
 /// signals do what they always do: nothing is to be put away then, and reading a list or printing may take for ever. One of a process.
 final class Signals: Sendable {
     /// What the watcher hears, on the thread that waits.
@@ -38,7 +38,7 @@ final class Signals: Sendable {
     /// - Parameter others: signals to be heard beside those that ask for an end.
     init(others: [Int32] = []) {
         heard = Self.stopping + others
-        // Whoever started this program from a thread that blocks them has handed that on.
+        // A parent that blocks these signals in the thread that starts this program passes the mask on.
         var mask = sigset_t()
         // SAFETY: the C functions fill `mask` and `ends`, which are as large as they write; the pipe's number is set before the handler is
         // installed that reads it.
@@ -81,7 +81,7 @@ final class Signals: Sendable {
             // It ends by itself, after `end`.
             _ = try NativeThread { [self] in wait(watcher) }
         } catch {
-            // Nobody would hear them: each then does what it does without us.
+            // Without a watcher each has its default effect.
             state.withLock { Self.forget(&$0) }
         }
     }

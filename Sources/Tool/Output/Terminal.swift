@@ -5,7 +5,7 @@ import Glibc
 
 /// What the output goes to, and what it can show.
 enum Terminal {
-    // SAFETY: the string of getenv is copied at once; nobody in this process changes the environment.
+    // SAFETY: the string of getenv is copied at once; no code of this process changes the environment.
     private static func variable(_ name: String) -> String? { unsafe getenv(name).map { unsafe String(cString: $0) } }
 
     /// Columns that a line of output may have: COLUMNS, or the terminal's width; nil where the output is a file or a pipe.

@@ -52,7 +52,7 @@ enum TAP {
         }
         let ran = (report.engines ?? []).map { "# " + escaped(Ran.line($0.engine, $0.implementation, $0.fallback)) }
         var lines = ["TAP version 13", "1..\(points.count)", "# seed \(report.seed)"] + ran + points
-        // What is not there is not to be taken for passed: whoever reads this far knows that the test is not whole.
+        // What is missing must not count as passed: this line tells readers that the test is incomplete.
         if let stopped = report.stopped {
             lines.append("Bail out! stopped: \(escaped(stopped.engines.joined(separator: ", "))) not tested to the end")
         }

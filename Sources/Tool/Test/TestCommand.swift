@@ -23,6 +23,7 @@ struct TestCommand: AsyncParsableCommand {
               dmactl test --seed 42 --iterations 200
               dmactl test --norandom --transfer-size 4KiB --xor-sources 8
               dmactl test --duration 0         again and again, until ^C
+              dmactl test --device qtest:q35,edu
               dmactl test --faults
               dmactl test --tap > result.tap && prove -e cat result.tap
               dmactl test --json > result.json
@@ -39,7 +40,10 @@ struct TestCommand: AsyncParsableCommand {
     var seed: UInt64?
     @Option(
         name: [.customLong("engine"), .customLong("device")],
-        help: "Engine to test, dmatest's device; may be given several times. All by default.",
+        help: """
+            Engine to test, dmatest's device, or a device by its address: model:edu, qtest:q35,edu. May be given several times. All engines \
+            by default.
+            """,
         completion: .custom { _, _, _ in Names.engines })
     var engine: [String] = []
     @Option(help: "Only this channel, by its name: cpu/0.", completion: .custom { _, _, _ in Names.channels })
@@ -117,8 +121,10 @@ struct TestCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        var command = self
+        command.engine = try NamedDevices.open(engine)
         let system = try ToolSystem.make()
-        var test = try test(on: system)
+        var test = try command.test(on: system)
         let (status, signals) = (StatusLine(), Signals())
         var rounds = 0
         let report = try await signals.stopping(status) { stop in
