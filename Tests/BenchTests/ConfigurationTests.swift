@@ -249,7 +249,7 @@ struct ConfigurationTests {
         #expect(throws: ConfigurationError.self) { try plan(101) }
     }
 
-    @Test("whatever is done to a file, the answer is a plan or an error")
+    @Test("any mutation of a file gives a plan or an error")
     func mutations() {
         var random = Seeded("configuration")
         let scraps = [

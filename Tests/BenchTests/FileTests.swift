@@ -191,7 +191,7 @@ struct FileTests {
                         $0.reason.hasPrefix("the engine takes no file: ") && $0.reason.contains("[notPeripheral")
                     })
             }
-            // What fails or lies harms nobody else.
+            // A file that fails or reports a wrong size affects no other.
             for row in result.rows where row.point.isBaseline { #expect(!row.hasFailed, "\(row.point)") }
         }
     }

@@ -197,7 +197,7 @@ struct ResultTests {
 
 @Suite("Results from files")
 struct HostileResultTests {
-    @Test("a result that was measured is plausible; one that nobody can have measured is refused, and it is said what")
+    @Test("a measured result is accepted; an impossible one is refused, and the error names the field")
     func implausible() {
         var fine = ResultTests.result(["a": [1e9, 2e9], "b": []])
         var latencies = Latencies()

@@ -8,7 +8,7 @@ import Testing
 
 @testable import DMABench
 
-/// What is left of a benchmark that somebody stops.
+/// The result of a benchmark that was stopped.
 @Suite("Benchmarks that are stopped", .serialized)
 struct StopTests {
     // MARK: In a measurement

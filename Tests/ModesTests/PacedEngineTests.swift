@@ -93,7 +93,7 @@ struct PacedEngineTests {
             engine.issuePending()
             #expect(log.pieces == 1)
             _ = consume engine
-            #expect(log.terminations == 1, "ended with a piece in flight, and nobody stopped it")
+            #expect(log.terminations == 1, "ended with a piece in flight that was not stopped")
             #expect(PieceList.parkedCount - before == (stops ? 0 : 1))
         }
     }

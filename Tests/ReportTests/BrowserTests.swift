@@ -112,7 +112,7 @@ struct BrowserTests {
         let answer = try browser.open(page, ["--dump-dom", "--log-net-log=\(netLog.path)"])
         #expect(answer.errors.contains("CONSOLE"))
         #expect(try requests(netLog, of: page).contains(address))
-        // The report's own policy stops a script that somebody smuggled in, and the browser says so.
+        // The report's own policy stops an injected script, and the browser reports it.
         let report = HTMLReport(Sample.result()).text.replacingOccurrences(
             of: "</body>", with: "<script>console.log('in')</script><img src=\"http://127.0.0.1:9/x\"></body>")
         try report.write(to: page, atomically: true, encoding: .utf8)

@@ -35,7 +35,7 @@ struct DeviceTests {
         #expect(try Command.shell("tr -d '\\0' < \(device) | wc -c").output == "0\n")
     }
 
-    @Test("a device that is mounted, or that somebody holds, is refused by name")
+    @Test("a device that is mounted or held by a process is refused by name")
     func held() throws {
         let scratch = try Scratch()
         try scratch.write("a", [1, 2, 3])

@@ -89,7 +89,7 @@ struct FlawedTests {
         #expect(!outcome.text.contains("contract"))
     }
 
-    @Test("faults that are injected are noticed on an engine of whoever's")
+    @Test("injected faults are noticed on an engine from another package")
     func faults() async throws {
         let outcome = try await outcome(["--operation", "copy", "--iterations", "1", "--duration", "0.1", "--faults"])
         for word in ["completion lost", "completion repeated", "queue refuses", "96/96"] {

@@ -86,7 +86,7 @@ struct ListDocumentTests {
             ])
     }
 
-    @Test("a channel that somebody has is counted as in use, until it is given back")
+    @Test("a granted channel is counted as in use until it is released")
     func inUse() throws {
         let system = DMASystem()
         func used() throws -> Int {

@@ -10,7 +10,7 @@ import Testing
 let hasValidator = (try? Command.run(["python3", "-c", "import jsonschema, yaml"]).status) == 0
 let withoutValidator: Comment = "python3-jsonschema and python3-yaml are not installed; run Scripts/setup --tests"
 
-/// The schemas are held against what the program really prints by somebody else's validator, Debian's python3-jsonschema.
+/// The schemas are held against what the program really prints by an independent validator, Debian's python3-jsonschema.
 @Suite(
     "Schemas", .serialized,
     .enabled(if: hasValidator, withoutValidator))

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("dmactl test and bench, stopped by a signal", .serialized)
 struct StopTests {
-    /// Nobody waits for the end of these.
+    /// No process waits for the end of these.
     static let test = ["test", "--duration", "86400", "--seed", "\(Seeded.seed)"]
     static let bench = ["bench", "--seconds", "3600"]
 
@@ -95,7 +95,7 @@ struct StopTests {
     @Test("while the answer is printed, a signal ends the program as any other", arguments: [test, bench])
     func printing(_ words: [String]) throws {
         let scratch = try Scratch()
-        // A pipe that is full, and that nobody empties.
+        // A full pipe that no process reads.
         let line = "mkfifo p; exec 3<>p; head -c 65536 /dev/zero >&3; exec \"$0\" \"$@\" >&3"
         let running = try Command.start(["sh", "-c", line, Program.dmactl] + words, folder: scratch.path)
         // The shell before it may hear signals too.

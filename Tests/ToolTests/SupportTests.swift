@@ -38,7 +38,7 @@ struct SupportTests {
         #expect(try left(path) == "")
     }
 
-    @Test("a program that takes too long ends with whatever it has started, and so does one that nobody waits for")
+    @Test("a program that takes too long ends with all its children, and so does one that is not waited for")
     func limits() throws {
         let scratch = try Scratch()
         let line = "sleep 1000 & echo $! > \(scratch.at("pid")); wait"

@@ -47,7 +47,7 @@ struct TextWidthTests {
         #expect(TextWidth.visible("漢字 é") == "漢字 é")
     }
 
-    @Test("tables keep their columns below each other whatever is in them")
+    @Test("the columns of a table stay aligned for any content")
     func table() {
         var table = Table(["name", "a"], leading: 1)
         table.add(["漢字", "1"])

@@ -44,9 +44,9 @@ final class BenchFile: Sendable {
 
     deinit { close(descriptor) }
 
-    /// Where files go if nobody says: TMPDIR, or /tmp.
+    /// Where files go by default: TMPDIR, or /tmp.
     static var defaultDirectory: String {
-        // SAFETY: the string of getenv is copied at once; nobody in this process changes the environment.
+        // SAFETY: the string of getenv is copied at once; no code of this process changes the environment.
         guard let text = unsafe getenv("TMPDIR").map({ unsafe String(cString: $0) }), !text.isEmpty else { return "/tmp" }
         return text
     }
@@ -71,7 +71,7 @@ final class BenchFile: Sendable {
         )
     }
 
-    /// Bytes that this process may still write to the file's file system; nil where nobody says.
+    /// Bytes that this process may still write to the file's file system; nil where it is not known.
     private static func free(_ file: Int32) -> UInt64? {
         var facts = statvfs()
         // Some count nothing, as ramfs.

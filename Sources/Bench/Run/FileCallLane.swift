@@ -97,7 +97,7 @@ private struct FileCallLoop {
     init(
         _ stage: Stage, _ region: FileRegion, _ memory: UnsafeMutableRawBufferPointer, stride: Int, blocks: Int, file: Int32
     ) {
-        // SAFETY: no memory is touched here: whoever makes a loop keeps `memory` for as long as it.
+        // SAFETY: no memory is touched here: the caller that makes a loop keeps `memory` for as long as the loop.
         unsafe self.stage = stage
         unsafe self.region = region
         unsafe self.memory = unsafe memory

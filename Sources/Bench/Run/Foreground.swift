@@ -100,7 +100,7 @@ struct Foreground: Sendable {
     private static let roundsInPiece: Int = {
         let rounds = 50_000
         var value = compute(rounds, from: UInt64(bitPattern: cdma_monotonic_nanoseconds()))
-        // The shortest of some: none that somebody else's turn fell into.
+        // The shortest of some: one in which no other thread ran.
         var shortest = Int64.max
         for _ in 0..<8 {
             let began = cdma_monotonic_nanoseconds()

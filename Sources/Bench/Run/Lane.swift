@@ -264,7 +264,7 @@ struct Lane: Sendable {
     ) throws(DMAError) -> Int {
         let limit = Deadline.after(nanoseconds: LaneClient.patience)
         var dropped = 0
-        // Of a slow, paced channel one is looked at, if it comes soon, and the rest is dropped. Nobody else asks in demand mode any more.
+        // Of a slow, paced channel one completion is checked if it comes soon, and the rest are dropped. In demand mode no request follows any more.
         demand?.request(UInt64(point.bytes * channel.inFlight))
         var soon = stage.isCalledOff ? Deadline.now : point.mode.isPaced ? Deadline.after(milliseconds: 200) : nil
         while channel.inFlight > 0 {

@@ -16,7 +16,7 @@ struct LaneClient {
     let lookEvery: Int
     let clockCost = ClockCost.nanoseconds
 
-    /// Whether a part may end without a transaction: in a paced mode nobody may have asked for one.
+    /// Whether a part may end without a transaction: in a paced mode there may have been no request for one.
     private let mayIdle: Bool
     let stage: Stage
     private let shape: LaneShape
@@ -154,7 +154,7 @@ struct LaneClient {
     mutating func take<E: Engine & ~Copyable, C: LaneCargo & ~Copyable>(
         _ finished: consuming Finished<C>, _ channel: inout Channel<E, C>, stamped: Bool
     ) -> Bool {
-        // Less than all of a transfer, as at the end of a file that somebody cut, counts as none.
+        // Less than all of a transfer, as at the end of a file that was truncated, counts as none.
         guard finished.status == .complete, walk == nil || finished.residue == 0 else {
             failure = DMAError(.engineFailed, errno: finished.errno)
             return false

@@ -71,7 +71,7 @@ private struct MemcpyLoop {
     var log: SpeedLog?
 
     init(_ stage: Stage, from: UnsafeMutableRawPointer, to: UnsafeMutableRawPointer, bytes: Int, size: Int) {
-        // SAFETY: no memory is touched here: whoever makes a loop keeps both memories for as long as it.
+        // SAFETY: no memory is touched here: the caller that makes a loop keeps both memories for as long as the loop.
         unsafe self.stage = stage
         unsafe self.from = unsafe from
         unsafe self.to = unsafe to

@@ -40,7 +40,7 @@ final class Stage: Sendable {
         return settings.interval.map { SpeedLog(seconds: $0, began: end - nanoseconds, nanoseconds: nanoseconds) }
     }
 
-    /// Whether a lane failed, or somebody asked for a stop: nobody need go on, and what was measured does not count.
+    /// Whether a lane failed or a stop was requested: all lanes end, and what was measured does not count.
     var isCalledOff: Bool { wasCalledOff.load(ordering: .acquiring) }
 
     // MARK: A lane
@@ -61,7 +61,7 @@ final class Stage: Sendable {
         while go.count < number, !isCalledOff { await go.wait(after: number - 1) }
     }
 
-    /// A lane failed, or the measurement is to be stopped: nobody waits for another any more. Any thread may call it, more than once.
+    /// A lane failed, or the measurement is to be stopped: no lane waits for another any more. Any thread may call it, more than once.
     func callOff() {
         wasCalledOff.store(true, ordering: .releasing)
         for _ in Phase.allCases { go.raise() }

@@ -67,7 +67,7 @@ struct Turn {
         await withTaskGroup(of: LaneTally?.self) { group in
             var tasks = 0
             if let stop {
-                // Asleep until then: whoever looked from time to time would be measured too.
+                // It sleeps until then: a thread that polled would be measured too.
                 group.addTask {
                     if await stop.wait() { stage.callOff() }
                     return nil
@@ -222,7 +222,7 @@ private final class Hands: Sendable {
     /// Runs `body` on a thread of its own.
     func start(_ stage: Stage, _ body: @escaping @Sendable () -> Void) {
         do throws(DMAError) {
-            // It says when it is over; nobody waits for the thread itself.
+            // It reports its end; the thread itself is not joined.
             _ = try NativeThread { [self] in
                 body()
                 over.raise()
