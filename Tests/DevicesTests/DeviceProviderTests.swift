@@ -44,7 +44,7 @@ struct DeviceProviderTests {
         let bytes = try target.unmap()
         #expect(try (0..<5000).allSatisfy { try bytes.load(at: $0, as: UInt8.self) == byte($0) })
         // It has one channel.
-        await #expect(throws: DMAError.self) { _ = try system.share(ChannelRequest(name: name)) }
+        #expect(throws: DMAError.self) { _ = try system.share(ChannelRequest(name: name)) }
         withExtendedLifetime(channel) {}
     }
 
