@@ -254,7 +254,7 @@ package.targets += [
         name: "DMAFuzz",
         dependencies: [
             "CDMA", "DMA", "DMAAccess", "DMABench", "DMACopy", "DMACPUEngine", "DMACore", "DMADriverKit", "DMAEDUEngine",
-            "DMAEngineKit", "DMAPCISpecification", "DMAReport", "DMASelfTest", "DMAUnits", "ScriptedEngines",
+            "DMAEngineKit", "DMAPCISpecification", "DMAReport", "DMASelfTest", "DMAUnits", "DMAVFIOUserProtocol", "ScriptedEngines",
         ],
         path: "Fuzz/Entries", swiftSettings: house),
     .executableTarget(name: "dma-fuzz", dependencies: ["DMAFuzz"], path: "Fuzz/Driver", swiftSettings: house),
@@ -296,6 +296,23 @@ package.targets += [
         ],
         path: "Sources/Access/QTest", swiftSettings: house),
     .target(
+        name: "DMAVFIOUserProtocol", dependencies: ["CDMA", "DMAEngineKit", "DMAThreads", "DMATypes"],
+        path: "Sources/Access/VFIOUser/Protocol", swiftSettings: house),
+    .target(
+        name: "DMAVFIOUserAccess",
+        dependencies: [
+            "CDMA", "DMAAccess", "DMACore", "DMADriverKit", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMAThreads",
+            "DMATypes", "DMAVFIOUserProtocol",
+        ],
+        path: "Sources/Access/VFIOUser/Client", swiftSettings: house),
+    .target(
+        name: "DMAVFIOUserServer",
+        dependencies: [
+            "CDMA", "DMADeviceSide", "DMADriverKit", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMAThreads",
+            "DMATypes", "DMAVFIOUserProtocol",
+        ],
+        path: "Sources/Access/VFIOUser/Server", swiftSettings: house),
+    .target(
         name: "DMAEDUModel", dependencies: ["DMADeviceSide", "DMAEDUSpecification", "DMARegisters", "DMATypes"],
         path: "Sources/Models/EDU", swiftSettings: house),
     .target(
@@ -319,9 +336,23 @@ package.targets += [
         dependencies: [
             "DMAAccess", "DMAConformance", "DMACore", "DMADeviceSide", "DMAEDUEngine", "DMAEDUModel", "DMAEDUSpecification",
             "DMAEngineKit",
-            "DMAInProcessAccess", "DMAPCISpecification", "DMAQTestAccess", "DMARegisters", "DMATestSupport",
+            "DMAInProcessAccess", "DMAPCISpecification", "DMAQTestAccess", "DMARegisters", "DMATestSupport", "DMAVFIOUserAccess",
+            "DMAVFIOUserServer", "vfio-user-peer",
         ],
         path: "Tests/EDUTests", swiftSettings: house),
+    // The other process of a test.
+    .executableTarget(
+        name: "vfio-user-peer",
+        dependencies: ["CDMA", "DMAEDUModel", "DMAEDUSpecification", "DMATypes", "DMAVFIOUserProtocol", "DMAVFIOUserServer"],
+        path: "Tests/VFIOUserPeer", swiftSettings: house),
+    .testTarget(
+        name: "DMAVFIOUserTests",
+        dependencies: [
+            "CDMA", "DMAAccess", "DMACore", "DMADeviceSide", "DMADriverKit", "DMAEDUModel", "DMAEDUSpecification",
+            "DMAPCISpecification", "DMARegisters", "DMATestSupport", "DMAVFIOUserAccess", "DMAVFIOUserProtocol",
+            "DMAVFIOUserServer", "vfio-user-peer",
+        ],
+        path: "Tests/VFIOUserTests", swiftSettings: house),
     .testTarget(
         name: "DMAQTestTests",
         dependencies: [
@@ -365,6 +396,7 @@ if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
         "DMARegisters", "DMAPCISpecification", "DMAEDUSpecification", "DMAAccess",
         "DMADeviceSide", "DMAInProcessAccess", "DMAQTestAccess", "DMAEDUModel", "DMAEDUEngine", "DMAPCISpecificationTests",
         "DMAAccessTests", "DMAEDUTests", "DMAConformance", "DMAQTestTests",
+        "DMAVFIOUserProtocol", "DMAVFIOUserAccess", "DMAVFIOUserServer", "DMAVFIOUserTests", "vfio-user-peer",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }
     package.products.removeAll { product in
