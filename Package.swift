@@ -254,7 +254,8 @@ package.targets += [
         name: "DMAFuzz",
         dependencies: [
             "CDMA", "DMA", "DMAAccess", "DMABench", "DMACopy", "DMACPUEngine", "DMACore", "DMADriverKit", "DMAEDUEngine",
-            "DMAEngineKit", "DMAPCISpecification", "DMAReport", "DMASelfTest", "DMAUnits", "DMAVFIOUserProtocol", "ScriptedEngines",
+            "DMAEngineKit", "DMAPCISpecification", "DMAReport", "DMASelfTest", "DMAUnits", "DMAVFIOUserProtocol",
+            "ScriptedEngines",
         ],
         path: "Fuzz/Entries", swiftSettings: house),
     .executableTarget(name: "dma-fuzz", dependencies: ["DMAFuzz"], path: "Fuzz/Driver", swiftSettings: house),
@@ -336,7 +337,8 @@ package.targets += [
         dependencies: [
             "DMAAccess", "DMAConformance", "DMACore", "DMADeviceSide", "DMAEDUEngine", "DMAEDUModel", "DMAEDUSpecification",
             "DMAEngineKit",
-            "DMAInProcessAccess", "DMAPCISpecification", "DMAQTestAccess", "DMARegisters", "DMATestSupport", "DMAVFIOUserAccess",
+            "DMAInProcessAccess", "DMAPCISpecification", "DMAQTestAccess", "DMARegisters", "DMATestSupport",
+            "DMAVFIOUserAccess",
             "DMAVFIOUserServer", "vfio-user-peer",
         ],
         path: "Tests/EDUTests", swiftSettings: house),

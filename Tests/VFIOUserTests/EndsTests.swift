@@ -108,7 +108,7 @@ extension VFIOUserTests {
             let served = try Served()
             var random = Seeded("killed clients")
             let descriptors = Own.descriptors
-            for round in 0..<(Self.isLong ? 1000 : 12) {
+            for round in 0..<(Self.isLong ? 1000 : 60) {
                 let client = try Command.start([
                     Program.built("vfio-user-peer"), "client", served.server.path, "\(random.next() % 1_000_000)",
                 ])

@@ -87,15 +87,27 @@ package struct PeerCapabilities: Equatable, Sendable {
     private struct Document: Codable {
         struct TwinSocket: Codable {
             var supported: Bool?
-            var fd_index: UInt32?
+            var index: UInt32?
+            private enum CodingKeys: String, CodingKey {
+                case supported
+                case index = "fd_index"
+            }
         }
         struct Capabilities: Codable {
-            var max_msg_fds: UInt32?
-            var max_data_xfer_size: UInt64?
-            var max_dma_maps: UInt64?
-            var pgsizes: UInt64?
-            var twin_socket: TwinSocket?
-            var write_multiple: Bool?
+            var descriptors: UInt32?
+            var transferSize: UInt64?
+            var mappings: UInt64?
+            var pageSizes: UInt64?
+            var twinSocket: TwinSocket?
+            var writesMultiple: Bool?
+            private enum CodingKeys: String, CodingKey {
+                case descriptors = "max_msg_fds"
+                case transferSize = "max_data_xfer_size"
+                case mappings = "max_dma_maps"
+                case pageSizes = "pgsizes"
+                case twinSocket = "twin_socket"
+                case writesMultiple = "write_multiple"
+            }
         }
         var capabilities: Capabilities?
     }
@@ -104,33 +116,33 @@ package struct PeerCapabilities: Equatable, Sendable {
     init(text: [UInt8]) throws(WireError) {
         guard let found = try? JSONDecoder().decode(Document.self, from: Data(text)) else { throw .invalid }
         guard let named = found.capabilities else { return }
-        if let count = named.max_msg_fds { descriptors = Int(min(count, 253)) }
-        if let count = named.max_data_xfer_size {
+        if let count = named.descriptors { descriptors = Int(min(count, 253)) }
+        if let count = named.transferSize {
             // Less than a register's width could not be used at all.
             guard count >= 8 else { throw .invalid }
             transferSize = Int(min(count, UInt64(1 << 20)))
         }
-        if let count = named.max_dma_maps { mappings = Int(min(count, UInt64(Int32.max))) }
-        if let sizes = named.pgsizes {
+        if let count = named.mappings { mappings = Int(min(count, UInt64(Int32.max))) }
+        if let sizes = named.pageSizes {
             guard sizes != 0 else { throw .invalid }
             pageSizes = sizes
         }
-        twinSocket = named.twin_socket?.supported ?? false
-        twinSocketIndex = named.twin_socket?.fd_index.map { Int($0) }
-        writesMultiple = named.write_multiple ?? false
+        twinSocket = named.twinSocket?.supported ?? false
+        twinSocketIndex = named.twinSocket?.index.map { Int($0) }
+        writesMultiple = named.writesMultiple ?? false
     }
 
     /// As JSON, without the zero that ends it in a message.
     var text: [UInt8] {
         var named = Document.Capabilities()
-        named.max_msg_fds = UInt32(clamping: descriptors)
-        named.max_data_xfer_size = UInt64(clamping: transferSize)
-        named.max_dma_maps = UInt64(clamping: mappings)
-        named.pgsizes = pageSizes
+        named.descriptors = UInt32(clamping: descriptors)
+        named.transferSize = UInt64(clamping: transferSize)
+        named.mappings = UInt64(clamping: mappings)
+        named.pageSizes = pageSizes
         if twinSocket {
-            named.twin_socket = Document.TwinSocket(supported: true, fd_index: twinSocketIndex.map { UInt32(clamping: $0) })
+            named.twinSocket = Document.TwinSocket(supported: true, index: twinSocketIndex.map { UInt32(clamping: $0) })
         }
-        named.write_multiple = writesMultiple
+        named.writesMultiple = writesMultiple
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
         // It cannot fail: numbers and flags alone.

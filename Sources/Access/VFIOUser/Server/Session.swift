@@ -32,18 +32,23 @@ final class Session: Sendable {
         var memory: ClientMemory?
         /// Requests of the server go over it; nil where they share the first socket.
         var twin: Connection?
-        var isOver = false
     }
     private let parts = Locked(Parts())
     private let over = InterruptLine()
+    private let onOver: @Sendable (Session) -> Void
 
-    init(_ model: any DeviceModel, _ function: DeviceFunction, _ socket: OwnedDescriptor, _ limits: Limits) {
+    /// - Parameter onOver: called once, when nothing is left of the client but its socket, which is closed with this object.
+    init(
+        _ model: any DeviceModel, _ function: DeviceFunction, _ socket: OwnedDescriptor, _ limits: Limits,
+        onOver: @escaping @Sendable (Session) -> Void
+    ) {
         self.model = model
         self.function = function
         self.limits = limits
         connection = Connection(socket, patience: limits.patience)
         stepper = Stepper(model)
         interrupts = ClientInterrupts(function)
+        self.onOver = onOver
     }
 
     /// Starts the threads.
@@ -177,7 +182,8 @@ final class Session: Sendable {
     }
 
     private func finish() {
-        parts.withLock { $0 = Parts(isOver: true) }
+        parts.withLock { $0 = Parts() }
+        onOver(self)
         over.raise()
     }
 }

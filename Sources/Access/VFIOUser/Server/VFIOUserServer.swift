@@ -200,22 +200,23 @@ private final class Acceptor: Sendable {
     }
 
     private func serve(_ client: OwnedDescriptor) {
-        if let before = state.withLock({ $0.session }) {
-            // One that has just ended is still being cleaned up after.
-            guard before.waitEnd(until: .after(milliseconds: Self.handover)) else { return refuse(client) }
-            state.withLock { state in
+        // One that has just ended may still be cleaned up after.
+        if let before = state.withLock({ $0.session }), !before.waitEnd(until: .after(milliseconds: Self.handover)) {
+            return refuse(client)
+        }
+        let session = Session(model, function, client, limits) { [weak self] session in
+            self?.state.withLock { state in
                 state.session = nil
-                state.lastEnd = before.ended
+                state.lastEnd = session.ended
             }
         }
-        let session = Session(model, function, client, limits)
-        // Where there is no thread for it, the client finds its connection ended.
-        guard (try? session.start()) != nil else { return }
         let isStopping = state.withLock { state in
             state.session = session
             state.clients &+= 1
             return state.isStopping
         }
+        // Where there is no thread for it, the client finds its connection ended.
+        guard (try? session.start()) != nil else { return }
         if isStopping { session.end("the server is stopped") }
     }
 
