@@ -26,8 +26,10 @@ package enum UnixSocket {
     package static func accept(_ socket: OwnedDescriptor) -> Int32 { cdma_unix_accept(socket.number) }
     package static func end(_ socket: OwnedDescriptor) { _ = cdma_socket_shutdown(socket.number) }
     /// Removes a socket's file.
-    // SAFETY: as for `connect`. A file that has gone already is no failure.
-    package static func remove(_ path: String) { _ = unsafe cdma_unix_remove(path) }
+    package static func remove(_ path: String) {
+        // SAFETY: as for `connect`. A file that has gone already is no failure.
+        _ = unsafe cdma_unix_remove(path)
+    }
 
     /// Two ends; nil where the system has none to give.
     package static func pair() -> (OwnedDescriptor, OwnedDescriptor)? {
