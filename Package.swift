@@ -296,6 +296,12 @@ package.targets += [
         ],
         path: "Sources/Access/QTest", swiftSettings: house),
     .target(
+        name: "DMAVFIOAccess",
+        dependencies: [
+            "CDMA", "DMAAccess", "DMACore", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMAThreads", "DMATypes",
+        ],
+        path: "Sources/Access/VFIO", swiftSettings: house),
+    .target(
         name: "DMAEDUModel", dependencies: ["DMADeviceSide", "DMAEDUSpecification", "DMARegisters", "DMATypes"],
         path: "Sources/Models/EDU", swiftSettings: house),
     .target(
@@ -322,6 +328,21 @@ package.targets += [
             "DMAInProcessAccess", "DMAPCISpecification", "DMAQTestAccess", "DMARegisters", "DMATestSupport",
         ],
         path: "Tests/EDUTests", swiftSettings: house),
+    .testTarget(
+        name: "DMAVFIOTests",
+        dependencies: [
+            "CDMA", "DMAAccess", "DMACore", "DMAEDUEngine", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMATypes",
+            "DMAVFIOAccess",
+        ],
+        path: "Tests/VFIOTests", swiftSettings: house),
+    // Runs inside of the guest; Guest/run builds it, and boots the guest.
+    .executableTarget(
+        name: "guest-proof",
+        dependencies: [
+            "CDMA", "DMAAccess", "DMACore", "DMAEDUEngine", "DMAEDUSpecification", "DMAEngineKit", "DMAPCISpecification",
+            "DMARegisters", "DMATypes", "DMAVFIOAccess",
+        ],
+        path: "Guest/Proof", swiftSettings: house),
     .testTarget(
         name: "DMAQTestTests",
         dependencies: [
@@ -365,6 +386,7 @@ if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
         "DMARegisters", "DMAPCISpecification", "DMAEDUSpecification", "DMAAccess",
         "DMADeviceSide", "DMAInProcessAccess", "DMAQTestAccess", "DMAEDUModel", "DMAEDUEngine", "DMAPCISpecificationTests",
         "DMAAccessTests", "DMAEDUTests", "DMAConformance", "DMAQTestTests",
+        "DMAVFIOAccess", "DMAVFIOTests", "guest-proof",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }
     package.products.removeAll { product in

@@ -18,5 +18,6 @@
 #include "cdma_storage.h"
 #include "cdma_thread.h"
 #include "cdma_uring.h"
+#include "cdma_vfio.h"
 
 #endif
