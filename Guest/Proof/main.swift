@@ -30,6 +30,10 @@ func run(_ words: [String]) async {
     switch word(0) {
     case "facts": await check(word(2)) { try facts(word(1), behindPort: word(2) != "facts") }
     case "expect": await check(word(1)) { try expect(word(2), word(3), word(4)) }
+    case "bind": await check("bind") { try bind(word(1)) }
+    case "unbind": await check("unbind") { try unbind(word(1)) }
+    case "bind-killed": await check("bind-killed-\(word(2))") { try bindKilled(word(1), at: word(2)) }
+    case "unbind-held": await check("unbind-held") { try unbindHeld(word(1), by: word(2)) }
     case "copies":
         await check("copy-polled") { try await copies(word(1), []) }
         await check("copy-msi") { try await copies(word(1), [.msi]) }

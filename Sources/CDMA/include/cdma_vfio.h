@@ -223,6 +223,16 @@ static inline int cdma_vfio_attach_to(int device, uint32_t ioas) {
     return cdma_vfio_pass(device, _IO(VFIO_TYPE, VFIO_BASE + 19), &command);
 }
 
+// Writes a setting of sysfs: all of it by one write(2), which is what its kernel's function sees.
+static inline int cdma_write_setting(const char *path, const void *text, size_t count) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    ssize_t n = write(fd, text, count);
+    int error = n < 0 ? errno : n == (ssize_t)count ? 0 : EIO;
+    if (close(fd) && !error) error = errno;
+    return -error;
+}
+
 // The names in a folder, each with a zero behind it: returns the bytes written. A folder whose names need more is an error.
 static inline int64_t cdma_folder_names(const char *path, char *text, size_t capacity) {
     DIR *folder = opendir(path);
