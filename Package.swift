@@ -331,16 +331,15 @@ package.targets += [
     .testTarget(
         name: "DMAVFIOTests",
         dependencies: [
-            "CDMA", "DMAAccess", "DMACore", "DMAEDUEngine", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMATypes",
-            "DMAVFIOAccess",
+            "CDMA", "DMAAccess", "DMACore", "DMAEngineKit", "DMARegisters", "DMATypes", "DMAVFIOAccess",
         ],
         path: "Tests/VFIOTests", swiftSettings: house),
     // Runs inside of the guest; Guest/run builds it, and boots the guest.
     .executableTarget(
         name: "guest-proof",
         dependencies: [
-            "CDMA", "DMAAccess", "DMACore", "DMAEDUEngine", "DMAEDUSpecification", "DMAEngineKit", "DMAPCISpecification",
-            "DMARegisters", "DMATypes", "DMAVFIOAccess",
+            "CDMA", "DMAAccess", "DMACore", "DMAEDUEngine", "DMAEDUSpecification", "DMAEngineKit", "DMARegisters", "DMATypes",
+            "DMAVFIOAccess",
         ],
         path: "Guest/Proof", swiftSettings: house),
     .testTarget(

@@ -41,13 +41,19 @@ func expect(_ code: String, _ address: String, _ part: String) throws -> String 
     throw Failure("it opened; \(code) was expected")
 }
 
+/// A machine that does other things may stop the guest for a while.
+func patient() -> EDUConfiguration {
+    var configuration = EDUConfiguration()
+    configuration.patience = .seconds(60)
+    return configuration
+}
+
 /// Copies of several sizes, byte for byte.
 func copies(
     _ address: String, _ kinds: [InterruptKind], sizes: [Int] = [1, 63, 4032, 4033, 10_000]
 ) async throws -> String {
-    var configuration = EDUConfiguration()
+    var configuration = patient()
     configuration.interrupts = kinds
-    configuration.patience = .seconds(20)
     let engine = try EDUEngine(opening: VFIODevice(address), configuration)
     let domain = engine.domain
     var channel = try EDUChannel(engine, domain: domain)
@@ -69,7 +75,7 @@ func copy(_ count: Int, seed: UInt8, _ domain: Domain, _ channel: inout EDUChann
     let target = try Buffer(count: count, for: domain, seed: ~seed)
     let from = try source.mapped(for: domain, direction: .toDevice)
     var to = try target.mapped(for: domain, direction: .fromDevice)
-    try await channel.copy(from, to: &to, by: .after(milliseconds: 30_000))
+    try await channel.copy(from, to: &to, by: .after(milliseconds: 300_000))
     let first = try from.unmap()
     let second = try to.unmap()
     guard first.has(seed), second.has(seed) else { throw Failure("\(count) bytes: the target has others than the source") }
@@ -78,7 +84,7 @@ func copy(_ count: Int, seed: UInt8, _ domain: Domain, _ channel: inout EDUChann
 /// Runs until it is killed.
 func loop(_ address: String, ready: String) async {
     await check("loop") {
-        let engine = try EDUEngine(opening: VFIODevice(address))
+        let engine = try EDUEngine(opening: VFIODevice(address), patient())
         let domain = engine.domain
         var channel = try EDUChannel(engine, domain: domain)
         try await copy(64, seed: 1, domain, &channel)
@@ -90,19 +96,19 @@ func loop(_ address: String, ready: String) async {
 /// Copies until another program asks for the device: the wait must end with `deviceGone`.
 func askedBack(_ address: String, ready: String) async throws -> String {
     let device = try VFIODevice(address)
-    let engine = try EDUEngine(opening: device)
+    let engine = try EDUEngine(opening: device, patient())
     let domain = engine.domain
     var channel = try EDUChannel(engine, domain: domain)
     try await copy(64, seed: 1, domain, &channel)
     touch(ready)
     let began = Deadline.now.nanoseconds
     do {
-        while Deadline.now.nanoseconds - began < 20_000_000_000 { try await copy(65_536, seed: 5, domain, &channel) }
+        while Deadline.now.nanoseconds - began < 60_000_000_000 { try await copy(65_536, seed: 5, domain, &channel) }
     } catch let error as DMAError {
         guard error.code == .deviceGone, let reason = device.goneReason else { throw error }
         return "the wait ended after \((Deadline.now.nanoseconds - began) / 1_000_000) ms: \(error.code); \(reason)"
     }
-    throw Failure("copies went on for 20 s")
+    throw Failure("copies went on for 60 s")
 }
 
 /// With RLIMIT_MEMLOCK at 64 KiB, 1 MiB cannot be mapped; the error has the figures.

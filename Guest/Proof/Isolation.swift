@@ -28,9 +28,9 @@ struct BareEDU: ~Copyable {
         registers.write(isLoad ? EDU.buffer : address, to: EDU.destination)
         registers.write(count, to: EDU.count)
         registers.write(EDUCommand(direction, interrupts: false), to: EDU.command)
-        let deadline = Deadline.after(milliseconds: 10_000)
+        let deadline = Deadline.after(milliseconds: 60_000)
         while registers.read(EDU.command)[.isRunning] {
-            guard Deadline.now < deadline else { throw Failure("a transfer of the EDU did not end within 10 s") }
+            guard Deadline.now < deadline else { throw Failure("a transfer of the EDU did not end within 60 s") }
             device.pause(until: deadline)
         }
     }
@@ -38,7 +38,7 @@ struct BareEDU: ~Copyable {
     /// Stops it, and closes it.
     consuming func close() throws {
         let registers = registers
-        switch device.stop(until: .after(milliseconds: 10_000), { !registers.read(EDU.command)[.isRunning] }) {
+        switch device.stop(until: .after(milliseconds: 60_000), { !registers.read(EDU.command)[.isRunning] }) {
         case .stopped: return
         case .running(_, let error): throw error
         }
@@ -64,7 +64,8 @@ func unmapped(_ address: String, log: FaultLog) throws -> String {
     let wild: UInt64 = 0x0800_0000
     let second = log.lines().count
     try edu.transfer(.deviceToMemory, wild, 64)
-    _ = try log.awaitFault(at: wild, after: second)
+    // QEMU 7.2's virtio-iommu has reported the first of two faults and not the second.
+    if log.reportsEach { _ = try log.awaitFault(at: wild, after: second) }
     guard kept.has(9) else { throw Failure("the device wrote to memory that was unmapped") }
     let first = try source.unmap()
     guard first.has(7) else { throw Failure("the source has changed") }

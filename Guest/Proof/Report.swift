@@ -47,7 +47,11 @@ struct FaultLog {
     /// nil where what the kernel logs names no address that can be relied on.
     private let needle: String?
 
+    /// Whether each refused access has a line of its own.
+    let reportsEach: Bool
+
     init(_ iommu: String) {
+        reportsEach = iommu == "intel"
         switch iommu {
         case "intel": needle = "DMAR: [DMA"
         case "virtio": needle = "fault"
@@ -81,7 +85,7 @@ struct FaultLog {
     func awaitFault(at address: UInt64, after before: Int) throws -> String {
         guard isReadable else { return "this IOMMU's faults name no address that can be relied on" }
         let hex = "0x" + String(address, radix: 16)
-        let deadline = Deadline.after(milliseconds: 5000)
+        let deadline = Deadline.after(milliseconds: 30_000)
         while Deadline.now < deadline {
             if let line = lines().dropFirst(before).first(where: { $0.contains(hex) }) { return line }
             cdma_sleep_until(Deadline.after(milliseconds: 50).nanoseconds)

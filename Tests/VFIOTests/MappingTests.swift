@@ -86,7 +86,7 @@ struct MappingTests {
         var failure: DMAError?
         do throws(DMAError) { _ = try map(quiet) } catch { failure = error }
         #expect(failure?.code == .backendFailed && failure?.errno == 28)
-        #expect(device.mappingRefusal?.contains("limit of 16 of mappings is reached, and this address space has 1") == true)
+        #expect(device.mappingRefusal?.contains("limit of mappings (16) is reached, and this address space has 1") == true)
         kernel.with { state in
             state.mapErrors = [12]
             state.lockLimit = 1024

@@ -97,9 +97,9 @@ final class VFIOBackend: MappingBackend {
         let text: String
         switch number {
         case ErrorNumber.noSpace:
-            let limit = entryLimit.withLock { $0 }.map { " of \($0)" } ?? ""
+            let limit = entryLimit.withLock { $0 }.map { " (\($0))" } ?? ""
             text =
-                "the kernel's limit\(limit) of mappings is reached, and this address space has \(mapped): map larger pieces, or "
+                "the kernel's limit of mappings\(limit) is reached, and this address space has \(mapped): map larger pieces, or "
                 + "load vfio_iommu_type1 with a larger dma_entry_limit"
         case ErrorNumber.noMemory:
             let limit = kernel.lockLimit

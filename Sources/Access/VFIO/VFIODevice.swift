@@ -5,7 +5,7 @@ public import DMAAccess
 public import DMACore
 internal import DMAPCISpecification
 internal import DMARegisters
-public import DMATypes
+internal import DMATypes
 
 /// A PCI function that the kernel's vfio-pci has, behind an IOMMU.
 ///
@@ -34,10 +34,10 @@ public final class VFIODevice: DeviceTransport {
     public let name: String
     /// Its address: "0000:01:00.0".
     public let address: String
-    private let kernel: any VFIOKernel
-    private let vfio: VFIOSpace
+    let kernel: any VFIOKernel
+    let vfio: VFIOSpace
 
-    private struct Open {
+    struct Open {
         let file: VFIODeviceFile
         let facts: VFIOFacts
         let watcher: VFIOWatcher
@@ -48,15 +48,15 @@ public final class VFIODevice: DeviceTransport {
         var power: Int?
         var armed: (kind: InterruptKind, events: [Int32])?
     }
-    private struct State {
+    struct State {
         var isClaimed = false
         var open: Open?
         var gone: String?
     }
-    private final class Shared: Sendable {
+    final class Shared: Sendable {
         let locked = Locked(State())
     }
-    private let state = Shared()
+    let state = Shared()
 
     /// A device with an address space of its own.
     ///
@@ -211,65 +211,10 @@ public final class VFIODevice: DeviceTransport {
         state.locked.withLock { $0.isClaimed = false }
     }
 
-    private var file: VFIODeviceFile? { state.locked.withLock { $0.open?.file } }
+    var file: VFIODeviceFile? { state.locked.withLock { $0.open?.file } }
 
-    private var closed: AccessError {
+    var closed: AccessError {
         AccessError(.gone, device: name, "it is closed", cure: "open it first")
-    }
-
-    // MARK: Reset
-
-    public func reset(by deadline: Deadline) throws(AccessError) -> ResetMethod {
-        guard let (file, hasReset) = state.locked.withLock({ state in state.open.map { ($0.file, $0.hasReset) } }) else {
-            throw closed
-        }
-        defer { decodeMemory() }
-        if hasReset {
-            while true {
-                let result = file.with { descriptor in kernel.reset(descriptor) } ?? -ErrorNumber.noDevice
-                if result >= 0 { return .transport }
-                // Another reset is under way on the bus.
-                guard result == -ErrorNumber.again, Deadline.now < deadline else {
-                    throw VFIOErrors(device: name).kernel(-result, "reset it")
-                }
-                cdma_sleep_until(min(deadline, .after(milliseconds: 1)).nanoseconds)
-            }
-        }
-        guard try isAloneOnBus(file) else { return .none }
-        let groups = vfio.groups
-        let result = file.with { descriptor in kernel.hotReset(descriptor, groups) } ?? -ErrorNumber.noDevice
-        return result >= 0 ? .bus : .none
-    }
-
-    /// Whether a reset of its bus would reset this device and no other.
-    private func isAloneOnBus(_ file: VFIODeviceFile) throws(AccessError) -> Bool {
-        let (kernel, name) = (kernel, name)
-        let asked = file.with { descriptor -> Result<VFIOAnswer, VFIORefusal> in
-            do throws(VFIORefusal) {
-                // struct vfio_pci_hot_reset_info: argsz, flags, count; then group, segment, bus, slot and function of each.
-                return .success(
-                    try VFIOAnswer(kernel, descriptor, .hotReset, "the devices of a reset", device: name, least: 12))
-            } catch { return .failure(error) }
-        }
-        do throws(VFIORefusal) {
-            guard let answer = try asked?.get() else { return false }
-            let count = try answer.entries(answer.word(at: 8), of: 8, at: 12)
-            return count > 0 && (0..<count).allSatisfy { Self.address(answer.wide(at: 12 + 8 * $0)) == address }
-        } catch {
-            // ENODEV: there is no bridge whose bus could be reset.
-            if case .kernel = error { return false }
-            throw VFIOErrors(device: name).refusal(error, "ask which devices a reset would reset")
-        }
-    }
-
-    /// The address in an entry of a reset's list.
-    private static func address(_ entry: UInt64) -> String {
-        func hex(_ value: UInt64, _ digits: Int) -> String {
-            let text = String(value, radix: 16)
-            return String(repeating: "0", count: max(0, digits - text.count)) + text
-        }
-        let function = entry >> 56
-        return "\(hex(entry >> 32 & 0xffff, 4)):\(hex(entry >> 48 & 0xff, 2)):\(hex(function >> 3, 2)).\(function & 7)"
     }
 
     // MARK: Configuration space and registers
@@ -309,7 +254,7 @@ public final class VFIODevice: DeviceTransport {
     }
 
     /// Lets the function answer accesses to its memory, and do none of its own.
-    private func decodeMemory() {
+    func decodeMemory() {
         let configuration = DeviceConfiguration(self)
         let command = configuration.read(DeviceConfiguration.command)
         guard !command.isAllOnes, !command[.decodesMemory] else { return }
@@ -350,127 +295,5 @@ public final class VFIODevice: DeviceTransport {
             state.open?.power = power
         }
         return found
-    }
-
-    // MARK: Interrupts
-
-    /// The kernel's number of a kind.
-    private static func index(_ kind: InterruptKind) -> UInt32 {
-        switch kind {
-        case .intx: 0
-        case .msi: 1
-        case .msix: 2
-        }
-    }
-
-    /// The vectors of an index that can signal events.
-    private static func count(
-        _ kernel: any VFIOKernel, _ descriptor: Int32, _ index: UInt32, device: String
-    ) throws(VFIORefusal) -> Int {
-        // struct vfio_irq_info: argsz, flags, index, count.
-        let answer: VFIOAnswer
-        do throws(VFIORefusal) {
-            answer = try VFIOAnswer(
-                kernel, descriptor, .interrupt, "interrupts \(index)", device: device, words: [8: index], least: 16)
-        } catch {
-            // So it is said that a conventional PCI function reports no errors of its link.
-            guard error == .kernel(ErrorNumber.invalid) else { throw error }
-            return 0
-        }
-        guard answer.word(at: 4) & VFIOABI.interruptEvents != 0 else { return 0 }
-        // MSI-X has 2048 at most.
-        return Int(min(answer.word(at: 12), 2048))
-    }
-
-    public func interruptCount(_ kind: InterruptKind) -> Int {
-        let (kernel, name) = (kernel, name)
-        return file?.with { descriptor in
-            (try? Self.count(kernel, descriptor, Self.index(kind), device: name)) ?? 0
-        } ?? 0
-    }
-
-    public func enableInterrupts(
-        _ kind: InterruptKind, count: Int, _ handler: @escaping InterruptHandler
-    ) throws(AccessError) {
-        guard count > 0, count <= interruptCount(kind) else {
-            throw AccessError(
-                .noInterrupts, device: name, "\(count) vectors of \(kind); there are \(interruptCount(kind))",
-                cure: "ask for fewer, or poll")
-        }
-        try disableInterrupts()
-        guard let (file, watcher) = state.locked.withLock({ state in state.open.map { ($0.file, $0.watcher) } }) else {
-            throw closed
-        }
-        let errors = VFIOErrors(device: name)
-        var events: [Int32] = []
-        do throws(AccessError) {
-            for _ in 0..<count {
-                let event = cdma_event_make(false)
-                guard event >= 0 else {
-                    throw errors.kernel(-event, "make \(count) events", cure: "raise the limit of open files (ulimit -n)")
-                }
-                events.append(event)
-            }
-            let kernel = kernel
-            let unmask = { @Sendable () -> Void in
-                _ = file.with { descriptor in kernel.interrupts(descriptor, 0, .unmask) }
-            }
-            do throws(DMAError) { try watcher.start(events, handler, afterCall: kind == .intx ? unmask : nil) } catch {
-                throw AccessError(error, device: name, "watching \(count) events")
-            }
-            let signals = events
-            let result =
-                file.with { descriptor in kernel.interrupts(descriptor, Self.index(kind), .signal(signals)) }
-                ?? -ErrorNumber.noDevice
-            guard result >= 0 else {
-                throw errors.kernel(
-                    -result, "switch \(count) vectors of \(kind) on", code: .noInterrupts, cure: "ask for fewer, or poll")
-            }
-        } catch {
-            watcher.forget()
-            for event in events { _ = cdma_close(event) }
-            throw error
-        }
-        state.locked.withLock { $0.open?.armed = (kind, events) }
-    }
-
-    /// The kernel saves and restores the messages' addresses around its resets. INTx may have been left masked.
-    public func rearmInterrupts() throws(AccessError) {
-        guard case .intx? = state.locked.withLock({ $0.open?.armed?.kind }), let file else { return }
-        let kernel = kernel
-        let result = file.with { descriptor in kernel.interrupts(descriptor, 0, .unmask) } ?? 0
-        guard result >= 0 else { throw VFIOErrors(device: name).kernel(-result, "unmask INTx") }
-    }
-
-    public func disableInterrupts() throws(AccessError) {
-        let open = state.locked.withLock { state in
-            let found = state.open.map { ($0.file, $0.watcher, $0.armed) }
-            state.open?.armed = nil
-            return found
-        }
-        guard let (file, watcher, armed) = open, let armed else { return }
-        watcher.forget()
-        let kernel = kernel
-        let result = file.with { descriptor in kernel.interrupts(descriptor, Self.index(armed.kind), .switchOff) } ?? 0
-        for event in armed.events { _ = cdma_close(event) }
-        guard result >= 0 || goneReason != nil else {
-            throw VFIOErrors(device: name).kernel(-result, "switch interrupts off")
-        }
-    }
-
-    /// Masks a vector, or takes its mask away. What arrives under a mask is kept as one, and is handed over when the mask goes.
-    ///
-    /// - Parameter vector: nil for all of them, as by the function's own mask.
-    public func setMasked(_ isMasked: Bool, vector: Int?) {
-        state.locked.withLock { $0.open?.watcher }?.setMasked(isMasked, vector)
-    }
-
-    /// Whether a vector has arrived under its mask.
-    public func isPending(_ vector: Int) -> Bool { state.locked.withLock { $0.open?.watcher }?.isPending(vector) ?? false }
-
-    public var deliversInterrupts: Bool { true }
-    public func look() {}
-    public func pause(until deadline: Deadline) {
-        cdma_sleep_until(min(deadline, Deadline.after(nanoseconds: 200_000)).nanoseconds)
     }
 }

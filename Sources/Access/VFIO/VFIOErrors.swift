@@ -125,6 +125,6 @@ package struct VFIOMember: Equatable, Sendable {
     /// the vfio drivers), do not.
     package var blocks: Bool {
         guard let driver, !isBridge else { return false }
-        return driver != "pci-stub" && driver != "pcieport" && !driver.hasPrefix("vfio")
+        return driver != "pci-stub" && driver != "pcieport" && !driver.contains("vfio")
     }
 }

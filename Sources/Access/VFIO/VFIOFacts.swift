@@ -28,7 +28,7 @@ package struct VFIOFacts: Equatable, Sendable {
         isUnprotected = group.map { kernel.text("/sys/kernel/iommu_groups/\($0)/name") == "vfio-noiommu" } ?? false
         // One, and named as the kernel names them: it becomes a part of a path.
         node = kernel.names(in: "\(folder)/vfio-dev")?.first { $0.hasPrefix("vfio") && Int($0.dropFirst(4)) != nil }
-        guard let driver, driver.hasPrefix("vfio") || driver.hasSuffix("vfio-pci") else { throw errors.otherDriver(driver) }
+        guard let driver, driver.contains("vfio") else { throw errors.otherDriver(driver) }
         guard group != nil else { throw errors.noIOMMU }
         if isUnprotected { throw errors.unprotected }
     }
