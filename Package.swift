@@ -296,6 +296,25 @@ package.targets += [
         ],
         path: "Sources/Access/QTest", swiftSettings: house),
     .target(
+        name: "DMAIOATSpecification", dependencies: ["DMARegisters"], path: "Sources/Specifications/IOAT", swiftSettings: house),
+    .target(
+        name: "DMAIOATModel",
+        dependencies: ["DMACPUEngine", "DMADeviceSide", "DMAIOATSpecification", "DMARegisters", "DMATypes"],
+        path: "Sources/Models/IOAT", swiftSettings: house),
+    .target(
+        name: "DMAIOATEngine",
+        dependencies: [
+            "CDMA", "DMAAccess", "DMACore", "DMADriverKit", "DMAEngineKit", "DMAIOATSpecification", "DMARegisters", "DMATypes",
+        ],
+        path: "Sources/Engines/IOAT", swiftSettings: house),
+    .testTarget(
+        name: "DMAIOATTests",
+        dependencies: [
+            "DMAAccess", "DMAConformance", "DMACPUEngine", "DMACore", "DMADeviceSide", "DMAEngineKit", "DMAInProcessAccess",
+            "DMAIOATEngine", "DMAIOATModel", "DMAIOATSpecification", "DMARegisters", "DMATestSupport",
+        ],
+        path: "Tests/IOATTests", swiftSettings: house),
+    .target(
         name: "DMAEDUModel", dependencies: ["DMADeviceSide", "DMAEDUSpecification", "DMARegisters", "DMATypes"],
         path: "Sources/Models/EDU", swiftSettings: house),
     .target(
@@ -365,6 +384,7 @@ if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
         "DMARegisters", "DMAPCISpecification", "DMAEDUSpecification", "DMAAccess",
         "DMADeviceSide", "DMAInProcessAccess", "DMAQTestAccess", "DMAEDUModel", "DMAEDUEngine", "DMAPCISpecificationTests",
         "DMAAccessTests", "DMAEDUTests", "DMAConformance", "DMAQTestTests",
+        "DMAIOATSpecification", "DMAIOATModel", "DMAIOATEngine", "DMAIOATTests",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }
     package.products.removeAll { product in

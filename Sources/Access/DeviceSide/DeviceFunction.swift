@@ -73,6 +73,21 @@ public final class DeviceFunction: Sendable {
         } catch { throw refused(error) }
     }
 
+    /// Writes one word of the client's memory with one access, behind everything that was written before. As ``read(_:into:)`` in everything;
+    /// `misaligned` where the address is no multiple of the word's width.
+    public func store<T: SharedWord>(_ value: T, at address: IOVA) throws(DMAError) {
+        do throws(DMAError) {
+            try checkBusMaster()
+            do throws(DMAError) { try memory.storeRelease(value, at: address) } catch {
+                // A client's memory that is reached by messages: each is whole.
+                guard error.code == .copiesOnly else { throw error }
+                let bytes = (0..<MemoryLayout<T>.size).map { UInt8(truncatingIfNeeded: value >> T(8 * $0)) }
+                // SAFETY: every byte of an array of bytes is initialized; the span ends with the call.
+                try unsafe memory.write(bytes.span.bytes, at: address)
+            }
+        } catch { throw refused(error) }
+    }
+
     private func checkBusMaster() throws(DMAError) {
         guard isBusMaster else { throw DMAError(.noPermission) }
     }
