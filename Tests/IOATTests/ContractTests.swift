@@ -14,7 +14,7 @@ import Testing
 struct IOATContractTests {
     @Test("every rule that applies, on the model", arguments: [true, false])
     func contract(_ threaded: Bool) async throws {
-        let rig = try Rig(IOATModel(transferBits: 12), pace: threaded ? .threaded : .stepped)
+        let rig = try Rig(IOATModel(transferBits: 12, burst: 1), pace: threaded ? .threaded : .stepped)
         let domain = Domain(name: "ioat", space: rig.device.space)
         let suite = ConformanceSuite(
             seed: Seeded.seed, iterations: 4, maximumBytes: 12_000, domain: domain, duration: 300_000_000_000,
@@ -29,7 +29,8 @@ struct IOATContractTests {
         #expect(report.passed, "\(report.table)")
         #expect(report.counts.passed >= 30 && report.counts.notRun == 0, "\(report.table)")
         if threaded { #expect(report.row(.rule14)?.outcome == .passed) }
-        for rule in [ConformanceCheck.rule19, .rule24, .rule26, .rule27] {
+        // By steps, short chains are done when the doorbell has been rung.
+        for rule in threaded ? [ConformanceCheck.rule19, .rule24, .rule26, .rule27] : [.rule26, .rule27] {
             #expect(report.row(rule)?.outcome == .passed, "\(rule)")
         }
         #expect(rig.device.function.violations == [])

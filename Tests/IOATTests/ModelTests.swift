@@ -242,9 +242,14 @@ struct ModelTests {
             _ = try bench.status(until: .halted)
             let errors = bench.errors
             #expect(errors == error && bench.device.function.refusedTransfers == 1)
-            // Started again without clearing: reported, and nothing runs.
+            // Extended by a driver that does not know yet: nothing runs. Started again without clearing: reported as well.
             bench.channel.write(2, to: IOATChannel.count)
             bench.channel.flush()
+            #expect(bench.device.function.violations == [])
+            bench.start(at: 0, count: 1)
+            bench.channel.flush()
+            let descriptors = bench.model.descriptors
+            #expect(descriptors == 1)
             #expect(bench.device.function.violations.count == 1)
         }
     }

@@ -89,7 +89,11 @@ public struct IOATEngine: ~Copyable, Engine {
     /// - Throws: `noWindow` for a channel that there is not; `busy` for one that has an engine; `refused` where there is no memory for the ring;
     ///   `notReady` where it does not work.
     public init(_ device: IOATDevice, channel: Int = 0) throws(AccessError) {
-        let registers = try device.take(channel)
+        try self.init(device, channel: channel, through: device.take(channel))
+    }
+
+    /// The same through registers of another place: for a device that is scripted in memory.
+    package init(_ device: IOATDevice, channel: Int, through registers: consuming RegisterWindow) throws(AccessError) {
         let count = device.configuration.ringCount
         var ring: RingMemory<IOATDescriptor> = try Self.memory(device, channel, count: count)
         var completion: RingMemory<UInt64> = try Self.memory(device, channel, count: 8)

@@ -14,7 +14,8 @@ extension IOATEngine {
     mutating func nextSlowly() -> Completion? {
         // SAFETY: see `slots`.
         let slot = unsafe slots[Int(head & mask)]
-        guard done != head, done &- head >= slot.span else { return idle() }
+        // Some of its descriptors may be done, and more of them since.
+        guard isHeadDone(slot) || lookAtCompletion() && isHeadDone(slot) else { return idle() }
         let end = head &+ slot.taken
         let value = slot.has(IOATSlot.validates) ? cold.found : 0
         let wasFirst = cold.failedAt == head
@@ -30,6 +31,8 @@ extension IOATEngine {
             tag: slot.tag, status: wasFirst ? mine.transaction : .failed, deviceStatus: mine.deviceStatus, residue: slot.count)
     }
 
+    private func isHeadDone(_ slot: IOATSlot) -> Bool { done != head && done &- head >= slot.span }
+
     /// A completion that is not simply one more: whether more is done than before.
     @usableFromInline @inline(never)
     mutating func lookSlowly(_ word: UInt64) -> Bool {
@@ -40,8 +43,12 @@ extension IOATEngine {
         }
         let status = IOATStatus(word: word)
         let before = done
-        if let position = position(of: status.completed) { advance(to: position) }
-        switch status[.state] as IOATState? {
+        let state = status[.state] as IOATState?
+        // What comes with a state that means nothing means nothing either.
+        if state == .active || state == .idle || state == .halted, let position = position(of: status.completed) {
+            advance(to: position)
+        }
+        switch state {
         case .active, .idle:
             if before == done {
                 let offset = status.completed &- start
@@ -102,12 +109,13 @@ extension IOATEngine {
         // SAFETY: see `slots`.
         let slot = unsafe slots[Int(head & mask)]
         // A part of a transaction is no completion; to go on looking would have no bound.
-        guard done != head, done &- head >= slot.span else { return nil }
-        return nextSlowly()
+        return isHeadDone(slot) ? nextSlowly() : nil
     }
 
     private mutating func mayLook() -> Bool {
-        guard head != issued, detours.isDisjoint(with: [.paused, .terminated, .lost]), !cold.device.isGone else {
+        guard head != issued || cold.trouble != nil, detours.isDisjoint(with: [.paused, .terminated, .lost]),
+            !cold.device.isGone
+        else {
             cold.limit = nil
             return false
         }
@@ -116,11 +124,10 @@ extension IOATEngine {
 
     /// Whether a poll has something to find.
     mutating func isReady() -> Bool {
-        if done != head || lookAtCompletion() || isGone || detours.contains(.trouble) {
-            if detours.contains(.trouble) || isGone { return true }
-            // SAFETY: see `slots`.
-            if unsafe done &- head >= slots[Int(head & mask)].span { return true }
-        }
+        _ = lookAtCompletion()
+        if isGone || detours.contains(.trouble) { return true }
+        // SAFETY: see `slots`.
+        if unsafe isHeadDone(slots[Int(head & mask)]) { return true }
         guard mayLook(), let reason = check() else { return false }
         cold.trouble = reason
         detours.insert(.trouble)
