@@ -253,8 +253,9 @@ package.targets += [
     .target(
         name: "DMAFuzz",
         dependencies: [
-            "CDMA", "DMA", "DMAAccess", "DMABench", "DMACopy", "DMACPUEngine", "DMACore", "DMADriverKit", "DMAEDUEngine",
-            "DMAEngineKit", "DMAPCISpecification", "DMAReport", "DMASelfTest", "DMAUnits", "ScriptedEngines",
+            "CDMA", "DMA", "DMAAccess", "DMABench", "DMACopy", "DMACPUEngine", "DMACore", "DMADeviceSide", "DMADriverKit",
+            "DMAEDUEngine", "DMAEngineKit", "DMAInProcessAccess", "DMAIOATEngine", "DMAIOATModel", "DMAIOATSpecification",
+            "DMAPCISpecification", "DMARegisters", "DMAReport", "DMASelfTest", "DMAUnits", "ScriptedEngines",
         ],
         path: "Fuzz/Entries", swiftSettings: house),
     .executableTarget(name: "dma-fuzz", dependencies: ["DMAFuzz"], path: "Fuzz/Driver", swiftSettings: house),
