@@ -26,6 +26,8 @@ struct Rig {
     static var configuration: IOATConfiguration {
         var configuration = IOATConfiguration()
         configuration.depth = 16
+        configuration.patience = .seconds(60)
+        configuration.restartLimit = .seconds(30)
         return configuration
     }
 

@@ -36,6 +36,7 @@ extension IOATEngine {
         guard cold.capabilities.operations.contains(OperationSet(descriptor.kind)) else {
             return .refused(DMAError(.unsupportedOperation))
         }
+        guard descriptor.count > 0 || descriptor.kind == .null else { return .refused(DMAError(.zeroLength)) }
         let pieces = descriptor.count == 0 ? 1 : Int(clamping: (descriptor.count - 1) / largest + 1)
         let shape = IOATShape(descriptor)
         guard pieces <= ring.count / 16 else {

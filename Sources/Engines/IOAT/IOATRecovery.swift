@@ -232,11 +232,11 @@ extension IOATEngine {
 
     /// The end of the transactions that the channel may have done something of. What lies behind it was not begun, and may run later.
     private func endOfWhatMayHaveRun(_ status: IOATStatus) -> UInt32 {
-        guard !status.isAllOnes, let state = status[.state] as IOATState? else { return issued }
+        guard !status.isAllOnes, (status[.state] as IOATState?) != nil else { return issued }
         var reached = done
         if let position = position(of: status.completed) {
             if Int32(bitPattern: position &+ 1 &- reached) > 0 { reached = position &+ 1 }
-        } else if status.completed != 0, status.completed &- start >> 6 > UInt64(mask) {
+        } else if status.completed != 0, (status.completed &- start) >> 6 > UInt64(mask) {
             return issued
         }
         var place = head
@@ -246,9 +246,8 @@ extension IOATEngine {
             let slot = unsafe slots[Int(place & mask)]
             let end = place &+ max(slot.taken, 1)
             let isDone = Int32(bitPattern: reached &- (place &+ slot.span)) >= 0
-            // One that is done was begun; so was the first that is not, unless the channel has nothing more to do.
+            // Those that are done, and the first that is not: the channel may be in the middle of it.
             if !isDone || end == issued { return end }
-            if reached == place &+ slot.span || reached == end, state == .idle, end == issued { return end }
             place = end
         }
         return issued

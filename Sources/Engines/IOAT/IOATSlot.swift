@@ -32,8 +32,6 @@ struct IOATSlot {
     static var fails: UInt32 { 0x8000 }
     /// The descriptor at this position has an extension.
     static var hasExtension: UInt32 { 0x4000 }
-    /// Most descriptors of a transaction.
-    static var most: Int { 0x3fff }
 
     var taken: UInt32 { shape & 0x3fff }
     var span: UInt32 { shape >> 16 & 0x3fff }
