@@ -342,6 +342,10 @@ package.targets += [
             "DMAVFIOUserServer", "vfio-user-peer",
         ],
         path: "Tests/EDUTests", swiftSettings: house),
+    // Copies of an EDU, for the tests of every way to it.
+    .target(
+        name: "DMAEDURig", dependencies: ["DMACore", "DMAEDUEngine", "DMAEDUSpecification", "DMATestSupport", "DMATypes"],
+        path: "Tests/EDURig", swiftSettings: house),
     // The other process of a test.
     .executableTarget(
         name: "vfio-user-peer",
@@ -350,8 +354,9 @@ package.targets += [
     .testTarget(
         name: "DMAVFIOUserTests",
         dependencies: [
-            "CDMA", "DMAAccess", "DMACore", "DMADeviceSide", "DMADriverKit", "DMAEDUModel", "DMAEDUSpecification",
-            "DMAPCISpecification", "DMARegisters", "DMATestSupport", "DMAVFIOUserAccess", "DMAVFIOUserProtocol",
+            "CDMA", "DMAAccess", "DMAConformance", "DMACore", "DMADeviceSide", "DMADriverKit", "DMAEDUEngine", "DMAEDUModel",
+            "DMAEDURig", "DMAEDUSpecification", "DMAPCISpecification", "DMARegisters", "DMATestSupport", "DMAVFIOUserAccess",
+            "DMAVFIOUserProtocol",
             "DMAVFIOUserServer", "vfio-user-peer",
         ],
         path: "Tests/VFIOUserTests", swiftSettings: house),
@@ -399,6 +404,7 @@ if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
         "DMADeviceSide", "DMAInProcessAccess", "DMAQTestAccess", "DMAEDUModel", "DMAEDUEngine", "DMAPCISpecificationTests",
         "DMAAccessTests", "DMAEDUTests", "DMAConformance", "DMAQTestTests",
         "DMAVFIOUserProtocol", "DMAVFIOUserAccess", "DMAVFIOUserServer", "DMAVFIOUserTests", "vfio-user-peer",
+        "DMAEDURig",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }
     package.products.removeAll { product in
