@@ -34,6 +34,13 @@ let package = Package(
         .library(name: "DMACPUEngine", targets: ["DMACPUEngine"]),
         .library(name: "DMAIOUringEngine", targets: ["DMAIOUringEngine"]),
         .library(name: "DMAConformance", targets: ["DMAConformance"]),
+        .library(name: "DMADevices", targets: ["DMADevices"]),
+        .library(name: "DMAPCIAccess", targets: ["DMAPCIAccess"]),
+        .library(name: "DMAAccess", targets: ["DMAAccess"]),
+        .library(name: "DMAVFIOAccess", targets: ["DMAVFIOAccess"]),
+        .library(name: "DMAVFIOUserAccess", targets: ["DMAVFIOUserAccess"]),
+        .library(name: "DMAQTestAccess", targets: ["DMAQTestAccess"]),
+        .library(name: "DMAInProcessAccess", targets: ["DMAInProcessAccess"]),
         .library(name: "DMALogging", targets: ["DMALogging"]),
         .library(name: "DMAMetrics", targets: ["DMAMetrics"]),
         .library(name: "DMAServiceLifecycle", targets: ["DMAServiceLifecycle"]),
@@ -166,7 +173,7 @@ let package = Package(
             name: "DMATool",
             dependencies: [
                 "CDMA", "DMA", "DMABench", "DMAConformance", "DMACopy", "DMACore", "DMADevices", "DMAEngineKit",
-                "DMAPCIAccess", "DMAReport", "DMASelfTest", "DMAThreads", "DMAUnits",
+                "DMAAccess", "DMAPCIAccess", "DMAReport", "DMASelfTest", "DMAThreads", "DMAUnits", "DMAVFIOAccess",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/Tool", swiftSettings: house),
@@ -253,9 +260,10 @@ package.targets += [
     .target(
         name: "DMAFuzz",
         dependencies: [
-            "CDMA", "DMA", "DMAAccess", "DMABench", "DMACopy", "DMACPUEngine", "DMACore", "DMADriverKit", "DMAEDUEngine",
-            "DMAEngineKit", "DMAPCIAccess", "DMAPCISpecification", "DMAReport", "DMASelfTest", "DMAUnits",
-            "ScriptedEngines",
+            "CDMA", "DMA", "DMAAccess", "DMABench", "DMACopy", "DMACore", "DMACPUEngine", "DMADeviceSide", "DMADriverKit",
+            "DMAEDUEngine", "DMAEngineKit", "DMAInProcessAccess", "DMAIOATEngine", "DMAIOATModel", "DMAIOATSpecification",
+            "DMAPCIAccess", "DMAPCISpecification", "DMARegisters", "DMAReport", "DMASelfTest", "DMATypes", "DMAUnits",
+            "DMAVFIOUserProtocol", "ScriptedEngines",
         ],
         path: "Fuzz/Entries", swiftSettings: house),
     .executableTarget(name: "dma-fuzz", dependencies: ["DMAFuzz"], path: "Fuzz/Driver", swiftSettings: house),
@@ -305,6 +313,48 @@ package.targets += [
         ],
         path: "Sources/Access/QTest", swiftSettings: house),
     .target(
+        name: "DMAVFIOUserProtocol", dependencies: ["CDMA", "DMAEngineKit", "DMAThreads", "DMATypes"],
+        path: "Sources/Access/VFIOUser/Protocol", swiftSettings: house),
+    .target(
+        name: "DMAVFIOUserAccess",
+        dependencies: [
+            "CDMA", "DMAAccess", "DMACore", "DMADriverKit", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMAThreads",
+            "DMATypes", "DMAVFIOUserProtocol",
+        ],
+        path: "Sources/Access/VFIOUser/Client", swiftSettings: house),
+    .target(
+        name: "DMAVFIOUserServer",
+        dependencies: [
+            "CDMA", "DMADeviceSide", "DMADriverKit", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMAThreads",
+            "DMATypes", "DMAVFIOUserProtocol",
+        ],
+        path: "Sources/Access/VFIOUser/Server", swiftSettings: house),
+    .target(
+        name: "DMAIOATSpecification", dependencies: ["DMARegisters"], path: "Sources/Specifications/IOAT", swiftSettings: house),
+    .target(
+        name: "DMAIOATModel",
+        dependencies: ["DMACPUEngine", "DMADeviceSide", "DMAIOATSpecification", "DMARegisters", "DMATypes"],
+        path: "Sources/Models/IOAT", swiftSettings: house),
+    .target(
+        name: "DMAIOATEngine",
+        dependencies: [
+            "CDMA", "DMAAccess", "DMACore", "DMADriverKit", "DMAEngineKit", "DMAIOATSpecification", "DMARegisters", "DMATypes",
+        ],
+        path: "Sources/Engines/IOAT", swiftSettings: house),
+    .testTarget(
+        name: "DMAIOATTests",
+        dependencies: [
+            "DMAAccess", "DMAConformance", "DMACPUEngine", "DMACore", "DMADeviceSide", "DMAEngineKit", "DMAInProcessAccess",
+            "DMAIOATEngine", "DMAIOATModel", "DMAIOATSpecification", "DMARegisters", "DMATestSupport",
+        ],
+        path: "Tests/IOATTests", swiftSettings: house),
+    .target(
+        name: "DMAVFIOAccess",
+        dependencies: [
+            "CDMA", "DMAAccess", "DMACore", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMAThreads", "DMATypes",
+        ],
+        path: "Sources/Access/VFIO", swiftSettings: house),
+    .target(
         name: "DMAEDUModel", dependencies: ["DMADeviceSide", "DMAEDUSpecification", "DMARegisters", "DMATypes"],
         path: "Sources/Models/EDU", swiftSettings: house),
     .target(
@@ -318,7 +368,9 @@ package.targets += [
         name: "DMADevices",
         dependencies: [
             "DMAAccess", "DMACore", "DMADeviceSide", "DMAEDUEngine", "DMAEDUModel", "DMAEDUSpecification", "DMAEngineKit",
-            "DMAInProcessAccess", "DMAPCISpecification", "DMAQTestAccess", "DMATypes",
+            "DMAInProcessAccess", "DMAIOATEngine", "DMAIOATModel", "DMAIOATSpecification", "DMAPCISpecification",
+            "DMAQTestAccess",
+            "DMATypes", "DMAVFIOAccess", "DMAVFIOUserAccess", "DMAVFIOUserServer",
         ],
         path: "Sources/Devices", swiftSettings: house),
     .testTarget(
@@ -340,8 +392,42 @@ package.targets += [
             "DMAAccess", "DMAConformance", "DMACore", "DMADeviceSide", "DMAEDUEngine", "DMAEDUModel", "DMAEDUSpecification",
             "DMAEngineKit",
             "DMAInProcessAccess", "DMAPCISpecification", "DMAQTestAccess", "DMARegisters", "DMATestSupport",
+            "DMAVFIOUserAccess",
+            "DMAVFIOUserServer", "vfio-user-peer",
         ],
         path: "Tests/EDUTests", swiftSettings: house),
+    // Copies of an EDU, for the tests of every way to it.
+    .target(
+        name: "DMAEDURig", dependencies: ["DMACore", "DMAEDUEngine", "DMAEDUSpecification", "DMATestSupport", "DMATypes"],
+        path: "Tests/EDURig", swiftSettings: house),
+    // The other process of a test.
+    .executableTarget(
+        name: "vfio-user-peer",
+        dependencies: ["CDMA", "DMAEDUModel", "DMAEDUSpecification", "DMATypes", "DMAVFIOUserProtocol", "DMAVFIOUserServer"],
+        path: "Tests/VFIOUserPeer", swiftSettings: house),
+    .testTarget(
+        name: "DMAVFIOUserTests",
+        dependencies: [
+            "CDMA", "DMAAccess", "DMAConformance", "DMACore", "DMADeviceSide", "DMADriverKit", "DMAEDUEngine", "DMAEDUModel",
+            "DMAEDURig", "DMAEDUSpecification", "DMAPCISpecification", "DMARegisters", "DMATestSupport", "DMAVFIOUserAccess",
+            "DMAVFIOUserProtocol",
+            "DMAVFIOUserServer", "vfio-user-peer",
+        ],
+        path: "Tests/VFIOUserTests", swiftSettings: house),
+    .testTarget(
+        name: "DMAVFIOTests",
+        dependencies: [
+            "CDMA", "DMAAccess", "DMACore", "DMAEngineKit", "DMARegisters", "DMATypes", "DMAVFIOAccess",
+        ],
+        path: "Tests/VFIOTests", swiftSettings: house),
+    // Runs inside of the guest; Guest/run builds it, and boots the guest.
+    .executableTarget(
+        name: "guest-proof",
+        dependencies: [
+            "CDMA", "DMAAccess", "DMACore", "DMAEDUEngine", "DMAEDUSpecification", "DMAEngineKit", "DMARegisters", "DMATypes",
+            "DMAVFIOAccess",
+        ],
+        path: "Guest/Proof", swiftSettings: house),
     .testTarget(
         name: "DMAQTestTests",
         dependencies: [
@@ -385,6 +471,10 @@ if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
         "DMARegisters", "DMAPCISpecification", "DMAEDUSpecification", "DMAAccess", "DMAPCIAccess", "DMAPCIAccessTests",
         "DMADeviceSide", "DMAInProcessAccess", "DMAQTestAccess", "DMAEDUModel", "DMAEDUEngine", "DMAPCISpecificationTests",
         "DMAAccessTests", "DMAEDUTests", "DMAConformance", "DMAQTestTests",
+        "DMAVFIOUserProtocol", "DMAVFIOUserAccess", "DMAVFIOUserServer", "DMAVFIOUserTests", "vfio-user-peer",
+        "DMAIOATSpecification", "DMAIOATModel", "DMAIOATEngine", "DMAIOATTests",
+        "DMAVFIOAccess", "DMAVFIOTests", "guest-proof",
+        "DMAEDURig",
     ]
     package.targets.removeAll { !rooms.contains($0.name) }
     package.products.removeAll { product in

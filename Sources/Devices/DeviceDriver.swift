@@ -7,6 +7,9 @@ internal import DMAEDUEngine
 internal import DMAEDUModel
 internal import DMAEDUSpecification
 internal import DMAEngineKit
+internal import DMAIOATEngine
+internal import DMAIOATModel
+internal import DMAIOATSpecification
 
 /// A driver of this package, behind a type that does not name its engine's.
 struct DeviceDriver: Sendable {
@@ -20,7 +23,7 @@ struct DeviceDriver: Sendable {
     let open: @Sendable (EngineOffer, any DeviceTransport) -> EngineDevice
 
     /// Every driver.
-    static let all: [DeviceDriver] = [edu]
+    static let all: [DeviceDriver] = [edu, ioat]
 
     private static let edu = DeviceDriver(
         name: "edu", vendor: EDU.vendor, devices: [EDU.device],
@@ -35,6 +38,45 @@ struct DeviceDriver: Sendable {
                 do throws(AccessError) { return try EDUEngine(opening: transport) } catch { throw error.asDMAError }
             }
         })
+}
+
+extension DeviceDriver {
+    fileprivate static let ioat = DeviceDriver(
+        name: "ioat", vendor: IOAT.vendor, devices: [IOAT.broadwellDE, IOAT.atom],
+        describe: { transport throws(AccessError) in
+            let device = try IOATDevice(opening: transport)
+            let channels = device.channelCount
+            let engine = try IOATEngine(device)
+            return DeviceDescription(
+                capabilities: engine.capabilities, constraints: device.domain.constraints, channels: channels)
+        },
+        open: { offer, transport in
+            let domain = Domain(name: offer.name, constraints: offer.constraints, space: transport.space)
+            // One device for its channels: opened with the first of them, and closed with the last.
+            let shared = SharedIOAT(transport)
+            return EngineDevice(offer, domain: domain) { number throws(DMAError) in
+                do throws(AccessError) { return try IOATEngine(try shared.device(), channel: number) } catch {
+                    throw error.asDMAError
+                }
+            }
+        })
+}
+
+/// The device that the channels of one opening share.
+private final class SharedIOAT: Sendable {
+    private let transport: any DeviceTransport
+    private let opened = Locked<IOATDevice?>(nil)
+
+    init(_ transport: any DeviceTransport) { self.transport = transport }
+
+    func device() throws(AccessError) -> IOATDevice {
+        try opened.withLock { (opened) throws(AccessError) in
+            if let opened { return opened }
+            let device = try IOATDevice(opening: transport)
+            opened = device
+            return device
+        }
+    }
 }
 
 /// The PCI devices that the drivers of this package are for.
@@ -68,11 +110,4 @@ extension AccessError {
         default: DMAError(.engineFailed)
         }
     }
-}
-
-/// The models of this package, by their names.
-enum DeviceModels {
-    static let names = "edu"
-
-    static func named(_ name: String) -> (any DeviceModel)? { name == "edu" ? EDUModel() : nil }
 }

@@ -7,6 +7,8 @@ internal import DMAInProcessAccess
 internal import DMAPCISpecification
 internal import DMAQTestAccess
 internal import DMATypes
+internal import DMAVFIOAccess
+internal import DMAVFIOUserAccess
 
 /// Offers the engines of devices that are named by their addresses.
 ///
@@ -52,13 +54,17 @@ public final class DeviceProvider: EngineProvider {
         switch address {
         case .model(let name):
             guard let model = DeviceModels.named(name) else {
-                throw DeviceFailure("\(address)", "there is no model \"\(name)\"", cure: "Name one: \(DeviceModels.names).")
+                throw DeviceModels.unknown(name, address: "\(address)")
             }
             do throws(DMAError) {
                 return (
                     try InProcessDevice(model, name: "\(address)", addressing: .translated(bits: 28), pace: .threaded), nil
                 )
             } catch { throw DeviceFailure("\(address)", error.message, cure: error.cure.asSentence) }
+        case .vfioUser(let path):
+            return try attach(address) { () throws(AccessError) in try VFIOUserDevice(path: path) }
+        case .pci(let slot):
+            return try attach(address) { () throws(AccessError) in try VFIODevice("\(slot)") }
         case .qtest(let machine, let device):
             let (slot, options) = try placed(device, address)
             var configuration = QTestConfiguration(devices: [options])
@@ -72,6 +78,15 @@ public final class DeviceProvider: EngineProvider {
                 let words = error.lastWords.isEmpty ? "" : "; its last output: \(error.lastWords)"
                 throw DeviceFailure("\(address)", error.detail + words, cure: error.cure.asSentence)
             }
+        }
+    }
+
+    /// A device that is there already.
+    private static func attach(
+        _ address: DeviceAddress, _ make: () throws(AccessError) -> any DeviceTransport
+    ) throws(DeviceFailure) -> (any DeviceTransport, (any Sendable)?) {
+        do throws(AccessError) { return (try make(), nil) } catch {
+            throw DeviceFailure("\(address)", error.detail, cure: error.cure.asSentence)
         }
     }
 
@@ -100,10 +115,15 @@ public final class DeviceProvider: EngineProvider {
                 cure: "name a device of one of the drivers: " + DeviceDriver.all.map(\.name).joined(separator: ", "))
         }
         let found = try driver.describe(transport)
-        // No device identity for a policy to judge: models and QEMU's devices are programs, and reach the memory that they were given.
+        // Without an identity there is nothing for a policy to judge: models and QEMU's devices are programs, and reach the memory that they were
+        // given. VFIO hands out a device behind an IOMMU only, unless it is told otherwise by name.
+        var identity: DeviceIdentity?
+        if case .pci(let slot) = address {
+            identity = DeviceIdentity(vendor: vendor, device: device, slot: slot, isolation: .iommu)
+        }
         let offer = EngineOffer(
             name: name("\(address)", taken), channels: found.channels, capabilities: found.capabilities,
-            constraints: found.constraints)
+            constraints: found.constraints, device: identity)
         return Entry(offer: offer, driver: driver, transport: transport, holder: holder)
     }
 
@@ -152,7 +172,7 @@ public final class DeviceProvider: EngineProvider {
 
 extension String {
     /// With a capital and a period.
-    fileprivate var asSentence: String {
+    var asSentence: String {
         let text = prefix(1).uppercased() + dropFirst()
         return text.hasSuffix(".") ? text : text + "."
     }

@@ -17,6 +17,8 @@ struct RootCommand: AsyncParsableCommand {
               dmactl list                      the engines, and what each can do
               dmactl copy SOURCE TARGET        by the fastest way
               dmactl bench --html report.html  speed, as a page of charts
+              dmactl list --devices            PCI devices, and how to drive them
+              dmactl serve ioat --socket PATH  a model of a controller, for QEMU
               dmactl explain rule18            what a name in a message means
               dmactl help test                 what a command takes
 
@@ -37,7 +39,8 @@ struct RootCommand: AsyncParsableCommand {
             """,
         version: "0.2.0",
         subcommands: [
-            CopyCommand.self, ListCommand.self, TestCommand.self, BenchCommand.self, ExplainCommand.self, ManualCommand.self,
+            CopyCommand.self, ListCommand.self, TestCommand.self, BenchCommand.self, ServeCommand.self, BindCommand.self,
+            UnbindCommand.self, ExplainCommand.self, ManualCommand.self,
         ])
 
     /// Does what the command line asks for, says what is left to say, and returns the exit code.

@@ -5,6 +5,7 @@ import DMACore
 import DMADeviceSide
 import DMAEDUEngine
 import DMAEDUModel
+import DMAEDURig
 import DMAEDUSpecification
 import DMAEngineKit
 import DMAInProcessAccess

@@ -3,6 +3,7 @@
 import DMAAccess
 import DMACore
 import DMAEDUEngine
+import DMAEDURig
 import DMAEDUSpecification
 import DMAQTestAccess
 import DMARegisters

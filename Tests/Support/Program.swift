@@ -13,18 +13,19 @@ public enum Program {
     }
 
     /// dmactl, in the directory of the built tests.
-    public static let dmactl: String = {
+    public static let dmactl: String = built("dmactl")
+
+    /// The path of a program of the package, in the directory of the built tests.
+    public static func built(_ name: String) -> String {
         let own = URL(
             filePath: (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
         )
-        let candidates = [own.deletingLastPathComponent(), URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()]
-        let paths = candidates.map { $0.appending(path: "dmactl").path } + bundles
-        return paths.first { FileManager.default.isExecutableFile(atPath: $0) } ?? "dmactl"
-    }()
-
-    /// The bundle that the testing library's helper was told to load is an argument.
-    private static let bundles = CommandLine.arguments.filter { $0.hasSuffix(".xctest") }.map {
-        URL(filePath: $0).deletingLastPathComponent().appending(path: "dmactl").path
+        // The bundle that the testing library's helper was told to load is an argument.
+        let bundles = CommandLine.arguments.filter { $0.hasSuffix(".xctest") }.map { URL(filePath: $0) }
+        let paths = ([own, URL(filePath: CommandLine.arguments[0])] + bundles).map {
+            $0.deletingLastPathComponent().appending(path: name).path
+        }
+        return paths.first { FileManager.default.isExecutableFile(atPath: $0) } ?? name
     }
 
     /// Runs dmactl, ten minutes at most, in case it hangs: without colour and without a terminal's width, whatever the

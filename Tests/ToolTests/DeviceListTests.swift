@@ -50,7 +50,7 @@ struct DeviceListTests {
         for words in [
             "0000:02:00.0: its IOMMU group has 0000:02:00.1 with the driver igb. Cure: Unbind it from its driver",
             "0000:02:00.0: the kernel's driver pci-endpoint-test has it. Cure: Bind it to vfio-pci.",
-            "2 of 4 devices are not for a driver of swift-dma; drivers: edu.",
+            "2 of 4 devices are not for a driver of swift-dma; drivers: edu, ioat.",
             "0000:03:00.0: the link runs below what the device can: 8 GT/s x2 of 8 GT/s x4.",
             "names are not shown: there is no list of PCI IDs. Cure: apt install pci.ids.",
         ] {

@@ -2,5 +2,5 @@
 
 extension FuzzEntry {
     /// Every entry.
-    public static let all: [FuzzEntry] = [channels, foreign, policy, pci, edu] + systemParsers + benchParsers
+    public static let all: [FuzzEntry] = [channels, foreign, policy, pci, edu, ioat, vfioUser] + systemParsers + benchParsers
 }

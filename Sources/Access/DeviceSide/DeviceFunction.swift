@@ -24,6 +24,7 @@ public final class DeviceFunction: Sendable {
     fileprivate struct State {
         var image: ConfigurationImage
         var sink: Sink?
+        var remote: (any RemoteMemory)?
         /// A bit for each vector of MSI that fired while it was masked.
         var pending: UInt32 = 0
         var isAsserted = false
@@ -53,15 +54,22 @@ public final class DeviceFunction: Sendable {
     /// Where interrupts go from now on; nil for nowhere.
     public func setSink(_ sink: Sink?) { state.withLock { $0.sink = sink } }
 
+    /// What reaches memory of the client that ``memory`` does not have; nil for nothing.
+    public func setRemote(_ remote: (any RemoteMemory)?) { state.withLock { $0.remote = remote } }
+
     // MARK: The model's calls
 
-    /// Reads the client's memory.
+    /// Reads the client's memory. It may wait for the client, where that answers by messages: a model calls this without the lock that its accesses to
+    /// registers take.
     ///
     /// - Throws: `unmappedAddress`, `noPermission`, and what else `ForeignMemory.read(_:into:)` says; `noPermission` while the bus master is off.
     public func read(_ address: IOVA, into bytes: inout MutableRawSpan) throws(DMAError) {
         do throws(DMAError) {
             try checkBusMaster()
-            try memory.read(address, into: &bytes)
+            do throws(DMAError) { try memory.read(address, into: &bytes) } catch {
+                guard error.code == .unmappedAddress, let remote = state.withLock({ $0.remote }) else { throw error }
+                try remote.read(address, into: &bytes)
+            }
         } catch { throw refused(error) }
     }
 
@@ -69,7 +77,26 @@ public final class DeviceFunction: Sendable {
     public func write(_ bytes: RawSpan, at address: IOVA) throws(DMAError) {
         do throws(DMAError) {
             try checkBusMaster()
-            try memory.write(bytes, at: address)
+            do throws(DMAError) { try memory.write(bytes, at: address) } catch {
+                guard error.code == .unmappedAddress, let remote = state.withLock({ $0.remote }) else { throw error }
+                try remote.write(bytes, at: address)
+            }
+        } catch { throw refused(error) }
+    }
+
+    /// Writes one word of the client's memory with one access, behind everything that was written before. As ``read(_:into:)`` in everything;
+    /// `misaligned` where the address is no multiple of the word's width.
+    public func store<T: SharedWord>(_ value: T, at address: IOVA) throws(DMAError) {
+        do throws(DMAError) {
+            try checkBusMaster()
+            do throws(DMAError) { try memory.storeRelease(value, at: address) } catch {
+                let bytes = (0..<MemoryLayout<T>.size).map { UInt8(truncatingIfNeeded: value >> T(8 * $0)) }
+                // SAFETY: every byte of an array of bytes is initialized; the span ends with the call.
+                if error.code == .copiesOnly { return try unsafe memory.write(bytes.span.bytes, at: address) }
+                guard error.code == .unmappedAddress, let remote = state.withLock({ $0.remote }) else { throw error }
+                // A client's memory that is reached by messages: each is whole.
+                try unsafe remote.write(bytes.span.bytes, at: address)
+            }
         } catch { throw refused(error) }
     }
 
@@ -118,6 +145,9 @@ public final class DeviceFunction: Sendable {
         }
         sink?(0)
     }
+
+    /// Whether INTx is asserted and reaches the client: what a client that has masked it finds when it unmasks it.
+    public var assertsINTx: Bool { state.withLock { $0.isAsserted && !$0.isRemoved && $0.deliversINTx } }
 
     /// Whether messages are on, so that INTx has no meaning.
     public var usesMessages: Bool { state.withLock { $0.msiControl?[.isEnabled] ?? false } }

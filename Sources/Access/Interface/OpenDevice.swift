@@ -169,8 +169,13 @@ final class OpenDevice: Sendable {
         try? Self.setBusMaster(false, configuration, transport)
         try? transport.disableInterrupts()
         if expected == .running { _ = try? transport.reset(by: .after(milliseconds: 1000)) }
-        try? transport.space.detach {}
-        transport.release()
+        // Inside of `detach`, so that a mapping counts as ended only when the transport has ended it.
+        var isReleased = false
+        try? transport.space.detach {
+            transport.release()
+            isReleased = true
+        }
+        if !isReleased { transport.release() }
     }
 
     // MARK: Parts

@@ -32,9 +32,17 @@ public protocol RegisterPath: AnyObject, Sendable {
 
     /// A driver's access outside of the region, or not aligned, was not done.
     func didRefuse(_ offset: UInt64, _ width: AccessWidth)
+
+    /// Where these bytes of the region are mapped in this process, all of them; 0 where they are not. A region may be mapped in parts.
+    ///
+    /// The path vouches that the address is aligned to 8 bytes where `offset` is, and that the memory stays mapped for reading and writing as long as
+    /// the path lives.
+    @unsafe func mappedAddress(_ offset: UInt64, _ count: Int) -> UInt
 }
 
 extension RegisterPath {
     public func didOrder() {}
     public func didRefuse(_ offset: UInt64, _ width: AccessWidth) {}
+    // SAFETY: no address.
+    @unsafe public func mappedAddress(_ offset: UInt64, _ count: Int) -> UInt { 0 }
 }

@@ -32,7 +32,7 @@ public struct RegisterWindow: ~Copyable {
     /// Whether the way does 64 bits in two accesses.
     @usableFromInline let splitsWide: Bool
 
-    /// Registers that are reached by messages.
+    /// Registers that are reached by messages, or where the path has them mapped, directly.
     ///
     /// - Parameters:
     ///   - path: to the region.
@@ -40,12 +40,14 @@ public struct RegisterWindow: ~Copyable {
     ///   - count: bytes of the window.
     ///   - splitsWide: whether the way has no accesses of 64 bits.
     public init(_ path: any RegisterPath, start: UInt64 = 0, count: Int, splitsWide: Bool = false) {
-        // SAFETY: there is no pointer.
-        unsafe base = nil
-        self.count = max(count, 0)
+        let count = max(count, 0)
+        // SAFETY: by the word of `mappedAddress`; the path is kept beside the pointer. What would not be aligned is reached by messages.
+        let address = start & 7 == 0 && count > 0 ? unsafe path.mappedAddress(start, count) : 0
+        unsafe base = UnsafeMutableRawPointer(bitPattern: address & 7 == 0 ? address : 0)
+        self.count = count
         self.start = start
         self.path = path
-        self.splitsWide = splitsWide
+        self.splitsWide = splitsWide && (address == 0 || address & 7 != 0)
     }
 
     /// Registers that are mapped in this process.
@@ -75,6 +77,10 @@ public struct RegisterWindow: ~Copyable {
     /// A part of the window: one of several equal blocks of registers, say. Nil where it is not all inside, or begins at no multiple of 8 bytes.
     public borrowing func part(at offset: Int, count: Int) -> RegisterWindow? {
         guard offset >= 0, count >= 0, offset & 7 == 0, count <= self.count, offset <= self.count - count else { return nil }
+        // Of a region that is mapped in parts, this may be one.
+        guard isMapped else {
+            return RegisterWindow(path, start: start &+ UInt64(offset), count: count, splitsWide: splitsWide)
+        }
         // SAFETY: the part lies inside the window, whose memory `path` keeps.
         return unsafe RegisterWindow(base.map { unsafe $0 + offset }, start &+ UInt64(offset), count, path, splitsWide)
     }

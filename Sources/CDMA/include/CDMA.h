@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The only C of the package: operations that Swift cannot express, as static inline functions, except for cdma_child.c. One header per topic.
+// The only C of the package: operations that Swift cannot express, as static inline functions, except for cdma_child.c and cdma_socket.c. One header per topic.
 #ifndef CDMA_H
 #define CDMA_H
 
@@ -14,9 +14,11 @@
 #include "cdma_memory.h"
 #include "cdma_nvme_passthrough.h"
 #include "cdma_process.h"
+#include "cdma_socket.h"
 #include "cdma_statx.h"
 #include "cdma_storage.h"
 #include "cdma_thread.h"
 #include "cdma_uring.h"
+#include "cdma_vfio.h"
 
 #endif

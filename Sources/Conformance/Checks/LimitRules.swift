@@ -51,7 +51,7 @@ extension SuiteRun where E: ~Copyable {
         guard copies else { return skip(noCopy) }
         let piece = max(1024 / unit, 1) * unit
         guard
-            let domain = try sibling(
+            let domain = sibling(
                 "pieces",
                 {
                     $0.maximumSegmentSize = UInt64(piece)

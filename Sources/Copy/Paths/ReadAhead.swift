@@ -133,8 +133,10 @@ final class ReadAhead: Sendable {
 
     private func readAll() {
         var number: UInt64 = 0
-        while !isStopped.withLock({ $0 }) {
+        while true {
+            // Before the look at what it counts: a change after it ends the wait.
             let seen = changed.count
+            if isStopped.withLock({ $0 }) { return }
             guard counts.withLock({ $0.asked > number }) else {
                 // Woken by the next ranges or by the end; a bounded sleep each time.
                 _ = changed.wait(after: seen, until: .after(milliseconds: 1000))

@@ -56,6 +56,9 @@ public final class Domain: Sendable {
 
     deinit { core.removeClient() }
 
+    /// Whether its bus addresses are not the CPU's.
+    package var isTranslated: Bool { core.isTranslated }
+
     /// - Throws: `foreignEngine` where an engine's addresses are not those of this domain's address space.
     @usableFromInline
     func checkAddressing(_ addressing: EngineAddressing) throws(DMAError) {

@@ -35,11 +35,16 @@ public final class EDUModel: DeviceModel {
         var faultsLeft = 0
         var transfersBefore = 0
         var transfers: UInt64 = 0
+        let addressMask: UInt64
+
+        init(addressMask: UInt64) { self.addressMask = addressMask }
+        var isBusy: Bool { stepsLeft > 0 && !isStuck || lateSteps > 0 }
     }
 
-    private let addressMask: UInt64
     private let delay: Int
-    private let state = Locked(State())
+    private let state: Locked<State>
+    /// Held while a transfer is under way, which may take as long as the client takes to answer.
+    private let moving = Locked(())
     private let function = Locked<DeviceFunction?>(nil)
 
     public let description: FunctionDescription
@@ -49,7 +54,7 @@ public final class EDUModel: DeviceModel {
     ///   - delay: steps that a transfer takes, at least 1.
     ///   - hasMessages: whether it has MSI beside INTx.
     public init(addressBits: Int = 28, delay: Int = 3, hasMessages: Bool = true) {
-        addressMask = DMAMask(bits: addressBits).rawValue
+        state = Locked(State(addressMask: DMAMask(bits: addressBits).rawValue))
         self.delay = max(delay, 1)
         var description = FunctionDescription(vendor: EDU.vendor, device: EDU.device)
         description.revision = 0x10
@@ -80,15 +85,19 @@ public final class EDUModel: DeviceModel {
     public var transfers: UInt64 { state.withLock { $0.transfers } }
 
     public func reset() {
+        moving.withLock { _ in resetState() }
+        function.withLock { $0 }?.setINTx(false)
+    }
+
+    private func resetState() {
         state.withLock { state in
-            var fresh = State()
+            var fresh = State(addressMask: state.addressMask)
             fresh.fault = state.fault
             fresh.faultsLeft = state.faultsLeft
             fresh.transfersBefore = state.transfersBefore
             fresh.transfers = state.transfers
             state = fresh
         }
-        function.withLock { $0 }?.setINTx(false)
     }
 
     // MARK: Registers
@@ -180,28 +189,14 @@ public final class EDUModel: DeviceModel {
 
     public func step() -> Bool {
         guard let function = function.withLock({ $0 }) else { return false }
-        var raises = 0
-        let isBusy = state.withLock { state -> Bool in
-            if state.status[.isComputing] {
-                state.status[.isComputing] = false
-                state.factorial = Self.factorial(state.factorial)
-                if state.status[.raisesFactorial] {
-                    state.interrupts[.factorial] = true
-                    raises += 1
-                }
+        let (raises, isBusy) = moving.withLock { _ -> (Int, Bool) in
+            let (before, transfer) = state.withLock { state in begin(&state, function) }
+            guard let transfer else { return (before, state.withLock { $0.isBusy }) }
+            let arrived = move(transfer, function)
+            return state.withLock { state in
+                if let arrived { state.buffer.replaceSubrange(transfer.start..<transfer.start + arrived.count, with: arrived) }
+                return (before + (transfer.ends ? Self.end(&state, transfer.fault) : 0), state.isBusy)
             }
-            if state.lateSteps > 0 {
-                state.lateSteps -= 1
-                if state.lateSteps == 0 {
-                    state.interrupts[.transfer] = true
-                    raises += 1
-                }
-            }
-            if state.stepsLeft > 0, !state.isStuck {
-                state.stepsLeft -= 1
-                if state.stepsLeft == 0 { raises += transfer(&state, function) }
-            }
-            return state.stepsLeft > 0 && !state.isStuck || state.lateSteps > 0
         }
         for _ in 0..<raises { raise(function) }
         return isBusy
@@ -223,32 +218,113 @@ public final class EDUModel: DeviceModel {
         return fault
     }
 
-    /// What a command has asked for: how many interrupts come of it.
-    private func transfer(_ state: inout State, _ function: DeviceFunction) -> Int {
+    /// A transfer that was decided on, and is done without the lock that accesses to registers take.
+    private struct Transfer {
+        let isToMemory: Bool
+        let address: IOVA
+        /// Where it begins in the buffer.
+        let start: Int
+        /// What goes to memory; the room for what comes from it.
+        let bytes: [UInt8]
+        let fault: EDUFault?
+        /// Whether the command is over with it.
+        let ends: Bool
+    }
+
+    /// One step: how many interrupts come of it, and what has to be moved.
+    private func begin(_ state: inout State, _ function: DeviceFunction) -> (raises: Int, Transfer?) {
+        var raises = 0
+        if state.status[.isComputing] {
+            state.status[.isComputing] = false
+            state.factorial = Self.factorial(state.factorial)
+            if state.status[.raisesFactorial] {
+                state.interrupts[.factorial] = true
+                raises += 1
+            }
+        }
+        if state.lateSteps > 0 {
+            state.lateSteps -= 1
+            if state.lateSteps == 0 {
+                state.interrupts[.transfer] = true
+                raises += 1
+            }
+        }
+        guard state.stepsLeft > 0, !state.isStuck else { return (raises, nil) }
+        state.stepsLeft -= 1
+        guard state.stepsLeft == 0 else { return (raises, nil) }
         if state.wasEarly {
             state.wasEarly = false
-            move(&state, function, wild: false, short: false)
-            return 0
+            return (raises, Self.transfer(state, function, nil, ends: false))
         }
         state.transfers &+= 1
         let fault = fault(&state)
         switch fault {
         case .stuck:
             state.isStuck = true
-            return 0
+            return (raises, nil)
         case .unplugged:
             function.remove()
-            return 0
+            return (raises, nil)
+        case .earlyStatus:
+            state.wasEarly = true
+            state.stepsLeft = 8
+            return (raises + Self.end(&state, fault), nil)
+        default: break
+        }
+        guard let transfer = Self.transfer(state, function, fault, ends: true) else {
+            return (raises + Self.end(&state, fault), nil)
+        }
+        return (raises, transfer)
+    }
+
+    /// What the registers ask for; nil where that is not inside the buffer, which is reported.
+    private static func transfer(
+        _ state: State, _ function: DeviceFunction, _ fault: EDUFault?, ends: Bool
+    ) -> Transfer? {
+        let isToMemory = state.command[.direction] == EDUDirection.deviceToMemory
+        let inside = isToMemory ? state.source : state.destination
+        let outside = isToMemory ? state.destination : state.source
+        guard inside >= EDU.buffer, state.count <= EDU.bufferCount, inside - EDU.buffer <= EDU.bufferCount - state.count else {
+            function.report(
+                "a transfer of \(state.count) bytes at 0x\(String(inside, radix: 16)), outside of the buffer")
+            return nil
+        }
+        if outside & ~state.addressMask != 0 {
+            function.report("the address 0x\(String(outside, radix: 16)), beyond the address lines")
+        }
+        // A page that nothing was ever mapped at: bit 27 is the highest that the address lines have.
+        let address = (fault == .wildAddress ? outside ^ 0x0800_0000 : outside) & state.addressMask
+        let start = Int(inside - EDU.buffer)
+        let count = max(Int(state.count) - (fault == .oneByteShort ? 1 : 0), 0)
+        return Transfer(
+            isToMemory: isToMemory, address: IOVA(address), start: start,
+            bytes: isToMemory ? Array(state.buffer[start..<start + count]) : [UInt8](repeating: 0xff, count: count),
+            fault: fault, ends: ends)
+    }
+
+    /// Moves the bytes: what has come from memory, for a transfer from there.
+    private func move(_ transfer: Transfer, _ function: DeviceFunction) -> [UInt8]? {
+        var bytes = transfer.bytes
+        // What is refused is counted, and is shown in the status register of the configuration space.
+        guard !transfer.isToMemory else {
+            // SAFETY: every byte of an array of bytes is initialized; the span ends with the call.
+            try? unsafe function.write(bytes.span.bytes, at: transfer.address)
+            return nil
+        }
+        var span = bytes.mutableSpan
+        // SAFETY: every pattern of bits is a byte.
+        var raw = unsafe span.mutableBytes
+        try? function.read(transfer.address, into: &raw)
+        return bytes
+    }
+
+    /// The end of a command: how many interrupts come of it.
+    private static func end(_ state: inout State, _ fault: EDUFault?) -> Int {
+        switch fault {
         case .allOnes: state.answersAllOnes = .max
         case .allOnesForAWhile: state.answersAllOnes = 5
         case .wrongStatus: state.garbage = 0x5a5a_0000_0000_0030
         default: break
-        }
-        if fault == .earlyStatus {
-            state.wasEarly = true
-            state.stepsLeft = 8
-        } else {
-            move(&state, function, wild: fault == .wildAddress, short: fault == .oneByteShort)
         }
         state.command[.isRunning] = false
         guard state.command[.interrupts] else { return 0 }
@@ -263,35 +339,6 @@ public final class EDUModel: DeviceModel {
         default:
             state.interrupts[.transfer] = true
             return 1
-        }
-    }
-
-    private func move(_ state: inout State, _ function: DeviceFunction, wild: Bool, short: Bool) {
-        let isToMemory = state.command[.direction] == EDUDirection.deviceToMemory
-        let inside = isToMemory ? state.source : state.destination
-        let outside = isToMemory ? state.destination : state.source
-        guard inside >= EDU.buffer, state.count <= EDU.bufferCount, inside - EDU.buffer <= EDU.bufferCount - state.count else {
-            return function.report(
-                "a transfer of \(state.count) bytes at 0x\(String(inside, radix: 16)), outside of the buffer")
-        }
-        if outside & ~addressMask != 0 {
-            function.report("the address 0x\(String(outside, radix: 16)), beyond the address lines")
-        }
-        // A page that nothing was ever mapped at: bit 27 is the highest that the address lines have.
-        let address = IOVA(wild ? (outside ^ 0x0800_0000) & addressMask : outside & addressMask)
-        let start = Int(inside - EDU.buffer)
-        let count = max(Int(state.count) - (short ? 1 : 0), 0)
-        if isToMemory {
-            // What is refused is counted, and is shown in the status register of the configuration space.
-            // SAFETY: every byte of an array of bytes is initialized; the span ends with the call.
-            try? unsafe function.write(state.buffer.span.bytes.extracting(start..<start + count), at: address)
-        } else {
-            var bytes = [UInt8](repeating: 0xff, count: count)
-            var span = bytes.mutableSpan
-            // SAFETY: every pattern of bits is a byte.
-            var raw = unsafe span.mutableBytes
-            try? function.read(address, into: &raw)
-            state.buffer.replaceSubrange(start..<start + count, with: bytes)
         }
     }
 }

@@ -168,8 +168,11 @@ final class ThreadRing: Carrier, @unchecked Sendable {
 
     private func work() {
         // SAFETY: as above.
-        while !isStopping {
+        while true {
+            // The ticket first: a stop between the two rings a doorbell whose new number the ticket has not. The other way round, a worker that had
+            // seen no stop took the new number, and slept for an hour beside an engine that waited for its end.
             let ticket = unsafe cdma_load_acquire32(doorbell)
+            if isStopping { return }
             var chain = take()
             if chain.isEmpty {
                 unsafe cdma_fetch_add32(sleepers, 1)
