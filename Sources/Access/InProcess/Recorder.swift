@@ -5,28 +5,37 @@ internal import DMATypes
 
 /// What passed between a driver and its device.
 public enum AccessEvent: Hashable, Sendable {
-    /// Registers: region, offset, width in bytes, value.
+    /// A read of registers: region, offset, width in bytes, value.
     case read(Int, UInt64, Int, UInt64)
+    /// A write to registers: region, offset, width in bytes, value.
     case write(Int, UInt64, Int, UInt64)
     /// A write that starts something.
     case doorbell(Int, UInt64, Int, UInt64)
     /// What was written to memory is seen by the device before what follows.
     case barrier
+    /// Posted writes were waited for.
     case flush
     /// An access that the region does not have: region, offset, width.
     case refused(Int, UInt64, Int)
-    /// The configuration space: offset, width, value.
+    /// A read of the configuration space: offset, width, value.
     case configurationRead(Int, Int, UInt32)
+    /// A write to the configuration space: offset, width, value.
     case configurationWrite(Int, Int, UInt32)
-    /// Memory: bus address, bytes.
+    /// Memory was mapped for the device: bus address, bytes.
     case map(UInt64, UInt64)
+    /// Memory was unmapped: bus address, bytes.
     case unmap(UInt64, UInt64)
     /// An interrupt that was handed to the driver.
     case interrupt(Int)
+    /// Interrupts were switched on: their kind, and the number of vectors.
     case interruptsOn(InterruptKind, Int)
+    /// Interrupts were switched off.
     case interruptsOff
+    /// The device was claimed for an owner.
     case claim
+    /// The device was reset.
     case reset
+    /// The owner has released the device.
     case release
 }
 

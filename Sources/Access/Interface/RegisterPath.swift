@@ -3,9 +3,13 @@
 /// The width of one access.
 @frozen
 public enum AccessWidth: Int, Sendable, CaseIterable {
+    /// 8 bits.
     case byte = 1
+    /// 16 bits.
     case half = 2
+    /// 32 bits.
     case word = 4
+    /// 64 bits.
     case wide = 8
 
     /// All ones of that width: the value of a read that no device answers.
