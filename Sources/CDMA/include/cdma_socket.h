@@ -35,7 +35,7 @@ int cdma_socket_peer(int fd);
 // Whether the process of a pidfd has ended: 1, 0, or a negative errno.
 int cdma_process_has_ended(int pidfd);
 
-// The file of `fd`, opened again for reading only: whoever gets it cannot map it for writing.
+// The file of `fd`, opened again for reading only: a process that gets it cannot map it for writing.
 int cdma_reopen_read_only(int fd);
 
 #endif

@@ -48,7 +48,7 @@ package final class Connection: Sendable {
 
     private enum Entry {
         case waiting(Pending)
-        /// Nobody waits; errors are counted.
+        /// No thread waits for it; errors are counted.
         case posted(UInt16)
         /// The caller has gone: the reply is dropped.
         case abandoned(UInt16)
