@@ -239,20 +239,21 @@ extension VFIOUserTests {
         func setting() throws {
             let served = try Served()
             let client = try served.client()
+            // A message's own descriptors are closed just behind its reply.
             let before = Own.descriptors
             let events = try events(client, 1, 4)
-            #expect(Own.descriptors == before + 8)
+            #expect(Own.waits { Own.descriptors == before + 8 })
             try client.setBusMaster()
             // The client's own trigger.
             try client.ask(
                 .setInterrupts(SetInterruptsMessage(.trigger, .flags([true, false, true]), index: 1, start: 1, count: 3)))
             #expect(events.map { $0.take() } == [0, 1, 0, 1])
             try client.ask(.setInterrupts(SetInterruptsMessage(.trigger, .events, index: 1, start: 1, count: 2)))
-            #expect(Own.descriptors == before + 6)
+            #expect(Own.waits { Own.descriptors == before + 6 })
             for vector in 0..<4 as Range<UInt64> { try client.write(0, ScratchModel.Place.vector, vector) }
             #expect(events.map { $0.take() } == [1, 0, 0, 1])
             try client.ask(.setInterrupts(SetInterruptsMessage(.trigger, .all, index: 1, start: 0, count: 0)))
-            #expect(Own.descriptors == before + 4)
+            #expect(Own.waits { Own.descriptors == before + 4 })
             // MSI is off again: without it, the device's vectors are nothing.
             #expect(try client.read(7, 0x52, 2) & 1 == 0)
 
@@ -271,7 +272,7 @@ extension VFIOUserTests {
             let file = try MemoryFile(4096)
             #expect(
                 try refusal(SetInterruptsMessage(.trigger, .events, index: 1, start: 0, count: 1), [file.descriptor]) == 22)
-            #expect(Own.descriptors == before + 5)
+            #expect(Own.waits { Own.descriptors == before + 5 })
         }
     }
 }
