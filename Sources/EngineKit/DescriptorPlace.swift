@@ -5,7 +5,7 @@ public import DMATypes
 // How a descriptor encodes peripherals and commands in its words.
 
 extension PeripheralPlace {
-    /// Decodes the two words of a descriptor: 0 stands for the configured peripheral and `UInt64.max` for its current position.
+    /// Decodes the two words of a descriptor: 0 means the configured peripheral, and `UInt64.max` its current position.
     @inlinable
     public init(numberWord: UInt64, positionWord: UInt64) {
         self.init(

@@ -13,7 +13,7 @@ package enum DomainNames {
         names.withLock { _ = $0.removeValue(forKey: id) }
     }
 
-    /// The domain as error texts name it: `domain 5 (nvme0)`, or the number alone once the domain has ended. 0 stands for the
+    /// The domain as error texts name it: `domain 5 (nvme0)`, or the number alone once the domain has ended. 0 means the
     /// addresses of this process.
     static func text(_ id: UInt64) -> String {
         if id == 0 { return "this process" }

@@ -22,7 +22,7 @@ package enum ByteSize {
 
     /// Reads `4096`, `64KiB`, `1.5 MiB`, `10GB`: a decimal number and a unit in any case, with at most one space between. No unit means bytes.
     ///
-    /// A bare K, M or G is refused, because tools disagree on what it stands for; so is a fraction that is no whole number of bytes.
+    /// A bare K, M or G is refused, because tools disagree on its meaning; so is a fraction that is no whole number of bytes.
     ///
     /// - Throws: a ``Refusal`` for anything else, and for 2^63 bytes or more.
     package static func parse(_ text: String) throws(Refusal) -> UInt64 {
@@ -41,7 +41,7 @@ package enum ByteSize {
         return bytes
     }
 
-    /// The size that a text stands for, if it is one and lies in `range`.
+    /// Parses a size; nil if the text is none, or the size is outside of `range`.
     package static func parse(_ text: String, in range: ClosedRange<Int>) -> Int? {
         guard let bytes = try? parse(text), let count = Int(exactly: bytes), range.contains(count) else { return nil }
         return count

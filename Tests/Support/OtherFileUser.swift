@@ -2,7 +2,7 @@
 
 import Foundation
 
-/// Makes the calling thread reach files as the user nobody, as long as the process is root's: setfsuid(2) takes the capabilities over files too.
+/// Makes the calling thread access files with an unprivileged user's permissions. setfsuid(2) also drops the capabilities that bypass them; it needs root.
 ///
 /// Glibc's header of the call is in no Swift module, hence the look-up of the symbol.
 public enum OtherFileUser {
@@ -17,7 +17,7 @@ public enum OtherFileUser {
         return unsafe unsafeBitCast(symbol, to: Call.self)
     }()
 
-    /// Runs `body` with the rights of nobody over files. It must not suspend: the setting is the thread's.
+    /// Runs `body` with user 65534's file permissions. `body` must not suspend: the setting applies to the calling thread.
     public static func run<Value>(_ body: () throws -> Value) rethrows -> Value {
         _ = call?(65534)
         defer { _ = call?(0) }

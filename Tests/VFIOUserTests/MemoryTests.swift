@@ -247,7 +247,7 @@ extension VFIOUserTests {
             #expect(try client.read(0, ScratchModel.Place.data, 8) == ScratchModel.sum(expected))
         }
 
-        @Test("a client that accesses registers, resets and unmaps before it answers: nobody waits for the other")
+        @Test("a client that accesses registers, resets and unmaps before it answers does not deadlock with the server")
         func bothWays() throws {
             let served = try Served()
             let client = try served.client()

@@ -4,7 +4,7 @@ internal import CDMA
 internal import DMATypes
 internal import Glibc
 
-/// Files of the kernel's trees, sysfs and devtmpfs, read with bounds: another file system may stand there, or another user's file.
+/// Reads files below the mount points of sysfs and devtmpfs. What is read is not trusted: another file system may be mounted there.
 ///
 /// No read blocks (pipes are opened with O_NONBLOCK), none takes more than ``largest`` bytes, and each failure is told apart from absence.
 ///

@@ -147,13 +147,13 @@ package enum BenchConfiguration {
         }
     }
 
-    /// The tree that the text stands for.
+    /// The parsed tree of the text.
     private static func document(_ text: String, _ file: String) throws(ConfigurationError) -> Node {
         func failure(_ mark: Mark?, _ problem: String) -> ConfigurationError {
             ConfigurationError(file: file, line: mark?.line ?? 1, column: mark?.column ?? 1, problem: problem, allowed: "")
         }
         guard text.utf8.count <= 256 << 10 else { throw failure(nil, "the file is larger than 256 KiB") }
-        // An alias of an alias of an alias may stand for more than fits anywhere.
+        // Nested aliases can expand to more than fits in memory.
         if let line = manyAliases(text) {
             throw ConfigurationError(file: file, line: line, column: 1, problem: "more than 32 aliases", allowed: "")
         }

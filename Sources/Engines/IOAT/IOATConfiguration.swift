@@ -25,7 +25,7 @@ public struct IOATConfiguration: Sendable {
 
 /// What can be set while an I/OAT runs.
 public struct IOATSettings: Hashable, Sendable {
-    /// How long an interrupt waits for further completions, which it then stands for. Microseconds, 0 to 16,383. One for all channels of the device.
+    /// How long the device delays an interrupt, to report further completions with the same one. Microseconds, 0 to 16,383. One setting for all channels.
     public var interruptDelay: Int
 
     /// - Parameter interruptDelay: as the property; 0 for none.

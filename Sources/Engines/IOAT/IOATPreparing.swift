@@ -90,7 +90,7 @@ extension IOATEngine {
 /// The channel wants two sources at least. Fewer are repeated so that the sum is the same: three times a source is that source once; twice is nothing.
 struct IOATShape {
     let operation: IOATOperation
-    /// Sources of the client, and those of the channel that stand for the destinations' present contents.
+    /// Sources of the client, and the sources that the driver adds so that the destinations' present contents are included.
     let sources: Int
     let extra: Int
 

@@ -11,7 +11,7 @@ internal import DMATypes
 /// with an extension is named by its own address, and counts twice; a new chain begins with a completed address of 0. What a driver must not do is
 /// reported, and answered by the error that the register has for it.
 ///
-/// Time passes by steps: a channel takes ``burst`` descriptors in each, and a step stands for a microsecond of the interrupt delay.
+/// Time passes by steps: a channel executes up to ``burst`` descriptors in each, and each step counts as one microsecond of the interrupt delay.
 ///
 /// Thread rules: from any thread.
 public final class IOATModel: DeviceModel {

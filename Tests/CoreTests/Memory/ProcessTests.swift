@@ -25,7 +25,7 @@ struct ProcessTests {
         #expect(buffer.isLocked == true)
     }
 
-    /// Subjects this process to RLIMIT_MEMLOCK, permanently: root, which is exempt, becomes the user nobody.
+    /// Makes RLIMIT_MEMLOCK apply to this process, permanently: a process of root, which is exempt, switches to an unprivileged user.
     static func limitLocks(to bytes: rlim_t) -> Bool {
         var limit = rlimit(rlim_cur: bytes, rlim_max: bytes)
         // Not by the constant's rawValue: the module that owns it, of those with the C library's headers, depends on the build.

@@ -268,7 +268,7 @@ public final class VFIOUserDevice: DeviceTransport {
         }
     }
 
-    /// Switches the kind on in the configuration space. Addresses and data of messages have no meaning: the events stand for them.
+    /// Switches the kind on in the configuration space. The message address and data are not used: the server signals an eventfd for each vector instead.
     private func tellDevice(_ kind: InterruptKind, _ count: Int) throws(ConfigurationError) {
         let configuration = DeviceConfiguration(self)
         let capabilities = try PCICapability.list(configuration)
