@@ -49,6 +49,24 @@ struct ServeTests {
         }
     }
 
+    /// A PCI function that has a driver of the kernel's, so that unbinding it from vfio-pci writes nothing.
+    private static let function = (try? FileManager.default.contentsOfDirectory(atPath: "/sys/bus/pci/devices"))?.sorted()
+        .first { FileManager.default.fileExists(atPath: "/sys/bus/pci/devices/\($0)/driver") }
+
+    @Test(
+        "unbind --json is as its schema says, and a dry run writes nothing",
+        .enabled(
+            if: function != nil && hasValidator, "no PCI function with a driver, or no validator; run Scripts/setup --tests"))
+    func unbind() throws {
+        let function = try #require(Self.function)
+        let ran = try Program.run(["unbind", "--dry-run", "--json", function])
+        #expect(ran.status == 0, "\(ran.errors)")
+        #expect(try SchemaTests().findings("bind", ran.output) == "")
+        let broken = ran.output.replacingOccurrences(of: "\"isDryRun\" : true", with: "\"isDryRun\" : 1")
+        #expect(broken != ran.output)
+        #expect(try SchemaTests().findings("bind", broken) != "")
+    }
+
     @Test("a model is measured by its address beside memcpy")
     func bench() throws {
         let ran = try Program.run([

@@ -5,11 +5,14 @@ import DMAAccess
 import DMACore
 import DMAVFIOAccess
 
-/// What `bind` and `unbind` share: an address, and the writes that they make.
-private struct BindingRun {
-    let address: String
-    let dryRun: Bool
-    let json: Bool
+/// What `bind` and `unbind` share: their arguments, and the writes that they make.
+struct BindingArguments: ParsableArguments {
+    @Argument(help: "The device's address: 0000:01:00.0.")
+    var address: String
+    @Flag(help: "Print what would be written to /sys, as shell commands, and write nothing.")
+    var dryRun = false
+    @Flag(help: "Print JSON; its schema is Schemas/bind.schema.json.")
+    var json = false
 
     struct Document: Encodable {
         struct Write: Encodable {
@@ -29,11 +32,12 @@ private struct BindingRun {
             throw ValidationError("\"\(address)\" is no address of PCI: write it as 0000:01:00.0")
         }
         let name = "\(slot)"
+        let steps: [VFIOBinding.Step]
         do throws(AccessError) {
-            let steps = try plan(name)
+            steps = try plan(name)
             if !dryRun { try act(name) }
-            try? say(steps, name, done)
         } catch { throw CommandFailure("\(error)", code: 1) }
+        try say(steps, name, done)
     }
 
     private func say(_ steps: [VFIOBinding.Step], _ name: String, _ done: String) throws {
@@ -67,16 +71,11 @@ struct BindCommand: ParsableCommand {
               64  the command line is wrong
             """)
 
-    @Argument(help: "The device's address: 0000:01:00.0.")
-    var address: String
-    @Flag(help: "Print what would be written to /sys, as shell commands, and write nothing.")
-    var dryRun = false
-    @Flag(help: "Print JSON; its schema is Schemas/bind.schema.json.")
-    var json = false
+    @OptionGroup var arguments: BindingArguments
 
     func run() throws {
         let binding = VFIOBinding()
-        try BindingRun(address: address, dryRun: dryRun, json: json).run(
+        try arguments.run(
             binding.bindPlan, binding.bind, done: "bound to vfio-pci")
     }
 }
@@ -98,16 +97,11 @@ struct UnbindCommand: ParsableCommand {
               64  the command line is wrong
             """)
 
-    @Argument(help: "The device's address: 0000:01:00.0.")
-    var address: String
-    @Flag(help: "Print what would be written to /sys, as shell commands, and write nothing.")
-    var dryRun = false
-    @Flag(help: "Print JSON; its schema is Schemas/bind.schema.json.")
-    var json = false
+    @OptionGroup var arguments: BindingArguments
 
     func run() throws {
         let binding = VFIOBinding()
-        try BindingRun(address: address, dryRun: dryRun, json: json).run(
+        try arguments.run(
             binding.unbindPlan, binding.unbind, done: "given back to the kernel's driver")
     }
 }
