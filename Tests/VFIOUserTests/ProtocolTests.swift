@@ -147,6 +147,9 @@ struct ProtocolTests {
         #expect(server.twinSocket && server.twinSocketIndex == 0)
         #expect(try version("{}") == PeerCapabilities())
         #expect(try version(#"{"capabilities":{}}"#) == PeerCapabilities())
+        for twin in [#"{"fd_index":0}"#, #"{"supported":false,"fd_index":3}"#] {
+            #expect(try version(#"{"capabilities":{"twin_socket":\#(twin)}}"#) == PeerCapabilities())
+        }
         #expect(try version(#"{"capabilities":{"max_msg_fds":4000000000}}"#).descriptors == 253)
         #expect(try version(#"{"capabilities":{"max_data_xfer_size":18446744073709551615}}"#).transferSize == 1 << 20)
     }

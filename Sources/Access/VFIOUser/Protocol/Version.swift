@@ -128,7 +128,8 @@ package struct PeerCapabilities: Equatable, Sendable {
             pageSizes = sizes
         }
         twinSocket = named.twinSocket?.supported ?? false
-        twinSocketIndex = named.twinSocket?.index.map { Int($0) }
+        // An index beside a socket that is not supported names none.
+        if twinSocket { twinSocketIndex = named.twinSocket?.index.map { Int($0) } }
         writesMultiple = named.writesMultiple ?? false
     }
 
