@@ -119,6 +119,13 @@ extension OneAtATime {
             #expect(!report.passed)
         }
 
+        @Test("no thread of a mutant writes to its memory after the run", arguments: [ConformanceCheck.rule01, .rule18])
+        func ends(_ check: ConformanceCheck) async throws {
+            let mutant = try #require(Self.table.first { $0.check == check })
+            _ = await Self.run(mutant, only: [check])
+            #expect(LateWriters.running == 0)
+        }
+
         @Test("a ring that ends early fails the check of captures, and the check ends")
         func endedRing() async {
             let report = await Self.run(Self.always(.rule22, .endsRing), only: [.cyclic], patience: 50_000_000)

@@ -10,6 +10,8 @@ import Synchronization
 /// It writes as a device does: through the kernel, from a file, and by no instruction of this process. Writing to memory that
 /// belongs to the client again is the fault that a suite must find in the memory's contents.
 final class LateWriter: Sendable {
+    /// Threads that have not ended, of all writers.
+    fileprivate static let running = Atomic(0)
     private let isOver = Atomic(false)
     private let thread = Locked<NativeThread?>(nil)
 
@@ -19,7 +21,9 @@ final class LateWriter: Sendable {
     init(_ descriptors: [Descriptor], forMilliseconds time: Int64) {
         let limit = Deadline.after(milliseconds: time)
         let addresses = descriptors.map(\.destination).filter { $0 != 0 }
+        Self.running.add(1, ordering: .relaxed)
         let thread = try? NativeThread { [self] in
+            defer { Self.running.subtract(1, ordering: .releasing) }
             let file = unsafe cdma_shared_memory("late", 1, 0)
             defer { if file >= 0 { _ = cdma_close(file) } }
             let pause = InterruptLine()
@@ -28,6 +32,7 @@ final class LateWriter: Sendable {
                 _ = pause.wait(after: 0, until: .after(nanoseconds: 300_000))
             }
         }
+        if thread == nil { Self.running.subtract(1, ordering: .relaxed) }
         self.thread.withLock { $0 = thread }
     }
 
@@ -54,14 +59,22 @@ final class LateWriter: Sendable {
     }
 }
 
-/// The writers of ended engines: the owner of the memory ends them before it frees it.
+/// All writers of a maker's engines: the owner of the memory ends them before it frees it.
 public final class LateWriters: Sendable {
     private let writers = Locked<[LateWriter]>([])
 
     /// None so far.
     public init() {}
 
-    func add(_ writer: LateWriter) { writers.withLock { $0.append(writer) } }
+    /// The threads of all writers in the process that have not ended.
+    public static var running: Int { LateWriter.running.load(ordering: .acquiring) }
+
+    /// Starts a writer for the destinations of `descriptors`, which stay valid until it is stopped here or by the engine.
+    func start(_ descriptors: [Descriptor]) -> LateWriter {
+        let writer = LateWriter(descriptors, forMilliseconds: 10_000)
+        writers.withLock { $0.append(writer) }
+        return writer
+    }
 
     /// Ends their threads and waits for them.
     public func stop() {

@@ -31,8 +31,8 @@ public struct MutantEngine: ~Copyable, Engine {
 
     /// - Parameters:
     ///   - isFirst: whether it is the first engine of its maker.
-    ///   - lateWriters: where the engine leaves the thread that goes on writing when it has ended. The maker stops them before the memory of
-    ///     terminated transactions is given back.
+    ///   - lateWriters: the threads that write to memory of terminated transactions, also when the engine has ended. The maker stops them
+    ///     before the memory is freed.
     ///   - faults: whether the engine has a fault at present.
     public init(isFirst: Bool = false, lateWriters: LateWriters, faults: @escaping @Sendable (Fault) -> Bool) {
         self.isFirst = isFirst
@@ -44,7 +44,8 @@ public struct MutantEngine: ~Copyable, Engine {
     deinit {
         device.end()
         writer?.stop()
-        if !stopped.isEmpty { lateWriters.add(LateWriter(stopped, forMilliseconds: 10_000)) }
+        // It outlives the engine, until the maker stops it.
+        if !stopped.isEmpty { _ = lateWriters.start(stopped) }
     }
 
     public static var depth: Int { 16 }
@@ -208,7 +209,9 @@ public struct MutantEngine: ~Copyable, Engine {
         while device.state.withLock({ $0.isBusy }) { if Deadline.now >= deadline { return false } }
         let large = dropped.filter { $0.job.descriptor.count >= MutantDevice.large }
         if faults(.quiescesAtOnce), let first = large.first {
-            writer = LateWriter(large.map(\.job.descriptor), forMilliseconds: 10_000)
+            // The writer of an earlier stop does not outlive the memory that it writes to.
+            writer?.stop()
+            writer = lateWriters.start(large.map(\.job.descriptor))
             late = [Completion(tag: first.job.tag)]
         }
         if faults(.completesTerminated), let entry = dropped.first { late = [Completion(tag: entry.job.tag)] }
