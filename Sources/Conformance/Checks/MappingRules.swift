@@ -107,7 +107,8 @@ extension SuiteRun where E: ~Copyable {
         guard copies else { return skip(noCopy) }
         let count = copyPlan(8192).count
         let image = random.bytes(count)
-        var buffer = try Buffer(count: count)
+        // Memory that the device reaches in place: entries that are bounced one by one are not adjacent.
+        var buffer = try Buffer(count: count, for: suite.domain)
         buffer.withMutableBytes { $0.put(image) }
         var list = ScatterList()
         list.appendWithoutEntry(buffer)
