@@ -284,6 +284,8 @@ package.targets += [
     .target(
         name: "DMAEDUSpecification", dependencies: ["DMARegisters"], path: "Sources/Specifications/EDU", swiftSettings: house),
     .target(
+        name: "DMAVTDSpecification", dependencies: ["DMARegisters"], path: "Sources/Specifications/VTD", swiftSettings: house),
+    .target(
         name: "DMAAccess",
         dependencies: ["CDMA", "DMACore", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMATypes"],
         path: "Sources/Access/Interface", swiftSettings: house),
@@ -310,6 +312,7 @@ package.targets += [
         name: "DMAQTestAccess",
         dependencies: [
             "CDMA", "DMAAccess", "DMACore", "DMAEngineKit", "DMAPCISpecification", "DMARegisters", "DMAThreads", "DMATypes",
+            "DMAVTDSpecification",
         ],
         path: "Sources/Access/QTest", swiftSettings: house),
     .target(
@@ -389,11 +392,9 @@ package.targets += [
     .testTarget(
         name: "DMAEDUTests",
         dependencies: [
-            "DMAAccess", "DMAConformance", "DMACore", "DMADeviceSide", "DMAEDUEngine", "DMAEDUModel", "DMAEDUSpecification",
-            "DMAEngineKit",
-            "DMAInProcessAccess", "DMAPCISpecification", "DMAQTestAccess", "DMARegisters", "DMATestSupport",
-            "DMAVFIOUserAccess",
-            "DMAVFIOUserServer", "vfio-user-peer",
+            "DMAAccess", "DMAConformance", "DMACore", "DMADeviceSide", "DMAEDUEngine", "DMAEDUModel", "DMAEDURig",
+            "DMAEDUSpecification", "DMAEngineKit", "DMAInProcessAccess", "DMAPCISpecification", "DMAQTestAccess", "DMARegisters",
+            "DMATestSupport", "DMAVFIOUserAccess", "DMAVFIOUserServer", "vfio-user-peer",
         ],
         path: "Tests/EDUTests", swiftSettings: house),
     // Copies of an EDU, for the tests of every way to it.
@@ -468,7 +469,7 @@ if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
     let rooms: Set = [
         "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMADriverKitTests", "DMAThreads",
         "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests", "DMATestSupport", "ForkedChild",
-        "DMARegisters", "DMAPCISpecification", "DMAEDUSpecification", "DMAAccess", "DMAPCIAccess", "DMAPCIAccessTests",
+        "DMARegisters", "DMAPCISpecification", "DMAEDUSpecification", "DMAVTDSpecification", "DMAAccess", "DMAPCIAccess", "DMAPCIAccessTests",
         "DMADeviceSide", "DMAInProcessAccess", "DMAQTestAccess", "DMAEDUModel", "DMAEDUEngine", "DMAPCISpecificationTests",
         "DMAAccessTests", "DMAEDUTests", "DMAConformance", "DMAQTestTests",
         "DMAVFIOUserProtocol", "DMAVFIOUserAccess", "DMAVFIOUserServer", "DMAVFIOUserTests", "vfio-user-peer",

@@ -47,6 +47,14 @@ final class GuestMemory: @unchecked Sendable {
         return unsafe cdma_volatile_load32(word) == 0 ? 0 : cdma_exchange32(word, 0)
     }
 
+    /// Writes a word that a device may read, after everything that was written before; false where it is not inside, or not aligned.
+    func put(_ value: UInt64, at address: UInt64) -> Bool {
+        guard contains(address, 8), address % 8 == 0 else { return false }
+        // SAFETY: the word lies inside the mapping and is aligned.
+        unsafe cdma_store_release64(base + Int(address), value)
+        return true
+    }
+
     /// Copies bytes of this process into the memory.
     ///
     /// Unsafe: the caller vouches for `length` bytes at `from`.

@@ -21,6 +21,10 @@ public struct QTestConfiguration: Sendable {
     public var devices: [String] = []
     /// What else QEMU is told.
     public var arguments: [String] = []
+    /// Whether an Intel IOMMU stands between the devices and the memory (QEMU's `-device intel-iommu`): a device then reaches what is mapped for it, in
+    /// the directions of the mapping, and nothing else. On the board q35. Devices get half of the memory at most, and its tables take 4 KiB for each
+    /// 2 MiB.
+    public var hasIOMMU = false
     /// How the clock runs.
     public var clock = Clock.real
     /// How long one answer may take, the first one too.

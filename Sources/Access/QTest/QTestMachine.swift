@@ -6,6 +6,7 @@ public import DMACore
 internal import DMAEngineKit
 internal import DMAPCISpecification
 internal import DMATypes
+internal import DMAVTDSpecification
 
 #if canImport(Glibc)
     internal import Glibc
@@ -38,13 +39,14 @@ public final class QTestMachine: Sendable {
     public let name: String
     /// QEMU's version, as it says it: "7.2.22".
     public let version: String
-    /// The bus addresses of all of the machine's devices: no IOMMU stands between.
+    /// The bus addresses of all of the machine's devices: addresses of its memory, or what its IOMMU translates.
     public let space: AddressSpace
     let connection: QTestConnection
     let host: PCIHost
     let memory: GuestMemory
     let process: QEMUProcess
     let watcher: QTestWatcher
+    private let unit: TranslationUnit?
 
     private struct State {
         var claimed: Set<QTestSlot> = []
@@ -60,6 +62,10 @@ public final class QTestMachine: Sendable {
             throw QTestError(
                 .badConfiguration, "\(configuration.memory) bytes of memory",
                 cure: "ask for whole MiB, 2 at least and 2048 at most")
+        }
+        guard !configuration.hasIOMMU || (configuration.machine.split(separator: ",").first ?? "").hasSuffix("q35") else {
+            throw QTestError(
+                .badConfiguration, "an Intel IOMMU on the board \"\(configuration.machine)\"", cure: "use the board q35")
         }
         let program = try Self.find(configuration.program)
         version = try Self.version(program, configuration.patience)
@@ -88,16 +94,23 @@ public final class QTestMachine: Sendable {
                     .badAnswer, "\"\(QTestError.shown(order.utf8))\" is no order of bytes", lastWords: process.lastWords)
             }
             host = try PCIHost(connection, machine: configuration.machine)
+            unit =
+                configuration.hasIOMMU
+                ? try TranslationUnit(connection, memory, from: Self.firstMapped, message: Self.messages) : nil
         } catch {
             process.stop(within: 0)
             throw error
         }
-        let backend = GuestBackend(memory, process)
+        let pages = GuestBackend(memory, process)
+        var backend: any MappingBackend = pages
+        var aperture = Self.firstMapped...configuration.memory - 1
+        if let unit {
+            backend = TranslatedBackend(pages, unit)
+            aperture = unit.usable.lowerBound + unit.offset...unit.usable.upperBound + unit.offset
+        }
         do throws(DMAError) {
             space = try AddressSpace(
-                name: name,
-                translation: .translated(
-                    backend, apertures: [Self.firstMapped...configuration.memory - 1], pageSizes: [4096]))
+                name: name, translation: .translated(backend, apertures: [aperture], pageSizes: [4096]))
         } catch { throw QTestError(.noResources, "no address space: \(error.request)") }
         watcher = QTestWatcher(connection, memory)
     }
@@ -121,6 +134,15 @@ public final class QTestMachine: Sendable {
     public var processIdentifier: Int32? { process.identifier }
     /// Why it answers no more; nil while it does.
     public var failure: QTestError? { connection.failure }
+
+    /// The accesses that the machine's IOMMU has refused since the last call. Without ``QTestConfiguration/hasIOMMU`` there are none.
+    ///
+    /// QEMU's unit has one record: of several faults in a row, the first is kept and `hasLost` is true, or those of the same device are one.
+    public func takeFaults() -> (faults: [TranslationFault], hasLost: Bool) {
+        guard let unit else { return ([], false) }
+        let (records, hasLost) = unit.takeFaults()
+        return (records.map(TranslationFault.init), hasLost)
+    }
 
     // MARK: Devices
 
@@ -181,6 +203,8 @@ public final class QTestMachine: Sendable {
         ]
         // Of the accelerators only one with a processor has a clock that runs by itself; the processor sleeps.
         if case .fast = configuration.clock { arguments += ["-icount", "shift=0,sleep=off"] }
+        // Before the devices whose accesses it translates.
+        if configuration.hasIOMMU { arguments += ["-device", "intel-iommu"] }
         for device in configuration.devices { arguments += ["-device", device] }
         return arguments + configuration.arguments
     }
