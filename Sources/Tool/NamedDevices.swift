@@ -17,6 +17,9 @@ enum NamedDevices {
         opened.withLock { opened in opened.sorted { $0.key < $1.key }.map(\.value.provider) }
     }
 
+    /// Forgets the devices: each is closed when the system that lists it has ended.
+    static func close() { opened.withLock { $0 = [:] } }
+
     /// Whether a text is an address, and no name of an engine.
     ///
     /// - Throws: `CommandFailure` for one with an address's prefix that is none.

@@ -287,6 +287,7 @@ extension BenchCommand {
         } else {
             plan = try asked()
         }
+        defer { NamedDevices.close() }
         for index in plan.cases.indices { plan.cases[index].engines = try NamedDevices.open(plan.cases[index].engines) }
         var runner = BenchRunner(plan, on: try ToolSystem.make())
         try checkThreads(plan)

@@ -147,6 +147,7 @@ struct CopyCommand: ParsableCommand {
     }
 
     func run() throws {
+        defer { NamedDevices.close() }
         let signals = CopySignals()
         do {
             try run(signals)

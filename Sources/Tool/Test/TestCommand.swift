@@ -122,6 +122,7 @@ struct TestCommand: AsyncParsableCommand {
 
     func run() async throws {
         var command = self
+        defer { NamedDevices.close() }
         command.engine = try NamedDevices.open(engine)
         let system = try ToolSystem.make()
         var test = try command.test(on: system)
