@@ -393,7 +393,8 @@ package.targets += [
         name: "DMAEDUTests",
         dependencies: [
             "DMAAccess", "DMAConformance", "DMACore", "DMADeviceSide", "DMAEDUEngine", "DMAEDUModel", "DMAEDURig",
-            "DMAEDUSpecification", "DMAEngineKit", "DMAInProcessAccess", "DMAPCISpecification", "DMAQTestAccess", "DMARegisters",
+            "DMAEDUSpecification", "DMAEngineKit", "DMAInProcessAccess", "DMAPCISpecification", "DMAQTestAccess",
+            "DMARegisters",
             "DMATestSupport", "DMAVFIOUserAccess", "DMAVFIOUserServer", "vfio-user-peer",
         ],
         path: "Tests/EDUTests", swiftSettings: house),
@@ -469,7 +470,8 @@ if Context.environment["SWIFT_DMA_ENGINES_ONLY"] != nil {
     let rooms: Set = [
         "CDMA", "CISAL", "DMATypes", "DMAEngineKit", "DMACore", "DMADriverKit", "DMADriverKitTests", "DMAThreads",
         "DMAThreadsTests", "DMACPUEngine", "DMACoreTests", "DMACPUEngineTests", "DMATestSupport", "ForkedChild",
-        "DMARegisters", "DMAPCISpecification", "DMAEDUSpecification", "DMAVTDSpecification", "DMAAccess", "DMAPCIAccess", "DMAPCIAccessTests",
+        "DMARegisters", "DMAPCISpecification", "DMAEDUSpecification", "DMAVTDSpecification", "DMAAccess", "DMAPCIAccess",
+        "DMAPCIAccessTests",
         "DMADeviceSide", "DMAInProcessAccess", "DMAQTestAccess", "DMAEDUModel", "DMAEDUEngine", "DMAPCISpecificationTests",
         "DMAAccessTests", "DMAEDUTests", "DMAConformance", "DMAQTestTests",
         "DMAVFIOUserProtocol", "DMAVFIOUserAccess", "DMAVFIOUserServer", "DMAVFIOUserTests", "vfio-user-peer",

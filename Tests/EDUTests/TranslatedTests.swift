@@ -32,7 +32,9 @@ struct TranslatedTests {
         return configuration
     }
 
-    @Test("the driver: every page is translated, the bytes are right, interrupts arrive, and nothing is refused", arguments: [true, false])
+    @Test(
+        "the driver: every page is translated, the bytes are right, interrupts arrive, and nothing is refused",
+        arguments: [true, false])
     func copies(_ interrupts: Bool) async throws {
         let machine = try machine()
         var configuration = configuration

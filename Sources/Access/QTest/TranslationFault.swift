@@ -36,6 +36,7 @@ public struct TranslationFault: Equatable, Sendable, CustomStringConvertible {
             case 6: "the page is not mapped for reading"
             default: "reason \(reason)"
             }
-        return "a \(isRead ? "read" : "write") at 0x\(String(page, radix: 16)) by device \(slot).\(function) of bus \(bus): \(meaning)"
+        let access = "a \(isRead ? "read" : "write") at 0x\(String(page, radix: 16))"
+        return "\(access) by device \(slot).\(function) of bus \(bus): \(meaning)"
     }
 }

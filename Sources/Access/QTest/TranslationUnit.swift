@@ -46,7 +46,8 @@ final class TranslationUnit: Sendable {
         capability = window.read(VTD.capability)
         extended = window.read(VTD.extendedCapability)
         let levels = capability[.has39Bits] ? 3 : 4
-        guard capability[.has39Bits] || capability[.has48Bits], VTD.translationCommand(extended).offset + 8 <= VTD.registersCount,
+        guard capability[.has39Bits] || capability[.has48Bits],
+            VTD.translationCommand(extended).offset + 8 <= VTD.registersCount,
             capability.faultRecord(capability.faultRecords) <= VTD.registersCount
         else { throw QTestError(.badAnswer, "the capabilities of the machine's IOMMU contradict the specification") }
         let (page, count) = (VTDTables.page, memory.count)

@@ -6,8 +6,6 @@
 public enum VTDTables {
     /// Bytes of a table, and of the smallest page.
     public static let page: UInt64 = 4096
-    /// Entries of a paging table.
-    public static let entries: UInt64 = 512
 
     /// The lower word of a bus's root entry, 16 bytes each: the address of the context table of its devices.
     public static func root(contextTable: UInt64) -> UInt64 { contextTable & ~0xfff | 1 }
@@ -25,9 +23,6 @@ public enum VTDTables {
     public static func paging(_ address: UInt64, reads: Bool, writes: Bool) -> UInt64 {
         address & 0x000f_ffff_ffff_f000 | (reads ? 1 : 0) | (writes ? 2 : 0)
     }
-
-    /// The entry for an address in a table of this level; 1 is the lowest.
-    public static func index(_ address: UInt64, level: Int) -> UInt64 { address >> UInt64(12 + 9 * (max(level, 1) - 1)) % entries }
 }
 
 /// One recorded fault of an Intel IOMMU: 16 bytes.
