@@ -109,6 +109,47 @@ struct RingTests {
         #expect(rig.device.function.violations == [])
     }
 
+    @Test("a full ring behind a validation that differs: the device still names a reported descriptor that had an extension")
+    func full() throws {
+        let rig = try Rig(IOATModel(transferBits: 12, burst: 64))
+        let engine = try rig.engine()
+        let domain = engine.domain
+        var channel = try IOATChannelUnderTest(engine, domain: domain)
+        var random = Seeded("ioat full ring")
+        func sum(_ count: Int, _ random: inout Seeded) throws -> Arena {
+            var arena = try Arena(Array(repeating: count, count: 7), &random, for: domain)
+            for place in 0..<count {
+                arena.model[arena.cuts[6].lowerBound + place] = (0..<6).reduce(0) {
+                    $0 ^ arena.model[arena.cuts[$1].lowerBound + place]
+                }
+            }
+            return arena
+        }
+        let first = try channel.run(.xor(sources: 0..<6, to: 6), try sum(100, &random))
+        #expect(first.isRight)
+        // At the head: the channel halts there before it has completed anything else.
+        _ = try channel.submit(.xorValidate(sources: 0..<2), try Arena([100, 100], &random, for: domain)).get()
+        // Eight descriptors each, then one each until no more fits.
+        for _ in 0..<7 { _ = try channel.submit(.xor(sources: 0..<6, to: 6), try sum(4 * 4096, &random)).get() }
+        var copies = 0
+        while copies < 8 {
+            var arena = try Arena([100, 100], &random, for: domain)
+            arena.model.replaceSubrange(arena.cuts[1], with: arena.model[arena.cuts[0]])
+            guard case .queued = channel.submit(.copy(), arena) else { break }
+            copies += 1
+        }
+        #expect((4...7).contains(copies), "\(copies)")
+        channel.issuePending()
+        let validation = try channel.end()
+        #expect(validation.isRight && validation.value == 1, "\(validation)")
+        for number in 0..<7 + copies {
+            let ended = try channel.end()
+            #expect(ended.isRight, "\(number): \(ended)")
+        }
+        #expect(rig.device.function.violations == [])
+        #expect(channel.figure("channelResets") == 0)
+    }
+
     @Test("a second driver is told that the device is busy; 100 times open, copy, close")
     func opening() throws {
         let rig = try Rig()

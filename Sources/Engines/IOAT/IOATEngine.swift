@@ -54,6 +54,9 @@ public struct IOATEngine: ~Copyable, Engine {
     // SAFETY: this engine's own, as long as the ring, initialized when it is made and freed when it ends; every index is taken modulo that length.
     @usableFromInline let slots: UnsafeMutablePointer<IOATSlot>
     @usableFromInline let mask: UInt32
+    // Descriptors in use at most. Two stay free: the device goes on naming the descriptor that it completed last, which may have an extension, after both
+    // were reported. It must be none of those that wait.
+    @usableFromInline let most: UInt32
     /// Bus address of the ring.
     @usableFromInline let start: UInt64
     /// Bytes of the longest transfer of a descriptor.
@@ -106,6 +109,7 @@ public struct IOATEngine: ~Copyable, Engine {
         unsafe slots = .allocate(capacity: count)
         unsafe slots.initialize(repeating: IOATSlot(tag: 0, shape: IOATSlot.single, count: 0), count: count)
         mask = UInt32(count - 1)
+        most = UInt32(count - 2)
         largest = 1 << UInt64(device.transferBits)
         detours = device.hasInterrupts || device.transport.deliversInterrupts ? [] : .stepped
         cold = IOATColdState(device, channel: channel, capabilities: Self.capabilities(device, ring: count))
@@ -137,9 +141,9 @@ public struct IOATEngine: ~Copyable, Engine {
 
     @unsafe @inlinable @inline(__always)
     public mutating func enqueue(_ descriptor: Descriptor, tag: UInt32) -> EnqueueResult {
-        // A copy of one descriptor, with no flags but fence and interrupt. One descriptor stays free, so that a full ring and an empty one differ.
+        // A copy of one descriptor, with no flags but fence and interrupt.
         guard descriptor.kind == .copy, descriptor.flags.rawValue & ~3 == 0, descriptor.count &- 1 < largest,
-            tail &- head < mask, detours.isDisjoint(with: [.terminated, .lost])
+            tail &- head < most, detours.isDisjoint(with: [.terminated, .lost])
         else { return unsafe enqueueSlowly(descriptor, tag: tag) }
         let flags = UInt64(descriptor.flags.rawValue)
         // Bit 0 interrupts, bit 3 writes the completion, bit 4 is the fence.

@@ -46,7 +46,7 @@ extension IOATEngine {
             return .refused(DMAError(.tooManySources, asked: UInt64(shape.sources), limit: UInt64(IOAT.mostSources)))
         }
         let taken = pieces * shape.descriptors
-        guard UInt32(taken) <= mask &- (tail &- head) else { return .full }
+        guard UInt32(taken) <= most &- (tail &- head) else { return .full }
         let first = tail
         for piece in 0..<pieces {
             let offset = UInt64(piece) * largest
