@@ -7,8 +7,8 @@ internal import DMAVTDSpecification
 
 /// The Intel IOMMU of a machine: its tables lie in the machine's memory, all devices of bus 0 share them.
 ///
-/// The bus addresses of a quarter of the machine's memory are translated: address `offset + x` leads to address x. All tables are made at the start,
-/// so that only entries of the lowest level change.
+/// Devices get the first half of the machine's memory, without the tables: the bus address `offset + x` leads to the machine's address x. All tables are
+/// made at the start, so that only entries of the lowest level change.
 final class TranslationUnit: Sendable {
     /// Where the board q35 has its registers (QEMU, include/hw/i386/intel_iommu.h).
     private static let registers: UInt64 = 0xfed9_0000
