@@ -40,13 +40,19 @@ final class PCIHost: Sendable {
     init(_ connection: QTestConnection, machine: String) throws(QTestError) {
         self.connection = connection
         let board = machine.split(separator: ",").first ?? ""
-        isExtended = board == "q35" || board.hasPrefix("pc-q35")
+        isExtended = Self.isQ35(machine)
         guard isExtended || board == "pc" || board.hasPrefix("pc-i440fx") else {
             throw QTestError(
                 .badConfiguration, "no PCI of the board \"\(machine)\" is known", cure: "use the board q35 or pc")
         }
         if isExtended { writePort(UInt32(Self.mapped) | 1, QTestSlot(device: 0, function: 0), 0x60, .word) }
         if let failure = connection.failure { throw failure }
+    }
+
+    /// Whether QEMU's option names the board q35, or a version of it.
+    static func isQ35(_ machine: String) -> Bool {
+        let board = machine.split(separator: ",").first ?? ""
+        return board == "q35" || board.hasPrefix("pc-q35-")
     }
 
     // MARK: Configuration space

@@ -63,7 +63,7 @@ public final class QTestMachine: Sendable {
                 .badConfiguration, "\(configuration.memory) bytes of memory",
                 cure: "ask for whole MiB, 2 at least and 2048 at most")
         }
-        guard !configuration.hasIOMMU || (configuration.machine.split(separator: ",").first ?? "").hasSuffix("q35") else {
+        guard !configuration.hasIOMMU || PCIHost.isQ35(configuration.machine) else {
             throw QTestError(
                 .badConfiguration, "an Intel IOMMU on the board \"\(configuration.machine)\"", cure: "use the board q35")
         }
